@@ -1,0 +1,3 @@
+"""zeroinit: neural-network initialization and symmetry breaking."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,95 @@
+"""The floor of the house: seeds split by purpose, table look-up with helpful errors, atomic files.
+
+Imports nothing of the package and no torch, so that every room may stand on it.
+"""
+
+import difflib
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+__version__ = "0.1.0"
+
+Entry = TypeVar("Entry")
+
+
+class InputError(ValueError):
+    """What a user handed over cannot be used; the message names the argument, the value and the way out."""
+
+
+def closest(name: str, choices: Iterable[str]) -> str:
+    """Return ``"; did you mean 'x'?"`` for the choice nearest to ``name``, or an empty string."""
+    matches = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.5)
+    return f"; did you mean {matches[0]!r}?" if matches else ""
+
+
+def lookup(table: Mapping[str, Entry], name: str, argument: str) -> Entry:
+    """Return ``table[name]``; an unknown name raises an error that lists the choices.
+
+    Args:
+        table: The named entries.
+        name: The key that is looked for.
+        argument: How the caller's user knows this value, as in ``"initializer"``.
+
+    Raises:
+        InputError: ``name`` is not a key of ``table``.
+
+    Example:
+        >>> lookup({"adam": 1, "sgd": 2}, "adam", "optimizer")
+        1
+    """
+    if name in table:
+        return table[name]
+    raise InputError(f"{argument}={name!r}: must be one of {', '.join(sorted(table))}{closest(str(name), table)}")
+
+
+def derive_seed(seed: int, purpose: str) -> int:
+    """Derive an independent 63-bit seed for one purpose (``"init"``, ``"order"``, ...) of one run.
+
+    Purposes never share a stream, so that another batch order leaves the initial weights as they were.
+
+    Args:
+        seed: The run's seed, at least 0.
+        purpose: What the stream is for.
+
+    Raises:
+        InputError: ``seed`` is negative.
+
+    Example:
+        >>> derive_seed(0, "init") == derive_seed(0, "init"), derive_seed(0, "init") == derive_seed(0, "order")
+        (True, False)
+    """
+    if seed < 0:
+        raise InputError(f"seed={seed}: must be at least 0")
+    digest = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write ``content`` to ``path`` so that the file is whole or absent, whatever happens meanwhile.
+
+    Args:
+        path: The file; its folder is made where missing.
+        content: Text (UTF-8) or bytes.
+
+    Raises:
+        InputError: The folder cannot be written to.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}; choose a folder that can be written to") from error
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,83 @@
+"""Downloads: several mirrors in order, a pinned checksum, whole or absent."""
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from zeroinit._common import InputError
+
+__all__ = ["fetch"]
+
+TIMEOUT_SECONDS = 30
+
+
+def fetch(path: Path, mirrors: tuple[str, ...], *, num_bytes: int, sha256: str) -> None:
+    """Download one file to ``path`` from the first mirror that serves it with the right checksum.
+
+    What arrives lies under a temporary name until its checksum is checked; the wrong content is removed.
+    A progress bar is shown where stderr is a terminal.
+
+    Args:
+        path: Where the file goes; its name is appended to each mirror's base URL.
+        mirrors: Base URLs that end in a slash.
+        num_bytes: The expected length, for the progress bar.
+        sha256: The expected checksum.
+
+    Raises:
+        InputError: The folder cannot be written to, or every mirror failed; names the hosts and why each failed.
+    """
+    import pooch
+    from tqdm import tqdm
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot write {path}: {error.strerror}; choose another folder with ZEROINIT_CACHE_DIR"
+        ) from error
+    failures = []
+    for mirror in mirrors:
+        # disable=None hides the bar where stderr is not a terminal.
+        with tqdm(total=num_bytes, desc=path.name, unit="B", unit_scale=True, disable=None, file=sys.stderr) as bar:
+            downloader = pooch.HTTPDownloader(progressbar=bar, chunk_size=2**16, timeout=TIMEOUT_SECONDS)
+            try:
+                with _quiet(pooch.get_logger()):
+                    pooch.retrieve(
+                        mirror + path.name, f"sha256:{sha256}", fname=path.name, path=path.parent, downloader=downloader
+                    )
+                return
+            except (OSError, ValueError) as error:  # requests' errors are OSErrors; a wrong checksum is a ValueError
+                failures.append(f"{urlsplit(mirror).netloc} ({_reason(error)})")
+    raise InputError(
+        f"cannot download {path.name}: tried {', '.join(failures)}; check the network, or name a torchvision root that "
+        "already holds the data with --data-dir or ZEROINIT_DATA_DIR"
+    )
+
+
+@contextmanager
+def _quiet(logger: logging.Logger) -> Iterator[None]:
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _reason(error: Exception) -> str:
+    import requests
+
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return f"HTTP status {error.response.status_code}"
+    if isinstance(error, requests.Timeout):
+        return "no answer in time"
+    if isinstance(error, requests.ConnectionError):
+        return "no connection"
+    if isinstance(error, requests.RequestException):
+        return type(error).__name__
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return "wrong checksum"

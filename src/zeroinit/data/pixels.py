@@ -1,0 +1,151 @@
+"""Stored pixels to a network's input, batch by batch.
+
+To add a transform: a class with ``__call__`` and one line in ``PIXELS``.
+"""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float32, Float64, UInt8
+from torch import Tensor
+
+from zeroinit._common import InputError, lookup
+
+__all__ = ["PIXELS", "StandardizedPixels", "UnitPixels", "channel_moments", "pixel_transform"]
+
+Images = UInt8[Tensor, "*batch channels height width"]
+Inputs = Float32[Tensor, "*batch channels height width"]
+
+
+def channel_moments(
+    images: UInt8[Tensor, "images channels height width"],
+) -> tuple[Float64[Tensor, " channels"], Float64[Tensor, " channels"]]:
+    """Compute each channel's mean and (population) standard deviation from its 256-bin histogram.
+
+    Args:
+        images: Stored pixels, at least one.
+
+    Returns:
+        The means and the standard deviations, on the CPU; no floating-point copy of the images is made.
+
+    Example:
+        >>> mean, std = channel_moments(torch.tensor([1, 3], dtype=torch.uint8).reshape(2, 1, 1, 1))
+        >>> mean.item(), std.item()
+        (2.0, 1.0)
+    """
+    if not images.numel():
+        raise InputError(f"images: have shape {tuple(images.shape)}; needs at least one pixel")
+    channels = images.unbind(dim=1)
+    counts = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in channels]).cpu().double()
+    share = counts / counts.sum(dim=1, keepdim=True)
+    values = torch.arange(256, dtype=torch.float64)
+    mean = share @ values
+    variance = (share * (values - mean[:, None]) ** 2).sum(dim=1)
+    return mean, variance.sqrt()
+
+
+class UnitPixels:
+    """Map stored pixels to [0, 1]: divide by the largest value that a pixel can have.
+
+    Example:
+        >>> UnitPixels(255)
+        UnitPixels(peak=255)
+        >>> UnitPixels(255)(torch.full((1, 1, 1, 1), 255, dtype=torch.uint8)).item()
+        1.0
+    """
+
+    def __init__(self, peak: int) -> None:
+        if peak < 1:
+            raise InputError(f"peak={peak}: must be at least 1")
+        self.peak = peak
+
+    @classmethod
+    def of(cls, images: UInt8[Tensor, "images channels height width"], peak: int) -> "UnitPixels":
+        """Build the transform; the images do not matter."""
+        return cls(peak)
+
+    def __call__(self, images: Images) -> Inputs:
+        """Return a new float32 tensor of the same shape."""
+        return _to_float(images).div_(self.peak)
+
+    def __repr__(self) -> str:
+        return f"UnitPixels(peak={self.peak})"
+
+
+class StandardizedPixels:
+    """Subtract each channel's mean and divide by its standard deviation, both in units of stored pixels.
+
+    Example:
+        >>> StandardizedPixels(mean=(2.0,), std=(4.0,))(torch.full((1, 1, 1, 1), 10, dtype=torch.uint8)).item()
+        2.0
+    """
+
+    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        if len(mean) != len(std) or not all(value > 0 for value in std):
+            raise InputError(f"std={std}: must be one positive number per channel; a constant channel has none")
+        self.mean = mean
+        self.std = std
+        self._constants: dict[torch.device, tuple[Tensor, Tensor]] = {}
+
+    @classmethod
+    def of(cls, images: UInt8[Tensor, "images channels height width"], peak: int) -> "StandardizedPixels":
+        """Measure mean and standard deviation on the images; ``peak`` does not matter."""
+        mean, std = channel_moments(images)
+        return cls(tuple(mean.tolist()), tuple(std.tolist()))
+
+    def __call__(self, images: Images) -> Inputs:
+        """Return a new float32 tensor of the same shape."""
+        constants = self._constants.get(images.device)
+        if constants is None:
+            constants = self._constants[images.device] = (self._column(self.mean, images), self._column(self.std, images))
+        mean, std = constants
+        return _to_float(images).sub_(mean).div_(std)
+
+    @staticmethod
+    def _column(values: tuple[float, ...], images: Tensor) -> Tensor:
+        return torch.tensor(values, dtype=torch.float32, device=images.device)[:, None, None]
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"mean": self.mean, "std": self.std, "_constants": {}}
+
+    def __repr__(self) -> str:
+        def written(values: tuple[float, ...]) -> str:
+            return "(" + ", ".join(f"{value:.6g}" for value in values) + ")"
+
+        return f"StandardizedPixels(mean={written(self.mean)}, std={written(self.std)})"
+
+
+PIXELS: dict[str, Callable[[Tensor, int], Callable[[Tensor], Tensor]]] = {
+    "unit": UnitPixels.of,
+    "standardized": StandardizedPixels.of,
+}
+
+
+def pixel_transform(
+    pixels: str, images: UInt8[Tensor, "images channels height width"], peak: int
+) -> Callable[[Tensor], Tensor]:
+    """Build a transform from stored pixels to a network's input.
+
+    Args:
+        pixels: A key of ``PIXELS``: ``"unit"`` or ``"standardized"``.
+        images: The training images; what is measured is measured on these alone.
+        peak: The largest value that a pixel can have.
+
+    Returns:
+        A picklable callable from uint8 to float32 tensors (..., channels, height, width), on any device.
+
+    Raises:
+        InputError: An unknown name, no images, or a channel without variation.
+
+    Example:
+        >>> images = torch.tensor([0, 255], dtype=torch.uint8).reshape(2, 1, 1, 1)
+        >>> pixel_transform("standardized", images, 255)
+        StandardizedPixels(mean=(127.5), std=(127.5))
+    """
+    return lookup(PIXELS, pixels, "pixels")(images, peak)
+
+
+def _to_float(images: Tensor) -> Tensor:
+    if images.dtype != torch.uint8:
+        raise InputError(f"images: have dtype {images.dtype}; the transform takes stored pixels (torch.uint8)")
+    return images.to(torch.float32)

@@ -1,0 +1,18 @@
+"""The figures of the paper and further studies, one file each.
+
+To add one: write a file that makes a ``Figure`` and add one line to ``FIGURES``.
+"""
+
+from zeroinit.experiments.catalogue.explorations import EXPLORATIONS
+from zeroinit.experiments.catalogue.fig3 import FIGURE_3
+from zeroinit.experiments.catalogue.fig4 import FIGURE_4
+from zeroinit.experiments.catalogue.fig5 import FIGURE_5
+from zeroinit.experiments.catalogue.fig6 import FIGURE_6
+from zeroinit.experiments.catalogue.fig7 import FIGURE_7
+from zeroinit.experiments.spec import Figure
+
+__all__ = ["FIGURES"]
+
+FIGURES: dict[str, Figure] = {
+    figure.name: figure for figure in (FIGURE_3, FIGURE_4, FIGURE_5, FIGURE_6, FIGURE_7, *EXPLORATIONS)
+}

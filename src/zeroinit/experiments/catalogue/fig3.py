@@ -1,0 +1,14 @@
+"""Figure 3: the headline. Zero weights with random biases on MNIST, one hidden layer."""
+
+from zeroinit.experiments.catalogue.parts import BASELINE, NORMAL, PYTORCH, UNIFORM, baseline, comparison_claims, trio
+from zeroinit.experiments.spec import Figure, Run
+
+__all__ = ["FIGURE_3"]
+
+FIGURE_3 = Figure(
+    name="fig3",
+    title="MNIST FNN: zero weights with random biases against the default",
+    curves=(baseline(10), *trio(Run(model="mnist_fnn", epochs=10))),
+    published_results={BASELINE: 0.925, PYTORCH: 0.976, NORMAL: 0.971, UNIFORM: 0.972},
+    claims=comparison_claims("C1", "MNIST FNN"),
+)

@@ -1,0 +1,142 @@
+"""From settings to a result: data, model, initialization, training."""
+
+import copy
+import hashlib
+import platform
+import time
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from zeroinit._common import InputError, __version__, derive_seed, lookup
+from zeroinit.data import Dataset, load_dataset, pixel_transform, split_validation
+from zeroinit.experiments.spec import Run
+from zeroinit.experiments.store import Result
+from zeroinit.init import hash_tensor, initialize_
+from zeroinit.models import build_model
+from zeroinit.training import Moment, Observer, fit
+
+__all__ = ["TRAINED", "choose_device", "execute"]
+
+TRAINED: dict[str, Callable[[nn.Module], nn.Module]] = {"model": lambda model: model, "copy": copy.deepcopy}
+
+load = lru_cache(maxsize=2)(load_dataset)
+
+
+def choose_device(device: str) -> torch.device:
+    """Turn ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"`` into a device that is there.
+
+    Raises:
+        InputError: Another word, or CUDA where there is none.
+
+    Example:
+        >>> choose_device("cpu")
+        device(type='cpu')
+    """
+    kind, _, index = device.partition(":")
+    if kind not in {"auto", "cpu", "cuda"} or (index and not (kind == "cuda" and index.isdigit())):
+        raise InputError(f"device={device!r}: must be one of auto, cpu, cuda, cuda:N")
+    if kind == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        raise InputError(f"device={device!r}: this machine has {torch.cuda.device_count()} CUDA devices; use cpu or auto")
+    return torch.device(device)
+
+
+class _EpochCallback(Observer):
+    def __init__(self, callback: Callable[[], None]):
+        self._callback = callback
+
+    def on_epoch(self, moment: Moment) -> None:
+        self._callback()
+
+
+def stream(seed: int, purpose: str) -> torch.Generator:
+    """Return the generator of one purpose of one run, on the CPU."""
+    return torch.Generator().manual_seed(derive_seed(seed, purpose))
+
+
+def execute(
+    run: Run,
+    seed: int,
+    *,
+    data_dir: Path | str | None = None,
+    device: str = "auto",
+    observers: Sequence[Observer] = (),
+    on_epoch: Callable[[], None] | None = None,
+) -> Result:
+    """Carry out one run; the same settings and seed give the same history on the same machine.
+
+    Args:
+        run: The settings.
+        seed: At least 0; split by purpose (validation split, initialization, batch order).
+        data_dir: As of ``load_dataset``.
+        device: As of ``choose_device``.
+        observers: What watches the training.
+        on_epoch: Called after each epoch.
+
+    Raises:
+        InputError: A setting that is not known, missing data, or a device that is not there.
+    """
+    place = choose_device(device)
+    dataset = load(run.dataset, data_dir)
+    model, initial_hash = _prepare_model(run, dataset, seed)
+    model.to(place)
+    trained = lookup(TRAINED, run.trained, "trained")(model)
+    train, validation = _split(run, dataset, seed)
+    transform = pixel_transform(run.pixels, train[0], dataset.peak)
+    on_place = [
+        (images.to(place), labels.to(place))
+        for images, labels in (train, validation, (dataset.test_images, dataset.test_labels))
+    ]
+    callbacks = [_EpochCallback(on_epoch)] if on_epoch else []
+    start = time.perf_counter()
+    history = fit(
+        model,
+        on_place[0],
+        validation=on_place[1],
+        test=on_place[2],
+        epochs=run.epochs,
+        batch_size=run.batch_size,
+        optimizer=run.optimizer,
+        learning_rate=run.learning_rate,
+        momentum=run.momentum,
+        warmup_steps=run.warmup_steps,
+        reduction=run.reduction,
+        order=run.order,
+        evaluation_mode=run.evaluation_mode,
+        transform=transform,
+        parameters=trained.parameters(),
+        generator=stream(seed, "order"),
+        observers=[*observers, *callbacks],
+    )
+    return Result(run, seed, history.to_dict(), initial_hash, environment(place), time.perf_counter() - start)
+
+
+def _prepare_model(run: Run, dataset: Dataset, seed: int) -> tuple[nn.Module, str]:
+    model = build_model(run.model, dataset.input_shape, dataset.num_classes, activation=run.activation)
+    initialize_(model, run.initializer, scale=run.scale, generator=stream(seed, "init"))
+    hashes = "".join(hash_tensor(parameter) for parameter in model.parameters())
+    return model, hashlib.sha256(hashes.encode()).hexdigest()[:16]
+
+
+def _split(run: Run, dataset: Dataset, seed: int):
+    count = dataset.num_validation if run.num_validation is None else run.num_validation
+    return split_validation(dataset.train_images, dataset.train_labels, count, stream(seed, "split"))
+
+
+def environment(device: torch.device) -> dict:
+    """Return versions, device and threads: what a number may depend on."""
+    return {
+        "zeroinit": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "platform": f"{platform.system()} {platform.machine()}",
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+    }

@@ -1,0 +1,178 @@
+"""Many runs: which are missing, in what order, in how many processes."""
+
+import multiprocessing
+import os
+import queue
+import signal
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from zeroinit._common import InputError
+from zeroinit.experiments.runner import execute, load
+from zeroinit.experiments.spec import Run
+from zeroinit.experiments.store import Store
+from zeroinit.models import build_model
+from zeroinit.training import Observer, TensorBoardObserver
+
+__all__ = ["Options", "Task", "choose_jobs", "flops", "missing", "run_all"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One run with one seed."""
+
+    run: Run
+    seed: int
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the runs need besides their settings; nothing here changes a result but by rounding.
+
+    Attributes:
+        results: Root of the store.
+        data_dir: As of ``load_dataset``.
+        device: As of ``choose_device``.
+        tensorboard: Folder for TensorBoard logs, one subfolder per run and seed; none if ``None``.
+        histogram_every: Steps between histograms of parameters and gradients there; none if 0.
+    """
+
+    results: Path
+    data_dir: Path | None = None
+    device: str = "auto"
+    tensorboard: Path | None = None
+    histogram_every: int = 0
+
+
+Progress = Callable[[Task, int], None]
+"""Called with a task and the number of its epochs that are done."""
+
+
+def choose_jobs(jobs: int | None) -> int:
+    """Return the number of processes: one per usable core if ``None``.
+
+    Raises:
+        InputError: ``jobs`` is below 1.
+    """
+    if jobs is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if jobs < 1:
+        raise InputError(f"jobs={jobs}: must be at least 1")
+    return jobs
+
+
+def missing(tasks: Iterable[Task], store: Store) -> list[Task]:
+    """List the tasks whose result is not stored, each once."""
+    return [task for task in dict.fromkeys(tasks) if not store.has(task.run, task.seed)]
+
+
+@lru_cache(maxsize=1024)
+def flops(run: Run, data_dir: Path | None) -> float:
+    """Estimate the floating-point operations of a run: forward and backward in training, forward in evaluation."""
+    dataset = load(run.dataset, data_dir)
+    model = build_model(run.model, dataset.input_shape, dataset.num_classes, activation=run.activation)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(torch.zeros(1, *dataset.input_shape))
+    held_out = dataset.num_validation if run.num_validation is None else run.num_validation
+    num_train, num_test = len(dataset.train_images) - held_out, len(dataset.test_images)
+    return run.epochs * counter.get_total_flops() * (3 * num_train + held_out + num_test)
+
+
+def run_all(tasks: Sequence[Task], options: Options, *, jobs: int = 1, progress: Progress | None = None) -> None:
+    """Carry out the tasks whose result is missing and store each result as it comes; the longest go first.
+
+    With one job a run uses all of torch's threads; with more, each process runs one at a time on its share of them.
+
+    Args:
+        tasks: Runs with their seeds.
+        options: Where to store and on what to run.
+        jobs: Number of processes, at least 1.
+        progress: Told after each epoch of each task.
+
+    Raises:
+        InputError: As of ``execute``.
+        KeyboardInterrupt: The user stopped it; what was finished is stored, the rest is as if it had not begun.
+    """
+    todo = missing(tasks, Store(options.results))
+    todo.sort(key=lambda task: -flops(task.run, options.data_dir))
+    progress = progress or (lambda task, epoch: None)
+    if min(jobs, len(todo)) <= 1:
+        for task in todo:
+            carry_out(task, options, progress)
+    else:
+        _run_in_processes(todo, options, min(jobs, len(todo)), progress)
+
+
+def carry_out(task: Task, options: Options, progress: Progress) -> None:
+    """Carry out one task in this process and store its result."""
+    epochs = iter(range(1, task.run.epochs + 1))
+    observers: list[Observer] = []
+    if options.tensorboard is not None:
+        folder = options.tensorboard / task.run.key / f"seed-{task.seed}"
+        observers.append(TensorBoardObserver(folder, options.histogram_every))
+    result = execute(
+        task.run,
+        task.seed,
+        data_dir=options.data_dir,
+        device=options.device,
+        observers=observers,
+        on_epoch=lambda: progress(task, next(epochs)),
+    )
+    Store(options.results).save(result)
+
+
+_messages: "multiprocessing.Queue | None" = None
+
+
+def _start_worker(messages: "multiprocessing.Queue", threads: int) -> None:
+    """Prepare a worker process. Ctrl-C reaches the whole group; the parent alone answers it."""
+    global _messages
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(threads)
+    _messages = messages
+
+
+def _work(task: Task, options: Options) -> None:
+    assert _messages is not None
+    messages = _messages
+    carry_out(task, options, lambda done, epoch: messages.put((done, epoch)))
+
+
+def _run_in_processes(todo: list[Task], options: Options, jobs: int, progress: Progress) -> None:
+    context = multiprocessing.get_context("spawn")
+    messages = context.Queue()
+    threads = max(1, choose_jobs(None) // jobs)
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker, initargs=(messages, threads))
+    try:
+        futures = [pool.submit(_work, task, options) for task in todo]
+        _follow(futures, messages, progress)
+    except BrokenProcessPool as error:
+        raise InputError(
+            f"jobs={jobs}: a worker process died (often: out of memory); what was finished is stored, "
+            "start again with fewer jobs"
+        ) from error
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in multiprocessing.active_children():
+            child.terminate()
+
+
+def _follow(futures: list[Future], messages: "multiprocessing.Queue", progress: Progress) -> None:
+    """Pass messages on until every future is done; raise what a worker raised."""
+    waiting = set(futures)
+    while waiting:
+        try:
+            while True:
+                progress(*messages.get(timeout=0.1))
+        except queue.Empty:
+            pass
+        for future in [future for future in waiting if future.done()]:
+            future.result()
+            waiting.remove(future)

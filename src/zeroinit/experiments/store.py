@@ -1,0 +1,109 @@
+"""Stored results: ``<root>/<key>/seed-<n>.json``, each whole or absent."""
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from zeroinit._common import InputError, write_atomically
+from zeroinit.experiments.spec import Run
+
+__all__ = ["Result", "Store"]
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Result:
+    """One finished run.
+
+    Attributes:
+        run: Its settings; ``seed`` its seed.
+        history: As of ``History.to_dict``.
+        initial_hash: Of all parameters after initialization: runs that must start alike can be checked.
+        environment: Versions, device, threads.
+        seconds: Wall time of the run, loading of the data excluded.
+    """
+
+    run: Run
+    seed: int
+    history: dict
+    initial_hash: str
+    environment: dict
+    seconds: float
+
+
+class Store:
+    """A folder of results.
+
+    Args:
+        root: The folder; made at the first ``save``.
+    """
+
+    def __init__(self, root: Path | str):
+        self.root = Path(root)
+
+    def path(self, run: Run, seed: int) -> Path:
+        """Return where a result lies or would lie."""
+        return self.root / run.key / f"seed-{seed}.json"
+
+    def has(self, run: Run, seed: int) -> bool:
+        """Whether the result is stored."""
+        return self.path(run, seed).exists()
+
+    def save(self, result: Result) -> None:
+        """Write one result.
+
+        Raises:
+            InputError: The folder cannot be written to.
+        """
+        content = {"format": FORMAT, **asdict(result)}
+        text = json.dumps(_without_nonfinite(content), indent=1, allow_nan=False)
+        write_atomically(self.path(result.run, result.seed), text + "\n")
+
+    def load(self, run: Run, seed: int) -> Result:
+        """Read one result.
+
+        Raises:
+            InputError: It is missing, unreadable, or belongs to other settings.
+        """
+        path = self.path(run, seed)
+        result = read_result(path)
+        if result.run != run or result.seed != seed:
+            raise InputError(f"{path}: holds other settings than its name says; delete it to compute it again")
+        return result
+
+    def __iter__(self) -> Iterator[Result]:
+        for path in sorted(self.root.glob("*/seed-*.json")):
+            yield read_result(path)
+
+
+def read_result(path: Path) -> Result:
+    """Read a result file.
+
+    Raises:
+        InputError: It is missing or cannot be read as a result.
+    """
+    try:
+        content = json.loads(path.read_text())
+        if content.pop("format") != FORMAT:
+            raise ValueError("it has another format version")
+        content["run"] = Run(**content["run"])
+        result = Result(**{entry.name: content.pop(entry.name) for entry in fields(Result)})
+        if not isinstance(result.history["test_accuracy"], list):
+            raise ValueError("its history has no test accuracy")
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such result; run `zeroinit reproduce` first") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: cannot be read as a result ({error}); delete it to compute it again") from error
+    return result
+
+
+def _without_nonfinite(value):
+    """Replace NaN and infinities by ``None``: JSON has no word for them."""
+    if isinstance(value, dict):
+        return {key: _without_nonfinite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nonfinite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

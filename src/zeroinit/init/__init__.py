@@ -1,0 +1,20 @@
+"""In-place initializers for any ``nn.Module``; each returns a record of what it set and what it left alone.
+
+To add an initializer: compose it of two laws (or write a new one in ``laws.py``) and add one line to
+``INITIALIZERS``. The contract tests then try it on every model.
+"""
+
+from zeroinit.init.initializers import INITIALIZERS, Initializer
+from zeroinit.init.initialize import SymmetryWarning, initialize_
+from zeroinit.init.record import InitRecord, ParameterRecord, Untouched, hash_tensor
+
+__all__ = [
+    "INITIALIZERS",
+    "InitRecord",
+    "Initializer",
+    "ParameterRecord",
+    "SymmetryWarning",
+    "Untouched",
+    "hash_tensor",
+    "initialize_",
+]

@@ -1,0 +1,82 @@
+"""What an initializer did, parameter by parameter."""
+
+import hashlib
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = ["InitRecord", "ParameterRecord", "Untouched", "hash_tensor"]
+
+
+def hash_tensor(tensor: Tensor) -> str:
+    """Return the first 16 hex digits of the SHA-256 of a tensor's bytes, whatever its device, layout or type.
+
+    Example:
+        >>> hash_tensor(torch.zeros(3)) == hash_tensor(torch.zeros(3)), hash_tensor(torch.ones(3)) == hash_tensor(
+        ...     torch.zeros(3)
+        ... )
+        (True, False)
+    """
+    plain = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+    return hashlib.sha256(plain.numpy().tobytes()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class ParameterRecord:
+    """One parameter that was set: its name, shape, rule, and a hash of its bytes before and after.
+
+    ``aliases`` are further names of the same parameter (tied weights).
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    rule: str
+    hash_before: str
+    hash_after: str
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def changed(self) -> bool:
+        """Whether any byte differs from before."""
+        return self.hash_before != self.hash_after
+
+
+@dataclass(frozen=True)
+class Untouched:
+    """One parameter that was left as it was, and why."""
+
+    name: str
+    shape: tuple[int, ...]
+    reason: str
+
+
+@dataclass(frozen=True)
+class InitRecord:
+    """What ``initialize_`` set, what it left alone, and which of its layers have no bias."""
+
+    name: str
+    scale: float
+    parameters: tuple[ParameterRecord, ...]
+    untouched: tuple[Untouched, ...] = ()
+    without_bias: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict:
+        """Return plain dictionaries, lists, strings and numbers, ready for JSON."""
+        record = asdict(self)
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in record.items()}
+
+    def __str__(self) -> str:
+        rows = [(entry.name, _shape(entry.shape), entry.rule) for entry in self.parameters]
+        rows += [(entry.name, _shape(entry.shape), f"left as it was: {entry.reason}") for entry in self.untouched]
+        name_width = max((len(row[0]) for row in rows), default=0)
+        shape_width = max((len(row[1]) for row in rows), default=0)
+        head = f"{self.name} (scale {self.scale:g}): {len(self.parameters)} set, {len(self.untouched)} left"
+        lines = [f"  {name:<{name_width}}  {shape:<{shape_width}}  {text}" for name, shape, text in rows]
+        if self.without_bias:
+            lines.append(f"  without a bias: {', '.join(name or '(the model itself)' for name in self.without_bias)}")
+        return "\n".join([head, *lines])
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "scalar"

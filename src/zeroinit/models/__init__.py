@@ -1,0 +1,59 @@
+"""The paper's networks, one file per architecture; any activation by name, any input shape.
+
+To add an architecture: write one file with a function ``(input_shape, num_classes, activation) -> nn.Module``
+and add one line to ``MODELS``. The contract tests then try it with every initializer.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from zeroinit._common import InputError, lookup
+from zeroinit.models.activations import ACTIVATIONS, make_activation
+from zeroinit.models.cnn import mnist_cnn
+from zeroinit.models.fnn import logistic_regression, mnist_fnn
+
+__all__ = ["ACTIVATIONS", "MODELS", "build_model", "make_activation"]
+
+Architecture = Callable[[tuple[int, int, int], int, str], nn.Module]
+
+MODELS: dict[str, Architecture] = {
+    "logistic_regression": logistic_regression,
+    "mnist_fnn": mnist_fnn,
+    "mnist_cnn": mnist_cnn,
+}
+
+
+def build_model(
+    name: str, input_shape: tuple[int, int, int], num_classes: int = 10, *, activation: str = "elu"
+) -> nn.Module:
+    """Build a network by name; the global random state is left as it was.
+
+    The parameters carry PyTorch's default from a fixed seed until ``initialize_`` sets them.
+
+    Args:
+        name: A key of ``MODELS``.
+        input_shape: Channels, height and width of one image.
+        num_classes: The number of outputs, at least 2.
+        activation: A key of ``ACTIVATIONS``, placed after every layer but the last.
+
+    Returns:
+        A module from images (batch, channels, height, width) to logits (batch, num_classes).
+
+    Raises:
+        InputError: An unknown name, a shape that is not three positive counts, or fewer than two classes.
+
+    Example:
+        >>> build_model("mnist_fnn", (1, 28, 28))(torch.zeros(2, 1, 28, 28)).shape
+        torch.Size([2, 10])
+    """
+    architecture = lookup(MODELS, name, "model")
+    lookup(ACTIVATIONS, activation, "activation")
+    if len(input_shape) != 3 or any(count < 1 for count in input_shape):
+        raise InputError(f"input_shape={input_shape}: must be three positive counts (channels, height, width)")
+    if num_classes < 2:
+        raise InputError(f"num_classes={num_classes}: must be at least 2")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return architecture(input_shape, num_classes, activation)

@@ -1,0 +1,52 @@
+"""What a training run leaves behind: one number per epoch and measure, and how it ended."""
+
+from dataclasses import asdict, dataclass, field
+
+import torch
+from torch import Tensor
+
+__all__ = ["History"]
+
+
+@dataclass
+class History:
+    """Measures by epoch. Losses are means per image; accuracies are shares in [0, 1].
+
+    Attributes:
+        train_loss: Mean over the batches of the epoch, each taken before its update.
+        validation_loss: After each epoch; empty without validation data, likewise the next three.
+        outcome: ``"completed"``, or ``"diverged"`` when a loss was not finite; the run then ends with that epoch.
+        num_steps: Updates done.
+        diverged_at_step: The first update (from 1) with a loss that is not finite, else ``None``.
+    """
+
+    train_loss: list[float] = field(default_factory=list)
+    validation_loss: list[float] = field(default_factory=list)
+    validation_accuracy: list[float] = field(default_factory=list)
+    test_loss: list[float] = field(default_factory=list)
+    test_accuracy: list[float] = field(default_factory=list)
+    outcome: str = "completed"
+    num_steps: int = 0
+    diverged_at_step: int | None = None
+
+    @property
+    def num_epochs(self) -> int:
+        """Epochs that were run."""
+        return len(self.train_loss)
+
+    def record_training(self, losses: Tensor, sizes: Tensor) -> None:
+        """Add an epoch's mean loss from those of its batches and their sizes, each (steps,); note a divergence."""
+        self.train_loss.append(float((losses.double() * sizes).sum() / sizes.sum()))
+        broken = torch.nonzero(~torch.isfinite(losses))
+        if len(broken):
+            self.outcome = "diverged"
+            self.diverged_at_step = self.num_steps - len(losses) + int(broken[0]) + 1
+
+    def record(self, split: str, loss: float, accuracy: float) -> None:
+        """Add the loss and the accuracy on ``"validation"`` or ``"test"`` after an epoch."""
+        getattr(self, f"{split}_loss").append(loss)
+        getattr(self, f"{split}_accuracy").append(accuracy)
+
+    def to_dict(self) -> dict:
+        """Return lists, strings and numbers, ready for JSON."""
+        return asdict(self)

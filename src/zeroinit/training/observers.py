@@ -1,0 +1,99 @@
+"""Observers: what watches a run of ``fit`` without disturbing it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from zeroinit.training.history import History
+
+__all__ = ["Moment", "Observer", "Observers", "undisturbed"]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where a run stands when an observer is called.
+
+    Attributes:
+        model: The model in training, parameters as they are now.
+        history: What was recorded so far.
+        step: Updates done (at ``on_gradients``: the update that is about to be done, from 1).
+        epoch: Epochs done (at ``on_gradients``: the epoch that is running, from 1).
+        losses: Loss of each batch of the epoch just finished (steps,), mean per image; empty before its end.
+    """
+
+    model: nn.Module
+    history: History
+    step: int
+    epoch: int
+    losses: torch.Tensor
+
+
+class Observer:
+    """Watches a run of ``fit``; override what you need.
+
+    Random state, the mode of every module and the gradients are restored after each call.
+    """
+
+    def on_start(self, moment: Moment) -> None:
+        """Before the first update."""
+
+    def on_gradients(self, moment: Moment) -> None:
+        """At each step, after the backward pass and before the update."""
+
+    def on_epoch(self, moment: Moment) -> None:
+        """After each epoch and its evaluation."""
+
+    def on_end(self, moment: Moment) -> None:
+        """After the last epoch, also of a run that diverged."""
+
+
+@contextmanager
+def undisturbed(model: nn.Module) -> Iterator[None]:
+    """Restore torch's random state, the mode of every module and the gradients on leaving.
+
+    Example:
+        >>> model = nn.Dropout()
+        >>> with undisturbed(model):
+        ...     _ = model.eval()
+        >>> model.training
+        True
+    """
+    modes = {module: module.training for module in model.modules()}
+    gradients = {
+        parameter: None if parameter.grad is None else (parameter.grad, parameter.grad.clone())
+        for parameter in model.parameters()
+    }
+    with torch.random.fork_rng():
+        try:
+            yield
+        finally:
+            for module, training in modes.items():
+                module.training = training
+            for parameter, kept in gradients.items():
+                if kept is None:
+                    parameter.grad = None
+                else:
+                    parameter.grad = kept[0].copy_(kept[1])
+
+
+class Observers:
+    """Calls several observers at each moment, only those that listen, each one undisturbing."""
+
+    def __init__(self, observers: tuple[Observer, ...]):
+        self._listening = {
+            name: [observer for observer in observers if getattr(type(observer), name) is not getattr(Observer, name)]
+            for name in ("on_start", "on_gradients", "on_epoch", "on_end")
+        }
+
+    def listens(self, name: str) -> bool:
+        """Whether any observer listens to this moment."""
+        return bool(self._listening[name])
+
+    def notify(self, name: str, moment: Moment) -> None:
+        """Call every observer that listens to ``name``."""
+        for observer in self._listening[name]:
+            with undisturbed(moment.model):
+                getattr(observer, name)(moment)
