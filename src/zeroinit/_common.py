@@ -3,10 +3,11 @@
 Imports nothing of the package and no torch, so that every room may stand on it.
 """
 
+import contextlib
 import difflib
 import hashlib
 import os
-import tempfile
+import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -76,20 +77,28 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         content: Text (UTF-8) or bytes.
 
     Raises:
-        InputError: The folder cannot be written to.
+        InputError: The file cannot be written there: no folder, no permission, no space.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_atomically(Path(folder) / "results" / "seed-0.json", "{}")
+        ...     (Path(folder) / "results" / "seed-0.json").read_text()
+        '{}'
     """
     data = content.encode() if isinstance(content, str) else content
+    # Not tempfile: its files are private to the user, and results are read by others.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}; choose a folder that can be written to") from error
-    try:
-        with os.fdopen(handle, "wb") as stream:
+        with temporary.open("xb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"cannot write {path}: {reason}; choose a folder that can be written to") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()

@@ -2,7 +2,9 @@
 
 import hashlib
 import io
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,12 @@ __all__ = ["CACHE_FORMAT", "cache_path", "read_cache", "write_cache"]
 
 CACHE_FORMAT = 1
 """Part of every cache file's name: raise it whenever the decoded arrays would differ for the same raw files."""
+
+DAMAGE = (
+    *(OSError, EOFError, KeyError, ValueError, RuntimeError),  # NotImplementedError is a RuntimeError
+    *(zipfile.BadZipFile, zlib.error, struct.error),
+)
+"""What reading a missing, cut or altered archive may raise."""
 
 ARRAY_NAMES = ("train_images", "train_labels", "test_images", "test_labels")
 
@@ -33,8 +41,10 @@ def read_cache(path: Path) -> Arrays | None:
     try:
         with zipfile.ZipFile(path) as archive:
             members = {name: archive.read(f"{name}.npy") for name in ARRAY_NAMES}
-        arrays = {name: np.load(io.BytesIO(content), allow_pickle=False) for name, content in members.items()}
-    except (OSError, EOFError, KeyError, ValueError, NotImplementedError, RuntimeError, zipfile.BadZipFile):
+        arrays = {
+            name: np.lib.format.read_array(io.BytesIO(content), allow_pickle=False) for name, content in members.items()
+        }
+    except DAMAGE:
         return None
     return arrays if all(array.dtype == np.uint8 for array in arrays.values()) else None
 
@@ -42,7 +52,13 @@ def read_cache(path: Path) -> Arrays | None:
 def write_cache(path: Path, arrays: Arrays) -> bool:
     """Store the arrays; return whether that worked, because a folder that cannot be written to stops nobody."""
     buffer = io.BytesIO()
-    np.savez(buffer, **{name: arrays[name] for name in ARRAY_NAMES})
+    np.savez(
+        buffer,
+        train_images=arrays["train_images"],
+        train_labels=arrays["train_labels"],
+        test_images=arrays["test_images"],
+        test_labels=arrays["test_labels"],
+    )
     try:
         write_atomically(path, buffer.getvalue())
     except (InputError, OSError):

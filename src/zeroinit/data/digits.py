@@ -36,4 +36,10 @@ def _decode(contents: Mapping[str, bytes]) -> Arrays:
     }
 
 
-DIGITS = Recipe(name="digits", layouts=(Layout(files=(), decode=_decode),), num_classes=10, peak=16)
+DIGITS = Recipe(
+    name="digits",
+    layouts=(Layout(files=(), decode=_decode),),
+    num_classes=10,
+    peak=16,
+    embedded_in="scikit-learn",
+)

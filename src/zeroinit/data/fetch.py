@@ -29,32 +29,36 @@ def fetch(path: Path, mirrors: tuple[str, ...], *, num_bytes: int, sha256: str) 
     Raises:
         InputError: The folder cannot be written to, or every mirror failed; names the hosts and why each failed.
     """
-    import pooch
-    from tqdm import tqdm
+    import requests
 
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"cannot write {path}: {error.strerror}; choose another folder with ZEROINIT_CACHE_DIR"
-        ) from error
     failures = []
     for mirror in mirrors:
-        # disable=None hides the bar where stderr is not a terminal.
-        with tqdm(total=num_bytes, desc=path.name, unit="B", unit_scale=True, disable=None, file=sys.stderr) as bar:
-            downloader = pooch.HTTPDownloader(progressbar=bar, chunk_size=2**16, timeout=TIMEOUT_SECONDS)
-            try:
-                with _quiet(pooch.get_logger()):
-                    pooch.retrieve(
-                        mirror + path.name, f"sha256:{sha256}", fname=path.name, path=path.parent, downloader=downloader
-                    )
-                return
-            except (OSError, ValueError) as error:  # requests' errors are OSErrors; a wrong checksum is a ValueError
-                failures.append(f"{urlsplit(mirror).netloc} ({_reason(error)})")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return _retrieve(mirror + path.name, path, num_bytes, sha256)
+        except (requests.RequestException, ValueError) as error:  # pooch reports a wrong checksum as a ValueError
+            failures.append(f"{urlsplit(mirror).netloc} ({_reason(error)})")
+        except OSError as error:
+            raise InputError(
+                f"cannot write {path}: {error.strerror}; choose another cache folder with ZEROINIT_CACHE_DIR"
+            ) from error
     raise InputError(
         f"cannot download {path.name}: tried {', '.join(failures)}; check the network, or name a torchvision root that "
         "already holds the data with --data-dir or ZEROINIT_DATA_DIR"
     )
+
+
+def _retrieve(url: str, path: Path, num_bytes: int, sha256: str) -> None:
+    import pooch
+    from tqdm import tqdm
+
+    # disable=None hides the bar where stderr is not a terminal.
+    with (
+        _quiet(pooch.get_logger()),
+        tqdm(total=num_bytes, desc=path.name, unit="B", unit_scale=True, disable=None, file=sys.stderr) as bar,
+    ):
+        downloader = pooch.HTTPDownloader(progressbar=bar, chunk_size=2**16, timeout=TIMEOUT_SECONDS)
+        pooch.retrieve(url, f"sha256:{sha256}", fname=path.name, path=path.parent, downloader=downloader)
 
 
 @contextmanager
@@ -76,8 +80,4 @@ def _reason(error: Exception) -> str:
         return "no answer in time"
     if isinstance(error, requests.ConnectionError):
         return "no connection"
-    if isinstance(error, requests.RequestException):
-        return type(error).__name__
-    if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
-    return "wrong checksum"
+    return type(error).__name__ if isinstance(error, requests.RequestException) else "wrong checksum"

@@ -74,7 +74,9 @@ def idx_layouts(folder: str, files: Mapping[str, IdxFile], mirrors: tuple[str, .
     packed = tuple(
         SourceFile(f"{folder}/{IDX_NAMES[part]}.gz", file.gz_bytes, file.gz_sha256) for part, file in files.items()
     )
-    plain = tuple(SourceFile(f"{folder}/{IDX_NAMES[part]}", file.num_bytes, file.sha256) for part, file in files.items())
+    plain = tuple(
+        SourceFile(f"{folder}/{IDX_NAMES[part]}", file.num_bytes, file.sha256) for part, file in files.items()
+    )
     return Layout(packed, _decode_packed, mirrors), Layout(plain, _decode_plain)
 
 

@@ -6,14 +6,14 @@ To add a transform: a class with ``__call__`` and one line in ``PIXELS``.
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float32, Float64, UInt8
+from jaxtyping import Float32, Float64, Shaped, UInt8
 from torch import Tensor
 
 from zeroinit._common import InputError, lookup
 
 __all__ = ["PIXELS", "StandardizedPixels", "UnitPixels", "channel_moments", "pixel_transform"]
 
-Images = UInt8[Tensor, "*batch channels height width"]
+Images = Shaped[Tensor, "*batch channels height width"]
 Inputs = Float32[Tensor, "*batch channels height width"]
 
 
@@ -66,7 +66,8 @@ class UnitPixels:
 
     def __call__(self, images: Images) -> Inputs:
         """Return a new float32 tensor of the same shape."""
-        return _to_float(images).div_(self.peak)
+        _check(images)
+        return images.to(torch.float32).div_(self.peak)
 
     def __repr__(self) -> str:
         return f"UnitPixels(peak={self.peak})"
@@ -82,7 +83,10 @@ class StandardizedPixels:
 
     def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         if len(mean) != len(std) or not all(value > 0 for value in std):
-            raise InputError(f"std={std}: must be one positive number per channel; a constant channel has none")
+            raise InputError(
+                f"std={std}: must be one positive number per channel, as many as mean={mean}; "
+                "for images with a constant channel choose pixels='unit'"
+            )
         self.mean = mean
         self.std = std
         self._constants: dict[torch.device, tuple[Tensor, Tensor]] = {}
@@ -95,24 +99,20 @@ class StandardizedPixels:
 
     def __call__(self, images: Images) -> Inputs:
         """Return a new float32 tensor of the same shape."""
-        constants = self._constants.get(images.device)
-        if constants is None:
-            constants = self._constants[images.device] = (self._column(self.mean, images), self._column(self.std, images))
-        mean, std = constants
-        return _to_float(images).sub_(mean).div_(std)
-
-    @staticmethod
-    def _column(values: tuple[float, ...], images: Tensor) -> Tensor:
-        return torch.tensor(values, dtype=torch.float32, device=images.device)[:, None, None]
+        _check(images)
+        if images.device not in self._constants:
+            both = torch.tensor([self.mean, [1 / value for value in self.std]], dtype=torch.float32)
+            mean, factor = both.to(images.device)[:, :, None, None]
+            self._constants[images.device] = (mean, factor)
+        mean, factor = self._constants[images.device]
+        return torch.sub(images, mean).mul_(factor)  # the subtraction converts as well
 
     def __getstate__(self) -> dict[str, object]:
         return {"mean": self.mean, "std": self.std, "_constants": {}}
 
     def __repr__(self) -> str:
-        def written(values: tuple[float, ...]) -> str:
-            return "(" + ", ".join(f"{value:.6g}" for value in values) + ")"
-
-        return f"StandardizedPixels(mean={written(self.mean)}, std={written(self.std)})"
+        mean, std = (tuple(float(f"{value:.6g}") for value in values) for values in (self.mean, self.std))
+        return f"StandardizedPixels(mean={mean}, std={std})"
 
 
 PIXELS: dict[str, Callable[[Tensor, int], Callable[[Tensor], Tensor]]] = {
@@ -140,12 +140,11 @@ def pixel_transform(
     Example:
         >>> images = torch.tensor([0, 255], dtype=torch.uint8).reshape(2, 1, 1, 1)
         >>> pixel_transform("standardized", images, 255)
-        StandardizedPixels(mean=(127.5), std=(127.5))
+        StandardizedPixels(mean=(127.5,), std=(127.5,))
     """
     return lookup(PIXELS, pixels, "pixels")(images, peak)
 
 
-def _to_float(images: Tensor) -> Tensor:
+def _check(images: Tensor) -> None:
     if images.dtype != torch.uint8:
         raise InputError(f"images: have dtype {images.dtype}; the transform takes stored pixels (torch.uint8)")
-    return images.to(torch.float32)

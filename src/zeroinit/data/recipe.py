@@ -23,6 +23,7 @@ class Recipe:
         num_classes: How many classes there are.
         peak: The largest value that a pixel can have.
         num_validation: How many training images a run holds out if it does not say.
+        embedded_in: The library that it comes with; empty where raw files are needed.
     """
 
     name: str
@@ -30,46 +31,38 @@ class Recipe:
     num_classes: int
     peak: int
     num_validation: int = 0
+    embedded_in: str = ""
 
     def __call__(self, source: DataSource) -> Dataset:
-        """Load the data set.
+        """Load the data set; one that comes with a library asks for no folder.
 
         Files in a data folder are checked at every load, so that a damaged folder is reported and never hidden by the
-        cache. Downloads were checked when they came; afterwards the decoded cache, named after their checksums, is enough.
+        cache. Downloads were checked when they came; from then on the decoded cache, named after their checksums, is
+        enough.
 
         Raises:
             InputError: A raw file is missing, damaged or cannot be fetched, or the files do not fit together.
         """
-        if not self.has_files:
+        if self.embedded_in:
             return self._to_dataset(self.layouts[0].decode({}))
         cache = self.cache_path(source)
-        cached = read_cache(cache) if source.data_dir is None else None
-        if cached is None:
-            layout, contents = read_verified(self.name, self.layouts, source)
-            cached = read_cache(cache) if source.data_dir is not None else None
-            if cached is None:
-                cached = layout.decode(contents)
-                if source.keep_decoded:
-                    write_cache(cache, cached)
-        return self._to_dataset(cached)
-
-    @property
-    def has_files(self) -> bool:
-        """Whether raw files are needed; the embedded data sets need none."""
-        return any(layout.files for layout in self.layouts)
+        if source.data_dir is None and (cached := read_cache(cache)):
+            return self._to_dataset(cached)
+        layout, contents = read_verified(self.name, self.layouts, source)
+        if source.data_dir is not None and (cached := read_cache(cache)):
+            return self._to_dataset(cached)
+        decoded = layout.decode(contents)
+        dataset = self._to_dataset(decoded)
+        if source.keep_decoded:
+            write_cache(cache, decoded)
+        return dataset
 
     def cache_path(self, source: DataSource) -> Path:
         """Where the decoded arrays are kept."""
         return cache_path(self.name, self.layouts, source.cache_dir)
 
     def _to_dataset(self, arrays: Arrays) -> Dataset:
-        for part in ("train", "test"):
-            num_images, num_labels = len(arrays[f"{part}_images"]), len(arrays[f"{part}_labels"])
-            if num_images != num_labels:
-                raise InputError(f"data set {self.name!r}: {num_images} {part} images but {num_labels} labels")
-            largest = int(arrays[f"{part}_labels"].max(initial=0))
-            if largest >= self.num_classes:
-                raise InputError(f"data set {self.name!r}: {part} label {largest}, expected 0 to {self.num_classes - 1}")
+        self._check(arrays)
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
         return Dataset(
             name=self.name,
@@ -81,3 +74,18 @@ class Recipe:
             peak=self.peak,
             num_validation=self.num_validation,
         )
+
+    def _check(self, arrays: Arrays) -> None:
+        """Refuse files that are whole one by one but do not belong together."""
+        for part in ("train", "test"):
+            images, labels = arrays[f"{part}_images"], arrays[f"{part}_labels"]
+            if len(images) != len(labels):
+                raise InputError(f"data set {self.name!r}: {len(images)} {part} images but {len(labels)} labels")
+            largest = int(labels.max(initial=0))
+            if largest >= self.num_classes:
+                raise InputError(
+                    f"data set {self.name!r}: {part} label {largest}, expected 0 to {self.num_classes - 1}"
+                )
+        train, test = arrays["train_images"].shape[1:], arrays["test_images"].shape[1:]
+        if train != test:
+            raise InputError(f"data set {self.name!r}: training images have shape {train} but test images {test}")

@@ -1,4 +1,4 @@
-"""Where raw files come from: a data folder as it stands, or downloads; nothing is used before its checksum is checked."""
+"""Where raw files come from: a data folder as it stands, or downloads. Nothing is used before it is verified."""
 
 import hashlib
 import os
@@ -11,7 +11,7 @@ import numpy as np
 from zeroinit._common import InputError
 from zeroinit.data.fetch import fetch
 
-__all__ = ["Arrays", "DataSource", "Layout", "SourceFile", "read_verified"]
+__all__ = ["Arrays", "DataSource", "Layout", "SourceFile", "find_layout", "read_verified"]
 
 Arrays = dict[str, np.ndarray]
 """Decoded arrays by name: ``train_images``, ``train_labels``, ``test_images`` and ``test_labels``, all uint8."""
@@ -72,10 +72,8 @@ class DataSource:
         keep_decoded: bool = True,
     ) -> "DataSource":
         """Fill what is not given from ``ZEROINIT_DATA_DIR``, ``ZEROINIT_CACHE_DIR`` and the system's cache folder."""
-        import pooch
-
         data = data_dir or os.environ.get("ZEROINIT_DATA_DIR") or None
-        cache = cache_dir or os.environ.get("ZEROINIT_CACHE_DIR") or pooch.os_cache("zeroinit")
+        cache = cache_dir or os.environ.get("ZEROINIT_CACHE_DIR") or _system_cache()
         return cls(Path(data).expanduser() if data else None, Path(cache).expanduser(), download, keep_decoded)
 
     @property
@@ -111,7 +109,18 @@ def read_verified(name: str, layouts: tuple[Layout, ...], source: DataSource) ->
 
 def find_layout(layouts: tuple[Layout, ...], root: Path) -> Layout | None:
     """Return the first layout whose files all exist below ``root``; their contents are not looked at."""
-    return next((layout for layout in layouts if all((root / file.path).is_file() for file in layout.files)), None)
+    return next((layout for layout in layouts if not _absent(layout, root)), None)
+
+
+def _absent(layout: Layout, root: Path) -> list[Path]:
+    # os.path.isfile, because Path.is_file raises where a folder may not be entered.
+    return [root / file.path for file in layout.files if not os.path.isfile(root / file.path)]
+
+
+def _system_cache() -> Path:
+    import pooch
+
+    return pooch.os_cache("zeroinit")
 
 
 def _read(path: Path, file: SourceFile) -> bytes:
@@ -131,7 +140,7 @@ def _read(path: Path, file: SourceFile) -> bytes:
 def _read_or_fetch(name: str, layout: Layout, file: SourceFile, source: DataSource) -> bytes:
     path = source.root / file.path
     try:
-        if path.exists():
+        if os.path.isfile(path):
             return _read(path, file)
     except InputError:
         if not (source.download and layout.mirrors):
@@ -154,6 +163,5 @@ def _missing(name: str, layouts: tuple[Layout, ...], root: Path) -> str:
     for above in root.resolve().parents[:2]:
         if find_layout(layouts, above):
             return f"data set {name!r}: no {root / wanted}; {rule}; did you mean {above}?"
-    nearest = max(layouts, key=lambda layout: sum((root / file.path).is_file() for file in layout.files))
-    absent = next(root / file.path for file in nearest.files if not (root / file.path).is_file())
-    return f"data set {name!r}: no {absent}; {rule}"
+    absent = min((_absent(layout, root) for layout in layouts), key=len)
+    return f"data set {name!r}: no {absent[0]}; {rule}"

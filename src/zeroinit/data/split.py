@@ -8,12 +8,10 @@ from zeroinit._common import InputError
 
 __all__ = ["split_validation"]
 
-Labeled = tuple[UInt8[Tensor, "..."], Int64[Tensor, " images"]]
-
 
 def split_validation(
     images: UInt8[Tensor, "images channels height width"],
-    labels: Int64[Tensor, " images"],
+    labels: Int64[Tensor, " labels"],
     num_validation: int,
     generator: torch.Generator,
 ) -> tuple[
@@ -32,7 +30,7 @@ def split_validation(
         Images and labels to train on, then those held out (of length 0 if ``num_validation`` is 0).
 
     Raises:
-        InputError: ``num_validation`` is negative or leaves nothing to train on.
+        InputError: ``num_validation`` is negative or leaves nothing to train on, or the lengths differ.
 
     Example:
         >>> images, labels = torch.zeros(10, 1, 2, 2, dtype=torch.uint8), torch.arange(10)

@@ -1,11 +1,12 @@
 """What is here: a data set's source, its state, its counts and shapes."""
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from zeroinit._common import InputError
 from zeroinit.data.recipe import Recipe
-from zeroinit.data.source import DataSource
+from zeroinit.data.source import DataSource, find_layout
 
 __all__ = ["DatasetStatus", "status_of"]
 
@@ -46,7 +47,7 @@ class DatasetStatus:
             images = f"{self.num_train} training, {self.num_test} test, {shape}, {self.num_classes} classes"
             lines.append(f"  images: {images}")
         if self.problem:
-            lines.append(f"  problem: {self.problem}")
+            lines.append(f"  {'note' if self.state == 'not downloaded' else 'problem'}: {self.problem}")
         if self.cache:
             lines.append(f"  cache: {self.cache}" + ("" if self.is_cached else " (not written yet)"))
         return "\n".join(lines)
@@ -59,21 +60,27 @@ def status_of(recipe: Recipe, source: DataSource) -> DatasetStatus:
         recipe: The data set.
         source: The folders to look in; must forbid downloads and keep nothing.
     """
-    assert not source.download and not source.keep_decoded
+    assert not source.download
+    assert not source.keep_decoded
     cache = recipe.cache_path(source)
-    where = str(source.root) if recipe.has_files else "embedded in scikit-learn"
-    kept = {"cache": str(cache), "is_cached": cache.is_file()} if recipe.has_files else {}
+    status = DatasetStatus(
+        recipe.name,
+        state="ready",
+        source=f"embedded in {recipe.embedded_in}" if recipe.embedded_in else str(source.root),
+        cache="" if recipe.embedded_in else str(cache),
+        is_cached=os.path.isfile(cache),
+    )
     try:
         dataset = recipe(source)
     except InputError as error:
-        return DatasetStatus(recipe.name, "unusable", where, str(error), **kept)
-    return DatasetStatus(
-        recipe.name,
-        "ready",
-        where,
+        if source.data_dir is None and not find_layout(recipe.layouts, source.root):
+            hosts = [urlsplit(mirror).netloc for layout in recipe.layouts for mirror in layout.mirrors]
+            return replace(status, state="not downloaded", problem=f"fetched when needed, from {' or '.join(hosts)}")
+        return replace(status, state="unusable", problem=str(error))
+    return replace(
+        status,
         num_train=len(dataset.train_images),
         num_test=len(dataset.test_images),
         input_shape=dataset.input_shape,
         num_classes=dataset.num_classes,
-        **kept,
     )

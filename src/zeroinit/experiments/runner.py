@@ -43,7 +43,9 @@ def choose_device(device: str) -> torch.device:
     if kind == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
-        raise InputError(f"device={device!r}: this machine has {torch.cuda.device_count()} CUDA devices; use cpu or auto")
+        raise InputError(
+            f"device={device!r}: this machine has {torch.cuda.device_count()} CUDA devices; use cpu or auto"
+        )
     return torch.device(device)
 
 

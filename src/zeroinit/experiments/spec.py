@@ -50,7 +50,9 @@ class Run:
     def settings(self) -> dict:
         """The fields that do not stand at their default."""
         return {
-            entry.name: getattr(self, entry.name) for entry in fields(self) if getattr(self, entry.name) != entry.default
+            entry.name: getattr(self, entry.name)
+            for entry in fields(self)
+            if getattr(self, entry.name) != entry.default
         }
 
     @property
@@ -70,10 +72,14 @@ class Run:
 
 @dataclass(frozen=True)
 class Profile:
-    """How large: settings that replace those of a figure, and what the report says about it."""
+    """How large: settings that replace those of a figure, and what the report says about it.
+
+    ``margin_factor`` widens the claims' margins where there are few test images.
+    """
 
     overrides: Mapping
     is_paper: bool
+    margin_factor: float
     remark: str
 
 
@@ -90,9 +96,10 @@ PROFILES = {
     "quick": Profile(
         {"dataset": "digits", "epochs": 30, "batch_size": 32},
         False,
+        2.0,
         "8x8 digits (1,347 training and 450 test images) instead of the paper's data: a look, not a reproduction",
     ),
-    "paper": Profile({}, True, "the paper's data, networks and number of epochs"),
+    "paper": Profile({}, True, 1.0, "the paper's data, networks and number of epochs"),
 }
 PROTOCOLS = {
     "corrected": Protocol(
@@ -126,6 +133,7 @@ class Figure:
         published_results: Final test accuracy by label, read off the paper's figure (good to about 0.005).
         claims: What is decided with this figure's runs.
         published_overrides: Further settings of the published protocol for this figure alone.
+        remarks: Why our results differ from the published ones, where they do; one sentence each.
         in_paper: Whether it belongs to the figures that run when none is named.
     """
 
@@ -135,6 +143,7 @@ class Figure:
     published_results: Mapping[str, float] = field(default_factory=dict)
     claims: tuple[Claim, ...] = ()
     published_overrides: Mapping = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
     in_paper: bool = True
 
     def at(self, profile: str, protocol: str) -> tuple[Curve, ...]:

@@ -4,8 +4,8 @@ To add an initializer: compose it of two laws (or write a new one in ``laws.py``
 ``INITIALIZERS``. The contract tests then try it on every model.
 """
 
-from zeroinit.init.initializers import INITIALIZERS, Initializer
 from zeroinit.init.initialize import SymmetryWarning, initialize_
+from zeroinit.init.initializers import INITIALIZERS, Initializer
 from zeroinit.init.record import InitRecord, ParameterRecord, Untouched, hash_tensor
 
 __all__ = [

@@ -1,9 +1,10 @@
 """``initialize_``: set the parameters of a model in place, by name of an initializer."""
 
-import math
+import sys
 import warnings
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from numbers import Real
 
 import torch
 from torch import nn
@@ -51,7 +52,7 @@ def initialize_(
         scale: Factor on everything that the initializer draws, at least 0. For the ``*_bias`` initializers that is
             the biases only (the paper's factors are 1, 100 and 0.01).
         generator: Source of randomness; torch's global one if ``None``. Values are drawn on the generator's
-            device and copied, so one seed gives one result on every device.
+            device in float32 and copied, so one seed gives one result on every device and in every precision.
         include: Pattern or patterns (``*``, ``?``, ``[]``) over the names of layers to set; all if ``None``.
         exclude: Pattern or patterns over the names of layers to leave as they are.
 
@@ -62,7 +63,7 @@ def initialize_(
     Raises:
         InputError: An unknown name, a scale that is negative, not finite or without effect, a pattern that matches
             no layer, a model without such layers, or a parameter that cannot be set in place (lazy, parametrized,
-            on the meta device).
+            on the meta device, made in inference mode, not floating point).
 
     Warns:
         SymmetryWarning: A bias initializer met layers without a bias: their units stay identical.
@@ -81,7 +82,9 @@ def initialize_(
     """
     initializer = lookup(INITIALIZERS, name, "initializer")
     _check_scale(name, initializer, scale)
-    layers = {path: module for path, module in model.named_modules() if isinstance(module, LAYER_TYPES)}
+    layers: dict[str, nn.Module] = {
+        path: module for path, module in model.named_modules() if isinstance(module, LAYER_TYPES)
+    }
     if not layers:
         raise InputError(f"model={type(model).__name__}: has no dense or convolutional layer to initialize")
     chosen = _choose(layers, include, exclude)
@@ -96,7 +99,8 @@ def initialize_(
 
 
 def _check_scale(name: str, initializer: Initializer, scale: float) -> None:
-    if not isinstance(scale, int | float) or isinstance(scale, bool) or not math.isfinite(scale) or scale < 0:
+    is_number = isinstance(scale, Real) and not isinstance(scale, bool)
+    if not is_number or not 0 <= scale <= sys.float_info.max:
         raise InputError(f"scale={scale!r}: must be a finite number of at least 0")
     if scale != 1.0 and not initializer.uses_scale:
         raise InputError(f"scale={scale!r}: initializer {name!r} draws nothing, so a scale has no effect; leave it out")
@@ -140,13 +144,15 @@ def _plan(model, layers, chosen, initializer) -> list[tuple[nn.Parameter, nn.Mod
 def _check_settable(parameter: nn.Parameter | None, name: str) -> None:
     if parameter is None:
         raise InputError(
-            f"{name}: is computed by a parametrization (weight norm, spectral norm, ...) and cannot be set in place; "
-            "remove the parametrization first or exclude the layer"
+            f"{name}: is computed by a parametrization (weight norm, spectral norm, pruning, ...) and cannot be set "
+            "in place; remove the parametrization first or exclude the layer"
         )
     if isinstance(parameter, UninitializedParameter):
         raise InputError(f"{name}: is lazy and has no shape yet; run one forward pass first")
     if parameter.is_meta:
         raise InputError(f"{name}: is on the meta device and has no values; call model.to_empty(device=...) first")
+    if parameter.is_inference() and not torch.is_inference_mode_enabled():
+        raise InputError(f"{name}: was made under torch.inference_mode and is frozen; build the model outside of it")
     if not parameter.is_floating_point():
         raise InputError(f"{name}: has dtype {parameter.dtype}, which is not floating point; exclude the layer")
 
@@ -173,9 +179,10 @@ def _names(model: nn.Module) -> dict[int, list[str]]:
 def _set(names: list[str], parameter, layer, law: Law, scale: float, generator) -> ParameterRecord:
     before = hash_tensor(parameter)
     device = generator.device if generator is not None else parameter.device
-    dtype = torch.promote_types(parameter.dtype, torch.float32)
-    values = law.draw(layer, torch.empty(parameter.shape, dtype=dtype, device=device), generator)
-    parameter.copy_(values * scale if law.scaled and scale != 1.0 else values)
+    values = law.draw(layer, torch.empty(parameter.shape, dtype=torch.float32, device=device), generator)
+    if law.scaled and scale != 1.0:
+        values = values.to(torch.promote_types(parameter.dtype, torch.float32)) * scale
+    parameter.copy_(values)
     return ParameterRecord(
         names[0], tuple(parameter.shape), law.describe(scale), before, hash_tensor(parameter), tuple(names[1:])
     )

@@ -1,13 +1,14 @@
 """Laws: how the values of one parameter are drawn.
 
-A law returns fresh values for a parameter of a layer, in at least float32 and on the generator's device, so that
-one seed gives the same values whatever the model's device and precision.
+A law returns fresh values for a parameter of a layer, in float32 and on the generator's device, so that one seed gives
+the same values whatever the model's device and precision.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 __all__ = ["CONSTANT", "FAN_IN_UNIFORM", "NORMAL", "UNIFORM", "ZERO", "Law", "fan_in"]
@@ -47,7 +48,9 @@ def fan_in(layer: nn.Module) -> int:
     return weight[0].numel() if weight.shape[0] else 0
 
 
-def _fan_in_uniform(layer: nn.Module, empty: Tensor, generator: torch.Generator | None) -> Tensor:
+def _fan_in_uniform(
+    layer: nn.Module, empty: Float[Tensor, "*shape"], generator: torch.Generator | None
+) -> Float[Tensor, "*shape"]:
     bound = max(fan_in(layer), 1) ** -0.5
     return empty.uniform_(-bound, bound, generator=generator)
 

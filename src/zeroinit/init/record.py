@@ -4,12 +4,13 @@ import hashlib
 from dataclasses import asdict, dataclass
 
 import torch
+from jaxtyping import Shaped
 from torch import Tensor
 
 __all__ = ["InitRecord", "ParameterRecord", "Untouched", "hash_tensor"]
 
 
-def hash_tensor(tensor: Tensor) -> str:
+def hash_tensor(tensor: Shaped[Tensor, "..."]) -> str:
     """Return the first 16 hex digits of the SHA-256 of a tensor's bytes, whatever its device, layout or type.
 
     Example:
@@ -63,8 +64,7 @@ class InitRecord:
 
     def to_dict(self) -> dict:
         """Return plain dictionaries, lists, strings and numbers, ready for JSON."""
-        record = asdict(self)
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in record.items()}
+        return {key: _as_lists(value) for key, value in asdict(self).items()}
 
     def __str__(self) -> str:
         rows = [(entry.name, _shape(entry.shape), entry.rule) for entry in self.parameters]
@@ -76,6 +76,13 @@ class InitRecord:
         if self.without_bias:
             lines.append(f"  without a bias: {', '.join(name or '(the model itself)' for name in self.without_bias)}")
         return "\n".join([head, *lines])
+
+
+def _as_lists(value):
+    """Replace tuples by lists at every depth, as JSON does."""
+    if isinstance(value, dict):
+        return {key: _as_lists(entry) for key, entry in value.items()}
+    return [_as_lists(entry) for entry in value] if isinstance(value, tuple) else value
 
 
 def _shape(shape: tuple[int, ...]) -> str:

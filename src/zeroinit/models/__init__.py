@@ -54,6 +54,8 @@ def build_model(
         raise InputError(f"input_shape={input_shape}: must be three positive counts (channels, height, width)")
     if num_classes < 2:
         raise InputError(f"num_classes={num_classes}: must be at least 2")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return architecture(input_shape, num_classes, activation)
+    # On the CPU first: torch.manual_seed and layers made on a GPU would disturb the random state of every GPU.
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        torch.default_generator.manual_seed(0)
+        model = architecture(input_shape, num_classes, activation)
+    return model.to(torch.get_default_device())

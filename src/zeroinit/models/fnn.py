@@ -1,6 +1,7 @@
 """Dense networks: logistic regression and the paper's fully connected networks (section 4)."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import prod
 
 from torch import nn
@@ -24,7 +25,7 @@ def dense_network(
     model = nn.Sequential()
     model.add_module("flatten", nn.Flatten())
     sizes = [prod(input_shape), *widths, num_classes]
-    for number, (fan_in, fan_out) in enumerate(zip(sizes, sizes[1:], strict=False), start=1):
+    for number, (fan_in, fan_out) in enumerate(pairwise(sizes), start=1):
         model.add_module(f"dense_{number}", nn.Linear(fan_in, fan_out))
         if number < len(sizes) - 1:
             model.add_module(f"activation_{number}", make_activation(activation))

@@ -1,0 +1,191 @@
+"""The command line: parse, call, print."""
+
+import re
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from zeroinit._common import InputError, lookup
+
+__all__ = ["app", "main", "parse_seeds"]
+
+app = typer.Typer(
+    name="zeroinit",
+    help="Neural-network initialization and symmetry breaking: zero weights, random biases, measured honestly.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+out, err = Console(width=None if sys.stdout.isatty() else 110), Console(stderr=True)
+
+Figures = Annotated[list[str] | None, typer.Argument(help="Figures by name; those of the paper if none is named.")]
+ProfileName = Annotated[str, typer.Option("--profile", help="quick: small digits, minutes. paper: the paper's data.")]
+ProtocolName = Annotated[str, typer.Option("--protocol", help="corrected, or published (as the paper's code did it).")]
+Seeds = Annotated[str, typer.Option("--seeds", help="A count (5), a range (0-9) or a list (0,3,7).")]
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", help="Torchvision root to use as it is; else $ZEROINIT_DATA_DIR, else fetched."),
+]
+Results = Annotated[Path, typer.Option("--results", help="Folder of stored results.")]
+ReportDir = Annotated[Path, typer.Option("--report", help="Folder for the report.")]
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Turn ``"5"`` (a count), ``"0-9"`` (a range) or ``"0,3,7"`` (a list) into seeds.
+
+    Raises:
+        InputError: Another form, a range that runs backwards, or no seed at all.
+
+    Example:
+        >>> parse_seeds("3"), parse_seeds("7-9"), parse_seeds("0,4")
+        ([0, 1, 2], [7, 8, 9], [0, 4])
+    """
+    help_text = "write a count (5), a range (0-9) or a list (0,3,7)"
+    if re.fullmatch(r"\d+", text):
+        seeds = list(range(int(text)))
+    elif match := re.fullmatch(r"(\d+)-(\d+)", text):
+        first, last = int(match[1]), int(match[2])
+        if first > last:
+            raise InputError(f"seeds={text!r}: the range runs backwards; did you mean {last}-{first}?")
+        seeds = list(range(first, last + 1))
+    elif re.fullmatch(r"\d+(,\d+)+", text):
+        seeds = list(dict.fromkeys(int(part) for part in text.split(",")))
+    else:
+        raise InputError(f"seeds={text!r}: {help_text}")
+    if not seeds:
+        raise InputError(f"seeds={text!r}: leaves no seed; {help_text}")
+    return seeds
+
+
+@app.command()
+def reproduce(
+    figures: Figures = None,
+    profile: ProfileName = "paper",
+    protocol: ProtocolName = "corrected",
+    seeds: Seeds = "5",
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", help="Processes, one thread each; one per core by default.")
+    ] = None,
+    data_dir: DataDir = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    results: Results = Path("results"),
+    report: ReportDir = Path("report"),
+    tensorboard: Annotated[Path | None, typer.Option("--tensorboard", help="Folder for TensorBoard logs.")] = None,
+    histogram_every: Annotated[
+        int, typer.Option("--histogram-every", help="Steps between histograms of parameters and gradients; 0: none.")
+    ] = 0,
+) -> None:
+    """Run figures of the paper, keep every result, and write the report."""
+    from zeroinit.experiments.reproduce import choose_figures, reproduce
+    from zeroinit.experiments.schedule import Options
+
+    if histogram_every and tensorboard is None:
+        raise InputError(f"histogram-every={histogram_every}: needs --tensorboard DIR to write to")
+    written = reproduce(
+        choose_figures(figures),
+        Options(results, data_dir, device, tensorboard, histogram_every),
+        seeds=parse_seeds(seeds),
+        profile=profile,
+        protocol=protocol,
+        jobs=jobs,
+        report_dir=report,
+        console=err,
+    )
+    _print_claims(written, report)
+
+
+@app.command(name="report")
+def report_command(
+    figures: Figures = None,
+    profile: ProfileName = "paper",
+    protocol: ProtocolName = "corrected",
+    seeds: Seeds = "5",
+    results: Results = Path("results"),
+    report: ReportDir = Path("report"),
+) -> None:
+    """Write the report again from stored results; nothing is run."""
+    from zeroinit.experiments.report import build_report, write_report
+    from zeroinit.experiments.reproduce import choose_figures
+    from zeroinit.experiments.store import Store
+
+    written = build_report(choose_figures(figures), Store(results), parse_seeds(seeds), profile, protocol)
+    write_report(written, report)
+    _print_claims(written, report)
+
+
+@app.command(name="list")
+def list_command() -> None:
+    """List figures, data sets, networks, initializers and optimizers by the names that the options take."""
+    from zeroinit.data import DATASETS
+    from zeroinit.experiments.catalogue import FIGURES
+    from zeroinit.init import INITIALIZERS
+    from zeroinit.models import ACTIVATIONS, MODELS
+    from zeroinit.training import OPTIMIZERS
+
+    figures = {name: figure.title for name, figure in FIGURES.items()}
+    initializers = {name: entry.summary for name, entry in INITIALIZERS.items()}
+    for title, entries in (("figure", figures), ("initializer", initializers)):
+        table = Table(title, "", box=None, pad_edge=False, title_justify="left")
+        for name, text in entries.items():
+            table.add_row(name, text)
+        out.print(table, "")
+    for title, names in (
+        ("data sets", DATASETS),
+        ("networks", MODELS),
+        ("activations", ACTIVATIONS),
+        ("optimizers", OPTIMIZERS),
+    ):
+        out.print(f"{title}: {', '.join(names)}")
+
+
+@app.command()
+def data(
+    names: Annotated[list[str] | None, typer.Argument(help="Data sets by name; all if none is named.")] = None,
+    data_dir: DataDir = None,
+    fetch: Annotated[bool, typer.Option("--fetch", help="Fetch what is missing and decode it.")] = False,
+) -> None:
+    """Tell where the data sets are and whether they are whole."""
+    from zeroinit.data import DATASETS, dataset_status, load_dataset
+
+    for name in names or DATASETS:
+        lookup(DATASETS, name, "dataset")
+    for name in names or DATASETS:
+        if fetch:
+            load_dataset(name, data_dir)
+        out.print(str(dataset_status(name, data_dir)), highlight=False, soft_wrap=True)
+
+
+def _print_claims(report, folder: Path) -> None:
+    """Print the verdicts as a table, then where the report lies."""
+    from zeroinit.experiments.report import claim_records
+
+    colors = {"supported": "green", "refuted": "red", "inconclusive": "yellow"}
+    table = Table("statement", "verdict", "estimate [95 %]", title=report.title, title_justify="left")
+    for record in claim_records(report):
+        low, high = record["interval"] or (None, None)
+        bounds = "" if low is None or high is None else f" [{low:.3f}, {high:.3f}]"
+        estimate = "–" if record["estimate"] is None else f"{record['estimate']:.3f}{bounds}"
+        color = colors[record["verdict"]]
+        table.add_row(
+            f"{record['id'].split('-')[0]} {record['statement']}", f"[{color}]{record['verdict']}[/]", estimate
+        )
+    if table.row_count:
+        out.print(table)
+    out.print(f"report: {folder / 'index.html'}", highlight=False, soft_wrap=True)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line. What a user can mend is one line on standard error and exit code 2."""
+    try:
+        app(arguments, standalone_mode=True)
+    except InputError as error:
+        message = " ".join(str(error).split())
+        err.print(f"zeroinit: error: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)
+    except KeyboardInterrupt as error:
+        err.print(str(error) or "interrupted", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(130)

@@ -1,0 +1,131 @@
+"""From the names of figures to a report: run what is missing, keep it, write it up."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from zeroinit._common import lookup, write_atomically
+from zeroinit.experiments.catalogue import FIGURES
+from zeroinit.experiments.report import Report, build_report, write_report
+from zeroinit.experiments.runner import choose_device, load
+from zeroinit.experiments.schedule import Options, Task, choose_jobs, flops, missing, run_all
+from zeroinit.experiments.spec import Figure
+from zeroinit.experiments.store import Store
+
+__all__ = ["Interrupted", "choose_figures", "reproduce"]
+
+
+class Interrupted(KeyboardInterrupt):
+    """The user stopped a reproduction; the message says what is stored."""
+
+
+def choose_figures(names: Sequence[str] | None) -> list[Figure]:
+    """Return figures by name; those of the paper if none is named.
+
+    Raises:
+        InputError: An unknown name.
+
+    Example:
+        >>> [figure.name for figure in choose_figures(["fig4", "fig3"])]
+        ['fig4', 'fig3']
+    """
+    if not names:
+        return [figure for figure in FIGURES.values() if figure.in_paper]
+    return [lookup(FIGURES, name, "figure") for name in dict.fromkeys(names)]
+
+
+def reproduce(
+    figures: Sequence[Figure],
+    options: Options,
+    *,
+    seeds: Sequence[int],
+    profile: str = "paper",
+    protocol: str = "corrected",
+    jobs: int | None = None,
+    report_dir: Path,
+    console: Console,
+) -> Report:
+    """Run what is missing of some figures, store each result as it comes, and write the report.
+
+    Everything that can be checked is checked before the first run.
+
+    Args:
+        figures: What to reproduce.
+        options: Where to store, the data, the device, the logs.
+        seeds: One run of each curve for each.
+        profile: A key of ``PROFILES``.
+        protocol: A key of ``PROTOCOLS``.
+        jobs: Number of processes; one per core if ``None``.
+        report_dir: Where the report goes.
+        console: Where progress is shown.
+
+    Raises:
+        InputError: Anything a user can mend: an unknown name, missing data, a folder that cannot be written to.
+    """
+    jobs = choose_jobs(jobs)
+    choose_device(options.device)
+    tasks = [Task(curve.run, seed) for figure in figures for seed in seeds for curve in figure.at(profile, protocol)]
+    for folder in (options.results, report_dir, options.tensorboard):
+        if folder is not None:
+            check_writable(folder)
+    store = Store(options.results)
+    todo = missing(tasks, store)
+    for dataset in sorted({task.run.dataset for task in todo}):
+        load(dataset, options.data_dir)
+    num_stored = len(dict.fromkeys(tasks)) - len(todo)
+    if num_stored:
+        note = (
+            "; these write no TensorBoard logs: give an empty --results to record them" if options.tensorboard else ""
+        )
+        console.print(f"{num_stored} of {num_stored + len(todo)} runs are stored already in {options.results}{note}")
+    _run_with_progress(todo, options, jobs, console)
+    report = build_report(figures, store, seeds, profile, protocol)
+    write_report(report, report_dir)
+    return report
+
+
+def check_writable(folder: Path) -> None:
+    """Find out now, not after hours of training, whether a folder can be written to.
+
+    Raises:
+        InputError: It cannot.
+    """
+    probe = folder / ".writable"
+    write_atomically(probe, "")
+    probe.unlink()
+
+
+def _run_with_progress(todo: list[Task], options: Options, jobs: int, console: Console) -> None:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    work = {task: flops(task.run, options.data_dir) for task in todo}
+    finished: set[Task] = set()
+    with Progress(*columns, console=console, transient=not console.is_terminal, speed_estimate_period=600) as progress:
+        bar = progress.add_task(f"0 of {len(todo)} runs", total=sum(work.values()) or 1)
+
+        def on_epoch(task: Task, epoch: int) -> None:
+            if epoch == task.run.epochs:
+                finished.add(task)
+            progress.update(
+                bar,
+                advance=work[task] / task.run.epochs,
+                description=f"{len(finished)} of {len(todo)} runs",
+            )
+
+        try:
+            run_all(todo, options, jobs=jobs, progress=on_epoch)
+        except KeyboardInterrupt:
+            stored = sum(Store(options.results).has(task.run, task.seed) for task in todo)
+            raise Interrupted(
+                f"interrupted: {stored} of {len(todo)} runs are stored in {options.results}; "
+                "the same command goes on from there"
+            ) from None
+        progress.update(bar, completed=progress.tasks[0].total, description=f"{len(todo)} of {len(todo)} runs")
