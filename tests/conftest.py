@@ -7,6 +7,12 @@ import pytest
 import torch
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    """The networks here are tiny: a second thread only waits, up to a hundred times longer on busy cores."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture
 def generator() -> Callable[[int], torch.Generator]:
     """Makes generators from seeds, so that no test draws from torch's global one."""

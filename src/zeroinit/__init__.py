@@ -1,3 +1,30 @@
-"""zeroinit: neural-network initialization and symmetry breaking."""
+"""zeroinit: neural-network initialization and symmetry breaking.
 
-__version__ = "0.1.0"
+The public names. Rooms: ``init``, ``models``, ``data``, ``training``, ``stats``, ``plots``, ``experiments``.
+"""
+
+from zeroinit._common import InputError, __version__
+from zeroinit.data import DATASETS, Dataset, load_dataset
+from zeroinit.init import INITIALIZERS, InitRecord, SymmetryWarning, initialize_
+from zeroinit.models import MODELS, build_model
+from zeroinit.training import OPTIMIZERS, History, Observer, TensorBoardObserver, evaluate, fit
+
+__all__ = [
+    "DATASETS",
+    "INITIALIZERS",
+    "MODELS",
+    "OPTIMIZERS",
+    "Dataset",
+    "History",
+    "InitRecord",
+    "InputError",
+    "Observer",
+    "SymmetryWarning",
+    "TensorBoardObserver",
+    "__version__",
+    "build_model",
+    "evaluate",
+    "fit",
+    "initialize_",
+    "load_dataset",
+]

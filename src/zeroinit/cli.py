@@ -7,14 +7,32 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from typer.core import TyperGroup
 
 from zeroinit._common import InputError, lookup
 
 __all__ = ["app", "main", "parse_seeds"]
 
+
+class Stopped(Exception):
+    """The user pressed Ctrl-C; the message says what is kept."""
+
+
+class _Commands(TyperGroup):
+    """Takes Ctrl-C out of Typer's hands: it would end the program without a word."""
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise Stopped(str(error) or "interrupted") from None
+
+
 app = typer.Typer(
     name="zeroinit",
+    cls=_Commands,
     help="Neural-network initialization and symmetry breaking: zero weights, random biases, measured honestly.",
     no_args_is_help=True,
     add_completion=False,
@@ -83,6 +101,8 @@ def reproduce(
     from zeroinit.experiments.reproduce import choose_figures, reproduce
     from zeroinit.experiments.schedule import Options
 
+    if histogram_every < 0:
+        raise InputError(f"histogram-every={histogram_every}: must be at least 0")
     if histogram_every and tensorboard is None:
         raise InputError(f"histogram-every={histogram_every}: needs --tensorboard DIR to write to")
     written = reproduce(
@@ -156,7 +176,7 @@ def data(
     for name in names or DATASETS:
         if fetch:
             load_dataset(name, data_dir)
-        out.print(str(dataset_status(name, data_dir)), highlight=False, soft_wrap=True)
+        out.print(str(dataset_status(name, data_dir)), markup=False, highlight=False, soft_wrap=True)
 
 
 def _print_claims(report, folder: Path) -> None:
@@ -171,11 +191,13 @@ def _print_claims(report, folder: Path) -> None:
         estimate = "–" if record["estimate"] is None else f"{record['estimate']:.3f}{bounds}"
         color = colors[record["verdict"]]
         table.add_row(
-            f"{record['id'].split('-')[0]} {record['statement']}", f"[{color}]{record['verdict']}[/]", estimate
+            escape(f"{record['id'].split('-')[0]} {record['statement']}"),
+            f"[{color}]{record['verdict']}[/]",
+            escape(estimate),
         )
     if table.row_count:
         out.print(table)
-    out.print(f"report: {folder / 'index.html'}", highlight=False, soft_wrap=True)
+    out.print(f"report: {folder / 'index.html'}", markup=False, highlight=False, soft_wrap=True)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -186,6 +208,6 @@ def main(arguments: list[str] | None = None) -> None:
         message = " ".join(str(error).split())
         err.print(f"zeroinit: error: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
-    except KeyboardInterrupt as error:
-        err.print(str(error) or "interrupted", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    except Stopped as stopped:
+        err.print(f"zeroinit: {stopped}", style="yellow", markup=False, highlight=False, soft_wrap=True)
         sys.exit(130)

@@ -19,7 +19,7 @@ from zeroinit.data import Recipe
 from zeroinit.data.mnist import IDX_NAMES, IdxFile, idx_layouts
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-ROOTS = [Path(os.environ.get("ZEROINIT_DATA_DIR") or REPOSITORY / ".." / "shared" / "data")]
+DATA_DIR = Path(os.environ.get("ZEROINIT_DATA_DIR") or REPOSITORY / ".." / "shared" / "data")
 
 
 @pytest.fixture(autouse=True)
@@ -40,10 +40,9 @@ def secluded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture
 def mnist_root() -> Path:
     """A torchvision root with the real MNIST: ZEROINIT_DATA_DIR, else ../shared/data beside the repository."""
-    for root in ROOTS:
-        if (root / "MNIST" / "raw").is_dir():
-            return root.resolve()
-    pytest.skip("no MNIST: set ZEROINIT_DATA_DIR to a torchvision root")
+    if not (DATA_DIR / "MNIST" / "raw").is_dir():
+        pytest.skip(f"no MNIST in {DATA_DIR}: set ZEROINIT_DATA_DIR to a torchvision root")
+    return DATA_DIR.resolve()
 
 
 @pytest.fixture(scope="session")

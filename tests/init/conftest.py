@@ -1,19 +1,21 @@
 """Layers of every kind that ``initialize_`` sets, each with an input that fits."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import nn
 
-LAYERS = {
-    "linear": lambda **options: nn.Linear(6, 4, **options),
-    "conv1d": lambda **options: nn.Conv1d(2, 4, 3, **options),
-    "conv2d": lambda **options: nn.Conv2d(2, 4, 3, **options),
-    "conv3d": lambda **options: nn.Conv3d(2, 4, 2, **options),
-    "transposed1d": lambda **options: nn.ConvTranspose1d(2, 4, 3, **options),
-    "transposed2d": lambda **options: nn.ConvTranspose2d(2, 4, 3, **options),
-    "transposed3d": lambda **options: nn.ConvTranspose3d(2, 4, 2, **options),
-    "grouped": lambda **options: nn.Conv2d(4, 6, 3, groups=2, **options),
-    "grouped_transposed": lambda **options: nn.ConvTranspose2d(4, 6, 3, groups=2, **options),
+LAYERS: dict[str, Callable[[int], nn.Module]] = {
+    "linear": lambda width: nn.Linear(6, width),
+    "conv1d": lambda width: nn.Conv1d(2, width, 3),
+    "conv2d": lambda width: nn.Conv2d(2, width, 3),
+    "conv3d": lambda width: nn.Conv3d(2, width, 2),
+    "transposed1d": lambda width: nn.ConvTranspose1d(2, width, 3),
+    "transposed2d": lambda width: nn.ConvTranspose2d(2, width, 3),
+    "transposed3d": lambda width: nn.ConvTranspose3d(2, width, 2),
+    "grouped": lambda width: nn.Conv2d(4, width, 3, groups=2),
+    "grouped_transposed": lambda width: nn.ConvTranspose2d(4, width, 3, groups=2),
 }
 INPUT_SHAPES = {
     "linear": (5, 6),
@@ -28,6 +30,11 @@ INPUT_SHAPES = {
 }
 
 
+@pytest.fixture
+def layer_factories() -> dict:
+    return LAYERS
+
+
 @pytest.fixture(params=LAYERS)
 def kind(request) -> str:
     return request.param
@@ -37,17 +44,17 @@ def kind(request) -> str:
 def make_layer(kind):
     """Makes a layer of the kind under test; its first values come from a fixed seed, the global one is left alone."""
 
-    def make(**options) -> nn.Module:
+    def make(width: int) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            return LAYERS[kind](**options)
+            torch.default_generator.manual_seed(1234)
+            return LAYERS[kind](width)
 
     return make
 
 
 @pytest.fixture
 def layer(make_layer) -> nn.Module:
-    return make_layer()
+    return make_layer(4)
 
 
 @pytest.fixture
@@ -59,19 +66,19 @@ def inputs(kind, generator) -> torch.Tensor:
 def network(layer, inputs) -> nn.Sequential:
     """The layer under test, an activation and a dense layer on top."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1)
+        torch.default_generator.manual_seed(4321)
         return nn.Sequential(layer, nn.ELU(), nn.Flatten(), nn.Linear(layer(inputs).flatten(1).shape[1], 3))
 
 
-def snapshot(model: nn.Module) -> dict[str, bytes]:
-    """Every parameter and buffer as bytes, so that NaN and signed zeros count."""
-    return {
-        name: value.detach().reshape(-1).view(torch.uint8).numpy().tobytes()
-        for name, value in model.state_dict().items()
-        if not isinstance(value, nn.parameter.UninitializedParameter) and not value.is_meta
-    }
+@pytest.fixture
+def snapshot() -> Callable[[nn.Module], dict[str, bytes]]:
+    """Every parameter and buffer that has values, as bytes, so that NaN and signed zeros count."""
 
+    def take(model: nn.Module) -> dict[str, bytes]:
+        return {
+            name: value.detach().reshape(-1).view(torch.uint8).numpy().tobytes()
+            for name, value in model.state_dict().items()
+            if not isinstance(value, nn.parameter.UninitializedTensorMixin) and not value.is_meta
+        }
 
-@pytest.fixture(name="snapshot")
-def _snapshot():
-    return snapshot
+    return take

@@ -25,9 +25,9 @@ def test_it_is_two_one_sided_tests_of_scipy():
 def test_verdicts_are_those_of_the_intervals():
     generator = np.random.default_rng(1)
     verdicts = set()
-    for _ in range(150):
+    for _ in range(100):
         result = equivalence(generator.normal(generator.uniform(-3, 3), 1.0, size=6), margin=1.0)
-        inside = -1.0 < result.estimate_90.low and result.estimate_90.high < 1.0
+        inside = result.estimate_90.low > -1.0 and result.estimate_90.high < 1.0
         outside = result.estimate_95.low > 1.0 or result.estimate_95.high < -1.0
         assert (result.p_equivalent < 0.05) == inside
         assert (result.p_different < 0.05) == outside
@@ -51,10 +51,10 @@ def test_sign_does_not_matter():
 def test_false_claims_of_equality_keep_their_level():
     """At a true difference of exactly the margin, equality is claimed in at most 5 % of samples."""
     generator = np.random.default_rng(2)
-    samples = generator.normal(1.0, 0.2, size=(800, 5))
+    samples = generator.normal(1.0, 0.2, size=(300, 5))
     claims = np.mean([equivalence(sample, margin=1.0).p_equivalent < 0.05 for sample in samples])
-    assert 0.02 <= claims <= 0.075
-    inside = np.mean([equivalence(sample - 0.7, margin=1.0).p_equivalent < 0.05 for sample in samples[:100]])
+    assert 0.02 <= claims <= 0.085
+    inside = np.mean([equivalence(sample - 0.7, margin=1.0).p_equivalent < 0.05 for sample in samples[:50]])
     assert inside > 0.9
 
 

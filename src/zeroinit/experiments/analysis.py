@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from zeroinit._common import derive_seed
+from zeroinit._common import derive_seed, lookup
 from zeroinit.experiments.claims import MAJORITY_SHARE, Claim, Decision, decide
 from zeroinit.experiments.spec import PROFILES, PROTOCOLS, Curve, Figure
 from zeroinit.experiments.store import Result, Store
@@ -75,9 +75,9 @@ def summarize(figure: Figure, store: Store, seeds: Sequence[int], profile: str, 
         protocol: A key of ``PROTOCOLS``: its interval is used for the estimates and the bands.
 
     Raises:
-        InputError: A stored result cannot be read.
+        InputError: An unknown profile or protocol, or a stored result that cannot be read.
     """
-    method = PROTOCOLS[protocol].interval
+    method = lookup(PROTOCOLS, protocol, "protocol").interval
     summaries, absent, frames = [], [], []
     for curve in figure.at(profile, protocol):
         results = {seed: store.load(curve.run, seed) for seed in seeds if store.has(curve.run, seed)}

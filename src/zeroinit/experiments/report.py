@@ -100,6 +100,8 @@ def claim_records(report: Report) -> list[dict]:
     """Return the claims as plain dictionaries: the content of ``claims.json``."""
     records = []
     for summary in report.summaries:
+        curves = summary.figure.at(report.profile, report.protocol)
+        datasets = ", ".join(sorted({curve.run.dataset for curve in curves}))
         for decision in report.decisions[summary.figure.name]:
             estimate = decision.estimate
             records.append(
@@ -112,7 +114,7 @@ def claim_records(report: Report) -> list[dict]:
                     "estimate": None if estimate is None else estimate.value,
                     "interval": None if estimate is None else [estimate.to_dict()["low"], estimate.to_dict()["high"]],
                     "num_seeds": 0 if estimate is None else estimate.num_seeds,
-                    "dataset": ", ".join(report.datasets),
+                    "dataset": datasets,
                     "profile": report.profile,
                     "protocol": report.protocol,
                 }

@@ -72,6 +72,8 @@ def reproduce(
             check_writable(folder)
     store = Store(options.results)
     todo = missing(tasks, store)
+    for task in set(tasks).difference(todo):
+        store.load(task.run, task.seed)
     for dataset in sorted({task.run.dataset for task in todo}):
         load(dataset, options.data_dir)
     num_stored = len(dict.fromkeys(tasks)) - len(todo)
@@ -79,7 +81,8 @@ def reproduce(
         note = (
             "; these write no TensorBoard logs: give an empty --results to record them" if options.tensorboard else ""
         )
-        console.print(f"{num_stored} of {num_stored + len(todo)} runs are stored already in {options.results}{note}")
+        message = f"{num_stored} of {num_stored + len(todo)} runs are stored already in {options.results}{note}"
+        console.print(message, markup=False, highlight=False, soft_wrap=True)
     _run_with_progress(todo, options, jobs, console)
     report = build_report(figures, store, seeds, profile, protocol)
     write_report(report, report_dir)

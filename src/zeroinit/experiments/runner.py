@@ -37,8 +37,8 @@ def choose_device(device: str) -> torch.device:
         >>> choose_device("cpu")
         device(type='cpu')
     """
-    kind, _, index = device.partition(":")
-    if kind not in {"auto", "cpu", "cuda"} or (index and not (kind == "cuda" and index.isdigit())):
+    kind, colon, index = device.partition(":")
+    if kind not in {"auto", "cpu", "cuda"} or (colon and not (kind == "cuda" and index.isdecimal())):
         raise InputError(f"device={device!r}: must be one of auto, cpu, cuda, cuda:N")
     if kind == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

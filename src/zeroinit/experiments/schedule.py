@@ -4,9 +4,11 @@ import multiprocessing
 import os
 import queue
 import signal
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +17,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from zeroinit._common import InputError
+from zeroinit.experiments.allocator import keep_freed_memory
 from zeroinit.experiments.runner import execute, load
 from zeroinit.experiments.spec import Run
 from zeroinit.experiments.store import Store
@@ -104,6 +107,7 @@ def run_all(tasks: Sequence[Task], options: Options, *, jobs: int = 1, progress:
     todo.sort(key=lambda task: -flops(task.run, options.data_dir))
     progress = progress or (lambda task, epoch: None)
     if min(jobs, len(todo)) <= 1:
+        keep_freed_memory()
         for task in todo:
             carry_out(task, options, progress)
     else:
@@ -126,6 +130,8 @@ def carry_out(task: Task, options: Options, progress: Progress) -> None:
         on_epoch=lambda: progress(task, next(epochs)),
     )
     Store(options.results).save(result)
+    for epoch in epochs:  # those that a run that diverged left out
+        progress(task, epoch)
 
 
 _messages: "multiprocessing.Queue | None" = None
@@ -135,8 +141,18 @@ def _start_worker(messages: "multiprocessing.Queue", threads: int) -> None:
     """Prepare a worker process. Ctrl-C reaches the whole group; the parent alone answers it."""
     global _messages
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
+    keep_freed_memory()
     _messages = messages
+
+
+def _end_with_parent() -> None:
+    """Wait for the parent's end, however it came: a worker without it would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _work(task: Task, options: Options) -> None:
@@ -149,10 +165,13 @@ def _run_in_processes(todo: list[Task], options: Options, jobs: int, progress: P
     context = multiprocessing.get_context("spawn")
     messages = context.Queue()
     threads = max(1, choose_jobs(None) // jobs)
+    others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker, initargs=(messages, threads))
     try:
-        futures = [pool.submit(_work, task, options) for task in todo]
+        with _ctrl_c_ignored():  # by the new processes, too, while they import what they need
+            futures = [pool.submit(_work, task, options) for task in todo]
         _follow(futures, messages, progress)
+        pool.shutdown()
     except BrokenProcessPool as error:
         raise InputError(
             f"jobs={jobs}: a worker process died (often: out of memory); what was finished is stored, "
@@ -160,19 +179,33 @@ def _run_in_processes(todo: list[Task], options: Options, jobs: int, progress: P
         ) from error
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-        for child in multiprocessing.active_children():
+        for child in set(multiprocessing.active_children()) - others:
             child.terminate()
 
 
+@contextmanager
+def _ctrl_c_ignored() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # Python allows it there only
+        yield
+        return
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler or signal.SIG_DFL)
+
+
 def _follow(futures: list[Future], messages: "multiprocessing.Queue", progress: Progress) -> None:
-    """Pass messages on until every future is done; raise what a worker raised."""
-    waiting = set(futures)
-    while waiting:
+    """Pass every message on until every future is done; raise at once what a worker raised."""
+    waiting, is_quiet = set(futures), False
+    while waiting or not is_quiet:
         try:
-            while True:
-                progress(*messages.get(timeout=0.1))
+            progress(*messages.get(timeout=0.1))
+            is_quiet = False
         except queue.Empty:
-            pass
-        for future in [future for future in waiting if future.done()]:
+            is_quiet = True
+        done = {future for future in waiting if future.done()}
+        waiting -= done
+        for future in done:
             future.result()
-            waiting.remove(future)
+            is_quiet = False

@@ -91,13 +91,24 @@ def read_result(path: Path) -> Result:
             raise ValueError("it has another format version")
         content["run"] = Run(**content["run"])
         result = Result(**{entry.name: content.pop(entry.name) for entry in fields(Result)})
-        if not isinstance(result.history["test_accuracy"], list):
-            raise ValueError("its history has no test accuracy")
+        _check(result)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such result; run `zeroinit reproduce` first") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: cannot be read as a result ({error}); delete it to compute it again") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else error
+        raise InputError(f"{path}: cannot be read as a result ({reason}); delete it to compute it again") from error
     return result
+
+
+def _check(result: Result) -> None:
+    """Refuse now what a report could not use later."""
+    accuracies, outcome = result.history["test_accuracy"], result.history["outcome"]
+    if not isinstance(accuracies, list) or not all(isinstance(value, float | int) for value in accuracies):
+        raise ValueError("its history has no test accuracies")
+    least = min(1, result.run.epochs) if outcome == "diverged" else result.run.epochs
+    if not least <= len(accuracies) <= result.run.epochs:
+        raise ValueError(f"its history has {len(accuracies)} of {result.run.epochs} epochs")
+    _ = result.environment["device"], result.environment["threads"]
 
 
 def _without_nonfinite(value):

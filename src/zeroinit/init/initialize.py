@@ -1,6 +1,6 @@
 """``initialize_``: set the parameters of a model in place, by name of an initializer."""
 
-import sys
+import math
 import warnings
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -82,6 +82,7 @@ def initialize_(
     """
     initializer = lookup(INITIALIZERS, name, "initializer")
     _check_scale(name, initializer, scale)
+    scale = float(scale)
     layers: dict[str, nn.Module] = {
         path: module for path, module in model.named_modules() if isinstance(module, LAYER_TYPES)
     }
@@ -89,18 +90,18 @@ def initialize_(
         raise InputError(f"model={type(model).__name__}: has no dense or convolutional layer to initialize")
     chosen = _choose(layers, include, exclude)
     plan = _plan(model, layers, chosen, initializer)
-    without_bias = tuple(path for path in chosen if layers[path].bias is None)
+    without_bias = tuple(path for path in chosen if layers[path]._parameters.get("bias") is None)
     _warn_without_bias(name, initializer, chosen, without_bias)
     names = _names(model)
     parameters = tuple(
         _set(names[id(parameter)], parameter, layer, law, scale, generator) for parameter, layer, law in plan
     )
-    return InitRecord(name, float(scale), parameters, _untouched(model, plan, layers, chosen), without_bias)
+    return InitRecord(name, scale, parameters, _untouched(model, plan, layers, chosen), without_bias)
 
 
 def _check_scale(name: str, initializer: Initializer, scale: float) -> None:
     is_number = isinstance(scale, Real) and not isinstance(scale, bool)
-    if not is_number or not 0 <= scale <= sys.float_info.max:
+    if not is_number or not 0 <= scale < math.inf:
         raise InputError(f"scale={scale!r}: must be a finite number of at least 0")
     if scale != 1.0 and not initializer.uses_scale:
         raise InputError(f"scale={scale!r}: initializer {name!r} draws nothing, so a scale has no effect; leave it out")
@@ -133,20 +134,25 @@ def _plan(model, layers, chosen, initializer) -> list[tuple[nn.Parameter, nn.Mod
     for path in chosen:
         layer = layers[path]
         for part, law in (("weight", initializer.weight), ("bias", initializer.bias)):
-            if getattr(layer, part, None) is None:
-                continue
-            parameter = layer._parameters.get(part)
-            _check_settable(parameter, f"{path}.{part}" if path else part)
-            plan.setdefault(id(parameter), (parameter, layer, law))
+            name = f"{path}.{part}" if path else part
+            parameter = _parameter(layer, part, name)
+            if parameter is not None:
+                _check_settable(parameter, name)
+                plan.setdefault(id(parameter), (parameter, layer, law))
     return list(plan.values())
 
 
-def _check_settable(parameter: nn.Parameter | None, name: str) -> None:
-    if parameter is None:
+def _parameter(layer: nn.Module, part: str, name: str) -> nn.Parameter | None:
+    """Look a parameter up without ``getattr``, which would run a parametrization and change its buffers."""
+    if part not in layer._parameters and (part in vars(layer) or hasattr(type(layer), part)):
         raise InputError(
             f"{name}: is computed by a parametrization (weight norm, spectral norm, pruning, ...) and cannot be set "
             "in place; remove the parametrization first or exclude the layer"
         )
+    return layer._parameters.get(part)
+
+
+def _check_settable(parameter: nn.Parameter, name: str) -> None:
     if isinstance(parameter, UninitializedParameter):
         raise InputError(f"{name}: is lazy and has no shape yet; run one forward pass first")
     if parameter.is_meta:

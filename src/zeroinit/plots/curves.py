@@ -1,11 +1,12 @@
 """Accuracy by epoch: a line for the mean and a band for its interval."""
 
 import pandas as pd
+from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from zeroinit._common import InputError
-from zeroinit.plots.style import color_of
+from zeroinit.plots.style import STYLE, color_of
 
 __all__ = ["CURVE_COLUMNS", "accuracy_curves"]
 
@@ -38,6 +39,16 @@ def accuracy_curves(frame: pd.DataFrame, axes: Axes, *, title: str = "", ylabel:
     absent = [column for column in CURVE_COLUMNS if column not in frame.columns]
     if absent or frame.empty:
         raise InputError(f"frame: has {len(frame)} rows and lacks the columns {absent}; needs {list(CURVE_COLUMNS)}")
+    with plt.style.context(STYLE):
+        _draw(frame, axes)
+        axes.set_xlabel("Epoch")
+        axes.set_ylabel(ylabel)
+        axes.set_title(title)
+        axes.legend(loc="best")
+    return axes
+
+
+def _draw(frame: pd.DataFrame, axes: Axes) -> None:
     labels = list(dict.fromkeys(frame["label"]))
     for label in labels:
         rows = frame[frame["label"] == label].sort_values("epoch")
@@ -49,8 +60,3 @@ def accuracy_curves(frame: pd.DataFrame, axes: Axes, *, title: str = "", ylabel:
                 rows["epoch"], rows["low"].clip(0, 1), rows["high"].clip(0, 1), color=color, alpha=0.16, linewidth=0
             )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlabel("Epoch")
-    axes.set_ylabel(ylabel)
-    axes.set_title(title)
-    axes.legend(loc="best")
-    return axes

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
+from scipy import special, stats
 
 from zeroinit._common import InputError
 from zeroinit.stats.estimate import ROUND_OFF, Estimate, Values, checked_values
@@ -119,13 +119,12 @@ def t_test(differences: Float[np.ndarray, " seeds"], threshold: float, scale: fl
     if len(differences) == 1:
         return PValues(math.nan, math.nan, math.nan)
     if differences.std(ddof=1) > ROUND_OFF * scale:
-        alternatives = ("two-sided", "greater", "less")
-        return PValues(
-            *(float(stats.ttest_1samp(differences, threshold, alternative=side).pvalue) for side in alternatives)
-        )
+        result = stats.ttest_1samp(differences, threshold)
+        less, greater = (float(special.stdtr(len(differences) - 1, sign * result.statistic)) for sign in (1, -1))
+        return PValues(float(result.pvalue), greater, less)
     distance = float(differences.mean()) - threshold
-    greater, less = distance > ROUND_OFF * scale, distance < -ROUND_OFF * scale
-    return PValues(float(not (greater or less)), float(not greater), float(not less))
+    above, below = distance > ROUND_OFF * scale, distance < -ROUND_OFF * scale
+    return PValues(float(not (above or below)), float(not above), float(not below))
 
 
 def _difference(differences: Float[np.ndarray, " seeds"], scale: float, level: float) -> PairedDifference:

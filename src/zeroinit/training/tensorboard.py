@@ -1,10 +1,12 @@
 """An observer that writes TensorBoard logs: the paper's record of a run."""
 
 from pathlib import Path
-
-from torch.utils.tensorboard import SummaryWriter
+from typing import TYPE_CHECKING
 
 from zeroinit.training.observers import Moment, Observer
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 __all__ = ["TensorBoardObserver"]
 
@@ -25,10 +27,12 @@ class TensorBoardObserver(Observer):
     def __init__(self, directory: Path | str, histogram_every: int = 0):
         self.directory = Path(directory)
         self.histogram_every = histogram_every
-        self._writer: SummaryWriter | None = None
+        self._writer: "SummaryWriter | None" = None
 
     def on_start(self, moment: Moment) -> None:
         """Open the event file."""
+        from torch.utils.tensorboard import SummaryWriter  # a second or more, so only where it is used
+
         self._writer = SummaryWriter(str(self.directory))
 
     def on_gradients(self, moment: Moment) -> None:

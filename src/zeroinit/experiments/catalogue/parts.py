@@ -104,7 +104,8 @@ def zero_claims(claim: str, networks: dict[str, str]) -> tuple[Claim, ...]:
             ),
             Claim(
                 f"{claim}-{word}-one-class",
-                f"{network}: with zero weights and zero biases it does not rise above the share of the most frequent class",
+                f"{network}: with zero weights and zero biases it does not rise above the share of the most frequent "
+                "class",
                 "not_above",
                 label,
                 margin=0.001,

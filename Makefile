@@ -1,0 +1,55 @@
+# Every target sets up what it needs: a virtual environment in .venv with the pinned versions.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: help reproduce test coverage lint format bench readme clean
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+reproduce: $(VENV)/.installed  ## the paper's MNIST figures on small digits, in minutes; then see report/index.html
+	$(BIN)/zeroinit reproduce --profile quick --results results/quick --report report
+
+test: $(VENV)/.installed-dev  ## the default tests: under 5 minutes, no network, no GPU
+	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --doctest-modules src -p no:cacheprovider
+
+coverage: $(VENV)/.installed-dev  ## the default tests with line coverage of src
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report --fail-under=95
+
+lint: $(VENV)/.installed-dev  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-dev  ## put the code into the project's form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.installed-dev  ## what is fast, against what: ratios within one run
+	$(BIN)/python benchmarks/mnist_epoch.py
+	$(BIN)/python benchmarks/seeds.py
+
+readme: $(VENV)/.installed  ## reports under docs/results and the README's tables, from stored runs
+	$(BIN)/python docs/tables.py
+
+clean:  ## remove the environment and caches; results stay
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .coverage*
+
+# torch first: with it in place, no other package pulls in a second build.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "zeroinit needs Python 3.11 or newer; try: make PYTHON=python3.11 ..."; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) torch
+	$(PIP) --editable .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) --editable '.[test,lint]'
+	touch $@

@@ -1,0 +1,112 @@
+"""Write the reports under docs/results and the README's tables from the stored runs and benchmark figures.
+
+Run it after new results: `make readme`. The tests check that README and stored results agree.
+"""
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+from zeroinit.experiments.report import Report, build_report, write_report
+from zeroinit.experiments.reproduce import choose_figures
+from zeroinit.experiments.store import Store
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "docs" / "results"
+RUNS = RESULTS / "runs"
+FIGURES = {"corrected": None, "published": ["fig3"]}
+SEEDS = range(100)
+
+
+def read_report(protocol: str) -> Report:
+    """Build the report of one protocol from the stored runs."""
+    return build_report(choose_figures(FIGURES[protocol]), Store(RUNS), SEEDS, "paper", protocol)
+
+
+def results_table(report: Report) -> str:
+    """Return one table over all figures, with the drawing of each above it."""
+    parts = []
+    for summary in report.summaries:
+        name = f"{summary.figure.name}-{report.profile}-{report.protocol}"
+        if summary.curves:
+            parts.append(f"![{summary.figure.title}](docs/results/{report.protocol}/figures/{name}.svg)\n")
+    rows = ["| figure | curve | paper | ours | 95 % interval | seeds |", "|---|---|---|---|---|---|"]
+    for summary in report.summaries:
+        for entry in summary.curves:
+            estimate = entry.estimate
+            published = "–" if entry.published is None else f"{entry.published:.3f}"
+            interval = "one seed" if estimate.num_seeds == 1 else f"[{estimate.low:.4f}, {estimate.high:.4f}]"
+            rows.append(
+                f"| {summary.figure.name} | {entry.curve.label} | {published} | {estimate.value:.4f} | {interval} "
+                f"| {estimate.num_seeds} |"
+            )
+        if summary.absent:
+            rows.append(f"| {summary.figure.name} | {', '.join(summary.absent)} | | not run yet | | 0 |")
+    return "\n".join([*parts, *rows])
+
+
+def claims_table(report: Report) -> str:
+    """Return the verdicts."""
+    rows = ["| claim | verdict | seeds |", "|---|---|---|"]
+    for summary in report.summaries:
+        for decision in report.decisions[summary.figure.name]:
+            number = decision.claim.id.split("-")[0]
+            seeds = decision.estimate.num_seeds if decision.estimate else 0
+            rows.append(f"| {number}: {decision.claim.statement} | {decision.verdict} | {seeds} |")
+    return "\n".join(rows)
+
+
+def remarks(report: Report) -> str:
+    """Return what is said about differences from the paper, figure by figure."""
+    return "\n".join(
+        f"* {summary.figure.name}: {remark}" for summary in report.summaries for remark in summary.figure.remarks
+    )
+
+
+def speed() -> str:
+    """Return the benchmark figures as tables."""
+    parts = []
+    for name in ("mnist_epoch", "seeds"):
+        path = ROOT / "benchmarks" / "results" / f"{name}.json"
+        content = json.loads(path.read_text())
+        parts += [f"{content['title']} ({content['threads']} threads), ratio to *{content['reference']}*:", ""]
+        parts += ["| | ratio | low-high |", "|---|---|---|"]
+        for row in content["rows"]:
+            parts.append(f"| {row['name']} | {row['ratio']:.2f} | {row['ratio_low']:.2f}-{row['ratio_high']:.2f} |")
+        parts += ["", *(f"* {note}" for note in content["notes"]), ""]
+    return "\n".join(parts).strip()
+
+
+def fill(text: str, blocks: dict[str, str]) -> str:
+    """Replace what stands between each block's marks."""
+    for name, content in blocks.items():
+        pattern = re.compile(rf"(<!-- results:{name} -->\n).*?(<!-- end -->)", re.DOTALL)
+        text, count = pattern.subn(lambda match, new=content: f"{match[1]}{new}\n{match[2]}", text)
+        assert count == 1, f"README.md has {count} blocks named {name}"
+    return text
+
+
+def readme_blocks(reports: dict[str, Report]) -> dict[str, str]:
+    """Return the content of each of the README's blocks."""
+    corrected, published = reports["corrected"], reports["published"]
+    return {
+        "corrected": f"{results_table(corrected)}\n\n{claims_table(corrected)}",
+        "remarks": remarks(corrected),
+        "published": results_table(published),
+        "speed": speed(),
+    }
+
+
+def main() -> None:
+    """Write everything."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    reports = {protocol: read_report(protocol) for protocol in FIGURES}
+    for protocol, report in reports.items():
+        print(write_report(report, RESULTS / protocol))
+    readme = ROOT / "README.md"
+    readme.write_text(fill(readme.read_text(), readme_blocks(reports)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""Keep freed memory in the process, so that each training step does not ask the system for it again.
+
+Convolutions allocate and free tensors of many megabytes at each step. By default glibc hands these back to the system
+and takes them again page by page: about a fifth of the time of an MNIST CNN step on two cores.
+"""
+
+import ctypes
+import sys
+
+__all__ = ["keep_freed_memory"]
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+
+
+def keep_freed_memory() -> bool:
+    """Tell glibc's allocator to keep what is freed, for the whole process; elsewhere do nothing.
+
+    Returns:
+        Whether the allocator took both settings.
+
+    Source:
+        The GNU C library manual, "Malloc tunable parameters".
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):
+        return False
+    return bool(mallopt(_MMAP_THRESHOLD, 1 << 30)) and bool(mallopt(_TRIM_THRESHOLD, (1 << 31) - 1))

@@ -1,0 +1,39 @@
+"""Errors of ``build_model`` name the argument, the value and the rule."""
+
+import re
+
+import pytest
+
+from zeroinit._common import InputError
+from zeroinit.models import ACTIVATIONS, MODELS, build_model, make_activation
+
+
+def test_unknown_model():
+    choices = ", ".join(sorted(MODELS))
+    message = f"model='mnist_fn': must be one of {choices}; did you mean 'mnist_fnn'?"
+    with pytest.raises(InputError, match=re.escape(message)):
+        build_model("mnist_fn", (1, 28, 28))
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_unknown_activation_even_where_none_is_used(name):
+    choices = ", ".join(sorted(ACTIVATIONS))
+    message = f"activation='reluu': must be one of {choices}; did you mean 'relu'?"
+    with pytest.raises(InputError, match=re.escape(message)):
+        build_model(name, (1, 28, 28), activation="reluu")
+    with pytest.raises(InputError, match=re.escape(message)):
+        make_activation("reluu")
+
+
+@pytest.mark.usefixtures("without_type_checks")
+@pytest.mark.parametrize("input_shape", [(), (28, 28), (1, 1, 28, 28), (0, 28, 28), (1, -28, 28)])
+def test_input_shape_that_is_not_three_positive_counts(input_shape):
+    message = f"input_shape={input_shape}: must be three positive counts (channels, height, width)"
+    with pytest.raises(InputError, match=re.escape(message)):
+        build_model("mnist_fnn", input_shape)
+
+
+@pytest.mark.parametrize("num_classes", [1, 0, -3])
+def test_fewer_than_two_classes(num_classes):
+    with pytest.raises(InputError, match=f"num_classes={num_classes}: must be at least 2"):
+        build_model("mnist_fnn", (1, 28, 28), num_classes)

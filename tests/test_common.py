@@ -1,0 +1,154 @@
+"""The floor of the house: seeds, look-up, atomic files."""
+
+import os
+import re
+import stat
+import threading
+
+import pytest
+
+from zeroinit._common import InputError, closest, derive_seed, lookup, write_atomically
+
+TABLE = {"adam": 1, "adamw": 2, "sgd": 3}
+
+
+def test_lookup_returns_the_entry_even_if_it_is_false():
+    assert lookup(TABLE, "sgd", "optimizer") == 3
+    assert lookup({"none": None}, "none", "optimizer") is None
+
+
+def test_lookup_names_argument_value_choices_and_the_nearest():
+    message = "optimizer='adamm': must be one of adam, adamw, sgd; did you mean 'adam'?"
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        lookup(TABLE, "adamm", "optimizer")
+
+
+def test_lookup_suggests_nothing_where_nothing_is_near():
+    with pytest.raises(InputError, match=r"^optimizer='lbfgs': must be one of adam, adamw, sgd$"):
+        lookup(TABLE, "lbfgs", "optimizer")
+
+
+@pytest.mark.usefixtures("without_type_checks")
+@pytest.mark.parametrize("name", [None, 3, ("adam",)])
+def test_lookup_of_something_that_is_no_name(name):
+    with pytest.raises(InputError, match=re.escape(f"optimizer={name!r}: must be one of adam, adamw, sgd")):
+        lookup(TABLE, name, "optimizer")
+
+
+def test_input_errors_are_value_errors():
+    assert issubclass(InputError, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("sdg", "; did you mean 'sgd'?"), ("sgd", "; did you mean 'sgd'?"), ("xyz", ""), ("", "")]
+)
+def test_closest(name, hint):
+    assert closest(name, TABLE) == hint
+
+
+def test_derived_seeds_are_pinned():
+    """A change here changes every stored result."""
+    assert derive_seed(0, "init") == 3330654677893223573
+    assert derive_seed(0, "order") == 3278857439845718984
+    assert derive_seed(41, "split") == 4195003584660290306
+
+
+def test_derived_seeds_differ_by_seed_and_purpose():
+    purposes = ("init", "order", "split", "augment", "remedy", "bootstrap")
+    seeds = {derive_seed(seed, purpose) for seed in range(200) for purpose in purposes}
+    assert len(seeds) == 200 * len(purposes)
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    assert max(seeds) > 2**62
+
+
+@pytest.mark.parametrize("seed", [-1, -(10**9)])
+def test_negative_seed(seed):
+    with pytest.raises(InputError, match=f"^seed={seed}: must be at least 0$"):
+        derive_seed(seed, "init")
+
+
+@pytest.mark.parametrize("content", ["", "text ×\nwith lines\r\n", b"", b"\x00\xff\r\n"])
+def test_content_is_written_byte_for_byte(tmp_path, content):
+    path = tmp_path / "new" / "folders" / "file.json"
+    write_atomically(path, content)
+    assert path.read_bytes() == (content if isinstance(content, bytes) else content.encode())
+    assert os.listdir(path.parent) == ["file.json"]
+
+
+def test_an_existing_file_is_replaced(tmp_path):
+    path = tmp_path / "file"
+    for content in ("a longer text", "short"):
+        write_atomically(path, content)
+        assert path.read_text() == content
+
+
+def test_files_can_be_read_by_others_as_the_umask_says(tmp_path):
+    previous = os.umask(0o022)
+    try:
+        write_atomically(tmp_path / "file", "text")
+    finally:
+        os.umask(previous)
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+@pytest.mark.parametrize("call", ["replace", "fsync"])
+def test_a_crash_leaves_the_old_content_and_nothing_else(tmp_path, monkeypatch, call, error):
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def crash(*arguments):
+        raise error
+
+    monkeypatch.setattr(os, call, crash)
+    with pytest.raises(error):
+        write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("call", ["replace", "fsync"])
+def test_a_full_disk_is_the_users_to_mend(tmp_path, monkeypatch, call):
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def fail(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, call, fail)
+    message = f"cannot write {path}: No space left on device; choose a folder that can be written to"
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("inside", ["file.json", "more/file.json"])
+def test_a_folder_that_cannot_be_written_to(tmp_path, inside):
+    (tmp_path / "results").write_text("a file where the folder should be")
+    path = tmp_path / "results" / inside
+    message = rf"^cannot write {re.escape(str(path))}: .+; choose a folder that can be written to$"
+    with pytest.raises(InputError, match=message):
+        write_atomically(path, "text")
+    assert os.listdir(tmp_path) == ["results"]
+
+
+def test_a_folder_where_the_file_should_be(tmp_path):
+    (tmp_path / "file").mkdir()
+    with pytest.raises(InputError, match="cannot write"):
+        write_atomically(tmp_path / "file", "text")
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_reader_never_sees_half_a_file(tmp_path):
+    path = tmp_path / "file"
+    contents = {letter.encode() * 200_000 for letter in "abcdefgh"}
+    write_atomically(path, next(iter(contents)))
+    threads = [threading.Thread(target=write_atomically, args=(path, content)) for content in contents]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        assert path.read_bytes() in contents
+    for thread in threads:
+        thread.join()
+    assert os.listdir(tmp_path) == ["file"]

@@ -1,0 +1,172 @@
+"""What training changes and what it leaves alone; the same seed is bitwise the same run."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from zeroinit.models import MODELS, build_model
+from zeroinit.training import OPTIMIZERS, History, fit
+
+SHORT = {"epochs": 2, "batch_size": 8}
+
+
+def random_states() -> list:
+    """Torch's and NumPy's global states; Python's own is left out, as the type checks of the tests draw from it."""
+    name, keys, *rest = np.random.get_state()  # noqa: NPY002
+    return [torch.get_rng_state().tolist(), name, keys.tolist(), rest]
+
+
+def test_zero_epochs_change_nothing(model, train, validation, snapshot, generator):
+    before = snapshot(model)
+    history = fit(model, train, epochs=0, validation=validation, generator=generator(0))
+    assert snapshot(model) == before
+    assert history == History()
+    assert history.num_epochs == 0
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_two_steps_change_every_tensor(snapshot, generator, optimizer, name):
+    model = build_model(name, (1, 4, 4), 3)
+    images = torch.randn(8, 1, 4, 4, generator=generator(1))
+    parameters = list(model.parameters())
+    before = snapshot(model)
+    history = fit(
+        model, (images, torch.arange(8) % 3), epochs=1, batch_size=4, optimizer=optimizer, generator=generator(0)
+    )
+    assert history.num_steps == 2
+    assert [key for key, value in snapshot(model).items() if value == before[key]] == []
+    assert all(now is then for now, then in zip(model.parameters(), parameters, strict=True))
+
+
+def test_data_are_left_alone(model, train, generator):
+    images, labels = (tensor.clone() for tensor in train)
+    fit(model, train, generator=generator(0), **SHORT)
+    assert torch.equal(train[0], images)
+    assert torch.equal(train[1], labels)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_frozen_and_unused_parameters_stay(make_model, train, snapshot, generator, optimizer):
+    model = make_model()
+    model[0].weight.requires_grad_(False)
+    model[1].register_parameter("unused", nn.Parameter(torch.ones(3)))
+    before = snapshot(model)
+    fit(model, train, optimizer=optimizer, generator=generator(0), **SHORT)
+    same = {name for name, value in snapshot(model).items() if value == before[name]}
+    assert same == {"0.weight", "1.unused"}
+
+
+def test_only_the_parameters_given_learn(model, train, snapshot, generator):
+    before = snapshot(model)
+    fit(model, train, parameters=(each for each in model[2].parameters()), generator=generator(0), **SHORT)
+    changed = {name for name, value in snapshot(model).items() if value != before[name]}
+    assert changed == {"2.weight", "2.bias"}
+
+
+def test_parameters_of_a_copy_train_nothing(make_model, train, validation, snapshot, generator):
+    """The paper's SGD runs (section 6, defect 5): the optimizer was built on the model that was then copied."""
+    settings = {"epochs": 3, "batch_size": 8, "order": "fixed", "validation": validation, "optimizer": "sgd"}
+    model = make_model()
+    stale, before = copy.deepcopy(model), snapshot(model)
+    history = fit(model, train, parameters=stale.parameters(), generator=generator(0), **settings)
+    assert snapshot(model) == snapshot(stale) == before
+    measures = history.to_dict()
+    for name in ("train_loss", "validation_loss", "validation_accuracy"):
+        assert len(measures[name]) == 3
+        assert len(set(measures[name])) == 1
+    trained = fit(model, train, parameters=model.parameters(), generator=generator(0), **settings)
+    assert len(set(trained.train_loss)) == len(set(trained.validation_loss)) == 3
+    assert snapshot(model) != before
+
+
+@pytest.mark.parametrize("kind", ["dense", "batch_norm", "conv"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_same_seed_same_bits(make_model, train, validation, snapshot, generator, optimizer, kind):
+    train, validation = ((images.float(), labels) for images, labels in (train, validation))
+    models = [make_model(kind, torch.float32) for _ in range(3)]
+    histories = [
+        fit(model, train, validation=validation, optimizer=optimizer, generator=generator(seed), **SHORT)
+        for model, seed in zip(models, (7, 7, 8), strict=True)
+    ]
+    assert histories[0] == histories[1]
+    assert snapshot(models[0]) == snapshot(models[1])
+    assert histories[0] != histories[2]
+    assert snapshot(models[0]) != snapshot(models[2])
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_global_random_state_neither_matters_nor_moves(make_model, train, snapshot, generator, optimizer):
+    results = []
+    for seed in (1, 2):
+        model = make_model()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            before = random_states()
+            history = fit(model, train, optimizer=optimizer, generator=generator(7), **SHORT)
+            assert random_states() == before
+        results.append((history, snapshot(model)))
+    assert results[0] == results[1]
+
+
+def test_without_generator_the_global_seed_counts(make_model, train, snapshot):
+    results = []
+    for seed in (1, 1, 2):
+        model = make_model()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            before = random_states()
+            fit(model, train, **SHORT)
+            assert random_states() != before
+        results.append(snapshot(model))
+    assert results[0] == results[1] != results[2]
+
+
+@pytest.mark.parametrize("empty", [None, 0])
+def test_no_held_out_data_no_measures(model, train, generator, empty):
+    held_out = None if empty is None else (train[0][:0], train[1][:0])
+    history = fit(model, train, validation=held_out, test=held_out, generator=generator(0), **SHORT)
+    assert len(history.train_loss) == history.num_epochs == 2
+    assert history.validation_loss == history.validation_accuracy == history.test_loss == history.test_accuracy == []
+
+
+def test_measuring_changes_no_training(make_model, train, validation, test_data, snapshot, generator):
+    """Held-out data are looked at and nothing else, batch norm and dropout included."""
+    for kind in ("batch_norm", "dropout"):
+        results = []
+        for held_out in ({}, {"validation": validation, "test": test_data}):
+            model = make_model(kind)
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(3)
+                history = fit(model, train, generator=generator(0), **SHORT, **held_out)
+            results.append((snapshot(model), history.train_loss))
+        assert results[0] == results[1]
+
+
+def test_model_trains_in_train_mode(make_model, train, generator):
+    """Whatever mode it comes in, and although evaluation switches it off in between."""
+    model, modes = make_model("dropout").eval(), []
+    model[2].register_forward_hook(lambda module, inputs, output: modes.append(module.training))
+    with torch.random.fork_rng(devices=[]):
+        fit(model, train, validation=train, generator=generator(0), **SHORT)
+    assert modes == [True, True, True, False] * 2
+
+
+def test_transform_is_applied_to_training_images(make_model, train, snapshot, generator):
+    plain, transformed, other = make_model(), make_model(), make_model()
+    fit(plain, (train[0] * 2, train[1]), generator=generator(0), **SHORT)
+    fit(transformed, train, transform=lambda images: images * 2, generator=generator(0), **SHORT)
+    fit(other, train, generator=generator(0), **SHORT)
+    assert snapshot(plain) == snapshot(transformed) != snapshot(other)
+
+
+def test_history_becomes_plain_values(model, train, validation, generator):
+    measures = fit(model, train, validation=validation, generator=generator(0), **SHORT).to_dict()
+    assert History(**measures).to_dict() == measures
+    for name, value in measures.items():
+        if name.endswith(("loss", "accuracy")):
+            assert all(type(each) is float for each in value)
+    assert (measures["outcome"], measures["num_steps"], measures["diverged_at_step"]) == ("completed", 6, None)
