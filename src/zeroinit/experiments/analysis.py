@@ -12,7 +12,7 @@ from zeroinit.experiments.spec import PROFILES, PROTOCOLS, Curve, Figure
 from zeroinit.experiments.store import Result, Store
 from zeroinit.stats import INTERVALS, Estimate, curve_intervals
 
-__all__ = ["CurveSummary", "FigureSummary", "decide_claims", "summarize"]
+__all__ = ["CurveSummary", "FigureSummary", "decide_claims", "final_frame", "summarize"]
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,16 @@ def summarize(figure: Figure, store: Store, seeds: Sequence[int], profile: str, 
         )
     frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
     return FigureSummary(figure, tuple(summaries), tuple(absent), frame)
+
+
+def final_frame(summary: FigureSummary, *, with_published: bool) -> pd.DataFrame:
+    """Return one row per curve: label, mean, low, high and the published value (NaN where there is none)."""
+    rows = []
+    for entry in summary.curves:
+        published = entry.published if with_published and entry.published is not None else np.nan
+        estimate = entry.estimate
+        rows.append((entry.curve.label, estimate.value, estimate.low, estimate.high, published))
+    return pd.DataFrame(rows, columns=["label", "mean", "low", "high", "published"])
 
 
 def accuracy_matrix(results: Sequence[Result]) -> np.ndarray:

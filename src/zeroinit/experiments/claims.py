@@ -157,7 +157,7 @@ def _reason(claim: Claim, evidence: Evidence, margin: float, verdict: str, p_val
 def _seeds_hint(claim: Claim, evidence: Evidence, margin: float, num_claims: int) -> str:
     """Say how many seeds would tell, if the difference and the spread are what they look like now.
 
-    The level is that of the smallest of Holm's p-values, one-sided; hence always more seeds than there are.
+    The level is the strictest that Holm's correction asks for; hence always more seeds than there are.
     """
     value = evidence.estimate.value
     threshold = {"greater": margin, "not_worse": -margin, "not_above": margin, "close": math.copysign(margin, value)}
@@ -166,4 +166,4 @@ def _seeds_hint(claim: Claim, evidence: Evidence, margin: float, num_claims: int
         return ""
     if gap < 0.02 * evidence.spread:
         return "; too close to the line for any reasonable number of seeds"
-    return f"; about {num_seeds_needed(gap, evidence.spread, alpha=2 * LEVEL / num_claims)} seeds would tell"
+    return f"; about {num_seeds_needed(gap, evidence.spread, alpha=LEVEL / num_claims)} seeds would tell"

@@ -9,11 +9,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from zeroinit._common import InputError, __version__, write_atomically
-from zeroinit.experiments.analysis import FigureSummary, decide_claims, summarize
+from zeroinit.experiments.analysis import FigureSummary, decide_claims, final_frame, summarize
 from zeroinit.experiments.claims import Decision
 from zeroinit.experiments.spec import PROFILES, PROTOCOLS, Figure
 from zeroinit.experiments.store import Store
-from zeroinit.plots import accuracy_curves, new_figure, save_figure
+from zeroinit.plots import accuracy_curves, final_accuracies, new_panels, save_figure
 
 __all__ = ["Report", "build_report", "claim_records", "write_report"]
 
@@ -151,11 +151,12 @@ def write_report(report: Report, folder: Path) -> Path:
 
 def _draw(report: Report, summary: FigureSummary, folder: Path) -> str:
     """Save one figure and return its SVG, ready to stand in a page."""
-    figure, axes = new_figure()
+    figure, (left, right) = new_panels([5, 3])
     title = summary.figure.title
     if not PROFILES[report.profile].is_paper:
         title = f"QUICK LOOK (digits, not the paper's data)\n{title}"
-    accuracy_curves(summary.frame, axes, title=title)
+    accuracy_curves(summary.frame, left, title=title)
+    final_accuracies(final_frame(summary, with_published=PROFILES[report.profile].is_paper), right)
     path, _ = save_figure(figure, folder, f"{summary.figure.name}-{report.profile}-{report.protocol}")
     svg = path.read_text()
     return svg[svg.index("<svg") :]
@@ -170,6 +171,6 @@ def _render(template: str, content: dict) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["signed"] = lambda value: f"{value:+.3f}"
+    environment.filters["signed"] = lambda value: f"{round(value, 3) + 0.0:+.3f}"
     environment.filters["interval"] = lambda e: "one seed" if e.low != e.low else f"[{e.low:.4f}, {e.high:.4f}]"
     return environment.get_template(template).render(**content)

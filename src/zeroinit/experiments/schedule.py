@@ -11,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from multiprocessing.queues import Queue
 from pathlib import Path
 
 import torch
@@ -77,7 +78,7 @@ def missing(tasks: Iterable[Task], store: Store) -> list[Task]:
 
 
 @lru_cache(maxsize=1024)
-def flops(run: Run, data_dir: Path | None) -> float:
+def flops(run: Run, data_dir: Path | None) -> int:
     """Estimate the floating-point operations of a run: forward and backward in training, forward in evaluation."""
     dataset = load(run.dataset, data_dir)
     model = build_model(run.model, dataset.input_shape, dataset.num_classes, activation=run.activation)
@@ -134,10 +135,10 @@ def carry_out(task: Task, options: Options, progress: Progress) -> None:
         progress(task, epoch)
 
 
-_messages: "multiprocessing.Queue | None" = None
+_messages: Queue | None = None
 
 
-def _start_worker(messages: "multiprocessing.Queue", threads: int) -> None:
+def _start_worker(messages: Queue, threads: int) -> None:
     """Prepare a worker process. Ctrl-C reaches the whole group; the parent alone answers it."""
     global _messages
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -179,8 +180,11 @@ def _run_in_processes(todo: list[Task], options: Options, jobs: int, progress: P
         ) from error
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-        for child in set(multiprocessing.active_children()) - others:
-            child.terminate()
+        workers = set(multiprocessing.active_children()) - others
+        for worker in workers:
+            worker.terminate()
+        for worker in workers:
+            worker.join()
 
 
 @contextmanager
@@ -195,7 +199,7 @@ def _ctrl_c_ignored() -> Iterator[None]:
         signal.signal(signal.SIGINT, handler or signal.SIG_DFL)
 
 
-def _follow(futures: list[Future], messages: "multiprocessing.Queue", progress: Progress) -> None:
+def _follow(futures: list[Future], messages: Queue, progress: Progress) -> None:
     """Pass every message on until every future is done; raise at once what a worker raised."""
     waiting, is_quiet = set(futures), False
     while waiting or not is_quiet:

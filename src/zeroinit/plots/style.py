@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from zeroinit._common import InputError
 
-__all__ = ["STYLE", "color_of", "new_figure", "save_figure"]
+__all__ = ["STYLE", "color_of", "new_figure", "new_panels", "save_figure"]
 
 STYLE = str(files("zeroinit.plots").joinpath("zeroinit.mplstyle"))
 
@@ -37,6 +37,19 @@ def new_figure(width: float = 6.4, height: float = 3.9) -> tuple[Figure, Axes]:
     with plt.style.context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         return figure, figure.subplots()
+
+
+def new_panels(ratios: Sequence[float | int], width: float = 9.6, height: float = 3.9) -> tuple[Figure, list[Axes]]:
+    """Return a figure of several axes in one row, their widths in these ratios (size in inches).
+
+    Example:
+        >>> len(new_panels([2, 1])[1])
+        2
+    """
+    with plt.style.context(STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        axes = figure.subplots(1, len(ratios), width_ratios=list(ratios), squeeze=False)
+        return figure, list(axes[0])
 
 
 def save_figure(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:

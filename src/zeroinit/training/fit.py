@@ -88,6 +88,7 @@ def fit(
     chosen = list(model.parameters() if parameters is None else parameters)
     loop = _Loop(
         model=model,
+        parameters=chosen,
         optimizers=build_optimizers(chosen, optimizer, learning_rate=learning_rate, momentum=momentum),
         learning_rate=learning_rate,
         warmup_steps=warmup_steps,
@@ -129,6 +130,7 @@ class _Loop:
     """What stays the same from step to step."""
 
     model: nn.Module
+    parameters: list[nn.Parameter]
     optimizers: list[Optimizer]
     learning_rate: float
     warmup_steps: int
@@ -162,8 +164,8 @@ class _Loop:
 
     def step(self, images: Tensor, labels: Tensor, epoch: int) -> Tensor:
         """Do one update; return the loss before it."""
-        for optimizer in self.optimizers:
-            optimizer.zero_grad()
+        for parameter in self.parameters:  # what zero_grad does, without its cost at each step
+            parameter.grad = None
         inputs = images if self.transform is None else self.transform(images)
         loss = F.cross_entropy(self.model(inputs), labels, reduction=self.reduction)
         loss.backward()

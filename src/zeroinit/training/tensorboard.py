@@ -27,7 +27,7 @@ class TensorBoardObserver(Observer):
     def __init__(self, directory: Path | str, histogram_every: int = 0):
         self.directory = Path(directory)
         self.histogram_every = histogram_every
-        self._writer: "SummaryWriter | None" = None
+        self._writer: SummaryWriter | None = None
 
     def on_start(self, moment: Moment) -> None:
         """Open the event file."""
