@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -50,27 +51,27 @@ def diverging(run: Run) -> Run:
     return Run(dataset="digits", optimizer="sgd", learning_rate=1e6, epochs=4, batch_size=64)
 
 
-@pytest.fixture
+def made_up(run: Run, seed: int, accuracies: Sequence[float], outcome: str = "completed") -> Result:
+    """Make a result that ends with these test accuracies; nothing is trained."""
+    if outcome == "completed":
+        accuracies = [accuracies[0]] * (run.epochs - len(accuracies)) + list(accuracies)
+    losses = [float("nan") if outcome == "diverged" else 0.5] * len(accuracies)
+    history = {
+        "train_loss": losses,
+        "validation_loss": [],
+        "validation_accuracy": [],
+        "test_loss": losses,
+        "test_accuracy": list(accuracies),
+        "outcome": outcome,
+        "num_steps": 10 * len(accuracies),
+        "diverged_at_step": 3 if outcome == "diverged" else None,
+    }
+    return Result(run, seed, history, f"{seed:016x}", ENVIRONMENT, 1.5)
+
+
+@pytest.fixture(scope="session")
 def make_result() -> Callable[..., Result]:
-    """Makes a result with the test accuracies given; nothing is trained."""
-
-    def make(run: Run, seed: int, accuracies: Sequence[float], outcome: str = "completed") -> Result:
-        if outcome == "completed" and len(accuracies) < run.epochs:
-            accuracies = [accuracies[0]] * (run.epochs - len(accuracies)) + list(accuracies)
-        losses = [float("nan") if outcome == "diverged" else 0.5] * len(accuracies)
-        history = {
-            "train_loss": losses,
-            "validation_loss": [],
-            "validation_accuracy": [],
-            "test_loss": losses,
-            "test_accuracy": list(accuracies),
-            "outcome": outcome,
-            "num_steps": 10 * len(accuracies),
-            "diverged_at_step": 3 if outcome == "diverged" else None,
-        }
-        return Result(run, seed, history, f"{seed:016x}", ENVIRONMENT, 1.5)
-
-    return make
+    return made_up
 
 
 @pytest.fixture
@@ -78,18 +79,27 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "results")
 
 
-@pytest.fixture
-def fill(store: Store, make_result) -> Callable[..., None]:
+@pytest.fixture(scope="session")
+def fill_store() -> Callable[..., None]:
     """Stores made-up results of a figure: for each label the final accuracy of each seed, from seed 0 on."""
 
     def save(
-        figure: Figure, finals: dict[str, Sequence[float]], profile: str = "paper", protocol: str = "corrected"
+        store: Store,
+        figure: Figure,
+        finals: dict[str, Sequence[float]],
+        profile: str = "paper",
+        protocol: str = "corrected",
     ) -> None:
         for curve in figure.at(profile, protocol):
             for seed, final in enumerate(finals.get(curve.label, ())):
-                store.save(make_result(curve.run, seed, [final / 2, final]))
+                store.save(made_up(curve.run, seed, [final / 2, final]))
 
     return save
+
+
+@pytest.fixture
+def fill(store: Store, fill_store) -> Callable[..., None]:
+    return partial(fill_store, store)
 
 
 @pytest.fixture

@@ -243,7 +243,9 @@ def test_unknown_device(device, run):
 @pytest.mark.parametrize(("device", "count"), [("cuda", 0), ("cuda:0", 0), ("cuda:2", 2)])
 def test_a_device_that_is_not_there(monkeypatch, device, count):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
-    with pytest.raises(InputError, match=f"^device='{device}': this machine has {count} CUDA devices; use cpu or auto$"):
+    with pytest.raises(
+        InputError, match=f"^device='{device}': this machine has {count} CUDA devices; use cpu or auto$"
+    ):
         choose_device(device)
 
 

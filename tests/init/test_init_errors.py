@@ -93,13 +93,28 @@ def test_pruned_weight(model, snapshot):
     assert_refused(model, snapshot, PARAMETRIZED)
 
 
-def test_parametrized_bias(model, snapshot):
-    class Doubled(nn.Module):
-        def forward(self, value):
-            return 2 * value
+class Counted(nn.Module):
+    """A parametrization with a memory, as spectral norm has one."""
 
-    nn.utils.parametrize.register_parametrization(model[2], "bias", Doubled())
-    assert_refused(model, snapshot, "2.bias: is computed by a parametrization")
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, value):
+        self.calls += 1
+        return 2 * value
+
+
+@pytest.mark.parametrize("part", ["weight", "bias"])
+def test_a_parametrization_is_not_even_run(model, snapshot, part):
+    nn.utils.parametrize.register_parametrization(model[2], part, Counted())
+    assert_refused(model, snapshot, f"2.{part}: is computed by a parametrization")
+    assert_refused(model, snapshot, "include='x': matches no", include="x")
+    before = snapshot(model)
+    initialize_(model, "zero", include="0")
+    assert (
+        snapshot(model)["2.parametrizations." + part + ".0.calls"] == before["2.parametrizations." + part + ".0.calls"]
+    )
 
 
 def test_parametrized_weight_may_be_excluded(model, generator):

@@ -48,11 +48,11 @@ class Run:
 
     @property
     def settings(self) -> dict:
-        """The fields that do not stand at their default."""
+        """The fields that do not stand at their default; 2 and 2.0 are the same number."""
         return {
-            entry.name: getattr(self, entry.name)
+            entry.name: float(value) if isinstance(entry.default, float) else value
             for entry in fields(self)
-            if getattr(self, entry.name) != entry.default
+            if (value := getattr(self, entry.name)) != entry.default
         }
 
     @property

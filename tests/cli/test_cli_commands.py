@@ -1,0 +1,166 @@
+"""Every command does what its help says."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from zeroinit.cli import parse_seeds
+from zeroinit.data import DATASETS
+from zeroinit.experiments.catalogue import FIGURES
+from zeroinit.experiments.store import Store
+from zeroinit.init import INITIALIZERS
+from zeroinit.models import ACTIVATIONS, MODELS
+from zeroinit.training import OPTIMIZERS
+
+QUICK = ("--profile", "quick", "--jobs", "1")
+
+
+def test_reproduce_runs_stores_and_reports(two_epochs, zeroinit):
+    ended = zeroinit("reproduce", "fig3", *QUICK, "--seeds", "2")
+    assert ended.code == 0
+    assert ended.err.strip() == ""
+    results = list(Store("results"))
+    assert len(results) == 8
+    assert {result.seed for result in results} == {0, 1}
+    assert {result.run.dataset for result in results} == {"digits"}
+    assert ended.out.splitlines()[-1] == "report: report/index.html"
+    assert "QUICK LOOK on small digits, not the paper's result (corrected protocol)" in ended.out
+    records = json.loads(Path("report/claims.json").read_text())
+    words = " ".join(re.sub(r"[│┃]", " ", ended.out).split())
+    for record in records:
+        low, high = record["interval"]
+        assert f"{record['estimate']:.3f} [{low:.3f}, {high:.3f}]" in words
+    assert ended.out.count("conclusive") == sum(record["verdict"] == "inconclusive" for record in records)
+
+    again = zeroinit("reproduce", "fig3", *QUICK, "--seeds", "2")
+    assert (again.code, again.out) == (0, ended.out)
+    assert again.err.strip() == "8 of 8 runs are stored already in results"
+
+
+def test_report_writes_the_same_again_without_running(two_epochs, zeroinit, request):
+    zeroinit("reproduce", "fig7", *QUICK, "--seeds", "0,3")
+    request.getfixturevalue("no_run")
+    ended = zeroinit("report", "fig7", "--profile", "quick", "--seeds", "0,3", "--report", "other")
+    assert ended.code == 0
+    files = [path.relative_to("report") for path in Path("report").rglob("*") if path.is_file()]
+    assert len(files) == 5
+    for file in files:
+        assert (Path("other") / file).read_bytes() == (Path("report") / file).read_bytes()
+    one = zeroinit("report", "fig7", "--profile", "quick", "--seeds", "3-3", "--report", "one [seed]")
+    assert one.out.splitlines()[-1] == "report: one [seed]/index.html"
+    assert {record["num_seeds"] for record in json.loads(Path("one [seed]/claims.json").read_text())} == {1}
+    assert "inconclusive" in one.out
+
+
+def test_each_option_of_reproduce_arrives(monkeypatch, zeroinit):
+    from zeroinit.experiments import reproduce
+    from zeroinit.experiments.report import Report
+
+    calls = []
+
+    def record(figures, options, **settings):
+        calls.append((figures, options, settings))
+        return Report("paper", "published", (), {})
+
+    monkeypatch.setattr(reproduce, "reproduce", record)
+    options = "--profile paper --protocol published --seeds 7-8 --jobs 3 --data-dir d --device cpu --results r"
+    more = "--report p --tensorboard t --histogram-every 5"
+    assert zeroinit("reproduce", "fig4", "fig3", *options.split(), *more.split()).code == 0
+    figures, given, settings = calls[0]
+    assert [figure.name for figure in figures] == ["fig4", "fig3"]
+    assert given == type(given)(Path("r"), Path("d"), "cpu", Path("t"), 5)
+    settings.pop("console")
+    assert settings == {
+        "seeds": [7, 8],
+        "profile": "paper",
+        "protocol": "published",
+        "jobs": 3,
+        "report_dir": Path("p"),
+    }
+    assert zeroinit("reproduce").code == 0
+    figures, given, settings = calls[1]
+    assert [figure.name for figure in figures] == [figure.name for figure in FIGURES.values() if figure.in_paper]
+    assert given == type(given)(Path("results"), None, "auto", None, 0)
+    assert (settings["seeds"], settings["jobs"]) == ([0, 1, 2, 3, 4], None)
+    assert (settings["profile"], settings["protocol"]) == ("paper", "corrected")
+
+
+def test_list_names_everything_that_options_take(zeroinit):
+    ended = zeroinit("list")
+    assert ended.code == 0
+    for name, figure in FIGURES.items():
+        assert re.search(rf"^{name} +{re.escape(figure.title)}", ended.out, flags=re.MULTILINE)
+    for name in INITIALIZERS:
+        assert re.search(rf"^{name} +\S", ended.out, flags=re.MULTILINE)
+    for title, table in (
+        ("data sets", DATASETS),
+        ("networks", MODELS),
+        ("activations", ACTIVATIONS),
+        ("optimizers", OPTIMIZERS),
+    ):
+        line = " ".join(ended.out.split(f"{title}: ")[1].split()).split(":")[0]
+        assert all(name in line for name in table)
+
+
+def test_data_tells_what_is_there(zeroinit, tmp_path):
+    ended = zeroinit("data")
+    assert ended.code == 0
+    assert "digits: ready\n" in ended.out
+    assert "mnist: not downloaded\n" in ended.out
+    (tmp_path / "[folder]").mkdir()
+    here = zeroinit("data", "mnist", "--data-dir", "[folder]")
+    assert here.code == 0
+    assert here.out.startswith("mnist: unusable\n  source: [folder]\n  problem: ")
+    assert "digits" not in here.out
+    assert zeroinit("data", "digits", "--fetch").out == zeroinit("data", "digits").out
+
+
+@pytest.mark.parametrize("command", ["reproduce", "report", "list", "data"])
+def test_help_of_every_command(zeroinit, command):
+    ended = zeroinit(command, "--help")
+    assert ended.code == 0
+    assert f"Usage: zeroinit {command}" in " ".join(ended.out.split())
+    assert command in zeroinit("--help").out
+
+
+def test_without_a_command_the_help_is_shown(zeroinit):
+    ended = zeroinit()
+    assert "Usage: zeroinit [OPTIONS] COMMAND" in " ".join((ended.out + ended.err).split())
+
+
+def test_tensorboard_logs_are_written_and_read_back(two_epochs, zeroinit):
+    options = ("--tensorboard", "logs", "--histogram-every", "43")
+    assert zeroinit("reproduce", "fig7", *QUICK, "--seeds", "1", *options).code == 0
+    results = list(Store("results"))
+    assert len(results) == 3
+    for result in results:
+        events = EventAccumulator(f"logs/{result.run.key}/seed-0", size_guidance={"scalars": 0, "histograms": 0})
+        events.Reload()
+        accuracies = [event.value for event in events.Scalars("accuracy/test")]
+        assert accuracies == pytest.approx(result.history["test_accuracy"])
+        assert [event.step for event in events.Scalars("accuracy/test")] == [1, 2]
+        losses = events.Scalars("loss/train")
+        assert [event.step for event in losses] == list(range(1, result.history["num_steps"] + 1))
+        histograms = events.Tags()["histograms"]
+        assert histograms
+        assert [event.step for event in events.Histograms(histograms[0])] == [1, 44]
+
+
+def test_without_histograms_none_are_written(two_epochs, zeroinit):
+    zeroinit("reproduce", "fig7", *QUICK, "--seeds", "1", "--tensorboard", "logs")
+    (result, *_) = Store("results")
+    events = EventAccumulator(f"logs/{result.run.key}/seed-0")
+    events.Reload()
+    assert events.Tags()["histograms"] == []
+    assert "accuracy/test" in events.Tags()["scalars"]
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"),
+    [("1", [0]), ("5", [0, 1, 2, 3, 4]), ("0-2", [0, 1, 2]), ("4-4", [4]), ("0,7,3", [0, 7, 3]), ("2,2,1", [2, 1])],
+)
+def test_seeds_in_every_form(text, seeds):
+    assert parse_seeds(text) == seeds

@@ -1,0 +1,169 @@
+"""What a user can mend: one line on standard error, exit code 2, no traceback, and nothing run before."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+WAY_OUT = "choose a folder that can be written to"
+SEEDS = "write a count (5), a range (0-9) or a list (0,3,7)"
+
+
+@pytest.fixture
+def refused(zeroinit, no_run):
+    """Runs a command that must be refused; returns the message."""
+
+    def run(*arguments: str) -> str:
+        ended = zeroinit(*arguments)
+        assert ended.code == 2
+        assert ended.out == ""
+        assert ended.err.count("\n") == 1
+        assert ended.err.startswith("zeroinit: error: ")
+        return ended.err.removeprefix("zeroinit: error: ").rstrip("\n")
+
+    return run
+
+
+@pytest.mark.parametrize("command", ["reproduce", "report"])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            "fig33",
+            "figure='fig33': must be one of batch_100, downscaled_uniform, fig3, fig4, fig5, fig6, fig7, mini_batch, "
+            "sgd, sigmoid_zero, upscaled_uniform; did you mean 'fig3'?",
+        ),
+        ("--profile papr", "profile='papr': must be one of paper, quick; did you mean 'paper'?"),
+        (
+            "--protocol publish",
+            "protocol='publish': must be one of corrected, published; did you mean 'published'?",
+        ),
+        ("--seeds 3-1", "seeds='3-1': the range runs backwards; did you mean 1-3?"),
+        ("--seeds 0", f"seeds='0': leaves no seed; {SEEDS}"),
+        ("--seeds x", f"seeds='x': {SEEDS}"),
+        ("--seeds 1,", f"seeds='1,': {SEEDS}"),
+        ("--seeds -1", f"seeds='-1': {SEEDS}"),
+        ("--seeds 1.5", f"seeds='1.5': {SEEDS}"),
+    ],
+)
+def test_words_that_reproduce_and_report_do_not_know(refused, command, arguments, message):
+    assert refused(command, *arguments.split()) == message
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--device tpu", "device='tpu': must be one of auto, cpu, cuda, cuda:N"),
+        ("--device cuda:99", None),
+        ("--jobs 0", "jobs=0: must be at least 1"),
+        ("--jobs -2", "jobs=-2: must be at least 1"),
+        ("--histogram-every 10", "histogram-every=10: needs --tensorboard DIR to write to"),
+        ("--histogram-every -1 --tensorboard t", "histogram-every=-1: must be at least 0"),
+    ],
+)
+def test_options_that_reproduce_cannot_use(refused, arguments, message):
+    given = refused("reproduce", "fig3", "--profile", "quick", *arguments.split())
+    if message is None:
+        assert given.startswith("device='cuda:99': this machine has ")
+        assert given.endswith(" CUDA devices; use cpu or auto")
+    else:
+        assert given == message
+    assert list(Path().iterdir()) == []
+
+
+def test_unknown_data_set(refused):
+    assert refused("data", "mnits") == "dataset='mnits': must be one of digits, mnist; did you mean 'mnist'?"
+    assert refused("data", "digits", "mnits").startswith("dataset='mnits'")
+
+
+def test_no_such_data_folder(refused):
+    message = (
+        "data folder nowhere: no such folder; --data-dir or ZEROINIT_DATA_DIR must name a torchvision root, "
+        "the folder that holds MNIST/raw/train-images-idx3-ubyte.gz"
+    )
+    assert refused("reproduce", "fig3", "--data-dir", "nowhere") == message
+    assert refused("data", "mnist", "--fetch", "--data-dir", "nowhere") == message
+
+
+def test_data_folder_without_mnist(refused, monkeypatch):
+    Path("data").mkdir()
+    message = (
+        "data set 'mnist': no data/MNIST/raw/train-images-idx3-ubyte.gz; --data-dir or ZEROINIT_DATA_DIR must name a "
+        "torchvision root, the folder that holds MNIST/raw/train-images-idx3-ubyte.gz"
+    )
+    assert refused("reproduce", "fig3", "--data-dir", "data") == message
+    monkeypatch.setenv("ZEROINIT_DATA_DIR", "data")
+    assert refused("reproduce") == message
+
+
+@pytest.mark.parametrize("folder", ["results", "empty"])
+def test_no_results(refused, folder):
+    Path("empty").mkdir()
+    assert refused("report", "fig3", "--profile", "quick", "--results", folder, "--seeds", "3") == (
+        f"results='{folder}': holds no result of fig3 (quick profile, corrected protocol, seeds 0-2); "
+        "run `zeroinit reproduce` first"
+    )
+    assert not Path("report").exists()
+
+
+@pytest.fixture
+def one_result(two_epochs, zeroinit) -> Path:
+    """The file of the only stored result of a figure: that of its baseline."""
+    from zeroinit.experiments.catalogue import FIGURES
+    from zeroinit.experiments.runner import execute
+    from zeroinit.experiments.store import Store
+
+    run = FIGURES["fig3"].at("quick", "corrected")[0].run
+    store = Store("results")
+    store.save(execute(run, 0))
+    return store.path(run, 0)
+
+
+def test_unreadable_results_file(refused, one_result):
+    whole = one_result.read_text()
+    one_result.write_text(whole[:200])
+    for command in ("report", "reproduce"):
+        message = refused(command, "fig3", "--profile", "quick", "--seeds", "1")
+        assert message.startswith(f"{one_result}: cannot be read as a result (")
+        assert message.endswith("); delete it to compute it again")
+    one_result.write_text(json.dumps({"format": 2}))
+    assert refused("report", "fig3", "--profile", "quick") == (
+        f"{one_result}: cannot be read as a result (it has another format version); delete it to compute it again"
+    )
+
+
+def test_report_folder_that_cannot_be_written_to(refused, one_result):
+    Path("file").write_text("kept")
+    quick = ("fig3", "--profile", "quick", "--seeds", "1", "--report", "file")
+    assert refused("report", *quick) == f"cannot write figures to file/figures: Not a directory; {WAY_OUT}"
+    assert refused("reproduce", *quick) == f"cannot write file/.writable: File exists; {WAY_OUT}"
+    assert Path("file").read_text() == "kept"
+
+
+def test_results_folder_that_cannot_be_written_to(refused):
+    Path("file").write_text("kept")
+    given = refused("reproduce", "fig3", "--profile", "quick", "--results", "file")
+    assert given == f"cannot write file/.writable: File exists; {WAY_OUT}"
+    given = refused("reproduce", "fig3", "--profile", "quick", "--tensorboard", "file/logs")
+    assert given == f"cannot write file/logs/.writable: Not a directory; {WAY_OUT}"
+
+
+@pytest.mark.parametrize("arguments", [("reproduce", "--jobs", "x"), ("reproduce", "--nonsense"), ("nonsense",)])
+def test_words_that_the_parser_does_not_know(zeroinit, no_run, arguments):
+    ended = zeroinit(*arguments)
+    assert ended.code == 2
+    assert "Usage: zeroinit" in ended.err
+    assert arguments[-1] in ended.err
+
+
+def test_a_defect_of_ours_is_not_hidden(monkeypatch):
+    from zeroinit import cli
+    from zeroinit.experiments import reproduce
+
+    def broken(names):
+        raise AssertionError("never")
+
+    monkeypatch.setattr(reproduce, "choose_figures", broken)
+    with pytest.raises(AssertionError, match="never"):
+        cli.main(["report"])

@@ -1,0 +1,94 @@
+"""Ctrl-C: one line, exit code 130, nothing half written, no process left, and the next start goes on."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from zeroinit.experiments import reproduce, spec
+from zeroinit.experiments.store import Store
+
+ARGUMENTS = ["reproduce", "fig3", "--profile", "quick", "--seeds", "2"]
+EPOCHS = 8
+
+PROGRAM = f"""
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell started this in the background
+from dataclasses import replace
+from zeroinit import cli
+from zeroinit.experiments import spec
+quick = spec.PROFILES["quick"]
+spec.PROFILES["quick"] = replace(quick, overrides={{**quick.overrides, "epochs": {EPOCHS}}})
+cli.main([*{ARGUMENTS}, "--jobs", "2"])
+"""
+
+
+def processes_of_group(group: int) -> list[str]:
+    """Names of the processes that are alive."""
+    listed = subprocess.run(["ps", "-eo", "pgid=,stat=,args="], capture_output=True, text=True, check=True).stdout
+    rows = [line.split(None, 2) for line in listed.splitlines()]
+    return [arguments for pgid, state, arguments in rows if int(pgid) == group and not state.startswith("Z")]
+
+
+def wait_until(condition, seconds: float) -> bool:
+    """Ask again and again; return whether it came true in time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+@pytest.mark.skipif(os.name != "posix", reason="process groups and signals of POSIX")
+def test_ctrl_c_ends_cleanly_and_the_next_start_goes_on(monkeypatch, zeroinit):
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert wait_until(lambda: list(Path("results").glob("*/seed-*.json")), 300)
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=120)
+        assert wait_until(lambda: not processes_of_group(process.pid), 10), processes_of_group(process.pid)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    kept = list(Store("results"))
+    assert process.returncode == 130
+    assert out == ""
+    assert err.strip() == (
+        f"zeroinit: interrupted: {len(kept)} of 8 runs are stored in results; the same command goes on from there"
+    )
+    assert 1 <= len(kept) < 8
+    files = [path.name for path in Path("results").rglob("*") if path.is_file()]
+    assert len(files) == len(kept)
+    assert set(files) <= {"seed-0.json", "seed-1.json"}
+    assert not Path("report/index.html").exists()
+
+    quick = spec.PROFILES["quick"]
+    monkeypatch.setitem(spec.PROFILES, "quick", replace(quick, overrides={**quick.overrides, "epochs": EPOCHS}))
+    ended = zeroinit(*ARGUMENTS, "--jobs", "1")
+    assert ended.code == 0
+    assert f"{len(kept)} of 8 runs are stored already" in ended.err
+    assert len(list(Store("results"))) == 8
+    assert Path("report/index.html").exists()
+    assert [result for result in Store("results") if result in kept] == sorted(kept, key=list(Store("results")).index)
+
+
+@pytest.mark.parametrize("message", ["", "interrupted: 1 of 4 runs are stored in results"])
+def test_ctrl_c_anywhere_is_one_line(monkeypatch, zeroinit, message):
+    def interrupt(names):
+        raise KeyboardInterrupt(*[message] * bool(message))
+
+    monkeypatch.setattr(reproduce, "choose_figures", interrupt)
+    ended = zeroinit("report")
+    assert ended == (130, "", f"zeroinit: {message or 'interrupted'}\n")

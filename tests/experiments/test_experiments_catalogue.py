@@ -1,0 +1,280 @@
+"""The catalogue: what every figure promises, and the paper's numbers."""
+
+from dataclasses import replace
+from functools import cache
+
+import pytest
+
+from zeroinit._common import InputError
+from zeroinit.data import DATASETS, PIXELS
+from zeroinit.experiments.catalogue import FIGURES
+from zeroinit.experiments.catalogue import __path__ as catalogue_path
+from zeroinit.experiments.claims import KINDS
+from zeroinit.experiments.runner import TRAINED, execute
+from zeroinit.experiments.schedule import flops
+from zeroinit.experiments.spec import PROFILES, PROTOCOLS, Figure, Run
+from zeroinit.init import INITIALIZERS
+from zeroinit.models import ACTIVATIONS, MODELS
+from zeroinit.stats import INTERVALS
+from zeroinit.training import OPTIMIZERS
+from zeroinit.training.fit import EVALUATION_MODES, ORDERS, REDUCTIONS
+
+TABLES = {
+    "dataset": DATASETS,
+    "model": MODELS,
+    "activation": ACTIVATIONS,
+    "initializer": INITIALIZERS,
+    "pixels": PIXELS,
+    "optimizer": OPTIMIZERS,
+    "reduction": REDUCTIONS,
+    "order": ORDERS,
+    "evaluation_mode": EVALUATION_MODES,
+    "trained": TRAINED,
+}
+SETTINGS = [(profile, protocol) for profile in PROFILES for protocol in PROTOCOLS]
+
+
+@pytest.fixture(params=FIGURES)
+def figure(request) -> Figure:
+    return FIGURES[request.param]
+
+
+def test_names_are_those_of_the_table(figure):
+    assert FIGURES[figure.name] is figure
+    assert figure.title.strip() == figure.title != ""
+
+
+def test_labels_are_unique_and_not_hidden_by_the_legend(figure):
+    labels = [curve.label for curve in figure.curves]
+    assert len(set(labels)) == len(labels) > 0
+    assert not any(label.startswith("_") for label in labels)
+
+
+def test_curves_are_different_runs_in_every_profile_and_protocol(figure):
+    for profile, protocol in SETTINGS:
+        curves = figure.at(profile, protocol)
+        assert [curve.label for curve in curves] == [curve.label for curve in figure.curves]
+        assert len({curve.run.key for curve in curves}) == len(curves)
+
+
+def test_published_results_and_claims_name_curves(figure):
+    labels = {curve.label for curve in figure.curves}
+    assert set(figure.published_results) <= labels
+    for claim in figure.claims:
+        assert claim.kind in KINDS
+        assert claim.curve in labels
+        assert claim.reference in {*labels, ""} - {claim.curve}
+        assert claim.margin >= 0
+        assert claim.margin > 0 or claim.kind != "close"
+        assert claim.statement
+        assert not claim.statement.endswith(".")
+
+
+def test_every_setting_is_in_its_table(figure):
+    for profile, protocol in SETTINGS:
+        for curve in figure.at(profile, protocol):
+            for name, table in TABLES.items():
+                assert getattr(curve.run, name) in table
+
+
+@cache
+def try_out(run: Run) -> int:
+    """Train for one epoch with 64 images; return the number of steps."""
+    history = execute(replace(run, epochs=1, num_validation=1347 - 64), 0).history
+    assert len(history["test_accuracy"]) == 1
+    return history["num_steps"]
+
+
+def test_the_quick_version_builds_and_runs(figure):
+    for curve in figure.at("quick", "published"):
+        assert try_out(curve.run) == 64 // curve.run.batch_size
+        assert flops(curve.run, None) > 0
+
+
+def test_the_quick_version_is_the_figure_on_digits(figure):
+    overrides = PROFILES["quick"].overrides
+    for curve, quick in zip(figure.curves, figure.at("quick", "corrected"), strict=True):
+        assert quick.run == replace(curve.run, **overrides)
+        assert quick.run.dataset == "digits"
+
+
+def test_published_differs_from_corrected_in_the_stated_fields_alone(figure):
+    stated = {**PROTOCOLS["published"].overrides, **figure.published_overrides}
+    for profile in PROFILES:
+        for corrected, published in zip(figure.at(profile, "corrected"), figure.at(profile, "published"), strict=True):
+            assert published.run == replace(corrected.run, **stated)
+            assert published.run != corrected.run
+
+
+def test_claim_ids_are_unique_over_all_figures():
+    ids = [claim.id for figure in FIGURES.values() for claim in figure.claims]
+    assert len(set(ids)) == len(ids)
+
+
+def test_the_protocols_as_stated_in_the_paper_and_its_code():
+    assert PROTOCOLS["corrected"].overrides == {}
+    assert PROTOCOLS["published"].overrides == {"order": "fixed", "evaluation_mode": "train"}
+    assert PROTOCOLS["corrected"].interval == "t"
+    assert PROTOCOLS["published"].interval == "percentile_bootstrap"
+    assert {protocol.interval for protocol in PROTOCOLS.values()} <= set(INTERVALS)
+    assert {name: figure.published_overrides for name, figure in FIGURES.items() if figure.published_overrides} == {
+        "sgd": {"trained": "copy"}
+    }
+
+
+def test_the_profiles():
+    assert PROFILES["paper"].overrides == {}
+    assert PROFILES["quick"].overrides == {"dataset": "digits", "epochs": 30, "batch_size": 32}
+    assert [(name, profile.is_paper) for name, profile in PROFILES.items()] == [("quick", False), ("paper", True)]
+    assert PROFILES["paper"].margin_factor == 1
+
+
+def test_a_run_as_in_the_paper():
+    """Section 4: Adam, learning rate 1e-3, summed cross entropy, batch 128, pixels in [0, 1], 7,000 held out."""
+    run = Run()
+    assert (run.optimizer, run.learning_rate, run.warmup_steps, run.momentum) == ("adam", 1e-3, 0, 0.0)
+    assert (run.reduction, run.batch_size, run.pixels, run.activation) == ("sum", 128, "unit", "elu")
+    assert run.num_validation is None
+    assert DATASETS["mnist"].num_validation == 7000
+    for figure in FIGURES.values():
+        if figure.in_paper:
+            for curve in figure.curves:
+                shown = ("model", "initializer", "scale", "epochs")
+                assert replace(curve.run, **{name: getattr(run, name) for name in shown}) == run
+
+
+LOGISTIC = ("logistic_regression", "pytorch", 1.0)
+PAPER = {
+    "fig3": [
+        ("Logistic regression", *LOGISTIC, 10, 0.925),
+        ("PyTorch default", "mnist_fnn", "pytorch", 1.0, 10, 0.976),
+        ("Normal", "mnist_fnn", "normal_bias", 1.0, 10, 0.971),
+        ("Uniform", "mnist_fnn", "uniform_bias", 1.0, 10, 0.972),
+    ],
+    "fig4": [
+        ("Normal", "mnist_fnn", "normal_bias", 1.0, 10, 0.971),
+        ("Normal ×0.01", "mnist_fnn", "normal_bias", 0.01, 10, 0.971),
+        ("Normal ×100", "mnist_fnn", "normal_bias", 100.0, 10, 0.86),
+    ],
+    "fig5": [
+        ("Logistic regression", *LOGISTIC, 10, 0.925),
+        ("PyTorch default", "mnist_cnn", "pytorch", 1.0, 15, 0.977),
+        ("Normal", "mnist_cnn", "normal_bias", 1.0, 15, 0.973),
+        ("Uniform", "mnist_cnn", "uniform_bias", 1.0, 15, 0.963),
+    ],
+    "fig6": [
+        ("Normal", "mnist_cnn", "normal_bias", 1.0, 15, 0.975),
+        ("Normal ×0.01", "mnist_cnn", "normal_bias", 0.01, 15, 0.975),
+        ("Normal ×100", "mnist_cnn", "normal_bias", 100.0, 15, 0.10),
+    ],
+    "fig7": [
+        ("Logistic regression", *LOGISTIC, 5, 0.92),
+        ("FNN zero", "mnist_fnn", "zero", 1.0, 5, 0.113),
+        ("CNN zero", "mnist_cnn", "zero", 1.0, 5, 0.113),
+    ],
+}
+"""By figure, in the order of its legend: label, network, initialization, scale, epochs, final test accuracy (sections
+4 and 5)."""
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_the_papers_figures(name):
+    figure = FIGURES[name]
+    ours = [
+        (
+            curve.label,
+            curve.run.model,
+            curve.run.initializer,
+            curve.run.scale,
+            curve.run.epochs,
+            figure.published_results[curve.label],
+        )
+        for curve in figure.curves
+    ]
+    assert ours == PAPER[name]
+    assert figure.in_paper
+    assert {curve.run.dataset for curve in figure.curves} == {"mnist"}
+
+
+EXPLORED = {
+    "mini_batch": {"batch_size": 16},
+    "batch_100": {"batch_size": 100},
+    "sgd": {"optimizer": "sgd"},
+    "sigmoid_zero": {"activation": "sigmoid", "initializer": "zero"},
+    "upscaled_uniform": {"initializer": "uniform_bias", "scale": 100.0},
+    "downscaled_uniform": {"initializer": "uniform_bias", "scale": 0.01},
+}
+
+
+@pytest.mark.parametrize("name", EXPLORED)
+def test_the_notebooks_explorations(name):
+    figure = FIGURES[name]
+    expected = {"initializer": {"pytorch", "normal_bias", "uniform_bias"}}
+    assert not figure.in_paper
+    assert {curve.run.model for curve in figure.curves} == {"mnist_fnn", "mnist_cnn"}
+    assert {curve.run.epochs for curve in figure.curves} == {5}
+    for curve in figure.curves:
+        settings = {**curve.run.settings}
+        for shown in ("model", "epochs"):
+            settings.pop(shown, None)
+        if "initializer" not in EXPLORED[name]:
+            assert settings.pop("initializer", "pytorch") in expected["initializer"]
+        assert settings == EXPLORED[name]
+
+
+def test_every_figure_of_this_half_of_the_paper_is_there():
+    assert {name for name, figure in FIGURES.items() if figure.in_paper} >= set(PAPER)
+    assert set(EXPLORED) <= set(FIGURES)
+
+
+@pytest.mark.parametrize(
+    ("figure_name", "kinds"),
+    [
+        ("fig3", {"greater", "close"}),
+        ("fig4", {"greater", "not_worse"}),
+        ("fig5", {"greater", "close"}),
+        ("fig6", {"greater", "not_worse", "not_above"}),
+        ("fig7", {"greater", "not_above"}),
+    ],
+)
+def test_the_papers_claims_are_decided(figure_name, kinds):
+    claims = FIGURES[figure_name].claims
+    assert {claim.kind for claim in claims} == kinds
+    paper = {"fig3": "C1", "fig4": "C2", "fig5": "C3", "fig6": "C4", "fig7": "C5"}[figure_name]
+    assert any(claim.id.startswith(f"{paper}-") for claim in claims)
+    assert all(claim.id.startswith((f"{paper}-", f"C11-{paper}-")) for claim in claims)
+
+
+def test_what_was_published_supports_the_papers_own_claims():
+    """The direction of every claim, checked on the paper's numbers: only those on which it contradicts itself fail."""
+    against = set()
+    for name in PAPER:
+        figure = FIGURES[name]
+        for claim in figure.claims:
+            reference = figure.published_results[claim.reference] if claim.reference else 0.1135
+            difference = figure.published_results[claim.curve] - reference
+            holds = {
+                "greater": difference > claim.margin,
+                "not_worse": difference > -claim.margin,
+                "not_above": difference < claim.margin,
+                "close": abs(difference) < claim.margin,
+            }[claim.kind]
+            if not holds:
+                against.add(claim.id)
+    assert against == {"C3-uniform-close-to-pytorch"}  # .963 against .977
+
+
+def test_unknown_profile_or_protocol():
+    with pytest.raises(InputError, match=r"^profile='Quick': must be one of paper, quick; did you mean 'quick'\?$"):
+        FIGURES["fig3"].at("Quick", "corrected")
+    with pytest.raises(InputError, match=r"^protocol='x': must be one of corrected, published$"):
+        FIGURES["fig3"].at("quick", "x")
+
+
+def test_every_file_of_the_catalogue_is_in_the_table():
+    """A figure's file that nobody lists would never run."""
+    from pathlib import Path
+
+    source = (Path(catalogue_path[0]) / "__init__.py").read_text()
+    for path in Path(catalogue_path[0]).glob("*.py"):
+        assert path.stem in {"__init__", "parts"} or f"catalogue.{path.stem} import" in source
