@@ -203,7 +203,7 @@ def _print_claims(report, folder: Path) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line. What a user can mend is one line on standard error and exit code 2."""
     try:
-        app(arguments, standalone_mode=True)
+        app(arguments, prog_name="zeroinit", standalone_mode=True)
     except InputError as error:
         message = " ".join(str(error).split())
         err.print(f"zeroinit: error: {message}", style="red", markup=False, highlight=False, soft_wrap=True)

@@ -48,6 +48,19 @@ def test_last_epoch_may_diverge_too(model, train, generator):
     assert (history.outcome, history.diverged_at_step, history.num_epochs) == ("diverged", 6, 2)
 
 
+def test_an_infinite_loss_counts_even_if_training_survives_it(make_model, train, generator):
+    """One image gives its own class no chance at all; its gradient is finite, and so are all other losses."""
+    images, labels = train[0].clone(), train[1]
+    model = make_model("biases")
+    settings = SETTINGS | {"batch_size": 1}
+    images[4, labels[4]] = -math.inf
+    history = fit(model, (images, labels), generator=generator(0), **settings)
+    position = torch.randperm(23, generator=generator(0)).tolist().index(4)
+    assert (history.outcome, history.diverged_at_step) == ("diverged", position + 1)
+    assert history.train_loss == [math.inf]
+    assert torch.isfinite(model.bias).all()
+
+
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_by_a_learning_rate_far_too_high(make_model, train, validation, test_data, generator, optimizer, reduction):
@@ -86,3 +99,12 @@ def test_a_loss_beyond_float32_is_finite_in_float64(model, train, generator):
     history = fit(model, train, generator=generator(0), **settings)
     assert (history.outcome, history.num_epochs) == ("completed", 5)
     assert all(1e50 < loss < math.inf for loss in history.train_loss)
+
+
+def test_a_run_broken_by_its_last_update_is_noticed_in_the_evaluation(model, train, generator):
+    """No training loss shows it: only the evaluation after the epoch does."""
+    settings = SETTINGS | {"epochs": 1, "batch_size": len(train[0]), "optimizer": "sgd"}
+    history = fit(model, train, test=train, generator=generator(0), **(settings | {"learning_rate": 1e300}))
+    assert math.isfinite(history.train_loss[0])
+    assert not math.isfinite(history.test_loss[0])
+    assert (history.outcome, history.diverged_at_step) == ("diverged", 1)

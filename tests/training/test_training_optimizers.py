@@ -65,20 +65,9 @@ def test_muon_moves_others_as_adamw_without_decay_does(make_model, train, genera
     assert not torch.allclose(moved["muon"]["4.weight"], moved["adam"]["4.weight"], rtol=1e-3, atol=0)
 
 
-class Shift(nn.Module):
-    """A model with nothing but biases."""
-
-    def __init__(self):
-        super().__init__()
-        self.bias = nn.Parameter(torch.zeros(3, dtype=torch.float64))
-
-    def forward(self, images):
-        return images[:, :3] + self.bias
-
-
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_model_with_only_biases(train, generator, optimizer):
-    model = Shift()
+def test_a_model_with_only_biases(make_model, train, generator, optimizer):
+    model = make_model("biases")
     labels = torch.zeros_like(train[1])
     history = fit(model, (train[0], labels), epochs=3, optimizer=optimizer, generator=generator(0))
     assert (model.bias != 0).all()

@@ -6,7 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["evaluate"]
+from zeroinit._common import lookup
+from zeroinit.training.observers import modes_kept
+
+__all__ = ["EVALUATION_MODES", "evaluate"]
+
+EVALUATION_MODES = {"eval": "running statistics", "train": "statistics of the batch, as the paper's code did"}
 
 
 @torch.no_grad()
@@ -19,7 +24,7 @@ def evaluate(
     mode: str = "eval",
     transform: Callable[[Tensor], Tensor] | None = None,
 ) -> tuple[float, float]:
-    """Measure mean cross entropy and accuracy; the model's mode is as before afterwards.
+    """Measure mean cross entropy and accuracy; the mode of every module is as before afterwards.
 
     Args:
         model: Maps a batch of images to logits (batch, num_classes).
@@ -32,16 +37,19 @@ def evaluate(
 
     Returns:
         Mean loss per image and share of images classified correctly.
+
+    Raises:
+        InputError: An unknown mode.
     """
-    was_training = model.training
-    model.train(mode == "train")
+    lookup(EVALUATION_MODES, mode, "mode")
     loss = torch.zeros((), dtype=torch.float64, device=images.device)
     correct = torch.zeros((), dtype=torch.int64, device=images.device)
-    for start in range(0, len(images), batch_size):
-        batch = images[start : start + batch_size]
-        targets = labels[start : start + batch_size]
-        logits = model(batch if transform is None else transform(batch))
-        loss += F.cross_entropy(logits, targets, reduction="sum")
-        correct += (logits.argmax(dim=1) == targets).sum()
-    model.train(was_training)
+    with modes_kept(model):
+        model.train(mode == "train")
+        for start in range(0, len(images), batch_size):
+            batch = images[start : start + batch_size]
+            targets = labels[start : start + batch_size]
+            logits = model(batch if transform is None else transform(batch))
+            loss += F.cross_entropy(logits, targets, reduction="sum")
+            correct += (logits.argmax(dim=1) == targets).sum()
     return float(loss) / len(images), int(correct) / len(images)

@@ -9,16 +9,15 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from zeroinit._common import InputError, lookup
-from zeroinit.training.evaluate import evaluate
+from zeroinit.training.evaluate import EVALUATION_MODES, evaluate
 from zeroinit.training.history import History
 from zeroinit.training.observers import Moment, Observer, Observers
 from zeroinit.training.optimizers import build_optimizers
 
-__all__ = ["EVALUATION_MODES", "ORDERS", "REDUCTIONS", "fit"]
+__all__ = ["ORDERS", "REDUCTIONS", "fit"]
 
 REDUCTIONS = {"sum": "sum", "mean": "mean"}
 ORDERS = {"fresh": "a new random order in every epoch", "fixed": "one random order for all epochs"}
-EVALUATION_MODES = {"eval": "running statistics", "train": "statistics of the batch, as the paper's code did"}
 EVALUATION_BATCH = 1000
 
 Labeled = tuple[Tensor, Tensor]
@@ -82,7 +81,7 @@ def fit(
         >>> fit(model, (images, labels), epochs=3, batch_size=16).num_steps
         12
     """
-    _check(train, epochs, batch_size, warmup_steps)
+    _check({"train": train, "validation": validation, "test": test}, epochs, batch_size, warmup_steps)
     lookup(ORDERS, order, "order")
     lookup(EVALUATION_MODES, evaluation_mode, "evaluation_mode")
     chosen = list(model.parameters() if parameters is None else parameters)
@@ -117,9 +116,14 @@ def fit(
     return loop.history
 
 
-def _check(train: Labeled, epochs: int, batch_size: int, warmup_steps: int) -> None:
-    if len(train[0]) != len(train[1]) or not len(train[0]):
-        raise InputError(f"train: has {len(train[0])} images and {len(train[1])} labels; needs as many, at least one")
+def _check(data: dict[str, Labeled | None], epochs: int, batch_size: int, warmup_steps: int) -> None:
+    for name, pair in data.items():
+        if pair is None:
+            continue
+        images, labels = pair
+        if len(images) != len(labels) or (name == "train" and not len(images)):
+            needed = "as many, at least one" if name == "train" else "as many"
+            raise InputError(f"{name}: has {len(images)} images and {len(labels)} labels; needs {needed}")
     for name, value, least in (("epochs", epochs, 0), ("batch_size", batch_size, 1), ("warmup_steps", warmup_steps, 0)):
         if value < least:
             raise InputError(f"{name}={value}: must be at least {least}")
@@ -150,13 +154,10 @@ class _Loop:
         """Go through the images once; return each batch's mean loss (steps,), read back once and not at each step."""
         self.model.train()
         images, labels = train[0][permutation], train[1][permutation]
-        starts = range(0, len(images), self.batch_size)
-        losses = torch.empty(len(starts), device=images.device)
-        for batch, start in enumerate(starts):
-            stop = start + self.batch_size
-            losses[batch] = self.step(images[start:stop], labels[start:stop], epoch)
+        batches = zip(images.split(self.batch_size), labels.split(self.batch_size), strict=True)
+        losses = torch.stack([self.step(*batch, epoch) for batch in batches])
         sizes = torch.full_like(losses, self.batch_size)
-        sizes[-1] = len(images) - starts[-1]
+        sizes[-1] = len(images) - self.batch_size * (len(losses) - 1)
         if self.reduction == "sum":
             losses = losses / sizes
         self.history.record_training(losses, sizes)

@@ -1,5 +1,6 @@
 """What a training run leaves behind: one number per epoch and measure, and how it ended."""
 
+import math
 from dataclasses import asdict, dataclass, field
 
 import torch
@@ -17,7 +18,8 @@ class History:
         validation_loss: After each epoch; empty without validation data, likewise the next three.
         outcome: ``"completed"``, or ``"diverged"`` when a loss was not finite; the run then ends with that epoch.
         num_steps: Updates done.
-        diverged_at_step: The first update (from 1) with a loss that is not finite, else ``None``.
+        diverged_at_step: The first update (from 1) whose loss was not finite, or the last one done if only the
+            evaluation after it showed that; else ``None``.
     """
 
     train_loss: list[float] = field(default_factory=list)
@@ -39,13 +41,18 @@ class History:
         self.train_loss.append(float((losses.double() * sizes).sum() / sizes.sum()))
         broken = torch.nonzero(~torch.isfinite(losses))
         if len(broken):
-            self.outcome = "diverged"
-            self.diverged_at_step = self.num_steps - len(losses) + int(broken[0]) + 1
+            self._diverge(self.num_steps - len(losses) + int(broken[0]) + 1)
 
     def record(self, split: str, loss: float, accuracy: float) -> None:
-        """Add the loss and the accuracy on ``"validation"`` or ``"test"`` after an epoch."""
+        """Add the loss and the accuracy on ``"validation"`` or ``"test"`` after an epoch; note a divergence."""
+        if not math.isfinite(loss):
+            self._diverge(self.num_steps)
         getattr(self, f"{split}_loss").append(loss)
         getattr(self, f"{split}_accuracy").append(accuracy)
+
+    def _diverge(self, step: int) -> None:
+        if self.outcome == "completed":
+            self.outcome, self.diverged_at_step = "diverged", step
 
     def to_dict(self) -> dict:
         """Return lists, strings and numbers, ready for JSON."""

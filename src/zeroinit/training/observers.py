@@ -9,7 +9,7 @@ from torch import nn
 
 from zeroinit.training.history import History
 
-__all__ = ["Moment", "Observer", "Observers", "undisturbed"]
+__all__ = ["Moment", "Observer", "Observers", "modes_kept", "undisturbed"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Moment:
 class Observer:
     """Watches a run of ``fit``; override what you need.
 
-    Random state, the mode of every module and the gradients are restored after each call.
+    Random state, the mode of every module, the buffers and the gradients are restored after each call.
     """
 
     def on_start(self, moment: Moment) -> None:
@@ -51,8 +51,19 @@ class Observer:
 
 
 @contextmanager
+def modes_kept(model: nn.Module) -> Iterator[None]:
+    """Restore the mode of every module on leaving."""
+    modes = {module: module.training for module in model.modules()}
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+@contextmanager
 def undisturbed(model: nn.Module) -> Iterator[None]:
-    """Restore torch's random state, the mode of every module and the gradients on leaving.
+    """Restore torch's random state, the mode of every module, the buffers and the gradients on leaving.
 
     Example:
         >>> model = nn.Dropout()
@@ -61,22 +72,20 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
         >>> model.training
         True
     """
-    modes = {module: module.training for module in model.modules()}
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     gradients = {
         parameter: None if parameter.grad is None else (parameter.grad, parameter.grad.clone())
         for parameter in model.parameters()
     }
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), modes_kept(model):
         try:
             yield
         finally:
-            for module, training in modes.items():
-                module.training = training
-            for parameter, kept in gradients.items():
-                if kept is None:
-                    parameter.grad = None
-                else:
-                    parameter.grad = kept[0].copy_(kept[1])
+            with torch.no_grad():
+                for buffer, kept in buffers:
+                    buffer.copy_(kept)
+                for parameter, pair in gradients.items():
+                    parameter.grad = None if pair is None else pair[0].copy_(pair[1])
 
 
 class Observers:

@@ -1,5 +1,6 @@
 """Optimizers by name, fused where torch offers it."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -63,11 +64,12 @@ def build_optimizers(
     Args:
         parameters: What is to be updated.
         name: A key of ``OPTIMIZERS``.
-        learning_rate: Positive.
+        learning_rate: Above 0 and finite.
         momentum: In [0, 1); of SGD, RMSprop and Muon only.
 
     Raises:
-        InputError: An unknown name, a learning rate that is not positive, a momentum out of range or without effect.
+        InputError: An unknown name, a learning rate that is not above 0 and finite, a momentum that is out of range
+            or without effect.
 
     Example:
         >>> [type(optimizer).__name__ for optimizer in build_optimizers(list(nn.Linear(2, 2).parameters()), "muon",
@@ -75,8 +77,8 @@ def build_optimizers(
         ['Muon', 'AdamW']
     """
     factory = lookup(OPTIMIZERS, name, "optimizer")
-    if not learning_rate > 0:
-        raise InputError(f"learning_rate={learning_rate}: must be positive")
+    if not 0 < learning_rate < math.inf:
+        raise InputError(f"learning_rate={learning_rate}: must be a finite number above 0")
     if not 0 <= momentum < 1:
         raise InputError(f"momentum={momentum}: must lie in [0, 1)")
     if momentum and name not in _USES_MOMENTUM:

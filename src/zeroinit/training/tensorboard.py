@@ -3,12 +3,17 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from torch import Tensor
+
 from zeroinit.training.observers import Moment, Observer
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 __all__ = ["TensorBoardObserver"]
+
+LARGEST = 1e20
+"""Where the buckets of TensorBoard's histograms end."""
 
 EPOCH_MEASURES = ("validation_loss", "validation_accuracy", "test_loss", "test_accuracy")
 
@@ -40,9 +45,16 @@ class TensorBoardObserver(Observer):
         if self._writer is None or not self.histogram_every or (moment.step - 1) % self.histogram_every:
             return
         for name, parameter in moment.model.named_parameters():
-            self._writer.add_histogram(f"parameters/{name}", parameter.detach(), moment.step)
+            self._write_histogram(f"parameters/{name}", parameter.detach(), moment.step)
             if parameter.grad is not None:
-                self._writer.add_histogram(f"gradients/{name}", parameter.grad, moment.step)
+                self._write_histogram(f"gradients/{name}", parameter.grad, moment.step)
+
+    def _write_histogram(self, tag: str, values: Tensor, step: int) -> None:
+        """Write the values that TensorBoard's buckets hold; in a run that diverges there may be none."""
+        assert self._writer is not None
+        inside = values[values.abs() < LARGEST]
+        if len(inside):
+            self._writer.add_histogram(tag, inside, step)
 
     def on_epoch(self, moment: Moment) -> None:
         """Write the epoch's losses and accuracies."""
