@@ -15,7 +15,6 @@ reproduce: $(VENV)/.installed  ## the paper's MNIST figures on small digits, in 
 
 test: $(VENV)/.installed-dev  ## the default tests: under 5 minutes, no network, no GPU
 	$(BIN)/python -m pytest
-	$(BIN)/python -m pytest --doctest-modules src -p no:cacheprovider
 
 coverage: $(VENV)/.installed-dev  ## the default tests with line coverage of src
 	$(BIN)/python -m coverage erase

@@ -12,14 +12,16 @@ import torch
 RESULTS = Path(__file__).parent / "results"
 
 
-def measure_in_turn(contestants: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Time each contestant once per round, in turn, after one warm-up round; return seconds by name (rounds,)."""
+def measure_in_turn(
+    contestants: dict[str, Callable[[], object]], rounds: int, warmups: int = 1
+) -> dict[str, list[float]]:
+    """Time each contestant once per round, in turn, after the warm-up rounds; return seconds by name (rounds,)."""
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    for number in range(rounds + 1):
+    for number in range(warmups + rounds):
         for name, run in contestants.items():
             start = time.perf_counter()
             run()
-            if number:
+            if number >= warmups:
                 seconds[name].append(time.perf_counter() - start)
     return seconds
 

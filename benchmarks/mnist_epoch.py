@@ -118,7 +118,7 @@ def main() -> None:
             "TensorDataset + DataLoader": lambda: conventional(*in_memory),
         }
         seconds = measure_in_turn(contestants, arguments.rounds)
-        slow = measure_in_turn({**contestants, "PNG files + DataLoader": lambda: conventional(*files)}, 1)
+        slow = measure_in_turn({**contestants, "PNG files + DataLoader": lambda: conventional(*files)}, 1, warmups=0)
     rows = summarize(seconds, "floor")
     png = {"PNG files + DataLoader": slow["PNG files + DataLoader"], "floor": slow["floor"]}
     rows.append(summarize(png, "floor")[0])

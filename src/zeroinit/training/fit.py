@@ -1,6 +1,8 @@
 """The training loop. It knows nothing but tensors, a module and its observers."""
 
-from collections.abc import Callable, Iterable, Sequence
+import gc
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -102,7 +104,8 @@ def fit(
     for epoch in range(1, epochs + 1):
         if epoch > 1 and order == "fresh":
             permutation = torch.randperm(len(train[0]), generator=generator)
-        losses = loop.run_epoch(train, permutation.to(train[0].device), epoch)
+        with _old_objects_set_aside():
+            losses = loop.run_epoch(train, permutation.to(train[0].device), epoch)
         for name, data in (("validation", validation), ("test", test)):
             if data is not None and len(data[0]):
                 measured = evaluate(
@@ -114,6 +117,16 @@ def fit(
             break
     loop.notify("on_end", loop.history.num_epochs)
     return loop.history
+
+
+@contextmanager
+def _old_objects_set_aside() -> Iterator[None]:
+    """Keep Python's garbage collector from going through every imported module again and again: 6 % of an MNIST epoch."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _check(data: dict[str, Labeled | None], epochs: int, batch_size: int, warmup_steps: int) -> None:
