@@ -4,7 +4,8 @@ import copy
 import hashlib
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -97,26 +98,42 @@ def execute(
     ]
     callbacks = [_EpochCallback(on_epoch)] if on_epoch else []
     start = time.perf_counter()
-    history = fit(
-        model,
-        on_place[0],
-        validation=on_place[1],
-        test=on_place[2],
-        epochs=run.epochs,
-        batch_size=run.batch_size,
-        optimizer=run.optimizer,
-        learning_rate=run.learning_rate,
-        momentum=run.momentum,
-        warmup_steps=run.warmup_steps,
-        reduction=run.reduction,
-        order=run.order,
-        evaluation_mode=run.evaluation_mode,
-        transform=transform,
-        parameters=trained.parameters(),
-        generator=stream(seed, "order"),
-        observers=[*observers, *callbacks],
-    )
+    with denormals_flushed():
+        history = fit(
+            model,
+            on_place[0],
+            validation=on_place[1],
+            test=on_place[2],
+            epochs=run.epochs,
+            batch_size=run.batch_size,
+            optimizer=run.optimizer,
+            learning_rate=run.learning_rate,
+            momentum=run.momentum,
+            warmup_steps=run.warmup_steps,
+            reduction=run.reduction,
+            order=run.order,
+            evaluation_mode=run.evaluation_mode,
+            transform=transform,
+            parameters=trained.parameters(),
+            generator=stream(seed, "order"),
+            observers=[*observers, *callbacks],
+        )
     return Result(run, seed, history.to_dict(), initial_hash, environment(place), time.perf_counter() - start)
+
+
+@contextmanager
+def denormals_flushed() -> Iterator[None]:
+    """Round numbers below 1e-38 to zero, as processors are many times slower with them.
+
+    A unit with a bias of -100 has an ELU gradient of exp(-100), about 4e-44: the MNIST CNN with biases x100 took eleven
+    times as long on digits.
+    """
+    was_on = bool((torch.tensor(1e-40) * 1.0 == 0).item())
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(was_on)
 
 
 def _prepare_model(run: Run, dataset: Dataset, seed: int) -> tuple[nn.Module, str]:

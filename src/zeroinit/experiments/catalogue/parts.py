@@ -72,7 +72,7 @@ def scale_claims(claim: str, network: str) -> tuple[Claim, ...]:
     return (
         Claim(
             f"{claim}-upscaled-harms",
-            f"{network}: biases ×100 cost more than {UNSTABLE:g} of accuracy",
+            f"{network}: biases ×100 do clear harm",
             "greater",
             NORMAL,
             UPSCALED,
@@ -80,7 +80,7 @@ def scale_claims(claim: str, network: str) -> tuple[Claim, ...]:
         ),
         Claim(
             f"{claim}-downscaled-harmless",
-            f"{network}: biases ×0.01 cost less than {HARMLESS:g} of accuracy",
+            f"{network}: biases ×0.01 do no harm",
             "not_worse",
             DOWNSCALED,
             NORMAL,
