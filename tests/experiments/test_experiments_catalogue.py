@@ -92,9 +92,12 @@ def test_the_quick_version_builds_and_runs(figure):
 
 
 def test_the_quick_version_is_the_figure_on_digits(figure):
-    overrides = PROFILES["quick"].overrides
+    quick_profile = PROFILES["quick"]
     for curve, quick in zip(figure.curves, figure.at("quick", "corrected"), strict=True):
-        assert quick.run == replace(curve.run, **overrides)
+        assert quick.run == replace(
+            curve.run, **quick_profile.overrides | quick_profile.by_model.get(curve.run.model, {})
+        )
+        assert quick.run.epochs == (20 if curve.run.model == "mnist_cnn" else 30)
         assert quick.run.dataset == "digits"
 
 
@@ -125,6 +128,8 @@ def test_the_protocols_as_stated_in_the_paper_and_its_code():
 def test_the_profiles():
     assert PROFILES["paper"].overrides == {}
     assert PROFILES["quick"].overrides == {"dataset": "digits", "epochs": 30, "batch_size": 32}
+    assert PROFILES["quick"].by_model == {"mnist_cnn": {"epochs": 20}}
+    assert PROFILES["paper"].by_model == {}
     assert [(name, profile.is_paper) for name, profile in PROFILES.items()] == [("quick", False), ("paper", True)]
     assert PROFILES["paper"].margin_factor == 1
 

@@ -53,6 +53,14 @@ def test_on_the_line_nothing_is_decided(kind, line):
     assert verdict(kind, around(line)) == "inconclusive"
 
 
+@pytest.mark.parametrize(("p_value", "is_decided"), [(0.049, True), (0.051, False), (0.09, False)])
+def test_the_level_is_five_percent_for_and_against(p_value, is_decided):
+    shape = np.linspace(-1, 1, 5)
+    distance = stats.t.isf(p_value, 4) * shape.std(ddof=1) / np.sqrt(5)
+    assert verdict("greater", 0.01 * (shape + distance), 0.0) == ("supported" if is_decided else "inconclusive")
+    assert verdict("greater", 0.01 * (shape - distance), 0.0) == ("refuted" if is_decided else "inconclusive")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_seed_decides_nothing(kind):
     (decision,) = decide({claim(kind): np.array([0.5])})

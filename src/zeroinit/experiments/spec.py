@@ -74,13 +74,15 @@ class Run:
 class Profile:
     """How large: settings that replace those of a figure, and what the report says about it.
 
-    ``margin_factor`` widens the claims' margins where there are few test images.
+    ``margin_factor`` widens the claims' margins where there are few test images; ``by_model`` holds further settings
+    for one network.
     """
 
     overrides: Mapping
     is_paper: bool
     margin_factor: float
     remark: str
+    by_model: Mapping = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ PROFILES = {
         False,
         2.0,
         "8x8 digits (1,347 training and 450 test images) instead of the paper's data: a look, not a reproduction",
+        by_model={"mnist_cnn": {"epochs": 20}},
     ),
     "paper": Profile({}, True, 1.0, "the paper's data, networks and number of epochs"),
 }
@@ -152,9 +155,13 @@ class Figure:
         Raises:
             InputError: An unknown profile or protocol.
         """
+        size = lookup(PROFILES, profile, "profile")
         overrides = {
-            **lookup(PROFILES, profile, "profile").overrides,
+            **size.overrides,
             **lookup(PROTOCOLS, protocol, "protocol").overrides,
             **(self.published_overrides if protocol == "published" else {}),
         }
-        return tuple(Curve(curve.label, replace(curve.run, **overrides)) for curve in self.curves)
+        return tuple(
+            Curve(curve.label, replace(curve.run, **overrides | size.by_model.get(curve.run.model, {})))
+            for curve in self.curves
+        )
