@@ -46,7 +46,7 @@ def zeroinit(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
 def two_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
     """A quick profile that takes a moment."""
     quick = spec.PROFILES["quick"]
-    monkeypatch.setitem(spec.PROFILES, "quick", replace(quick, overrides={**quick.overrides, "epochs": 2}))
+    monkeypatch.setitem(spec.PROFILES, "quick", replace(quick, overrides={**quick.overrides, "epochs": 2}, by_model={}))
 
 
 @pytest.fixture
