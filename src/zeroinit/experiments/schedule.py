@@ -92,7 +92,8 @@ def flops(run: Run, data_dir: Path | None) -> int:
 def run_all(tasks: Sequence[Task], options: Options, *, jobs: int = 1, progress: Progress | None = None) -> None:
     """Carry out the tasks whose result is missing and store each result as it comes; the longest go first.
 
-    With one job a run uses all of torch's threads; with more, each process runs one at a time on its share of them.
+    With one job a run uses all of torch's threads; with more, each process runs one at a time on its share of them, and
+    the last ones, where there are fewer than processes, on a larger share.
 
     Args:
         tasks: Runs with their seeds.
@@ -138,12 +139,11 @@ def carry_out(task: Task, options: Options, progress: Progress) -> None:
 _messages: Queue | None = None
 
 
-def _start_worker(messages: Queue, threads: int) -> None:
+def _start_worker(messages: Queue) -> None:
     """Prepare a worker process. Ctrl-C reaches the whole group; the parent alone answers it."""
     global _messages
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(threads)
     keep_freed_memory()
     _messages = messages
 
@@ -156,8 +156,9 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _work(task: Task, options: Options) -> None:
+def _work(task: Task, options: Options, threads: int) -> None:
     assert _messages is not None
+    torch.set_num_threads(threads)
     messages = _messages
     carry_out(task, options, lambda done, epoch: messages.put((done, epoch)))
 
@@ -165,12 +166,14 @@ def _work(task: Task, options: Options) -> None:
 def _run_in_processes(todo: list[Task], options: Options, jobs: int, progress: Progress) -> None:
     context = multiprocessing.get_context("spawn")
     messages = context.Queue()
-    threads = max(1, choose_jobs(None) // jobs)
     others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker, initargs=(messages, threads))
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker, initargs=(messages,))
     try:
         with _ctrl_c_ignored():  # by the new processes, too, while they import what they need
-            futures = [pool.submit(_work, task, options) for task in todo]
+            futures = [
+                pool.submit(_work, task, options, threads)
+                for task, threads in zip(todo, _share_threads(len(todo), jobs, choose_jobs(None)), strict=True)
+            ]
         _follow(futures, messages, progress)
         pool.shutdown()
     except BrokenProcessPool as error:
@@ -185,6 +188,18 @@ def _run_in_processes(todo: list[Task], options: Options, jobs: int, progress: P
             worker.terminate()
         for worker in workers:
             worker.join()
+
+
+def _share_threads(num_tasks: int, jobs: int, cores: int) -> list[int]:
+    """Return each task's number of threads, at least 1: the last round has fewer tasks to share the cores among.
+
+    Example:
+        >>> _share_threads(5, jobs=2, cores=2)
+        [1, 1, 1, 1, 2]
+    """
+    last_round = num_tasks % jobs
+    full_rounds = [max(1, cores // jobs)] * (num_tasks - last_round)
+    return full_rounds + [max(1, cores // last_round) for _ in range(last_round)]
 
 
 @contextmanager

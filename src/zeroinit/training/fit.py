@@ -166,7 +166,7 @@ class _Loop:
     def run_epoch(self, train: Labeled, permutation: Tensor, epoch: int) -> Tensor:
         """Go through the images once; return each batch's mean loss (steps,), read back once and not at each step."""
         self.model.train()
-        images, labels = train[0][permutation], train[1][permutation]
+        images, labels = (data.index_select(0, permutation) for data in train)
         batches = zip(images.split(self.batch_size), labels.split(self.batch_size), strict=True)
         losses = torch.stack([self.step(*batch, epoch) for batch in batches])
         sizes = torch.full_like(losses, self.batch_size)
