@@ -1,4 +1,7 @@
-"""Five seeds of the MNIST FNN: one after the other with all threads, against two processes with one thread each."""
+"""Five seeds of the MNIST FNN at the length of figure 3: one after the other with all threads, against two processes.
+
+The processes have one thread each; the fifth run, which is alone, has both.
+"""
 
 import argparse
 import tempfile
@@ -12,7 +15,7 @@ from zeroinit.experiments.spec import Run
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--data-dir", type=Path, default=None)
     arguments = parser.parse_args()
     tasks = [Task(Run(initializer="normal_bias", epochs=arguments.epochs), seed) for seed in range(5)]

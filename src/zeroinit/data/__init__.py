@@ -7,6 +7,7 @@ To add a data set: write one file with a ``Recipe`` (its raw files, their checks
 import os
 
 from zeroinit._common import lookup
+from zeroinit.data.cifar10 import CIFAR10
 from zeroinit.data.dataset import Dataset
 from zeroinit.data.digits import DIGITS
 from zeroinit.data.mnist import MNIST
@@ -31,6 +32,7 @@ __all__ = [
 
 DATASETS: dict[str, Recipe] = {
     "mnist": MNIST,
+    "cifar10": CIFAR10,
     "digits": DIGITS,
 }
 
