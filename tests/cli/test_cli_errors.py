@@ -73,7 +73,7 @@ def test_options_that_reproduce_cannot_use(refused, arguments, message):
 
 
 def test_unknown_data_set(refused):
-    assert refused("data", "mnits") == "dataset='mnits': must be one of digits, mnist; did you mean 'mnist'?"
+    assert refused("data", "mnits") == "dataset='mnits': must be one of cifar10, digits, mnist; did you mean 'mnist'?"
     assert refused("data", "digits", "mnits").startswith("dataset='mnits'")
 
 

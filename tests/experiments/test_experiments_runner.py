@@ -213,7 +213,7 @@ def test_divergence_is_an_outcome_and_no_error(diverging):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"dataset": "mnits"}, r"dataset='mnits': must be one of digits, mnist; did you mean 'mnist'\?"),
+        ({"dataset": "mnits"}, r"dataset='mnits': must be one of cifar10, digits, mnist; did you mean 'mnist'\?"),
         ({"model": "fnn"}, "model='fnn': must be one of"),
         ({"activation": "elo"}, "activation='elo': must be one of"),
         ({"initializer": "normal"}, "initializer='normal': must be one of"),
