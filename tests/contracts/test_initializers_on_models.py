@@ -1,78 +1,129 @@
 """What every initializer promises on every model. A new line in either table is tested here at once."""
 
+import copy
 import warnings
+from dataclasses import dataclass
+from functools import lru_cache
 
 import pytest
 import torch
 from torch import nn
 
-from zeroinit.init import INITIALIZERS, SymmetryWarning, hash_tensor, initialize_
+from zeroinit.init import INITIALIZERS, InitRecord, SymmetryWarning, hash_tensor, initialize_
 from zeroinit.models import MODELS, build_model
 
 INPUT_SHAPE = (3, 32, 32)
 RANDOM = {"pytorch", "normal_bias", "uniform_bias"}
-
-pytestmark = [
-    pytest.mark.parametrize("initializer", sorted(INITIALIZERS)),
-    pytest.mark.parametrize("name", sorted(MODELS)),
-]
+BIASES_ALONE = {"normal_bias", "uniform_bias", "constant_bias"}
 
 
-def initialized(name: str, initializer: str, seed: int):
-    """The model, its record, and its parameters' identities and hashes before."""
-    model = build_model(name, INPUT_SHAPE)
-    before = {key: (id(p), p.data_ptr(), hash_tensor(p)) for key, p in model.named_parameters()}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SymmetryWarning)
-        record = initialize_(model, initializer, generator=torch.Generator().manual_seed(seed))
-    return model, record, before
+@dataclass(frozen=True)
+class Initialized:
+    """A model that was initialized with seed 11; its parameters' identities and hashes before, and hashes after."""
+
+    model: nn.Module
+    initializer: str
+    record: InitRecord
+    warned: bool
+    identities: dict[str, tuple[int, int]]
+    before: dict[str, str]
+    after: dict[str, str]
 
 
 def hashes(model: nn.Module) -> dict[str, str]:
     return {name: hash_tensor(parameter) for name, parameter in model.named_parameters()}
 
 
-def test_in_place(name, initializer):
-    model, _, before = initialized(name, initializer, seed=11)
-    for key, parameter in model.named_parameters():
-        assert (id(parameter), parameter.data_ptr()) == before[key][:2]
+def initialize(model: nn.Module, initializer: str, seed: int, include: str | None = None) -> tuple[InitRecord, bool]:
+    """The record, and whether a ``SymmetryWarning`` was given."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", SymmetryWarning)
+        record = initialize_(model, initializer, generator=torch.Generator().manual_seed(seed), include=include)
+    return record, bool(caught)
+
+
+def values(record: InitRecord) -> dict[str, str]:
+    return {entry.name: entry.hash_after for entry in record.parameters}
+
+
+# What takes the time is building and hashing forty million parameters: cases of one model share the first values, and
+# tests of one case share the model.
+@lru_cache(maxsize=1)
+def build_once(name: str) -> tuple[nn.Module, dict[str, str]]:
+    model = build_model(name, INPUT_SHAPE)
+    return model, hashes(model)
+
+
+@pytest.fixture(
+    scope="module",
+    params=[(name, initializer) for name in sorted(MODELS) for initializer in sorted(INITIALIZERS)],
+    ids="-".join,
+)
+def case(request) -> Initialized:
+    name, initializer = request.param
+    original, before = build_once(name)
+    model = copy.deepcopy(original)
+    identities = {key: (id(parameter), parameter.data_ptr()) for key, parameter in model.named_parameters()}
+    record, warned = initialize(model, initializer, seed=11)
+    return Initialized(model, initializer, record, warned, identities, before, hashes(model))
+
+
+def test_in_place(case):
+    assert set(case.identities) == {key for key, _ in case.model.named_parameters()}
+    for key, parameter in case.model.named_parameters():
+        assert (id(parameter), parameter.data_ptr()) == case.identities[key]
         assert isinstance(parameter, nn.Parameter)
         assert parameter.requires_grad
 
 
-def test_the_record_covers_every_parameter_and_tells_the_truth(name, initializer):
-    model, record, before = initialized(name, initializer, seed=11)
+def test_the_record_covers_every_parameter_and_tells_the_truth(case):
+    record, before, after = case.record, case.before, case.after
     set_, untouched = {entry.name for entry in record.parameters}, {entry.name for entry in record.untouched}
     assert set_ | untouched == set(before)
     assert not set_ & untouched
-    after = hashes(model)
     for entry in record.parameters:
-        assert (entry.hash_before, entry.hash_after) == (before[entry.name][2], after[entry.name])
+        assert (entry.hash_before, entry.hash_after) == (before[entry.name], after[entry.name])
         assert entry.changed
         assert entry.rule
     for entry in record.untouched:
-        assert after[entry.name] == before[entry.name][2]
+        assert after[entry.name] == before[entry.name]
         assert entry.reason
-    shapes = {key: tuple(parameter.shape) for key, parameter in model.named_parameters()}
+    shapes = {key: tuple(parameter.shape) for key, parameter in case.model.named_parameters()}
     assert {entry.name: entry.shape for entry in (*record.parameters, *record.untouched)} == shapes
 
 
-def test_every_dense_and_convolutional_layer_is_set(name, initializer):
-    model, record, _ = initialized(name, initializer, seed=11)
-    layers = [key for key, module in model.named_modules() if isinstance(module, nn.Linear | nn.modules.conv._ConvNd)]
-    assert {f"{key}.weight" for key in layers} <= {entry.name for entry in record.parameters}
-    if INITIALIZERS[initializer].weight.text == "0":
-        assert not any(model.get_submodule(key).weight.any() for key in layers)
+def test_every_dense_and_convolutional_layer_is_set(case):
+    layers = {
+        key: module
+        for key, module in case.model.named_modules()
+        if isinstance(module, nn.Linear | nn.modules.conv._ConvNd)
+    }
+    assert {f"{key}.weight" for key in layers} <= {entry.name for entry in case.record.parameters}
+    if INITIALIZERS[case.initializer].weight.text == "0":
+        assert not any(layer.weight.any() for layer in layers.values())
 
 
-def test_deterministic(name, initializer):
-    first, second = (hashes(initialized(name, initializer, seed=11)[0]) for _ in range(2))
-    assert first == second
-    if initializer in RANDOM:
-        assert hashes(initialized(name, initializer, seed=12)[0]) != first
+def test_layers_without_a_bias_are_recorded_and_warned_of(case):
+    without = tuple(
+        key
+        for key, module in case.model.named_modules()
+        if isinstance(module, nn.Linear | nn.modules.conv._ConvNd) and module.bias is None
+    )
+    assert case.record.without_bias == without
+    assert case.warned == (bool(without) and case.initializer in BIASES_ALONE)
 
 
-def test_forward_is_finite(name, initializer):
-    model, _, _ = initialized(name, initializer, seed=11)
+def test_deterministic(case):
+    """Other values in between, so that the same ones do not come about by leaving everything as it was."""
+    last = case.record.parameters[-1].name.rpartition(".")[0]
+    first, other = (values(initialize(case.model, case.initializer, seed, include=last)[0]) for seed in (11, 12))
+    assert (first != other) == (case.initializer in RANDOM)
+    with torch.no_grad():
+        for entry in case.record.parameters:
+            case.model.get_parameter(entry.name).fill_(0.5)
+    assert values(initialize(case.model, case.initializer, seed=11)[0]) == values(case.record)
+
+
+def test_forward_is_finite(case):
     images = torch.randn(2, *INPUT_SHAPE, generator=torch.Generator().manual_seed(1))
-    assert model(images).isfinite().all()
+    assert case.model(images).isfinite().all()

@@ -37,3 +37,13 @@ def test_input_shape_that_is_not_three_positive_counts(input_shape):
 def test_fewer_than_two_classes(num_classes):
     with pytest.raises(InputError, match=f"num_classes={num_classes}: must be at least 2"):
         build_model("mnist_fnn", (1, 28, 28), num_classes)
+
+
+@pytest.mark.parametrize("input_shape", [(1, 7, 8), (3, 32, 7), (3, 4, 4)])
+def test_images_too_small_for_three_poolings(input_shape):
+    message = (
+        f"input_shape={input_shape}: cifar_cnn halves height and width three times, so both must be at least 8; "
+        "enlarge the images or choose another model"
+    )
+    with pytest.raises(InputError, match=re.escape(message)):
+        build_model("cifar_cnn", input_shape)

@@ -11,7 +11,7 @@ def hashes(name: str) -> list[str]:
     return [hash_tensor(parameter) for parameter in build_model(name, (1, 8, 8)).parameters()]
 
 
-@pytest.mark.parametrize("name", ["logistic_regression", "mnist_fnn", "mnist_cnn"])
+@pytest.mark.parametrize("name", sorted(MODELS))
 def test_global_random_state_is_neither_used_nor_changed(name):
     found = []
     with torch.random.fork_rng(devices=[]):

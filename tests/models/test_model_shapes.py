@@ -12,7 +12,10 @@ PARAMETER_COUNTS = {
     ("logistic_regression", (3, 32, 32)): 30_730,
     ("mnist_fnn", (1, 28, 28)): 397_510,
     ("mnist_cnn", (1, 28, 28)): 416 + 12_832 + 250_890,
+    ("cifar_fnn", (3, 32, 32)): 3073 * 512 + 513 * 256 + 257 * 128 + 129 * 10,
+    ("cifar_fnn", (1, 8, 8)): 65 * 512 + 513 * 256 + 257 * 128 + 129 * 10,
 }
+ANY_SIZE = ["logistic_regression", "mnist_fnn", "mnist_cnn", "cifar_fnn"]
 
 
 def parametrized_layers(model: nn.Module) -> list[nn.Module]:
@@ -32,7 +35,7 @@ def test_parameter_counts_by_layer_of_the_mnist_cnn():
     assert model.dense_1.in_features == 25_088
 
 
-@pytest.mark.parametrize("name", ["logistic_regression", "mnist_fnn", "mnist_cnn"])
+@pytest.mark.parametrize("name", ANY_SIZE)
 @pytest.mark.parametrize(
     ("input_shape", "num_classes"), [((1, 28, 28), 10), ((3, 32, 32), 10), ((2, 5, 3), 7), ((1, 1, 1), 2)]
 )
@@ -43,7 +46,7 @@ def test_images_of_any_shape_become_logits(name, input_shape, num_classes, gener
     assert logits.isfinite().all()
 
 
-@pytest.mark.parametrize("name", ["logistic_regression", "mnist_fnn", "mnist_cnn"])
+@pytest.mark.parametrize("name", ANY_SIZE)
 def test_every_image_of_a_batch_is_mapped_alone(name, generator):
     model = build_model(name, (1, 6, 6))
     images = torch.randn(4, 1, 6, 6, generator=generator(0))
@@ -51,7 +54,9 @@ def test_every_image_of_a_batch_is_mapped_alone(name, generator):
 
 
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
-@pytest.mark.parametrize(("name", "num_layers"), [("logistic_regression", 1), ("mnist_fnn", 2), ("mnist_cnn", 3)])
+@pytest.mark.parametrize(
+    ("name", "num_layers"), [("logistic_regression", 1), ("mnist_fnn", 2), ("mnist_cnn", 3), ("cifar_fnn", 4)]
+)
 def test_the_activation_stands_after_every_layer_but_the_last(name, num_layers, activation):
     kind = type(make_activation(activation))
     model = build_model(name, (1, 4, 4), activation=activation)
@@ -89,7 +94,7 @@ def test_names_of_the_layers_count_from_one():
 
 
 def test_widths_of_a_dense_network():
-    model = dense_network((3, 32, 32), (512, 256, 128), 10, "elu")
+    model = build_model("cifar_fnn", (3, 32, 32))
     sizes = [(layer.in_features, layer.out_features) for layer in parametrized_layers(model)]
     assert sizes == [(3072, 512), (512, 256), (256, 128), (128, 10)]
 
@@ -109,4 +114,6 @@ def test_a_hidden_layer_is_not_linear(generator):
 
 
 def test_the_table_holds_what_was_tested():
-    assert {"logistic_regression", "mnist_fnn", "mnist_cnn"} <= set(MODELS)
+    """The others: ``test_model_cifar_cnn.py`` and ``test_model_resnet.py``."""
+    resnets = {f"resnet{depth}{form}" for depth in (18, 34, 50, 101) for form in ("", "_standard")}
+    assert {*ANY_SIZE, "cifar_cnn", *resnets} == set(MODELS)

@@ -1,5 +1,7 @@
 """Which optimizer gets which tensor; momentum and learning rate reach it."""
 
+from functools import lru_cache
+
 import pytest
 import torch
 from torch import nn
@@ -18,10 +20,16 @@ def updated_by(optimizers, kind: type) -> set[int]:
     }
 
 
+@lru_cache(maxsize=1)
+def built_once(name: str) -> nn.Module:
+    """The cases of one network follow each other and do not change it."""
+    return build_model(name, (1, 8, 8), 3)
+
+
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_every_parameter_belongs_to_exactly_one(optimizer, name):
-    parameters = list(build_model(name, (1, 4, 4), 3).parameters())
+    parameters = list(built_once(name).parameters())
     optimizers = build_optimizers(parameters, optimizer, learning_rate=0.1)
     owned = [id(each) for one in optimizers for group in one.param_groups for each in group["params"]]
     assert sorted(owned) == sorted(id(parameter) for parameter in parameters)

@@ -11,8 +11,18 @@ from torch import nn
 
 from zeroinit._common import InputError, lookup
 from zeroinit.models.activations import ACTIVATIONS, make_activation
-from zeroinit.models.cnn import mnist_cnn
-from zeroinit.models.fnn import logistic_regression, mnist_fnn
+from zeroinit.models.cnn import cifar_cnn, mnist_cnn
+from zeroinit.models.fnn import cifar_fnn, logistic_regression, mnist_fnn
+from zeroinit.models.resnet import (
+    resnet18,
+    resnet18_standard,
+    resnet34,
+    resnet34_standard,
+    resnet50,
+    resnet50_standard,
+    resnet101,
+    resnet101_standard,
+)
 
 __all__ = ["ACTIVATIONS", "MODELS", "build_model", "make_activation"]
 
@@ -22,6 +32,16 @@ MODELS: dict[str, Architecture] = {
     "logistic_regression": logistic_regression,
     "mnist_fnn": mnist_fnn,
     "mnist_cnn": mnist_cnn,
+    "cifar_fnn": cifar_fnn,
+    "cifar_cnn": cifar_cnn,
+    "resnet18": resnet18,
+    "resnet34": resnet34,
+    "resnet50": resnet50,
+    "resnet101": resnet101,
+    "resnet18_standard": resnet18_standard,
+    "resnet34_standard": resnet34_standard,
+    "resnet50_standard": resnet50_standard,
+    "resnet101_standard": resnet101_standard,
 }
 
 

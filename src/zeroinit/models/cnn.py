@@ -1,10 +1,13 @@
 """Convolutional networks of the paper (section 4)."""
 
+from itertools import pairwise
+
 from torch import nn
 
+from zeroinit._common import InputError
 from zeroinit.models.activations import make_activation
 
-__all__ = ["mnist_cnn"]
+__all__ = ["cifar_cnn", "mnist_cnn"]
 
 
 def mnist_cnn(input_shape: tuple[int, int, int], num_classes: int, activation: str) -> nn.Sequential:
@@ -17,4 +20,34 @@ def mnist_cnn(input_shape: tuple[int, int, int], num_classes: int, activation: s
     model.add_module("activation_2", make_activation(activation))
     model.add_module("flatten", nn.Flatten())
     model.add_module("dense_1", nn.Linear(32 * height * width, num_classes))
+    return model
+
+
+def cifar_cnn(input_shape: tuple[int, int, int], num_classes: int, activation: str) -> nn.Sequential:
+    """Three times two 3x3 convolutions, max pool and norm (32-64, 128-128, 256-256), then dense 4096-1024-512-10.
+
+    The first dense layer has 256 inputs per pixel that three poolings leave: 4x4 on CIFAR-10, 1x1 on 8x8 images.
+
+    Raises:
+        InputError: The images are smaller than 8x8.
+    """
+    channels, height, width = input_shape
+    if min(height, width) < 8:
+        raise InputError(
+            f"input_shape={input_shape}: cifar_cnn halves height and width three times, so both must be at least 8; "
+            "enlarge the images or choose another model"
+        )
+    model = nn.Sequential()
+    for number, (fan_in, fan_out) in enumerate(pairwise((channels, 32, 64, 128, 128, 256, 256)), start=1):
+        model.add_module(f"conv_{number}", nn.Conv2d(fan_in, fan_out, kernel_size=3, padding=1))
+        model.add_module(f"activation_{number}", make_activation(activation))
+        if number % 2 == 0:
+            model.add_module(f"pool_{number // 2}", nn.MaxPool2d(2))
+            model.add_module(f"norm_{number // 2}", nn.BatchNorm2d(fan_out))
+    model.add_module("flatten", nn.Flatten())
+    sizes = (256 * (height // 8) * (width // 8), 1024, 512)
+    for number, (fan_in, fan_out) in enumerate(pairwise(sizes), start=1):
+        model.add_module(f"dense_{number}", nn.Linear(fan_in, fan_out))
+        model.add_module(f"activation_{6 + number}", make_activation(activation))
+    model.add_module("dense_3", nn.Linear(512, num_classes))
     return model

@@ -8,7 +8,7 @@ from torch import nn
 
 from zeroinit.models.activations import make_activation
 
-__all__ = ["dense_network", "logistic_regression", "mnist_fnn"]
+__all__ = ["cifar_fnn", "dense_network", "logistic_regression", "mnist_fnn"]
 
 
 def dense_network(
@@ -40,3 +40,8 @@ def logistic_regression(input_shape: tuple[int, int, int], num_classes: int, act
 def mnist_fnn(input_shape: tuple[int, int, int], num_classes: int, activation: str) -> nn.Sequential:
     """784-500-10 on MNIST: one hidden layer of 500 units."""
     return dense_network(input_shape, (500,), num_classes, activation)
+
+
+def cifar_fnn(input_shape: tuple[int, int, int], num_classes: int, activation: str) -> nn.Sequential:
+    """3072-512-256-128-10 on CIFAR-10: three hidden layers."""
+    return dense_network(input_shape, (512, 256, 128), num_classes, activation)
