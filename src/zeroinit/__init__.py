@@ -1,12 +1,14 @@
 """zeroinit: neural-network initialization and symmetry breaking.
 
-The public names. Rooms: ``init``, ``models``, ``data``, ``training``, ``stats``, ``plots``, ``experiments``.
+The public names. Rooms: ``init``, ``models``, ``data``, ``training``, ``remedies``, ``stats``, ``plots``,
+``experiments``.
 """
 
 from zeroinit._common import InputError, __version__
 from zeroinit.data import DATASETS, Dataset, load_dataset
 from zeroinit.init import INITIALIZERS, InitRecord, SymmetryWarning, initialize_
 from zeroinit.models import MODELS, build_model
+from zeroinit.remedies import REMEDIES, affine_norms
 from zeroinit.training import OPTIMIZERS, History, Observer, TensorBoardObserver, evaluate, fit
 
 __all__ = [
@@ -14,6 +16,7 @@ __all__ = [
     "INITIALIZERS",
     "MODELS",
     "OPTIMIZERS",
+    "REMEDIES",
     "Dataset",
     "History",
     "InitRecord",
@@ -22,6 +25,7 @@ __all__ = [
     "SymmetryWarning",
     "TensorBoardObserver",
     "__version__",
+    "affine_norms",
     "build_model",
     "evaluate",
     "fit",

@@ -8,6 +8,7 @@ import pytest
 from zeroinit.experiments.catalogue import FIGURES
 from zeroinit.init import INITIALIZERS
 from zeroinit.models import ACTIVATIONS, MODELS
+from zeroinit.remedies import REMEDIES
 from zeroinit.training import OPTIMIZERS
 
 TABLES = {
@@ -16,6 +17,7 @@ TABLES = {
     "INITIALIZERS": INITIALIZERS,
     "MODELS": MODELS,
     "OPTIMIZERS": OPTIMIZERS,
+    "REMEDIES": REMEDIES,
 }
 
 
@@ -45,6 +47,16 @@ def test_initializers_have_a_summary_and_a_source(name):
 
 def test_summaries_differ():
     assert len({entry.summary for entry in INITIALIZERS.values()}) == len(INITIALIZERS)
+    assert len({entry.summary for entry in REMEDIES.values()}) == len(REMEDIES)
+
+
+@pytest.mark.parametrize("name", sorted(REMEDIES))
+def test_remedies_have_a_summary_a_source_and_the_common_signature(name):
+    entry = REMEDIES[name]
+    for text in (entry.summary, entry.source):
+        assert text.strip() == text != ""
+        assert "\n" not in text
+    assert list(inspect.signature(entry.factory).parameters) == ["model", "steps"]
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))

@@ -133,3 +133,11 @@ def test_messages_are_one_line(model, train):
         fit(model, train, epochs=1, optimizer="adm")
     assert re.fullmatch(r"[^\n]+", str(caught.value))
     assert isinstance(caught.value, ValueError)
+
+
+@pytest.mark.usefixtures("without_type_checks")
+@pytest.mark.parametrize("observer", [print, 3, Observer])
+def test_an_observer_without_a_method_to_call(model, train, observer):
+    message = r"observers: .* has none of the methods on_start, on_gradients, on_epoch, on_end"
+    with pytest.raises(InputError, match=message):
+        fit(model, train, epochs=1, observers=[observer])

@@ -6,12 +6,13 @@ To add an initializer: compose it of two laws (or write a new one in ``laws.py``
 
 from zeroinit.init.initialize import SymmetryWarning, initialize_
 from zeroinit.init.initializers import INITIALIZERS, Initializer
-from zeroinit.init.record import InitRecord, ParameterRecord, Untouched, hash_tensor
+from zeroinit.init.record import InitRecord, NormRecord, ParameterRecord, Untouched, hash_tensor
 
 __all__ = [
     "INITIALIZERS",
     "InitRecord",
     "Initializer",
+    "NormRecord",
     "ParameterRecord",
     "SymmetryWarning",
     "Untouched",

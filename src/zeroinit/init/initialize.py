@@ -13,7 +13,10 @@ from torch.nn.parameter import UninitializedParameter
 from zeroinit._common import InputError, closest, lookup
 from zeroinit.init.initializers import INITIALIZERS, Initializer
 from zeroinit.init.laws import Law
-from zeroinit.init.record import InitRecord, ParameterRecord, Untouched, hash_tensor
+from zeroinit.init.norms import find_norms, judge_norms
+from zeroinit.init.parameters import find_parameter, parameter_names, set_parameter
+from zeroinit.init.probe import ConstantChannels, Probe, copy_model, probe_norms, random_state_kept
+from zeroinit.init.record import InitRecord, NormRecord, Untouched
 
 __all__ = ["LAYER_TYPES", "SymmetryWarning", "initialize_"]
 
@@ -28,6 +31,9 @@ LAYER_TYPES = (
 )
 
 
+Entry = tuple[nn.Parameter, nn.Module, Law]
+
+
 class SymmetryWarning(UserWarning):
     """An initialization leaves units identical that training cannot tell apart."""
 
@@ -40,6 +46,8 @@ def initialize_(
     generator: torch.Generator | None = None,
     include: str | Sequence[str] | None = None,
     exclude: str | Sequence[str] | None = None,
+    norm_aware: bool = False,
+    probe: Probe | None = None,
 ) -> InitRecord:
     """Set weights and biases of all dense and (transposed) convolutional layers of ``model``, in place.
 
@@ -54,19 +62,28 @@ def initialize_(
         generator: Source of randomness; torch's global one if ``None``. Values are drawn on the generator's
             device in float32 and copied, so one seed gives one result on every device and in every precision.
         include: Pattern or patterns (``*``, ``?``, ``[]``) over the names of layers to set; all if ``None``.
-        exclude: Pattern or patterns over the names of layers to leave as they are.
+        exclude: Pattern or patterns over the names of layers to leave as they are; with ``norm_aware`` also of norms.
+        norm_aware: Draw beta, too, by the law of the biases, of every norm that maps a constant channel to its beta:
+            batch norm, instance norm, group norm with one channel per group. Beta is drawn after everything else, so
+            that no other value changes. The layer that such a norm feeds then trains; a convolution before it whose
+            input is constant still has no gradient but rounding (``zeroinit.remedies.affine_norms`` gives it one).
+        probe: Inputs for one forward pass, as in ``model(*probe)``, ``model(**probe)`` or ``model(probe)``: beta is
+            drawn only where the norm gets at least one constant channel. The pass runs in train mode on a copy; the
+            model's mode and buffers and torch's random state stay as they were.
 
     Returns:
-        A record of each parameter set (rule, shape, hash before and after), each left as it was and why, and the
-        layers that have no bias.
+        A record of each parameter set (rule, shape, hash before and after), each left as it was and why, the layers
+        that have no bias, and with ``norm_aware`` what was done about each norm.
 
     Raises:
         InputError: An unknown name, a scale that is negative, not finite or without effect, a pattern that matches
             no layer, a model without such layers, or a parameter that cannot be set in place (lazy, parametrized,
-            on the meta device, made in inference mode, not floating point).
+            on the meta device, made in inference mode, not floating point); ``norm_aware`` for an initializer that
+            does not join zero weights and drawn biases; a probe without ``norm_aware`` or whose forward pass fails.
 
     Warns:
-        SymmetryWarning: A bias initializer met layers without a bias: their units stay identical.
+        SymmetryWarning: A bias initializer met layers without a bias: their units stay identical. Or a norm cancels
+            constant channels and has no beta.
 
     Source:
         Schicho 2023, "Training neural network with zero weight initialization", section 3.
@@ -82,21 +99,31 @@ def initialize_(
     """
     initializer = lookup(INITIALIZERS, name, "initializer")
     _check_scale(name, initializer, scale)
+    _check_norm_aware(name, initializer, norm_aware, probe)
     scale = float(scale)
     layers: dict[str, nn.Module] = {
         path: module for path, module in model.named_modules() if isinstance(module, LAYER_TYPES)
     }
     if not layers:
         raise InputError(f"model={type(model).__name__}: has no dense or convolutional layer to initialize")
-    chosen = _choose(layers, include, exclude)
-    plan = _plan(model, layers, chosen, initializer)
+    norms = find_norms(model) if norm_aware else {}
+    chosen, chosen_norms = _choose(layers, norms, include, exclude)
+    plan = _plan(layers, chosen, initializer)
+    _plan(norms, chosen_norms, initializer, parts=("bias",))  # raises where a beta cannot be set
+    seen = None
+    if probe is not None:
+        seen = _rehearse(model, chosen, initializer, scale, generator, chosen_norms, probe)
+    judged, without_beta = judge_norms(norms, chosen_norms, seen)
+    plan = _plan_betas(plan, norms, judged, initializer)
     without_bias = tuple(path for path in chosen if layers[path]._parameters.get("bias") is None)
     _warn_without_bias(name, initializer, chosen, without_bias)
-    names = _names(model)
+    _warn_without_beta(name, norms, without_beta)
+    names = parameter_names(model)
     parameters = tuple(
-        _set(names[id(parameter)], parameter, layer, law, scale, generator) for parameter, layer, law in plan
+        set_parameter(names[id(parameter)], parameter, layer, law, scale, generator) for parameter, layer, law in plan
     )
-    return InitRecord(name, scale, parameters, _untouched(model, plan, layers, chosen), without_bias)
+    untouched = _untouched(model, plan, layers, chosen, judged)
+    return InitRecord(name, scale, parameters, untouched, without_bias, judged if norm_aware else None)
 
 
 def _check_scale(name: str, initializer: Initializer, scale: float) -> None:
@@ -107,64 +134,78 @@ def _check_scale(name: str, initializer: Initializer, scale: float) -> None:
         raise InputError(f"scale={scale!r}: initializer {name!r} draws nothing, so a scale has no effect; leave it out")
 
 
-def _choose(layers: dict[str, nn.Module], include, exclude) -> list[str]:
+def _check_norm_aware(name: str, initializer: Initializer, norm_aware: bool, probe: Probe | None) -> None:
+    if norm_aware and not initializer.draws_biases_alone:
+        fitting = ", ".join(sorted(key for key, entry in INITIALIZERS.items() if entry.draws_biases_alone))
+        raise InputError(
+            f"norm_aware=True: initializer {name!r} does not join zero weights and drawn biases, so that there is no "
+            f"beta to draw; leave it out, or choose one of {fitting}"
+        )
+    if probe is not None and not norm_aware:
+        raise InputError(f"probe={type(probe).__name__}: has an effect only together with norm_aware=True")
+    if not isinstance(probe, Probe | None):
+        raise InputError(f"probe={type(probe).__name__}: must be a tensor, a tuple or a dictionary of inputs")
+
+
+def _choose(layers: dict[str, nn.Module], norms: dict[str, nn.Module], include, exclude) -> tuple[list, list]:
     included = _matching(layers, include, "include") if include is not None else list(layers)
-    excluded = set(_matching(layers, exclude, "exclude")) if exclude is not None else set()
+    excluded = set(_matching(layers | norms, exclude, "exclude", bool(norms))) if exclude is not None else set()
     chosen = [path for path in included if path not in excluded]
     if not chosen:
         raise InputError(f"include={include!r}, exclude={exclude!r}: together they leave no layer to initialize")
-    return chosen
+    return chosen, [path for path in norms if path not in excluded]
 
 
-def _matching(layers: dict[str, nn.Module], patterns: str | Sequence[str], argument: str) -> list[str]:
+def _matching(
+    layers: dict[str, nn.Module], patterns: str | Sequence[str], argument: str, with_norms: bool = False
+) -> list[str]:
     patterns = [patterns] if isinstance(patterns, str) else list(patterns)
     for pattern in patterns:
         if not any(fnmatchcase(path, pattern) for path in layers):
             nearest = closest(pattern, layers)
+            what = "dense or convolutional layer" + (" or norm" if with_norms else "")
             raise InputError(
-                f"{argument}={pattern!r}: matches no dense or convolutional layer{nearest}; "
+                f"{argument}={pattern!r}: matches no {what}{nearest}; "
                 f"the layers are {', '.join(map(repr, list(layers)[:20]))}{', ...' if len(layers) > 20 else ''}"
             )
     return [path for path in layers if any(fnmatchcase(path, pattern) for pattern in patterns)]
 
 
-def _plan(model, layers, chosen, initializer) -> list[tuple[nn.Parameter, nn.Module, Law]]:
+def _plan(
+    layers: dict[str, nn.Module], chosen: list[str], initializer: Initializer, parts=("weight", "bias")
+) -> list[Entry]:
     """List what will be set, each parameter once; raise before anything is changed."""
-    plan: dict[int, tuple[nn.Parameter, nn.Module, Law]] = {}
+    plan: dict[int, Entry] = {}
     for path in chosen:
-        layer = layers[path]
-        for part, law in (("weight", initializer.weight), ("bias", initializer.bias)):
-            name = f"{path}.{part}" if path else part
-            parameter = _parameter(layer, part, name)
+        for part in parts:
+            parameter = find_parameter(layers[path], part, f"{path}.{part}" if path else part)
             if parameter is not None:
-                _check_settable(parameter, name)
-                plan.setdefault(id(parameter), (parameter, layer, law))
+                plan.setdefault(id(parameter), (parameter, layers[path], getattr(initializer, part)))
     return list(plan.values())
 
 
-def _parameter(layer: nn.Module, part: str, name: str) -> nn.Parameter | None:
-    """Look a parameter up without ``getattr``, which would run a parametrization and change its buffers."""
-    if part not in layer._parameters and (part in vars(layer) or hasattr(type(layer), part)):
-        raise InputError(
-            f"{name}: is computed by a parametrization (weight norm, spectral norm, pruning, ...) and cannot be set "
-            "in place; remove the parametrization first or exclude the layer"
-        )
-    return layer._parameters.get(part)
+def _plan_betas(plan: list[Entry], norms: dict[str, nn.Module], judged: tuple[NormRecord, ...], initializer):
+    """Append the betas that are drawn, but for those tied to a parameter that is set anyway."""
+    done = {id(parameter) for parameter, _, _ in plan}
+    betas = _plan(norms, [norm.path for norm in judged if norm.changed], initializer, parts=("bias",))
+    return plan + [entry for entry in betas if id(entry[0]) not in done]
 
 
-def _check_settable(parameter: nn.Parameter, name: str) -> None:
-    if isinstance(parameter, UninitializedParameter):
-        raise InputError(f"{name}: is lazy and has no shape yet; run one forward pass first")
-    if parameter.is_meta:
-        raise InputError(f"{name}: is on the meta device and has no values; call model.to_empty(device=...) first")
-    if parameter.is_inference() and not torch.is_inference_mode_enabled():
-        raise InputError(f"{name}: was made under torch.inference_mode and is frozen; build the model outside of it")
-    if not parameter.is_floating_point():
-        raise InputError(f"{name}: has dtype {parameter.dtype}, which is not floating point; exclude the layer")
+def _rehearse(
+    model: nn.Module, chosen: list[str], initializer, scale: float, generator, norms: list[str], probe: Probe
+) -> dict[str, ConstantChannels]:
+    """Set a copy of the model, with the values that the model will get, and probe it."""
+    replica = copy_model(model)
+    layers = {path: replica.get_submodule(path) for path in chosen}
+    source = None if generator is None else generator.clone_state()
+    with random_state_kept(replica):
+        for parameter, layer, law in _plan(layers, chosen, initializer):
+            set_parameter([""], parameter, layer, law, scale, source)
+        return probe_norms(replica, norms, probe)
 
 
 def _warn_without_bias(name, initializer: Initializer, chosen, without_bias) -> None:
-    if without_bias and initializer.bias.scaled and not initializer.weight.scaled:
+    if without_bias and initializer.draws_biases_alone:
         shown = ", ".join(repr(path) for path in without_bias[:5]) + (", ..." if len(without_bias) > 5 else "")
         warnings.warn(
             f"{name}: {len(without_bias)} of {len(chosen)} layers have no bias, so all their units start identical: "
@@ -174,27 +215,19 @@ def _warn_without_bias(name, initializer: Initializer, chosen, without_bias) -> 
         )
 
 
-def _names(model: nn.Module) -> dict[int, list[str]]:
-    names: dict[int, list[str]] = {}
-    for name, parameter in model.named_parameters(remove_duplicate=False):
-        names.setdefault(id(parameter), []).append(name)
-    return names
+def _warn_without_beta(name: str, norms: dict[str, nn.Module], paths: list[str]) -> None:
+    if paths:
+        shown = ", ".join(repr(path) for path in paths[:5]) + (", ..." if len(paths) > 5 else "")
+        warnings.warn(
+            f"{name}: {len(paths)} of {len(norms)} norms map constant channels to 0 and have no beta to draw: "
+            f"{shown}; build them with affine=True or exclude them",
+            SymmetryWarning,
+            stacklevel=3,
+        )
 
 
-@torch.no_grad()
-def _set(names: list[str], parameter, layer, law: Law, scale: float, generator) -> ParameterRecord:
-    before = hash_tensor(parameter)
-    device = generator.device if generator is not None else parameter.device
-    values = law.draw(layer, torch.empty(parameter.shape, dtype=torch.float32, device=device), generator)
-    if law.scaled and scale != 1.0:
-        values = values.to(torch.promote_types(parameter.dtype, torch.float32)) * scale
-    parameter.copy_(values)
-    return ParameterRecord(
-        names[0], tuple(parameter.shape), law.describe(scale), before, hash_tensor(parameter), tuple(names[1:])
-    )
-
-
-def _untouched(model, plan, layers, chosen) -> tuple[Untouched, ...]:
+def _untouched(model, plan, layers, chosen, judged: tuple[NormRecord, ...]) -> tuple[Untouched, ...]:
+    reasons = {f"{norm.path}.bias" if norm.path else "bias": norm.reason for norm in judged}
     done = {id(parameter) for parameter, _, _ in plan}
     skipped = set(layers) - set(chosen)
     owners = dict(model.named_modules())
@@ -203,7 +236,7 @@ def _untouched(model, plan, layers, chosen) -> tuple[Untouched, ...]:
         if id(parameter) in done:
             continue
         path = name.rpartition(".")[0]
-        reason = "its layer was not chosen" if path in skipped else f"no rule for {type(owners[path]).__name__}"
+        usual = "its layer was not chosen" if path in skipped else f"no rule for {type(owners[path]).__name__}"
         shape = () if isinstance(parameter, UninitializedParameter) else tuple(parameter.shape)
-        entries.append(Untouched(name, shape, reason))
+        entries.append(Untouched(name, shape, reasons.get(name, usual)))
     return tuple(entries)

@@ -21,6 +21,11 @@ class Initializer:
         """Whether ``scale`` changes anything."""
         return self.weight.scaled or self.bias.scaled
 
+    @property
+    def draws_biases_alone(self) -> bool:
+        """Whether only the biases can break the symmetry: the weights are zero, the biases are not."""
+        return self.bias.scaled and not self.weight.scaled
+
 
 _PAPER = "Schicho 2023, section 3"
 

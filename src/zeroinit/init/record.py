@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
-__all__ = ["InitRecord", "ParameterRecord", "Untouched", "hash_tensor"]
+__all__ = ["InitRecord", "NormRecord", "ParameterRecord", "Untouched", "hash_tensor"]
 
 
 def hash_tensor(tensor: Shaped[Tensor, "..."]) -> str:
@@ -53,18 +53,32 @@ class Untouched:
 
 
 @dataclass(frozen=True)
+class NormRecord:
+    """One norm that maps a constant channel to its beta: where it is, its type, and whether and why beta was drawn."""
+
+    path: str
+    type: str
+    reason: str
+    changed: bool
+
+
+@dataclass(frozen=True)
 class InitRecord:
-    """What ``initialize_`` set, what it left alone, and which of its layers have no bias."""
+    """What ``initialize_`` set, what it left alone, and which of its layers have no bias.
+
+    ``norms`` is ``None`` where norms were not looked at (``norm_aware=False``).
+    """
 
     name: str
     scale: float
     parameters: tuple[ParameterRecord, ...]
     untouched: tuple[Untouched, ...] = ()
     without_bias: tuple[str, ...] = ()
+    norms: tuple[NormRecord, ...] | None = None
 
     def to_dict(self) -> dict:
-        """Return plain dictionaries, lists, strings and numbers, ready for JSON."""
-        return {key: _as_lists(value) for key, value in asdict(self).items()}
+        """Return plain dictionaries, lists, strings and numbers, ready for JSON; ``norms`` only if looked at."""
+        return {key: _as_lists(value) for key, value in asdict(self).items() if key != "norms" or value is not None}
 
     def __str__(self) -> str:
         rows = [(entry.name, _shape(entry.shape), entry.rule) for entry in self.parameters]
@@ -75,6 +89,9 @@ class InitRecord:
         lines = [f"  {name:<{name_width}}  {shape:<{shape_width}}  {text}" for name, shape, text in rows]
         if self.without_bias:
             lines.append(f"  without a bias: {', '.join(name or '(the model itself)' for name in self.without_bias)}")
+        for norm in self.norms or ():
+            deed = "beta drawn" if norm.changed else "left as it was"
+            lines.append(f"  {norm.type} {norm.path or '(the model itself)'}: {deed}, {norm.reason}")
         return "\n".join([head, *lines])
 
 

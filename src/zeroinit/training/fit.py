@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from zeroinit._common import InputError, lookup
 from zeroinit.training.evaluate import EVALUATION_MODES, evaluate
 from zeroinit.training.history import History
-from zeroinit.training.observers import Moment, Observer, Observers
+from zeroinit.training.observers import Moment, Observers
 from zeroinit.training.optimizers import build_optimizers
 
 __all__ = ["ORDERS", "REDUCTIONS", "fit"]
@@ -43,7 +43,7 @@ def fit(
     transform: Callable[[Tensor], Tensor] | None = None,
     parameters: Iterable[nn.Parameter] | None = None,
     generator: torch.Generator | None = None,
-    observers: Sequence[Observer] = (),
+    observers: Sequence[object] = (),
 ) -> History:
     """Train ``model`` in place and measure it after every epoch.
 
@@ -69,13 +69,14 @@ def fit(
         parameters: What the optimizer updates; the model's own if ``None``. An optimizer over the parameters of a copy
             trains nothing, which is what happened to the paper's SGD runs.
         generator: Source of the batch order (a CPU generator); torch's global one if ``None``.
-        observers: What watches the run; none can disturb it.
+        observers: What watches the run, ``Observer`` or whatever has one of its methods; none can disturb it but by
+            hooks on the model, as remedies do.
 
     Returns:
         The history; a loss that is not finite ends the run and is recorded there, not raised.
 
     Raises:
-        InputError: A setting out of range or an unknown name.
+        InputError: A setting out of range, an unknown name, or an observer without a method to call.
 
     Example:
         >>> model = nn.Linear(2, 2)

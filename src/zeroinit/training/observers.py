@@ -1,12 +1,13 @@
 """Observers: what watches a run of ``fit`` without disturbing it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
+from zeroinit._common import InputError
 from zeroinit.training.history import History
 
 __all__ = ["Moment", "Observer", "Observers", "modes_kept", "undisturbed"]
@@ -88,13 +89,26 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
                     parameter.grad = None if pair is None else pair[0].copy_(pair[1])
 
 
-class Observers:
-    """Calls several observers at each moment, only those that listen, each one undisturbing."""
+MOMENTS = ("on_start", "on_gradients", "on_epoch", "on_end")
 
-    def __init__(self, observers: tuple[Observer, ...]):
+
+class Observers:
+    """Calls several observers at each moment, only those that listen, each one undisturbing.
+
+    Whatever has one of the methods of ``Observer`` may observe, a remedy for one; it need not be a subclass.
+    """
+
+    def __init__(self, observers: Sequence[object]):
+        for observer in observers:
+            if not any(hasattr(type(observer), name) for name in MOMENTS):
+                raise InputError(f"observers: {observer!r} has none of the methods {', '.join(MOMENTS)}")
         self._listening = {
-            name: [observer for observer in observers if getattr(type(observer), name) is not getattr(Observer, name)]
-            for name in ("on_start", "on_gradients", "on_epoch", "on_end")
+            name: [
+                observer
+                for observer in observers
+                if getattr(type(observer), name, None) not in (None, getattr(Observer, name))
+            ]
+            for name in MOMENTS
         }
 
     def listens(self, name: str) -> bool:

@@ -1,0 +1,302 @@
+"""What every remedy promises on every model. A new line in ``REMEDIES`` is tested here at once."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from zeroinit._common import InputError
+from zeroinit.remedies import REMEDIES, affine_norms
+from zeroinit.training import fit
+
+
+class Residual(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem, self.conv, self.norm = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, images):
+        features = self.stem(images)
+        return self.head((features + self.norm(self.conv(features))).mean(dim=(2, 3)))
+
+
+MODELS = {
+    "batch": lambda: nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ELU(), nn.Dropout(0.2), nn.Flatten(), nn.Linear(36, 3)
+    ),
+    "instance": lambda: nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.InstanceNorm2d(4, affine=True, track_running_stats=True), nn.Flatten(), nn.Linear(36, 3)
+    ),
+    "dense": lambda: nn.Sequential(nn.Flatten(), nn.Linear(75, 8), nn.BatchNorm1d(8), nn.ELU(), nn.Linear(8, 3)),
+    "residual": Residual,
+    "no_norm": lambda: nn.Sequential(nn.Flatten(), nn.Linear(75, 3)),
+    "partly_frozen": lambda: nn.Sequential(
+        nn.BatchNorm2d(3, affine=False), nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4).eval(), nn.Flatten(), nn.Linear(36, 3)
+    ),
+}
+STEPS = 3
+
+
+@pytest.fixture(params=MODELS)
+def kind(request) -> str:
+    return request.param
+
+
+@pytest.fixture(params=REMEDIES)
+def make(request):
+    return REMEDIES[request.param].factory
+
+
+@pytest.fixture
+def make_model():
+    def build(kind: str) -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(11)
+            return MODELS[kind]()
+
+    return build
+
+
+@pytest.fixture
+def model(make_model, kind) -> nn.Module:
+    return make_model(kind)
+
+
+@pytest.fixture
+def images(generator) -> torch.Tensor:
+    return 3 + torch.randn(8, 3, 5, 5, generator=generator(1))
+
+
+def num_hooks(model: nn.Module) -> int:
+    kept = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return sum(len(getattr(module, hooks)) for module in model.modules() for hooks in kept)
+
+
+def modes(model: nn.Module) -> list[bool]:
+    return [module.training for module in model.modules()]
+
+
+def objects(model: nn.Module) -> list[tuple]:
+    """Names and identities of parameters, buffers and modules."""
+    kinds = (model.named_parameters(), model.named_buffers(), model.named_modules())
+    return [(name, id(value), type(value)) for kind in kinds for name, value in kind]
+
+
+def train(model: nn.Module, images: torch.Tensor, steps: int) -> None:
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(images), torch.arange(8) % 3).backward()
+        optimizer.step()
+
+
+def output(model: nn.Module, images: torch.Tensor) -> list:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(2)
+        return model(images).tolist()
+
+
+def test_after_its_steps_a_remedy_is_gone(make, make_model, model, kind, images):
+    names, before = objects(model), modes(model)
+    with make(model, STEPS) as remedy:
+        train(model, images, STEPS)
+        assert num_hooks(model) == 0
+        assert (objects(model), modes(model)) == (names, before)
+        untouched = make_model(kind)
+        untouched.load_state_dict(model.state_dict())
+        assert output(model, images) == output(untouched, images)
+        assert [value.tolist() for value in model.buffers()] == [value.tolist() for value in untouched.buffers()]
+    assert remedy.remaining == (STEPS if kind == "no_norm" else 0)
+
+
+@pytest.mark.parametrize("done", [0, 1])
+def test_leaving_early_takes_it_off(make, make_model, model, kind, images, done):
+    names, before = objects(model), modes(model)
+    with make(model, STEPS) as remedy:
+        train(model, images, done)
+        assert num_hooks(model) > 0 or kind == "no_norm"
+    assert remedy.remaining == STEPS - (0 if kind == "no_norm" else done)
+    assert (num_hooks(model), objects(model), modes(model)) == (0, names, before)
+    untouched = make_model(kind)
+    untouched.load_state_dict(model.state_dict())
+    assert output(model, images) == output(untouched, images)
+
+
+def test_an_error_inside_takes_it_off(make, model, images):
+    def fail() -> None:
+        with make(model, STEPS):
+            train(model, images, 1)
+            raise ZeroDivisionError
+
+    before = modes(model)
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert (num_hooks(model), modes(model)) == (0, before)
+
+
+def test_a_pass_that_fails_leaves_the_modes_and_does_not_count(make, model, kind, images):
+    before = modes(model)
+    with make(model, STEPS) as remedy:
+        for _ in range(STEPS + 1):
+            with pytest.raises(RuntimeError):
+                model(images[:, :2])
+            assert modes(model) == before
+        assert remedy.remaining == STEPS
+        train(model, images, STEPS)
+    assert (num_hooks(model), modes(model)) == (0, before)
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit])
+def test_an_interrupted_pass_leaves_the_modes_on_leaving(make, model, images, interruption):
+    before = modes(model)
+
+    def interrupt(*_):
+        raise interruption
+
+    last = list(model.modules())[-1]
+    handle = last.register_forward_pre_hook(interrupt)
+    with make(model, STEPS):
+        with pytest.raises(interruption):
+            model(images)
+        handle.remove()
+        train(model, images, 1)
+        handle = last.register_forward_pre_hook(interrupt)
+        with pytest.raises(interruption):
+            model(images)
+    handle.remove()
+    assert (num_hooks(model), modes(model)) == (0, before)
+
+
+def test_no_steps_attach_nothing(make, make_model, model, kind, images):
+    with make(model, 0):
+        assert num_hooks(model) == 0
+        assert output(model, images) == output(make_model(kind), images)
+
+
+@pytest.mark.parametrize("steps", [-1, -100])
+def test_negative_steps(make, model, steps):
+    with pytest.raises(InputError, match=f"steps={steps}: must be a whole number of at least 0"):
+        make(model, steps)
+    assert num_hooks(model) == 0
+
+
+@pytest.mark.usefixtures("without_type_checks")
+@pytest.mark.parametrize("steps", [2.5, "3", None])
+def test_steps_that_are_no_count(make, model, steps):
+    with pytest.raises(InputError, match=f"steps={steps!r}: must be a whole number of at least 0"):
+        make(model, steps)
+
+
+def test_only_training_passes_count(make, model, kind, images):
+    with make(model, STEPS) as remedy:
+        with torch.no_grad():
+            model(images)
+        training = modes(model)
+        model.eval()
+        model(images)
+        assert remedy.remaining == STEPS
+        for module, mode in zip(model.modules(), training, strict=True):
+            module.training = mode
+        train(model, images, 1)
+        assert remedy.remaining == STEPS - (kind != "no_norm")
+
+
+def test_a_copy_made_inside_gets_the_rest_on_its_own(make, make_model, model, kind, images):
+    with make(model, STEPS) as remedy:
+        train(model, images, 1)
+        duplicate = copy.deepcopy(model)
+        assert output(duplicate, images) == output(model, images)
+    assert (remedy.remaining, num_hooks(model)) == (STEPS - 2 * (kind != "no_norm"), 0)
+    before = modes(duplicate)
+    train(duplicate, images, STEPS - 2)
+    assert (num_hooks(duplicate), modes(duplicate), modes(model)) == (0, before, before)
+    untouched = make_model(kind)
+    untouched.load_state_dict(duplicate.state_dict())
+    assert output(duplicate, images) == output(untouched, images)
+
+
+@pytest.mark.parametrize("kind", ["batch", "dense", "residual"])
+def test_fit_takes_a_remedy_as_an_observer(make, make_model, kind, images, generator):
+    labels = torch.arange(8) % 3
+    settings = {"epochs": 3, "batch_size": 4, "optimizer": "sgd", "learning_rate": 1e-3}
+    found = []
+    for way in ("observer", "context", "none"):
+        model = make_model(kind)
+        remedy = make(model, STEPS)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            if way == "context":
+                with remedy:
+                    fit(model, (images, labels), generator=generator(0), **settings)
+            else:
+                watching = [remedy] if way == "observer" else []
+                fit(model, (images, labels), generator=generator(0), observers=watching, **settings)
+        assert num_hooks(model) == 0
+        assert remedy.remaining == (STEPS if way == "none" else 0)
+        found.append([value.tolist() for value in model.state_dict().values()])
+    assert found[0] == found[1] != found[2]
+
+
+def test_fit_on_another_model_is_refused(make, model, images, generator):
+    message = "observers: holds a remedy that was made for another model; make it for the one that trains"
+    with pytest.raises(InputError, match=message):
+        fit(copy.deepcopy(model), (images, torch.arange(8) % 3), epochs=1, observers=[make(model, STEPS)])
+    assert num_hooks(model) == 0
+
+
+def test_a_short_fit_ends_it(make, model, images, generator):
+    fit(model, (images, torch.arange(8) % 3), epochs=1, generator=generator(0), observers=[make(model, 100)])
+    assert num_hooks(model) == 0
+
+
+def test_norms_are_affine_during_the_steps(make_model, images, generator):
+    """What ``affine_norms`` does, written out plainly; running statistics wait for batch statistics."""
+    model = make_model("batch")
+    norm = model[1]
+    norm.weight.data.copy_(torch.randn(4, generator=generator(2)))
+    norm.bias.data.copy_(torch.randn(4, generator=generator(3)))
+    seen = []
+    norm.register_forward_hook(lambda module, inputs, result: seen.append((inputs[0], result)))
+    with affine_norms(model, 2):
+        for _ in range(3):
+            model(images)
+            statistics = norm.running_mean.tolist(), norm.running_var.tolist(), norm.num_batches_tracked.item()
+            assert (statistics == ([0.0] * 4, [1.0] * 4, 0)) == (len(seen) < 3)
+    for inputs, result in seen:
+        affine = inputs * norm.weight[:, None, None] + norm.bias[:, None, None]
+        assert torch.allclose(result, affine, rtol=1e-4, atol=1e-4) == (result is not seen[2][1])
+
+
+def test_parts_called_alone_are_in_train_mode(make_model, images):
+    model = make_model("batch")
+    with affine_norms(model, STEPS):
+        model[1](model[0](images))
+    assert model[1].num_batches_tracked == 1
+
+
+@pytest.mark.parametrize(
+    ("norm", "message"),
+    [
+        (nn.InstanceNorm2d(4), r"model: 2.0 \(InstanceNorm2d\) keeps no .*; build it with track_running_stats=True"),
+        (
+            nn.BatchNorm2d(4, track_running_stats=False),
+            r"model: 2.0 \(BatchNorm2d\) keeps no running statistics, without which it cannot act as an affine map; "
+            "build it with track_running_stats=True",
+        ),
+        (nn.GroupNorm(4, 4), r"model: 2.0 \(GroupNorm\) keeps no running statistics, .*; use a batch norm"),
+    ],
+)
+def test_norms_without_running_statistics(norm, message):
+    model = nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3), nn.Sequential(norm))
+    with pytest.raises(InputError, match=message):
+        affine_norms(model, STEPS)
+    assert num_hooks(model) == 0
+
+
+@pytest.mark.parametrize("norm", [nn.LayerNorm((4, 3, 3)), nn.GroupNorm(1, 4), nn.GroupNorm(2, 4)])
+def test_other_norms_are_let_be(norm):
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), norm)
+    with affine_norms(model, STEPS):
+        assert num_hooks(model) == 0
