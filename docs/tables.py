@@ -15,7 +15,7 @@ from zeroinit.experiments.store import Store
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "results"
 RUNS = RESULTS / "runs"
-FIGURES = {"corrected": None, "published": ["fig3"]}
+FIGURES = {"corrected": None, "published": ["fig3", "fig8"]}
 SEEDS = range(100)
 
 

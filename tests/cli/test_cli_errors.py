@@ -30,8 +30,8 @@ def refused(zeroinit, no_run):
     [
         (
             "fig33",
-            "figure='fig33': must be one of batch_100, downscaled_uniform, fig3, fig4, fig5, fig6, fig7, mini_batch, "
-            "sgd, sigmoid_zero, upscaled_uniform; did you mean 'fig3'?",
+            "figure='fig33': must be one of batch_100, downscaled_uniform, fig10, fig3, fig4, fig5, fig6, fig7, fig8, "
+            "mini_batch, sgd, sigmoid_zero, upscaled_uniform; did you mean 'fig3'?",
         ),
         ("--profile papr", "profile='papr': must be one of paper, quick; did you mean 'paper'?"),
         (
@@ -94,7 +94,8 @@ def test_data_folder_without_mnist(refused, monkeypatch):
     )
     assert refused("reproduce", "fig3", "--data-dir", "data") == message
     monkeypatch.setenv("ZEROINIT_DATA_DIR", "data")
-    assert refused("reproduce") == message
+    assert refused("reproduce", "fig3") == message
+    assert refused("reproduce").startswith("data set 'cifar10': no data/cifar-10-batches-py/data_batch_1; --data-dir")
 
 
 @pytest.mark.parametrize("folder", ["results", "empty"])

@@ -26,8 +26,8 @@ def sha256(content: bytes) -> str:
 
 
 def pickled(batch: object) -> bytes:
-    """Write a batch as Python 2 did."""
-    return pickle.dumps(batch, protocol=2)
+    """Write a batch with bytes as bytes, as Python 2 did under protocol 2."""
+    return pickle.dumps(batch, protocol=3)
 
 
 def tar(members: dict[str, bytes]) -> bytes:
@@ -106,7 +106,7 @@ def test_every_form_gives_the_same_arrays(small: SmallCifar, tmp_path: Path, for
 
 def test_the_archive_is_what_is_downloaded(small: SmallCifar, tmp_path: Path, web) -> None:
     web.pages[f"/{ARCHIVE}"] = small.archive
-    dataset = small.recipe(None, f"{web.address}/")(DataSource.resolve(None, tmp_path / "cache"))
+    dataset = small.recipe(None, f"http://{web.address}/")(DataSource.resolve(None, tmp_path / "cache"))
     assert len(dataset.train_images) == 8
     assert web.requests == [f"/{ARCHIVE}"]
 

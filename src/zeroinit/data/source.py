@@ -163,5 +163,5 @@ def _missing(name: str, layouts: tuple[Layout, ...], root: Path) -> str:
     for above in root.resolve().parents[:2]:
         if find_layout(layouts, above):
             return f"data set {name!r}: no {root / wanted}; {rule}; did you mean {above}?"
-    absent = min((_absent(layout, root) for layout in layouts), key=len)
-    return f"data set {name!r}: no {absent[0]}; {rule}"
+    begun = max(layouts, key=lambda layout: len(layout.files) - len(_absent(layout, root)))  # the first if none is
+    return f"data set {name!r}: no {_absent(begun, root)[0]}; {rule}"

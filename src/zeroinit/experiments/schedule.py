@@ -83,7 +83,7 @@ def flops(run: Run, data_dir: Path | None) -> int:
     dataset = load(run.dataset, data_dir)
     model = build_model(run.model, dataset.input_shape, dataset.num_classes, activation=run.activation)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(torch.zeros(1, *dataset.input_shape))
+        model.eval()(torch.zeros(1, *dataset.input_shape))  # batch norm cannot train on one image
     held_out = dataset.num_validation if run.num_validation is None else run.num_validation
     num_train, num_test = len(dataset.train_images) - held_out, len(dataset.test_images)
     return run.epochs * counter.get_total_flops() * (3 * num_train + held_out + num_test)

@@ -100,7 +100,7 @@ PROFILES = {
         False,
         2.0,
         "8x8 digits (1,347 training and 450 test images) instead of the paper's data: a look, not a reproduction",
-        by_model={"mnist_cnn": {"epochs": 20}},
+        by_model={"mnist_cnn": {"epochs": 20}, "cifar_cnn": {"epochs": 5}},
     ),
     "paper": Profile({}, True, 1.0, "the paper's data, networks and number of epochs"),
 }

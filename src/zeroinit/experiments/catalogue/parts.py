@@ -14,9 +14,9 @@ UNSTABLE = 0.02
 DOWNSCALED, UPSCALED = "Normal ×0.01", "Normal ×100"
 
 
-def baseline(epochs: int) -> Curve:
+def baseline(epochs: int, dataset: str = "mnist") -> Curve:
     """Return logistic regression, which always has PyTorch's default."""
-    return Curve(BASELINE, Run(model="logistic_regression", epochs=epochs))
+    return Curve(BASELINE, Run(dataset=dataset, model="logistic_regression", epochs=epochs))
 
 
 def trio(run: Run, initializers: tuple[str, ...] = ("pytorch", "normal_bias", "uniform_bias")) -> tuple[Curve, ...]:
