@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
-reproduce: $(VENV)/.installed  ## the paper's MNIST figures on small digits, in minutes; then see report/index.html
+reproduce: $(VENV)/.installed  ## the paper's figures on small digits, in minutes; then see report/index.html
 	$(BIN)/zeroinit reproduce --profile quick --results results/quick --report report
 
 test: $(VENV)/.installed-dev  ## the default tests: under 5 minutes, no network, no GPU
