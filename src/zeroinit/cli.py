@@ -139,16 +139,18 @@ def report_command(
 
 @app.command(name="list")
 def list_command() -> None:
-    """List figures, data sets, networks, initializers and optimizers by the names that the options take."""
-    from zeroinit.data import DATASETS
+    """List figures, initializers, remedies, data sets, networks and what else a run names."""
+    from zeroinit.data import AUGMENTATIONS, DATASETS, PIXELS
     from zeroinit.experiments.catalogue import FIGURES
     from zeroinit.init import INITIALIZERS
     from zeroinit.models import ACTIVATIONS, MODELS
+    from zeroinit.remedies import REMEDIES
     from zeroinit.training import OPTIMIZERS
 
     figures = {name: figure.title for name, figure in FIGURES.items()}
     initializers = {name: entry.summary for name, entry in INITIALIZERS.items()}
-    for title, entries in (("figure", figures), ("initializer", initializers)):
+    remedies = {name: entry.summary for name, entry in REMEDIES.items()}
+    for title, entries in (("figure", figures), ("initializer", initializers), ("remedy", remedies)):
         table = Table(title, "", box=None, pad_edge=False, title_justify="left")
         for name, text in entries.items():
             table.add_row(name, text)
@@ -158,6 +160,8 @@ def list_command() -> None:
         ("networks", MODELS),
         ("activations", ACTIVATIONS),
         ("optimizers", OPTIMIZERS),
+        ("pixels", PIXELS),
+        ("augmentations", AUGMENTATIONS),
     ):
         out.print(f"{title}: {', '.join(names)}")
 

@@ -8,11 +8,12 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from zeroinit.cli import parse_seeds
-from zeroinit.data import DATASETS
+from zeroinit.data import AUGMENTATIONS, DATASETS, PIXELS
 from zeroinit.experiments.catalogue import FIGURES
 from zeroinit.experiments.store import Store
 from zeroinit.init import INITIALIZERS
 from zeroinit.models import ACTIVATIONS, MODELS
+from zeroinit.remedies import REMEDIES
 from zeroinit.training import OPTIMIZERS
 
 QUICK = ("--profile", "quick", "--jobs", "1")
@@ -101,13 +102,15 @@ def test_list_names_everything_that_options_take(zeroinit):
     assert ended.code == 0
     for name, figure in FIGURES.items():
         assert re.search(rf"^{name} +{re.escape(figure.title)}", ended.out, flags=re.MULTILINE)
-    for name in INITIALIZERS:
+    for name in (*INITIALIZERS, *REMEDIES):
         assert re.search(rf"^{name} +\S", ended.out, flags=re.MULTILINE)
     for title, table in (
         ("data sets", DATASETS),
         ("networks", MODELS),
         ("activations", ACTIVATIONS),
         ("optimizers", OPTIMIZERS),
+        ("pixels", PIXELS),
+        ("augmentations", AUGMENTATIONS),
     ):
         line = " ".join(ended.out.split(f"{title}: ")[1].split()).split(":")[0]
         assert all(name in line for name in table)

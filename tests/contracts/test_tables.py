@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from zeroinit.data import AUGMENTATIONS, DATASETS, PIXELS
 from zeroinit.experiments.catalogue import FIGURES
 from zeroinit.init import INITIALIZERS
 from zeroinit.models import ACTIVATIONS, MODELS
@@ -13,10 +14,13 @@ from zeroinit.training import OPTIMIZERS
 
 TABLES = {
     "ACTIVATIONS": ACTIVATIONS,
+    "AUGMENTATIONS": AUGMENTATIONS,
+    "DATASETS": DATASETS,
     "FIGURES": FIGURES,
     "INITIALIZERS": INITIALIZERS,
     "MODELS": MODELS,
     "OPTIMIZERS": OPTIMIZERS,
+    "PIXELS": PIXELS,
     "REMEDIES": REMEDIES,
 }
 

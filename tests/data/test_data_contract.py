@@ -52,7 +52,7 @@ def test_every_transform_and_the_split_take_it(dataset: Dataset) -> None:
         dataset.train_images, dataset.train_labels, dataset.num_validation, generator
     )
     assert len(images) + len(held_out) == len(dataset.train_images)
-    for name in PIXELS:
+    for name in PIXELS if dataset.input_shape[0] == 3 else set(PIXELS) - {"cifar10"}:
         inputs = pixel_transform(name, images, dataset.peak)(dataset.test_images[:5])
         assert inputs.shape == (5, *dataset.input_shape)
         assert torch.isfinite(inputs).all()

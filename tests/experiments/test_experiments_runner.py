@@ -8,10 +8,12 @@ import torch
 
 from zeroinit._common import InputError, __version__, derive_seed
 from zeroinit.data import load_dataset
+from zeroinit.data.augment import CropFlip
 from zeroinit.experiments import runner
 from zeroinit.experiments.runner import TRAINED, choose_device, execute
 from zeroinit.experiments.spec import Run
 from zeroinit.init import hash_tensor
+from zeroinit.remedies import AffineNorms
 from zeroinit.training import History, Observer
 
 
@@ -73,7 +75,7 @@ def test_each_purpose_has_a_stream_of_its_own(monkeypatch, run, trainings):
 
     monkeypatch.setattr(runner, "stream", listen)
     execute(replace(run, num_validation=100), 7)
-    assert sorted(purposes) == [(7, "init"), (7, "order"), (7, "split")]
+    assert sorted(purposes) == [(7, "augment"), (7, "init"), (7, "order"), (7, "split")]
     assert trainings[0]["generator"].initial_seed() == derive_seed(7, "order")
     assert torch.equal(trainings[0]["generator"].get_state(), stream(7, "order").get_state())
 
@@ -146,7 +148,8 @@ def test_every_training_setting_reaches_fit(run, trainings, name):
 
 def test_every_other_setting_reaches_what_it_names(run, trainings):
     handled_here = {"dataset", "model", "activation", "initializer", "scale", "pixels", "num_validation", "trained"}
-    assert handled_here | set(OTHER) == set(Run().to_dict())
+    handled_below = {"norm_aware", "remedy", "remedy_steps", "augmentation"}
+    assert handled_here | handled_below | set(OTHER) == set(Run().to_dict())
     other = replace(run, model="mnist_cnn", activation="sigmoid", pixels="standardized", num_validation=47, scale=3.0)
     execute(other, 0)
     model, _ = runner._prepare_model(other, load_dataset("digits"), 0)
@@ -158,6 +161,43 @@ def test_every_other_setting_reaches_what_it_names(run, trainings):
     assert repr(call["transform"]).startswith("StandardizedPixels")
     assert len(call["validation"][1]) == 47
     assert len(call["train"][1]) == 1347 - 47
+
+
+@pytest.fixture
+def with_norms(run):
+    return replace(run, model="cifar_cnn", initializer="normal_bias")
+
+
+def test_norm_aware_reaches_the_initializer(with_norms, trainings):
+    execute(with_norms, 0)
+    execute(replace(with_norms, norm_aware=True), 0)
+    plain, aware = (dict(call["model"].named_parameters()) for call in trainings)
+    differing = [name for name in plain if not torch.equal(plain[name], aware[name])]
+    assert differing == ["norm_1.bias", "norm_2.bias", "norm_3.bias"]
+
+
+def test_a_remedy_reaches_the_model_for_its_steps(with_norms, trainings):
+    execute(with_norms, 0)
+    execute(replace(with_norms, remedy="affine_norms", remedy_steps=5), 0)
+    assert trainings[0]["observers"] == []
+    (remedy,) = trainings[1]["observers"]
+    assert (type(remedy), remedy.remaining) == (AffineNorms, 5)
+
+
+def test_a_remedy_changes_the_history_and_not_the_initial_weights(with_norms):
+    short = replace(with_norms, epochs=1, num_validation=1347 - 64, batch_size=8)
+    plain, helped = execute(short, 0), execute(replace(short, remedy="affine_norms", remedy_steps=8), 0)
+    assert plain.initial_hash == helped.initial_hash
+    assert plain.history != helped.history
+
+
+def test_an_augmentation_draws_from_the_seed_and_concerns_training_alone(run, trainings):
+    execute(run, 5)
+    execute(replace(run, augmentation="crop_flip"), 5)
+    assert trainings[0]["augment"] is None
+    assert isinstance(trainings[1]["augment"], CropFlip)
+    assert trainings[1]["augment"].generator.initial_seed() == derive_seed(5, "augment")
+    assert repr(trainings[1]["transform"]) == repr(trainings[0]["transform"])
 
 
 def test_pixels_are_standardized_by_the_training_part_alone(run, trainings):
@@ -218,7 +258,13 @@ def test_divergence_is_an_outcome_and_no_error(diverging):
         ({"activation": "elo"}, "activation='elo': must be one of"),
         ({"initializer": "normal"}, "initializer='normal': must be one of"),
         ({"scale": -1.0}, "scale=-1.0: must be"),
-        ({"pixels": "raw"}, "pixels='raw': must be one of standardized, unit"),
+        ({"pixels": "raw"}, "pixels='raw': must be one of cifar10, standardized, unit"),
+        ({"pixels": "cifar10"}, "pixels='cifar10': is for images with 3 channels"),
+        ({"augmentation": "crop"}, "augmentation='crop': must be one of crop_flip, none"),
+        ({"remedy": "affine"}, r"remedy='affine': must be one of affine_norms; did you mean 'affine_norms'\?"),
+        ({"remedy_steps": 3}, "remedy_steps=3: there is no remedy to take steps"),
+        ({"remedy": "affine_norms", "remedy_steps": -1}, "steps=-1: must be a whole number of at least 0"),
+        ({"norm_aware": True, "initializer": "pytorch"}, "norm_aware=True: "),
         ({"num_validation": 1347}, "num_validation=1347: must be from 0 to 1346"),
         ({"epochs": -1}, "epochs=-1: must be at least 0"),
         ({"batch_size": 0}, "batch_size=0: must be at least 1"),

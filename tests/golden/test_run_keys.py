@@ -98,7 +98,7 @@ def test_the_order_of_the_fields_does_not_matter():
         assert reordered(**run.to_dict()).key == key
 
 
-OTHER_VALUES = {str: "other", int: 7, float: 0.25, type(None): 5}
+OTHER_VALUES = {str: "other", int: 7, bool: True, float: 0.25, type(None): 5}
 
 
 @pytest.mark.parametrize("name", [entry.name for entry in fields(Run)])

@@ -192,3 +192,30 @@ def test_history_becomes_plain_values(model, train, validation, generator):
         if name.endswith(("loss", "accuracy")):
             assert all(type(each) is float for each in value)
     assert (measures["outcome"], measures["num_steps"], measures["diverged_at_step"]) == ("completed", 6, None)
+
+
+def test_augment_changes_stored_training_images_before_the_transform_and_nothing_else(train, validation, generator):
+    """The same as a transform of both in turn, which evaluation would see as well."""
+    seen = {"augment": 0, "transform": 0}
+
+    def augment(images):
+        seen["augment"] += len(images)
+        return images + 1.0
+
+    def transform(images):
+        seen["transform"] += len(images)
+        return 2.0 * images
+
+    def history(**settings) -> History:
+        model = nn.Sequential(nn.Flatten(), nn.Linear(train[0][0].numel(), 3, dtype=train[0].dtype))
+        nn.init.zeros_(model[1].weight)
+        nn.init.zeros_(model[1].bias)
+        return fit(model, train, validation=validation, generator=generator(0), **SHORT, **settings)
+
+    both = history(augment=augment, transform=transform)
+    assert seen == {"augment": 2 * len(train[0]), "transform": 2 * (len(train[0]) + len(validation[0]))}
+    in_one = history(transform=lambda images: 2.0 * (images + 1.0))
+    assert both.train_loss == in_one.train_loss
+    assert both.validation_loss != in_one.validation_loss
+    assert history(augment=augment).train_loss == history(transform=augment).train_loss
+    assert history(transform=transform).train_loss != both.train_loss

@@ -7,6 +7,7 @@ To add a data set: write one file with a ``Recipe`` (its raw files, their checks
 import os
 
 from zeroinit._common import lookup
+from zeroinit.data.augment import AUGMENTATIONS, augmentation
 from zeroinit.data.cifar10 import CIFAR10
 from zeroinit.data.dataset import Dataset
 from zeroinit.data.digits import DIGITS
@@ -18,12 +19,14 @@ from zeroinit.data.split import split_validation
 from zeroinit.data.status import DatasetStatus, status_of
 
 __all__ = [
+    "AUGMENTATIONS",
     "DATASETS",
     "PIXELS",
     "DataSource",
     "Dataset",
     "DatasetStatus",
     "Recipe",
+    "augmentation",
     "dataset_status",
     "load_dataset",
     "pixel_transform",

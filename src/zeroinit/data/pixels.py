@@ -115,9 +115,21 @@ class StandardizedPixels:
         return f"StandardizedPixels(mean={mean}, std={std})"
 
 
+def _cifar10_as_published(images: Tensor, peak: int) -> StandardizedPixels:
+    """Return the constants of the paper's ResNet-50 (section 4); its deviations are means over single images."""
+    mean, std = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
+    if images.dim() != 4 or images.shape[1] != len(mean):
+        raise InputError(
+            f"pixels='cifar10': is for images with 3 channels, not for shape {tuple(images.shape)}; "
+            "choose 'standardized'"
+        )
+    return StandardizedPixels(tuple(peak * value for value in mean), tuple(peak * value for value in std))
+
+
 PIXELS: dict[str, Callable[[Tensor, int], Callable[[Tensor], Tensor]]] = {
     "unit": UnitPixels.of,
     "standardized": StandardizedPixels.of,
+    "cifar10": _cifar10_as_published,
 }
 
 
@@ -127,7 +139,8 @@ def pixel_transform(
     """Build a transform from stored pixels to a network's input.
 
     Args:
-        pixels: A key of ``PIXELS``: ``"unit"`` or ``"standardized"``.
+        pixels: A key of ``PIXELS``: ``"unit"``, ``"standardized"`` (measured on the images) or ``"cifar10"`` (the
+            paper's constants).
         images: The training images; what is measured is measured on these alone.
         peak: The largest value that a pixel can have.
 
@@ -135,7 +148,7 @@ def pixel_transform(
         A picklable callable from uint8 to float32 tensors (..., channels, height, width), on any device.
 
     Raises:
-        InputError: An unknown name, no images, or a channel without variation.
+        InputError: An unknown name, no images, a channel without variation, or other than 3 channels for ``"cifar10"``.
 
     Example:
         >>> images = torch.tensor([0, 255], dtype=torch.uint8).reshape(2, 1, 1, 1)

@@ -14,11 +14,12 @@ import torch
 from torch import nn
 
 from zeroinit._common import InputError, __version__, derive_seed, lookup
-from zeroinit.data import Dataset, load_dataset, pixel_transform, split_validation
+from zeroinit.data import Dataset, augmentation, load_dataset, pixel_transform, split_validation
 from zeroinit.experiments.spec import Run
 from zeroinit.experiments.store import Result
 from zeroinit.init import hash_tensor, initialize_
 from zeroinit.models import build_model
+from zeroinit.remedies import REMEDIES
 from zeroinit.training import Moment, Observer, fit
 
 __all__ = ["TRAINED", "choose_device", "execute"]
@@ -76,7 +77,7 @@ def execute(
 
     Args:
         run: The settings.
-        seed: At least 0; split by purpose (validation split, initialization, batch order).
+        seed: At least 0; split by purpose (validation split, initialization, batch order, augmentation).
         data_dir: As of ``load_dataset``.
         device: As of ``choose_device``.
         observers: What watches the training.
@@ -97,6 +98,7 @@ def execute(
         for images, labels in (train, validation, (dataset.test_images, dataset.test_labels))
     ]
     callbacks = [_EpochCallback(on_epoch)] if on_epoch else []
+    remedies = _remedies(run, model)
     start = time.perf_counter()
     with denormals_flushed():
         history = fit(
@@ -114,9 +116,10 @@ def execute(
             order=run.order,
             evaluation_mode=run.evaluation_mode,
             transform=transform,
+            augment=augmentation(run.augmentation, stream(seed, "augment")),
             parameters=trained.parameters(),
             generator=stream(seed, "order"),
-            observers=[*observers, *callbacks],
+            observers=[*remedies, *observers, *callbacks],
         )
     return Result(run, seed, history.to_dict(), initial_hash, environment(place), time.perf_counter() - start)
 
@@ -138,9 +141,19 @@ def denormals_flushed() -> Iterator[None]:
 
 def _prepare_model(run: Run, dataset: Dataset, seed: int) -> tuple[nn.Module, str]:
     model = build_model(run.model, dataset.input_shape, dataset.num_classes, activation=run.activation)
-    initialize_(model, run.initializer, scale=run.scale, generator=stream(seed, "init"))
+    initialize_(model, run.initializer, scale=run.scale, generator=stream(seed, "init"), norm_aware=run.norm_aware)
     hashes = "".join(hash_tensor(parameter) for parameter in model.parameters())
     return model, hashlib.sha256(hashes.encode()).hexdigest()[:16]
+
+
+def _remedies(run: Run, model: nn.Module) -> list:
+    if run.remedy == "none":
+        if run.remedy_steps:
+            raise InputError(
+                f"remedy_steps={run.remedy_steps}: there is no remedy to take steps; name one or leave it 0"
+            )
+        return []
+    return [lookup(REMEDIES, run.remedy, "remedy").factory(model, run.remedy_steps)]
 
 
 def _split(run: Run, dataset: Dataset, seed: int):

@@ -21,7 +21,10 @@ class Run:
         dataset: A key of ``DATASETS``.
         model: A key of ``MODELS``; ``activation`` one of ``ACTIVATIONS``.
         initializer: A key of ``INITIALIZERS``; ``scale`` its factor.
-        pixels: ``"unit"`` for [0, 1] or ``"standardized"``.
+        norm_aware: Whether the initializer draws the beta of norms, too, that would cancel a constant channel.
+        remedy: A key of ``REMEDIES`` that acts during the first ``remedy_steps`` updates, or ``"none"``.
+        pixels: A key of ``PIXELS``: ``"unit"`` for [0, 1], ``"standardized"`` or ``"cifar10"``.
+        augmentation: A key of ``AUGMENTATIONS``.
         num_validation: Training images held out; the data set's default if ``None``.
         trained: ``"model"``, or ``"copy"`` for an optimizer that holds the parameters of a copy, as the paper's SGD
             runs did: nothing trains.
@@ -45,6 +48,10 @@ class Run:
     order: str = "fresh"
     evaluation_mode: str = "eval"
     trained: str = "model"
+    norm_aware: bool = False
+    remedy: str = "none"
+    remedy_steps: int = 0
+    augmentation: str = "none"
 
     @property
     def settings(self) -> dict:

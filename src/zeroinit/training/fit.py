@@ -41,6 +41,7 @@ def fit(
     order: str = "fresh",
     evaluation_mode: str = "eval",
     transform: Callable[[Tensor], Tensor] | None = None,
+    augment: Callable[[Tensor], Tensor] | None = None,
     parameters: Iterable[nn.Parameter] | None = None,
     generator: torch.Generator | None = None,
     observers: Sequence[object] = (),
@@ -66,6 +67,7 @@ def fit(
         evaluation_mode: ``"eval"`` or ``"train"``; see ``evaluate``. In ``"train"`` mode the evaluation batches have
             the size of the training batches.
         transform: From stored images to the model's input, batch by batch.
+        augment: From stored images to stored images, batch by batch, for training alone and before ``transform``.
         parameters: What the optimizer updates; the model's own if ``None``. An optimizer over the parameters of a copy
             trains nothing, which is what happened to the paper's SGD runs.
         generator: Source of the batch order (a CPU generator); torch's global one if ``None``.
@@ -96,7 +98,7 @@ def fit(
         warmup_steps=warmup_steps,
         batch_size=batch_size,
         reduction=lookup(REDUCTIONS, reduction, "reduction"),
-        transform=transform,
+        transform=_in_turn(augment, transform),
         observers=Observers(tuple(observers)),
     )
     evaluation_batch = batch_size if evaluation_mode == "train" else EVALUATION_BATCH
@@ -118,6 +120,14 @@ def fit(
             break
     loop.notify("on_end", loop.history.num_epochs)
     return loop.history
+
+
+def _in_turn(
+    first: Callable[[Tensor], Tensor] | None, second: Callable[[Tensor], Tensor] | None
+) -> Callable[[Tensor], Tensor] | None:
+    if first is None or second is None:
+        return first or second
+    return lambda images: second(first(images))
 
 
 @contextmanager
