@@ -141,6 +141,13 @@ class Fatal:
         return os._exit, (1,)
 
 
+def test_the_last_round_shares_the_cores_among_fewer_processes(monkeypatch, run, options, store):
+    monkeypatch.setattr(schedule, "choose_jobs", lambda jobs: 4)
+    run_all([Task(replace(run, epochs=1), seed) for seed in range(3)], options, jobs=2)
+    threads = [store.load(replace(run, epochs=1), seed).environment["threads"] for seed in range(3)]
+    assert threads == [2, 2, 4]
+
+
 def test_a_worker_that_dies_is_reported(monkeypatch, run, options, store):
     monkeypatch.setattr(schedule, "_start_worker", operator.is_)  # nothing to import
     monkeypatch.setattr(schedule, "_work", Fatal())

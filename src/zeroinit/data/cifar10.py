@@ -86,7 +86,7 @@ def cifar_layouts(
     """Describe the data set as torchvision's pickles, as unpacked binary records, and as the archive of the latter.
 
     Args:
-        batches: Lengths and checksums by name; the one that is not ``test_batch`` are training batches, in order.
+        batches: Lengths and checksums by name; all but ``test_batch`` are training batches, in this order.
         archive: The tar file with the binary records, which is what the mirrors offer.
         mirrors: Base URLs that end in a slash.
     """

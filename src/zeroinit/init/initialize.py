@@ -206,10 +206,9 @@ def _rehearse(
 
 def _warn_without_bias(name, initializer: Initializer, chosen, without_bias) -> None:
     if without_bias and initializer.draws_biases_alone:
-        shown = ", ".join(repr(path) for path in without_bias[:5]) + (", ..." if len(without_bias) > 5 else "")
         warnings.warn(
             f"{name}: {len(without_bias)} of {len(chosen)} layers have no bias, so all their units start identical: "
-            f"{shown}; build them with bias=True or exclude them",
+            f"{_first_five(without_bias)}; build them with bias=True or exclude them",
             SymmetryWarning,
             stacklevel=3,
         )
@@ -217,13 +216,16 @@ def _warn_without_bias(name, initializer: Initializer, chosen, without_bias) -> 
 
 def _warn_without_beta(name: str, norms: dict[str, nn.Module], paths: list[str]) -> None:
     if paths:
-        shown = ", ".join(repr(path) for path in paths[:5]) + (", ..." if len(paths) > 5 else "")
         warnings.warn(
             f"{name}: {len(paths)} of {len(norms)} norms map constant channels to 0 and have no beta to draw: "
-            f"{shown}; build them with affine=True or exclude them",
+            f"{_first_five(paths)}; build them with affine=True or exclude them",
             SymmetryWarning,
             stacklevel=3,
         )
+
+
+def _first_five(paths: Sequence[str]) -> str:
+    return ", ".join(repr(path) for path in paths[:5]) + (", ..." if len(paths) > 5 else "")
 
 
 def _untouched(model, plan, layers, chosen, judged: tuple[NormRecord, ...]) -> tuple[Untouched, ...]:
