@@ -26,6 +26,11 @@ class Run:
         pixels: A key of ``PIXELS``: ``"unit"`` for [0, 1], ``"standardized"`` or ``"cifar10"``.
         augmentation: A key of ``AUGMENTATIONS``.
         num_validation: Training images held out; the data set's default if ``None``.
+        num_train: Use the first so many of the other training images alone; all if ``None``.
+        max_steps: End the training after so many updates; never before its last epoch if ``None``.
+        norm: A key of ``NORMS``: what networks with batch norm have in its place.
+        precision: A key of ``PRECISIONS``.
+        recorder: A key of ``RECORDERS`` that watches the run, or ``"none"``.
         trained: ``"model"``, or ``"copy"`` for an optimizer that holds the parameters of a copy, as the paper's SGD
             runs did: nothing trains.
         The others are those of ``fit``.
@@ -52,6 +57,11 @@ class Run:
     remedy: str = "none"
     remedy_steps: int = 0
     augmentation: str = "none"
+    num_train: int | None = None
+    max_steps: int | None = None
+    norm: str = "batch"
+    precision: str = "float32"
+    recorder: str = "none"
 
     @property
     def settings(self) -> dict:
