@@ -140,8 +140,18 @@ def denormals_flushed() -> Iterator[None]:
 
 
 def _prepare_model(run: Run, dataset: Dataset, seed: int) -> tuple[nn.Module, str]:
-    model = build_model(run.model, dataset.input_shape, dataset.num_classes, activation=run.activation)
-    initialize_(model, run.initializer, scale=run.scale, generator=stream(seed, "init"), norm_aware=run.norm_aware)
+    model = build_model(run.model, dataset.input_shape, dataset.num_classes, activation=run.activation, norm=run.norm)
+    included = [pattern.strip() for pattern in run.include.split(",")] if run.include else None
+    if included is not None:  # the other layers differ by seed, too
+        initialize_(model, "pytorch", generator=stream(seed, "init/others"))
+    initialize_(
+        model,
+        run.initializer,
+        scale=run.scale,
+        generator=stream(seed, "init"),
+        include=included,
+        norm_aware=run.norm_aware,
+    )
     hashes = "".join(hash_tensor(parameter) for parameter in model.parameters())
     return model, hashlib.sha256(hashes.encode()).hexdigest()[:16]
 
@@ -158,7 +168,13 @@ def _remedies(run: Run, model: nn.Module) -> list:
 
 def _split(run: Run, dataset: Dataset, seed: int):
     count = dataset.num_validation if run.num_validation is None else run.num_validation
-    return split_validation(dataset.train_images, dataset.train_labels, count, stream(seed, "split"))
+    train, validation = split_validation(dataset.train_images, dataset.train_labels, count, stream(seed, "split"))
+    if run.num_train is not None:
+        num_left_out = len(train[1]) - run.num_train
+        if not 0 < run.num_train <= len(train[1]):
+            raise InputError(f"num_train={run.num_train}: must be from 1 to {len(train[1])}, the images not held out")
+        train, _ = split_validation(*train, num_left_out, stream(seed, "subset"))
+    return train, validation
 
 
 def environment(device: torch.device) -> dict:

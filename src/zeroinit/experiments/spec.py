@@ -21,12 +21,14 @@ class Run:
         dataset: A key of ``DATASETS``.
         model: A key of ``MODELS``; ``activation`` one of ``ACTIVATIONS``.
         initializer: A key of ``INITIALIZERS``; ``scale`` its factor.
+        include: Patterns, separated by commas, over the names of the layers that the initializer sets; the others have
+            PyTorch's default. All are set if empty.
         norm_aware: Whether the initializer draws the beta of norms, too, that would cancel a constant channel.
         remedy: A key of ``REMEDIES`` that acts during the first ``remedy_steps`` updates, or ``"none"``.
         pixels: A key of ``PIXELS``: ``"unit"`` for [0, 1], ``"standardized"`` or ``"cifar10"``.
         augmentation: A key of ``AUGMENTATIONS``.
         num_validation: Training images held out; the data set's default if ``None``.
-        num_train: Use the first so many of the other training images alone; all if ``None``.
+        num_train: How many of the other training images are used, drawn at random; all if ``None``.
         max_steps: End the training after so many updates; never before its last epoch if ``None``.
         norm: A key of ``NORMS``: what networks with batch norm have in its place.
         precision: A key of ``PRECISIONS``.
@@ -62,6 +64,7 @@ class Run:
     norm: str = "batch"
     precision: str = "float32"
     recorder: str = "none"
+    include: str = ""
 
     @property
     def settings(self) -> dict:
@@ -113,11 +116,17 @@ class Protocol:
 
 PROFILES = {
     "quick": Profile(
-        {"dataset": "digits", "epochs": 30, "batch_size": 32},
+        {"dataset": "digits", "epochs": 30, "batch_size": 32, "num_train": None, "num_validation": None},
         False,
         2.0,
-        "8x8 digits (1,347 training and 450 test images) instead of the paper's data: a look, not a reproduction",
-        by_model={"mnist_cnn": {"epochs": 20}, "cifar_cnn": {"epochs": 5}},
+        "8x8 digits (1,347 training and 450 test images) instead of the paper's data, and a ResNet-18 on 400 "
+        "images instead of the ResNet-50: a look, not a reproduction",
+        by_model={
+            "mnist_cnn": {"epochs": 20},
+            "cifar_cnn": {"epochs": 5},
+            "cifar_cnn_quarter": {"epochs": 5},
+            "resnet50": {"model": "resnet18", "epochs": 2, "num_train": 400, "pixels": "standardized"},
+        },
     ),
     "paper": Profile({}, True, 1.0, "the paper's data, networks and number of epochs"),
 }

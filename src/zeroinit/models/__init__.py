@@ -11,8 +11,9 @@ from torch import nn
 
 from zeroinit._common import InputError, lookup
 from zeroinit.models.activations import ACTIVATIONS, make_activation
-from zeroinit.models.cnn import cifar_cnn, mnist_cnn
+from zeroinit.models.cnn import cifar_cnn, cifar_cnn_quarter, mnist_cnn
 from zeroinit.models.fnn import cifar_fnn, logistic_regression, mnist_fnn
+from zeroinit.models.norms import NORMS, ExactBatchNorm2d, replace_norms
 from zeroinit.models.resnet import (
     resnet18,
     resnet18_standard,
@@ -24,7 +25,7 @@ from zeroinit.models.resnet import (
     resnet101_standard,
 )
 
-__all__ = ["ACTIVATIONS", "MODELS", "build_model", "make_activation"]
+__all__ = ["ACTIVATIONS", "MODELS", "NORMS", "ExactBatchNorm2d", "build_model", "make_activation"]
 
 Architecture = Callable[[tuple[int, int, int], int, str], nn.Module]
 
@@ -34,6 +35,7 @@ MODELS: dict[str, Architecture] = {
     "mnist_cnn": mnist_cnn,
     "cifar_fnn": cifar_fnn,
     "cifar_cnn": cifar_cnn,
+    "cifar_cnn_quarter": cifar_cnn_quarter,
     "resnet18": resnet18,
     "resnet34": resnet34,
     "resnet50": resnet50,
@@ -46,7 +48,7 @@ MODELS: dict[str, Architecture] = {
 
 
 def build_model(
-    name: str, input_shape: tuple[int, int, int], num_classes: int = 10, *, activation: str = "elu"
+    name: str, input_shape: tuple[int, int, int], num_classes: int = 10, *, activation: str = "elu", norm: str = "batch"
 ) -> nn.Module:
     """Build a network by name; the global random state is left as it was.
 
@@ -57,12 +59,14 @@ def build_model(
         input_shape: Channels, height and width of one image.
         num_classes: The number of outputs, at least 2.
         activation: A key of ``ACTIVATIONS``, placed after every layer but the last.
+        norm: A key of ``NORMS``: what stands in the place of batch norm.
 
     Returns:
         A module from images (batch, channels, height, width) to logits (batch, num_classes).
 
     Raises:
-        InputError: An unknown name, a shape that is not three positive counts, or fewer than two classes.
+        InputError: An unknown name, a shape that is not three positive counts, fewer than two classes, or another norm for
+            a network without batch norm.
 
     Example:
         >>> build_model("mnist_fnn", (1, 28, 28))(torch.zeros(2, 1, 28, 28)).shape
@@ -78,4 +82,5 @@ def build_model(
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.default_generator.manual_seed(0)
         model = architecture(input_shape, num_classes, activation)
+        replace_norms(model, norm)
     return model.to(torch.get_default_device())

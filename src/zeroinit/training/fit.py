@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from zeroinit._common import InputError, lookup
 from zeroinit.training.evaluate import EVALUATION_MODES, evaluate
 from zeroinit.training.history import History
+from zeroinit.training.layout import laid_out
 from zeroinit.training.observers import Moment, Observers
 from zeroinit.training.optimizers import build_optimizers
 
@@ -89,36 +90,37 @@ def fit(
     _check({"train": train, "validation": validation, "test": test}, epochs, batch_size, warmup_steps)
     lookup(ORDERS, order, "order")
     lookup(EVALUATION_MODES, evaluation_mode, "evaluation_mode")
-    chosen = list(model.parameters() if parameters is None else parameters)
-    loop = _Loop(
-        model=model,
-        parameters=chosen,
-        optimizers=build_optimizers(chosen, optimizer, learning_rate=learning_rate, momentum=momentum),
-        learning_rate=learning_rate,
-        warmup_steps=warmup_steps,
-        batch_size=batch_size,
-        reduction=lookup(REDUCTIONS, reduction, "reduction"),
-        transform=_in_turn(augment, transform),
-        observers=Observers(tuple(observers)),
-    )
-    evaluation_batch = batch_size if evaluation_mode == "train" else EVALUATION_BATCH
-    loop.notify("on_start", 0)
-    permutation = torch.randperm(len(train[0]), generator=generator)
-    for epoch in range(1, epochs + 1):
-        if epoch > 1 and order == "fresh":
-            permutation = torch.randperm(len(train[0]), generator=generator)
-        with _old_objects_set_aside():
-            losses = loop.run_epoch(train, permutation.to(train[0].device), epoch)
-        for name, data in (("validation", validation), ("test", test)):
-            if data is not None and len(data[0]):
-                measured = evaluate(
-                    model, *data, batch_size=evaluation_batch, mode=evaluation_mode, transform=transform
-                )
-                loop.history.record(name, *measured)
-        loop.notify("on_epoch", epoch, losses)
-        if loop.history.outcome == "diverged":
-            break
-    loop.notify("on_end", loop.history.num_epochs)
+    with laid_out(model, "auto", transform) as transform:
+        chosen = list(model.parameters() if parameters is None else parameters)
+        loop = _Loop(
+            model=model,
+            parameters=chosen,
+            optimizers=build_optimizers(chosen, optimizer, learning_rate=learning_rate, momentum=momentum),
+            learning_rate=learning_rate,
+            warmup_steps=warmup_steps,
+            batch_size=batch_size,
+            reduction=lookup(REDUCTIONS, reduction, "reduction"),
+            transform=_in_turn(augment, transform),
+            observers=Observers(tuple(observers)),
+        )
+        evaluation_batch = batch_size if evaluation_mode == "train" else EVALUATION_BATCH
+        loop.notify("on_start", 0)
+        permutation = torch.randperm(len(train[0]), generator=generator)
+        for epoch in range(1, epochs + 1):
+            if epoch > 1 and order == "fresh":
+                permutation = torch.randperm(len(train[0]), generator=generator)
+            with _old_objects_set_aside():
+                losses = loop.run_epoch(train, permutation.to(train[0].device), epoch)
+            for name, data in (("validation", validation), ("test", test)):
+                if data is not None and len(data[0]):
+                    measured = evaluate(
+                        model, *data, batch_size=evaluation_batch, mode=evaluation_mode, transform=transform
+                    )
+                    loop.history.record(name, *measured)
+            loop.notify("on_epoch", epoch, losses)
+            if loop.history.outcome == "diverged":
+                break
+        loop.notify("on_end", loop.history.num_epochs)
     return loop.history
 
 

@@ -10,12 +10,27 @@ from zeroinit.experiments.catalogue.fig5 import FIGURE_5
 from zeroinit.experiments.catalogue.fig6 import FIGURE_6
 from zeroinit.experiments.catalogue.fig7 import FIGURE_7
 from zeroinit.experiments.catalogue.fig8 import FIGURE_8
+from zeroinit.experiments.catalogue.fig9 import FIGURE_9
 from zeroinit.experiments.catalogue.fig10 import FIGURE_10
+from zeroinit.experiments.catalogue.fig11 import FIGURE_11
+from zeroinit.experiments.catalogue.plateau import PLATEAU
 from zeroinit.experiments.spec import Figure
 
 __all__ = ["FIGURES"]
 
 FIGURES: dict[str, Figure] = {
     figure.name: figure
-    for figure in (FIGURE_3, FIGURE_4, FIGURE_5, FIGURE_6, FIGURE_7, FIGURE_8, FIGURE_10, *EXPLORATIONS)
+    for figure in (
+        FIGURE_3,
+        FIGURE_4,
+        FIGURE_5,
+        FIGURE_6,
+        FIGURE_7,
+        FIGURE_8,
+        FIGURE_9,
+        FIGURE_10,
+        FIGURE_11,
+        PLATEAU,
+        *EXPLORATIONS,
+    )
 }
