@@ -65,8 +65,8 @@ def build_model(
         A module from images (batch, channels, height, width) to logits (batch, num_classes).
 
     Raises:
-        InputError: An unknown name, a shape that is not three positive counts, fewer than two classes, or another norm for
-            a network without batch norm.
+        InputError: An unknown name, a shape that is not three positive counts, fewer than two classes, or another norm
+            for a network without batch norm.
 
     Example:
         >>> build_model("mnist_fnn", (1, 28, 28))(torch.zeros(2, 1, 28, 28)).shape

@@ -22,8 +22,8 @@ class ExactBatchNorm2d(nn.BatchNorm2d):
         Schicho 2023, section 4, whose CIFAR-10 networks meet this case.
 
     Example:
-        >>> norm = ExactBatchNorm2d(1)
-        >>> norm(torch.full((3, 1, 2, 2), 0.1)).any().item(), nn.BatchNorm2d(1)(torch.full((3, 1, 7, 7), 0.1)).any().item()
+        >>> constant = torch.full((3, 1, 7, 7), 0.1)
+        >>> ExactBatchNorm2d(1)(constant).any().item(), nn.BatchNorm2d(1)(constant).any().item()
         (False, True)
     """
 
@@ -36,7 +36,7 @@ class ExactBatchNorm2d(nn.BatchNorm2d):
         constant = lowest == highest
         outputs = super().forward(inputs.masked_fill(constant[:, None, None], 0.0))
         if self.running_mean is not None:
-            share = 1 / self.num_batches_tracked if self.momentum is None else self.momentum
+            share = 1 / self.get_buffer("num_batches_tracked") if self.momentum is None else self.momentum
             # Not a change that autograd has to know: in train mode the backward pass does not use running statistics.
             self.running_mean.data.add_(torch.where(constant, lowest, 0.0) * share)
         return outputs
@@ -64,8 +64,8 @@ def replace_norms(model: nn.Module, name: str) -> None:
     norm = lookup(NORMS, name, "norm")
     if norm is nn.BatchNorm2d:
         return
-    paths = [path for path, module in model.named_modules() if type(module) is nn.BatchNorm2d]
-    if not paths:
+    widths = {path: module.num_features for path, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)}
+    if not widths:
         raise InputError(f"norm={name!r}: the model has no batch norm to replace; leave it 'batch'")
-    for path in paths:
-        model.set_submodule(path, norm(model.get_submodule(path).num_features))
+    for path, count in widths.items():
+        model.set_submodule(path, norm(count))

@@ -66,6 +66,16 @@ class AffineNorms:
         """Detach when ``fit`` ends."""
         self.detach()
 
+    def state_dict(self) -> dict:
+        """Return what remains, for a checkpoint of ``fit``."""
+        return {"remaining": self.remaining}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on with what remained."""
+        self.remaining = state["remaining"]
+        if not self.remaining:
+            self.detach()
+
     def _before(self, model: nn.Module, inputs: tuple) -> None:
         self._switch_back()  # a pass that was interrupted (Ctrl-C) has not run the hook after it
         self._counting = model.training and torch.is_grad_enabled()

@@ -4,20 +4,29 @@ To add an optimizer: one function in ``optimizers.py`` and one line in ``OPTIMIZ
 ``Observer``; the loop itself never changes.
 """
 
+from zeroinit.training.checkpoint import Checkpoint, CheckpointWarning
 from zeroinit.training.evaluate import evaluate
-from zeroinit.training.fit import fit
+from zeroinit.training.fit import STACKINGS, choose_stacking, fit
 from zeroinit.training.history import History
+from zeroinit.training.layout import LAYOUTS
 from zeroinit.training.observers import Moment, Observer, undisturbed
 from zeroinit.training.optimizers import OPTIMIZERS, build_optimizers
+from zeroinit.training.precision import PRECISIONS
 from zeroinit.training.tensorboard import TensorBoardObserver
 
 __all__ = [
+    "LAYOUTS",
     "OPTIMIZERS",
+    "PRECISIONS",
+    "STACKINGS",
+    "Checkpoint",
+    "CheckpointWarning",
     "History",
     "Moment",
     "Observer",
     "TensorBoardObserver",
     "build_optimizers",
+    "choose_stacking",
     "evaluate",
     "fit",
     "undisturbed",

@@ -8,13 +8,15 @@ from torch import Tensor, nn
 
 from zeroinit._common import lookup
 from zeroinit.training.observers import modes_kept
+from zeroinit.training.precision import AS_IT_IS, Precision
 
-__all__ = ["EVALUATION_MODES", "evaluate"]
+__all__ = ["EVALUATION_MODES", "evaluate", "measure"]
 
 EVALUATION_MODES = {"eval": "running statistics", "train": "statistics of the batch, as the paper's code did"}
 
+Transform = Callable[[Tensor], Tensor]
 
-@torch.no_grad()
+
 def evaluate(
     model: nn.Module,
     images: Tensor,
@@ -22,7 +24,7 @@ def evaluate(
     *,
     batch_size: int = 1000,
     mode: str = "eval",
-    transform: Callable[[Tensor], Tensor] | None = None,
+    transform: Transform | None = None,
 ) -> tuple[float, float]:
     """Measure mean cross entropy and accuracy; the mode of every module is as before afterwards.
 
@@ -42,14 +44,36 @@ def evaluate(
         InputError: An unknown mode.
     """
     lookup(EVALUATION_MODES, mode, "mode")
-    loss = torch.zeros((), dtype=torch.float64, device=images.device)
-    correct = torch.zeros((), dtype=torch.int64, device=images.device)
+    batches = zip(images.split(batch_size), labels.split(batch_size), strict=True)
+    losses, accuracies = measure(model, batches, mode=mode, transform=transform, precision=AS_IT_IS)
+    return losses[0], accuracies[0]
+
+
+@torch.no_grad()
+def measure(
+    model: nn.Module, batches, *, mode: str, transform: Transform | None, precision: Precision
+) -> tuple[list[float], list[float]]:
+    """Measure one model or several stacked ones; the device is waited for once, at the end.
+
+    Args:
+        model: Maps images (batch, ...) to logits (batch, num_classes), or both with a leading axis of models.
+        batches: Images and labels of each batch, (batch,) or (models, batch).
+        mode: A key of ``EVALUATION_MODES``.
+        transform: From stored images to the model's input; none if ``None``.
+        precision: Of the forward pass.
+
+    Returns:
+        Mean loss per image and share classified correctly, each (models,), of length 1 without such an axis.
+    """
+    loss, correct, num_images = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.int64), 0
     with modes_kept(model):
         model.train(mode == "train")
-        for start in range(0, len(images), batch_size):
-            batch = images[start : start + batch_size]
-            targets = labels[start : start + batch_size]
-            logits = model(batch if transform is None else transform(batch))
-            loss += F.cross_entropy(logits, targets, reduction="sum")
-            correct += (logits.argmax(dim=1) == targets).sum()
-    return float(loss) / len(images), int(correct) / len(images)
+        for images, labels in batches:
+            inputs = images if transform is None else transform(images)
+            with precision.forward(images.device.type):
+                logits = model(precision.convert(inputs))
+            losses = F.cross_entropy(precision.convert(logits).flatten(0, -2), labels.flatten(), reduction="none")
+            loss = loss.to(images.device) + losses.view(labels.shape).sum(-1, dtype=torch.float64)
+            correct = correct.to(images.device) + (logits.argmax(-1) == labels).sum(-1)
+            num_images += labels.shape[-1]
+    return (loss / num_images).reshape(-1).tolist(), (correct.double() / num_images).reshape(-1).tolist()

@@ -1,59 +1,78 @@
-"""The training loop. It knows nothing but tensors, a module and its observers."""
+"""``fit``: train one model, or the same architecture from several seeds, and measure it after every epoch."""
 
-import gc
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, overload
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from zeroinit._common import InputError, lookup
-from zeroinit.training.evaluate import EVALUATION_MODES, evaluate
+from zeroinit.training.checkpoint import Checkpoint
+from zeroinit.training.evaluate import EVALUATION_MODES
 from zeroinit.training.history import History
-from zeroinit.training.layout import laid_out
-from zeroinit.training.observers import Moment, Observers
+from zeroinit.training.layout import LAYOUTS, laid_out
+from zeroinit.training.loop import Loop, Member
+from zeroinit.training.observers import Observers
 from zeroinit.training.optimizers import build_optimizers
+from zeroinit.training.precision import choose_precision
+from zeroinit.training.stacked import StackedModel, why_not_stackable
 
-__all__ = ["ORDERS", "REDUCTIONS", "fit"]
+__all__ = ["ORDERS", "REDUCTIONS", "STACKINGS", "choose_stacking", "fit"]
 
 REDUCTIONS = {"sum": "sum", "mean": "mean"}
 ORDERS = {"fresh": "a new random order in every epoch", "fixed": "one random order for all epochs"}
+STACKINGS = {
+    "auto": "stacked if the models are dense, else in turn",
+    "stacked": "all models in one set of calls: batched products and grouped convolutions",
+    "in_turn": "one after the other",
+}
 EVALUATION_BATCH = 1000
+ELEMENT_BY_ELEMENT = {"adam", "adamw", "sgd", "rmsprop"}
+"""Optimizers for which stacked parameters are updated as they would be alone."""
 
 Labeled = tuple[Tensor, Tensor]
+Transform = Callable[[Tensor], Tensor]
 
 
-def fit(
-    model: nn.Module,
-    train: Labeled,
+@overload
+def fit(model: nn.Module, train: Labeled, **settings: Any) -> History: ...
+@overload
+def fit(model: Sequence[nn.Module], train: Labeled | Sequence[Labeled], **settings: Any) -> list[History]: ...
+def fit(  # type: ignore[misc]  # the two forms above name what differs; the rest is checked here
+    model,
+    train,
     *,
     epochs: int,
-    validation: Labeled | None = None,
-    test: Labeled | None = None,
+    validation: Labeled | Sequence[Labeled] | None = None,
+    test: Labeled | Sequence[Labeled] | None = None,
     batch_size: int = 128,
     optimizer: str = "adam",
     learning_rate: float = 1e-3,
     momentum: float = 0.0,
     warmup_steps: int = 0,
+    max_steps: int | None = None,
     reduction: str = "sum",
     order: str = "fresh",
     evaluation_mode: str = "eval",
-    transform: Callable[[Tensor], Tensor] | None = None,
-    augment: Callable[[Tensor], Tensor] | None = None,
+    transform: Transform | None = None,
+    augment: Transform | Sequence[Transform | None] | None = None,
     parameters: Iterable[nn.Parameter] | None = None,
-    generator: torch.Generator | None = None,
+    generator: torch.Generator | Sequence[torch.Generator] | None = None,
+    precision: str | None = None,
+    layout: str = "auto",
+    stacking: str = "auto",
+    checkpoint: Checkpoint | None = None,
     observers: Sequence[object] = (),
-) -> History:
+):
     """Train ``model`` in place and measure it after every epoch.
 
     The same model, data, settings and generator state give bitwise the same history on the same machine and number
     of threads.
 
     Args:
-        model: Maps a batch of images to logits (batch, num_classes).
+        model: Maps a batch of images to logits (batch, num_classes). Or several such models, for which ``train``,
+            ``validation``, ``test``, ``augment`` and ``generator`` may be sequences of as many, too; what is no
+            sequence is shared (but for a generator, of which each model needs its own).
         train: Stored images (num_images, ...) and classes (num_images,), on the model's device.
         epochs: Passes over the training images, at least 0.
         validation: Images and classes that are only measured; skipped if ``None`` or empty, likewise ``test``.
@@ -63,149 +82,189 @@ def fit(
         learning_rate: Constant after the warm-up.
         momentum: Of SGD, RMSprop and Muon.
         warmup_steps: Updates over which the learning rate rises linearly from ``learning_rate / warmup_steps``.
+        max_steps: Updates after which training ends, within an epoch, too, which is then measured as it is; no such
+            bound if ``None``.
         reduction: ``"sum"`` (the paper) or ``"mean"`` of the cross entropy over the batch.
         order: ``"fresh"`` for a new random order in every epoch, ``"fixed"`` for one order throughout.
         evaluation_mode: ``"eval"`` or ``"train"``; see ``evaluate``. In ``"train"`` mode the evaluation batches have
             the size of the training batches.
-        transform: From stored images to the model's input, batch by batch.
+        transform: From stored images to the model's input, batch by batch; it may get a leading axis of models.
         augment: From stored images to stored images, batch by batch, for training alone and before ``transform``.
         parameters: What the optimizer updates; the model's own if ``None``. An optimizer over the parameters of a copy
             trains nothing, which is what happened to the paper's SGD runs.
         generator: Source of the batch order (a CPU generator); torch's global one if ``None``.
+        precision: A key of ``PRECISIONS``; as the model is if ``None``.
+        layout: A key of ``LAYOUTS``: the order in which images lie in memory while training.
+        stacking: A key of ``STACKINGS``: how several models are trained. The results are the same within rounding.
+        checkpoint: Where the state is saved and taken up again; nowhere if ``None``.
         observers: What watches the run, ``Observer`` or whatever has one of its methods; none can disturb it but by
             hooks on the model, as remedies do.
 
     Returns:
-        The history; a loss that is not finite ends the run and is recorded there, not raised.
+        The history, or those of several models; a loss that is not finite ends a run and is recorded there, not
+        raised.
 
     Raises:
-        InputError: A setting out of range, an unknown name, or an observer without a method to call.
+        InputError: A setting out of range, an unknown name, an observer without a method to call, or several models
+            with what only one can have (observers, parameters) or that cannot be stacked as asked for.
 
     Example:
-        >>> model = nn.Linear(2, 2)
         >>> images, labels = torch.randn(64, 2), torch.randint(2, (64,))
-        >>> fit(model, (images, labels), epochs=3, batch_size=16).num_steps
+        >>> fit(nn.Linear(2, 2), (images, labels), epochs=3, batch_size=16).num_steps
         12
+        >>> [history.num_steps for history in fit([nn.Linear(2, 2) for _ in range(4)], (images, labels), epochs=1)]
+        [1, 1, 1, 1]
     """
-    _check({"train": train, "validation": validation, "test": test}, epochs, batch_size, warmup_steps)
-    lookup(ORDERS, order, "order")
-    lookup(EVALUATION_MODES, evaluation_mode, "evaluation_mode")
-    with laid_out(model, "auto", transform) as transform:
+    settings: dict[str, Any] = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "optimizer": optimizer,
+        "learning_rate": learning_rate,
+        "momentum": momentum,
+        "warmup_steps": warmup_steps,
+        "max_steps": max_steps,
+        "reduction": reduction,
+        "order": order,
+        "evaluation_mode": evaluation_mode,
+        "transform": transform,
+        "precision": precision,
+        "layout": layout,
+        "checkpoint": checkpoint,
+    }
+    _check_settings(settings)
+    if isinstance(model, nn.Module):
+        member = _member(train, validation, test, generator, augment)
+        return _run(model, [member], parameters=parameters, observers=observers, **settings)[0]
+    models = list(model)
+    members = _members(models, train, validation, test, generator, augment)
+    if observers or parameters is not None:
+        argument = "observers" if observers else "parameters"
+        raise InputError(f"{argument}: belong to one model, and there are {len(models)}; train them one by one")
+    if choose_stacking(models, optimizer, stacking) == "stacked":
+        return _run_stacked(models, members, settings)
+    if checkpoint is not None:
+        raise InputError("checkpoint: holds one run, and these models train in turn; train them one by one")
+    return [_run(each, [member], **settings)[0] for each, member in zip(models, members, strict=True)]
+
+
+def choose_stacking(models: Sequence[nn.Module], optimizer: str, stacking: str) -> str:
+    """Return ``"stacked"`` or ``"in_turn"``.
+
+    Args:
+        models: At least one.
+        optimizer: A key of ``OPTIMIZERS``.
+        stacking: A key of ``STACKINGS``.
+
+    Raises:
+        InputError: An unknown name, or models that cannot be stacked as asked for.
+
+    Example:
+        >>> [choose_stacking([layer] * 2, "adam", "auto") for layer in (nn.Linear(2, 2), nn.Conv2d(1, 1, 1))]
+        ['stacked', 'in_turn']
+    """
+    lookup(STACKINGS, stacking, "stacking")
+    reason = why_not_stackable(models)
+    if optimizer not in ELEMENT_BY_ELEMENT:
+        reason = f"{optimizer!r} does not work element by element"
+    if stacking == "stacked" and reason is not None:
+        raise InputError(f"stacking='stacked': the models cannot be stacked, as {reason}; use 'auto' or 'in_turn'")
+    if stacking == "auto":
+        is_dense = not any(isinstance(module, nn.Conv2d) for module in models[0].modules())
+        return "stacked" if is_dense and reason is None and len(models) > 1 else "in_turn"
+    return stacking
+
+
+def _run_stacked(models: list[nn.Module], members: list[Member], settings: dict) -> list[History]:
+    counts = {name: {len(member.held_out[name][1]) for member in members} for name in members[0].held_out}
+    counts["train"] = {len(member.train[1]) for member in members}
+    for name, found in counts.items():
+        if len(found) > 1:
+            raise InputError(
+                f"{name}: the models have {sorted(found)} images; stacked they need as many each, or use "
+                "stacking='in_turn'"
+            )
+    model = StackedModel(models)
+    histories = _run(model, members, **settings | {"layout": "contiguous"}, stacked=True)
+    model.write_back()
+    return histories
+
+
+def _run(
+    model: nn.Module,
+    members: list[Member],
+    *,
+    epochs: int,
+    optimizer: str,
+    momentum: float,
+    transform: Transform | None,
+    precision: str | None,
+    layout: str,
+    evaluation_mode: str,
+    parameters: Iterable[nn.Parameter] | None = None,
+    observers: Sequence[object] = (),
+    **settings: Any,
+) -> list[History]:
+    numbers = choose_precision(precision, members[0].train[0].device)
+    with numbers.applied(model), laid_out(model, layout, transform) as transform:
         chosen = list(model.parameters() if parameters is None else parameters)
-        loop = _Loop(
+        loop = Loop(
             model=model,
+            members=members,
             parameters=chosen,
-            optimizers=build_optimizers(chosen, optimizer, learning_rate=learning_rate, momentum=momentum),
-            learning_rate=learning_rate,
-            warmup_steps=warmup_steps,
-            batch_size=batch_size,
-            reduction=lookup(REDUCTIONS, reduction, "reduction"),
-            transform=_in_turn(augment, transform),
+            optimizers=build_optimizers(chosen, optimizer, learning_rate=settings["learning_rate"], momentum=momentum),
             observers=Observers(tuple(observers)),
+            precision=numbers,
+            transform=transform,
+            evaluation_mode=evaluation_mode,
+            evaluation_batch=settings["batch_size"] if evaluation_mode == "train" else EVALUATION_BATCH,
+            **settings,
         )
-        evaluation_batch = batch_size if evaluation_mode == "train" else EVALUATION_BATCH
-        loop.notify("on_start", 0)
-        permutation = torch.randperm(len(train[0]), generator=generator)
-        for epoch in range(1, epochs + 1):
-            if epoch > 1 and order == "fresh":
-                permutation = torch.randperm(len(train[0]), generator=generator)
-            with _old_objects_set_aside():
-                losses = loop.run_epoch(train, permutation.to(train[0].device), epoch)
-            for name, data in (("validation", validation), ("test", test)):
-                if data is not None and len(data[0]):
-                    measured = evaluate(
-                        model, *data, batch_size=evaluation_batch, mode=evaluation_mode, transform=transform
-                    )
-                    loop.history.record(name, *measured)
-            loop.notify("on_epoch", epoch, losses)
-            if loop.history.outcome == "diverged":
-                break
-        loop.notify("on_end", loop.history.num_epochs)
-    return loop.history
+        loop.run(epochs)
+    return [member.history for member in members]
 
 
-def _in_turn(
-    first: Callable[[Tensor], Tensor] | None, second: Callable[[Tensor], Tensor] | None
-) -> Callable[[Tensor], Tensor] | None:
-    if first is None or second is None:
-        return first or second
-    return lambda images: second(first(images))
+def _members(models: list[nn.Module], train, validation, test, generator, augment) -> list[Member]:
+    """Deal out what several models share or have one each of."""
+    if not models:
+        raise InputError("model: is an empty sequence; needs at least one")
+    if isinstance(generator, torch.Generator):
+        raise InputError(
+            f"generator: is one for {len(models)} models, which would share its numbers; hand over as many"
+        )
+    columns = []
+    for name, value in (
+        ("train", train),
+        ("validation", validation),
+        ("test", test),
+        ("generator", generator),
+        ("augment", augment),
+    ):
+        is_shared = value is None or callable(value) or (isinstance(value, tuple) and isinstance(value[0], Tensor))
+        column = [value] * len(models) if is_shared else list(value)
+        if len(column) != len(models):
+            raise InputError(f"{name}: has {len(column)} entries for {len(models)} models; needs as many")
+        columns.append(column)
+    return [_member(*row) for row in zip(*columns, strict=True)]
 
 
-@contextmanager
-def _old_objects_set_aside() -> Iterator[None]:
-    """Keep garbage collection from going through every imported module again and again: 6 % of an MNIST epoch."""
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-
-
-def _check(data: dict[str, Labeled | None], epochs: int, batch_size: int, warmup_steps: int) -> None:
-    for name, pair in data.items():
+def _member(train, validation, test, generator, augment) -> Member:
+    for name, pair in (("train", train), ("validation", validation), ("test", test)):
         if pair is None:
             continue
         images, labels = pair
         if len(images) != len(labels) or (name == "train" and not len(images)):
             needed = "as many, at least one" if name == "train" else "as many"
             raise InputError(f"{name}: has {len(images)} images and {len(labels)} labels; needs {needed}")
-    for name, value, least in (("epochs", epochs, 0), ("batch_size", batch_size, 1), ("warmup_steps", warmup_steps, 0)):
-        if value < least:
-            raise InputError(f"{name}={value}: must be at least {least}")
+    held_out = {name: pair for name, pair in (("validation", validation), ("test", test)) if pair and len(pair[1])}
+    return Member(train, held_out, generator, augment)
 
 
-@dataclass
-class _Loop:
-    """What stays the same from step to step."""
-
-    model: nn.Module
-    parameters: list[nn.Parameter]
-    optimizers: list[Optimizer]
-    learning_rate: float
-    warmup_steps: int
-    batch_size: int
-    reduction: str
-    transform: Callable[[Tensor], Tensor] | None
-    observers: Observers
-    history: History = field(default_factory=History)
-
-    def notify(self, name: str, epoch: int, losses: Tensor | None = None) -> None:
-        """Tell the observers where the run stands."""
-        if self.observers.listens(name):
-            losses = torch.empty(0) if losses is None else losses
-            self.observers.notify(name, Moment(self.model, self.history, self.history.num_steps, epoch, losses))
-
-    def run_epoch(self, train: Labeled, permutation: Tensor, epoch: int) -> Tensor:
-        """Go through the images once; return each batch's mean loss (steps,), read back once and not at each step."""
-        self.model.train()
-        images, labels = (data.index_select(0, permutation) for data in train)
-        batches = zip(images.split(self.batch_size), labels.split(self.batch_size), strict=True)
-        losses = torch.stack([self.step(*batch, epoch) for batch in batches])
-        sizes = torch.full_like(losses, self.batch_size)
-        sizes[-1] = len(images) - self.batch_size * (len(losses) - 1)
-        if self.reduction == "sum":
-            losses = losses / sizes
-        self.history.record_training(losses, sizes)
-        return losses
-
-    def step(self, images: Tensor, labels: Tensor, epoch: int) -> Tensor:
-        """Do one update; return the loss before it."""
-        for parameter in self.parameters:  # what zero_grad does, without its cost at each step
-            parameter.grad = None
-        inputs = images if self.transform is None else self.transform(images)
-        loss = F.cross_entropy(self.model(inputs), labels, reduction=self.reduction)
-        loss.backward()
-        self.history.num_steps += 1
-        if self.history.num_steps <= self.warmup_steps:
-            self._warm_up()
-        self.notify("on_gradients", epoch)
-        for optimizer in self.optimizers:
-            optimizer.step()
-        return loss.detach()
-
-    def _warm_up(self) -> None:
-        share = self.history.num_steps / self.warmup_steps
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = self.learning_rate * share
+def _check_settings(settings: dict) -> None:
+    least = {"epochs": 0, "batch_size": 1, "warmup_steps": 0, "max_steps": 1}
+    for name, bound in least.items():
+        if settings[name] is not None and settings[name] < bound:
+            raise InputError(f"{name}={settings[name]}: must be at least {bound}")
+    lookup(REDUCTIONS, settings["reduction"], "reduction")
+    lookup(ORDERS, settings["order"], "order")
+    lookup(EVALUATION_MODES, settings["evaluation_mode"], "evaluation_mode")
+    lookup(LAYOUTS, settings["layout"], "layout")

@@ -35,7 +35,8 @@ class Moment:
 class Observer:
     """Watches a run of ``fit``; override what you need.
 
-    Random state, the mode of every module, the buffers and the gradients are restored after each call.
+    Random state, the mode of every module, the buffers and the gradients are restored after each call. An observer with
+    ``state_dict`` and ``load_state_dict`` is saved in checkpoints and goes on from there.
     """
 
     def on_start(self, moment: Moment) -> None:
@@ -102,6 +103,7 @@ class Observers:
         for observer in observers:
             if not any(hasattr(type(observer), name) for name in MOMENTS):
                 raise InputError(f"observers: {observer!r} has none of the methods {', '.join(MOMENTS)}")
+        self._all = tuple(observers)
         self._listening = {
             name: [
                 observer
@@ -114,6 +116,16 @@ class Observers:
     def listens(self, name: str) -> bool:
         """Whether any observer listens to this moment."""
         return bool(self._listening[name])
+
+    def state_dict(self) -> list[dict | None]:
+        """Return the state of each observer that has one, for a checkpoint."""
+        return [observer.state_dict() if hasattr(observer, "state_dict") else None for observer in self._all]
+
+    def load_state_dict(self, states: Sequence[dict | None]) -> None:
+        """Hand each observer its state back, after ``on_start``."""
+        for observer, state in zip(self._all, states, strict=True):
+            if state is not None:
+                observer.load_state_dict(state)  # type: ignore[attr-defined]
 
     def notify(self, name: str, moment: Moment) -> None:
         """Call every observer that listens to ``name``."""

@@ -33,15 +33,31 @@ class TensorBoardObserver(Observer):
         self.directory = Path(directory)
         self.histogram_every = histogram_every
         self._writer: SummaryWriter | None = None
+        self._step = 0
 
     def on_start(self, moment: Moment) -> None:
         """Open the event file."""
+        self._open()
+
+    def _open(self, purge_step: int | None = None) -> None:
         from torch.utils.tensorboard import SummaryWriter  # a second or more, so only where it is used
 
-        self._writer = SummaryWriter(str(self.directory))
+        self._writer = SummaryWriter(str(self.directory), purge_step=purge_step)
+
+    def state_dict(self) -> dict:
+        """Return the update step that was seen last."""
+        return {"step": self._step}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on in a new event file, in which TensorBoard drops what the broken-off run wrote after that step."""
+        if self._writer is not None:
+            self._writer.close()
+        self._step = state["step"]
+        self._open(purge_step=self._step + 1)
 
     def on_gradients(self, moment: Moment) -> None:
         """Write the histograms when one is due."""
+        self._step = moment.step
         if self._writer is None or not self.histogram_every or (moment.step - 1) % self.histogram_every:
             return
         for name, parameter in moment.model.named_parameters():

@@ -1,0 +1,104 @@
+"""Checkpoints: the state of a run on disk, so that a run that was killed goes on as if nothing had happened."""
+
+import io
+import re
+import time
+import warnings
+from pathlib import Path
+
+import torch
+
+from zeroinit._common import InputError, write_atomically
+
+__all__ = ["Checkpoint", "CheckpointWarning", "random_state", "restore_random_state"]
+
+KEPT = 2
+PATTERN = re.compile(r"step-(\d+)\.pt")
+
+
+class CheckpointWarning(UserWarning):
+    """A checkpoint could not be used; an older one, or a fresh start, takes its place."""
+
+
+class Checkpoint:
+    """Where and how often ``fit`` saves its state; the last two states are kept, each file whole or absent.
+
+    With the same model, data and settings ``fit`` goes on from the newest state found, bitwise as without the break on
+    the same machine with the same number of threads (on the CPU). The folder belongs to one run; ``remove`` it when
+    the result is safe.
+
+    Args:
+        folder: Made at the first save.
+        every: Seconds between saves, at least 0; the first comes so many seconds after the start. At 0 each step saves.
+
+    Raises:
+        InputError: ``every`` is negative.
+    """
+
+    def __init__(self, folder: Path | str, every: float = 60.0) -> None:
+        if not every >= 0:
+            raise InputError(f"every={every}: must be at least 0 seconds")
+        self.folder = Path(folder)
+        self.every = every
+        self._last = time.monotonic()
+
+    def start(self) -> None:
+        """Count the seconds from now."""
+        self._last = time.monotonic()
+
+    def is_due(self) -> bool:
+        """Whether it is time to save."""
+        return time.monotonic() - self._last >= self.every
+
+    def save(self, step: int, state: dict) -> None:
+        """Write the state after ``step`` updates and drop all but the last two.
+
+        Raises:
+            InputError: The folder cannot be written to.
+        """
+        stream = io.BytesIO()
+        torch.save(state, stream)
+        write_atomically(self.folder / f"step-{step}.pt", stream.getvalue())
+        for path in self._files()[KEPT:]:
+            path.unlink(missing_ok=True)
+        self._last = time.monotonic()
+
+    def load(self) -> dict | None:
+        """Return the newest state that can be read; ``None`` if there is none."""
+        for path in self._files():
+            try:
+                return torch.load(path, weights_only=True)
+            except Exception as error:  # torch raises many kinds for a damaged file
+                warnings.warn(
+                    f"{path}: cannot be read ({type(error).__name__}); going on from the state before it",
+                    CheckpointWarning,
+                    stacklevel=2,
+                )
+        return None
+
+    def remove(self) -> None:
+        """Delete the files and, if nothing else is in it, the folder."""
+        for path in self._files():
+            path.unlink(missing_ok=True)
+        if self.folder.is_dir() and not any(self.folder.iterdir()):
+            self.folder.rmdir()
+
+    def _files(self) -> list[Path]:
+        """List the saved states, newest first."""
+        found = {path: PATTERN.fullmatch(path.name) for path in self.folder.glob("step-*.pt")}
+        return sorted((path for path, match in found.items() if match), key=lambda path: -int(path.stem[5:]))
+
+
+def random_state(device: torch.device) -> dict:
+    """Return the state of torch's global generators of the CPU and of a device."""
+    state = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def restore_random_state(state: dict, device: torch.device) -> None:
+    """Put them back."""
+    torch.set_rng_state(state["cpu"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"], device)
