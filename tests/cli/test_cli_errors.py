@@ -30,8 +30,7 @@ def refused(zeroinit, no_run):
     [
         (
             "fig33",
-            "figure='fig33': must be one of batch_100, downscaled_uniform, fig10, fig3, fig4, fig5, fig6, fig7, fig8, "
-            "mini_batch, sgd, sigmoid_zero, upscaled_uniform; did you mean 'fig3'?",
+            f"figure='fig33': must be one of {', '.join(sorted(FIGURES))}; did you mean 'fig3'?",
         ),
         ("--profile papr", "profile='papr': must be one of paper, quick; did you mean 'paper'?"),
         (

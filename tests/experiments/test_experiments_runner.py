@@ -134,6 +134,8 @@ OTHER = {
     "warmup_steps": 7,
     "reduction": "mean",
     "order": "fixed",
+    "max_steps": 3,
+    "precision": "float64",
     "evaluation_mode": "train",
 }
 
@@ -148,7 +150,7 @@ def test_every_training_setting_reaches_fit(run, trainings, name):
 
 def test_every_other_setting_reaches_what_it_names(run, trainings):
     handled_here = {"dataset", "model", "activation", "initializer", "scale", "pixels", "num_validation", "trained"}
-    handled_below = {"norm_aware", "remedy", "remedy_steps", "augmentation"}
+    handled_below = {"norm_aware", "remedy", "remedy_steps", "augmentation", "include", "norm", "num_train", "recorder"}
     assert handled_here | handled_below | set(OTHER) == set(Run().to_dict())
     other = replace(run, model="mnist_cnn", activation="sigmoid", pixels="standardized", num_validation=47, scale=3.0)
     execute(other, 0)
@@ -233,7 +235,7 @@ def test_the_data_sets_own_split_is_the_default(run, trainings):
 
 def test_the_result_says_what_ran_where(run):
     epochs = []
-    result = execute(run, 2, device="cpu", on_epoch=lambda: epochs.append(1))
+    result = execute(run, 2, device="cpu", on_epoch=epochs.append)
     assert (result.run, result.seed) == (run, 2)
     assert result.environment["zeroinit"] == __version__
     assert result.environment["torch"] == torch.__version__

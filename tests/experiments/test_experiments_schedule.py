@@ -24,8 +24,8 @@ def executed(monkeypatch, make_result):
 
     def pretend(run, seed, *, on_epoch=None, **_):
         calls.append((run, seed))
-        for _ in range(run.epochs):
-            on_epoch()
+        for epoch in range(1, run.epochs + 1):
+            on_epoch(epoch)
         return make_result(run, seed, [0.5])
 
     monkeypatch.setattr(schedule, "execute", pretend)
@@ -208,13 +208,13 @@ def test_number_of_processes():
 
 
 def test_logs_are_written_only_where_asked(run, options, tmp_path):
-    carry_out(Task(run, 0), options, lambda *_: None)
+    carry_out((Task(run, 0),), options, lambda *_: None)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["results"]
-    carry_out(Task(run, 0), replace(options, tensorboard=tmp_path / "logs"), lambda *_: None)
+    carry_out((Task(run, 0),), replace(options, tensorboard=tmp_path / "logs"), lambda *_: None)
     (log,) = (tmp_path / "logs" / run.key / "seed-0").iterdir()
     assert log.name.startswith("events.out.tfevents")
 
 
 def test_logging_changes_no_result(run, options, store, tmp_path, one_thread):
-    carry_out(Task(run, 0), replace(options, tensorboard=tmp_path / "logs", histogram_every=5), lambda *_: None)
+    carry_out((Task(run, 0),), replace(options, tensorboard=tmp_path / "logs", histogram_every=5), lambda *_: None)
     assert store.load(run, 0).history == execute(run, 0).history

@@ -57,15 +57,14 @@ def reproduce(
         seeds: One run of each curve for each.
         profile: A key of ``PROFILES``.
         protocol: A key of ``PROTOCOLS``.
-        jobs: Number of processes; one per core if ``None``.
+        jobs: Number of processes; as of ``choose_jobs`` if ``None``.
         report_dir: Where the report goes.
         console: Where progress is shown.
 
     Raises:
         InputError: Anything a user can mend: an unknown name, missing data, a folder that cannot be written to.
     """
-    jobs = choose_jobs(jobs)
-    choose_device(options.device)
+    jobs = choose_jobs(jobs, choose_device(options.device))
     tasks = [Task(curve.run, seed) for figure in figures for seed in seeds for curve in figure.at(profile, protocol)]
     for folder in (options.results, report_dir, options.tensorboard):
         if folder is not None:
@@ -110,18 +109,14 @@ def _run_with_progress(todo: list[Task], options: Options, jobs: int, console: C
         TimeRemainingColumn(),
     )
     work = {task: flops(task.run, options.data_dir) for task in todo}
-    finished: set[Task] = set()
+    done = dict.fromkeys(todo, 0)
     with Progress(*columns, console=console, transient=not console.is_terminal, speed_estimate_period=600) as progress:
         bar = progress.add_task(f"0 of {len(todo)} runs", total=sum(work.values()) or 1)
 
         def on_epoch(task: Task, epoch: int) -> None:
-            if epoch == task.run.epochs:
-                finished.add(task)
-            progress.update(
-                bar,
-                advance=work[task] / task.run.epochs,
-                description=f"{len(finished)} of {len(todo)} runs",
-            )
+            share, done[task] = (epoch - done[task]) / (task.run.epochs or 1), epoch
+            num_finished = sum(number == each.run.epochs for each, number in done.items())
+            progress.update(bar, advance=share * work[task], description=f"{num_finished} of {len(todo)} runs")
 
         try:
             run_all(todo, options, jobs=jobs, progress=on_epoch)

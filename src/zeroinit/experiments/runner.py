@@ -2,16 +2,19 @@
 
 import copy
 import hashlib
+import pickle
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from zeroinit._common import InputError, __version__, derive_seed, lookup
 from zeroinit.data import Dataset, augmentation, load_dataset, pixel_transform, split_validation
@@ -20,9 +23,15 @@ from zeroinit.experiments.store import Result
 from zeroinit.init import hash_tensor, initialize_
 from zeroinit.models import build_model
 from zeroinit.remedies import REMEDIES
-from zeroinit.training import Moment, Observer, fit
+from zeroinit.training import Checkpoint, Moment, Observer, fit
 
-__all__ = ["TRAINED", "choose_device", "execute"]
+__all__ = ["TRAINED", "choose_device", "execute", "execute_seeds", "is_stackable"]
+
+OF_FIT = (
+    *("epochs", "max_steps", "batch_size", "optimizer", "learning_rate", "momentum", "warmup_steps", "reduction"),
+    *("order", "evaluation_mode", "precision"),
+)
+"""Fields of a run that are settings of ``fit`` by the same name."""
 
 TRAINED: dict[str, Callable[[nn.Module], nn.Module]] = {"model": lambda model: model, "copy": copy.deepcopy}
 
@@ -52,11 +61,11 @@ def choose_device(device: str) -> torch.device:
 
 
 class _EpochCallback(Observer):
-    def __init__(self, callback: Callable[[], None]):
+    def __init__(self, callback: Callable[[int], None]):
         self._callback = callback
 
     def on_epoch(self, moment: Moment) -> None:
-        self._callback()
+        self._callback(moment.epoch)
 
 
 def stream(seed: int, purpose: str) -> torch.Generator:
@@ -71,7 +80,8 @@ def execute(
     data_dir: Path | str | None = None,
     device: str = "auto",
     observers: Sequence[Observer] = (),
-    on_epoch: Callable[[], None] | None = None,
+    on_epoch: Callable[[int], None] | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Result:
     """Carry out one run; the same settings and seed give the same history on the same machine.
 
@@ -81,47 +91,128 @@ def execute(
         data_dir: As of ``load_dataset``.
         device: As of ``choose_device``.
         observers: What watches the training.
-        on_epoch: Called after each epoch.
+        on_epoch: Called after each epoch with its number.
+        checkpoint: Where the state is saved and taken up again; the caller removes it.
 
     Raises:
         InputError: A setting that is not known, missing data, or a device that is not there.
     """
     place = choose_device(device)
-    dataset = load(run.dataset, data_dir)
-    model, initial_hash = _prepare_model(run, dataset, seed)
-    model.to(place)
-    trained = lookup(TRAINED, run.trained, "trained")(model)
-    train, validation = _split(run, dataset, seed)
-    transform = pixel_transform(run.pixels, train[0], dataset.peak)
-    on_place = [
-        (images.to(place), labels.to(place))
-        for images, labels in (train, validation, (dataset.test_images, dataset.test_labels))
-    ]
+    start = _prepare(run, seed, data_dir, place)
+    trained = lookup(TRAINED, run.trained, "trained")(start.model)
     callbacks = [_EpochCallback(on_epoch)] if on_epoch else []
-    remedies = _remedies(run, model)
-    start = time.perf_counter()
+    began = time.perf_counter()
     with denormals_flushed():
         history = fit(
-            model,
-            on_place[0],
-            validation=on_place[1],
-            test=on_place[2],
-            epochs=run.epochs,
-            batch_size=run.batch_size,
-            optimizer=run.optimizer,
-            learning_rate=run.learning_rate,
-            momentum=run.momentum,
-            warmup_steps=run.warmup_steps,
-            reduction=run.reduction,
-            order=run.order,
-            evaluation_mode=run.evaluation_mode,
-            transform=transform,
-            augment=augmentation(run.augmentation, stream(seed, "augment")),
+            start.model,
+            start.train,
+            validation=start.validation,
+            test=start.test,
+            augment=start.augment,
+            generator=start.generator,
+            transform=start.transform,
             parameters=trained.parameters(),
-            generator=stream(seed, "order"),
-            observers=[*remedies, *observers, *callbacks],
+            checkpoint=checkpoint,
+            observers=[*_remedies(run, start.model), *observers, *callbacks],
+            **_settings(run),
         )
-    return Result(run, seed, history.to_dict(), initial_hash, environment(place), time.perf_counter() - start)
+    seconds = time.perf_counter() - began
+    return Result(run, seed, history.to_dict(), start.initial_hash, environment(place), seconds)
+
+
+def execute_seeds(
+    run: Run,
+    seeds: Sequence[int],
+    *,
+    data_dir: Path | str | None = None,
+    device: str = "auto",
+    checkpoint: Checkpoint | None = None,
+) -> list[Result]:
+    """Carry out one run with several seeds at once, stacked; each as alone within rounding.
+
+    Args:
+        run: The settings; see ``is_stackable``.
+        seeds: At least one, each at least 0.
+        data_dir: As of ``load_dataset``.
+        device: As of ``choose_device``.
+        checkpoint: As of ``execute``.
+
+    Returns:
+        A result for each seed; ``seconds`` is an equal share of the time of all.
+
+    Raises:
+        InputError: As of ``execute``, or a run that cannot be stacked.
+    """
+    if not is_stackable(run):
+        raise InputError(f"seeds={list(seeds)}: a run with a remedy, a recorder or a copy is carried out seed by seed")
+    place = choose_device(device)
+    starts = [_prepare(run, seed, data_dir, place) for seed in seeds]
+    began = time.perf_counter()
+    with denormals_flushed():
+        histories = fit(
+            [start.model for start in starts],
+            [start.train for start in starts],
+            validation=[start.validation for start in starts],
+            test=[start.test for start in starts],
+            augment=[start.augment for start in starts],
+            generator=[start.generator for start in starts],
+            transform=_transform_all([start.transform for start in starts]),
+            checkpoint=checkpoint,
+            stacking="stacked",
+            **_settings(run),
+        )
+    share = (time.perf_counter() - began) / len(starts)
+    return [
+        Result(run, seed, history.to_dict(), start.initial_hash, environment(place), share)
+        for seed, start, history in zip(seeds, starts, histories, strict=True)
+    ]
+
+
+def is_stackable(run: Run) -> bool:
+    """Whether several seeds of a run can be trained at once: nothing hooks into its model or holds a copy of it."""
+    return run.remedy == "none" and run.recorder == "none" and run.trained == "model" and run.optimizer != "muon"
+
+
+@dataclass(frozen=True)
+class _Start:
+    """What one seed of a run begins with."""
+
+    model: nn.Module
+    initial_hash: str
+    train: tuple[Tensor, Tensor]
+    validation: tuple[Tensor, Tensor]
+    test: tuple[Tensor, Tensor]
+    transform: Callable[[Tensor], Tensor]
+    augment: Callable[[Tensor], Tensor] | None
+    generator: torch.Generator
+
+
+def _prepare(run: Run, seed: int, data_dir: Path | str | None, place: torch.device) -> _Start:
+    dataset = load(run.dataset, data_dir)
+    model, initial_hash = _prepare_model(run, dataset, seed)
+    train, validation = _split(run, dataset, seed)
+    return _Start(
+        model.to(place),
+        initial_hash,
+        train=(train[0].to(place), train[1].to(place)),
+        validation=(validation[0].to(place), validation[1].to(place)),
+        test=(dataset.test_images.to(place), dataset.test_labels.to(place)),
+        transform=pixel_transform(run.pixels, train[0], dataset.peak),
+        augment=augmentation(run.augmentation, stream(seed, "augment")),
+        generator=stream(seed, "order"),
+    )
+
+
+def _settings(run: Run) -> dict[str, Any]:
+    """Return the settings that are those of ``fit``, by the same names."""
+    return {name: getattr(run, name) for name in OF_FIT}
+
+
+def _transform_all(transforms: Sequence[Callable[[Tensor], Tensor]]) -> Callable[[Tensor], Tensor]:
+    """Apply one transform to the images of all seeds if they are the same, else each to its own."""
+    if len({pickle.dumps(transform) for transform in transforms}) == 1:
+        return transforms[0]
+    return lambda images: torch.stack([each(part) for each, part in zip(transforms, images, strict=True)])
 
 
 @contextmanager

@@ -13,19 +13,25 @@ from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing.queues import Queue
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from zeroinit._common import InputError
 from zeroinit.experiments.allocator import keep_freed_memory
-from zeroinit.experiments.runner import execute, load
+from zeroinit.experiments.runner import choose_device, execute, execute_seeds, is_stackable, load
 from zeroinit.experiments.spec import Run
 from zeroinit.experiments.store import Store
 from zeroinit.models import build_model
-from zeroinit.training import Observer, TensorBoardObserver
+from zeroinit.training import Checkpoint, Observer, TensorBoardObserver
 
-__all__ = ["Options", "Task", "choose_jobs", "flops", "missing", "run_all"]
+__all__ = ["Options", "Task", "choose_jobs", "flops", "group", "missing", "run_all"]
+
+MOST_STACKED = 16
+ON_CUDA = 4
+"""Processes that share a CUDA device by default: a small network leaves most of it idle."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,7 @@ class Options:
         device: As of ``choose_device``.
         tensorboard: Folder for TensorBoard logs, one subfolder per run and seed; none if ``None``.
         histogram_every: Steps between histograms of parameters and gradients there; none if 0.
+        checkpoint_every: Seconds between saves of a run's state, which a run that was killed goes on from.
     """
 
     results: Path
@@ -53,20 +60,22 @@ class Options:
     device: str = "auto"
     tensorboard: Path | None = None
     histogram_every: int = 0
+    checkpoint_every: float = 60.0
 
 
 Progress = Callable[[Task, int], None]
 """Called with a task and the number of its epochs that are done."""
 
 
-def choose_jobs(jobs: int | None) -> int:
-    """Return the number of processes: one per usable core if ``None``.
+def choose_jobs(jobs: int | None, device: torch.device | None = None) -> int:
+    """Return the number of processes: if ``None``, one per usable core, and on a CUDA device at most ``ON_CUDA``.
 
     Raises:
         InputError: ``jobs`` is below 1.
     """
     if jobs is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return min(cores, ON_CUDA) if device is not None and device.type == "cuda" else cores
     if jobs < 1:
         raise InputError(f"jobs={jobs}: must be at least 1")
     return jobs
@@ -80,20 +89,25 @@ def missing(tasks: Iterable[Task], store: Store) -> list[Task]:
 @lru_cache(maxsize=1024)
 def flops(run: Run, data_dir: Path | None) -> int:
     """Estimate the floating-point operations of a run: forward and backward in training, forward in evaluation."""
-    dataset = load(run.dataset, data_dir)
-    model = build_model(run.model, dataset.input_shape, dataset.num_classes, activation=run.activation)
+    dataset, model = load(run.dataset, data_dir), _network(run, data_dir)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model.eval()(torch.zeros(1, *dataset.input_shape))  # batch norm cannot train on one image
     held_out = dataset.num_validation if run.num_validation is None else run.num_validation
     num_train, num_test = len(dataset.train_images) - held_out, len(dataset.test_images)
-    return run.epochs * counter.get_total_flops() * (3 * num_train + held_out + num_test)
+    num_train = num_train if run.num_train is None else run.num_train
+    epochs, num_trained = run.epochs, run.epochs * num_train
+    if run.max_steps is not None:
+        num_trained = min(num_trained, run.max_steps * run.batch_size)
+        epochs = min(epochs, -(-num_trained // num_train))
+    return counter.get_total_flops() * (3 * num_trained + epochs * (held_out + num_test))
 
 
 def run_all(tasks: Sequence[Task], options: Options, *, jobs: int = 1, progress: Progress | None = None) -> None:
     """Carry out the tasks whose result is missing and store each result as it comes; the longest go first.
 
     With one job a run uses all of torch's threads; with more, each process runs one at a time on its share of them, and
-    the last ones, where there are fewer than processes, on a larger share.
+    the last ones, where there are fewer than processes, on a larger share. On a CUDA device a dense network's seeds are
+    stacked. A run that takes longer than a minute saves its state, and goes on from it if it was killed.
 
     Args:
         tasks: Runs with their seeds.
@@ -103,37 +117,78 @@ def run_all(tasks: Sequence[Task], options: Options, *, jobs: int = 1, progress:
 
     Raises:
         InputError: As of ``execute``.
-        KeyboardInterrupt: The user stopped it; what was finished is stored, the rest is as if it had not begun.
+        KeyboardInterrupt: The user stopped it; what was finished is stored, the rest goes on from its last state.
     """
     todo = missing(tasks, Store(options.results))
     todo.sort(key=lambda task: -flops(task.run, options.data_dir))
     progress = progress or (lambda task, epoch: None)
-    if min(jobs, len(todo)) <= 1:
+    groups = group(todo, options)
+    if min(jobs, len(groups)) <= 1:
         keep_freed_memory()
-        for task in todo:
-            carry_out(task, options, progress)
+        for tasks_together in groups:
+            carry_out(tasks_together, options, progress)
     else:
-        _run_in_processes(todo, options, min(jobs, len(todo)), progress)
+        _run_in_processes(groups, options, min(jobs, len(groups)), progress)
 
 
-def carry_out(task: Task, options: Options, progress: Progress) -> None:
-    """Carry out one task in this process and store its result."""
-    epochs = iter(range(1, task.run.epochs + 1))
-    observers: list[Observer] = []
-    if options.tensorboard is not None:
-        folder = options.tensorboard / task.run.key / f"seed-{task.seed}"
-        observers.append(TensorBoardObserver(folder, options.histogram_every))
-    result = execute(
-        task.run,
-        task.seed,
-        data_dir=options.data_dir,
-        device=options.device,
-        observers=observers,
-        on_epoch=lambda: progress(task, next(epochs)),
-    )
-    Store(options.results).save(result)
-    for epoch in epochs:  # those that a run that diverged left out
-        progress(task, epoch)
+def group(tasks: Sequence[Task], options: Options) -> list[tuple[Task, ...]]:
+    """Put together what is carried out at once: the seeds of a dense network on a CUDA device, else each task alone.
+
+    Args:
+        tasks: In the order in which they are to run.
+        options: On what to run.
+    """
+    if choose_device(options.device).type != "cuda" or options.tensorboard is not None:
+        return [(task,) for task in tasks]
+    groups: dict[object, list[Task]] = {}
+    for number, task in enumerate(tasks):
+        together = is_stackable(task.run) and is_dense(task.run, options.data_dir)
+        groups.setdefault(task.run if together else number, []).append(task)
+    return [tuple(part) for found in groups.values() for part in batched(found, MOST_STACKED)]
+
+
+@lru_cache(maxsize=1024)
+def is_dense(run: Run, data_dir: Path | None) -> bool:
+    """Whether a run's network has no convolution: such networks are stacked at little cost."""
+    return not any(isinstance(module, nn.Conv2d) for module in _network(run, data_dir).modules())
+
+
+def _network(run: Run, data_dir: Path | None) -> nn.Module:
+    dataset = load(run.dataset, data_dir)
+    return build_model(run.model, dataset.input_shape, dataset.num_classes, activation=run.activation)
+
+
+def carry_out(tasks: tuple[Task, ...], options: Options, progress: Progress) -> None:
+    """Carry out one task, or the seeds of one run, in this process and store the results."""
+    run, seeds, store = tasks[0].run, [task.seed for task in tasks], Store(options.results)
+    checkpoint = Checkpoint(store.checkpoint_folder(run, seeds), options.checkpoint_every)
+    common: dict[str, Any] = {"data_dir": options.data_dir, "device": options.device, "checkpoint": checkpoint}
+    told = 0
+
+    def on_epoch(epoch: int) -> None:
+        nonlocal told
+        told = epoch
+        progress(tasks[0], epoch)
+
+    if len(tasks) > 1:
+        results = execute_seeds(run, seeds, **common)
+    else:
+        observers: list[Observer] = []
+        if options.tensorboard is not None:
+            folder = options.tensorboard / run.key / f"seed-{seeds[0]}"
+            observers.append(TensorBoardObserver(folder, options.histogram_every))
+        results = [execute(run, seeds[0], observers=observers, on_epoch=on_epoch, **common)]
+    for result in results:
+        store.save(result)
+    checkpoint.remove()
+    for task in tasks:  # also of the epochs that a run that diverged left out
+        for epoch in range(told + 1, run.epochs + 1):
+            progress(task, epoch)
+
+
+def batched(items: Sequence[Task], size: int) -> Iterator[Sequence[Task]]:
+    """Cut a sequence into parts of at most ``size``."""
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 _messages: Queue | None = None
@@ -156,14 +211,14 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _work(task: Task, options: Options, threads: int) -> None:
+def _work(tasks: tuple[Task, ...], options: Options, threads: int) -> None:
     assert _messages is not None
     torch.set_num_threads(threads)
     messages = _messages
-    carry_out(task, options, lambda done, epoch: messages.put((done, epoch)))
+    carry_out(tasks, options, lambda done, epoch: messages.put((done, epoch)))
 
 
-def _run_in_processes(todo: list[Task], options: Options, jobs: int, progress: Progress) -> None:
+def _run_in_processes(todo: list[tuple[Task, ...]], options: Options, jobs: int, progress: Progress) -> None:
     context = multiprocessing.get_context("spawn")
     messages = context.Queue()
     others = set(multiprocessing.active_children())
@@ -171,8 +226,8 @@ def _run_in_processes(todo: list[Task], options: Options, jobs: int, progress: P
     try:
         with _ctrl_c_ignored():  # by the new processes, too, while they import what they need
             futures = [
-                pool.submit(_work, task, options, threads)
-                for task, threads in zip(todo, _share_threads(len(todo), jobs, choose_jobs(None)), strict=True)
+                pool.submit(_work, tasks, options, threads)
+                for tasks, threads in zip(todo, _share_threads(len(todo), jobs, choose_jobs(None)), strict=True)
             ]
         _follow(futures, messages, progress)
         pool.shutdown()

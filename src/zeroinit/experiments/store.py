@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -47,6 +47,10 @@ class Store:
     def path(self, run: Run, seed: int) -> Path:
         """Return where a result lies or would lie."""
         return self.root / run.key / f"seed-{seed}.json"
+
+    def checkpoint_folder(self, run: Run, seeds: Sequence[int]) -> Path:
+        """Return where the state of a run in progress lies, with one seed or several that are stacked."""
+        return self.root / run.key / f"seed-{'-'.join(map(str, seeds))}.checkpoint"
 
     def has(self, run: Run, seed: int) -> bool:
         """Whether the result is stored."""

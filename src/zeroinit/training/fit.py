@@ -22,7 +22,7 @@ __all__ = ["ORDERS", "REDUCTIONS", "STACKINGS", "choose_stacking", "fit"]
 REDUCTIONS = {"sum": "sum", "mean": "mean"}
 ORDERS = {"fresh": "a new random order in every epoch", "fixed": "one random order for all epochs"}
 STACKINGS = {
-    "auto": "stacked if the models are dense, else in turn",
+    "auto": "stacked on a CUDA device if the models are dense, else in turn",
     "stacked": "all models in one set of calls: batched products and grouped convolutions",
     "in_turn": "one after the other",
 }
@@ -159,8 +159,8 @@ def choose_stacking(models: Sequence[nn.Module], optimizer: str, stacking: str) 
         InputError: An unknown name, or models that cannot be stacked as asked for.
 
     Example:
-        >>> [choose_stacking([layer] * 2, "adam", "auto") for layer in (nn.Linear(2, 2), nn.Conv2d(1, 1, 1))]
-        ['stacked', 'in_turn']
+        >>> choose_stacking([nn.Linear(2, 2), nn.Linear(2, 2)], "adam", "auto")
+        'in_turn'
     """
     lookup(STACKINGS, stacking, "stacking")
     reason = why_not_stackable(models)
@@ -169,8 +169,10 @@ def choose_stacking(models: Sequence[nn.Module], optimizer: str, stacking: str) 
     if stacking == "stacked" and reason is not None:
         raise InputError(f"stacking='stacked': the models cannot be stacked, as {reason}; use 'auto' or 'in_turn'")
     if stacking == "auto":
+        # On two AVX2 cores five stacked FNNs take 0.9 to 1.15 times as long as one by one: there is nothing to save.
+        on_cuda = any(parameter.is_cuda for parameter in models[0].parameters())
         is_dense = not any(isinstance(module, nn.Conv2d) for module in models[0].modules())
-        return "stacked" if is_dense and reason is None and len(models) > 1 else "in_turn"
+        return "stacked" if on_cuda and is_dense and reason is None and len(models) > 1 else "in_turn"
     return stacking
 
 
