@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from zeroinit.experiments.catalogue import FIGURES
+
 WAY_OUT = "choose a folder that can be written to"
 SEEDS = "write a count (5), a range (0-9) or a list (0,3,7)"
 
