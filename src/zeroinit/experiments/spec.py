@@ -200,7 +200,7 @@ class Figure:
         )
         if len({curve.run for curve in curves}) < len({curve.run for curve in self.curves}):
             raise InputError(
-                f"profile={profile!r}: makes curves of {self.name!r} the same run ({', '.join(overrides)} are its own); "
-                "choose another profile"
+                f"profile={profile!r}: makes curves of {self.name!r} the same run, as it sets what they differ in "
+                f"({', '.join(overrides)}); choose another profile"
             )
         return curves
