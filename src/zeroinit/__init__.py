@@ -9,14 +9,16 @@ from zeroinit.data import DATASETS, Dataset, load_dataset
 from zeroinit.init import INITIALIZERS, InitRecord, SymmetryWarning, initialize_
 from zeroinit.models import MODELS, build_model
 from zeroinit.remedies import REMEDIES, affine_norms
-from zeroinit.training import OPTIMIZERS, History, Observer, TensorBoardObserver, evaluate, fit
+from zeroinit.training import OPTIMIZERS, PRECISIONS, Checkpoint, History, Observer, TensorBoardObserver, evaluate, fit
 
 __all__ = [
     "DATASETS",
     "INITIALIZERS",
     "MODELS",
     "OPTIMIZERS",
+    "PRECISIONS",
     "REMEDIES",
+    "Checkpoint",
     "Dataset",
     "History",
     "InitRecord",
