@@ -10,27 +10,29 @@ from pathlib import Path
 
 from zeroinit.experiments.report import Report, build_report, write_report
 from zeroinit.experiments.reproduce import choose_figures
+from zeroinit.experiments.spec import PROTOCOLS
 from zeroinit.experiments.store import Store
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "results"
 RUNS = RESULTS / "runs"
-FIGURES = {"corrected": None, "published": ["fig3", "fig8"]}
+FIGURES = {"corrected": None, "published": ["fig3", "fig8"], "plateau": ["plateau"]}
 SEEDS = range(100)
 
 
 def read_report(protocol: str) -> Report:
-    """Build the report of one protocol from the stored runs."""
-    return build_report(choose_figures(FIGURES[protocol]), Store(RUNS), SEEDS, "paper", protocol)
+    """Build the report of one protocol, or of a study under the corrected one, from the stored runs."""
+    named = protocol if protocol in PROTOCOLS else "corrected"
+    return build_report(choose_figures(FIGURES[protocol]), Store(RUNS), SEEDS, "paper", named)
 
 
-def results_table(report: Report) -> str:
-    """Return one table over all figures, with the drawing of each above it."""
+def results_table(report: Report, folder: str) -> str:
+    """Return one table over all figures, with the drawing of each, from a folder of docs/results, above it."""
     parts = []
     for summary in report.summaries:
         name = f"{summary.figure.name}-{report.profile}-{report.protocol}"
         if summary.curves:
-            parts.append(f"![{summary.figure.title}](docs/results/{report.protocol}/figures/{name}.svg)\n")
+            parts.append(f"![{summary.figure.title}](docs/results/{folder}/figures/{name}.svg)\n")
     rows = ["| figure | curve | paper | ours | 95 % interval | seeds |", "|---|---|---|---|---|---|"]
     for summary in report.summaries:
         for entry in summary.curves:
@@ -91,9 +93,10 @@ def readme_blocks(reports: dict[str, Report]) -> dict[str, str]:
     """Return the content of each of the README's blocks."""
     corrected, published = reports["corrected"], reports["published"]
     return {
-        "corrected": f"{results_table(corrected)}\n\n{claims_table(corrected)}",
+        "corrected": f"{results_table(corrected, 'corrected')}\n\n{claims_table(corrected)}",
         "remarks": remarks(corrected),
-        "published": results_table(published),
+        "published": results_table(published, "published"),
+        "plateau": f"{results_table(reports['plateau'], 'plateau')}\n\n{claims_table(reports['plateau'])}",
         "speed": speed(),
     }
 
