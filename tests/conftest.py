@@ -1,10 +1,19 @@
 """Fixtures for the tests of every room."""
 
-from collections.abc import Callable
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import jaxtyping
 import pytest
 import torch
+
+MOST_KILLS = 6
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -23,3 +32,46 @@ def generator() -> Callable[[int], torch.Generator]:
 def without_type_checks(monkeypatch):
     """Runs the test as a user's program runs: arguments of a wrong type reach the package's own checks."""
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+
+
+@pytest.fixture(scope="session")
+def kill_server() -> Iterator[subprocess.Popen]:
+    if not hasattr(os, "fork"):
+        pytest.skip("this system has no fork")
+    server = Path(__file__).with_name("kill_server.py")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        [sys.executable, server], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        yield process
+        process.stdin.close()
+
+
+@pytest.fixture
+def kill_until_done(kill_server) -> Callable[..., int]:
+    """Runs a function of a file in a process of its own again and again, killed at random moments, until it ends.
+
+    The moments are spread over a fifth of the time that it takes undisturbed, so that it is killed several times;
+    returns how often it was.
+    """
+
+    def order(file: Path, function: str, arguments: list, kill: tuple | None) -> int:
+        line = {"file": str(file), "function": function, "arguments": arguments, "kill": kill}
+        kill_server.stdin.write(json.dumps(line) + "\n")
+        kill_server.stdin.flush()
+        return int(kill_server.stdout.readline())
+
+    def run(file: Path, function: str, undisturbed: list, killed: list, folder: Path) -> int:
+        assert order(file, "ready", [], None) == 0  # what it needs is imported by then
+        began = time.monotonic()
+        assert order(file, function, undisturbed, None) == 0
+        seconds = (time.monotonic() - began) / 5
+        for number in range(100):
+            kill = (str(folder), random.uniform(0, seconds)) if number < MOST_KILLS else None
+            status = order(file, function, killed, kill)
+            if status == 0:
+                return number
+            assert status == -9
+        raise AssertionError("it never ends")
+
+    return run

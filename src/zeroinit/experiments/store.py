@@ -109,7 +109,8 @@ def _check(result: Result) -> None:
     accuracies, outcome = result.history["test_accuracy"], result.history["outcome"]
     if not isinstance(accuracies, list) or not all(isinstance(value, float | int) for value in accuracies):
         raise ValueError("its history has no test accuracies")
-    least = min(1, result.run.epochs) if outcome == "diverged" else result.run.epochs
+    ends_early = outcome == "diverged" or result.run.max_steps is not None
+    least = min(1, result.run.epochs) if ends_early else result.run.epochs
     if not least <= len(accuracies) <= result.run.epochs:
         raise ValueError(f"its history has {len(accuracies)} of {result.run.epochs} epochs")
     _ = result.environment["device"], result.environment["threads"]

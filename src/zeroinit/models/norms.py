@@ -15,8 +15,8 @@ class ExactBatchNorm2d(nn.BatchNorm2d):
 
     That is what the mathematics says of a channel whose values are all equal, over batch and positions. In floats the
     mean of equal numbers is not quite that number, so that torch's norm returns beta plus a multiple of the rounding
-    error, and a network whose exact gradient is zero for ever escapes by it. All other channels, and eval mode, are
-    torch's; running statistics are those of the true input.
+    error, and a network whose exact gradient is zero for ever escapes by it. All other channels (also those that
+    are infinite all over), and eval mode, are torch's; running statistics are those of the true input.
 
     Source:
         Schicho 2023, section 4, whose CIFAR-10 networks meet this case.
@@ -33,12 +33,12 @@ class ExactBatchNorm2d(nn.BatchNorm2d):
             return super().forward(inputs)
         values = inputs.detach()
         lowest, highest = values.amin((0, 2, 3)), values.amax((0, 2, 3))
-        constant = lowest == highest
+        constant = (lowest == highest) & lowest.isfinite()
         outputs = super().forward(inputs.masked_fill(constant[:, None, None], 0.0))
-        if self.running_mean is not None:
+        if self.track_running_stats and self.running_mean is not None:
             share = 1 / self.get_buffer("num_batches_tracked") if self.momentum is None else self.momentum
             # Not a change that autograd has to know: in train mode the backward pass does not use running statistics.
-            self.running_mean.data.add_(torch.where(constant, lowest, 0.0) * share)
+            self.running_mean.data.add_(torch.where(constant, lowest, 0.0).to(self.running_mean.dtype) * share)
         return outputs
 
 

@@ -41,9 +41,11 @@ class Checkpoint:
         self.folder = Path(folder)
         self.every = every
         self._last = time.monotonic()
+        self._is_readable = False
 
     def start(self) -> None:
-        """Count the seconds from now."""
+        """Count the seconds from now, and clear away what a save that was killed left."""
+        self._remove_unfinished()
         self._last = time.monotonic()
 
     def is_due(self) -> bool:
@@ -54,14 +56,31 @@ class Checkpoint:
         """Write the state after ``step`` updates and drop all but the last two.
 
         Raises:
-            InputError: The folder cannot be written to.
+            InputError: The folder cannot be written to, or the state could not be read back.
         """
         stream = io.BytesIO()
         torch.save(state, stream)
+        self._check_readable(stream)
         write_atomically(self.folder / f"step-{step}.pt", stream.getvalue())
-        for path in self._files()[KEPT:]:
+        files = self._files()
+        kept = [path for path in files if _step(path) <= step][:KEPT]  # later ones could not be read, or it had begun
+        for path in set(files) - set(kept):
             path.unlink(missing_ok=True)
         self._last = time.monotonic()
+
+    def _check_readable(self, stream: io.BytesIO) -> None:
+        """Try the first state that is saved: what is found out after a kill comes too late."""
+        if self._is_readable:
+            return
+        stream.seek(0)
+        try:
+            torch.load(stream, weights_only=True)
+        except Exception as error:
+            raise InputError(
+                "observers: the state of one holds more than tensors, numbers, strings, lists and dicts, so that a "
+                "checkpoint could not be read back; change its state_dict or train without a checkpoint"
+            ) from error
+        self._is_readable = True
 
     def load(self) -> dict | None:
         """Return the newest state that can be read; ``None`` if there is none."""
@@ -78,6 +97,7 @@ class Checkpoint:
 
     def remove(self) -> None:
         """Delete the files and, if nothing else is in it, the folder."""
+        self._remove_unfinished()
         for path in self._files():
             path.unlink(missing_ok=True)
         if self.folder.is_dir() and not any(self.folder.iterdir()):
@@ -86,7 +106,15 @@ class Checkpoint:
     def _files(self) -> list[Path]:
         """List the saved states, newest first."""
         found = {path: PATTERN.fullmatch(path.name) for path in self.folder.glob("step-*.pt")}
-        return sorted((path for path, match in found.items() if match), key=lambda path: -int(path.stem[5:]))
+        return sorted((path for path, match in found.items() if match), key=_step, reverse=True)
+
+    def _remove_unfinished(self) -> None:
+        for path in self.folder.glob(".step-*.pt.*"):  # as write_atomically names them
+            path.unlink(missing_ok=True)
+
+
+def _step(path: Path) -> int:
+    return int(path.stem.removeprefix("step-"))
 
 
 def random_state(device: torch.device) -> dict:

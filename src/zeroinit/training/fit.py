@@ -13,7 +13,7 @@ from zeroinit.training.history import History
 from zeroinit.training.layout import LAYOUTS, laid_out
 from zeroinit.training.loop import Loop, Member
 from zeroinit.training.observers import Observers
-from zeroinit.training.optimizers import build_optimizers
+from zeroinit.training.optimizers import OPTIMIZERS, build_optimizers
 from zeroinit.training.precision import choose_precision
 from zeroinit.training.stacked import StackedModel, why_not_stackable
 
@@ -43,8 +43,8 @@ def fit(  # type: ignore[misc]  # the two forms above name what differs; the res
     train,
     *,
     epochs: int,
-    validation: Labeled | Sequence[Labeled] | None = None,
-    test: Labeled | Sequence[Labeled] | None = None,
+    validation: Labeled | Sequence[Labeled | None] | None = None,
+    test: Labeled | Sequence[Labeled | None] | None = None,
     batch_size: int = 128,
     optimizer: str = "adam",
     learning_rate: float = 1e-3,
@@ -72,7 +72,7 @@ def fit(  # type: ignore[misc]  # the two forms above name what differs; the res
     Args:
         model: Maps a batch of images to logits (batch, num_classes). Or several such models, for which ``train``,
             ``validation``, ``test``, ``augment`` and ``generator`` may be sequences of as many, too; what is no
-            sequence is shared (but for a generator, of which each model needs its own).
+            sequence is shared (but for generators, of which each model needs its own).
         train: Stored images (num_images, ...) and classes (num_images,), on the model's device.
         epochs: Passes over the training images, at least 0.
         validation: Images and classes that are only measured; skipped if ``None`` or empty, likewise ``test``.
@@ -89,13 +89,15 @@ def fit(  # type: ignore[misc]  # the two forms above name what differs; the res
         evaluation_mode: ``"eval"`` or ``"train"``; see ``evaluate``. In ``"train"`` mode the evaluation batches have
             the size of the training batches.
         transform: From stored images to the model's input, batch by batch; it may get a leading axis of models.
-        augment: From stored images to stored images, batch by batch, for training alone and before ``transform``.
+        augment: From stored images to stored images, batch by batch, for training alone and before ``transform``. If
+            it draws from a generator, this is its attribute ``generator``, so that a checkpoint holds it.
         parameters: What the optimizer updates; the model's own if ``None``. An optimizer over the parameters of a copy
             trains nothing, which is what happened to the paper's SGD runs.
         generator: Source of the batch order (a CPU generator); torch's global one if ``None``.
         precision: A key of ``PRECISIONS``; as the model is if ``None``.
         layout: A key of ``LAYOUTS``: the order in which images lie in memory while training.
-        stacking: A key of ``STACKINGS``: how several models are trained. The results are the same within rounding.
+        stacking: A key of ``STACKINGS``: how several models are trained. The results are the same within rounding,
+            but that a stacked model whose loss is not finite goes on until all models end; its history does not.
         checkpoint: Where the state is saved and taken up again; nowhere if ``None``.
         observers: What watches the run, ``Observer`` or whatever has one of its methods; none can disturb it but by
             hooks on the model, as remedies do.
@@ -140,8 +142,12 @@ def fit(  # type: ignore[misc]  # the two forms above name what differs; the res
     if observers or parameters is not None:
         argument = "observers" if observers else "parameters"
         raise InputError(f"{argument}: belong to one model, and there are {len(models)}; train them one by one")
-    if choose_stacking(models, optimizer, stacking) == "stacked":
+    differing = _differing_counts(members)
+    chosen = choose_stacking(models, optimizer, stacking)
+    if chosen == "stacked" and differing is None:
         return _run_stacked(models, members, settings)
+    if stacking == "stacked":
+        raise InputError(f"{differing}; stacked they need as many each, or use stacking='in_turn'")
     if checkpoint is not None:
         raise InputError("checkpoint: holds one run, and these models train in turn; train them one by one")
     return [_run(each, [member], **settings)[0] for each, member in zip(models, members, strict=True)]
@@ -176,18 +182,23 @@ def choose_stacking(models: Sequence[nn.Module], optimizer: str, stacking: str) 
     return stacking
 
 
-def _run_stacked(models: list[nn.Module], members: list[Member], settings: dict) -> list[History]:
-    counts = {name: {len(member.held_out[name][1]) for member in members} for name in members[0].held_out}
-    counts["train"] = {len(member.train[1]) for member in members}
+def _differing_counts(members: list[Member]) -> str | None:
+    """Say where the models' numbers of images differ; ``None`` if they do not."""
+    counts = {"train": {len(member.train[1]) for member in members}}
+    for name in ("validation", "test"):
+        counts[name] = {len(member.held_out[name][1]) if name in member.held_out else 0 for member in members}
     for name, found in counts.items():
         if len(found) > 1:
-            raise InputError(
-                f"{name}: the models have {sorted(found)} images; stacked they need as many each, or use "
-                "stacking='in_turn'"
-            )
+            return f"{name}: the models have {sorted(found)} images"
+    return None
+
+
+def _run_stacked(models: list[nn.Module], members: list[Member], settings: dict) -> list[History]:
     model = StackedModel(models)
     histories = _run(model, members, **settings | {"layout": "contiguous"}, stacked=True)
     model.write_back()
+    for each in models:  # as one that trained alone
+        each.train(each.training or settings["epochs"] > 0)
     return histories
 
 
@@ -229,10 +240,9 @@ def _members(models: list[nn.Module], train, validation, test, generator, augmen
     """Deal out what several models share or have one each of."""
     if not models:
         raise InputError("model: is an empty sequence; needs at least one")
-    if isinstance(generator, torch.Generator):
-        raise InputError(
-            f"generator: is one for {len(models)} models, which would share its numbers; hand over as many"
-        )
+    parameters = [parameter for model in models for parameter in model.parameters() if parameter.requires_grad]
+    if len(set(parameters)) < len(parameters):
+        raise InputError("model: holds the same parameters twice; each needs its own, as copy.deepcopy makes them")
     columns = []
     for name, value in (
         ("train", train),
@@ -241,12 +251,22 @@ def _members(models: list[nn.Module], train, validation, test, generator, augmen
         ("generator", generator),
         ("augment", augment),
     ):
-        is_shared = value is None or callable(value) or (isinstance(value, tuple) and isinstance(value[0], Tensor))
+        is_pair = isinstance(value, tuple) and bool(value) and isinstance(value[0], Tensor)
+        is_shared = value is None or callable(value) or is_pair or isinstance(value, torch.Generator)
         column = [value] * len(models) if is_shared else list(value)
         if len(column) != len(models):
             raise InputError(f"{name}: has {len(column)} entries for {len(models)} models; needs as many")
         columns.append(column)
+    *_, generators, augments = columns
+    _check_own("generator: is one", generators)
+    _check_own("augment: draws from one generator", [getattr(each, "generator", None) for each in augments])
     return [_member(*row) for row in zip(*columns, strict=True)]
+
+
+def _check_own(found: str, generators: list[torch.Generator | None]) -> None:
+    own = [id(generator) for generator in generators if generator is not None]
+    if len(set(own)) < len(own):
+        raise InputError(f"{found} for {len(own)} models, which would share its numbers; hand over as many")
 
 
 def _member(train, validation, test, generator, augment) -> Member:
@@ -266,6 +286,7 @@ def _check_settings(settings: dict) -> None:
     for name, bound in least.items():
         if settings[name] is not None and settings[name] < bound:
             raise InputError(f"{name}={settings[name]}: must be at least {bound}")
+    lookup(OPTIMIZERS, settings["optimizer"], "optimizer")
     lookup(REDUCTIONS, settings["reduction"], "reduction")
     lookup(ORDERS, settings["order"], "order")
     lookup(EVALUATION_MODES, settings["evaluation_mode"], "evaluation_mode")

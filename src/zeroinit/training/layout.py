@@ -77,6 +77,9 @@ def laid_out(model: nn.Module, layout: str, transform: Transform | None) -> Iter
 
 
 def _rearrange(model: nn.Module, memory_format: torch.memory_format) -> None:
+    """Clone, as ``contiguous`` leaves the strides of axes of length 1, by which torch then guesses another layout."""
     for parameter in model.parameters():
         if parameter.dim() == 4:
-            parameter.data = parameter.data.contiguous(memory_format=memory_format)
+            parameter.data = parameter.data.clone(memory_format=memory_format)
+            if parameter.grad is not None:
+                parameter.grad = parameter.grad.clone(memory_format=memory_format)

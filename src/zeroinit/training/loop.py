@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from zeroinit._common import InputError
 from zeroinit.training.checkpoint import Checkpoint, random_state, restore_random_state
 from zeroinit.training.evaluate import measure
 from zeroinit.training.history import History
@@ -70,6 +71,7 @@ class Loop:
     position: int = 0
     orders: list[Tensor] = field(default_factory=list)
     losses: list[Tensor] = field(default_factory=list)
+    settings: list = field(default_factory=list)
 
     def run(self, epochs: int) -> None:
         """Train for so many epochs in all, those before a checkpoint included."""
@@ -140,21 +142,21 @@ class Loop:
         for number, batch in enumerate(batches):
             if number < self.position:
                 continue
+            if self._out_of_steps():
+                break
             self.losses.append(self._step(*self._augmented(batch)))
             self.position = number + 1
             if self.checkpoint is not None and self.checkpoint.is_due():
                 self._save(self.checkpoint)
-            if self._out_of_steps():
-                break
         return self._record_training()
 
     def _record_training(self) -> Tensor:
         losses = torch.stack(self.losses)
         num_images = len(self.members[0].train[1])
-        sizes = torch.full((len(losses),), self.batch_size, dtype=losses.dtype, device=losses.device)
+        sizes = torch.full((len(losses),), self.batch_size, dtype=torch.float64, device=losses.device)
         sizes[-1] = min(self.batch_size, num_images - self.batch_size * (len(losses) - 1))
         if self.reduction == "sum":
-            losses = losses / (sizes[:, None] if self.stacked else sizes)
+            losses = losses / (sizes[:, None] if self.stacked else sizes).to(losses.dtype)
         for member, column in zip(self.members, losses.T if self.stacked else [losses], strict=True):
             if member.history.outcome == "completed":
                 member.history.record_training(column, sizes)
@@ -205,7 +207,9 @@ class Loop:
     def _save(self, checkpoint: Checkpoint) -> None:
         device = self.parameters[0].device
         state = {
+            "settings": self.settings,
             "model": self.model.state_dict(),
+            "parameters": [parameter.detach() for parameter in self._parameters_elsewhere()],
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "histories": [member.history.to_dict() for member in self.members],
             "generators": [generator.get_state() for generator in self._generators()],
@@ -215,6 +219,20 @@ class Loop:
         }
         checkpoint.save(self.num_steps, state)
 
+    def _settings(self) -> list:
+        """List what has to be as it was for a run to go on; the number of epochs and of steps has not."""
+        names = ("learning_rate", "warmup_steps", "batch_size", "reduction", "order", "evaluation_mode", "stacked")
+        splits = [
+            [len(member.train[1]), *(len(labels) for _, labels in member.held_out.values())] for member in self.members
+        ]
+        optimizers = [[type(optimizer).__name__, dict(optimizer.defaults)] for optimizer in self.optimizers]
+        return [{name: getattr(self, name) for name in names}, splits, optimizers]
+
+    def _parameters_elsewhere(self) -> list[nn.Parameter]:
+        """List what is updated and is no part of the model."""
+        own = set(self.model.parameters())
+        return [parameter for parameter in self.parameters if parameter not in own]
+
     def _generators(self) -> list[torch.Generator]:
         """List the sources of randomness of this run, those of the augmentations included."""
         sources = [member.generator for member in self.members]
@@ -222,14 +240,32 @@ class Loop:
         return [source for source in sources if source is not None]
 
     def _resume(self) -> None:
-        """Take up the newest saved state, if there is one."""
+        """Take up the newest saved state, if there is one.
+
+        Raises:
+            InputError: It is not that of such a run.
+        """
         if self.checkpoint is None:
             return
+        self.settings = self._settings()
         self.checkpoint.start()
         state = self.checkpoint.load()
         if state is None:
             return
+        try:
+            self._load(state)
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise InputError(
+                f"checkpoint: {self.checkpoint.folder} holds the state of a run with another model or other settings; "
+                "remove it or choose another folder"
+            ) from error
+
+    def _load(self, state: dict) -> None:
+        if state["settings"] != self.settings:
+            raise ValueError("other settings")
         self.model.load_state_dict(state["model"])
+        for parameter, saved in zip(self._parameters_elsewhere(), state["parameters"], strict=True):
+            parameter.data.copy_(saved)
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         for member, history in zip(self.members, state["histories"], strict=True):

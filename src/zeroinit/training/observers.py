@@ -36,7 +36,8 @@ class Observer:
     """Watches a run of ``fit``; override what you need.
 
     Random state, the mode of every module, the buffers and the gradients are restored after each call. An observer with
-    ``state_dict`` and ``load_state_dict`` is saved in checkpoints and goes on from there.
+    ``state_dict`` and ``load_state_dict`` is saved in checkpoints and goes on from there; the state is made of tensors,
+    numbers, strings, lists and dicts.
     """
 
     def on_start(self, moment: Moment) -> None:

@@ -11,26 +11,32 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, fx, nn
-from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AvgPoolNd, _MaxPoolNd
 
 from zeroinit._common import InputError
+from zeroinit.training.observers import modes_kept
 
 __all__ = ["StackedModel", "why_not_stackable"]
 
 ELEMENT_BY_ELEMENT = (nn.ELU, nn.GELU, nn.Identity, nn.LeakyReLU, nn.ReLU, nn.Sigmoid, nn.SiLU, nn.Softplus, nn.Tanh)
-CHANNEL_BY_CHANNEL = (_AdaptiveAvgPoolNd, _AvgPoolNd, _MaxPoolNd)
+CHANNEL_BY_CHANNEL = (nn.AdaptiveAvgPool2d, nn.AvgPool2d, nn.MaxPool2d)
+TENSORS = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
+"""What dense layers, convolutions and batch norms hold."""
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+SETTING = (bool, int, float, str, tuple)
+TENSOR_HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")
 FUNCTIONS = {operator.add, operator.iadd, torch.add}
 
 
 class _Flatten(nn.Module):
-    """(models, batch, ...) or (batch, models x channels, height, width) to (models, batch, features)."""
+    """(models, batch, ...), or (batch, models x channels, height, width) if joined, to (models, batch, features)."""
 
-    def __init__(self, num_models: int) -> None:
+    def __init__(self, num_models: int, joined: bool) -> None:
         super().__init__()
         self.num_models = num_models
+        self.joined = joined
 
     def forward(self, inputs: Tensor) -> Tensor:
-        if inputs.dim() != 4:
+        if not self.joined or inputs.dim() != 4:  # a second one, after the first
             return inputs.flatten(2)
         return inputs.reshape(len(inputs), self.num_models, -1).transpose(0, 1)
 
@@ -82,11 +88,14 @@ def _join(layers: Sequence[nn.Module], name: str, join: Callable[[list[Tensor]],
     return nn.Parameter(joined, requires_grad=parameters[0].requires_grad)
 
 
-def _stack_leaves(leaves: Sequence[nn.Module]) -> nn.Module | None:
-    """Build the stacked form of the same leaf of all models; ``None`` where there is none."""
+def _stack_leaves(leaves: Sequence[nn.Module], joined: bool) -> nn.Module | None:
+    """Build the stacked form of the same leaf of all models; ``None`` where there is none.
+
+    ``joined`` tells whether images come with the channels of all models side by side.
+    """
     leaf = leaves[0]
     if isinstance(leaf, nn.Flatten):
-        return _Flatten(len(leaves)) if (leaf.start_dim, leaf.end_dim) == (1, -1) else None
+        return _Flatten(len(leaves), joined) if (leaf.start_dim, leaf.end_dim) == (1, -1) else None
     if type(leaf) is nn.Linear:
         return _Dense(leaves)
     if type(leaf) is nn.Conv2d:
@@ -102,7 +111,7 @@ class _Tracer(fx.Tracer):
     """Goes into modules as long as they have children."""
 
     def is_leaf_module(self, module: nn.Module, module_qualified_name: str) -> bool:
-        return not any(True for _ in module.children())
+        return _is_leaf(module)
 
 
 def why_not_stackable(models: Sequence[nn.Module]) -> str | None:
@@ -119,32 +128,63 @@ def why_not_stackable(models: Sequence[nn.Module]) -> str | None:
         "'1' (Dropout) has no stacked form"
     """
     first = models[0]
-    if any(_anatomy(model) != _anatomy(first) for model in models):
+    anatomy = _anatomy(first)
+    if any(_anatomy(model) != anatomy for model in models[1:]):
         return "they differ in their layers"
-    for model in models:
-        if any(module._forward_hooks or module._forward_pre_hooks for module in model.modules()):
-            return "they carry hooks"
-        if len(list(model.parameters())) != len(list(model.named_parameters(remove_duplicate=False))):
-            return "they have tied parameters"
-    whole = nn.Sequential(first)  # a model may be a single layer
-    try:
-        nodes = _Tracer().trace(whole).nodes
-    except Exception as error:
-        return f"the forward pass cannot be traced ({type(error).__name__})"
-    for node in nodes:
-        if node.op == "call_module":
-            leaf = whole.get_submodule(str(node.target))
-            if _stack_leaves([leaf]) is None:
-                return f"{str(node.target)[2:]!r} ({type(leaf).__name__}) has no stacked form"
-        elif node.op not in {"placeholder", "output"} and node.target not in FUNCTIONS:
-            return f"the forward pass calls {getattr(node.target, '__name__', node.target)!r}"
+    if any(_has_hooks(model) for model in models):
+        return "they carry hooks"
+    if len(list(first.parameters())) != len(list(first.named_parameters(remove_duplicate=False))):
+        return "they have tied parameters"
+    for path, module in first.named_modules():
+        name = f"{path or 'itself'!r} ({type(module).__name__})"
+        if _is_leaf(module) and _stack_leaves([module], joined=False) is None:
+            return f"{name} has no stacked form"
+        known = TENSORS if isinstance(module, nn.Linear | nn.Conv2d | nn.BatchNorm2d) else set()
+        for tensor in (*module._parameters, *module._buffers):
+            if tensor not in known:
+                return f"{name} holds {tensor!r}"
+    return _what_else_is_called(first)
+
+
+def _what_else_is_called(model: nn.Module) -> str | None:
+    """Say what the forward pass does, in train or in eval mode, besides calling modules and adding."""
+    with modes_kept(model):
+        for mode in (True, False):
+            try:
+                nodes = _trace(model.train(mode))
+            except Exception as error:
+                return f"the forward pass cannot be traced ({type(error).__name__})"
+            for node in nodes:
+                if node.op not in {"call_module", "placeholder", "output"} and node.target not in FUNCTIONS:
+                    return f"the forward pass calls {getattr(node.target, '__name__', node.target)!r}"
     return None
 
 
+def _trace(model: nn.Module) -> list[fx.Node]:
+    return list(_Tracer().trace(nn.Sequential(model)).nodes)  # a model may be a single layer
+
+
+def _is_leaf(module: nn.Module) -> bool:
+    return not any(True for _ in module.children())
+
+
+def _has_hooks(model: nn.Module) -> bool:
+    return any(getattr(module, hooks) for module in model.modules() for hooks in HOOKS) or any(
+        getattr(parameter, hooks) for parameter in model.parameters() for hooks in TENSOR_HOOKS
+    )
+
+
 def _anatomy(model: nn.Module) -> tuple:
-    tensors = tuple((name, tuple(tensor.shape), tensor.dtype) for name, tensor in model.state_dict().items())
-    trained = tuple(parameter.requires_grad for parameter in model.parameters())
-    return str(model), tensors, trained, {module.training for module in model.modules()}
+    """Return all that models have to have in common."""
+    tensors = [(name, tensor.shape, tensor.dtype, tensor.device) for name, tensor in model.state_dict().items()]
+    trained = [parameter.requires_grad for parameter in model.parameters()]
+    settings = [
+        (path, type(module), {name: value for name, value in vars(module).items() if isinstance(value, SETTING)})
+        for path, module in model.named_modules(remove_duplicate=False)
+    ]
+    for *_, constants in settings:
+        del constants["training"]
+    return tensors, trained, settings
 
 
 class StackedModel(nn.Module):
@@ -168,19 +208,17 @@ class StackedModel(nn.Module):
         if reason is not None:
             raise InputError(f"stacking='stacked': the models cannot be stacked, as {reason}; use 'auto' or 'in_turn'")
         self._models = list(models)
+        self._joined = _begins_with_channels(models[0])
         self.stack = nn.Sequential(copy.deepcopy(models[0]))
-        paths = [path for path, module in models[0].named_modules() if not any(True for _ in module.children())]
-        for path in paths:
-            stacked = _stack_leaves([model.get_submodule(path) for model in models])
-            assert stacked is not None
-            self.stack.set_submodule(f"0.{path}" if path else "0", stacked)
-        whole = nn.Sequential(models[0])
-        first = next(node for node in _Tracer().trace(whole).nodes if node.op == "call_module")
-        self._begins_dense = isinstance(whole.get_submodule(str(first.target)), nn.Linear | nn.Flatten)
+        for path, module in models[0].named_modules(remove_duplicate=False):
+            if _is_leaf(module):
+                stacked = _stack_leaves([model.get_submodule(path) for model in models], self._joined)
+                assert stacked is not None
+                self.stack.set_submodule(f"0.{path}" if path else "0", stacked)
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (models, batch, ...) to logits (models, batch, num_classes)."""
-        return self.stack(images if self._begins_dense else images.transpose(0, 1).flatten(1, 2))
+        return self.stack(images.transpose(0, 1).flatten(1, 2) if self._joined else images)
 
     @torch.no_grad()
     def write_back(self) -> None:
@@ -192,3 +230,10 @@ class StackedModel(nn.Module):
                 if values.dim() == tensor.dim() and values.dim():  # joined along an axis
                     values = values.unflatten(0, (len(self._models), len(tensor)))
                 tensor.copy_(values[number] if values.dim() > tensor.dim() else values)
+
+
+def _begins_with_channels(model: nn.Module) -> bool:
+    """Whether the first layer that does not work element by element is one of a convolutional network."""
+    leaves = (model.get_submodule(str(node.target)[2:]) for node in _trace(model) if node.op == "call_module")
+    first = next((leaf for leaf in leaves if type(leaf) not in ELEMENT_BY_ELEMENT), None)
+    return isinstance(first, (nn.Conv2d, nn.BatchNorm2d, *CHANNEL_BY_CHANNEL))
