@@ -88,7 +88,7 @@ def try_out(run: Run) -> int:
 def test_the_quick_version_builds_and_runs(figure):
     for curve in figure.at("quick", "published"):
         assert try_out(curve.run) == 64 // curve.run.batch_size
-        assert flops(curve.run, None) > 0
+        assert flops(curve.run) > 0
 
 
 def test_the_quick_version_is_the_figure_on_digits(figure):
