@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from zeroinit.experiments.catalogue import FIGURES
+
 WAY_OUT = "choose a folder that can be written to"
 SEEDS = "write a count (5), a range (0-9) or a list (0,3,7)"
 
@@ -32,7 +34,7 @@ def refused(zeroinit, no_run):
             "fig33",
             f"figure='fig33': must be one of {', '.join(sorted(FIGURES))}; did you mean 'fig3'?",
         ),
-        ("--profile papr", "profile='papr': must be one of paper, quick; did you mean 'paper'?"),
+        ("--profile papr", "profile='papr': must be one of paper, paper_bf16, quick; did you mean 'paper'?"),
         (
             "--protocol publish",
             "protocol='publish': must be one of corrected, published; did you mean 'published'?",

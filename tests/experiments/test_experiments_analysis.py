@@ -176,7 +176,7 @@ def test_margins_are_widened_where_there_are_few_test_images(store, fill):
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (("papr", "corrected"), r"^profile='papr': must be one of paper, quick; did you mean 'paper'\?$"),
+        (("papr", "corrected"), r"^profile='papr': must be one of paper, paper_bf16, quick; did you mean 'paper'\?$"),
         (("paper", "public"), r"^protocol='public': must be one of corrected, published; did you mean 'published'\?$"),
     ],
 )

@@ -109,7 +109,7 @@ def test_the_published_protocol_runs_other_settings(no_drawing, start, store):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"profile": "papr"}, r"^profile='papr': must be one of paper, quick; did you mean 'paper'\?$"),
+        ({"profile": "papr"}, r"^profile='papr': must be one of paper, paper_bf16, quick; did you mean 'paper'\?$"),
         ({"protocol": "publshed"}, r"^protocol='publshed': must be one of corrected, published; did you mean 'publ"),
         ({"device": "tpu"}, r"^device='tpu': must be one of auto, cpu, cuda, cuda:N$"),
         ({"jobs": 0}, r"^jobs=0: must be at least 1$"),

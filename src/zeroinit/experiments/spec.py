@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 
-from zeroinit._common import lookup
+from zeroinit._common import InputError, lookup
 from zeroinit.experiments.claims import Claim
 
 __all__ = ["PROFILES", "PROTOCOLS", "Curve", "Figure", "Profile", "Protocol", "Run"]
@@ -129,6 +129,13 @@ PROFILES = {
         },
     ),
     "paper": Profile({}, True, 1.0, "the paper's data, networks and number of epochs"),
+    "paper_bf16": Profile(
+        {"precision": "bf16"},
+        True,
+        1.0,
+        "the paper's data, networks and number of epochs, forward and backward passes in bfloat16 (for GPUs; the study "
+        "`precision` tells whether that changes an accuracy)",
+    ),
 }
 PROTOCOLS = {
     "corrected": Protocol(
@@ -179,7 +186,7 @@ class Figure:
         """Return the curves with the settings of a profile and a protocol.
 
         Raises:
-            InputError: An unknown profile or protocol.
+            InputError: An unknown profile or protocol, or a profile that sets what the curves differ in.
         """
         size = lookup(PROFILES, profile, "profile")
         overrides = {
@@ -187,7 +194,13 @@ class Figure:
             **lookup(PROTOCOLS, protocol, "protocol").overrides,
             **(self.published_overrides if protocol == "published" else {}),
         }
-        return tuple(
+        curves = tuple(
             Curve(curve.label, replace(curve.run, **overrides | size.by_model.get(curve.run.model, {})))
             for curve in self.curves
         )
+        if len({curve.run for curve in curves}) < len({curve.run for curve in self.curves}):
+            raise InputError(
+                f"profile={profile!r}: makes curves of {self.name!r} the same run, as it sets what they differ in "
+                f"({', '.join(overrides)}); choose another profile"
+            )
+        return curves

@@ -14,6 +14,7 @@ from zeroinit.experiments.catalogue.fig9 import FIGURE_9
 from zeroinit.experiments.catalogue.fig10 import FIGURE_10
 from zeroinit.experiments.catalogue.fig11 import FIGURE_11
 from zeroinit.experiments.catalogue.plateau import PLATEAU
+from zeroinit.experiments.catalogue.precision import PRECISION
 from zeroinit.experiments.spec import Figure
 
 __all__ = ["FIGURES"]
@@ -31,6 +32,7 @@ FIGURES: dict[str, Figure] = {
         FIGURE_10,
         FIGURE_11,
         PLATEAU,
+        PRECISION,
         *EXPLORATIONS,
     )
 }
