@@ -228,12 +228,13 @@ def _print_estimate(plan, results: Path) -> None:
         table.add_row(escape(row.name), row.run.model, *numbers)
     out.print(table)
     total, most = sum(row.num_seeds * row.flops for row in plan.rows), "at most " if plan.device == "cuda" else ""
+    where = f"{plan.device}, --jobs {plan.jobs}, {plan.threads} thread{'s' if plan.threads > 1 else ''} each"
     lines = [
-        f"{plan.num_runs} runs, {total:.1e} FLOPs: {most}about {format_duration(plan.seconds)} on this machine "
-        f"({plan.device}, --jobs {plan.jobs}, {plan.threads} thread{'s' if plan.threads > 1 else ''} each)",
+        f"{plan.num_runs} run{'s' if plan.num_runs > 1 else ''}, {total:.1e} FLOPs: {most}about "
+        f"{format_duration(plan.seconds)} on this machine ({where})",
         *([stored] if plan.num_stored else []),
-        f"Timed for {plan.calibration:.1f} s on noise: good to about a third, if the machine stays as busy as it is now; "
-        "start-up and loading come on top.",
+        f"Timed for {plan.calibration:.1f} s on noise: good to about a third, if the machine stays as busy as it is "
+        "now; start-up and loading come on top.",
     ]
     if any(row.is_extrapolated for row in plan.rows):
         lines.append("* timed with a smaller batch, as a step of the run is too long for that")
@@ -242,18 +243,18 @@ def _print_estimate(plan, results: Path) -> None:
 
 
 def format_duration(seconds: float) -> str:
-    """Write a duration in its largest sensible unit.
+    """Write a duration in its largest sensible unit, with two digits or more.
 
     Example:
-        >>> [format_duration(value) for value in (0.04, 3.21, 75, 4000, 200_000)]
-        ['< 0.1 s', '3.2 s', '75 s', '67 min', '56 h']
+        >>> [format_duration(value) for value in (0.04, 3.21, 75, 400, 10_000, 400_000)]
+        ['< 0.1 s', '3.2 s', '75 s', '6.7 min', '2.8 h', '4.6 days']
     """
     if seconds < 0.1:
         return "< 0.1 s"
-    for limit, unit, length in ((10, "s", 1), (120, "s", 1), (7200, "min", 60), (345_600, "h", 3600)):
-        if seconds < limit:
-            return f"{seconds / length:.1f} {unit}" if limit == 10 else f"{seconds / length:.0f} {unit}"
-    return f"{seconds / 86400:.0f} days"
+    units = {"s": 1, "min": 60, "h": 3600, "days": 86400}
+    unit = next(unit for unit, below in zip(units, (120, 7200, 172_800, float("inf")), strict=True) if seconds < below)
+    value = seconds / units[unit]
+    return f"{value:.1f} {unit}" if value < 9.95 else f"{value:.0f} {unit}"
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from zeroinit._common import InputError
 from zeroinit.experiments import calibrate as module
-from zeroinit.experiments.calibrate import Speed, calibrate, full_batch, kind_of, measure_speed
+from zeroinit.experiments.calibrate import calibrate, full_batch, kind_of, measure_speed
 from zeroinit.experiments.spec import Run
 
 CPU = torch.device("cpu")
@@ -112,5 +112,3 @@ def test_a_batch_is_never_larger_than_the_data_set():
 def test_settings_that_no_run_could_have_are_refused():
     with pytest.raises(InputError, match=r"^optimizer='adan': must be one of"):
         measure_speed(replace(DIGITS, optimizer="adan"), CPU, 0.1)
-
-

@@ -88,8 +88,8 @@ def is_dense(run: Run) -> bool:
 
 
 def _architecture(run: Run) -> Run:
-    """Return the settings that say what the network is, alone: one key for all runs that share it."""
-    return Run(dataset=run.dataset, model=run.model, activation=run.activation, norm=run.norm)
+    """Return the settings that say what the layers are, alone: one key for all runs that share them."""
+    return Run(dataset=run.dataset, model=run.model, activation=run.activation)
 
 
 @lru_cache(maxsize=1024)
