@@ -34,6 +34,7 @@ format: $(VENV)/.installed-dev  ## put the code into the project's form
 bench: $(VENV)/.installed-dev  ## what is fast, against what: ratios within one run
 	$(BIN)/python benchmarks/mnist_epoch.py
 	$(BIN)/python benchmarks/seeds.py
+	$(BIN)/python benchmarks/paper_speed.py
 
 readme: $(VENV)/.installed  ## reports under docs/results and the README's tables, from stored runs
 	$(BIN)/python docs/tables.py

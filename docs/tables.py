@@ -16,6 +16,7 @@ from zeroinit.experiments.store import Store
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "results"
 RUNS = RESULTS / "runs"
+BENCHMARKS = ROOT / "benchmarks" / "results"
 FIGURES = {"corrected": None, "published": ["fig3", "fig8"], "plateau": ["plateau"]}
 SEEDS = range(100)
 
@@ -70,14 +71,27 @@ def speed() -> str:
     """Return the benchmark figures as tables."""
     parts = []
     for name in ("mnist_epoch", "seeds"):
-        path = ROOT / "benchmarks" / "results" / f"{name}.json"
-        content = json.loads(path.read_text())
+        content = json.loads((BENCHMARKS / f"{name}.json").read_text())
         parts += [f"{content['title']} ({content['threads']} threads), ratio to *{content['reference']}*:", ""]
         parts += ["| | ratio | low-high |", "|---|---|---|"]
         for row in content["rows"]:
             parts.append(f"| {row['name']} | {row['ratio']:.2f} | {row['ratio_low']:.2f}-{row['ratio_high']:.2f} |")
         parts += ["", *(f"* {note}" for note in content["notes"]), ""]
-    return "\n".join(parts).strip()
+    return "\n".join([*parts, *paper_speed(BENCHMARKS / "paper_speed.json")]).strip()
+
+
+def paper_speed(path: Path) -> list[str]:
+    """Return the lines about each network of the paper; none if they were not measured."""
+    if not path.exists():
+        return []
+    content, parts = json.loads(path.read_text()), []
+    for table in content["tables"]:
+        parts += [f"{table['title']} ({content['device']}, {content['threads']} threads):", ""]
+        parts += [
+            f"| {' | '.join(row)} |" for row in (table["header"], ["---"] * len(table["header"]), *table["cells"])
+        ]
+        parts.append("")
+    return [*parts, *(f"* {note}" for note in content["notes"])]
 
 
 def fill(text: str, blocks: dict[str, str]) -> str:

@@ -96,8 +96,12 @@ def reproduce(
     histogram_every: Annotated[
         int, typer.Option("--histogram-every", help="Steps between histograms of parameters and gradients; 0: none.")
     ] = 0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Tell what would run and about how long it takes; run and write nothing.")
+    ] = False,
 ) -> None:
-    """Run figures of the paper, keep every result, and write the report."""
+    """Run figures of the paper, the longest runs first, keep every result, and write the report."""
+    from zeroinit.experiments.estimate import estimate
     from zeroinit.experiments.reproduce import choose_figures, reproduce
     from zeroinit.experiments.schedule import Options
 
@@ -105,9 +109,14 @@ def reproduce(
         raise InputError(f"histogram-every={histogram_every}: must be at least 0")
     if histogram_every and tensorboard is None:
         raise InputError(f"histogram-every={histogram_every}: needs --tensorboard DIR to write to")
+    chosen, options = choose_figures(figures), Options(results, data_dir, device, tensorboard, histogram_every)
+    if dry_run:
+        plan = estimate(chosen, options, seeds=parse_seeds(seeds), profile=profile, protocol=protocol, jobs=jobs)
+        _print_estimate(plan, results)
+        return
     written = reproduce(
-        choose_figures(figures),
-        Options(results, data_dir, device, tensorboard, histogram_every),
+        chosen,
+        options,
         seeds=parse_seeds(seeds),
         profile=profile,
         protocol=protocol,
@@ -202,6 +211,50 @@ def _print_claims(report, folder: Path) -> None:
     if table.row_count:
         out.print(table)
     out.print(f"report: {folder / 'index.html'}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _print_estimate(plan, results: Path) -> None:
+    """Print the runs that are left as a table, then the time of all and how far to trust it."""
+    stored = f"{plan.num_stored} of {plan.num_stored + plan.num_runs} runs are stored already in {results}"
+    if not plan.rows:
+        out.print(f"nothing to run: {stored}", markup=False, highlight=False, soft_wrap=True)
+        return
+    table = Table("curve", "network", title="Runs, in this order", title_justify="left")
+    for name in ("epochs", "runs", "FLOPs each", "time each"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in plan.rows:
+        mark = "*" if row.is_extrapolated else " "
+        numbers = (str(row.run.epochs), str(row.num_seeds), f"{row.flops:.1e}", f"{format_duration(row.seconds)}{mark}")
+        table.add_row(escape(row.name), row.run.model, *numbers)
+    out.print(table)
+    total, most = sum(row.num_seeds * row.flops for row in plan.rows), "at most " if plan.device == "cuda" else ""
+    where = f"{plan.device}, --jobs {plan.jobs}, {plan.threads} thread{'s' if plan.threads > 1 else ''} each"
+    lines = [
+        f"{plan.num_runs} run{'s' if plan.num_runs > 1 else ''}, {total:.1e} FLOPs: {most}about "
+        f"{format_duration(plan.seconds)} on this machine ({where})",
+        *([stored] if plan.num_stored else []),
+        f"Timed for {plan.calibration:.1f} s on noise: good to about a third, if the machine stays as busy as it is "
+        "now; start-up and loading come on top.",
+    ]
+    if any(row.is_extrapolated for row in plan.rows):
+        lines.append("* timed with a smaller batch, as a step of the run is too long for that")
+    for line in lines:
+        out.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def format_duration(seconds: float) -> str:
+    """Write a duration in its largest sensible unit, with two digits or more.
+
+    Example:
+        >>> [format_duration(value) for value in (0.04, 3.21, 75, 400, 10_000, 400_000)]
+        ['< 0.1 s', '3.2 s', '75 s', '6.7 min', '2.8 h', '4.6 days']
+    """
+    if seconds < 0.1:
+        return "< 0.1 s"
+    units = {"s": 1, "min": 60, "h": 3600, "days": 86400}
+    unit = next(unit for unit, below in zip(units, (120, 7200, 172_800, float("inf")), strict=True) if seconds < below)
+    value = seconds / units[unit]
+    return f"{value:.1f} {unit}" if value < 9.95 else f"{value:.0f} {unit}"
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 
 from zeroinit._common import InputError
-from zeroinit.data import Recipe, dataset_status, load_dataset, pixel_transform
+from zeroinit.data import Recipe, Sizes, dataset_status, load_dataset, pixel_transform
 from zeroinit.data.cifar10 import BATCHES, CifarBatch, cifar_layouts
 from zeroinit.data.cifar_batches import records_of_pickle
 from zeroinit.data.source import DataSource, SourceFile
 
 ARCHIVE = "cifar-10-binary.tar.gz"
+SIZES = Sizes((3, 32, 32), num_train=8, num_test=3)
 
 
 def sha256(content: bytes) -> str:
@@ -64,7 +65,7 @@ class SmallCifar:
             for name in self.records
         }
         source = SourceFile(ARCHIVE, len(content), sha256(content))
-        return Recipe("small", cifar_layouts(batches, source, mirrors), num_classes=10, peak=255)
+        return Recipe("small", cifar_layouts(batches, source, mirrors), SIZES, num_classes=10, peak=255)
 
     def write(self, root: Path, form: str) -> Path:
         files = {

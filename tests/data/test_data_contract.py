@@ -8,7 +8,7 @@ import torch
 
 from zeroinit import data
 from zeroinit._common import InputError
-from zeroinit.data import DATASETS, PIXELS, Dataset, load_dataset, pixel_transform, split_validation
+from zeroinit.data import DATASETS, PIXELS, Dataset, Sizes, load_dataset, pixel_transform, split_validation
 
 
 @pytest.fixture(params=sorted(DATASETS))
@@ -35,6 +35,11 @@ def test_shapes_types_and_ranges(dataset: Dataset) -> None:
         assert images.max() == dataset.peak
         assert labels.unique().tolist() == list(range(dataset.num_classes))
     assert 0 <= dataset.num_validation < len(dataset.train_images)
+
+
+def test_the_recipe_knows_the_sizes_before_the_files_are_there(dataset: Dataset) -> None:
+    sizes = DATASETS[dataset.name].sizes
+    assert sizes == Sizes(dataset.input_shape, len(dataset.train_images), len(dataset.test_images))
 
 
 def test_loading_twice_gives_the_same_in_memory_of_its_own(dataset: Dataset, large_cache: Path) -> None:

@@ -109,7 +109,7 @@ def is_slow(run: Run) -> bool:
 def test_the_quick_version_builds_and_runs(figure):
     for curve in figure.at("quick", "published"):
         assert is_slow(curve.run) or try_out(curve.run) == 64 // curve.run.batch_size
-        assert flops(curve.run, None) > 0
+        assert flops(curve.run) > 0
 
 
 def test_the_quick_version_is_the_figure_on_digits(figure):

@@ -83,9 +83,9 @@ def test_the_longest_run_goes_first(run, options, executed):
 
 def test_floating_point_operations_of_a_dense_layer_by_hand():
     dense = Run(dataset="digits", model="logistic_regression", epochs=1)
-    assert flops(dense, None) == 2 * 64 * 10 * (3 * 1347 + 450)
-    assert flops(replace(dense, epochs=7), None) == 7 * flops(dense, None)
-    assert flops(replace(dense, num_validation=347), None) == 2 * 64 * 10 * (3 * 1000 + 347 + 450)
+    assert flops(dense) == 2 * 64 * 10 * (3 * 1347 + 450)
+    assert flops(replace(dense, epochs=7)) == 7 * flops(dense)
+    assert flops(replace(dense, num_validation=347)) == 2 * 64 * 10 * (3 * 1000 + 347 + 450)
 
 
 def test_progress_tells_every_epoch_of_every_task_once(run, diverging, options, store):

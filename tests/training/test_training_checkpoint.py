@@ -300,7 +300,7 @@ def test_seconds_below_zero(tmp_path, every):
 
 def test_a_folder_that_cannot_be_written_to(start, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="^cannot write .*step-1.pt: .*; choose a folder that can be written to"):
+    with pytest.raises(InputError, match=r"^cannot write .*step-1\.pt: .*; choose a folder that can be written to"):
         start("everything", Checkpoint(tmp_path / "file" / "state", every=0))
 
 

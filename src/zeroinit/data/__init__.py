@@ -13,7 +13,7 @@ from zeroinit.data.dataset import Dataset
 from zeroinit.data.digits import DIGITS
 from zeroinit.data.mnist import MNIST
 from zeroinit.data.pixels import PIXELS, pixel_transform
-from zeroinit.data.recipe import Recipe
+from zeroinit.data.recipe import Recipe, Sizes
 from zeroinit.data.source import DataSource
 from zeroinit.data.split import split_validation
 from zeroinit.data.status import DatasetStatus, status_of
@@ -26,6 +26,7 @@ __all__ = [
     "Dataset",
     "DatasetStatus",
     "Recipe",
+    "Sizes",
     "augmentation",
     "dataset_status",
     "load_dataset",

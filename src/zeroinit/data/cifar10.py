@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from zeroinit._common import InputError
 from zeroinit.data.cifar_batches import join_records, records_of_pickle
-from zeroinit.data.recipe import Recipe
+from zeroinit.data.recipe import Recipe, Sizes
 from zeroinit.data.source import Arrays, Layout, SourceFile
 
 __all__ = ["CIFAR10", "CifarBatch", "cifar_layouts"]
@@ -145,6 +145,7 @@ def _members(content: bytes, name: str, checksums: Mapping[str, str]) -> dict[st
 CIFAR10 = Recipe(
     name="cifar10",
     layouts=cifar_layouts(BATCHES, ARCHIVE, MIRRORS),
+    sizes=Sizes((3, 32, 32), num_train=50_000, num_test=10_000),
     num_classes=10,
     peak=255,
     num_validation=7000,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from zeroinit.data.recipe import Recipe
+from zeroinit.data.recipe import Recipe, Sizes
 from zeroinit.data.source import Arrays, Layout
 
 __all__ = ["DIGITS", "NUM_TEST", "SPLIT_SEED"]
@@ -39,6 +39,7 @@ def _decode(contents: Mapping[str, bytes]) -> Arrays:
 DIGITS = Recipe(
     name="digits",
     layouts=(Layout(files=(), decode=_decode),),
+    sizes=Sizes((1, 8, 8), num_train=1347, num_test=450),
     num_classes=10,
     peak=16,
     embedded_in="scikit-learn",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from zeroinit.data.idx import decode_idx, gunzip
-from zeroinit.data.recipe import Recipe
+from zeroinit.data.recipe import Recipe, Sizes
 from zeroinit.data.source import Arrays, Layout, SourceFile
 
 __all__ = ["MNIST", "IdxFile", "idx_layouts"]
@@ -97,6 +97,7 @@ def _decode_plain(contents: Mapping[str, bytes]) -> Arrays:
 MNIST = Recipe(
     name="mnist",
     layouts=idx_layouts("MNIST/raw", FILES, MIRRORS),
+    sizes=Sizes((1, 28, 28), num_train=60_000, num_test=10_000),
     num_classes=10,
     peak=255,
     num_validation=7000,

@@ -10,7 +10,22 @@ from zeroinit.data.cache import cache_path, read_cache, write_cache
 from zeroinit.data.dataset import Dataset
 from zeroinit.data.source import Arrays, DataSource, Layout, read_verified
 
-__all__ = ["Recipe"]
+__all__ = ["Recipe", "Sizes"]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many images a data set has and of what shape, known before its files are at hand.
+
+    Attributes:
+        input_shape: Channels, height and width of one image.
+        num_train: Training images, those held out included.
+        num_test: Test images.
+    """
+
+    input_shape: tuple[int, int, int]
+    num_train: int
+    num_test: int
 
 
 @dataclass(frozen=True)
@@ -20,6 +35,7 @@ class Recipe:
     Attributes:
         name: A key of ``DATASETS``.
         layouts: The ways in which it lies on disk, in order of preference.
+        sizes: Counts and shape of what its files hold.
         num_classes: How many classes there are.
         peak: The largest value that a pixel can have.
         num_validation: How many training images a run holds out if it does not say.
@@ -28,6 +44,7 @@ class Recipe:
 
     name: str
     layouts: tuple[Layout, ...]
+    sizes: Sizes
     num_classes: int
     peak: int
     num_validation: int = 0

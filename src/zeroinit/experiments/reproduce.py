@@ -108,7 +108,7 @@ def _run_with_progress(todo: list[Task], options: Options, jobs: int, console: C
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    work = {task: flops(task.run, options.data_dir) for task in todo}
+    work = {task: flops(task.run) for task in todo}
     done = dict.fromkeys(todo, 0)
     with Progress(*columns, console=console, transient=not console.is_terminal, speed_estimate_period=600) as progress:
         bar = progress.add_task(f"0 of {len(todo)} runs", total=sum(work.values()) or 1)

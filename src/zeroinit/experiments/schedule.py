@@ -10,21 +10,18 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from zeroinit._common import InputError
 from zeroinit.experiments.allocator import keep_freed_memory
-from zeroinit.experiments.runner import choose_device, execute, execute_seeds, is_stackable, load
+from zeroinit.experiments.runner import choose_device, execute, execute_seeds, is_stackable
 from zeroinit.experiments.spec import Run
 from zeroinit.experiments.store import Store
-from zeroinit.models import build_model
+from zeroinit.experiments.work import flops, is_dense
 from zeroinit.training import Checkpoint, Observer, TensorBoardObserver
 
 __all__ = ["Options", "Task", "choose_jobs", "flops", "group", "missing", "run_all"]
@@ -86,22 +83,6 @@ def missing(tasks: Iterable[Task], store: Store) -> list[Task]:
     return [task for task in dict.fromkeys(tasks) if not store.has(task.run, task.seed)]
 
 
-@lru_cache(maxsize=1024)
-def flops(run: Run, data_dir: Path | None) -> int:
-    """Estimate the floating-point operations of a run: forward and backward in training, forward in evaluation."""
-    dataset, model = load(run.dataset, data_dir), _network(run, data_dir)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model.eval()(torch.zeros(1, *dataset.input_shape))  # batch norm cannot train on one image
-    held_out = dataset.num_validation if run.num_validation is None else run.num_validation
-    num_train, num_test = len(dataset.train_images) - held_out, len(dataset.test_images)
-    num_train = num_train if run.num_train is None else run.num_train
-    epochs, num_trained = run.epochs, run.epochs * num_train
-    if run.max_steps is not None:
-        num_trained = min(num_trained, run.max_steps * run.batch_size)
-        epochs = min(epochs, -(-num_trained // num_train))
-    return counter.get_total_flops() * (3 * num_trained + epochs * (held_out + num_test))
-
-
 def run_all(tasks: Sequence[Task], options: Options, *, jobs: int = 1, progress: Progress | None = None) -> None:
     """Carry out the tasks whose result is missing and store each result as it comes; the longest go first.
 
@@ -120,7 +101,7 @@ def run_all(tasks: Sequence[Task], options: Options, *, jobs: int = 1, progress:
         KeyboardInterrupt: The user stopped it; what was finished is stored, the rest goes on from its last state.
     """
     todo = missing(tasks, Store(options.results))
-    todo.sort(key=lambda task: -flops(task.run, options.data_dir))
+    todo.sort(key=lambda task: -flops(task.run))
     progress = progress or (lambda task, epoch: None)
     groups = group(todo, options)
     if min(jobs, len(groups)) <= 1:
@@ -142,20 +123,9 @@ def group(tasks: Sequence[Task], options: Options) -> list[tuple[Task, ...]]:
         return [(task,) for task in tasks]
     groups: dict[object, list[Task]] = {}
     for number, task in enumerate(tasks):
-        together = is_stackable(task.run) and is_dense(task.run, options.data_dir)
+        together = is_stackable(task.run) and is_dense(task.run)
         groups.setdefault(task.run if together else number, []).append(task)
     return [tuple(part) for found in groups.values() for part in batched(found, MOST_STACKED)]
-
-
-@lru_cache(maxsize=1024)
-def is_dense(run: Run, data_dir: Path | None) -> bool:
-    """Whether a run's network has no convolution: such networks are stacked at little cost."""
-    return not any(isinstance(module, nn.Conv2d) for module in _network(run, data_dir).modules())
-
-
-def _network(run: Run, data_dir: Path | None) -> nn.Module:
-    dataset = load(run.dataset, data_dir)
-    return build_model(run.model, dataset.input_shape, dataset.num_classes, activation=run.activation)
 
 
 def carry_out(tasks: tuple[Task, ...], options: Options, progress: Progress) -> None:
