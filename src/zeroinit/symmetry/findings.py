@@ -289,7 +289,7 @@ def _of_copies(evidence: "Evidence", found: list[Finding]) -> Iterator[Finding]:
         paths = [_owner(name) for name in group]
         if not set(paths) <= flagged:
             message = f"{', '.join(group[:4])} are copies that receive identical updates"
-            yield _finding("ZI004", paths[0], group, message)
+            yield from (_finding("ZI004", path, group, message) for path in dict.fromkeys(paths))
 
 
 def _of_numbers(evidence: "Evidence") -> Iterator[Finding]:

@@ -116,7 +116,7 @@ def assert_symmetry_broken(model: nn.Module, inputs: Any, targets: Any = None, *
 
 def _gather(model: nn.Module, objective: Objective, settings: Settings) -> Evidence:
     skipped = left_out(model)
-    inspected = {name for name, _ in model.named_parameters() if name not in skipped}
+    inspected = [name for name, _ in model.named_parameters() if name not in skipped]
     epsilon = max((torch.finfo(p.dtype).eps for p in model.parameters() if p.is_floating_point()), default=1e-7)
     single, widths = _run_single(model, objective, settings, inspected, epsilon)
     notes: list[str] = []
@@ -249,7 +249,7 @@ def _waking(evidence: Evidence, replica: nn.Module) -> set[str]:
         waking |= more
 
 
-def _switch_off(evidence: Evidence, model: nn.Module, inspected: set[str], epsilon: float) -> None:
+def _switch_off(evidence: Evidence, model: nn.Module, inspected: list[str], epsilon: float) -> None:
     """Train again without dropout, or with equal biases, where units might owe their difference to it."""
     trackers = [each.tracker for each in evidence.watch.layers if each.layer.known]
     variants = {}

@@ -35,7 +35,7 @@ class Part:
             shape = (self.groups, tensor.shape[0] // self.groups, *tensor.shape[1:])
             return tensor.reshape(shape).movedim(2, 1).flatten(0, 1).flatten(1)
         rows = tensor.movedim(self.axis, 0).reshape(tensor.shape[self.axis], -1)
-        if self.gates == 1:
+        if self.gates == 1 and self.role != "recurrent":
             return rows
         by_gate = rows.reshape(self.gates, -1, rows.shape[1]).movedim(0, 1)
         if self.role == "recurrent":
@@ -105,7 +105,7 @@ class UseOfWeights:
             handle.remove()
 
 
-def find_layers(model: nn.Module, use: UseOfWeights, inspected: set[str]) -> list[Layer]:
+def find_layers(model: nn.Module, use: UseOfWeights, inspected: list[str]) -> list[Layer]:
     """List the layers of a model, each parameter once.
 
     Args:

@@ -93,6 +93,8 @@ def _cut_above(name: str, node: Node, cutter: tuple[Node, int], graph: Graph, ze
         return Reason("zero_above", f"{_list(zero)} above it is zero and stays so", tuple(zero))
     if cut.name.startswith(RECTIFIERS):
         return Reason("dead", f"{_plain(cut.name)} above it is flat for every input of the batch")
+    if _saves_zero(cut, "", set()):
+        return Reason("zero_above", f"a factor above it ({cut.name}) is zero, and frozen or constant")
     return Reason("unknown", f"the error is lost in {cut.name} above it")
 
 

@@ -67,7 +67,7 @@ class Watch:
         full: ``False`` follows the partitions alone.
     """
 
-    def __init__(self, replica: nn.Module, inspected: set[str], epsilon: float, full: bool = True):
+    def __init__(self, replica: nn.Module, inspected: list[str], epsilon: float, full: bool = True):
         self._named = dict(replica.named_parameters())
         self._replica, self._inspected, self._epsilon, self._full = replica, inspected, epsilon, full
         self._use = UseOfWeights(replica)
