@@ -218,6 +218,8 @@ def zero_before_norm(beta: float = 0.0) -> nn.Sequential:
     for layer in model:
         if isinstance(layer, nn.Conv2d):
             nn.init.zeros_(layer.weight)
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.bias.data = beta * drawn(8)
     return model
 
 
@@ -378,7 +380,8 @@ PLANTED: dict[str, Fault] = {
     "argmax": (lambda: Case(Detached("argmax"), VECTORS), {"below": "ZI009"}),
     "unused_layer": (lambda: Case(Unused(), VECTORS), {"layers.2": "ZI010", "": "ZI010"}),
     "reverse_state_of_the_last_step": (lambda: Case(LastState(bidirectional=True), TOKENS), {"core": "ZI007"}),
-    "zero_before_batch_norm": (lambda: Case(zero_before_norm(), IMAGES), {"0": "ZI011", "3": "ZI011"}),
+    "zero_before_batch_norm": (lambda: Case(zero_before_norm(), IMAGES), {"0": "ZI006", "3": "ZI006"}),
+    "zero_before_batch_norm_random_beta": (lambda: Case(zero_before_norm(0.5), IMAGES), {"0": "ZI006", "3": "ZI011"}),
     "blank_images": (lambda: Case(cnn(), torch.zeros(8, 3, 8, 8)), {"0": "ZI007"}),
     "only_dead_experts_input": (lambda: Case(nn.Sequential(nn.ReLU(), nn.Linear(12, 5)), -VECTORS.abs()), {"1": "ZI007"}),
     "softmax_over_one": (lambda: Case(nn.Sequential(mlp(outputs=1), nn.Softmax(-1), nn.Linear(1, 5)), VECTORS), {"0.4": "ZI008", "0.0": "ZI008"}),

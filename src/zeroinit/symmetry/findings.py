@@ -158,6 +158,7 @@ def _layer(watch: LayerWatch, evidence: "Evidence", steps: dict[str, int | None]
         silent=int((~tracker.moved).sum()),
         unlock_step=steps.get(layer.weight),
         is_output=layer.weight not in evidence.fed_to_weights,
+        is_matrix=evidence.watch.value(layer.weight).dim() > 1,
         distinct_in=watch.distinct_in,
         source=_source(watch, evidence, num_groups(labels)),
         diversity=watch.diversity(evidence.watch.value, first, last),
@@ -180,9 +181,9 @@ def _num_dead(watch: LayerWatch, evidence: "Evidence") -> int:
     biases = [part for part in layer.parts if part.role == "bias"]
     weight = evidence.watch.value(layer.weight)
     silent = ~tracker.moved
-    if not layer.known or layer.path not in sizes or weight.dim() < 2 or layer.unit == "features" or not silent.any():
+    if not layer.known or layer.path not in sizes or weight.dim() < 2 or layer.unit == "features":
         return 0
-    if not any(part.name in evidence.double.sizes[0] for part in layer.parts):
+    if silent.all() or not silent.any():
         return 0
     rows = layer.parts[0].rows(weight).norm(dim=1)
     bias = evidence.watch.value(biases[0].name) if biases else rows.new_zeros(len(rows))

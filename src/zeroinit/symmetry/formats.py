@@ -1,5 +1,6 @@
 """A report as text, as HTML and as SARIF."""
 
+import re
 import textwrap
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["layer_rows", "shortened", "to_html", "to_sarif", "to_text"]
 
 HEAD = ("layer", "type", "wakes", "units", "distinct", "told apart by")
-NAME_WIDTH, MOST_INFOS = 34, 6
+NAME_WIDTH, MOST_INFOS, FEWEST_ALIKE = 40, 6, 3
 
 
 def shortened(text: str, width: int) -> str:
@@ -30,13 +31,23 @@ def shortened(text: str, width: int) -> str:
 
 
 def layer_rows(report: "SymmetryReport") -> list[tuple[str, ...]]:
-    """Return the cells of the table of layers, head left out."""
-    rows = []
+    """Return the cells of the table of layers with two or more axes, head left out; layers that are alike share a row."""
+    rows: dict[tuple[str, ...], list[str]] = {}
     for layer in report.layers:
+        if not layer.is_matrix:
+            continue
         wakes = "never" if layer.unlock_step is None else f"step {layer.unlock_step}"
         width = f"{layer.effective_width}" + (f" ({layer.dead} dead)" if layer.dead else "")
-        rows.append((_name(layer), layer.kind, wakes, f"{layer.num_units}", width, layer.source or "nothing"))
-    return rows
+        cells = (layer.kind, wakes, f"{layer.num_units}", width, layer.source or "nothing")
+        rows.setdefault((re.sub(r"\d+", "*", _name(layer)), *cells), []).append(_name(layer))
+    return [row for (pattern, *cells), names in rows.items() for row in _merged(pattern, tuple(cells), names)]
+
+
+def _merged(pattern: str, cells: tuple[str, ...], names: list[str]) -> list[tuple[str, ...]]:
+    """Return one row for many layers that differ by a number in their path alone, else one for each."""
+    if len(names) < FEWEST_ALIKE:
+        return [(name, *cells) for name in names]
+    return [(f"{pattern} ({len(names)} alike)", *cells)]
 
 
 def _name(layer: "LayerReport") -> str:

@@ -144,7 +144,16 @@ def _run_single(model, objective, settings, inspected, epsilon) -> tuple[Trace, 
     replica = copy_of(model, torch.float32)
     watch = Watch(replica, inspected, epsilon, full=False)
     trace = run_shadow(replica, objective, torch.float32, settings, watch=watch)
-    return trace, {each.layer.weight: each.tracker.width_bitwise(watch.value) for each in watch.layers}
+    widths = {each.layer.weight: each.tracker.width_bitwise(watch.value) for each in watch.layers}
+    _release(replica)
+    return trace, widths
+
+
+def _release(replica: nn.Module) -> None:
+    """Free the memory of a copy at once, even where modules refer to each other in circles."""
+    for parameter in replica.parameters():
+        parameter.grad = None
+        parameter.data = parameter.data.new_empty(0)
 
 
 def _look_at_the_end(evidence: Evidence, replica: nn.Module, dtype: torch.dtype) -> None:

@@ -8,7 +8,10 @@ from torch import Tensor, nn
 
 from zeroinit.symmetry.graph import FAINT, RECTIFIERS, Graph, Node
 
-__all__ = ["Reason", "find_reason"]
+__all__ = ["Reason", "find_reason", "zero_parameters"]
+
+ADDED = {("Addmm", 0), ("Convolution", 2), ("NativeBatchNorm", 2), ("NativeLayerNorm", 2), ("NativeGroupNorm", 2)}
+"""Where an argument is added, so that its gradient does not depend on the others."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ def _of_one_use(name: str, node: Node, position: int, graph: Graph, zeros: set[s
     below = _zero_operand(name, node, position, graph, zeros)
     if below is not None:
         return below
+    if node.is_norm and (node.name, position) not in ADDED:
+        return Reason("cancelled", "every channel that it scales is constant, so that the norm hands it zeros")
     norm = graph.nearest_norm(node)
     if norm is not None:
         weights = graph.weights_of(norm)
@@ -101,6 +106,8 @@ def _cut_above(name: str, node: Node, cutter: tuple[Node, int], graph: Graph, ze
 def _zero_operand(name: str, node: Node, position: int, graph: Graph, zeros: set[str]) -> Reason | None:
     """Look at what the parameter is multiplied with."""
     others = [edge for at, edge in enumerate(node.edges) if at != position and edge is not None and not edge.leaf]
+    if (node.name, position) in ADDED or node.name.startswith(("Add", "Sub")) and node.name != "Addmm":
+        return None
     if not _saves_zero(node, name, zeros):
         return None
     zero = _zeros_under(others, graph, zeros - {name})

@@ -83,6 +83,7 @@ class LayerReport:
         silent: Units without a gradient in any step.
         unlock_step: Step of the weights' first signal.
         is_output: Whether no weights follow, so that the targets tell its units apart.
+        is_matrix: Whether the weights have two or more axes; norms and gains have one.
         distinct_in: Different units once stored as ``bfloat16`` and ``float16``.
         source: What tells its units apart: ``weights``, ``biases``, ``dropout``, ``other layers``, ``rounding``, nothing
             (empty), or ``unknown``.
@@ -104,6 +105,7 @@ class LayerReport:
     silent: int
     unlock_step: int | None
     is_output: bool
+    is_matrix: bool
     distinct_in: dict[str, int]
     source: str = ""
     diversity: dict[str, float] = field(default_factory=dict)

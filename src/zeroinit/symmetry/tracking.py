@@ -62,15 +62,14 @@ class Tracker:
         self.nearly = refine(np.zeros(len(rows), dtype=np.int64), rows, EPSILONS * epsilon)
         self._signs, self._start = first_signs(rows), self.labels
         self.moved = np.zeros(len(rows), dtype=bool)
+        self._open = self._any_group()
         self.initial, self.initial_by_weight = num_groups(self.labels), num_groups(self.by_weight)
 
     def follow(self, gradients: dict[str, Tensor], values: dict[str, Tensor]) -> bool:
         """Take one step's gradients in; tell whether a group was split or a unit moved for the first time."""
         if not any(part.name in gradients for part in self.layer.parts):
             return False
-        if self.moved.all() and not any(
-            len(without_singles(each)) for each in (self.labels, self.by_weight, self.nearly, self.mirrored)
-        ):
+        if self.moved.all() and not self._open:
             return False
         before = num_groups(self.labels), num_groups(self.by_weight), int(self.moved.sum())
 
@@ -79,15 +78,20 @@ class Tracker:
 
         rows = self.layer.rows(gradient, ALL)
         self.moved |= (rows.abs().amax(dim=1) > 0).cpu().numpy()
-        if any(len(without_singles(each)) for each in (self.labels, self.nearly, self.mirrored)):
+        if self._open:
             self.labels = refine(self.labels, rows, SAME)
             self.nearly = refine(self.nearly, rows, NEARLY)
             self._signs = torch.where(self._signs == 0, -first_signs(rows), self._signs)
             signs = torch.where(self._signs < 0, -1.0, 1.0).to(rows.dtype)
             self.mirrored = refine(self.mirrored, rows * signs[:, None], SAME)
-        if len(without_singles(self.by_weight)):
             self.by_weight = refine(self.by_weight, self.layer.rows(gradient, WEIGHTS), SAME)
+            self._open = self._any_group()
         return before != (num_groups(self.labels), num_groups(self.by_weight), int(self.moved.sum()))
+
+    def _any_group(self) -> bool:
+        """Whether any partition still has a group of several units."""
+        partitions = (self.labels, self.by_weight, self.nearly, self.mirrored)
+        return any(num_groups(each) < self.num_units for each in partitions)
 
     @property
     def width(self) -> int:
