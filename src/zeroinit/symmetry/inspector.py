@@ -1,7 +1,7 @@
 """One call for any model: will it learn, what stays identical, when does each layer wake up."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from zeroinit.symmetry.precision import ShadowMode, cast_floats
 from zeroinit.symmetry.reasons import Reason, find_reason, zero_parameters
 from zeroinit.symmetry.report import SymmetryReport
 from zeroinit.symmetry.shadow import Settings, Trace, copy_of, forward_loss, run_shadow
+from zeroinit.symmetry.tracking import Tracker
 from zeroinit.symmetry.undisturbed import random_state_kept
 from zeroinit.symmetry.watching import Watch
 
@@ -38,8 +39,8 @@ class Evidence:
     waking: set[str]
     fed_to_weights: set[str]
     not_inspected: dict[str, str]
-    widths_without: dict[str, dict[str, int]] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    widths_without: dict[str, dict[str, int]]
+    notes: list[str]
 
 
 def inspect(
@@ -115,11 +116,13 @@ def assert_symmetry_broken(model: nn.Module, inputs: Any, targets: Any = None, *
 
 
 def _gather(model: nn.Module, objective: Objective, settings: Settings) -> Evidence:
+    """Train the shadows one after the other, so that no two are in memory at a time."""
     skipped = left_out(model)
     inspected = [name for name, _ in model.named_parameters() if name not in skipped]
     epsilon = max((torch.finfo(p.dtype).eps for p in model.parameters() if p.is_floating_point()), default=1e-7)
-    single, widths = _run_single(model, objective, settings, inspected, epsilon)
     notes: list[str] = []
+    single, trackers, widths = _run_single(model, objective, settings, inspected, epsilon)
+    without = _switch_off(model, objective, settings, inspected, single, trackers, notes)
     replica = copy_of(model, torch.float64)
     watch = Watch(replica, inspected, epsilon)
     try:
@@ -131,22 +134,22 @@ def _gather(model: nn.Module, objective: Objective, settings: Settings) -> Evide
         watch = Watch(replica, inspected, epsilon)
         double = run_shadow(replica, objective, dtype, settings, watch=watch)
     evidence = Evidence(
-        model, objective, settings, single, double, watch, widths, {}, set(), set(), skipped, notes=notes
+        model, objective, settings, single, double, watch, widths, {}, set(), set(), skipped, without, notes
     )
     _look_at_the_end(evidence, replica, dtype)
-    del replica
-    _switch_off(evidence, model, inspected, epsilon)
     return evidence
 
 
-def _run_single(model, objective, settings, inspected, epsilon) -> tuple[Trace, dict[str, int]]:
+def _run_single(model, objective, settings, inspected, epsilon) -> tuple[Trace, list[Tracker], dict[str, int]]:
     """Train in float32; also count the units that stay the same bit for bit there."""
     replica = copy_of(model, torch.float32)
     watch = Watch(replica, inspected, epsilon, full=False)
     trace = run_shadow(replica, objective, torch.float32, settings, watch=watch)
-    widths = {each.layer.weight: each.tracker.width_bitwise(watch.value) for each in watch.layers}
+    trackers = [each.tracker for each in watch.layers]
+    widths = {each.layer.weight: each.width_bitwise(watch.value) for each in trackers}
+    matrices = [each for each in trackers if each.layer.known and watch.value(each.layer.weight).dim() > 1]
     _release(replica)
-    return trace, widths
+    return trace, matrices, widths
 
 
 def _release(replica: nn.Module) -> None:
@@ -258,26 +261,31 @@ def _waking(evidence: Evidence, replica: nn.Module) -> set[str]:
         waking |= more
 
 
-def _switch_off(evidence: Evidence, model: nn.Module, inspected: list[str], epsilon: float) -> None:
-    """Train again without dropout, or with equal biases, where units might owe their difference to it."""
-    trackers = [each.tracker for each in evidence.watch.layers if each.layer.known]
-    variants = {}
-    if evidence.double.drops and any(t.initial < t.num_units for t in trackers):
+def _switch_off(model, objective, settings, inspected, single, trackers, notes) -> dict[str, dict[str, int]]:
+    """Train again without dropout, or with equal biases, where units might owe their difference to it.
+
+    Returns:
+        By what was switched off, the number of groups in each layer, by the name of its weight.
+    """
+    variants: dict[str, dict[str, bool]] = {}
+    if single.drops and any(each.initial < each.num_units for each in trackers):
         variants["dropout"] = {"dropout": False}
-    if any(t.initial_by_weight < t.initial for t in trackers):
+    if any(each.initial_by_weight < each.initial for each in trackers):
         variants["biases"] = {"equal_biases": True}
+    widths = {}
     for name, change in variants.items():
-        settings = Settings(**{**vars(evidence.settings), "steps": len(evidence.double.losses), **change})
+        changed = replace(settings, **{"steps": len(single.losses), **change})
         replica = copy_of(model, torch.float64)
-        watch = Watch(replica, inspected, epsilon, full=False)
+        watch = Watch(replica, inspected, 0.0, full=False)
         try:
-            if settings.equal_biases:
-                _level_biases(replica, [each.layer for each in evidence.watch.layers])
-            run_shadow(replica, evidence.objective, torch.float64, settings, reference=evidence.single, watch=watch)
+            if changed.equal_biases:
+                _level_biases(replica, [each.layer for each in trackers])
+            run_shadow(replica, objective, torch.float64, changed, reference=single, watch=watch)
+            widths[name] = {each.layer.weight: each.tracker.width for each in watch.layers}
         except InputError as error:
-            evidence.notes.append(f"no shadow without {name} ({error})")
-            continue
-        evidence.widths_without[name] = {each.layer.weight: each.tracker.width for each in watch.layers}
+            notes.append(f"no shadow without {name} ({error})")
+        _release(replica)
+    return widths
 
 
 @torch.no_grad()

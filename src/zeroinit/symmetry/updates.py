@@ -60,10 +60,11 @@ class SmallAdam:
         first, second = self.moments[parameter]
         self.steps[parameter] += 1
         count, (beta1, beta2) = self.steps[parameter], BETAS
-        first.lerp_(gradient.float(), 1 - beta1)
-        second.mul_(beta2).add_(gradient.square().float(), alpha=1 - beta2)
+        narrow = gradient.float()
+        first.lerp_(narrow, 1 - beta1)
+        second.mul_(beta2).addcmul_(narrow, narrow, value=1 - beta2)
         size = (second / (1 - beta2**count)).sqrt_().add_(EPSILON)
-        parameter.add_(first / size, alpha=-self.learning_rate / (1 - beta1**count))
+        parameter.add_(torch.div(first, size, out=size), alpha=-self.learning_rate / (1 - beta1**count))
 
 
 RULES: dict[str, Callable] = {"adam": SmallAdam, "sgd": PlainSGD}
