@@ -38,6 +38,8 @@ from .zoo import (
     vgg_with_batch_norm,
 )
 
+pytestmark = pytest.mark.usefixtures("without_type_checks")  # four times as fast; the other files keep them
+
 Fault = tuple[Callable[[], Case], dict[str, str]]
 
 

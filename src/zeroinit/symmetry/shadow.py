@@ -164,6 +164,7 @@ def run_shadow(
             news |= watch(step, gradients)
         last_news = step if news else last_news
         updates.step()
+        del gradients  # else the old gradients would be in memory beside the new ones
         if settings.steps is None and step >= FEWEST_STEPS and step - last_news >= PATIENCE:
             break
     names = {id(parameter): name for name, parameter in replica.named_parameters()}
