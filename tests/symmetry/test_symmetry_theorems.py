@@ -8,6 +8,8 @@ from zeroinit.symmetry import inspect
 
 from .zoo import Case, drawn, mlp, seeded
 
+pytestmark = pytest.mark.usefixtures("without_type_checks")  # four times as fast; other files keep them
+
 OPTIMIZERS = ["sgd", "adam"]
 VECTORS = drawn(32, 12, seed=50)
 
