@@ -133,10 +133,13 @@ def _gather(model: nn.Module, objective: Objective, settings: Settings) -> Evide
         replica, dtype = copy_of(model, torch.float32), torch.float32
         watch = Watch(replica, inspected, epsilon)
         double = run_shadow(replica, objective, dtype, settings, watch=watch)
+    if double.lowered:
+        notes.append(f"done in float32, for want of a float64 kernel: {', '.join(sorted(double.lowered))}")
     evidence = Evidence(
         model, objective, settings, single, double, watch, widths, {}, set(), set(), skipped, without, notes
     )
-    _look_at_the_end(evidence, replica, dtype)
+    if double.sizes:
+        _look_at_the_end(evidence, replica, dtype)
     return evidence
 
 

@@ -35,6 +35,7 @@ class ShadowMode(TorchFunctionMode):
     Attributes:
         used: Identities of the parameters that were an argument of some call.
         drops: Whether a dropout was called in train mode.
+        lowered: Operations that exist in float32 alone.
     """
 
     def __init__(self, dtype: torch.dtype = torch.float32, dropout: bool = True):
@@ -43,6 +44,7 @@ class ShadowMode(TorchFunctionMode):
         self._dropout = dropout
         self.used: set[int] = set()
         self.drops = False
+        self.lowered: set[str] = set()
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -63,7 +65,25 @@ class ShadowMode(TorchFunctionMode):
         if func in DRAWING:
             return _draw(func, args, kwargs)
         widened = {name: torch.float64 if value in LOW else value for name, value in kwargs.items() if _plain(value)}
-        return func(*(torch.float64 if _plain(each) and each in LOW else each for each in args), **{**kwargs, **widened})
+        args = tuple(torch.float64 if _plain(each) and each in LOW else each for each in args)
+        return self._in_double(func, args, {**kwargs, **widened})
+
+    def _in_double(self, func, args, kwargs):
+        """Call in float64; an operation that has no such kernel is done in float32."""
+        try:
+            return func(*args, **kwargs)
+        except (RuntimeError, NotImplementedError):
+            narrow = [_single(each) for each in args], {name: _single(each) for name, each in kwargs.items()}
+            if not any(isinstance(each, Tensor) and each.dtype == torch.float64 for each in [*args, *kwargs.values()]):
+                raise
+            try:
+                result = func(*narrow[0], **narrow[1])
+            except Exception:
+                result = None
+            if not isinstance(result, Tensor):
+                raise
+            self.lowered.add(getattr(func, "__name__", str(func)))
+            return result.double() if result.dtype == torch.float32 else result
 
     def _note(self, values: Iterable[Any], depth: int = 2) -> None:
         for value in values:
@@ -79,6 +99,10 @@ def _drops(func, args, kwargs) -> bool:
         return kwargs["dropout_p"] > 0
     named = dict(zip(("input", "p", "training"), args, strict=False)) | kwargs
     return bool(named.get("p", 0.5)) and bool(named.get("training", named.get("train", True)))
+
+
+def _single(value: Any) -> Any:
+    return value.float() if isinstance(value, Tensor) and value.dtype == torch.float64 else value
 
 
 def _plain(value: Any) -> bool:

@@ -62,6 +62,7 @@ class Trace:
         losses: Loss before each update.
         used: Parameters that took part in the forward pass.
         drops: Whether a dropout acted.
+        lowered: Operations that were done in float32, for want of a float64 kernel.
     """
 
     sizes: list[dict[str, float]] = field(default_factory=list)
@@ -70,6 +71,7 @@ class Trace:
     losses: list[float] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
     drops: bool = False
+    lowered: set[str] = field(default_factory=set)
 
     def first_step(self, name: str) -> int | None:
         """The step, from 1, of a parameter's first gradient that is not zero; ``None`` if there is none."""
@@ -82,8 +84,10 @@ def copy_of(model: nn.Module, dtype: torch.dtype) -> nn.Module:
     Raises:
         InputError: It cannot be copied; the error is chained.
     """
+    sparse = [each for each in model.parameters() if each.layout != torch.strided]
+    memo: dict = {id(each): nn.Parameter(each.detach().clone(), each.requires_grad) for each in sparse}
     try:
-        replica = copy.deepcopy(model)
+        replica = copy.deepcopy(model, memo)
     except Exception as error:
         raise InputError(
             f"model={type(model).__name__}: cannot be copied for the shadow training ({type(error).__name__}: {error}); "
@@ -169,6 +173,7 @@ def run_shadow(
             break
     names = {id(parameter): name for name, parameter in replica.named_parameters()}
     trace.used, trace.drops = {names[each] for each in mode.used if each in names}, mode.drops
+    trace.lowered = mode.lowered
     return trace
 
 
