@@ -3,6 +3,7 @@
 from zeroinit.symmetry.codes import CODES
 from zeroinit.symmetry.diagnostics import DIAGNOSTICS, Diagnostic
 from zeroinit.symmetry.inspector import assert_symmetry_broken, inspect
+from zeroinit.symmetry.observer import LayerMoment, SymmetryObserver
 from zeroinit.symmetry.report import Finding, LayerReport, ParameterReport, SymmetryReport
 
 __all__ = [
@@ -10,8 +11,10 @@ __all__ = [
     "DIAGNOSTICS",
     "Diagnostic",
     "Finding",
+    "LayerMoment",
     "LayerReport",
     "ParameterReport",
+    "SymmetryObserver",
     "SymmetryReport",
     "assert_symmetry_broken",
     "inspect",

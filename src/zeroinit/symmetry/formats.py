@@ -1,7 +1,9 @@
 """A report as text, as HTML and as SARIF."""
 
+import json
 import re
 import textwrap
+from collections.abc import Callable
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +13,7 @@ from zeroinit.symmetry.codes import CODES
 if TYPE_CHECKING:
     from zeroinit.symmetry.report import LayerReport, SymmetryReport
 
-__all__ = ["layer_rows", "shortened", "to_html", "to_sarif", "to_text"]
+__all__ = ["FORMATS", "layer_rows", "shortened", "to_html", "to_sarif", "to_text"]
 
 HEAD = ("layer", "type", "wakes", "units", "distinct", "told apart by")
 NAME_WIDTH, MOST_INFOS, FEWEST_ALIKE = 40, 6, 3
@@ -147,3 +149,11 @@ def to_sarif(report: "SymmetryReport") -> dict[str, Any]:
         "version": "2.1.0",
         "runs": [{"tool": {"driver": driver}, "results": results}],
     }
+
+
+FORMATS: dict[str, Callable] = {
+    "table": str,
+    "json": lambda report: json.dumps(report.to_dict(), indent=2, allow_nan=False),
+    "sarif": lambda report: json.dumps(report.to_sarif(), indent=2, allow_nan=False),
+}
+"""What the command line prints, by name."""

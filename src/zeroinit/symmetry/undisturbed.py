@@ -16,8 +16,8 @@ def random_state_kept(model: nn.Module, seed: int = 0) -> Iterator[None]:
     """Seed Python's and NumPy's random state, and restore these and torch's, on every device of a model, on leaving.
 
     Example:
-        >>> before = torch.get_rng_state()
-        >>> with random_state_kept(nn.Linear(1, 1)):
+        >>> model, before = nn.Identity(), torch.get_rng_state()
+        >>> with random_state_kept(model):
         ...     _ = torch.rand(3)
         >>> torch.equal(before, torch.get_rng_state())
         True
