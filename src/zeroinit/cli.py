@@ -185,7 +185,9 @@ def data(
 
 @app.command(name="inspect")
 def inspect_command(
-    factory: Annotated[str, typer.Argument(help="package.module:factory; factory() returns a model, or (model, inputs).")],
+    factory: Annotated[
+        str, typer.Argument(help="package.module:factory; factory() returns a model, or (model, inputs).")
+    ],
     inputs: Annotated[
         str | None, typer.Option("--inputs", help="Drawn inputs: 32x784, 8x16:int100, a=8x16:int100,b=8:int2.")
     ] = None,

@@ -61,7 +61,10 @@ def test_json_and_sarif(zeroinit):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("factories_for_inspect",), "factory='factories_for_inspect': write package.module:factory, where factory() returns"),
+        (
+            ("factories_for_inspect",),
+            "factory='factories_for_inspect': write package.module:factory, where factory() returns",
+        ),
         (("nowhere_at_all:f",), "factory='nowhere_at_all:f': nowhere_at_all cannot be imported (ModuleNotFoundError"),
         (("factories_for_inspect:healty",), "has no function 'healty'; did you mean 'healthy'?"),
         (("factories_for_inspect:fails",), "failed (RuntimeError: on purpose); it is called without arguments"),

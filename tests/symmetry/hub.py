@@ -22,7 +22,9 @@ LANGUAGE = {"input_ids": TOKENS, "labels": TOKENS}
 
 
 def gpt2() -> nn.Module:
-    config = transformers.GPT2Config(vocab_size=41, n_positions=16, n_embd=16, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0)
+    config = transformers.GPT2Config(
+        vocab_size=41, n_positions=16, n_embd=16, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0
+    )
     return transformers.GPT2LMHeadModel(config)
 
 
@@ -35,16 +37,22 @@ def bert_masked() -> nn.Module:
 
 
 def vit() -> nn.Module:
-    return transformers.ViTForImageClassification(transformers.ViTConfig(image_size=8, patch_size=4, num_labels=5, **SMALL))
+    return transformers.ViTForImageClassification(
+        transformers.ViTConfig(image_size=8, patch_size=4, num_labels=5, **SMALL)
+    )
 
 
 def t5() -> nn.Module:
-    config = transformers.T5Config(vocab_size=41, d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2, decoder_start_token_id=0)
+    config = transformers.T5Config(
+        vocab_size=41, d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2, decoder_start_token_id=0
+    )
     return transformers.T5ForConditionalGeneration(config)
 
 
 def hub_resnet() -> nn.Module:
-    config = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 2], layer_type="basic", num_labels=5)
+    config = transformers.ResNetConfig(
+        embedding_size=8, hidden_sizes=[8, 16], depths=[1, 2], layer_type="basic", num_labels=5
+    )
     return transformers.ResNetForImageClassification(config)
 
 

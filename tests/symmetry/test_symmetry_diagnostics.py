@@ -12,12 +12,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeroinit.symmetry import DIAGNOSTICS
-from zeroinit.symmetry.diversity import direction_spread, distinct_rows, effective_rank, num_constant_columns, stable_rank
+from zeroinit.symmetry.diversity import (
+    direction_spread,
+    distinct_rows,
+    effective_rank,
+    num_constant_columns,
+    stable_rank,
+)
 from zeroinit.symmetry.partition import group_equal_rows, group_mirrored_rows, num_groups, refine
 
 from .zoo import drawn
 
-small_rows = st.lists(st.lists(st.sampled_from([-1.0, -0.0, 0.0, 1.0, 2.0]), min_size=3, max_size=3), min_size=1, max_size=12)
+small_rows = st.lists(
+    st.lists(st.sampled_from([-1.0, -0.0, 0.0, 1.0, 2.0]), min_size=3, max_size=3), min_size=1, max_size=12
+)
 
 
 def pairwise(rows, same) -> list[int]:
@@ -69,14 +77,17 @@ def test_ranks_and_spread_as_by_hand(shape):
     shares = [value / sum(values) for value in values]
     assert effective_rank(matrix) == pytest.approx(math.exp(-sum(share * math.log(share) for share in shares)))
     assert stable_rank(matrix) == pytest.approx(float((matrix**2).sum()) / max(values) ** 2)
-    cosines = [
-        abs(float(a @ b) / float(a.norm() * b.norm())) for a, b in itertools.combinations(matrix, 2)
-    ]
+    cosines = [abs(float(a @ b) / float(a.norm() * b.norm())) for a, b in itertools.combinations(matrix, 2)]
     assert direction_spread(matrix) == pytest.approx(1 - sum(cosines) / len(cosines) if cosines else 0.0)
 
 
 def test_ranks_of_the_extremes():
-    assert effective_rank(torch.zeros(3, 3)) == stable_rank(torch.zeros(3, 3)) == direction_spread(torch.zeros(3, 3)) == 0.0
+    assert (
+        effective_rank(torch.zeros(3, 3))
+        == stable_rank(torch.zeros(3, 3))
+        == direction_spread(torch.zeros(3, 3))
+        == 0.0
+    )
     assert effective_rank(torch.outer(drawn(6), drawn(4, seed=1))) == pytest.approx(1.0, abs=1e-4)
     assert effective_rank(torch.eye(7)) == pytest.approx(7.0)
 

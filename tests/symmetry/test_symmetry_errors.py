@@ -54,12 +54,12 @@ def refused(*arguments, **settings) -> str:
         ((lambda: 3, VECTORS), "model=int: must be a torch.nn.Module"),
         (
             (lambda: nn.Sequential(nn.LazyLinear(3)), VECTORS),
-            "model: 0.weight is lazy and has no shape yet; run the model forward once (model(inputs)) before inspecting",
+            "model: 0.weight is lazy and has no shape yet; run the model forward once, model(inputs), and "
+            "inspect it then",
         ),
         (
             (lambda: mlp().requires_grad_(False), VECTORS),
-            "model: has no trainable parameter; set requires_grad=True on what is to be trained, or inspect a model that has "
-            "parameters",
+            "model: has no trainable parameter; set requires_grad=True on what is to be trained",
         ),
         ((on_two_devices, VECTORS), "model: its parameters are on cpu, meta; move it to one device with model.to(...)"),
         (
@@ -73,13 +73,13 @@ def refused(*arguments, **settings) -> str:
         ),
         (
             (Fails, VECTORS),
-            "inputs=a tensor (16, 12) of float32: the forward pass failed (KeyError: 'no such key'); hand over inputs for which "
-            "model(inputs), model(*inputs) or model(**inputs) runs in train mode",
+            "inputs=a tensor (16, 12) of float32: the forward pass failed (KeyError: 'no such key'); hand over inputs "
+            "for which model(inputs), model(*inputs) or model(**inputs) runs in train mode",
         ),
         (
             (Words, VECTORS),
-            "model: its output is a dict with text, tokens, which has no loss; hand over targets, or loss_fn=lambda output: "
-            "..., or inputs with which the output has a .loss",
+            "model: its output is a dict with text, tokens, which has no loss; hand over targets, or loss_fn="
+            "lambda output: ..., or inputs with which the output has a .loss",
         ),
         (
             (mlp, "images"),
@@ -96,7 +96,8 @@ def test_a_model_that_cannot_be_inspected(arguments, message):
 
 def test_targets_that_do_not_fit():
     assert refused(mlp(), VECTORS, drawn(16, 4)).startswith(
-        "targets=a tensor (16, 4) of float32: do not fit the output a tensor (16, 5) of float32 (the output has shape (16, 5))"
+        "targets=a tensor (16, 4) of float32: do not fit the output a tensor (16, 5) of float32 "
+        "(the output has shape (16, 5))"
     )
     assert "hand over classes for cross entropy" in refused(mlp(), VECTORS, torch.zeros(3, dtype=torch.long))
     assert refused(mlp(), VECTORS, "classes") == "targets=a str: must be a tensor, or hand over a loss_fn"
@@ -108,10 +109,14 @@ def test_targets_that_do_not_fit():
         ({"steps": 0}, "steps=0: must be a whole number of at least 1, or None"),
         ({"learning_rate": 0.0}, "learning_rate=0.0: must be greater than 0"),
         ({"optimizer": "adan"}, "optimizer='adan': must be one of adam, sgd; did you mean 'adam'?"),
-        ({"loss_fn": lambda output: output}, "loss_fn: the loss is a tensor (16, 5) of float32; it must be a tensor with one float"),
+        (
+            {"loss_fn": lambda output: output},
+            "loss_fn: the loss is a tensor (16, 5) of float32; it must be a tensor with one float",
+        ),
         (
             {"loss_fn": lambda output: output.nothing},
-            "loss_fn(output): failed on a tensor (16, 5) of float32 (AttributeError: 'Tensor' object has no attribute 'nothing')",
+            "loss_fn(output): failed on a tensor (16, 5) of float32 (AttributeError: 'Tensor' object has no "
+            "attribute 'nothing')",
         ),
     ],
 )  # fmt: skip
@@ -120,7 +125,9 @@ def test_settings(settings, message):
 
 
 def test_an_optimizer_that_cannot_step():
-    assert "or a function from a list of parameters to a torch optimizer" in refused(mlp(), VECTORS, optimizer=lambda of: 3)
+    assert "or a function from a list of parameters to a torch optimizer" in refused(
+        mlp(), VECTORS, optimizer=lambda of: 3
+    )
     report = inspect(mlp(), VECTORS, optimizer=lambda of: torch.optim.RMSprop(of, lr=1e-3))
     assert report.warnings == ()
 

@@ -14,23 +14,18 @@ from .zoo import (
     IMAGES,
     TOKENS,
     VECTORS,
-    AdaptiveBlock,
     Case,
     ControlNet,
     DiffusionTransformer,
     Encoder,
     LayerScaleBlock,
     LowRank,
-    MixtureOfExperts,
     Recurrent,
-    ReZeroBlock,
     SoftMixture,
-    TiedLanguageModel,
     classes,
     cnn,
     drawn,
     mlp,
-    resnet,
     rezero,
     vgg_with_batch_norm,
 )
@@ -184,7 +179,9 @@ def copied_channel(groups: int = 1) -> nn.Sequential:
 
 
 def copied_transposed_channel() -> nn.Sequential:
-    model = nn.Sequential(nn.ConvTranspose2d(3, 6, 2, groups=3), nn.SiLU(), nn.Conv2d(6, 4, 3), nn.Flatten(), nn.Linear(196, 5))
+    model = nn.Sequential(
+        nn.ConvTranspose2d(3, 6, 2, groups=3), nn.SiLU(), nn.Conv2d(6, 4, 3), nn.Flatten(), nn.Linear(196, 5)
+    )
     model[0].weight.data[1, 1] = model[0].weight.data[1, 0]
     model[0].bias.data[3] = model[0].bias.data[2]
     model[2].weight.data[:, 3] = model[2].weight.data[:, 2]
@@ -303,7 +300,9 @@ def collapsed_features() -> Case:
     model = mlp(nn.Tanh, outputs=4)
     model[4].weight.data.copy_(model[4].weight.data[:1].expand(4, -1))
     model[4].bias.data.fill_(0.1)
-    return Case(model, VECTORS, None, {"loss_fn": lambda out: (out.sum(1) - VECTORS[:, 0].to(out.dtype)).square().mean()})
+    return Case(
+        model, VECTORS, None, {"loss_fn": lambda out: (out.sum(1) - VECTORS[:, 0].to(out.dtype)).square().mean()}
+    )
 
 
 HEAD0 = "encoder.layers.0.self_attn"
@@ -314,7 +313,10 @@ PLANTED: dict[str, Fault] = {
     "constant_hidden_layers": (lambda: Case(constant("0", "2", "4"), VECTORS), {"0": "ZI001", "2": "ZI001"}),
     "constant_first_layer": (lambda: Case(constant("0", "2"), VECTORS), {"0": "ZI001"}),
     "one_copied_unit": (lambda: Case(copied_rows(mlp(), "0", 2, 3, "2"), VECTORS), {"0": "ZI001"}),
-    "one_copied_unit_sgd": (lambda: Case(copied_rows(mlp(), "2", 0, 9, "4"), VECTORS, None, {"optimizer": "sgd"}), {"2": "ZI001"}),
+    "one_copied_unit_sgd": (
+        lambda: Case(copied_rows(mlp(), "2", 0, 9, "4"), VECTORS, None, {"optimizer": "sgd"}),
+        {"2": "ZI001"},
+    ),
     "zero_weights_constant_biases": (
         lambda: Case(with_values(all_zero(mlp(nn.ELU)), _0__bias=0.5, _2__bias=0.5), VECTORS),
         {"0": "ZI001", "2": "ZI001"},
@@ -323,7 +325,7 @@ PLANTED: dict[str, Fault] = {
     "copied_transposed_channel": (lambda: Case(copied_transposed_channel(), drawn(8, 3, 8, 8)), {"0": "ZI001"}),
     "copied_heads": (lambda: Case(copied_heads(), TOKENS), {HEAD0: "ZI001"}),
     "copied_heads_of_bert": (
-        lambda: Case(copied_heads_of_bert(), {"input_ids": classes(40, 3, 9), "labels": classes(2, 3)}, None, {"seed": 0}),
+        lambda: Case(copied_heads_of_bert(), {"input_ids": classes(40, 3, 9), "labels": classes(2, 3)}),
         {"bert.encoder.layer.0.attention.self.value": "ZI001"},
     ),
     "constant_lstm": (lambda: Case(constant_core(), TOKENS), {"core": "ZI001"}),
@@ -359,7 +361,10 @@ PLANTED: dict[str, Fault] = {
         lambda: Case(_zero_attention(vit()), PICTURES),
         {"vit.layers.0.attention.q_proj": "ZI006", "vit.layers.0.attention.k_proj": "ZI006"},
     ),
-    "zero_controlnet": (lambda: Case(zero_controlnet(), (IMAGES, drawn(8, 3, 8, 8, seed=3))), {"copy.0": "ZI006", "zero_out": "ZI006"}),
+    "zero_controlnet": (
+        lambda: Case(zero_controlnet(), (IMAGES, drawn(8, 3, 8, 8, seed=3))),
+        {"copy.0": "ZI006", "zero_out": "ZI006"},
+    ),
     "layer_scale_zero_and_frozen": (
         lambda: Case(_frozen_scale(), VECTORS),
         {"1.dense": "ZI007"},
@@ -382,8 +387,14 @@ PLANTED: dict[str, Fault] = {
     "zero_before_batch_norm": (lambda: Case(zero_before_norm(), IMAGES), {"0": "ZI006", "3": "ZI006"}),
     "zero_before_batch_norm_random_beta": (lambda: Case(zero_before_norm(0.5), IMAGES), {"0": "ZI006", "3": "ZI011"}),
     "blank_images": (lambda: Case(cnn(), torch.zeros(8, 3, 8, 8)), {"0": "ZI007"}),
-    "only_dead_experts_input": (lambda: Case(nn.Sequential(nn.ReLU(), nn.Linear(12, 5)), -VECTORS.abs()), {"1": "ZI007"}),
-    "softmax_over_one": (lambda: Case(nn.Sequential(mlp(outputs=1), nn.Softmax(-1), nn.Linear(1, 5)), VECTORS), {"0.4": "ZI008", "0.0": "ZI008"}),
+    "nothing_but_negative_inputs": (
+        lambda: Case(nn.Sequential(nn.ReLU(), nn.Linear(12, 5)), -VECTORS.abs()),
+        {"1": "ZI007"},
+    ),
+    "softmax_over_one": (
+        lambda: Case(nn.Sequential(mlp(outputs=1), nn.Softmax(-1), nn.Linear(1, 5)), VECTORS),
+        {"0.4": "ZI008", "0.0": "ZI008"},
+    ),
 }  # fmt: skip
 """What is built, and which code is expected at which module."""
 
@@ -420,6 +431,9 @@ def test_precision_and_recall(report_on, capsys):
         hits += set(expected.items()) <= warnings
     precision, recall = hits / (hits + false), hits / len(PLANTED)
     with capsys.disabled():
-        print(f"\n{len(healthy)} healthy and {len(PLANTED)} planted models: precision {precision:.3f}, recall {recall:.3f}")
+        print(
+            f"\n{len(healthy)} healthy and {len(PLANTED)} planted models: "
+            f"precision {precision:.3f}, recall {recall:.3f}"
+        )
     assert (precision, recall) == (1.0, 1.0)
     assert (len(healthy) >= 20, len(PLANTED) >= 40) == (True, True)

@@ -32,7 +32,9 @@ def report():
 
 def test_the_text(report):
     lines = str(report).splitlines()
-    assert lines[0].startswith("Sequential: 1 warning; 6 of 6 parameters learn within 4 steps (adam, cross entropy, targets")
+    assert lines[0].startswith(
+        "Sequential: 1 warning; 6 of 6 parameters learn within 4 steps (adam, cross entropy, targets"
+    )
     assert any(line.split() == ["0", "Linear", "step", "1", "16", "1", "nothing"] for line in lines)
     assert any(line.startswith("ZI001 warning 0: 16 units form 1 group") for line in lines)
     assert max(map(len, lines)) <= 100
@@ -75,7 +77,7 @@ def test_sarif(report):
     run = log["runs"][0]
     assert log["version"] == "2.1.0"
     assert {rule["id"] for rule in run["tool"]["driver"]["rules"]} == set(CODES)
-    assert [(each["ruleId"], each["level"]) for each in run["results"]][0] == ("ZI001", "warning")
+    assert (run["results"][0]["ruleId"], run["results"][0]["level"]) == ("ZI001", "warning")
     assert run["results"][0]["locations"][0]["logicalLocations"][0]["fullyQualifiedName"] == "0"
 
 
@@ -106,9 +108,16 @@ def test_the_observer_records_while_fit_runs():
     zeroinit.initialize_(model, "normal_bias", generator=torch.Generator().manual_seed(0))
     watch = SymmetryObserver(every=4)
     labels = torch.arange(64) % 5
-    alone = zeroinit.fit(flawed(), (drawn(64, 12), labels), epochs=2, batch_size=16, generator=torch.Generator().manual_seed(0))
+    alone = zeroinit.fit(
+        flawed(), (drawn(64, 12), labels), epochs=2, batch_size=16, generator=torch.Generator().manual_seed(0)
+    )
     history = zeroinit.fit(
-        model, (drawn(64, 12), labels), epochs=4, batch_size=16, observers=[watch], generator=torch.Generator().manual_seed(0)
+        model,
+        (drawn(64, 12), labels),
+        epochs=4,
+        batch_size=16,
+        observers=[watch],
+        generator=torch.Generator().manual_seed(0),
     )
     assert history.num_steps == 16
     assert alone.num_steps == 8

@@ -58,7 +58,9 @@ def test_t1_convolutions_likewise(optimizer):
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_t2_first_gradients_have_rank_one(optimizer):
-    ranks = [layer.diversity["effective_rank_first_gradient"] for layer in look(network(random=(0, 1, 2)), optimizer).layers]
+    ranks = [
+        layer.diversity["effective_rank_first_gradient"] for layer in look(network(random=(0, 1, 2)), optimizer).layers
+    ]
     assert max(ranks) < 1 + 1e-6
     others = [layer.diversity["effective_rank_first_gradient"] for layer in look(mlp(nn.ELU), optimizer).layers]
     assert min(others) > 1.5
@@ -140,8 +142,8 @@ def test_t7_everything_zero_moves_the_output_bias_alone(activation, optimizer):
 
 def normed(norm, beta: bool) -> nn.Sequential:
     model = nn.Sequential(
-        nn.Conv2d(1, 6, 3, padding=1), nn.ELU(), norm(6), nn.Conv2d(6, 6, 3, padding=1), nn.ELU(), norm(6), nn.Flatten(),
-        nn.Linear(384, 5),
+        nn.Conv2d(1, 6, 3, padding=1), nn.ELU(), norm(6), nn.Conv2d(6, 6, 3, padding=1), nn.ELU(), norm(6),
+        nn.Flatten(), nn.Linear(384, 5),
     )  # fmt: skip
     for at, layer in enumerate(model):
         if isinstance(layer, nn.Conv2d | nn.Linear):
@@ -157,7 +159,9 @@ def affine_instance_norm(channels: int) -> nn.Module:
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("norm", [nn.BatchNorm2d, affine_instance_norm, lambda channels: nn.GroupNorm(channels, channels)])
+@pytest.mark.parametrize(
+    "norm", [nn.BatchNorm2d, affine_instance_norm, lambda channels: nn.GroupNorm(channels, channels)]
+)
 def test_t8_a_norm_cancels_constant_channels(norm, optimizer):
     images = drawn(16, 1, 8, 8)
     assert dense_steps(inspect(normed(norm, beta=False), images, optimizer=optimizer)) == [None, None, None]
@@ -168,7 +172,9 @@ def test_t8_a_norm_cancels_constant_channels(norm, optimizer):
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_t8_norms_over_several_channels_are_no_obstacle(optimizer):
-    report = inspect(normed(lambda channels: nn.GroupNorm(1, channels), beta=True), drawn(16, 1, 8, 8), optimizer=optimizer)
+    report = inspect(
+        normed(lambda channels: nn.GroupNorm(1, channels), beta=True), drawn(16, 1, 8, 8), optimizer=optimizer
+    )
     assert dense_steps(report) == [3, 2, 1]
     assert report.warnings == ()
 
@@ -184,7 +190,7 @@ def test_t9_rounding_is_told_from_signal(optimizer):
 
 
 def test_a_faint_signal_is_no_rounding():
-    """Under SGD the bottom of a deep network of zero weights has gradients far below machine epsilon, and they are true."""
+    """Under SGD the bottom of a deep network of zero weights has true gradients far below machine epsilon."""
     report = look(network(widths=(8,) * 6, random=range(6)), "sgd", learning_rate=1e-3)
     assert dense_steps(report) == [7, 6, 5, 4, 3, 2, 1]
     assert max(next(size for size in report.parameters[0].gradients if size > 0), 0) < 1e-12

@@ -13,7 +13,6 @@ from zeroinit.symmetry import inspect
 
 from .zoo import IMAGES, VECTORS, vgg_with_batch_norm
 
-
 pytestmark = pytest.mark.usefixtures("without_type_checks")  # beartype itself draws from Python's random state
 
 

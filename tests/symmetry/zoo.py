@@ -356,8 +356,8 @@ def weight_normed() -> nn.Sequential:
 def depthwise() -> nn.Sequential:
     """Blur kernels of ones, channel by channel, then a pointwise convolution."""
     model = nn.Sequential(
-        nn.Conv2d(3, 3, 3, groups=3, bias=False), nn.Conv2d(3, 8, 1), nn.Hardswish(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
-        nn.Linear(8, 5),
+        nn.Conv2d(3, 3, 3, groups=3, bias=False), nn.Conv2d(3, 8, 1), nn.Hardswish(), nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(), nn.Linear(8, 5),
     )  # fmt: skip
     nn.init.constant_(model[0].weight, 1 / 9)
     return model
@@ -403,7 +403,9 @@ HEALTHY: dict[str, Callable[[], Case]] = {
     "transformer_encoder_pre_norm": lambda: Case(Encoder(0.0, norm_first=True, activation="gelu"), TOKENS),
     "vision_transformer": lambda: Case(VisionTransformer(), bordered(8)),
     "controlnet": lambda: Case(ControlNet(), (IMAGES, drawn(8, 3, 8, 8, seed=3))),
-    "diffusion_transformer": lambda: Case(DiffusionTransformer(), (drawn(8, 6, 4), classes(5, 8)), drawn(8, 6, 4, seed=4)),
+    "diffusion_transformer": lambda: Case(
+        DiffusionTransformer(), (drawn(8, 6, 4), classes(5, 8)), drawn(8, 6, 4, seed=4)
+    ),
     "tied_embeddings": lambda: Case(TiedLanguageModel(), TOKENS, TOKENS.roll(1, 1)),
     "mixture_of_experts": lambda: Case(MixtureOfExperts(), VECTORS),
     "soft_mixture": lambda: Case(SoftMixture(), VECTORS),

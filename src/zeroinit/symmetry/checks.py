@@ -23,18 +23,18 @@ def check_model(model: Any, inputs: Any) -> None:
     for name, parameter in model.named_parameters():
         if isinstance(parameter, UninitializedParameter):
             raise InputError(
-                f"model: {name} is lazy and has no shape yet; run the model forward once (model(inputs)) before inspecting"
+                f"model: {name} is lazy and has no shape yet; run the model forward once, model(inputs), and "
+                "inspect it then"
             )
     if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise InputError(
-            "model: has no trainable parameter; set requires_grad=True on what is to be trained, or inspect a model that has "
-            "parameters"
-        )
+        raise InputError("model: has no trainable parameter; set requires_grad=True on what is to be trained")
     devices = sorted({str(parameter.device) for parameter in model.parameters()})
     if len(devices) > 1:
         raise InputError(f"model: its parameters are on {', '.join(devices)}; move it to one device with model.to(...)")
     if devices == ["meta"]:
-        raise InputError("model: its parameters are on meta and have no values; materialize it with model.to_empty(...)")
+        raise InputError(
+            "model: its parameters are on meta and have no values; materialize it with model.to_empty(...)"
+        )
     given = sorted({str(tensor.device) for tensor in _tensors(inputs)})
     if given and given != devices:
         raise InputError(

@@ -72,7 +72,9 @@ CODES: dict[str, Code] = {
     ),
     "ZI012": Code("warning", "no gradient arrives", "Follow the path from it to the loss."),
     "ZI013": Code(
-        "warning", "loss or gradients are not finite", "Lower the learning rate or the scale of the weights; check the batch."
+        "warning",
+        "loss or gradients are not finite",
+        "Lower the learning rate or the scale of the weights; check the batch.",
     ),
     "ZI101": Code("info", "starts at zero and wakes up", "Nothing to do."),
     "ZI102": Code("info", "is frozen", "Nothing to do if that is meant."),

@@ -1,4 +1,4 @@
-"""How diverse the rows of a matrix are: ranks of several kinds, the spread of directions, collisions in low precision."""
+"""How diverse the rows of a matrix are: ranks, the spread of directions, collisions in low precision."""
 
 import math
 
@@ -63,7 +63,8 @@ def direction_spread(rows: Float[Tensor, "units features"]) -> float:
         Luo et al. 2021, "Phase diagram for two-layer ReLU neural networks at infinite-width limit" (condensation).
 
     Example:
-        >>> round(direction_spread(torch.eye(4)), 6), round(direction_spread(torch.tensor([[1.0, 1.0], [-2.0, -2.0]])), 6)
+        >>> one_line = torch.tensor([[1.0, 1.0], [-2.0, -2.0]])
+        >>> round(direction_spread(torch.eye(4)), 6), round(direction_spread(one_line), 6)
         (1.0, 0.0)
     """
     norms = rows.detach().double().norm(dim=1, keepdim=True)

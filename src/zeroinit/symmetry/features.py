@@ -36,7 +36,9 @@ class Features:
                 return
             convolution = isinstance(module, _ConvNd)
             if path not in self.outputs:
-                by_unit = result.detach().movedim(1, -1) if convolution or _by_channel(module, result) else result.detach()
+                by_unit = (
+                    result.detach().movedim(1, -1) if convolution or _by_channel(module, result) else result.detach()
+                )
                 self.outputs[path] = thinned(by_unit.reshape(-1, by_unit.shape[-1]))
             if isinstance(given, Tensor) and given.is_floating_point() and given.dim() > 1:
                 size = _input_size(module, given.detach())

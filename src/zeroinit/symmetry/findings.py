@@ -107,8 +107,12 @@ def _of_parameters(parameters: tuple[ParameterReport, ...], evidence: "Evidence"
             if len(speaker.shape) > 1 or not speaker.name.endswith("bias"):
                 yield _finding(code, path, names, f"{locals_} starts at zero and wakes up at step {step}")
         elif code == "ZI104":
-            yield _finding(code, path, names, f"{locals_} is still asleep after step {len(evidence.double.losses)}: "
-                           f"{speaker.explanation}")
+            yield _finding(
+                code,
+                path,
+                names,
+                f"{locals_} is still asleep after step {len(evidence.double.losses)}: {speaker.explanation}",
+            )
         elif code == "ZI011" and speaker.rounding_step is not None:
             yield _finding(code, path, names, f"{locals_} has a gradient through rounding alone: {speaker.explanation}")
         elif code in ("ZI102", "ZI105", "ZI010"):
@@ -237,22 +241,35 @@ def _of_units(report: LayerReport, watch: LayerWatch, steps: dict[str, int | Non
         message = f"{report.dead} of {report.num_units} {report.unit} are dead: no input of this size wakes them"
         yield _finding("ZI005", report.path, names, message)
     elif report.silent and awake and report.silent < report.num_units and not report.is_output:
-        yield _finding("ZI107", report.path, names, f"{report.silent} of {report.num_units} {report.unit} have no gradient on this batch")
+        yield _finding(
+            "ZI107",
+            report.path,
+            names,
+            f"{report.silent} of {report.num_units} {report.unit} have no gradient on this batch",
+        )
     if not awake or alone or not tracker.moved.any():
         return
     if together < tracker.moved.sum():
         message = (
-            f"{int(tracker.moved.sum())} {report.unit} form {together} group{'' if together == 1 else 's'} that are identical and "
-            f"receive identical updates (as {', '.join(map(str, report.twins[:4]))}{', ...' if len(report.twins) > 4 else ''})"
+            f"{int(tracker.moved.sum())} {report.unit} form {together} group{'' if together == 1 else 's'} that are "
+            f"identical and receive identical updates (as {_few(report.twins)})"
         )
         yield _finding("ZI001", report.path, names, message + _heads(watch, labels))
         return
     near, mirrored = _groups_among(tracker.nearly, tracker.moved), _groups_among(tracker.mirrored, tracker.moved)
     if near < tracker.moved.sum():
-        yield _finding("ZI002", report.path, names, f"{int(tracker.moved.sum())} {report.unit} form {near} groups up to rounding")
+        yield _finding(
+            "ZI002", report.path, names, f"{int(tracker.moved.sum())} {report.unit} form {near} groups up to rounding"
+        )
     elif mirrored < tracker.moved.sum() and report.num_units > 2 and not report.is_output:
-        message = f"{int(tracker.moved.sum())} {report.unit} form {mirrored} groups of {report.unit} and their negatives"
+        message = (
+            f"{int(tracker.moved.sum())} {report.unit} form {mirrored} groups of {report.unit} and their negatives"
+        )
         yield _finding("ZI003", report.path, names, message)
+
+
+def _few(numbers: tuple[int, ...]) -> str:
+    return ", ".join(map(str, numbers[:4])) + (", ..." if len(numbers) > 4 else "")
 
 
 def _groups_among(labels: np.ndarray, chosen: np.ndarray) -> int:
@@ -297,5 +314,7 @@ def _of_numbers(evidence: "Evidence") -> Iterator[Finding]:
     for trace, precision in ((evidence.double, "float64"), (evidence.single, "float32")):
         bad = next((step for step, loss in enumerate(trace.losses, 1) if not math.isfinite(loss)), None)
         if bad is not None:
-            yield _finding("ZI013", "", (), f"the loss is {trace.losses[bad - 1]} at step {bad} of the shadow in {precision}")
+            yield _finding(
+                "ZI013", "", (), f"the loss is {trace.losses[bad - 1]} at step {bad} of the shadow in {precision}"
+            )
             return

@@ -33,7 +33,7 @@ def shortened(text: str, width: int) -> str:
 
 
 def layer_rows(report: "SymmetryReport") -> list[tuple[str, ...]]:
-    """Return the cells of the table of layers with two or more axes, head left out; layers that are alike share a row."""
+    """Return the cells of the table of layers with two or more axes; layers that are alike share a row."""
     rows: dict[tuple[str, ...], list[str]] = {}
     for layer in report.layers:
         if not layer.is_matrix:
@@ -65,8 +65,10 @@ def to_text(report: "SymmetryReport", width: int) -> str:
     if rows:
         widths = [max(len(row[at]) for row in [HEAD, *rows]) for at in range(len(HEAD))]
         for row in [HEAD, *rows]:
-            cells = [f"{cell:>{size}}" if at in (3, 4) else f"{cell:<{size}}" for at, (cell, size) in
-                     enumerate(zip(row, widths, strict=True))]
+            cells = [
+                f"{cell:>{size}}" if at in (3, 4) else f"{cell:<{size}}"
+                for at, (cell, size) in enumerate(zip(row, widths, strict=True))
+            ]
             lines.append(shortened(f"  {'  '.join(cells)}".rstrip(), width))
     lines += _finding_lines(report, width)
     for name, reason in report.not_inspected.items():
@@ -97,7 +99,9 @@ def _finding_lines(report: "SymmetryReport", width: int) -> list[str]:
             continue
         lines += textwrap.wrap(str(finding), width, subsequent_indent="    ")
         if finding.severity == "warning":
-            lines += textwrap.wrap(f"-> {finding.suggestion}", width, initial_indent="    ", subsequent_indent="       ")
+            lines += textwrap.wrap(
+                f"-> {finding.suggestion}", width, initial_indent="    ", subsequent_indent="       "
+            )
     if infos > MOST_INFOS:
         lines.append(f"... and {infos - MOST_INFOS} more of severity info, in .findings")
     return lines

@@ -12,7 +12,19 @@ __all__ = ["Graph", "Node"]
 FAINT = 1e-9
 """What is smaller than this share of what it came from counts as cut off."""
 NORMS = ("BatchNorm", "LayerNorm", "GroupNorm", "InstanceNorm", "RmsNorm", "RMSNorm")
-RECTIFIERS = ("Relu", "Threshold", "Hardtanh", "Clamp", "Hardswish", "Elu", "Gelu", "Silu", "Sigmoid", "Softmax", "Tanh")
+RECTIFIERS = (
+    "Relu",
+    "Threshold",
+    "Hardtanh",
+    "Clamp",
+    "Hardswish",
+    "Elu",
+    "Gelu",
+    "Silu",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
+)
 SHAPES = (
     "TBackward", "Transpose", "Permute", "View", "Reshape", "Unsafe", "Expand", "Slice", "Select", "Split", "Unbind",
     "ToCopy", "Clone", "Squeeze", "Unsqueeze", "Alias", "AsStrided", "Chunk", "Index", "Narrow", "Cat", "Mean", "Sum",
@@ -68,6 +80,7 @@ class Graph:
         self.nodes: dict[Any, Node] = {}
         self.leaves: dict[str, Node] = {}
         self._names = names
+        self._dims: dict[str, int] = {}
         self._collect(loss.grad_fn)
         self.root = self.nodes.get(loss.grad_fn)
 
@@ -150,7 +163,6 @@ class Graph:
                         queue.append(edge)
 
     def _collect(self, start: Any) -> None:
-        self._dims: dict[str, int] = {}
         queue = [start] if start is not None else []
         for call in queue:
             self.nodes.setdefault(call, Node(call))

@@ -256,7 +256,9 @@ def _waking(evidence: Evidence, replica: nn.Module) -> set[str]:
         more = {
             name
             for name, reason in evidence.reasons.items()
-            if name not in waking and reason.culprits and set(reason.culprits) <= awake | waking
+            if name not in waking
+            and reason.culprits
+            and set(reason.culprits) <= awake | waking
             and reason.kind in ("zero_pair", "zero_above", "zero_below")
         }
         if not more:

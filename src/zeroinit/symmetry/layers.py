@@ -67,7 +67,9 @@ class Layer:
         """Name of the parameter that names the layer."""
         return self.parts[0].name
 
-    def rows(self, tensors: Callable[[str], Tensor], roles: tuple[str, ...] = ("weight", "bias", "recurrent")) -> Tensor:
+    def rows(
+        self, tensors: Callable[[str], Tensor], roles: tuple[str, ...] = ("weight", "bias", "recurrent")
+    ) -> Tensor:
         """Return the rows of all parts with these roles, side by side."""
         return torch.cat([part.rows(tensors(part.name)) for part in self.parts if part.role in roles], dim=1)
 
@@ -87,7 +89,11 @@ class UseOfWeights:
     def _watch(self, path: str) -> Callable:
         def note(module: nn.Module, arguments: tuple, named: dict, output: Any) -> None:
             weight, given = _matrix(module), next(iter([*arguments, *named.values()]), None)
-            if path in self.axes or not (isinstance(given, Tensor) and isinstance(output, Tensor) and output.dim()):
+            if (
+                weight is None
+                or path in self.axes
+                or not (isinstance(given, Tensor) and isinstance(output, Tensor) and output.dim())
+            ):
                 return
             if not given.is_floating_point():
                 if output.shape[:-1] == given.shape and output.shape[-1] == weight.shape[1]:
@@ -149,7 +155,9 @@ def _layers_of(path: str, module: nn.Module, own: dict[str, str], use: UseOfWeig
 
 
 def _plain_layer(path: str, module: nn.Module, own: dict[str, str], use: UseOfWeights) -> Layer | None:
-    kind, weight = type(module).__name__, module.weight
+    kind, weight = type(module).__name__, module._parameters["weight"]
+    shift = module._parameters.get("bias")
+    assert weight is not None
     bias = [Part(own["bias"], "bias")] if "bias" in own else []
     if isinstance(module, _ConvTransposeNd):
         part = Part(own["weight"], axis=1, groups=module.groups)
@@ -160,10 +168,10 @@ def _plain_layer(path: str, module: nn.Module, own: dict[str, str], use: UseOfWe
         return Layer(path, kind, [Part(own["weight"], axis=1)], unit="features")
     if weight.dim() == 2 and (isinstance(module, nn.Linear) or path in use.axes):
         axis = use.axes.get(path, 0)
-        bias = bias if bias and module.bias.shape == (weight.shape[axis],) else []
+        bias = bias if shift is not None and shift.shape == (weight.shape[axis],) else []
         return Layer(path, kind, [Part(own["weight"], axis=axis), *bias])
     if weight.dim() == 1:
-        bias = bias if bias and module.bias.shape == weight.shape else []
+        bias = bias if shift is not None and shift.shape == weight.shape else []
         return Layer(path, kind, [Part(own["weight"]), *bias], unit="channels")
     return None
 

@@ -36,7 +36,9 @@ def find_factory(name: str) -> Callable:
     try:
         module = importlib.import_module(module_name)
     except Exception as error:
-        raise InputError(f"factory={name!r}: {module_name} cannot be imported ({type(error).__name__}: {error})") from error
+        raise InputError(
+            f"factory={name!r}: {module_name} cannot be imported ({type(error).__name__}: {error})"
+        ) from error
     found = getattr(module, attribute, None)
     if not callable(found):
         near = closest(attribute, [each for each in vars(module) if not each.startswith("_")])
@@ -61,11 +63,17 @@ def parse_inputs(text: str, seed: int = 0) -> Any:
     for entry in text.split(","):
         match = re.fullmatch(r"(?:(\w+)=)?(\d+(?:x\d+)*)(?::int(\d+))?", entry.strip())
         if match is None or 0 in (sizes := [int(size) for size in match[2].split("x")]) or match[3] == "0":
-            raise InputError(f"inputs={text!r}: write sizes as 32x784, whole numbers below 100 as 8x16:int100, several with commas")
+            raise InputError(
+                f"inputs={text!r}: write sizes as 32x784, whole numbers below 100 as 8x16:int100, several with commas"
+            )
         if math.prod(sizes) > 2**31:
             raise InputError(f"inputs={text!r}: {math.prod(sizes)} values are too many to draw")
         whole = match[3] is not None
-        value = torch.randint(int(match[3]), sizes, generator=generator) if whole else torch.randn(sizes, generator=generator)
+        value = (
+            torch.randint(int(match[3]), sizes, generator=generator)
+            if whole
+            else torch.randn(sizes, generator=generator)
+        )
         drawn.append((match[1] or "", value))
     if all(name for name, _ in drawn):
         return dict(drawn)
@@ -84,7 +92,9 @@ def build(name: str, inputs: str | None) -> tuple[nn.Module, Any]:
     try:
         made = factory()
     except Exception as error:
-        raise InputError(f"factory={name!r}: failed ({type(error).__name__}: {error}); it is called without arguments") from error
+        raise InputError(
+            f"factory={name!r}: failed ({type(error).__name__}: {error}); it is called without arguments"
+        ) from error
     model, own = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
     if not isinstance(model, nn.Module):
         raise InputError(f"factory={name!r}: returned a {type(model).__name__}; {FORM}")

@@ -100,8 +100,8 @@ class Objective:
             return _cross_entropy(scores, targets)
         except (ValueError, RuntimeError, IndexError) as error:
             raise InputError(
-                f"targets={describe(targets)}: do not fit the output {describe(scores)} ({error}); hand over classes for "
-                "cross entropy, floats of the output's shape for the squared error, or a loss_fn"
+                f"targets={describe(targets)}: do not fit the output {describe(scores)} ({error}); hand over classes "
+                "for cross entropy, floats of the output's shape for the squared error, or a loss_fn"
             ) from error
 
     def _drawn_targets(self, scores: Tensor) -> Tensor:
@@ -126,7 +126,9 @@ def first_tensor(output: Any) -> Tensor | None:
     if (logits := _named(output, "logits")) is not None:
         return logits
     values = output.values() if isinstance(output, Mapping) else output if isinstance(output, tuple | list) else ()
-    return next((found for each in values if (found := first_tensor(each)) is not None and found.is_floating_point()), None)
+    return next(
+        (found for each in values if (found := first_tensor(each)) is not None and found.is_floating_point()), None
+    )
 
 
 def describe(value: Any) -> str:

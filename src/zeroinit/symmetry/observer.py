@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from zeroinit._common import InputError
@@ -48,6 +47,7 @@ class SymmetryObserver:
         records: One ``LayerMoment`` for each layer with two or more axes and each recorded step.
 
     Example:
+        >>> import torch
         >>> from types import SimpleNamespace
         >>> model, watch = nn.Linear(3, 2), SymmetryObserver()
         >>> model(torch.randn(4, 3)).sum().backward()

@@ -41,7 +41,9 @@ def find_reason(name: str, model: nn.Module, graph: Graph, zeros: set[str]) -> R
     """
     uses = graph.uses(name)
     if not uses:
-        return Reason("detached", "takes part in the forward pass, but no gradient leads back to it (detach, no_grad, argmax)")
+        return Reason(
+            "detached", "takes part in the forward pass, but no gradient leads back to it (detach, no_grad, argmax)"
+        )
     reasons = [_of_one_use(name, node, position, graph, zeros) for node, position in uses]
     order = ("zero_pair", "zero_above", "dead", "zero_below", "cancelled", "no_effect", "unknown")
     return min(reasons, key=lambda reason: order.index(reason.kind))
@@ -94,7 +96,9 @@ def _cut_above(name: str, node: Node, cutter: tuple[Node, int], graph: Graph, ze
     if zero:
         own = name in zeros
         if own:
-            return Reason("zero_pair", f"it and {_list(zero)} are both zero, so that each cuts off the other", tuple(zero))
+            return Reason(
+                "zero_pair", f"it and {_list(zero)} are both zero, so that each cuts off the other", tuple(zero)
+            )
         return Reason("zero_above", f"{_list(zero)} above it is zero and stays so", tuple(zero))
     if cut.name.startswith(RECTIFIERS):
         return Reason("dead", f"{_plain(cut.name)} above it is flat for every input of the batch")
@@ -106,7 +110,7 @@ def _cut_above(name: str, node: Node, cutter: tuple[Node, int], graph: Graph, ze
 def _zero_operand(name: str, node: Node, position: int, graph: Graph, zeros: set[str]) -> Reason | None:
     """Look at what the parameter is multiplied with."""
     others = [edge for at, edge in enumerate(node.edges) if at != position and edge is not None and not edge.leaf]
-    if (node.name, position) in ADDED or node.name.startswith(("Add", "Sub")) and node.name != "Addmm":
+    if (node.name, position) in ADDED or (node.name.startswith(("Add", "Sub")) and node.name != "Addmm"):
         return None
     if not _saves_zero(node, name, zeros):
         return None

@@ -85,8 +85,8 @@ class LayerReport:
         is_output: Whether no weights follow, so that the targets tell its units apart.
         is_matrix: Whether the weights have two or more axes; norms and gains have one.
         distinct_in: Different units once stored as ``bfloat16`` and ``float16``.
-        source: What tells its units apart: ``weights``, ``biases``, ``dropout``, ``other layers``, ``rounding``, nothing
-            (empty), or ``unknown``.
+        source: What tells its units apart: ``weights``, ``biases``, ``dropout``, ``other layers``, or nothing
+            (empty).
         diversity: Numbers by name; those of the last step have the suffix ``_end``.
     """
 
@@ -163,7 +163,9 @@ class SymmetryReport:
 
         rows = []
         for each in self.layers:
-            row = {key: value for key, value in asdict(each).items() if key not in ("diversity", "distinct_in", "twins")}
+            row = {
+                key: value for key, value in asdict(each).items() if key not in ("diversity", "distinct_in", "twins")
+            }
             row |= {f"distinct_in_{name}": count for name, count in each.distinct_in.items()}
             rows.append(row | each.diversity)
         return pandas.DataFrame(rows)

@@ -90,7 +90,7 @@ def copy_of(model: nn.Module, dtype: torch.dtype) -> nn.Module:
         replica = copy.deepcopy(model, memo)
     except Exception as error:
         raise InputError(
-            f"model={type(model).__name__}: cannot be copied for the shadow training ({type(error).__name__}: {error}); "
+            f"model={type(model).__name__}: cannot be copied ({type(error).__name__}: {error}); "
             "inspect it before anything is attached to it, or a part of it"
         ) from error
     for parameter in replica.parameters():
@@ -121,8 +121,8 @@ def forward_loss(replica: nn.Module, objective: Objective, dtype: torch.dtype, m
                 output = objective.output(replica, dtype)
         except Exception as error:
             raise InputError(
-                f"inputs={describe(objective.inputs)}: the forward pass failed ({type(error).__name__}: {error}); hand over "
-                "inputs for which model(inputs), model(*inputs) or model(**inputs) runs in train mode"
+                f"inputs={describe(objective.inputs)}: the forward pass failed ({type(error).__name__}: {error}); hand "
+                "over inputs for which model(inputs), model(*inputs) or model(**inputs) runs in train mode"
             ) from error
         with mode:
             return objective.loss(output, dtype)
@@ -153,7 +153,8 @@ def run_shadow(
     named = {name: parameter for name, parameter in replica.named_parameters() if parameter.requires_grad}
     updates = build_updates(settings.optimizer, settings.learning_rate, named.values())
     trace, mode = Trace(), ShadowMode(dtype, settings.dropout)
-    last_news, unlocked = 0, set()
+    last_news = 0
+    unlocked: set[str] = set()
     for step in range(1, (settings.steps or MOST_STEPS) + 1):
         loss = _backward(replica, objective, dtype, settings, mode, step)
         trace.losses.append(float(loss))
@@ -234,8 +235,9 @@ def _record(trace, named, gradients, reference, exact) -> None:
             false = is_rounding(sizes, at[name], largest)
             if false.any() and exact:
                 mask = torch.from_numpy(false).to(gradients[name].device)
-                gradients[name].masked_fill_(mask.reshape(-1, *[1] * (gradients[name].dim() - 1)) if
-                                             gradients[name].dim() else mask[0], 0.0)
+                gradients[name].masked_fill_(
+                    mask.reshape(-1, *[1] * (gradients[name].dim() - 1)) if gradients[name].dim() else mask[0], 0.0
+                )
                 sizes[false] = 0.0
             if false.any() and not (sizes[~false] > 0).any():
                 rounding.add(name)

@@ -22,7 +22,8 @@ def random_state_kept(model: nn.Module, seed: int = 0) -> Iterator[None]:
         >>> torch.equal(before, torch.get_rng_state())
         True
     """
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002: the model may draw from it
+    # The model may draw from any of them.
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
     tensors = [*model.parameters(), *model.buffers()]
     with torch.random.fork_rng(devices=sorted({each.device.index for each in tensors if each.is_cuda})):
         try:

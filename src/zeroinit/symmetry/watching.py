@@ -5,7 +5,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from zeroinit.symmetry.diversity import direction_spread, distinct_rows, effective_rank, num_constant_columns, stable_rank
+from zeroinit.symmetry.diversity import (
+    direction_spread,
+    distinct_rows,
+    effective_rank,
+    num_constant_columns,
+    stable_rank,
+)
 from zeroinit.symmetry.features import Features, thinned
 from zeroinit.symmetry.layers import Layer, UseOfWeights, find_layers
 from zeroinit.symmetry.tracking import Tracker, TwinParameters
