@@ -75,7 +75,7 @@ def _parameters(evidence: "Evidence") -> Iterator[ParameterReport]:
         step, reason = evidence.double.first_step(name), evidence.reasons.get(name)
         rounding = next((at for at, names in enumerate(evidence.double.rounding, 1) if name in names), None)
         if reason is not None and name in evidence.waking:
-            kind, text = "asleep", reason.text
+            kind, text = "asleep", reason.text if reason.culprits else "its first gradient comes with the next step"
         else:
             kind, text = (reason.kind, reason.text) if reason is not None else ("", "")
         yield ParameterReport(

@@ -23,6 +23,9 @@ from zeroinit.symmetry.watching import Watch
 
 __all__ = ["Evidence", "assert_symmetry_broken", "inspect"]
 
+WAITING = ("zero_pair", "zero_above", "zero_below")
+"""Reasons that end once the parameters named there wake up."""
+
 
 @dataclass
 class Evidence:
@@ -259,7 +262,7 @@ def _waking(evidence: Evidence, replica: nn.Module) -> set[str]:
             if name not in waking
             and reason.culprits
             and set(reason.culprits) <= awake | waking
-            and reason.kind in ("zero_pair", "zero_above", "zero_below")
+            and reason.kind in WAITING
         }
         if not more:
             return waking

@@ -13,6 +13,8 @@ __all__ = ["LEARNING_RATES", "build_updates"]
 LEARNING_RATES = {"adam": 1e-3, "sgd": 0.1}
 """Learning rate of each rule where the user names none."""
 BETAS, EPSILON = (0.9, 0.999), 1e-8
+LARGE = 2**18
+"""Values beyond which a parameter's moments are kept in float32."""
 
 
 class PlainSGD:
@@ -30,9 +32,9 @@ class PlainSGD:
 
 
 class SmallAdam:
-    """Adam whose moments are kept in float32 and only for parameters that have had a gradient.
+    """Adam whose moments are kept only for parameters that have had a gradient, and in float32 for large ones.
 
-    Equal gradients give equal updates all the same, and a model in float64 needs half of the memory for them.
+    Equal gradients give equal updates all the same, and a large model in float64 needs half of the memory for them.
 
     Source:
         Kingma and Ba 2015, "Adam", algorithm 1.
@@ -51,7 +53,8 @@ class SmallAdam:
             if gradient is None or (parameter not in self.moments and not gradient.any()):
                 continue
             if parameter not in self.moments:
-                zeros = torch.zeros_like(gradient, dtype=torch.float32, memory_format=torch.preserve_format)
+                dtype = torch.float32 if gradient.numel() > LARGE else gradient.dtype
+                zeros = torch.zeros_like(gradient, dtype=dtype, memory_format=torch.preserve_format)
                 self.moments[parameter] = zeros, zeros.clone()
                 self.steps[parameter] = 0
             self._update(parameter, gradient)
@@ -60,7 +63,7 @@ class SmallAdam:
         first, second = self.moments[parameter]
         self.steps[parameter] += 1
         count, (beta1, beta2) = self.steps[parameter], BETAS
-        narrow = gradient.float()
+        narrow = gradient.to(first.dtype)
         first.lerp_(narrow, 1 - beta1)
         second.mul_(beta2).addcmul_(narrow, narrow, value=1 - beta2)
         size = (second / (1 - beta2**count)).sqrt_().add_(EPSILON)
