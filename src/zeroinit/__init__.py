@@ -1,7 +1,7 @@
 """zeroinit: neural-network initialization and symmetry breaking.
 
-The public names. Rooms: ``init``, ``models``, ``data``, ``training``, ``remedies``, ``stats``, ``plots``,
-``experiments``.
+The public names. Rooms: ``init``, ``models``, ``data``, ``training``, ``remedies``, ``symmetry``, ``stats``,
+``plots``, ``experiments``.
 """
 
 from zeroinit._common import InputError, __version__
@@ -9,10 +9,12 @@ from zeroinit.data import DATASETS, Dataset, load_dataset
 from zeroinit.init import INITIALIZERS, InitRecord, SymmetryWarning, initialize_
 from zeroinit.models import MODELS, build_model
 from zeroinit.remedies import REMEDIES, affine_norms
+from zeroinit.symmetry import DIAGNOSTICS, Finding, SymmetryObserver, SymmetryReport, assert_symmetry_broken, inspect
 from zeroinit.training import OPTIMIZERS, PRECISIONS, Checkpoint, History, Observer, TensorBoardObserver, evaluate, fit
 
 __all__ = [
     "DATASETS",
+    "DIAGNOSTICS",
     "INITIALIZERS",
     "MODELS",
     "OPTIMIZERS",
@@ -20,17 +22,22 @@ __all__ = [
     "REMEDIES",
     "Checkpoint",
     "Dataset",
+    "Finding",
     "History",
     "InitRecord",
     "InputError",
     "Observer",
+    "SymmetryObserver",
+    "SymmetryReport",
     "SymmetryWarning",
     "TensorBoardObserver",
     "__version__",
     "affine_norms",
+    "assert_symmetry_broken",
     "build_model",
     "evaluate",
     "fit",
     "initialize_",
+    "inspect",
     "load_dataset",
 ]

@@ -192,6 +192,31 @@ def data(
         out.print(str(dataset_status(name, data_dir)), markup=False, highlight=False, soft_wrap=True)
 
 
+@app.command(name="inspect")
+def inspect_command(
+    factory: Annotated[
+        str, typer.Argument(help="package.module:factory; factory() returns a model, or (model, inputs).")
+    ],
+    inputs: Annotated[
+        str | None, typer.Option("--inputs", help="Drawn inputs: 32x784, 8x16:int100, a=8x16:int100,b=8:int2.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option("--steps", help="Updates; as many as there is news by default.")] = None,
+    optimizer: Annotated[str, typer.Option("--optimizer", help="adam or sgd.")] = "adam",
+    style: Annotated[str, typer.Option("--format", help="table, json or sarif.")] = "table",
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if there is a warning.")] = False,
+) -> None:
+    """Tell for any model what will learn, what stays identical, and when each layer wakes up."""
+    from zeroinit.symmetry import inspect
+    from zeroinit.symmetry.formats import FORMATS
+    from zeroinit.symmetry.loading import build
+
+    write = lookup(FORMATS, style, "format")
+    report = inspect(*build(factory, inputs), steps=steps, optimizer=optimizer)
+    out.print(write(report), markup=False, highlight=False, soft_wrap=True)
+    if strict and report.warnings:
+        raise typer.Exit(1)
+
+
 def _print_claims(report, folder: Path) -> None:
     """Print the verdicts as a table, then where the report lies."""
     from zeroinit.experiments.report import claim_records

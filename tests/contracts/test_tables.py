@@ -10,12 +10,14 @@ from zeroinit.experiments.catalogue import FIGURES
 from zeroinit.init import INITIALIZERS
 from zeroinit.models import ACTIVATIONS, MODELS
 from zeroinit.remedies import REMEDIES
+from zeroinit.symmetry import DIAGNOSTICS
 from zeroinit.training import OPTIMIZERS
 
 TABLES = {
     "ACTIVATIONS": ACTIVATIONS,
     "AUGMENTATIONS": AUGMENTATIONS,
     "DATASETS": DATASETS,
+    "DIAGNOSTICS": DIAGNOSTICS,
     "FIGURES": FIGURES,
     "INITIALIZERS": INITIALIZERS,
     "MODELS": MODELS,

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -42,6 +43,15 @@ def test_the_example_prints_what_the_readme_shows(capsys):
     code = re.search(r"```python\n(.*?)```", README, re.DOTALL)[1]
     shown = re.search(r"```\n(normal_bias.*?)```", README, re.DOTALL)[1]
     exec(compile(code, "README.md", "exec"), {})
+    assert capsys.readouterr().out == shown
+
+
+def test_the_inspector_prints_what_the_readme_shows(capsys):
+    code = next(block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "zeroinit.inspect" in block)
+    shown = re.search(r"```\n(Sequential: .*?)```", README, re.DOTALL)[1]
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        exec(compile(code, "README.md", "exec"), {})
     assert capsys.readouterr().out == shown
 
 

@@ -1,0 +1,81 @@
+"""What goes into and comes out of layers during one forward pass, thinned so that large models cost little."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+
+__all__ = ["Features", "thinned"]
+
+MOST_ROWS, MOST_COLUMNS = 128, 128
+
+
+class Features:
+    """Hooks that keep, for each layer, a thinned matrix of outputs and a bound on the size of its input.
+
+    Attributes:
+        outputs: By path, activations (examples or positions, units), at most 128 each.
+        input_sizes: By path, no less than the norm of whatever a unit is multiplied with.
+    """
+
+    def __init__(self, model: nn.Module, paths: list[str]):
+        self.outputs: dict[str, Tensor] = {}
+        self.input_sizes: dict[str, float] = {}
+        self._handles = [
+            model.get_submodule(path).register_forward_hook(self._watch(path), with_kwargs=True)
+            for path in dict.fromkeys(paths)
+        ]
+
+    def _watch(self, path: str) -> Callable:
+        def note(module: nn.Module, arguments: tuple, named: dict, output: Any) -> None:
+            given = next(iter([*arguments, *named.values()]), None)
+            result = output[0] if isinstance(output, tuple) and output else output
+            if not isinstance(result, Tensor) or not result.is_floating_point() or result.dim() < 2:
+                return
+            convolution = isinstance(module, _ConvNd)
+            if path not in self.outputs:
+                by_unit = (
+                    result.detach().movedim(1, -1) if convolution or _by_channel(module, result) else result.detach()
+                )
+                self.outputs[path] = thinned(by_unit.reshape(-1, by_unit.shape[-1]))
+            if isinstance(given, Tensor) and given.is_floating_point() and given.dim() > 1:
+                size = _input_size(module, given.detach())
+                self.input_sizes[path] = max(size, self.input_sizes.get(path, 0.0))
+
+        return note
+
+    def stop(self) -> None:
+        """Take the hooks off."""
+        for handle in self._handles:
+            handle.remove()
+
+
+def thinned(matrix: Tensor) -> Tensor:
+    """Take at most 128 rows and columns, evenly.
+
+    Example:
+        >>> thinned(torch.zeros(1000, 3)).shape
+        torch.Size([128, 3])
+    """
+    for axis, most in ((0, MOST_ROWS), (1, MOST_COLUMNS)):
+        if matrix.shape[axis] > most:
+            chosen = torch.linspace(0, matrix.shape[axis] - 1, most, dtype=torch.float64).long()
+            matrix = matrix.index_select(axis, chosen.to(matrix.device))
+    return matrix.detach().clone()
+
+
+def _by_channel(module: nn.Module, result: Tensor) -> bool:
+    weight = module._parameters.get("weight")
+    return weight is not None and weight.dim() == 1 and result.dim() > 2 and result.shape[1] == weight.shape[0]
+
+
+def _input_size(module: nn.Module, given: Tensor) -> float:
+    """Bound the norm of what one unit of a dense layer or a convolution is multiplied with."""
+    if isinstance(module, _ConvTransposeNd):
+        return float("inf")
+    if isinstance(module, _ConvNd):
+        taps = module.weight[0, 0].numel()
+        return float(given.norm(dim=1).max()) * taps**0.5 if given.numel() else 0.0
+    return float(given.norm(dim=-1).max()) if given.numel() else 0.0

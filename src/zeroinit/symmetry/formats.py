@@ -1,0 +1,163 @@
+"""A report as text, as HTML and as SARIF."""
+
+import json
+import re
+import textwrap
+from collections.abc import Callable
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from zeroinit._common import __version__
+from zeroinit.symmetry.codes import CODES
+
+if TYPE_CHECKING:
+    from zeroinit.symmetry.report import LayerReport, SymmetryReport
+
+__all__ = ["FORMATS", "layer_rows", "shortened", "to_html", "to_sarif", "to_text"]
+
+HEAD = ("layer", "type", "wakes", "units", "distinct", "told apart by")
+NAME_WIDTH, MOST_INFOS, FEWEST_ALIKE = 40, 6, 3
+
+
+def shortened(text: str, width: int) -> str:
+    """Cut a path in the middle, so that both ends can be read.
+
+    Example:
+        >>> shortened("transformer.h.0.attn.c_attn", 15)
+        'transfo….c_attn'
+    """
+    if len(text) <= width:
+        return text
+    kept = width - 1
+    return f"{text[: kept - kept // 2]}…{text[len(text) - kept // 2 :]}"
+
+
+def layer_rows(report: "SymmetryReport") -> list[tuple[str, ...]]:
+    """Return the cells of the table of layers with two or more axes; layers that are alike share a row."""
+    rows: dict[tuple[str, ...], list[str]] = {}
+    for layer in report.layers:
+        if not layer.is_matrix:
+            continue
+        wakes = "never" if layer.unlock_step is None else f"step {layer.unlock_step}"
+        width = f"{layer.effective_width}" + (f" ({layer.dead} dead)" if layer.dead else "")
+        cells = (layer.kind, wakes, f"{layer.num_units}", width, layer.source or "nothing")
+        rows.setdefault((re.sub(r"\d+", "*", _name(layer)), *cells), []).append(_name(layer))
+    return [row for (pattern, *cells), names in rows.items() for row in _merged(pattern, tuple(cells), names)]
+
+
+def _merged(pattern: str, cells: tuple[str, ...], names: list[str]) -> list[tuple[str, ...]]:
+    """Return one row for many layers that differ by a number in their path alone, else one for each."""
+    if len(names) < FEWEST_ALIKE:
+        return [(name, *cells) for name in names]
+    return [(f"{pattern} ({len(names)} alike)", *cells)]
+
+
+def _name(layer: "LayerReport") -> str:
+    if layer.unit.startswith("slices"):
+        return f"{layer.weight} {layer.unit.removeprefix('slices of ')}"
+    return layer.path or "(the model itself)"
+
+
+def to_text(report: "SymmetryReport", width: int) -> str:
+    """Return a report as lines of at most ``width`` characters: a table of layers, then the findings."""
+    lines = textwrap.wrap(_headline(report), width)
+    rows = [(shortened(row[0], NAME_WIDTH), shortened(row[1], 22), *row[2:]) for row in layer_rows(report)]
+    if rows:
+        widths = [max(len(row[at]) for row in [HEAD, *rows]) for at in range(len(HEAD))]
+        for row in [HEAD, *rows]:
+            cells = [
+                f"{cell:>{size}}" if at in (3, 4) else f"{cell:<{size}}"
+                for at, (cell, size) in enumerate(zip(row, widths, strict=True))
+            ]
+            lines.append(shortened(f"  {'  '.join(cells)}".rstrip(), width))
+    lines += _finding_lines(report, width)
+    for name, reason in report.not_inspected.items():
+        lines += textwrap.wrap(f"not inspected: {name}: {reason}", width)
+    for note in report.notes:
+        lines += textwrap.wrap(f"note: {note}", width)
+    return "\n".join(lines)
+
+
+def _headline(report: "SymmetryReport") -> str:
+    trained = [each for each in report.parameters if each.reason != "frozen"]
+    awake = sum(each.unlock_step is not None for each in trained)
+    return (
+        f"{report.model}: {_count(len(report.warnings), 'warning')}; {awake} of {len(trained)} parameters learn within "
+        f"{_count(report.num_steps, 'step')} ({report.optimizer}, {report.loss})"
+    )
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number or 'no'} {word}{'' if number == 1 else 's'}"
+
+
+def _finding_lines(report: "SymmetryReport", width: int) -> list[str]:
+    lines, infos = [], 0
+    for finding in report.findings:
+        infos += finding.severity == "info"
+        if finding.severity == "info" and infos > MOST_INFOS:
+            continue
+        lines += textwrap.wrap(str(finding), width, subsequent_indent="    ")
+        if finding.severity == "warning":
+            lines += textwrap.wrap(
+                f"-> {finding.suggestion}", width, initial_indent="    ", subsequent_indent="       "
+            )
+    if infos > MOST_INFOS:
+        lines.append(f"... and {infos - MOST_INFOS} more of severity info, in .findings")
+    return lines
+
+
+def to_html(report: "SymmetryReport") -> str:
+    """Return a fragment with the same content as the text, every name escaped."""
+    head = "".join(f"<th>{cell}</th>" for cell in HEAD)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in layer_rows(report))
+    findings = "".join(
+        f'<li class="{escape(each.severity)}"><b>{escape(each.code)}</b> <code>{escape(each.path)}</code>: '
+        f"{escape(each.message)} <i>{escape(each.suggestion)}</i></li>"
+        for each in report.findings
+    )
+    left = "".join(
+        f"<li>not inspected: <code>{escape(name)}</code>: {escape(reason)}</li>"
+        for name, reason in report.not_inspected.items()
+    )
+    notes = "".join(f"<li>{escape(note)}</li>" for note in report.notes)
+    return (
+        f'<section class="symmetry"><p>{escape(_headline(report))}</p>'
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        f"<ul>{findings}{left}{notes}</ul></section>"
+    )
+
+
+def to_sarif(report: "SymmetryReport") -> dict[str, Any]:
+    """Return the findings as a SARIF 2.1.0 log; a module's path is a logical location.
+
+    Source:
+        OASIS, "Static Analysis Results Interchange Format (SARIF) Version 2.1.0".
+    """
+    rules = [
+        {"id": code, "shortDescription": {"text": entry.title}, "help": {"text": entry.suggestion}}
+        for code, entry in CODES.items()
+    ]
+    results = [
+        {
+            "ruleId": each.code,
+            "level": "warning" if each.severity == "warning" else "note",
+            "message": {"text": f"{each.message} {each.suggestion}".strip()},
+            "locations": [{"logicalLocations": [{"fullyQualifiedName": each.path or "model", "kind": "member"}]}],
+        }
+        for each in report.findings
+    ]
+    driver = {"name": "zeroinit", "version": __version__, "rules": rules}
+    return {
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{"tool": {"driver": driver}, "results": results}],
+    }
+
+
+FORMATS: dict[str, Callable] = {
+    "table": str,
+    "json": lambda report: json.dumps(report.to_dict(), indent=2, allow_nan=False),
+    "sarif": lambda report: json.dumps(report.to_sarif(), indent=2, allow_nan=False),
+}
+"""What the command line prints, by name."""

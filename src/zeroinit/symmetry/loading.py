@@ -1,0 +1,104 @@
+"""What the command line hands over, as objects: a factory by name, inputs by shape."""
+
+import importlib
+import math
+import os
+import re
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zeroinit._common import InputError, closest, derive_seed
+
+__all__ = ["build", "find_factory", "parse_inputs"]
+
+FORM = "write package.module:factory, where factory() returns a model or a pair of model and inputs"
+
+
+def find_factory(name: str) -> Callable:
+    """Import ``package.module:factory``; the working directory is searched, too.
+
+    Raises:
+        InputError: The name has another form, or there is no such module or factory.
+
+    Example:
+        >>> find_factory("torch.nn:Identity")()
+        Identity()
+    """
+    module_name, _, attribute = name.partition(":")
+    if not module_name or not attribute:
+        raise InputError(f"factory={name!r}: {FORM}")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        raise InputError(
+            f"factory={name!r}: {module_name} cannot be imported ({type(error).__name__}: {error})"
+        ) from error
+    found = getattr(module, attribute, None)
+    if not callable(found):
+        near = closest(attribute, [each for each in vars(module) if not each.startswith("_")])
+        raise InputError(f"factory={name!r}: {module_name} has no function {attribute!r}{near}")
+    return found
+
+
+def parse_inputs(text: str, seed: int = 0) -> Any:
+    """Draw inputs from a description: ``"32x784"``, ``"8x16:int100"``, several separated by commas, or named ones.
+
+    Floats are standard normal; ``int100`` draws whole numbers below 100. ``name=8x16:int100`` gives a dictionary.
+
+    Raises:
+        InputError: Another form.
+
+    Example:
+        >>> parse_inputs("2x3").shape, parse_inputs("x=2x3,y=2:int5")["y"].dtype
+        (torch.Size([2, 3]), torch.int64)
+    """
+    generator = torch.Generator().manual_seed(derive_seed(seed, "inputs"))
+    drawn: list[tuple[str, Tensor]] = []
+    for entry in text.split(","):
+        match = re.fullmatch(r"(?:(\w+)=)?(\d+(?:x\d+)*)(?::int(\d+))?", entry.strip())
+        if match is None or 0 in (sizes := [int(size) for size in match[2].split("x")]) or match[3] == "0":
+            raise InputError(
+                f"inputs={text!r}: write sizes as 32x784, whole numbers below 100 as 8x16:int100, several with commas"
+            )
+        if math.prod(sizes) > 2**31:
+            raise InputError(f"inputs={text!r}: {math.prod(sizes)} values are too many to draw")
+        whole = match[3] is not None
+        value = (
+            torch.randint(int(match[3]), sizes, generator=generator)
+            if whole
+            else torch.randn(sizes, generator=generator)
+        )
+        drawn.append((match[1] or "", value))
+    if all(name for name, _ in drawn):
+        return dict(drawn)
+    if any(name for name, _ in drawn):
+        raise InputError(f"inputs={text!r}: name all inputs or none")
+    return drawn[0][1] if len(drawn) == 1 else tuple(value for _, value in drawn)
+
+
+def build(name: str, inputs: str | None) -> tuple[nn.Module, Any]:
+    """Call a factory by name; return its model, and its inputs or those that are described.
+
+    Raises:
+        InputError: The factory fails, returns something else, or there are no inputs.
+    """
+    factory = find_factory(name)
+    try:
+        made = factory()
+    except Exception as error:
+        raise InputError(
+            f"factory={name!r}: failed ({type(error).__name__}: {error}); it is called without arguments"
+        ) from error
+    model, own = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
+    if not isinstance(model, nn.Module):
+        raise InputError(f"factory={name!r}: returned a {type(model).__name__}; {FORM}")
+    given = own if inputs is None else parse_inputs(inputs)
+    if given is None:
+        raise InputError("inputs=None: the factory returns a model alone; describe its inputs, as --inputs 32x784")
+    return model, given

@@ -1,0 +1,247 @@
+"""Short shadow training of a copy: which gradients are there, when, and whether they are signal or rounding.
+
+Source: a gradient that exists only through rounding shrinks with machine epsilon, so float32 and float64 are compared.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from zeroinit._common import InputError, derive_seed
+from zeroinit.symmetry.objective import Objective, describe
+from zeroinit.symmetry.precision import ShadowMode
+from zeroinit.symmetry.updates import build_updates
+
+__all__ = ["Settings", "Trace", "copy_of", "forward_loss", "is_rounding", "row_sizes", "run_shadow"]
+
+APART = 1e4
+"""A float32 gradient so many times larger than the float64 one is rounding."""
+FAINT = 1e-9
+"""Rounding in float64 is smaller than this share of the largest gradient of the model."""
+UNDERFLOW = 1e-30
+"""Below this a float64 gradient may have no counterpart in float32."""
+FEWEST_STEPS, MOST_STEPS, PATIENCE = 4, 64, 2
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a shadow trains.
+
+    Attributes:
+        optimizer: See ``build_updates``, as ``learning_rate``.
+        steps: Number of updates; ``None`` for as many as there is news, at least 4 and at most 64.
+        seed: For dropout and other draws inside the model.
+        dropout: ``False`` switches every dropout off.
+        equal_biases: Set every bias of a layer to the layer's mean bias before training.
+        exact: Set gradients that are rounding to zero, as exact arithmetic would.
+    """
+
+    optimizer: str | Callable = "adam"
+    learning_rate: float | None = None
+    steps: int | None = None
+    seed: int = 0
+    dropout: bool = True
+    equal_biases: bool = False
+    exact: bool = True
+
+
+@dataclass
+class Trace:
+    """What one shadow showed.
+
+    Attributes:
+        sizes: For each step, the largest absolute gradient of each parameter; NaN without a gradient.
+        rows: For each step, the same for each entry of a parameter's first axis.
+        rounding: For each step, the parameters with a gradient that was rounding alone.
+        losses: Loss before each update.
+        used: Parameters that took part in the forward pass.
+        drops: Whether a dropout acted.
+        lowered: Operations that were done in float32, for want of a float64 kernel.
+    """
+
+    sizes: list[dict[str, float]] = field(default_factory=list)
+    rows: list[dict[str, np.ndarray]] = field(default_factory=list)
+    rounding: list[set[str]] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    used: set[str] = field(default_factory=set)
+    drops: bool = False
+    lowered: set[str] = field(default_factory=set)
+
+    def first_step(self, name: str) -> int | None:
+        """The step, from 1, of a parameter's first gradient that is not zero; ``None`` if there is none."""
+        return next((step for step, of in enumerate(self.sizes, 1) if of.get(name, math.nan) > 0), None)
+
+
+def copy_of(model: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """Copy a model in another precision, in train mode unless parts of it are in train mode already.
+
+    Raises:
+        InputError: It cannot be copied; the error is chained.
+    """
+    sparse = [each for each in model.parameters() if each.layout != torch.strided]
+    memo: dict = {id(each): nn.Parameter(each.detach().clone(), each.requires_grad) for each in sparse}
+    try:
+        replica = copy.deepcopy(model, memo)
+    except Exception as error:
+        raise InputError(
+            f"model={type(model).__name__}: cannot be copied ({type(error).__name__}: {error}); "
+            "inspect it before anything is attached to it, or a part of it"
+        ) from error
+    for parameter in replica.parameters():
+        parameter.grad = None
+    replica.to(dtype)
+    return replica if model.training else replica.train()
+
+
+@contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def forward_loss(replica: nn.Module, objective: Objective, dtype: torch.dtype, mode: ShadowMode) -> Tensor:
+    """Run a copy forward and return its loss.
+
+    Raises:
+        InputError: The forward pass failed, or leads to no loss; an error of the model is chained.
+    """
+    with _default_dtype(dtype), torch.enable_grad():
+        try:
+            with mode:
+                output = objective.output(replica, dtype)
+        except Exception as error:
+            raise InputError(
+                f"inputs={describe(objective.inputs)}: the forward pass failed ({type(error).__name__}: {error}); hand "
+                "over inputs for which model(inputs), model(*inputs) or model(**inputs) runs in train mode"
+            ) from error
+        with mode:
+            return objective.loss(output, dtype)
+
+
+def run_shadow(
+    replica: nn.Module,
+    objective: Objective,
+    dtype: torch.dtype,
+    settings: Settings,
+    *,
+    reference: Trace | None = None,
+    watch: Callable[[int, dict[str, Tensor]], bool] | None = None,
+) -> Trace:
+    """Train a copy in place for a few steps.
+
+    Args:
+        replica: Made by ``copy_of``.
+        objective: The batch, the same at each step, and the loss.
+        dtype: Of the copy.
+        settings: How it trains.
+        reference: The float32 trace, with which gradients are told from rounding.
+        watch: Called with step and gradients, rounding set to zero, before each update; tells whether it saw news.
+
+    Returns:
+        The trace.
+    """
+    named = {name: parameter for name, parameter in replica.named_parameters() if parameter.requires_grad}
+    updates = build_updates(settings.optimizer, settings.learning_rate, named.values())
+    trace, mode = Trace(), ShadowMode(dtype, settings.dropout)
+    last_news = 0
+    unlocked: set[str] = set()
+    for step in range(1, (settings.steps or MOST_STEPS) + 1):
+        loss = _backward(replica, objective, dtype, settings, mode, step)
+        trace.losses.append(float(loss))
+        if not math.isfinite(trace.losses[-1]):
+            break
+        gradients = {name: _dense(each) for name, each in named.items() if each.grad is not None}
+        _record(trace, named, gradients, reference, settings.exact)
+        now = {name for name, size in trace.sizes[-1].items() if size > 0}
+        news = bool(now - unlocked)
+        unlocked |= now
+        if watch is not None:
+            news |= watch(step, gradients)
+        last_news = step if news else last_news
+        updates.step()
+        del gradients  # else the old gradients would be in memory beside the new ones
+        if settings.steps is None and step >= FEWEST_STEPS and step - last_news >= PATIENCE:
+            break
+    names = {id(parameter): name for name, parameter in replica.named_parameters()}
+    trace.used, trace.drops = {names[each] for each in mode.used if each in names}, mode.drops
+    trace.lowered = mode.lowered
+    return trace
+
+
+def _backward(replica, objective, dtype, settings, mode, step) -> Tensor:
+    torch.manual_seed(derive_seed(settings.seed, f"step {step}"))
+    for parameter in replica.parameters():
+        parameter.grad = None
+    loss = forward_loss(replica, objective, dtype, mode)
+    if loss.requires_grad:
+        loss.backward()
+    return loss.detach()
+
+
+def _dense(parameter: nn.Parameter) -> Tensor:
+    """Return the gradient, after making a sparse one dense in place."""
+    assert parameter.grad is not None
+    if parameter.grad.layout != torch.strided:
+        parameter.grad = parameter.grad.to_dense()
+    return parameter.grad
+
+
+def row_sizes(gradient: Tensor) -> Tensor:
+    """Return the largest absolute value in each entry of the first axis (rows,).
+
+    Example:
+        >>> row_sizes(torch.tensor([[1.0, -2.0], [0.0, 0.5]])).tolist()
+        [2.0, 0.5]
+    """
+    rows = gradient.detach().reshape(gradient.shape[0] if gradient.dim() else 1, -1)
+    return rows.abs().amax(dim=1) if rows.shape[1] else rows.new_zeros(len(rows))
+
+
+def is_rounding(double: np.ndarray, single: np.ndarray, largest: float) -> np.ndarray:
+    """Tell which gradients are rounding alone, from their sizes in both precisions.
+
+    Args:
+        double: Sizes in float64 (rows,).
+        single: Sizes in float32 (rows,).
+        largest: The largest gradient of the model in float64.
+
+    Example:
+        >>> is_rounding(np.array([3e-14, 0.1, 1e-17, 1e-35]), np.array([2e-7, 0.1, 0.0, 0.0]), largest=1.0).tolist()
+        [True, False, True, False]
+    """
+    faint = (double > 0) & (double < FAINT * largest)
+    return faint & ((single > APART * double) | ((single == 0) & (double > UNDERFLOW)))
+
+
+def _record(trace, named, gradients, reference, exact) -> None:
+    rows = {name: row_sizes(gradient).double().cpu().numpy() for name, gradient in gradients.items()}
+    finite = [float(each.max()) for each in rows.values() if len(each) and np.isfinite(each).all()]
+    largest, rounding = max(finite, default=0.0), set()
+    if reference is not None:
+        at = reference.rows[min(len(trace.sizes), len(reference.rows) - 1)] if reference.rows else {}
+        for name, sizes in rows.items():
+            if name not in at:
+                continue
+            false = is_rounding(sizes, at[name], largest)
+            if false.any() and exact:
+                mask = torch.from_numpy(false).to(gradients[name].device)
+                gradients[name].masked_fill_(
+                    mask.reshape(-1, *[1] * (gradients[name].dim() - 1)) if gradients[name].dim() else mask[0], 0.0
+                )
+                sizes[false] = 0.0
+            if false.any() and not (sizes[~false] > 0).any():
+                rounding.add(name)
+    else:
+        trace.rows.append({name: sizes.astype(np.float32) for name, sizes in rows.items()})
+    trace.rounding.append(rounding)
+    trace.sizes.append({name: float(rows[name].max(initial=0.0)) if name in rows else math.nan for name in named})

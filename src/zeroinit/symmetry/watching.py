@@ -1,0 +1,113 @@
+"""What is kept of a shadow training for each layer, step by step."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from zeroinit.symmetry.diversity import (
+    direction_spread,
+    distinct_rows,
+    effective_rank,
+    num_constant_columns,
+    stable_rank,
+)
+from zeroinit.symmetry.features import Features, thinned
+from zeroinit.symmetry.layers import Layer, UseOfWeights, find_layers
+from zeroinit.symmetry.tracking import Tracker, TwinParameters
+
+__all__ = ["LayerWatch", "Watch"]
+
+LOW_PRECISIONS = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class LayerWatch:
+    """One layer's partition and a few thinned matrices."""
+
+    def __init__(self, layer: Layer, values: Callable[[str], Tensor], epsilon: float):
+        self.layer = layer
+        self.tracker = Tracker(layer)
+        self.tracker.start(values, epsilon)
+        rows = layer.rows(values)
+        self.distinct_in = {name: distinct_rows(rows, dtype) for name, dtype in LOW_PRECISIONS.items()}
+        self.start = thinned(layer.rows(values, ("weight",)))
+        self.first_gradient: Tensor | None = None
+
+    def follow(self, gradients: dict[str, Tensor], values: dict[str, Tensor]) -> bool:
+        """Take one step's gradients in; tell whether there was news."""
+        weight = self.layer.parts[0]
+        if self.first_gradient is None and weight.name in gradients and gradients[weight.name].any():
+            self.first_gradient = thinned(weight.rows(gradients[weight.name]))
+        return self.tracker.follow(gradients, values)
+
+    def diversity(self, values: Callable[[str], Tensor], first: Tensor | None, last: Tensor | None) -> dict[str, float]:
+        """Return ranks and spreads by name, on at most 128 units and 128 inputs of them."""
+        end = thinned(self.layer.rows(values, ("weight",)))
+        numbers = {}
+        for name, matrix in (
+            ("weights", self.start),
+            ("weights_end", end),
+            ("updates_end", end - self.start),
+            ("first_gradient", self.first_gradient),
+            ("activations", first),
+            ("activations_end", last),
+        ):
+            if matrix is not None and matrix.numel() and torch.isfinite(matrix).all():
+                numbers[f"effective_rank_{name}"] = effective_rank(matrix)
+                numbers[f"stable_rank_{name}"] = stable_rank(matrix)
+        numbers["direction_spread"] = direction_spread(self.start)
+        numbers["direction_spread_end"] = direction_spread(end)
+        for name, matrix in (("constant_features", first), ("constant_features_end", last)):
+            if matrix is not None and len(matrix) > 1:
+                numbers[name] = num_constant_columns(matrix) / matrix.shape[1]
+        return numbers
+
+
+class Watch:
+    """Watches a shadow: finds its layers at the first step and follows them.
+
+    Args:
+        replica: The shadow.
+        inspected: Names of the parameters to look at.
+        epsilon: Machine epsilon of the model's own type.
+        full: ``False`` follows the partitions alone.
+    """
+
+    def __init__(self, replica: nn.Module, inspected: list[str], epsilon: float, full: bool = True):
+        self._named = dict(replica.named_parameters())
+        self._replica, self._inspected, self._epsilon, self._full = replica, inspected, epsilon, full
+        self._use = UseOfWeights(replica)
+        self.layers: list[LayerWatch] = []
+        self.twins: TwinParameters | None = None
+        self.first = self.last = Features(replica if full else nn.Identity(), _owners(replica) if full else [])
+
+    def look_again(self) -> Features:
+        """Keep the activations of the next forward pass, too."""
+        self.last = Features(self._replica, [each.layer.path for each in self.layers if each.layer.known])
+        return self.last
+
+    def __call__(self, step: int, gradients: dict[str, Tensor]) -> bool:
+        """Take one step in; tell whether there was news."""
+        if step == 1:
+            self._start()
+        values = {name: parameter.detach() for name, parameter in self._named.items()}
+        news = [layer.follow(gradients, values) for layer in self.layers]
+        if self.twins is not None:
+            news.append(self.twins.follow(gradients))
+        return any(news)
+
+    def value(self, name: str) -> Tensor:
+        """Return a parameter of the shadow as it is now."""
+        return self._named[name].detach()
+
+    def _start(self) -> None:
+        self._use.stop()
+        self.first.stop()
+        found = find_layers(self._replica, self._use, self._inspected)
+        self.layers = [LayerWatch(layer, self.value, self._epsilon) for layer in found]
+        if self._full:
+            self.twins = TwinParameters({name: self._named[name] for name in self._inspected})
+
+
+def _owners(model: nn.Module) -> list[str]:
+    return [path for path, module in model.named_modules() if any(True for _ in module.parameters(recurse=False))]

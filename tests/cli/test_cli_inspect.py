@@ -1,0 +1,84 @@
+"""``zeroinit inspect``: a factory by name, three formats, and an exit code for continuous integration."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+FACTORIES = """
+import torch
+from torch import nn
+
+def healthy():
+    return nn.Sequential(nn.Linear(12, 8), nn.Tanh(), nn.Linear(8, 5))
+
+def flawed():
+    model = healthy()
+    nn.init.constant_(model[0].weight, 0.1)
+    nn.init.zeros_(model[0].bias)
+    nn.init.constant_(model[2].weight, 0.1)
+    return model, torch.randn(8, 12, generator=torch.Generator().manual_seed(0))
+
+def fails():
+    raise RuntimeError("on purpose")
+
+def words():
+    return "words"
+"""
+
+
+@pytest.fixture(autouse=True)
+def factories(secluded):
+    Path("factories_for_inspect.py").write_text(FACTORIES)
+    kept = sys.path.copy()
+    yield
+    sys.path[:] = kept
+    sys.modules.pop("factories_for_inspect", None)
+
+
+def test_the_table(zeroinit):
+    ended = zeroinit("inspect", "factories_for_inspect:healthy", "--inputs", "8x12", "--strict")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.startswith("Sequential: no warnings; 4 of 4 parameters learn within 4 steps (adam,")
+
+
+@pytest.mark.parametrize(("arguments", "code"), [((), 0), (("--strict",), 1)])
+def test_strict_turns_warnings_into_an_exit_code(zeroinit, arguments, code):
+    ended = zeroinit("inspect", "factories_for_inspect:flawed", *arguments, "--optimizer", "sgd", "--steps", "3")
+    assert ended.code == code
+    assert "ZI001 warning 0: 8 units form 1 group" in ended.out
+    assert "within 3 steps (sgd," in ended.out
+
+
+def test_json_and_sarif(zeroinit):
+    content = json.loads(zeroinit("inspect", "factories_for_inspect:flawed", "--format", "json").out)
+    assert content["findings"][0]["code"] == "ZI001"
+    log = json.loads(zeroinit("inspect", "factories_for_inspect:flawed", "--format", "sarif").out)
+    assert log["runs"][0]["results"][0]["ruleId"] == "ZI001"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("factories_for_inspect",),
+            "factory='factories_for_inspect': write package.module:factory, where factory() returns",
+        ),
+        (("nowhere_at_all:f",), "factory='nowhere_at_all:f': nowhere_at_all cannot be imported (ModuleNotFoundError"),
+        (("factories_for_inspect:healty",), "has no function 'healty'; did you mean 'healthy'?"),
+        (("factories_for_inspect:fails",), "failed (RuntimeError: on purpose); it is called without arguments"),
+        (("factories_for_inspect:words",), "returned a str; write package.module:factory"),
+        (("factories_for_inspect:healthy",), "inputs=None: the factory returns a model alone; describe its inputs"),
+        (("factories_for_inspect:healthy", "--inputs", "8 by 12"), "inputs='8 by 12': write sizes as 32x784"),
+        (("factories_for_inspect:healthy", "--inputs", "x=8x12,8"), "name all inputs or none"),
+        (("factories_for_inspect:flawed", "--format", "xml"), "format='xml': must be one of json, sarif, table"),
+        (("factories_for_inspect:healthy", "--inputs", "8x13"), "the forward pass failed"),
+    ],
+)
+def test_what_a_user_can_mend(zeroinit, arguments, message):
+    ended = zeroinit("inspect", *arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith("zeroinit: error: ")
+    assert message in ended.err
+    assert ended.err.count("\n") == 1

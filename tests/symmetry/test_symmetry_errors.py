@@ -1,0 +1,174 @@
+"""What a user can mend says what, why and how; what cannot be inspected is said and no crash."""
+
+import pytest
+import torch
+from torch import nn
+
+from zeroinit import InputError
+from zeroinit.symmetry import inspect
+
+from .zoo import VECTORS, drawn, mlp
+
+
+class Fails(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.dense = nn.Linear(12, 5)
+
+    def forward(self, x):
+        raise KeyError("no such key")
+
+
+class Words(nn.Module):
+    """An output without anything to minimize."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = nn.Linear(12, 5)
+
+    def forward(self, x):
+        return {"text": "words", "tokens": self.dense(x).argmax(-1)}
+
+
+def with_value(value: float) -> nn.Module:
+    model = mlp()
+    model[2].weight.data[3, 1] = value
+    return model
+
+
+def on_two_devices() -> nn.Module:
+    model = mlp()
+    model[2].to("meta")
+    return model
+
+
+def refused(*arguments, **settings) -> str:
+    with pytest.raises(InputError) as refusal:
+        inspect(*arguments, **settings)
+    return str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((lambda: 3, VECTORS), "model=int: must be a torch.nn.Module"),
+        (
+            (lambda: nn.Sequential(nn.LazyLinear(3)), VECTORS),
+            "model: 0.weight is lazy and has no shape yet; run the model forward once, model(inputs), and "
+            "inspect it then",
+        ),
+        (
+            (lambda: mlp().requires_grad_(False), VECTORS),
+            "model: has no trainable parameter; set requires_grad=True on what is to be trained",
+        ),
+        ((on_two_devices, VECTORS), "model: its parameters are on cpu, meta; move it to one device with model.to(...)"),
+        (
+            (lambda: mlp().to("meta"), VECTORS),
+            "model: its parameters are on meta and have no values; materialize it with model.to_empty(...)",
+        ),
+        ((mlp, VECTORS.to("meta")), "inputs: are on meta and the model is on cpu; move them with .to('cpu')"),
+        (
+            (lambda: with_value(float("nan")), VECTORS),
+            "model: 2.weight has values that are not finite (NaN or infinity); initialize it anew before inspecting",
+        ),
+        (
+            (Fails, VECTORS),
+            "inputs=a tensor (16, 12) of float32: the forward pass failed (KeyError: 'no such key'); hand over inputs "
+            "for which model(inputs), model(*inputs) or model(**inputs) runs in train mode",
+        ),
+        (
+            (Words, VECTORS),
+            "model: its output is a dict with text, tokens, which has no loss; hand over targets, or loss_fn="
+            "lambda output: ..., or inputs with which the output has a .loss",
+        ),
+        (
+            (mlp, "images"),
+            "inputs=a str: must be a tensor, a tuple of positional arguments or a dictionary of named ones",
+        ),
+    ],
+    ids=["no module", "lazy", "frozen", "devices", "meta", "inputs", "nan", "forward", "no loss", "words"],
+)  # fmt: skip
+@pytest.mark.usefixtures("without_type_checks")
+def test_a_model_that_cannot_be_inspected(arguments, message):
+    make, inputs = arguments
+    assert refused(make(), inputs) == message
+
+
+def test_targets_that_do_not_fit():
+    assert refused(mlp(), VECTORS, drawn(16, 4)).startswith(
+        "targets=a tensor (16, 4) of float32: do not fit the output a tensor (16, 5) of float32 "
+        "(the output has shape (16, 5))"
+    )
+    assert "hand over classes for cross entropy" in refused(mlp(), VECTORS, torch.zeros(3, dtype=torch.long))
+    assert refused(mlp(), VECTORS, "classes") == "targets=a str: must be a tensor, or hand over a loss_fn"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"steps": 0}, "steps=0: must be a whole number of at least 1, or None"),
+        ({"learning_rate": 0.0}, "learning_rate=0.0: must be greater than 0"),
+        ({"optimizer": "adan"}, "optimizer='adan': must be one of adam, sgd; did you mean 'adam'?"),
+        (
+            {"loss_fn": lambda output: output},
+            "loss_fn: the loss is a tensor (16, 5) of float32; it must be a tensor with one float",
+        ),
+        (
+            {"loss_fn": lambda output: output.nothing},
+            "loss_fn(output): failed on a tensor (16, 5) of float32 (AttributeError: 'Tensor' object has no "
+            "attribute 'nothing')",
+        ),
+    ],
+)  # fmt: skip
+def test_settings(settings, message):
+    assert refused(mlp(), VECTORS, **settings) == message
+
+
+def test_an_optimizer_that_cannot_step():
+    assert "or a function from a list of parameters to a torch optimizer" in refused(
+        mlp(), VECTORS, optimizer=lambda of: 3
+    )
+    report = inspect(mlp(), VECTORS, optimizer=lambda of: torch.optim.RMSprop(of, lr=1e-3))
+    assert report.warnings == ()
+
+
+def test_weights_that_cannot_be_inspected_are_named():
+    parts = nn.Sequential(mlp(), nn.Identity())
+    parts[1].table = nn.Parameter(torch.eye(3).to_sparse(), requires_grad=False)
+    parts[1].codes = nn.Parameter(torch.zeros(4, dtype=torch.int8), requires_grad=False)
+    report = inspect(parts, VECTORS)
+    assert report.not_inspected == {
+        "1.table": "sparse weights (sparse_coo)",
+        "1.codes": "quantized weights (int8)",
+    }
+    assert "not inspected: 1.table: sparse weights (sparse_coo)" in str(report)
+    assert report.warnings == ()
+
+
+def test_a_sparse_gradient_is_no_obstacle():
+    model = nn.Sequential(nn.Embedding(11, 6, sparse=True), nn.Flatten(), nn.Linear(18, 5))
+    report = inspect(model, torch.arange(12).reshape(4, 3) % 11)
+    assert report.warnings == ()
+    assert report.unlock_steps["0.weight"] == 1
+
+
+def test_a_loss_that_is_not_finite():
+    report = inspect(mlp(), VECTORS, loss_fn=lambda output: output.sum() * float("nan"))
+    assert [finding.code for finding in report.warnings][:1] == ["ZI013"]
+    assert "the loss is nan at step 1" in report.warnings[0].message
+
+
+def test_a_model_without_float64_is_inspected_in_float32():
+    class Single(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.dense = nn.Linear(12, 5)
+
+        def forward(self, x):
+            if x.dtype != torch.float32:
+                raise TypeError("float32 alone")
+            return self.dense(x)
+
+    report = inspect(Single(), VECTORS)
+    assert report.unlock_steps == {"dense.weight": 1, "dense.bias": 1}
+    assert "no float64 shadow" in report.notes[0]

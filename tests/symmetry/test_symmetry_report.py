@@ -1,0 +1,134 @@
+"""A report as text, dictionary, frame, HTML, SARIF and drawing; the assertion; the observer."""
+
+import json
+import math
+
+import matplotlib
+import pytest
+import torch
+from torch import nn
+
+import zeroinit
+from zeroinit import InputError
+from zeroinit.symmetry import CODES, SymmetryObserver, assert_symmetry_broken, inspect
+
+from .zoo import VECTORS, Case, biases_alone, drawn, mlp, seeded
+
+matplotlib.use("Agg")
+
+
+def flawed() -> nn.Sequential:
+    model = mlp(nn.Tanh)
+    for parameter in model[0].parameters():
+        nn.init.constant_(parameter, 0.1)
+    nn.init.constant_(model[2].weight, 0.1)
+    return model
+
+
+@pytest.fixture(scope="module")
+def report():
+    return inspect(flawed(), VECTORS, steps=4)
+
+
+def test_the_text(report):
+    lines = str(report).splitlines()
+    assert lines[0].startswith(
+        "Sequential: 1 warning; 6 of 6 parameters learn within 4 steps (adam, cross entropy, targets"
+    )
+    assert any(line.split() == ["0", "Linear", "step", "1", "16", "1", "nothing"] for line in lines)
+    assert any(line.startswith("ZI001 warning 0: 16 units form 1 group") for line in lines)
+    assert max(map(len, lines)) <= 100
+
+
+def test_layers_that_are_alike_share_a_row():
+    text = str(inspect(mlp(widths=(16,) * 5, inputs=16), drawn(8, 16)))
+    assert "* (5 alike)" in text
+    assert "(5 alike)" not in str(inspect(mlp(), VECTORS))
+
+
+def test_the_dictionary_is_ready_for_json(report):
+    content = json.loads(json.dumps(report.to_dict(), allow_nan=False))
+    assert content["findings"][0]["code"] == "ZI001"
+    assert [layer["effective_width"] for layer in content["layers"]] == [1, 16, 5]
+    assert content["parameters"][0]["unlock_step"] == 1
+
+
+def test_the_frame_has_a_row_for_each_layer(report):
+    frame = report.to_frame()
+    assert list(frame["path"]) == ["0", "2", "4"]
+    assert list(frame["effective_width"]) == [1, 16, 5]
+    assert {"distinct_in_bfloat16", "effective_rank_weights", "stable_rank_updates_end"} <= set(frame.columns)
+
+
+def test_names_are_escaped_in_html():
+    model = nn.Module()
+    model.add_module("<script>", flawed())
+    model.forward = getattr(model, "<script>").forward
+    parts = nn.Sequential()
+    parts.add_module("<script>", flawed())
+    html = inspect(parts, VECTORS).to_html()
+    assert "&lt;script&gt;.0" in html
+    assert "<script>" not in html
+    assert html.count("<tr>") == 4
+
+
+def test_sarif(report):
+    log = json.loads(json.dumps(report.to_sarif()))
+    run = log["runs"][0]
+    assert log["version"] == "2.1.0"
+    assert {rule["id"] for rule in run["tool"]["driver"]["rules"]} == set(CODES)
+    assert (run["results"][0]["ruleId"], run["results"][0]["level"]) == ("ZI001", "warning")
+    assert run["results"][0]["locations"][0]["logicalLocations"][0]["fullyQualifiedName"] == "0"
+
+
+def test_the_wake_up_chart():
+    report = inspect(biases_alone(), VECTORS)
+    axes = report.plot()
+    shown = axes.images[0].get_array()
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["0.weight", "2.weight", "4.weight", "6.weight"]
+    blank = torch.tensor(shown.filled(float("nan"))).isnan().sum(dim=1).tolist()
+    assert blank == [3, 2, 1, 0]
+    matplotlib.pyplot.close(axes.figure)
+
+
+def test_codes_are_stable_and_differ():
+    assert all(code.startswith("ZI") and len(code) == 5 for code in CODES)
+    assert {entry.severity for entry in CODES.values()} == {"warning", "info"}
+    assert len({entry.title for entry in CODES.values()}) == len(CODES)
+
+
+def test_the_assertion():
+    assert_symmetry_broken(mlp(), VECTORS)
+    with pytest.raises(AssertionError, match=r"Sequential: 1 warning\(s\)\n  ZI001 warning 0: 16 units"):
+        assert_symmetry_broken(flawed(), VECTORS)
+
+
+def test_the_observer_records_while_fit_runs():
+    model = seeded(lambda: Case(mlp(nn.ELU), None)).model
+    zeroinit.initialize_(model, "normal_bias", generator=torch.Generator().manual_seed(0))
+    watch = SymmetryObserver(every=4)
+    labels = torch.arange(64) % 5
+    alone = zeroinit.fit(
+        flawed(), (drawn(64, 12), labels), epochs=2, batch_size=16, generator=torch.Generator().manual_seed(0)
+    )
+    history = zeroinit.fit(
+        model,
+        (drawn(64, 12), labels),
+        epochs=4,
+        batch_size=16,
+        observers=[watch],
+        generator=torch.Generator().manual_seed(0),
+    )
+    assert history.num_steps == 16
+    assert alone.num_steps == 8
+    assert sorted({each.step for each in watch.records}) == [*range(1, 11), 12, 16]
+    by_step = {each.step: each for each in watch.records if each.path == "0"}
+    assert [by_step[step].gradient > 0 for step in (1, 2, 3)] == [False, False, True]
+    assert by_step[16].num_distinct == 16
+    assert 1 <= by_step[4].effective_rank < 1.5
+    assert math.isclose(by_step[1].effective_rank, 0.0)
+
+
+def test_the_observer_says_what_every_must_be():
+    with pytest.raises(InputError, match="every=0: must be a whole number of at least 1"):
+        SymmetryObserver(every=0)

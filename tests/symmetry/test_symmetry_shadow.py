@@ -1,0 +1,113 @@
+"""The shadows themselves: casts that a model insists on, layers of its own, dropout, and the update rules."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from zeroinit.symmetry import inspect
+from zeroinit.symmetry.updates import build_updates
+
+from .zoo import VECTORS, drawn, mlp
+
+
+class InSingle(nn.Module):
+    """Insists on float32, as many norms of language models do; removes the mean over the batch."""
+
+    def forward(self, x):
+        x = x.to(torch.float32)
+        return (x - x.float().mean(0)).to(dtype=torch.float32)
+
+
+class Transposed(nn.Module):
+    """A dense layer of its own kind: ``x @ weight``, and square."""
+
+    def __init__(self, width: int = 12):
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(drawn(width, width, seed=3) / 3), nn.Parameter(torch.zeros(width))
+
+    def forward(self, x):
+        return x @ self.weight + self.bias
+
+
+def test_a_cast_to_float32_does_not_hide_rounding():
+    model = nn.Sequential(nn.Linear(12, 6), InSingle(), nn.Linear(6, 5))
+    report = inspect(model, VECTORS)
+    by_name = {each.name: each for each in report.parameters}
+    assert (by_name["0.bias"].unlock_step, by_name["0.bias"].rounding_step) == (None, 1)
+    assert [(finding.code, finding.path) for finding in report.findings] == [("ZI103", "0")]
+    assert report.unlock_steps["0.weight"] == 1
+
+
+def test_the_axis_of_units_is_measured():
+    model = nn.Sequential(Transposed(), nn.Tanh(), nn.Linear(12, 5))
+    model[0].weight.data[:, 7] = model[0].weight.data[:, 2]
+    model[2].weight.data[:, 7] = model[2].weight.data[:, 2]
+    report = inspect(model, VECTORS)
+    assert report.layer("0").twins == (2, 7)
+    assert report.layer("0").effective_width == 11
+    assert [(finding.code, finding.path) for finding in report.warnings] == [("ZI001", "0")]
+
+
+@pytest.mark.parametrize(("share", "width"), [(0.0, 1), (0.5, 16)])
+def test_dropout_breaks_a_symmetry_and_is_named(share, width):
+    model = nn.Sequential(nn.Linear(12, 16), nn.Tanh(), nn.Dropout(share), nn.Linear(16, 5))
+    for parameter in (*model[0].parameters(), model[3].weight):
+        nn.init.constant_(parameter, 0.1)
+    report = inspect(model, VECTORS)
+    assert report.layer("0").effective_width == width
+    assert report.layer("0").source == ("dropout" if width > 1 else "")
+
+
+def test_dropout_by_a_functional_call_is_named_as_well():
+    class Noisy(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.below, self.above = nn.Linear(12, 16), nn.Linear(16, 5)
+            for parameter in (*self.below.parameters(), self.above.weight):
+                nn.init.constant_(parameter, 0.1)
+
+        def forward(self, x):
+            return self.above(F.dropout(torch.tanh(self.below(x)), 0.3, self.training))
+
+    assert inspect(Noisy(), VECTORS).layer("below").source == "dropout"
+
+
+def test_rounding_parts_twins_in_float32_alone():
+    """Identical units may drift apart by rounding; the shadow in float64 is not fooled by it."""
+    model = mlp(nn.Tanh, widths=(64,))
+    nn.init.constant_(model[0].weight, 0.1)
+    nn.init.constant_(model[0].bias, 0.1)
+    nn.init.constant_(model[2].weight, 0.1)
+    layer = inspect(model, VECTORS).layer("0")
+    assert layer.effective_width == 1
+    assert layer.width_in_float32 >= layer.effective_width
+
+
+@pytest.mark.parametrize(
+    ("name", "reference"),
+    [("adam", lambda of: torch.optim.Adam(of, lr=1e-2)), ("sgd", lambda of: torch.optim.SGD(of, lr=1e-2))],
+)
+def test_update_rules_are_those_of_torch(name, reference):
+    values = [nn.Parameter(drawn(5, 4).double()) for _ in range(2)]
+    rules = build_updates(name, 1e-2, values[:1]), reference(values[1:])
+    for step in range(20):
+        for value, rule in zip(values, rules, strict=True):
+            value.grad = drawn(5, 4, seed=step).double() * 10.0 ** (step % 4 - 2)
+            rule.step()
+    assert torch.allclose(values[0], values[1], rtol=1e-5, atol=1e-7)
+
+
+def test_steps_end_when_there_is_no_news():
+    assert inspect(mlp(), VECTORS).num_steps == 4
+    assert inspect(mlp(), VECTORS, steps=2).num_steps == 2
+    deep = mlp(nn.ELU, widths=(6,) * 9)
+    for at, layer in enumerate(each for each in deep if isinstance(each, nn.Linear)):
+        nn.init.zeros_(layer.weight)
+        layer.bias.data = drawn(len(layer.bias), seed=at)
+    report = inspect(deep, VECTORS)
+    assert report.num_steps == 12
+    assert report.unlock_steps["0.weight"] == 10
+    early = inspect(deep, VECTORS, steps=3)
+    assert early.warnings == ()
+    assert {finding.path for finding in early.findings if finding.code == "ZI104"} >= {"0", "12"}
