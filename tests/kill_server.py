@@ -1,8 +1,8 @@
 """Runs functions in processes of their own and kills them; as it forks, what they need is imported once.
 
-Reads lines of JSON: a file of functions, the name of one, its arguments, and, if it is to be killed, a folder and for
-how many seconds it lives on after the first change to the states there. Answers each with the exit status, -9 if it was
-killed.
+Reads lines of JSON: a file of functions (of which ``ready`` is called at once, for what all forks share), the name of
+one, its arguments, and, if it is to be killed, a folder and for how many seconds it lives on after the first change to
+the states there. Answers each with the exit status, -9 if it was killed.
 """
 
 import contextlib
@@ -59,6 +59,7 @@ def serve() -> None:
         order = json.loads(line)
         if order["file"] not in files:
             files[order["file"]] = runpy.run_path(order["file"])
+            files[order["file"]]["ready"]()  # here, so that no fork has to
         child = run(files[order["file"]][order["function"]], order["arguments"])
         kill = order["kill"]
         status = os.waitpid(child, 0)[1] if kill is None else wait_and_kill(child, *kill)

@@ -341,6 +341,27 @@ def test_more_epochs_are_no_other_run(start, tmp_path):
     assert start("adam", Checkpoint(tmp_path, every=0), epochs=4) == start("adam", None, epochs=4)
 
 
+def test_observers_without_a_state_may_come_and_go(train, tmp_path, generator):
+    """A run is taken up with a log beside it; the states find those that they belong to."""
+
+    def run(checkpoint, *observers) -> None:
+        fit(dense().double(), train, epochs=1, batch_size=8, checkpoint=checkpoint, observers=observers)
+
+    counters = [Counter(), Counter(), Counter(), Counter()]
+    with pytest.raises(Ended):
+        run(Ending(tmp_path, 2, False), counters[0], Silent(), counters[1])
+    counters[0].seen[0] = -1.0
+    torch.save(
+        torch.load(tmp_path / "step-2.pt") | {"observers": [each.state_dict() for each in counters[:2]]},
+        tmp_path / "step-2.pt",
+    )
+    run(Checkpoint(tmp_path), Silent(), Silent(), counters[2], counters[3])
+    assert [len(each.seen) for each in counters] == [2, 2, 3, 3]
+    assert (counters[2].seen[0], counters[3].seen[0]) == (-1.0, counters[1].seen[0])
+    with pytest.raises(InputError, match="holds the state of a run with another model or other settings"):
+        run(Checkpoint(tmp_path), Counter())
+
+
 def test_a_file_that_holds_something_else(start, tmp_path):
     torch.save({"weights": torch.ones(3)}, tmp_path / "step-7.pt")
     with pytest.raises(InputError, match="holds the state of a run with another model or other settings; remove it or"):

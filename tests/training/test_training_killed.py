@@ -24,7 +24,6 @@ def test_killed_at_random_moments(kill_until_done, tmp_path):
     undisturbed = [str(tmp_path / "saved"), str(tmp_path / "undisturbed.pt"), 9]
     killed = [str(tmp_path / "state"), str(tmp_path / "killed.pt"), 9]
     num_kills = kill_until_done(FILE, "train", undisturbed, killed, tmp_path / "state")
-    print(num_kills)
     assert num_kills >= 1
     here, there, result, other = (
         torch.load(tmp_path / f"{name}.pt") for name in ("here", "undisturbed", "killed", "other")

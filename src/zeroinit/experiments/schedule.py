@@ -100,7 +100,10 @@ def run_all(tasks: Sequence[Task], options: Options, *, jobs: int = 1, progress:
         InputError: As of ``execute``.
         KeyboardInterrupt: The user stopped it; what was finished is stored, the rest goes on from its last state.
     """
-    todo = missing(tasks, Store(options.results))
+    store = Store(options.results)
+    todo = missing(tasks, store)
+    for task in set(tasks) - set(todo):  # killed after the result was stored and before its last state was removed
+        Checkpoint(store.checkpoint_folder(task.run, [task.seed])).remove()
     todo.sort(key=lambda task: -flops(task.run))
     progress = progress or (lambda task, epoch: None)
     groups = group(todo, options)
@@ -137,8 +140,9 @@ def carry_out(tasks: tuple[Task, ...], options: Options, progress: Progress) -> 
 
     def on_epoch(epoch: int) -> None:
         nonlocal told
+        for each in range(told + 1, epoch + 1):  # those before a checkpoint, too
+            progress(tasks[0], each)
         told = epoch
-        progress(tasks[0], epoch)
 
     if len(tasks) > 1:
         results = execute_seeds(run, seeds, **common)

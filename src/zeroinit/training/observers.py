@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -104,7 +105,7 @@ class Observers:
         for observer in observers:
             if not any(hasattr(type(observer), name) for name in MOMENTS):
                 raise InputError(f"observers: {observer!r} has none of the methods {', '.join(MOMENTS)}")
-        self._all = tuple(observers)
+        self._with_state: list[Any] = [observer for observer in observers if hasattr(observer, "state_dict")]
         self._listening = {
             name: [
                 observer
@@ -118,15 +119,14 @@ class Observers:
         """Whether any observer listens to this moment."""
         return bool(self._listening[name])
 
-    def state_dict(self) -> list[dict | None]:
+    def state_dict(self) -> list[dict]:
         """Return the state of each observer that has one, for a checkpoint."""
-        return [observer.state_dict() if hasattr(observer, "state_dict") else None for observer in self._all]
+        return [observer.state_dict() for observer in self._with_state]
 
-    def load_state_dict(self, states: Sequence[dict | None]) -> None:
-        """Hand each observer its state back, after ``on_start``."""
-        for observer, state in zip(self._all, states, strict=True):
-            if state is not None:
-                observer.load_state_dict(state)  # type: ignore[attr-defined]
+    def load_state_dict(self, states: Sequence[dict]) -> None:
+        """Hand each observer its state back, after ``on_start``; those without one may be others than before."""
+        for observer, state in zip(self._with_state, states, strict=True):
+            observer.load_state_dict(state)
 
     def notify(self, name: str, moment: Moment) -> None:
         """Call every observer that listens to ``name``."""
