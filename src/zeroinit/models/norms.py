@@ -1,7 +1,5 @@
 """Batch norms by name: torch's, and a control without rounding where a channel is constant."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
@@ -31,22 +29,24 @@ class ExactBatchNorm2d(nn.BatchNorm2d):
         """Normalize (batch, channels, height, width) over batch and positions."""
         if not self.training:
             return super().forward(inputs)
+        self._check_input_dim(inputs)
         values = inputs.detach()
         lowest, highest = values.amin((0, 2, 3)), values.amax((0, 2, 3))
         constant = (lowest == highest) & lowest.isfinite()
         outputs = super().forward(inputs.masked_fill(constant[:, None, None], 0.0))
         if self.track_running_stats and self.running_mean is not None:
-            share = 1 / self.get_buffer("num_batches_tracked") if self.momentum is None else self.momentum
+            dtype = self.running_mean.dtype
+            share = 1 / self.get_buffer("num_batches_tracked").to(dtype) if self.momentum is None else self.momentum
             # Not a change that autograd has to know: in train mode the backward pass does not use running statistics.
-            self.running_mean.data.add_(torch.where(constant, lowest, 0.0).to(self.running_mean.dtype) * share)
+            self.running_mean.data.add_(torch.where(constant, lowest, 0.0).to(dtype) * share)
         return outputs
 
 
-NORMS: dict[str, Callable[[int], nn.BatchNorm2d]] = {"batch": nn.BatchNorm2d, "exact": ExactBatchNorm2d}
+NORMS: dict[str, type[nn.BatchNorm2d]] = {"batch": nn.BatchNorm2d, "exact": ExactBatchNorm2d}
 
 
 def replace_norms(model: nn.Module, name: str) -> None:
-    """Put the norm ``name`` in the place of every ``nn.BatchNorm2d`` of a fresh model.
+    """Put the norm ``name``, with the same settings and the same parameters, in the place of every ``nn.BatchNorm2d``.
 
     Args:
         model: Changed in place.
@@ -64,8 +64,11 @@ def replace_norms(model: nn.Module, name: str) -> None:
     norm = lookup(NORMS, name, "norm")
     if norm is nn.BatchNorm2d:
         return
-    widths = {path: module.num_features for path, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)}
-    if not widths:
+    replaced = {path: module for path, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)}
+    if not replaced:
         raise InputError(f"norm={name!r}: the model has no batch norm to replace; leave it 'batch'")
-    for path, count in widths.items():
-        model.set_submodule(path, norm(count))
+    for path, module in replaced.items():
+        settings = {each: getattr(module, each) for each in ("eps", "momentum", "affine", "track_running_stats")}
+        new = norm(module.num_features, **settings).train(module.training)
+        new._parameters, new._buffers = module._parameters, module._buffers
+        model.set_submodule(path, new)
