@@ -51,8 +51,8 @@ def kill_server() -> Iterator[subprocess.Popen]:
 def kill_until_done(kill_server) -> Callable[..., int]:
     """Runs a function of a file in a process of its own again and again, killed at random moments, until it ends.
 
-    The moments are spread over a fifth of the time that it takes undisturbed, so that it is killed several times;
-    returns how often it was.
+    It lives for one to three states each time and a moment of random length more, so that a run of twenty steps is
+    killed several times, however busy the machine is; returns how often it was.
     """
 
     def order(file: Path, function: str, arguments: list, kill: tuple | None) -> int:
@@ -65,9 +65,10 @@ def kill_until_done(kill_server) -> Callable[..., int]:
         assert order(file, "ready", [], None) == 0  # what it needs is imported by then
         began = time.monotonic()
         assert order(file, function, undisturbed, None) == 0
-        seconds = (time.monotonic() - began) / 5
+        seconds = (time.monotonic() - began) / 20
         for number in range(100):
-            kill = (str(folder), random.uniform(0, seconds)) if number < MOST_KILLS else None
+            life = (random.randint(1, 3), random.uniform(0, seconds))
+            kill = (str(folder), *life) if number < MOST_KILLS else None
             status = order(file, function, killed, kill)
             if status == 0:
                 return number

@@ -1,8 +1,8 @@
 """Runs functions in processes of their own and kills them; as it forks, what they need is imported once.
 
 Reads lines of JSON: a file of functions (of which ``ready`` is called at once, for what all forks share), the name of
-one, its arguments, and, if it is to be killed, a folder and for how many seconds it lives on after the first change to
-the states there. Answers each with the exit status, -9 if it was killed.
+one, its arguments, and, if it is to be killed, a folder, how many changes to the states there it lives to see, and for
+how many seconds it lives on after the last of them. Answers each with the exit status, -9 if it was killed.
 """
 
 import contextlib
@@ -39,18 +39,21 @@ def run(function, arguments: list) -> int:
         os._exit(status)
 
 
-def wait_and_kill(child: int, folder: str, seconds: float) -> int:
+def wait_and_kill(child: int, folder: str, changes: int, seconds: float) -> int:
     before, end = contents(folder), None
     while True:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             return status
-        if end is None and contents(folder) != before:
+        now = contents(folder)
+        if now != before:
+            before, changes = now, changes - 1
+        if end is None and changes == 0:
             end = time.monotonic() + seconds
         if end is not None and time.monotonic() >= end:
             os.kill(child, signal.SIGKILL)
             return os.waitpid(child, 0)[1]
-        time.sleep(0.004)
+        time.sleep(0.002)
 
 
 def serve() -> None:

@@ -16,7 +16,7 @@ CONVOLUTIONS = [f"conv_{number}" for number in range(1, 7)]
 LAYERS = [*CONVOLUTIONS, "dense_1", "dense_2", "dense_3"]
 LOCKED = [*CONVOLUTIONS, "dense_1"]
 NUM_IMAGES, STEPS = 8, 60
-OPTIMIZERS = {"sgd": {"learning_rate": 0.1}, "adam": {"learning_rate": 1e-3}}
+OPTIMIZERS = {"sgd": {"learning_rate": 0.03}, "adam": {"learning_rate": 1e-3}}
 
 
 class Watch(Observer):
@@ -85,10 +85,11 @@ def test_six_convolutions_and_the_first_dense_layer_stay_exactly_zero(train, opt
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_under_torchs_norm_they_escape_by_rounding(train, optimizer):
-    """The negative case: the first gradient that dense_1 ever has is a multiple of the rounding error."""
+    """The negative case: all that differs is rounding, and in float64, where it is smaller, so is the first gradient."""
     model, watch = train("batch", optimizer=optimizer, steps=6)
     assert "dense_1" not in zero_layers(model)
-    assert watch.largest["dense_1"] < 1e-4 * watch.largest["dense_2"]
+    _, finer = train("batch", optimizer=optimizer, steps=6, precision="float64")
+    assert finer.largest["dense_1"] < 1e-4 * watch.largest["dense_1"]
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
