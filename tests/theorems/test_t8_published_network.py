@@ -85,7 +85,7 @@ def test_six_convolutions_and_the_first_dense_layer_stay_exactly_zero(train, opt
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_under_torchs_norm_they_escape_by_rounding(train, optimizer):
-    """The negative case: all that differs is rounding, and in float64, where it is smaller, so is the first gradient."""
+    """The negative case: all that differs is rounding; in float64, where it is smaller, so is the first gradient."""
     model, watch = train("batch", optimizer=optimizer, steps=6)
     assert "dense_1" not in zero_layers(model)
     _, finer = train("batch", optimizer=optimizer, steps=6, precision="float64")
