@@ -10,8 +10,11 @@ from scipy import stats
 from zeroinit._common import InputError
 from zeroinit.data import load_dataset
 from zeroinit.experiments.catalogue import FIGURES
-from zeroinit.experiments.claims import _CRITERIA, KINDS, MAJORITY_SHARE, Claim, Decision, decide
+from zeroinit.experiments.claims import KINDS, MAJORITY_SHARE, Claim, Decision, decide
 from zeroinit.experiments.spec import PROFILES
+
+TESTED = [name for name, kind in KINDS.items() if kind.p_values]
+"""Kinds that rest on a test over the seeds; the others are decided by each seed alone."""
 
 
 def claim(kind: str = "greater", margin: float = 0.01, id: str = "C1-test") -> Claim:
@@ -36,7 +39,7 @@ EXPECTED = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", TESTED)
 @pytest.mark.parametrize("expected", ["supported", "refuted", "inconclusive"])
 def test_every_kind_reaches_every_verdict(kind, expected):
     assert verdict(kind, EXPECTED[kind][expected]) == expected
@@ -61,16 +64,18 @@ def test_the_level_is_five_percent_for_and_against(p_value, is_decided):
     assert verdict("greater", 0.01 * (shape - distance), 0.0) == ("refuted" if is_decided else "inconclusive")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", TESTED)
 def test_one_seed_decides_nothing(kind):
     (decision,) = decide({claim(kind): np.array([0.5])})
     assert decision.verdict == "inconclusive"
-    assert decision.reason.endswith("1 seed; " + _CRITERIA[kind].format(margin=0.01) + "; one seed gives no interval")
+    assert decision.reason.endswith(
+        "1 seed; " + KINDS[kind].criterion.format(margin=0.01) + "; one seed gives no interval"
+    )
     assert decision.estimate.value == 0.5
     assert math.isnan(decision.estimate.low)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", TESTED)
 def test_without_spread_the_side_of_the_line_decides(kind):
     assert verdict(kind, [EXPECTED[kind]["supported"].mean()] * 5) == "supported"
     assert verdict(kind, [EXPECTED[kind]["refuted"].mean()] * 5) == "refuted"
@@ -95,7 +100,9 @@ def test_decisions_come_in_the_order_of_the_claims():
 
 
 def test_unknown_kind():
-    with pytest.raises(InputError, match="kind='bigger': must be one of close, greater, not_above, not_worse"):
+    with pytest.raises(
+        InputError, match="kind='bigger': must be one of close, every_seed, greater, not_above, not_worse"
+    ):
         decide({claim("bigger"): WIDE})
 
 
@@ -131,7 +138,7 @@ def test_verdicts_agree_with_holm_by_hand():
         assert 0 < len(rejected) < len(p)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", TESTED)
 def test_the_margin_factor_widens_the_margin(kind):
     """Between the margin and its double the verdict changes."""
     differences = around(0.015 if kind in ("greater", "not_above") else -0.015)
@@ -179,7 +186,7 @@ def hinted_seeds(reason: str) -> int | None:
     return int(match[1]) if match else None
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", TESTED)
 def test_the_number_of_seeds_hinted_at_is_more_than_there_are(kind):
     rng, center = np.random.default_rng(1), -0.02 if kind == "not_worse" else 0.02
     hints = 0
@@ -211,8 +218,45 @@ def test_no_number_of_seeds_is_promised_where_none_would_do():
     assert hinted_seeds(decide({claim(): np.full(3, 0.01)})[0].reason) is None
 
 
-def test_every_kind_has_its_criterion():
-    assert set(_CRITERIA) == set(KINDS)
+def test_every_kind_is_tried_out():
+    assert set(TESTED) == set(EXPECTED)
+    assert set(KINDS) == {*TESTED, "every_seed"}
+
+
+@pytest.mark.parametrize(
+    ("hits", "verdict", "reason"),
+    [
+        (
+            [1, 1, 1],
+            "supported",
+            "holds for 3 of 3 seeds, a share of 1.0000 [0.2924, 1.0000]; must hold for every seed",
+        ),
+        ([1, 0, 1], "refuted", "holds for 2 of 3 seeds, a share of 0.6667 [0.0943, 0.9916]; must hold for every seed"),
+        ([0], "refuted", "holds for 0 of 1 seed, a share of 0.0000 [0.0000, 0.9750]; must hold for every seed"),
+    ],
+)
+def test_what_must_hold_for_every_seed(hits, verdict, reason):
+    (decision,) = decide({claim("every_seed"): np.array(hits, dtype=float)})
+    assert (decision.verdict, decision.reason) == (verdict, reason)
+    interval = stats.binomtest(sum(hits), len(hits)).proportion_ci(method="exact")
+    assert (decision.estimate.low, decision.estimate.high) == pytest.approx((interval.low, interval.high))
+    assert (decision.estimate.value, decision.estimate.num_seeds) == (np.mean(hits), len(hits))
+
+
+@pytest.mark.parametrize("nothing", [None, np.array([])])
+def test_what_must_hold_for_every_seed_without_any(nothing):
+    (decision,) = decide({claim("every_seed"): nothing})
+    assert decision == Decision(claim("every_seed"), "inconclusive", "runs are missing", None)
+
+
+def test_what_is_not_tested_costs_the_others_nothing():
+    """Neither Holm's count nor the order of the decisions changes."""
+    weak = around(0.02, 0.011)
+    exact = {claim("every_seed", id=f"C10-{number}"): np.ones(5) for number in range(3)}
+    alone = decide({claim(id="C1-weak"): weak})[0]
+    decisions = decide({**exact, claim(id="C1-weak"): weak})
+    assert decisions[-1] == alone
+    assert [decision.claim.kind for decision in decisions] == ["every_seed"] * 3 + ["greater"]
 
 
 def test_majority_share_of_the_digits():
@@ -229,5 +273,9 @@ def test_the_constant_answer_is_known_for_every_claim_that_needs_it():
     for figure in FIGURES.values():
         for profile in PROFILES.keys() - ({"paper_bf16"} if figure.name == "precision" else set()):
             runs = {curve.label: curve.run for curve in figure.at(profile, "corrected")}
-            needed = {runs[entry.curve].dataset for entry in figure.claims if not entry.reference}
+            needed = {
+                runs[entry.curve].dataset
+                for entry in figure.claims
+                if not entry.reference and entry.measure == "final_accuracy"
+            }
             assert needed <= set(MAJORITY_SHARE)

@@ -10,6 +10,7 @@ from zeroinit.stats.estimate import Estimate
 from zeroinit.stats.holm import holm
 from zeroinit.stats.intervals import INTERVALS, curve_intervals
 from zeroinit.stats.sample_size import num_seeds_needed
+from zeroinit.stats.share import share_interval
 from zeroinit.stats.t_interval import mean_interval
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "one_sample",
     "paired_difference",
     "percentile_bootstrap",
+    "share_interval",
 ]
