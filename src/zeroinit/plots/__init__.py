@@ -2,6 +2,20 @@
 
 from zeroinit.plots.curves import accuracy_curves
 from zeroinit.plots.finals import final_accuracies
-from zeroinit.plots.style import STYLE, color_of, new_figure, new_panels, save_figure
+from zeroinit.plots.gradients import gradient_quantiles
+from zeroinit.plots.style import STYLE, color_of, new_figure, new_grid, new_panels, save_figure
+from zeroinit.plots.wakeup import wake_up_chart, wake_up_legend
 
-__all__ = ["STYLE", "accuracy_curves", "color_of", "final_accuracies", "new_figure", "new_panels", "save_figure"]
+__all__ = [
+    "STYLE",
+    "accuracy_curves",
+    "color_of",
+    "final_accuracies",
+    "gradient_quantiles",
+    "new_figure",
+    "new_grid",
+    "new_panels",
+    "save_figure",
+    "wake_up_chart",
+    "wake_up_legend",
+]

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from zeroinit._common import InputError
 
-__all__ = ["STYLE", "color_of", "new_figure", "new_panels", "save_figure"]
+__all__ = ["STYLE", "color_of", "new_figure", "new_grid", "new_panels", "save_figure"]
 
 STYLE = str(files("zeroinit.plots").joinpath("zeroinit.mplstyle"))
 
@@ -50,6 +50,21 @@ def new_panels(ratios: Sequence[float | int], width: float = 9.6, height: float 
         figure = Figure(figsize=(width, height), layout="constrained")
         axes = figure.subplots(1, len(ratios), width_ratios=list(ratios), squeeze=False)
         return figure, list(axes[0])
+
+
+def new_grid(rows: int, columns: int, width: float, height: float, title: str = "") -> tuple[Figure, list[list[Axes]]]:
+    """Return a figure of equal axes in rows and columns that share their scales (size in inches).
+
+    Example:
+        >>> figure, grid = new_grid(2, 3, 9.6, 5.0)
+        >>> len(grid), len(grid[0])
+        (2, 3)
+    """
+    with plt.style.context(STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
+        axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+        return figure, [list(row) for row in axes]
 
 
 def save_figure(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
