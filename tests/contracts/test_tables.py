@@ -7,6 +7,10 @@ import pytest
 
 from zeroinit.data import AUGMENTATIONS, DATASETS, PIXELS
 from zeroinit.experiments.catalogue import FIGURES
+from zeroinit.experiments.claims import KINDS
+from zeroinit.experiments.drawings import DRAWINGS
+from zeroinit.experiments.measures import MEASURES
+from zeroinit.experiments.recorders import RECORDERS
 from zeroinit.init import INITIALIZERS
 from zeroinit.models import ACTIVATIONS, MODELS
 from zeroinit.remedies import REMEDIES
@@ -18,11 +22,15 @@ TABLES = {
     "AUGMENTATIONS": AUGMENTATIONS,
     "DATASETS": DATASETS,
     "DIAGNOSTICS": DIAGNOSTICS,
+    "DRAWINGS": DRAWINGS,
     "FIGURES": FIGURES,
     "INITIALIZERS": INITIALIZERS,
+    "KINDS": KINDS,
+    "MEASURES": MEASURES,
     "MODELS": MODELS,
     "OPTIMIZERS": OPTIMIZERS,
     "PIXELS": PIXELS,
+    "RECORDERS": RECORDERS,
     "REMEDIES": REMEDIES,
 }
 

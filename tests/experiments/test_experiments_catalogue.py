@@ -10,6 +10,9 @@ from zeroinit.data import DATASETS, PIXELS
 from zeroinit.experiments.catalogue import FIGURES
 from zeroinit.experiments.catalogue import __path__ as catalogue_path
 from zeroinit.experiments.claims import KINDS
+from zeroinit.experiments.drawings import DRAWINGS
+from zeroinit.experiments.measures import MEASURES
+from zeroinit.experiments.recorders import RECORDERS
 from zeroinit.experiments.runner import TRAINED, execute
 from zeroinit.experiments.schedule import flops
 from zeroinit.experiments.spec import PROFILES, PROTOCOLS, Figure, Run
@@ -18,6 +21,7 @@ from zeroinit.models import ACTIVATIONS, MODELS
 from zeroinit.stats import INTERVALS
 from zeroinit.training import OPTIMIZERS
 from zeroinit.training.fit import EVALUATION_MODES, ORDERS, REDUCTIONS
+from zeroinit.training.precision import PRECISIONS
 
 TABLES = {
     "dataset": DATASETS,
@@ -30,12 +34,14 @@ TABLES = {
     "order": ORDERS,
     "evaluation_mode": EVALUATION_MODES,
     "trained": TRAINED,
+    "precision": PRECISIONS,
+    "recorder": {"none", *RECORDERS},
 }
 
 
 def profiles_of(figure: Figure) -> list[str]:
     """All, but for the study of a setting the one that sets it."""
-    return [profile for profile in PROFILES if (figure.name, profile) != ("precision", "paper_bf16")]
+    return [profile for profile in PROFILES if not (figure.name in {"precision", "unlock"} and profile == "paper_bf16")]
 
 
 def settings_of(figure: Figure) -> list[tuple[str, str]]:
@@ -78,12 +84,21 @@ def test_published_results_and_claims_name_curves(figure):
     assert set(figure.published_results) <= labels
     for claim in figure.claims:
         assert claim.kind in KINDS
+        assert claim.measure in MEASURES
         assert claim.curve in labels
         assert claim.reference in {*labels, ""} - {claim.curve}
         assert claim.margin >= 0
         assert claim.margin > 0 or claim.kind != "close"
         assert claim.statement
         assert not claim.statement.endswith(".")
+
+
+def test_what_is_drawn_is_recorded(figure):
+    assert figure.drawing in DRAWINGS
+    needed = {"gradients": {"gradients"}, "wake_up": {"gradient_sizes", "gradients"}}.get(figure.drawing)
+    for profile, protocol in settings_of(figure):
+        found = {curve.run.recorder for curve in figure.at(profile, protocol)}
+        assert needed is None or found <= needed
 
 
 def test_every_setting_is_in_its_table(figure):
@@ -101,13 +116,17 @@ def try_out(run: Run) -> int:
     return history["num_steps"]
 
 
+HEAVY = {"unlock": slice(1, None, 8)}
+"""Curves to try out of figures that take seconds for each."""
+
+
 def is_slow(run: Run) -> bool:
     """A processor without bfloat16 units takes seconds for a convolution in it."""
     return run.precision == "bf16" and "fnn" not in run.model
 
 
 def test_the_quick_version_builds_and_runs(figure):
-    for curve in figure.at("quick", "published"):
+    for curve in figure.at("quick", "published")[HEAVY.get(figure.name, slice(None))]:
         assert is_slow(curve.run) or try_out(curve.run) == 64 // curve.run.batch_size
         assert flops(curve.run) > 0
 
@@ -184,6 +203,9 @@ def test_a_run_as_in_the_paper():
                 if figure.name == "fig11":
                     assert (curve.run.augmentation, curve.run.pixels) == ("crop_flip", "cifar10")
                     shown += ["augmentation", "pixels"]
+                if figure.name == "fig12":
+                    assert (curve.run.max_steps, curve.run.recorder) == (5, "gradients")
+                    shown += ["max_steps", "recorder"]
                 assert replace(curve.run, **{name: getattr(run, name) for name in shown}) == run
 
 
@@ -262,6 +284,38 @@ def test_the_papers_figures(name):
     assert {curve.run.dataset for curve in figure.curves} == {
         "mnist" if name in {"fig3", "fig4", "fig5", "fig6", "fig7"} else "cifar10"
     }
+
+
+def test_figure_12():
+    """Section 4: PyTorch's default next to normal biases, CIFAR-10 FNN, 5 update steps; section 5: no accuracies."""
+    figure = FIGURES["fig12"]
+    curves = [
+        (curve.label, curve.run.dataset, curve.run.model, curve.run.initializer, curve.run.max_steps)
+        for curve in figure.curves
+    ]
+    assert curves == [
+        ("PyTorch default", "cifar10", "cifar_fnn", "pytorch", 5),
+        ("Normal", "cifar10", "cifar_fnn", "normal_bias", 5),
+    ]
+    assert (figure.in_paper, figure.drawing, dict(figure.published_results)) == (True, "gradients", {})
+    (claim,) = figure.claims
+    assert (claim.kind, claim.measure, claim.curve) == ("every_seed", "one_layer_per_step", "Normal")
+    assert claim.id.startswith("C10-")
+
+
+def test_the_study_of_unlocking():
+    """Each variant in both precisions, and nothing but the settings of its variant differs."""
+    figure = FIGURES["unlock"]
+    runs = {curve.label: curve.run for curve in figure.curves}
+    assert not figure.in_paper
+    for label, run in runs.items():
+        other = runs[label.removesuffix(", float64")]
+        assert run == replace(other, precision="float64" if label.endswith(", float64") else "float32")
+        assert (run.model, run.dataset, run.batch_size, run.max_steps) == ("resnet50", "cifar10", 16, 12)
+        assert (run.optimizer, run.learning_rate, run.initializer) == ("adam", 1e-3, "normal_bias")
+    plain = {"β = 0": {}, "β random": {"norm_aware": True}, "Stem and head alone zero": {"include": "stem.conv, head"}}
+    for label, settings in plain.items():
+        assert runs[label] == replace(runs["β = 0"], **settings)
 
 
 EXPLORED = {

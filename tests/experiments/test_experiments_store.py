@@ -4,6 +4,7 @@ import json
 import os
 import re
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,8 @@ from zeroinit._common import InputError
 from zeroinit.experiments.runner import execute
 from zeroinit.experiments.spec import Run
 from zeroinit.experiments.store import Store, read_result
+
+HISTORY_WITHOUT_EPOCHS = {"test_accuracy": [], "outcome": "completed"}
 
 
 @pytest.fixture
@@ -50,6 +53,43 @@ def test_every_setting_is_written_out(path, run):
 def test_a_result_from_before_a_setting_was_added_is_still_read(store, run, path):
     edit(path, lambda content: content["run"].pop("warmup_steps"))
     assert store.load(run, 0).run == run
+
+
+def test_what_a_recorder_found_comes_back(store, run):
+    result = execute(replace(run, recorder="gradients"), 0)
+    store.save(result)
+    assert result.recorded
+    assert store.load(result.run, 0) == result
+
+
+def test_without_a_recorder_the_file_is_as_it_always_was(path):
+    content = json.loads(path.read_text())
+    assert list(content) == ["format", "run", "seed", "history", "initial_hash", "environment", "seconds"]
+    assert read_result(path).recorded is None
+
+
+def test_every_stored_result_of_the_project_is_still_read():
+    results = list(Store(Path(__file__).parents[2] / "docs" / "results" / "runs"))
+    assert len(results) > 80
+    for result in results:
+        assert (result.recorded is None) == (result.run.recorder == "none")
+
+
+@pytest.mark.parametrize("recorded", [None, "gone", [1, 2]])
+def test_a_result_that_lost_what_was_recorded_is_refused(store, run, make_result, recorded, without_type_checks):
+    run = replace(run, recorder="gradients")
+    store.save(replace(make_result(run, 0, [0.4, 0.9]), recorded=recorded))
+    with pytest.raises(InputError, match=r"\(it holds nothing of what its recorder found\); delete it"):
+        store.load(run, 0)
+
+
+def test_a_run_that_ends_early_by_its_settings_may_be_short(store, run, make_result):
+    short = replace(run, epochs=30, max_steps=5)
+    store.save(replace(make_result(replace(run, epochs=1), 0, [0.4]), run=short))
+    assert len(store.load(short, 0).history["test_accuracy"]) == 1
+    store.save(replace(make_result(replace(run, epochs=0), 0, [0.4]), run=short, history=HISTORY_WITHOUT_EPOCHS))
+    with pytest.raises(InputError, match="its history has 0 of 30 epochs"):
+        store.load(short, 0)
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])

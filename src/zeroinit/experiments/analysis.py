@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from zeroinit._common import derive_seed, lookup
-from zeroinit.experiments.claims import MAJORITY_SHARE, Claim, Decision, decide
+from zeroinit.experiments.claims import Claim, Decision, decide
+from zeroinit.experiments.measures import MEASURES
 from zeroinit.experiments.spec import PROFILES, PROTOCOLS, Curve, Figure
 from zeroinit.experiments.store import Result, Store
 from zeroinit.stats import INTERVALS, Estimate, curve_intervals
@@ -123,23 +124,23 @@ def decide_claims(summaries: Sequence[FigureSummary], profile: str) -> dict[str,
     Returns:
         By figure name, in the order of its claims.
     """
-    differences: dict[Claim, np.ndarray | None] = {}
+    values: dict[Claim, np.ndarray | None] = {}
     for summary in summaries:
         by_label = {entry.curve.label: entry for entry in summary.curves}
         for claim in summary.figure.claims:
-            differences[claim] = _differences(claim, by_label)
-    decisions = {decision.claim: decision for decision in decide(differences, PROFILES[profile].margin_factor)}
+            values[claim] = _values(claim, by_label)
+    decisions = {decision.claim: decision for decision in decide(values, PROFILES[profile].margin_factor)}
     return {summary.figure.name: [decisions[claim] for claim in summary.figure.claims] for summary in summaries}
 
 
-def _differences(claim: Claim, by_label: dict[str, CurveSummary]) -> np.ndarray | None:
-    """Return the claim's differences over the seeds that both curves have; ``None`` without any."""
+def _values(claim: Claim, by_label: dict[str, CurveSummary]) -> np.ndarray | None:
+    """Measure a claim for each seed that its curve and its reference have; ``None`` without any."""
     if claim.curve not in by_label or (claim.reference and claim.reference not in by_label):
         return None
-    curve = by_label[claim.curve].final
-    if not claim.reference:
-        majority = MAJORITY_SHARE[by_label[claim.curve].curve.run.dataset]
-        return np.array([accuracy - majority for accuracy in curve.values()])
-    reference = by_label[claim.reference].final
-    common = [seed for seed in curve if seed in reference]
-    return np.array([curve[seed] - reference[seed] for seed in common]) if common else None
+    results = by_label[claim.curve].results
+    references = by_label[claim.reference].results if claim.reference else {}
+    common = [seed for seed in results if seed in references or not claim.reference]
+    if not common:
+        return None
+    measure = lookup(MEASURES, claim.measure, "measure")
+    return measure([results[seed] for seed in common], [references[seed] for seed in common if claim.reference])

@@ -9,16 +9,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from zeroinit._common import InputError, __version__, write_atomically
-from zeroinit.experiments.analysis import FigureSummary, decide_claims, final_frame, summarize
+from zeroinit.experiments.analysis import FigureSummary, decide_claims, summarize
 from zeroinit.experiments.claims import Decision
+from zeroinit.experiments.drawings import DRAWINGS
 from zeroinit.experiments.spec import PROFILES, PROTOCOLS, Figure
 from zeroinit.experiments.store import Store
-from zeroinit.plots import accuracy_curves, final_accuracies, new_panels, save_figure
+from zeroinit.plots import save_figure
 
 __all__ = ["Report", "build_report", "claim_records", "write_report"]
-
-NOTABLE = 0.01
-"""A difference from the published accuracy that the report has to explain."""
 
 
 @dataclass(frozen=True)
@@ -131,18 +129,21 @@ def write_report(report: Report, folder: Path) -> Path:
     Raises:
         InputError: The folder cannot be written to.
     """
-    drawings = {}
+    drawings, tables = {}, {}
     for summary in report.summaries:
         if summary.curves:
-            drawings[summary.figure.name] = _draw(report, summary, folder / "figures")
+            name, table = summary.figure.name, DRAWINGS[summary.figure.drawing].table
+            drawings[name] = _draw(report, summary, folder / "figures")
+            tables[name] = table(summary, report.profile, report.protocol)
     write_atomically(folder / "claims.json", json.dumps(claim_records(report), indent=1, allow_nan=False) + "\n")
     content = {
         "report": report,
         "profile": PROFILES[report.profile],
         "protocol": PROTOCOLS[report.protocol],
         "version": __version__,
-        "notable": NOTABLE,
         "drawings": {name: Markup(svg) for name, svg in drawings.items()},
+        "tables": tables,
+        "notes": {name: drawing.note for name, drawing in DRAWINGS.items()},
     }
     for template, path in (("report.html.j2", "index.html"), ("report.md.j2", "report.md")):
         write_atomically(folder / path, _render(template, content))
@@ -151,12 +152,10 @@ def write_report(report: Report, folder: Path) -> Path:
 
 def _draw(report: Report, summary: FigureSummary, folder: Path) -> str:
     """Save one figure and return its SVG, ready to stand in a page."""
-    figure, (left, right) = new_panels([5, 3])
     title = summary.figure.title
     if not PROFILES[report.profile].is_paper:
         title = f"QUICK LOOK (digits, not the paper's data)\n{title}"
-    accuracy_curves(summary.frame, left, title=title)
-    final_accuracies(final_frame(summary, with_published=PROFILES[report.profile].is_paper), right)
+    figure = DRAWINGS[summary.figure.drawing].draw(summary, title, report.profile)
     path, _ = save_figure(figure, folder, f"{summary.figure.name}-{report.profile}-{report.protocol}")
     svg = path.read_text()
     return svg[svg.index("<svg") :]
@@ -171,6 +170,4 @@ def _render(template: str, content: dict) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["signed"] = lambda value: f"{round(value, 3) + 0.0:+.3f}"
-    environment.filters["interval"] = lambda e: "one seed" if e.low != e.low else f"[{e.low:.4f}, {e.high:.4f}]"
     return environment.get_template(template).render(**content)

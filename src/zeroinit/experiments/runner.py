@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from zeroinit._common import InputError, __version__, derive_seed, lookup
 from zeroinit.data import Dataset, augmentation, load_dataset, pixel_transform, split_validation
+from zeroinit.experiments.recorders import make_recorder
 from zeroinit.experiments.spec import Run
 from zeroinit.experiments.store import Result
 from zeroinit.init import hash_tensor, initialize_
@@ -101,6 +102,8 @@ def execute(
     start = _prepare(run, seed, data_dir, place)
     trained = lookup(TRAINED, run.trained, "trained")(start.model)
     callbacks = [_EpochCallback(on_epoch)] if on_epoch else []
+    recorder = make_recorder(run.recorder)
+    recorders = [recorder] if recorder else []
     began = time.perf_counter()
     with denormals_flushed():
         history = fit(
@@ -113,11 +116,12 @@ def execute(
             transform=start.transform,
             parameters=trained.parameters(),
             checkpoint=checkpoint,
-            observers=[*_remedies(run, start.model), *observers, *callbacks],
+            observers=[*_remedies(run, start.model), *recorders, *observers, *callbacks],
             **_settings(run),
         )
     seconds = time.perf_counter() - began
-    return Result(run, seed, history.to_dict(), start.initial_hash, environment(place), seconds)
+    recorded = recorder.recorded if recorder else None
+    return Result(run, seed, history.to_dict(), start.initial_hash, environment(place), seconds, recorded)
 
 
 def execute_seeds(
@@ -191,12 +195,13 @@ def _prepare(run: Run, seed: int, data_dir: Path | str | None, place: torch.devi
     dataset = load(run.dataset, data_dir)
     model, initial_hash = _prepare_model(run, dataset, seed)
     train, validation = _split(run, dataset, seed)
+    test = _test(run, dataset)
     return _Start(
         model.to(place),
         initial_hash,
         train=(train[0].to(place), train[1].to(place)),
         validation=(validation[0].to(place), validation[1].to(place)),
-        test=(dataset.test_images.to(place), dataset.test_labels.to(place)),
+        test=(test[0].to(place), test[1].to(place)),
         transform=pixel_transform(run.pixels, train[0], dataset.peak),
         augment=augmentation(run.augmentation, stream(seed, "augment")),
         generator=stream(seed, "order"),
@@ -266,6 +271,12 @@ def _split(run: Run, dataset: Dataset, seed: int):
             raise InputError(f"num_train={run.num_train}: must be from 1 to {len(train[1])}, the images not held out")
         train, _ = split_validation(*train, num_left_out, stream(seed, "subset"))
     return train, validation
+
+
+def _test(run: Run, dataset: Dataset) -> tuple[Tensor, Tensor]:
+    if run.num_test is not None and not 0 < run.num_test <= len(dataset.test_labels):
+        raise InputError(f"num_test={run.num_test}: must be from 1 to {len(dataset.test_labels)}, the test images")
+    return dataset.test_images[: run.num_test], dataset.test_labels[: run.num_test]
 
 
 def environment(device: torch.device) -> dict:

@@ -29,6 +29,8 @@ class Run:
         augmentation: A key of ``AUGMENTATIONS``.
         num_validation: Training images held out; the data set's default if ``None``.
         num_train: How many of the other training images are used, drawn at random; all if ``None``.
+        num_test: Measure on the first so many test images alone; on all if ``None``. For studies of the first steps,
+            whose accuracy is not what is asked for.
         max_steps: End the training after so many updates; never before its last epoch if ``None``.
         norm: A key of ``NORMS``: what networks with batch norm have in its place.
         precision: A key of ``PRECISIONS``.
@@ -65,6 +67,7 @@ class Run:
     precision: str = "float32"
     recorder: str = "none"
     include: str = ""
+    num_test: int | None = None
 
     @property
     def settings(self) -> dict:
@@ -171,6 +174,7 @@ class Figure:
         published_overrides: Further settings of the published protocol for this figure alone.
         remarks: Why our results differ from the published ones, where they do; one sentence each.
         in_paper: Whether it belongs to the figures that run when none is named.
+        drawing: A key of ``DRAWINGS``: how its results are shown.
     """
 
     name: str
@@ -181,6 +185,7 @@ class Figure:
     published_overrides: Mapping = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     in_paper: bool = True
+    drawing: str = "accuracies"
 
     def at(self, profile: str, protocol: str) -> tuple[Curve, ...]:
         """Return the curves with the settings of a profile and a protocol.

@@ -24,6 +24,7 @@ class Result:
         initial_hash: Of all parameters after initialization: runs that must start alike can be checked.
         environment: Versions, device, threads.
         seconds: Wall time of the run, loading of the data excluded.
+        recorded: What the run's recorder found; ``None`` without one, and then no part of the file.
     """
 
     run: Run
@@ -32,6 +33,7 @@ class Result:
     initial_hash: str
     environment: dict
     seconds: float
+    recorded: dict | None = None
 
 
 class Store:
@@ -63,6 +65,8 @@ class Store:
             InputError: The folder cannot be written to.
         """
         content = {"format": FORMAT, **asdict(result)}
+        if result.recorded is None:
+            del content["recorded"]
         text = json.dumps(_without_nonfinite(content), indent=1, allow_nan=False)
         write_atomically(self.path(result.run, result.seed), text + "\n")
 
@@ -94,6 +98,7 @@ def read_result(path: Path) -> Result:
         if content.pop("format") != FORMAT:
             raise ValueError("it has another format version")
         content["run"] = Run(**content["run"])
+        content.setdefault("recorded", None)
         result = Result(**{entry.name: content.pop(entry.name) for entry in fields(Result)})
         _check(result)
     except FileNotFoundError as error:
@@ -113,6 +118,8 @@ def _check(result: Result) -> None:
     least = min(1, result.run.epochs) if ends_early else result.run.epochs
     if not least <= len(accuracies) <= result.run.epochs:
         raise ValueError(f"its history has {len(accuracies)} of {result.run.epochs} epochs")
+    if result.run.recorder != "none" and not isinstance(result.recorded, dict):
+        raise ValueError("it holds nothing of what its recorder found")
     _ = result.environment["device"], result.environment["threads"]
 
 

@@ -68,7 +68,8 @@ def work_of(run: Run) -> Work:
         num_steps = run.max_steps
         whole, rest = divmod(num_steps, steps_per_epoch)
         epochs, num_trained = whole + (rest > 0), whole * num_train + rest * run.batch_size
-    return Work(num_steps, num_trained, epochs * (held_out + sizes.num_test))
+    num_test = sizes.num_test if run.num_test is None else run.num_test
+    return Work(num_steps, num_trained, epochs * (held_out + num_test))
 
 
 def flops_per_image(run: Run) -> int:

@@ -13,8 +13,10 @@ from zeroinit.experiments.catalogue.fig8 import FIGURE_8
 from zeroinit.experiments.catalogue.fig9 import FIGURE_9
 from zeroinit.experiments.catalogue.fig10 import FIGURE_10
 from zeroinit.experiments.catalogue.fig11 import FIGURE_11
+from zeroinit.experiments.catalogue.fig12 import FIGURE_12
 from zeroinit.experiments.catalogue.plateau import PLATEAU
 from zeroinit.experiments.catalogue.precision import PRECISION
+from zeroinit.experiments.catalogue.unlock import UNLOCK
 from zeroinit.experiments.spec import Figure
 
 __all__ = ["FIGURES"]
@@ -31,7 +33,9 @@ FIGURES: dict[str, Figure] = {
         FIGURE_9,
         FIGURE_10,
         FIGURE_11,
+        FIGURE_12,
         PLATEAU,
+        UNLOCK,
         PRECISION,
         *EXPLORATIONS,
     )

@@ -1,0 +1,104 @@
+"""How a figure is shown: a drawing, a table and a note. To add one: one line in ``DRAWINGS``."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from zeroinit.experiments.analysis import FigureSummary, final_frame
+from zeroinit.experiments.gradient_frames import READINGS, quantile_frame, wake_frame
+from zeroinit.experiments.spec import PROFILES
+from zeroinit.experiments.tables import Table, accuracy_table, gradient_table, wake_table
+from zeroinit.plots import (
+    accuracy_curves,
+    final_accuracies,
+    gradient_quantiles,
+    new_grid,
+    new_panels,
+    wake_up_chart,
+    wake_up_legend,
+)
+
+__all__ = ["DRAWINGS", "Drawing"]
+
+MOST_STEPS = 5
+"""Update steps in the drawing of gradients, as in the paper."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How the results of a figure are shown.
+
+    Attributes:
+        draw: ``(summary, title, profile) -> figure``.
+        table: ``(summary, profile, protocol) -> table``.
+        note: What the reader has to know to read it; empty if nothing.
+    """
+
+    draw: Callable[[FigureSummary, str, str], Figure]
+    table: Callable[[FigureSummary, str, str], Table]
+    note: str = ""
+
+
+def draw_accuracies(summary: FigureSummary, title: str, profile: str) -> Figure:
+    """Draw test accuracy by epoch, and the final ones beside the published."""
+    figure, (left, right) = new_panels([5, 3])
+    accuracy_curves(summary.frame, left, title=title)
+    final_accuracies(final_frame(summary, with_published=PROFILES[profile].is_paper), right)
+    return figure
+
+
+def draw_gradients(summary: FigureSummary, title: str, profile: str) -> Figure:
+    """Draw the weight gradients of each layer at each step: above as they are, below as the paper read them."""
+    frame = quantile_frame(summary, MOST_STEPS)
+    labels, layers = list(dict.fromkeys(frame["label"])), sorted(set(frame["layer"]))
+    figure, grid = new_grid(len(READINGS), len(layers), 2.6 * len(layers), 6.6, title)
+    for row, reading in zip(grid, READINGS.values(), strict=True):
+        for axes, layer in zip(row, layers, strict=True):
+            part = frame[(frame["reading"] == reading) & (frame["layer"] == layer)]
+            place = {layers[0]: " (input)", layers[-1]: " (output)"}.get(layer, "")
+            gradient_quantiles(part, axes, labels=labels, title=f"Layer {layer}{place}" if row is grid[0] else "")
+            axes.label_outer()
+        row[0].set_ylabel(reading.capitalize())
+    handles = [line for line in grid[0][0].lines if not str(line.get_label()).startswith("_")]
+    figure.legend(handles=handles, loc="outside lower left", ncols=len(handles), frameon=False)
+    return figure
+
+
+def draw_wake_up(summary: FigureSummary, title: str, profile: str) -> Figure:
+    """Draw for each variant when each weight gets its first gradient and by what; the first seed that is there."""
+    frame = wake_frame(summary)
+    variants = list(dict.fromkeys(frame["variant"]))
+    columns = min(3, max(1, len(variants)))
+    rows = max(1, -(-len(variants) // columns))
+    figure, grid = new_grid(rows, columns, 3.4 * columns, 3.6 * rows, title)
+    panels = [axes for row in grid for axes in row]
+    for axes, variant in zip(panels, variants, strict=False):
+        part = frame[frame["variant"] == variant]
+        wake_up_chart(part[part["seed"] == part["seed"].min()], axes, title=variant)
+        axes.label_outer()
+    for axes in panels[len(variants) :]:
+        axes.set_visible(False)
+    for row in grid:
+        row[0].set_ylabel("Layers, from input to output")
+    figure.legend(handles=wake_up_legend(), loc="outside lower left", ncols=4, frameon=False)
+    return figure
+
+
+DRAWINGS: dict[str, Drawing] = {
+    "accuracies": Drawing(draw_accuracies, accuracy_table),
+    "gradients": Drawing(
+        draw_gradients,
+        gradient_table,
+        "Box: middle half of the entries; thick line: 90 %; thin line: all; tick: median. Each quantile is its median "
+        "over the seeds. A hollow circle: every entry is exactly zero, in every seed. Below: the same for the bin "
+        "edges of TensorBoard's histograms, which is what the paper's figure shows; they grow by 10 % from 1e-12 on, "
+        "whatever the gradients are.",
+    ),
+    "wake_up": Drawing(
+        draw_wake_up,
+        wake_table,
+        "A signal: the first gradient is the same in float32 and float64 within a factor of 2, at the same step. "
+        "Rounding: it is smaller by a factor of 1,000 at least in float64, or zero. The drawing shows the first seed.",
+    ),
+}

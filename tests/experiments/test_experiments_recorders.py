@@ -1,0 +1,222 @@
+"""Recorders: they find what is there, disturb nothing, and what they found is stored with the result."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from zeroinit._common import InputError
+from zeroinit.experiments import recorders
+from zeroinit.experiments.recorders import (
+    QUANTILES,
+    RECORDERS,
+    Gradients,
+    GradientSizes,
+    Recorder,
+    bin_edges,
+    default_bins,
+    make_recorder,
+    quantiles,
+)
+from zeroinit.experiments.runner import execute
+from zeroinit.training import Observer, fit
+
+
+class Keeper(Observer):
+    """Keeps every gradient."""
+
+    def __init__(self):
+        self.gradients = []
+
+    def on_gradients(self, moment):
+        self.gradients.append({name: p.grad.clone().numpy() for name, p in moment.model.named_parameters()})
+
+
+@pytest.fixture(params=RECORDERS)
+def name(request) -> str:
+    return request.param
+
+
+def network() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(), nn.Linear(12, 4))
+
+
+def train(*observers, steps: int = 3):
+    """Train a small network with batch norm; return it with its history."""
+    with torch.random.fork_rng():
+        model = network()
+        images, labels = torch.randn(8 * steps, 1, 4, 4), torch.randint(4, (8 * steps,))
+        return model, fit(model, (images, labels), epochs=1, batch_size=8, observers=observers)
+
+
+def slow_quantile(values: np.ndarray, share: float) -> float:
+    """The definition: linear between the two neighbors in order."""
+    ordered = sorted(values.tolist())
+    place = share * (len(ordered) - 1)
+    low = int(place)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (place - low) * (ordered[high] - ordered[low])
+
+
+def test_a_run_with_a_recorder_has_bitwise_the_same_history(run, name):
+    plain, watched = execute(run, 3), execute(replace(run, recorder=name), 3)
+    assert watched.history == plain.history
+    assert watched.initial_hash == plain.initial_hash
+    assert plain.recorded is None
+    assert watched.recorded["parameters"]
+
+
+def test_training_ends_with_bitwise_the_same_model(name):
+    plain, _ = train()
+    watched, _ = train(make_recorder(name))
+    for key, value in plain.state_dict().items():
+        assert torch.equal(value, watched.state_dict()[key])
+
+
+def test_a_recorder_that_meddles_would_be_noticed(monkeypatch, run):
+    """The comparison above can fail: a recorder that reaches the weights changes the history."""
+
+    class Meddler(GradientSizes):
+        def on_gradients(self, moment):
+            next(moment.model.parameters()).data.mul_(1.5)
+
+    monkeypatch.setitem(RECORDERS, "meddler", Meddler)
+    assert execute(replace(run, recorder="meddler"), 3).history != execute(run, 3).history
+
+
+def test_gradients_as_a_double_loop_finds_them():
+    keeper, recorder = Keeper(), Gradients()
+    train(keeper, recorder)
+    names = ["0.weight", "0.bias", "1.weight", "1.bias", "4.weight", "4.bias"]
+    assert list(recorder.recorded["parameters"]) == names
+    for name in names:
+        entry = recorder.recorded["parameters"][name]
+        assert len(entry["zeros"]) == 3
+        assert entry["shape"] == list(keeper.gradients[0][name].shape)
+        for step, gradients in enumerate(keeper.gradients):
+            values = gradients[name].astype(float).ravel()
+            assert entry["zeros"][step] == pytest.approx(sum(value == 0 for value in values) / len(values))
+            assert entry["max_abs"][step] == pytest.approx(max(abs(value) for value in values), rel=1e-8)
+            expected = [slow_quantile(values, share) for share in QUANTILES]
+            assert entry["quantiles"][step] == pytest.approx(expected, rel=1e-8, abs=1e-30)
+            edges = np.array([slow_quantile(bin_edges(values), share) for share in QUANTILES])
+            assert entry["edges"][step] == pytest.approx(edges, rel=1e-8)
+
+
+def test_sizes_are_those_of_the_weights():
+    keeper, recorder = Keeper(), GradientSizes()
+    train(keeper, recorder)
+    assert list(recorder.recorded["parameters"]) == ["0.weight", "4.weight"]
+    for name, entry in recorder.recorded["parameters"].items():
+        expected = [np.abs(gradients[name]).max() for gradients in keeper.gradients]
+        assert entry["max_abs"] == pytest.approx(expected, rel=1e-8)
+
+
+def test_a_parameter_without_gradient_counts_as_zero():
+    model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 2))
+    model[0].weight.requires_grad_(False)
+    recorder = Gradients()
+    data = torch.randn(4, 2), torch.randint(2, (4,))
+    fit(model, data, epochs=1, parameters=list(model[1].parameters()), observers=[recorder])
+    entry = recorder.recorded["parameters"]["0.weight"]
+    assert (entry["zeros"], entry["max_abs"]) == ([1.0], [0.0])
+    assert entry["quantiles"] == [[0.0] * len(QUANTILES)]
+
+
+def test_the_losses_are_those_of_the_batches(name):
+    recorder = make_recorder(name)
+    _, history = train(recorder)
+    assert len(recorder.recorded["losses"]) == 3
+    assert np.mean(recorder.recorded["losses"]) == pytest.approx(history.train_loss[0], rel=1e-6)
+
+
+def test_recording_ends_after_a_number_of_steps(monkeypatch, name):
+    monkeypatch.setattr(recorders, "MOST_STEPS", 2)
+    recorder = make_recorder(name)
+    train(recorder, steps=5)
+    entry = recorder.recorded["parameters"]["0.weight"]
+    assert len(entry["max_abs"]) == len(recorder.recorded["losses"]) == 2
+
+
+def test_what_is_recorded_is_json_as_it_is(name):
+    recorder = make_recorder(name)
+    train(recorder)
+    assert json.loads(json.dumps(recorder.recorded)) == recorder.recorded
+
+
+def test_a_checkpoint_keeps_what_was_recorded(name):
+    whole, first, second = (make_recorder(name) for _ in range(3))
+    train(whole)
+    train(first)
+    second.load_state_dict(first.state_dict())
+    assert second.recorded == whole.recorded
+    train(second)
+    assert len(second.recorded["losses"]) == 6
+
+
+def test_the_bins_are_those_of_a_real_writer(tmp_path):
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(tmp_path)) as writer:
+        assert default_bins().tolist() == writer.default_bins
+
+
+def test_the_edges_are_those_that_a_reader_of_the_log_gets(tmp_path, generator):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from torch.utils.tensorboard import SummaryWriter
+
+    values = torch.randn(500, generator=generator(1)).double()
+    with SummaryWriter(str(tmp_path)) as writer:
+        writer.add_histogram("gradient", values, 1)
+    read = EventAccumulator(str(tmp_path)).Reload().Histograms("gradient")[0].histogram_value
+    assert bin_edges(values.numpy()).tolist() == read.bucket_limit
+
+
+def test_edges_say_little_of_the_values():
+    """The reason not to draw them: half of the edges lie below a millionth, whatever the values are."""
+    values = np.linspace(-1, 1, 1001)
+    edges = bin_edges(values)
+    assert np.quantile(np.abs(values), 0.5) == pytest.approx(0.5, abs=0.01)
+    assert np.quantile(np.abs(edges), 0.5) < 2e-6
+
+
+def test_values_beyond_the_last_bin():
+    values = np.array([1e30, np.inf, np.nan, 1.0])
+    assert bin_edges(values).tolist() == bin_edges(np.array([1.0])).tolist()
+    assert len(bin_edges(np.array([np.inf]))) == 0
+    assert np.isnan(quantiles(np.array([]))).all()
+    assert np.isnan(quantiles(values)).all()
+
+
+def test_a_run_that_diverges_is_recorded_too(diverging, store, name):
+    result = execute(replace(diverging, recorder=name), 0)
+    store.save(result)
+    assert store.load(result.run, 0).history["outcome"] == "diverged"
+
+
+def test_unknown_recorder(run):
+    with pytest.raises(InputError, match="recorder='gradient': must be one of gradient_sizes, gradients; did you mean"):
+        execute(replace(run, recorder="gradient"), 0)
+
+
+def test_every_recorder_says_what_it_records(name):
+    assert issubclass(RECORDERS[name], Recorder)
+    assert RECORDERS[name].__doc__.strip()
+
+
+def test_fewer_test_images(run):
+    """Runs whose accuracy is not asked for measure on few images; the training is the same."""
+    few, all_images = execute(replace(run, num_test=16), 0), execute(run, 0)
+    assert few.history["train_loss"] == all_images.history["train_loss"]
+    assert all(accuracy * 16 == round(accuracy * 16) for accuracy in few.history["test_accuracy"])
+    assert few.history["test_loss"] != all_images.history["test_loss"]
+
+
+@pytest.mark.parametrize("number", [0, -1, 451])
+def test_a_number_of_test_images_that_is_not_there(run, number):
+    with pytest.raises(InputError, match=f"num_test={number}: must be from 1 to 450, the test images"):
+        execute(replace(run, num_test=number), 0)
