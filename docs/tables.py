@@ -36,6 +36,8 @@ def results_table(report: Report, folder: str) -> str:
             parts.append(f"![{summary.figure.title}](docs/results/{folder}/figures/{name}.svg)\n")
     rows = ["| figure | curve | paper | ours | 95 % interval | seeds |", "|---|---|---|---|---|---|"]
     for summary in report.summaries:
+        if summary.figure.drawing != "accuracies":
+            continue
         for entry in summary.curves:
             estimate = entry.estimate
             published = "–" if entry.published is None else f"{entry.published:.3f}"
