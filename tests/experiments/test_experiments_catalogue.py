@@ -116,7 +116,7 @@ def try_out(run: Run) -> int:
     return history["num_steps"]
 
 
-HEAVY = {"unlock": slice(1, None, 8)}
+HEAVY = {"unlock": slice(1, None, 10)}
 """Curves to try out of figures that take seconds for each."""
 
 

@@ -138,6 +138,7 @@ def test_the_drawing_of_layers_that_wake_up(woken):
     colors = [{bar.get_facecolor() for bar in axes.patches if bar.get_width() > 0} for axes in shown]
     assert len(colors[0]) == len(colors[1]) == 3
     assert colors[0] != colors[1]
+    assert all(axes.xaxis.label.get_visible() for axes in shown)  # nothing stands below either
     (legend,) = figure.legends
     assert len(legend.get_texts()) == len(CAUSE_COLORS)
 

@@ -73,10 +73,12 @@ def draw_wake_up(summary: FigureSummary, title: str, profile: str) -> Figure:
     rows = max(1, -(-len(variants) // columns))
     figure, grid = new_grid(rows, columns, 3.4 * columns, 3.6 * rows, title)
     panels = [axes for row in grid for axes in row]
-    for axes, variant in zip(panels, variants, strict=False):
+    for place, (axes, variant) in enumerate(zip(panels, variants, strict=False)):
         part = frame[frame["variant"] == variant]
         wake_up_chart(part[part["seed"] == part["seed"].min()], axes, title=variant)
-        axes.label_outer()
+        is_lowest = place + columns >= len(variants)
+        axes.tick_params(labelbottom=is_lowest)
+        axes.xaxis.label.set_visible(is_lowest)
     for axes in panels[len(variants) :]:
         axes.set_visible(False)
     for row in grid:

@@ -26,12 +26,14 @@ RUN = Run(
     num_test=16,
     recorder="gradient_sizes",
 )
+RECOMMENDED = "×0.1, norms affine for 8 steps"
 AFFINE = {"remedy": "affine_norms", "remedy_steps": STEPS}
 VARIANTS: dict[str, dict] = {
     "β = 0": {},
     "β random": {"norm_aware": True},
     "β = 0, norms affine": AFFINE,
     "β random, norms affine": {"norm_aware": True, **AFFINE},
+    RECOMMENDED: {"norm_aware": True, "scale": 0.1, "remedy": "affine_norms", "remedy_steps": 8},
     "Stem and head alone zero": {"include": "stem.conv, head"},
 }
 
@@ -49,7 +51,7 @@ def _claim(id: str, statement: str, label: str, measure: str) -> Claim:
 
 UNLOCK = Figure(
     name="unlock",
-    title="ResNet-50, all weights zero: which layers wake up, and by what",
+    title="ResNet-50 with zero weights: which layers wake up, and by what",
     curves=tuple(curve for label, settings in VARIANTS.items() for curve in _pair(label, settings)),
     drawing="wake_up",
     in_paper=False,
@@ -64,6 +66,12 @@ UNLOCK = Figure(
             "U2-affine-norms-all-by-signal",
             "with norms that act as affine maps at first every layer wakes up by a signal",
             "β random, norms affine",
+            "signal_everywhere",
+        ),
+        _claim(
+            "U3-recommended-all-by-signal",
+            "with biases and β × 0.1 and norms affine for 8 steps, too, every layer wakes up by a signal",
+            RECOMMENDED,
             "signal_everywhere",
         ),
     ),
