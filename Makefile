@@ -14,7 +14,7 @@ reproduce: $(VENV)/.installed  ## the paper's figures on small digits, in minute
 	$(BIN)/zeroinit reproduce --profile quick --results results/quick --report report
 
 test: $(VENV)/.installed-dev  ## the default tests: under 5 minutes, no network, no GPU
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 coverage: $(VENV)/.installed-dev  ## the default tests with line coverage of src
 	$(BIN)/python -m coverage erase

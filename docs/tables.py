@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "results"
 RUNS = RESULTS / "runs"
 BENCHMARKS = ROOT / "benchmarks" / "results"
-FIGURES = {"corrected": None, "published": ["fig3", "fig8"], "plateau": ["plateau"]}
+FIGURES = {"corrected": None, "published": ["fig3", "fig8"], "plateau": ["plateau"], "unlock": ["unlock"]}
 SEEDS = range(100)
 
 
