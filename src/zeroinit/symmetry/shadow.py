@@ -204,7 +204,7 @@ def row_sizes(gradient: Tensor) -> Tensor:
         [2.0, 0.5]
     """
     rows = gradient.detach().reshape(gradient.shape[0] if gradient.dim() else 1, -1)
-    return rows.abs().amax(dim=1) if rows.shape[1] else rows.new_zeros(len(rows))
+    return torch.linalg.vector_norm(rows, math.inf, dim=1) if rows.shape[1] else rows.new_zeros(len(rows))
 
 
 def is_rounding(double: np.ndarray, single: np.ndarray, largest: float) -> np.ndarray:

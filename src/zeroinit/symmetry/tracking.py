@@ -1,5 +1,6 @@
 """Follows the units of each layer through a shadow training: who is still equal to whom, who has moved."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -77,7 +78,7 @@ class Tracker:
             return gradients[name] if name in gradients else torch.zeros_like(values[name])
 
         rows = self.layer.rows(gradient, ALL)
-        self.moved |= (rows.abs().amax(dim=1) > 0).cpu().numpy()
+        self.moved |= (torch.linalg.vector_norm(rows, math.inf, dim=1) > 0).cpu().numpy()
         if self._open:
             self.labels = refine(self.labels, rows, SAME)
             self.nearly = refine(self.nearly, rows, NEARLY)
