@@ -46,8 +46,8 @@ def gpt2(batch: int, length: int, **settings: int) -> Made:
 
 
 MODELS: dict[str, Callable[[], Made]] = {
-    "cifar_cnn": partial(images, "cifar_cnn", 32),
-    "resnet18": partial(images, "resnet18", 32),
+    "cifar_cnn": partial(images, "cifar_cnn", 8),
+    "resnet18": partial(images, "resnet18", 8),
     "gpt2, 2 layers of 128": partial(gpt2, 8, 64, vocab_size=1000, n_embd=128, n_layer=2, n_head=4),
     "gpt2 small": partial(gpt2, 2, 64),
 }

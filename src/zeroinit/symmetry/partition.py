@@ -14,9 +14,7 @@ CHUNK = 1 << 22
 NUM_DIRECTIONS = 3
 
 
-def group_equal_rows(
-    rows: Shaped[Tensor, "units features"], factors: Shaped[Tensor, " units"] | None = None
-) -> Labels:
+def group_equal_rows(rows: Shaped[Tensor, "units features"], factors: Shaped[Tensor, " units"] | None = None) -> Labels:
     """Label rows so that two rows have the same label if and only if they are equal, value by value.
 
     Rows are hashed to 64 bits, so that a million rows take a moment; zero and minus zero are equal.

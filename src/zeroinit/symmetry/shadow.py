@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from zeroinit._common import InputError, derive_seed
+from zeroinit.symmetry.memory import give_back
 from zeroinit.symmetry.objective import Objective, describe
 from zeroinit.symmetry.precision import ShadowMode
 from zeroinit.symmetry.updates import build_updates
@@ -84,8 +85,12 @@ def copy_of(model: nn.Module, dtype: torch.dtype) -> nn.Module:
     Raises:
         InputError: It cannot be copied; the error is chained.
     """
-    sparse = [each for each in model.parameters() if each.layout != torch.strided]
-    memo: dict = {id(each): nn.Parameter(each.detach().clone(), each.requires_grad) for each in sparse}
+    memo: dict = {}
+    for each in model.parameters():  # one by one, so that no copy in the model's own precision is in memory as well
+        if each.layout != torch.strided:
+            memo[id(each)] = nn.Parameter(each.detach().clone(), each.requires_grad)
+        elif type(each) is nn.Parameter and each.is_floating_point():
+            memo[id(each)] = nn.Parameter(each.detach().to(dtype, copy=True), each.requires_grad)
     try:
         replica = copy.deepcopy(model, memo)
     except Exception as error:
@@ -182,6 +187,7 @@ def _backward(replica, objective, dtype, settings, mode, step) -> Tensor:
     torch.manual_seed(derive_seed(settings.seed, f"step {step}"))
     for parameter in replica.parameters():
         parameter.grad = None
+    give_back()
     loss = forward_loss(replica, objective, dtype, mode)
     if loss.requires_grad:
         loss.backward()
