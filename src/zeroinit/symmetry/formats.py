@@ -94,7 +94,7 @@ def _fitted(rows: list[tuple[str, ...]], width: int) -> tuple[list[tuple[str, ..
         return rows, head
     others = sum(max(len(row[at]) for row in [head, *rows]) + 2 for at in range(1, len(head)))
     room = max(width - others - 2, NAME_WIDTH)
-    shared = os.path.commonprefix([row[0] for row in rows]).rpartition(".")[0]
+    shared = os.path.commonprefix([row[0] for row in rows]).rpartition(".")[0]  # noqa: RUF071, of names
     if shared and any(len(row[0]) > room for row in rows):
         head = (shortened(f"layer in {shared}", room), *head[1:])
         rows = [(row[0].removeprefix(f"{shared}."), *row[1:]) for row in rows]
@@ -134,7 +134,7 @@ def _alike_once(findings: Iterable["Finding"]) -> list["Finding"]:
     """Return one finding for many that differ by numbers in paths alone; of frozen modules one for all."""
     groups: dict[tuple[str, ...], list[Finding]] = {}
     for each in findings:
-        alike = (
+        alike: tuple[str, ...] = (
             ("ZI102",) if each.code == "ZI102" else (each.code, re.sub(r"\d+", "*", each.path), _starred(each.message))
         )
         groups.setdefault(alike, []).append(each)

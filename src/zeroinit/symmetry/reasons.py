@@ -1,6 +1,5 @@
 """Why a parameter never receives a gradient: the zero that cuts it off, named."""
 
-import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -152,7 +151,11 @@ def _zeros_under(edges: list[Node], graph: Graph, zeros: set[str]) -> list[str]:
 
 def _nearest(name: str, others: set[str]) -> str:
     """Return the other parameter whose path has most in common with that of this one; nothing if none has."""
-    return max(sorted(others), key=lambda other: len(os.path.commonprefix([name, other])), default="")
+
+    def shared(other: str) -> int:
+        return next((at for at, (a, b) in enumerate(zip(name, other, strict=False)) if a != b), len(name))
+
+    return max(sorted(others), key=shared, default="")
 
 
 def _norm_name(node: Node, weights: list[str]) -> str:

@@ -173,6 +173,7 @@ def run_shadow(
         if watch is not None:
             news |= watch(step, gradients)
         last_news = step if news else last_news
+        give_back()
         updates.step()
         del gradients  # else the old gradients would be in memory beside the new ones
         if settings.steps is None and step >= FEWEST_STEPS and step - last_news >= PATIENCE:

@@ -36,8 +36,8 @@ class PlainSGD:
 class SmallAdam:
     """Adam whose moments are kept only for parameters that have had a gradient, and in bfloat16 for large ones.
 
-    Each update is computed in the gradient's own precision and rounded on storing, so that the first one is exact. Equal
-    gradients give equal updates, and opposite ones opposite updates, all the same.
+    Each update is computed in the gradient's own precision and rounded on storing, so that the first one is exact.
+    Equal gradients give equal updates, and opposite ones opposite updates, all the same.
 
     Source:
         Kingma and Ba 2015, "Adam", algorithm 1.
@@ -51,18 +51,21 @@ class SmallAdam:
     @torch.no_grad()
     def step(self) -> None:
         """Update every parameter that has, or has had, a gradient that is not zero."""
-        for parameter in self.parameters:
-            gradient = parameter.grad
-            if gradient is None or (parameter not in self.moments and not gradient.any()):
-                continue
+        moving = [each for each in self.parameters if self._moves(each)]
+        for parameter in moving:  # all room first, so that what updates need for a moment leaves no gaps in between
             if parameter not in self.moments:
-                dtype = torch.bfloat16 if gradient.numel() > LARGE else gradient.dtype
-                zeros = torch.zeros(gradient.shape, dtype=dtype, device=gradient.device)
+                dtype = torch.bfloat16 if parameter.numel() > LARGE else parameter.dtype
+                zeros = torch.zeros(parameter.shape, dtype=dtype, device=parameter.device)
                 self.moments[parameter] = zeros, zeros.clone()
                 self.steps[parameter] = 0
+        for parameter in moving:
             self.steps[parameter] += 1
-            for part in zip(*map(_chunks, (parameter, gradient, *self.moments[parameter])), strict=True):
-                self._update(*part, self.steps[parameter])
+            parts = map(_chunks, (parameter, parameter.grad, *self.moments[parameter]))
+            for value, gradient, first, second in zip(*parts, strict=True):
+                self._update(value, gradient, first, second, self.steps[parameter])
+
+    def _moves(self, parameter: nn.Parameter) -> bool:
+        return parameter.grad is not None and (parameter in self.moments or bool(parameter.grad.any()))
 
     def _update(self, value: Tensor, gradient: Tensor, first: Tensor, second: Tensor, count: int) -> None:
         beta1, beta2 = BETAS
