@@ -111,14 +111,16 @@ def _of_parameters(parameters: tuple[ParameterReport, ...], evidence: "Evidence"
                     code,
                     path,
                     names,
-                    f"{locals_} {'starts' if one else 'start'} at zero and {'wakes' if one else 'wake'} up at step {step}",
+                    f"{locals_} {'starts' if one else 'start'} at zero and "
+                    f"{'wakes' if one else 'wake'} up at step {step}",
                 )
         elif code == "ZI104":
             yield _finding(
                 code,
                 path,
                 names,
-                f"{locals_} {'is' if one else 'are'} still asleep after step {len(evidence.double.losses)}: {speaker.explanation}",
+                f"{locals_} {'is' if one else 'are'} still asleep after step {len(evidence.double.losses)}: "
+                f"{speaker.explanation}",
             )
         elif code == "ZI011" and speaker.rounding_step is not None:
             yield _finding(

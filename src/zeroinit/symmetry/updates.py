@@ -60,6 +60,7 @@ class SmallAdam:
                 self.steps[parameter] = 0
         for parameter in moving:
             self.steps[parameter] += 1
+            assert parameter.grad is not None
             parts = map(_chunks, (parameter, parameter.grad, *self.moments[parameter]))
             for value, gradient, first, second in zip(*parts, strict=True):
                 self._update(value, gradient, first, second, self.steps[parameter])
