@@ -79,7 +79,24 @@ def speed() -> str:
         for row in content["rows"]:
             parts.append(f"| {row['name']} | {row['ratio']:.2f} | {row['ratio_low']:.2f}-{row['ratio_high']:.2f} |")
         parts += ["", *(f"* {note}" for note in content["notes"]), ""]
+    parts += [*inspector_speed(BENCHMARKS / "inspector.json"), ""]
     return "\n".join([*parts, *paper_speed(BENCHMARKS / "paper_speed.json")]).strip()
+
+
+def inspector_speed(path: Path) -> list[str]:
+    """Return the lines about the cost of ``inspect``; none if it was not measured."""
+    if not path.exists():
+        return []
+    content = json.loads(path.read_text())
+    rows = (content["header"], ["---"] * len(content["header"]), *content["cells"])
+    table = [f"| {' | '.join(row)} |" for row in rows]
+    return [
+        f"{content['title']} ({content['threads']} threads):",
+        "",
+        *table,
+        "",
+        *(f"* {each}" for each in content["notes"]),
+    ]
 
 
 def paper_speed(path: Path) -> list[str]:

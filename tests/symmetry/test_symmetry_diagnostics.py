@@ -17,6 +17,7 @@ from zeroinit.symmetry.diversity import (
     distinct_rows,
     effective_rank,
     num_constant_columns,
+    num_duplicate_columns,
     stable_rank,
 )
 from zeroinit.symmetry.partition import group_equal_rows, group_mirrored_rows, num_groups, refine
@@ -104,6 +105,25 @@ def test_constant_columns_one_by_one():
     features[:, 1], features[:, 3] = 2.0, 0.0
     slow = sum(len({value.item() for value in column}) == 1 for column in features.T)
     assert num_constant_columns(features) == slow == 2
+
+
+def test_duplicate_columns_pair_by_pair():
+    features = drawn(6, 5)
+    features[:, 3], features[:, 4] = features[:, 1], features[:, 1]
+    features[5, 4] += 1e-6
+    columns = features.T.tolist()
+    assert num_duplicate_columns(features) == sum(column in columns[:at] for at, column in enumerate(columns)) == 1
+
+
+def test_units_side_by_side_in_memory_are_grouped_alike():
+    rows = drawn(7, 40)
+    rows[5] = -rows[2]
+    rows[6] = rows[1]
+    apart = rows.T.contiguous().T
+    assert apart.stride() != rows.stride()
+    for group in (group_equal_rows, group_mirrored_rows):
+        assert np.array_equal(group(apart), group(rows))
+    assert (num_groups(group_equal_rows(rows)), num_groups(group_mirrored_rows(rows))) == (6, 5)
 
 
 def test_a_million_units_take_less_than_two_seconds():

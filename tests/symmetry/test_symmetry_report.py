@@ -46,6 +46,45 @@ def test_layers_that_are_alike_share_a_row():
     assert "(5 alike)" not in str(inspect(mlp(), VECTORS))
 
 
+def test_frozen_layers_are_counted_not_listed():
+    model = mlp(nn.Tanh, widths=(16,) * 3)
+    for layer in (model[0], model[2], model[4]):
+        layer.requires_grad_(False)
+    lines = str(inspect(model, VECTORS)).splitlines()
+    assert lines[0].startswith("Sequential: no warnings; 2 of 2 parameters learn")
+    assert [line.split()[0] for line in lines[1:3]] == ["layer", "6"]
+    assert lines[3:] == [
+        "  (3 frozen layers not shown)",
+        "ZI102 info 0 and 2 more modules: weight and bias are frozen (requires_grad=False)",
+    ]
+
+
+def test_findings_that_are_alike_share_a_line():
+    model = nn.Sequential(*(nn.Sequential(nn.Linear(12, 12), nn.Tanh()) for _ in range(4)), nn.Linear(12, 5))
+    for block in model[:4]:
+        nn.init.constant_(block[0].weight, 0.1)
+        nn.init.zeros_(block[0].bias)
+    nn.init.constant_(model[4].weight, 0.1)
+    report = inspect(model, VECTORS)
+    assert len(report.warnings) == 4
+    shown = [line for line in str(report).splitlines() if line.startswith("ZI001")]
+    assert shown == [
+        "ZI001 warning *.* (4 alike): 12 units form 1 group that are identical and receive identical updates"
+    ]
+    assert str(inspect(model[2:], VECTORS)).count("ZI001") == 2
+
+
+def test_long_paths_are_shown_without_what_they_share():
+    model = mlp(nn.Tanh)
+    for name in ("a_part_of_the_model", "with_a_rather_long_name", "and_another_one_in_it"):
+        outer = nn.Sequential()
+        outer.add_module(name, model)
+        model = outer
+    lines = str(inspect(model, VECTORS)).splitlines()
+    assert lines[1].startswith("  layer in and_another_one_…name.a_part_of_the_model ")
+    assert [line.split()[0] for line in lines[2:5]] == ["0", "2", "4"]
+
+
 def test_the_dictionary_is_ready_for_json(report):
     content = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert content["findings"][0]["code"] == "ZI001"
@@ -57,7 +96,9 @@ def test_the_frame_has_a_row_for_each_layer(report):
     frame = report.to_frame()
     assert list(frame["path"]) == ["0", "2", "4"]
     assert list(frame["effective_width"]) == [1, 16, 5]
-    assert {"distinct_in_bfloat16", "effective_rank_weights", "stable_rank_updates_end"} <= set(frame.columns)
+    assert {"duplicate_features", "distinct_in_bfloat16", "effective_rank_weights", "stable_rank_updates_end"} <= set(
+        frame.columns
+    )
 
 
 def test_names_are_escaped_in_html():

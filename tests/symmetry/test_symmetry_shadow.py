@@ -8,7 +8,7 @@ from torch import nn
 from zeroinit.symmetry import inspect
 from zeroinit.symmetry.updates import build_updates
 
-from .zoo import VECTORS, drawn, mlp
+from .zoo import IMAGES, VECTORS, drawn, mlp, vgg_with_batch_norm
 
 
 class InSingle(nn.Module):
@@ -96,6 +96,42 @@ def test_update_rules_are_those_of_torch(name, reference):
             value.grad = drawn(5, 4, seed=step).double() * 10.0 ** (step % 4 - 2)
             rule.step()
     assert torch.allclose(values[0], values[1], rtol=1e-5, atol=1e-7)
+
+
+def test_large_parameters_with_rounded_moments_stay_close_to_adam():
+    values = [nn.Parameter(drawn(600, 500).double()) for _ in range(2)]
+    values[0].data[1], values[0].data[2] = values[0].data[0], -values[0].data[0]
+    values[1].data.copy_(values[0].data)
+    start = values[0].detach().clone()
+    rules = build_updates("adam", 1e-2, values[:1]), torch.optim.Adam(values[1:], lr=1e-2)
+    for step in range(10):
+        gradient = drawn(600, 500, seed=step).double()
+        gradient[1], gradient[2] = gradient[0], -gradient[0]
+        for value, rule in zip(values, rules, strict=True):
+            value.grad = gradient
+            rule.step()
+        assert (values[0] - values[1]).abs().max() < (1e-8 if step == 0 else 1e-2 * (values[1] - start).abs().max())
+    assert torch.equal(values[0][1], values[0][0])
+    assert torch.equal(values[0][2], -values[0][0])
+
+
+def test_the_source_of_differences_is_named():
+    report = inspect(mlp(nn.Tanh), VECTORS)
+    assert [layer.source for layer in report.layers] == ["weights"] * 3
+
+
+def test_rounding_is_named_where_it_alone_parts_units():
+    """Channels with equal biases in front of a batch norm: in float32 its backward pass leaves rounding behind."""
+    model = vgg_with_batch_norm()
+    for layer in model:
+        if isinstance(layer, nn.Conv2d):
+            nn.init.zeros_(layer.weight)
+            nn.init.constant_(layer.bias, 0.3)
+        elif isinstance(layer, nn.BatchNorm2d):
+            layer.bias.data = 0.5 * drawn(8)
+    layer = inspect(model, IMAGES).layer("3")
+    assert (layer.source, layer.effective_width) == ("rounding", 1)
+    assert layer.width_in_float32 > 1
 
 
 def test_steps_end_when_there_is_no_news():

@@ -8,6 +8,7 @@ from zeroinit.symmetry.diversity import (
     distinct_rows,
     effective_rank,
     num_constant_columns,
+    num_duplicate_columns,
     stable_rank,
 )
 from zeroinit.symmetry.partition import group_equal_rows, group_mirrored_rows, refine
@@ -32,5 +33,6 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
     "direction_spread": Diagnostic(direction_spread, "how far rows are from pointing along one line"),
     "distinct_rows": Diagnostic(distinct_rows, "rows that stay different in low precision"),
     "num_constant_columns": Diagnostic(num_constant_columns, "features that do not depend on the input"),
+    "num_duplicate_columns": Diagnostic(num_duplicate_columns, "features that are copies of an earlier one"),
 }
 """Pure diagnostics by name."""

@@ -8,7 +8,14 @@ from torch import Tensor
 
 from zeroinit.symmetry.partition import group_equal_rows, num_groups
 
-__all__ = ["direction_spread", "distinct_rows", "effective_rank", "num_constant_columns", "stable_rank"]
+__all__ = [
+    "direction_spread",
+    "distinct_rows",
+    "effective_rank",
+    "num_constant_columns",
+    "num_duplicate_columns",
+    "stable_rank",
+]
 
 
 def effective_rank(matrix: Float[Tensor, "rows columns"]) -> float:
@@ -110,3 +117,19 @@ def num_constant_columns(features: Float[Tensor, "examples features"]) -> int:
         return 0
     spread = features.detach().amax(dim=0) - features.detach().amin(dim=0)
     return int((spread <= 16 * torch.finfo(features.dtype).eps * features.detach().abs().amax()).sum())
+
+
+def num_duplicate_columns(features: Float[Tensor, "examples features"]) -> int:
+    """Return how many features are bit for bit the copy of an earlier one in every example.
+
+    Args:
+        features: Activations of a layer, one row for each example or position.
+
+    Source:
+        Schicho 2023: with zero weights, units with equal biases have equal outputs.
+
+    Example:
+        >>> num_duplicate_columns(torch.tensor([[1.0, 1.0, 2.0], [3.0, 3.0, 3.0]]))
+        1
+    """
+    return features.shape[1] - num_groups(group_equal_rows(features.T))

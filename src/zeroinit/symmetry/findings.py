@@ -31,6 +31,7 @@ REASON_CODES = {
     "no_effect": "ZI012",
     "unknown": "ZI012",
 }
+PLURALS = {"is": "are", "does": "do", "takes": "take"}
 MOST_TWINS = 10
 LEAST_DEAD = 0.6
 """Units with weights that only this size of input cannot wake count as dead if they are so large a share."""
@@ -101,26 +102,51 @@ def _of_parameters(parameters: tuple[ParameterReport, ...], evidence: "Evidence"
     for (path, code), members in groups.items():
         names = [each.name for each in members]
         speaker = max(members, key=lambda each: len(each.shape))
-        locals_ = ", ".join(name.removeprefix(f"{path}.") for name in names)
+        locals_ = _joined([name.removeprefix(f"{path}.") for name in names])
+        one = len(names) == 1
         if code == "ZI101":
             step = max(each.unlock_step or 0 for each in members)
             if len(speaker.shape) > 1 or not speaker.name.endswith("bias"):
-                yield _finding(code, path, names, f"{locals_} starts at zero and wakes up at step {step}")
+                yield _finding(
+                    code,
+                    path,
+                    names,
+                    f"{locals_} {'starts' if one else 'start'} at zero and "
+                    f"{'wakes' if one else 'wake'} up at step {step}",
+                )
         elif code == "ZI104":
             yield _finding(
                 code,
                 path,
                 names,
-                f"{locals_} is still asleep after step {len(evidence.double.losses)}: {speaker.explanation}",
+                f"{locals_} {'is' if one else 'are'} still asleep after step {len(evidence.double.losses)}: "
+                f"{speaker.explanation}",
             )
         elif code == "ZI011" and speaker.rounding_step is not None:
-            yield _finding(code, path, names, f"{locals_} has a gradient through rounding alone: {speaker.explanation}")
+            yield _finding(
+                code,
+                path,
+                names,
+                f"{locals_} {'has' if one else 'have'} a gradient through rounding alone: {speaker.explanation}",
+            )
         elif code in ("ZI102", "ZI105", "ZI010"):
-            yield _finding(code, path, names, f"{locals_} {speaker.explanation}")
+            yield _finding(code, path, names, f"{locals_} {_for_number(speaker.explanation, one)}")
         elif code == "ZI103":
-            yield _finding(code, path, names, f"{locals_} has no effect: {speaker.explanation}")
+            yield _finding(code, path, names, f"{locals_} {'has' if one else 'have'} no effect: {speaker.explanation}")
         else:
-            yield _finding(code, path, names, f"{locals_} never has a gradient: {speaker.explanation}")
+            yield _finding(
+                code, path, names, f"{locals_} never {'has' if one else 'have'} a gradient: {speaker.explanation}"
+            )
+
+
+def _joined(words: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+
+def _for_number(text: str, one: bool) -> str:
+    """Put the verb that a reason starts with into the plural where it is about several parameters."""
+    verb, _, rest = text.partition(" ")
+    return text if one else f"{PLURALS.get(verb, verb)} {rest}"
 
 
 def _code_of(each: ParameterReport) -> str:
@@ -206,7 +232,9 @@ def _source(watch: LayerWatch, evidence: "Evidence", width: int) -> str:
     """Name what tells the units apart, by what is left of the width without it."""
     tracker, name = watch.tracker, watch.layer.weight
     if width <= 1:
-        return "" if tracker.num_units > 1 else "one unit"
+        if tracker.num_units == 1:
+            return "one unit"
+        return "rounding" if evidence.widths_in_float32.get(name, 1) > 1 else ""
     if tracker.initial_by_weight >= width:
         return "weights"
     without = evidence.widths_without
@@ -254,7 +282,7 @@ def _of_units(report: LayerReport, watch: LayerWatch, steps: dict[str, int | Non
             f"{int(tracker.moved.sum())} {report.unit} form {together} group{'' if together == 1 else 's'} that are "
             f"identical and receive identical updates (as {_few(report.twins)})"
         )
-        yield _finding("ZI001", report.path, names, message + _heads(watch, labels))
+        yield _finding("ZI001", report.path, names, message + _heads(watch, labels) + _by_rounding(report))
         return
     near, mirrored = _groups_among(tracker.nearly, tracker.moved), _groups_among(tracker.mirrored, tracker.moved)
     if near < tracker.moved.sum():
@@ -266,6 +294,11 @@ def _of_units(report: LayerReport, watch: LayerWatch, steps: dict[str, int | Non
             f"{int(tracker.moved.sum())} {report.unit} form {mirrored} groups of {report.unit} and their negatives"
         )
         yield _finding("ZI003", report.path, names, message)
+
+
+def _by_rounding(report: LayerReport) -> str:
+    parted = report.width_in_float32 > report.effective_width
+    return f"; in float32 rounding alone parts them into {report.width_in_float32}" if parted else ""
 
 
 def _few(numbers: tuple[int, ...]) -> str:

@@ -1,9 +1,11 @@
 """A report as text, as HTML and as SARIF."""
 
 import json
+import os
 import re
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +13,12 @@ from zeroinit._common import __version__
 from zeroinit.symmetry.codes import CODES
 
 if TYPE_CHECKING:
-    from zeroinit.symmetry.report import LayerReport, SymmetryReport
+    from zeroinit.symmetry.report import Finding, LayerReport, SymmetryReport
 
 __all__ = ["FORMATS", "layer_rows", "shortened", "to_html", "to_sarif", "to_text"]
 
 HEAD = ("layer", "type", "wakes", "units", "distinct", "told apart by")
-NAME_WIDTH, MOST_INFOS, FEWEST_ALIKE = 40, 6, 3
+NAME_WIDTH, TYPE_WIDTH, MOST_INFOS, FEWEST_ALIKE = 40, 22, 6, 3
 
 
 def shortened(text: str, width: int) -> str:
@@ -35,14 +37,19 @@ def shortened(text: str, width: int) -> str:
 def layer_rows(report: "SymmetryReport") -> list[tuple[str, ...]]:
     """Return the cells of the table of layers with two or more axes; layers that are alike share a row."""
     rows: dict[tuple[str, ...], list[str]] = {}
+    frozen = _frozen(report)
     for layer in report.layers:
-        if not layer.is_matrix:
+        if not layer.is_matrix or layer.weight in frozen:
             continue
         wakes = "never" if layer.unlock_step is None else f"step {layer.unlock_step}"
         width = f"{layer.effective_width}" + (f" ({layer.dead} dead)" if layer.dead else "")
         cells = (layer.kind, wakes, f"{layer.num_units}", width, layer.source or "nothing")
         rows.setdefault((re.sub(r"\d+", "*", _name(layer)), *cells), []).append(_name(layer))
     return [row for (pattern, *cells), names in rows.items() for row in _merged(pattern, tuple(cells), names)]
+
+
+def _frozen(report: "SymmetryReport") -> set[str]:
+    return {each.name for each in report.parameters if each.reason == "frozen"}
 
 
 def _merged(pattern: str, cells: tuple[str, ...], names: list[str]) -> list[tuple[str, ...]]:
@@ -61,21 +68,37 @@ def _name(layer: "LayerReport") -> str:
 def to_text(report: "SymmetryReport", width: int) -> str:
     """Return a report as lines of at most ``width`` characters: a table of layers, then the findings."""
     lines = textwrap.wrap(_headline(report), width)
-    rows = [(shortened(row[0], NAME_WIDTH), shortened(row[1], 22), *row[2:]) for row in layer_rows(report)]
+    rows, head = _fitted(layer_rows(report), width)
     if rows:
-        widths = [max(len(row[at]) for row in [HEAD, *rows]) for at in range(len(HEAD))]
-        for row in [HEAD, *rows]:
+        widths = [max(len(row[at]) for row in [head, *rows]) for at in range(len(head))]
+        for row in [head, *rows]:
             cells = [
                 f"{cell:>{size}}" if at in (3, 4) else f"{cell:<{size}}"
                 for at, (cell, size) in enumerate(zip(row, widths, strict=True))
             ]
             lines.append(shortened(f"  {'  '.join(cells)}".rstrip(), width))
+    if frozen := sum(layer.is_matrix and layer.weight in _frozen(report) for layer in report.layers):
+        lines.append(f"  ({_count(frozen, 'frozen layer')} not shown)")
     lines += _finding_lines(report, width)
     for name, reason in report.not_inspected.items():
         lines += textwrap.wrap(f"not inspected: {name}: {reason}", width)
     for note in report.notes:
         lines += textwrap.wrap(f"note: {note}", width)
     return "\n".join(lines)
+
+
+def _fitted(rows: list[tuple[str, ...]], width: int) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
+    """Make the first two columns fit; where paths are long, the start that all share moves into the heading."""
+    rows, head = [(row[0], shortened(row[1], TYPE_WIDTH), *row[2:]) for row in rows], HEAD
+    if not rows:
+        return rows, head
+    others = sum(max(len(row[at]) for row in [head, *rows]) + 2 for at in range(1, len(head)))
+    room = max(width - others - 2, NAME_WIDTH)
+    shared = os.path.commonprefix([row[0] for row in rows]).rpartition(".")[0]  # noqa: RUF071, of names
+    if shared and any(len(row[0]) > room for row in rows):
+        head = (shortened(f"layer in {shared}", room), *head[1:])
+        rows = [(row[0].removeprefix(f"{shared}."), *row[1:]) for row in rows]
+    return [(shortened(row[0], room), *row[1:]) for row in rows], head
 
 
 def _headline(report: "SymmetryReport") -> str:
@@ -93,7 +116,7 @@ def _count(number: int, word: str) -> str:
 
 def _finding_lines(report: "SymmetryReport", width: int) -> list[str]:
     lines, infos = [], 0
-    for finding in report.findings:
+    for finding in _alike_once(report.findings):
         infos += finding.severity == "info"
         if finding.severity == "info" and infos > MOST_INFOS:
             continue
@@ -105,6 +128,35 @@ def _finding_lines(report: "SymmetryReport", width: int) -> list[str]:
     if infos > MOST_INFOS:
         lines.append(f"... and {infos - MOST_INFOS} more of severity info, in .findings")
     return lines
+
+
+def _alike_once(findings: Iterable["Finding"]) -> list["Finding"]:
+    """Return one finding for many that differ by numbers in paths alone; of frozen modules one for all."""
+    groups: dict[tuple[str, ...], list[Finding]] = {}
+    for each in findings:
+        alike: tuple[str, ...] = (
+            ("ZI102",) if each.code == "ZI102" else (each.code, re.sub(r"\d+", "*", each.path), _starred(each.message))
+        )
+        groups.setdefault(alike, []).append(each)
+    kept = []
+    for alike, members in groups.items():
+        if len(members) < FEWEST_ALIKE:
+            kept += members
+        elif len(alike) == 1:
+            kept.append(replace(members[0], path=f"{members[0].path} and {len(members) - 1} more modules"))
+        else:
+            kept.append(replace(members[0], path=f"{alike[1]} ({len(members)} alike)", message=alike[2]))
+    return kept
+
+
+def _starred(text: str) -> str:
+    """Replace the numbers in the paths of a message.
+
+    Example:
+        >>> _starred("3 units of blocks.11.dense and 4.weight at step 1.")
+        '3 units of blocks.*.dense and *.weight at step 1.'
+    """
+    return re.sub(r"\b\d+(?=\.[A-Za-z_])", "*", text)
 
 
 def to_html(report: "SymmetryReport") -> str:

@@ -12,6 +12,7 @@ from zeroinit.symmetry.checks import check_model, left_out
 from zeroinit.symmetry.findings import judge
 from zeroinit.symmetry.graph import Graph
 from zeroinit.symmetry.layers import Layer
+from zeroinit.symmetry.memory import give_back
 from zeroinit.symmetry.objective import Objective
 from zeroinit.symmetry.precision import ShadowMode, cast_floats
 from zeroinit.symmetry.reasons import Reason, find_reason, zero_parameters
@@ -124,10 +125,11 @@ def _gather(model: nn.Module, objective: Objective, settings: Settings) -> Evide
     inspected = [name for name, _ in model.named_parameters() if name not in skipped]
     epsilon = max((torch.finfo(p.dtype).eps for p in model.parameters() if p.is_floating_point()), default=1e-7)
     notes: list[str] = []
-    single, trackers, widths = _run_single(model, objective, settings, inspected, epsilon)
+    narrow = all(each.dtype != torch.float64 for each in model.parameters())
+    single, trackers, widths, every = _run_single(model, objective, settings, inspected, epsilon)
     without = _switch_off(model, objective, settings, inspected, single, trackers, notes)
     replica = copy_of(model, torch.float64)
-    watch = Watch(replica, inspected, epsilon)
+    watch = Watch(replica, inspected, epsilon, earlier=every if narrow else ())
     try:
         double = run_shadow(replica, objective, torch.float64, settings, reference=single, watch=watch)
         dtype = torch.float64
@@ -146,7 +148,9 @@ def _gather(model: nn.Module, objective: Objective, settings: Settings) -> Evide
     return evidence
 
 
-def _run_single(model, objective, settings, inspected, epsilon) -> tuple[Trace, list[Tracker], dict[str, int]]:
+def _run_single(
+    model, objective, settings, inspected, epsilon
+) -> tuple[Trace, list[Tracker], dict[str, int], list[Tracker]]:
     """Train in float32; also count the units that stay the same bit for bit there."""
     replica = copy_of(model, torch.float32)
     watch = Watch(replica, inspected, epsilon, full=False)
@@ -155,7 +159,7 @@ def _run_single(model, objective, settings, inspected, epsilon) -> tuple[Trace, 
     widths = {each.layer.weight: each.width_bitwise(watch.value) for each in trackers}
     matrices = [each for each in trackers if each.layer.known and watch.value(each.layer.weight).dim() > 1]
     _release(replica)
-    return trace, matrices, widths
+    return trace, matrices, widths, trackers
 
 
 def _release(replica: nn.Module) -> None:
@@ -163,6 +167,7 @@ def _release(replica: nn.Module) -> None:
     for parameter in replica.parameters():
         parameter.grad = None
         parameter.data = parameter.data.new_empty(0)
+    give_back()
 
 
 def _look_at_the_end(evidence: Evidence, replica: nn.Module, dtype: torch.dtype) -> None:
@@ -183,7 +188,8 @@ def _look_at_the_end(evidence: Evidence, replica: nn.Module, dtype: torch.dtype)
     locked = {name for name in evidence.double.sizes[-1] if not _wakes(evidence.double, name)}
     if locked:
         graph.measure(loss)
-        evidence.reasons = _without_gradient(evidence, replica, graph, locked)
+    evidence.reasons = _without_gradient(evidence, replica, graph, locked)
+    if locked:
         evidence.waking = _waking(evidence, replica)
 
 

@@ -70,8 +70,9 @@ class Layer:
     def rows(
         self, tensors: Callable[[str], Tensor], roles: tuple[str, ...] = ("weight", "bias", "recurrent")
     ) -> Tensor:
-        """Return the rows of all parts with these roles, side by side."""
-        return torch.cat([part.rows(tensors(part.name)) for part in self.parts if part.role in roles], dim=1)
+        """Return the rows of all parts with these roles, side by side; a view where that is one part."""
+        rows = [part.rows(tensors(part.name)) for part in self.parts if part.role in roles]
+        return rows[0] if len(rows) == 1 else torch.cat(rows, dim=1)
 
 
 class UseOfWeights:

@@ -14,13 +14,14 @@ CHUNK = 1 << 22
 NUM_DIRECTIONS = 3
 
 
-def group_equal_rows(rows: Shaped[Tensor, "units features"]) -> Labels:
+def group_equal_rows(rows: Shaped[Tensor, "units features"], factors: Shaped[Tensor, " units"] | None = None) -> Labels:
     """Label rows so that two rows have the same label if and only if they are equal, value by value.
 
     Rows are hashed to 64 bits, so that a million rows take a moment; zero and minus zero are equal.
 
     Args:
         rows: One row for each unit, of a floating-point type.
+        factors: What each row is multiplied with before; 1 by default.
 
     Returns:
         Labels from 0, by first appearance.
@@ -34,8 +35,12 @@ def group_equal_rows(rows: Shaped[Tensor, "units features"]) -> Labels:
         return np.zeros(len(rows), dtype=np.int64)
     multipliers = _multipliers(rows.shape[1], rows.device)
     step = max(1, CHUNK // rows.shape[1])
-    hashes = torch.cat([(_bits(part) * multipliers).sum(1) for part in rows.split(step)])
-    return _relabel_in_order(hashes.cpu().numpy())
+    pieces = [None] * len(rows.split(step)) if factors is None else factors.split(step)
+    hashes = [
+        (_bits(part if factor is None else part * factor[:, None]) * multipliers).sum(1)
+        for part, factor in zip(rows.split(step), pieces, strict=True)
+    ]
+    return _relabel_in_order(torch.cat(hashes).cpu().numpy())
 
 
 def first_signs(rows: Shaped[Tensor, "units features"]) -> Shaped[Tensor, " units"]:
@@ -61,8 +66,8 @@ def group_mirrored_rows(rows: Shaped[Tensor, "units features"]) -> Labels:
         >>> group_mirrored_rows(torch.tensor([[1.0, -2.0], [0.0, 1.0], [-1.0, 2.0]])).tolist()
         [0, 1, 0]
     """
-    signs = first_signs(rows)
-    return group_equal_rows(rows * torch.where(signs < 0, -1.0, 1.0).to(rows.dtype)[:, None])
+    signs = torch.where(first_signs(rows) < 0, -1.0, 1.0).to(rows.dtype)
+    return group_equal_rows(rows, signs)
 
 
 def refine(labels: Labels, rows: Shaped[Tensor, "units features"], tolerance: float) -> Labels:
@@ -87,7 +92,10 @@ def refine(labels: Labels, rows: Shaped[Tensor, "units features"], tolerance: fl
     several = without_singles(labels)
     if not len(several) or rows.shape[1] == 0:
         return labels
-    taken = rows.detach()[torch.from_numpy(several).to(rows.device)].double()
+    taken = rows.detach()
+    if len(several) < len(rows):
+        taken = taken[torch.from_numpy(several).to(rows.device)]
+    taken = taken.double()
     along, norms = (taken @ _directions(rows.shape[1], rows.device)).cpu().numpy(), taken.norm(dim=1).cpu().numpy()
     if not np.isfinite(along).all():
         return labels

@@ -103,7 +103,9 @@ def _cut_above(name: str, node: Node, cutter: tuple[Node, int], graph: Graph, ze
     if cut.name.startswith(RECTIFIERS):
         return Reason("dead", f"{_plain(cut.name)} above it is flat for every input of the batch")
     if _saves_zero(cut, "", set()):
-        return Reason("zero_above", f"a factor above it ({cut.name}) is zero, and frozen or constant")
+        frozen = _nearest(name, zeros - set(graph.leaves))
+        named = f"; {frozen} is zero and gets no gradient" if frozen else ""
+        return Reason("zero_above", f"a factor above it ({cut.name}) is zero, and frozen or constant{named}")
     return Reason("unknown", f"the error is lost in {cut.name} above it")
 
 
@@ -145,6 +147,15 @@ def _zeros_under(edges: list[Node], graph: Graph, zeros: set[str]) -> list[str]:
                 weights = [each for each in found if not each.endswith("bias")]
                 return weights[:1] or found[:1]
     return []
+
+
+def _nearest(name: str, others: set[str]) -> str:
+    """Return the other parameter whose path has most in common with that of this one; nothing if none has."""
+
+    def shared(other: str) -> int:
+        return next((at for at, (a, b) in enumerate(zip(name, other, strict=False)) if a != b), len(name))
+
+    return max(sorted(others), key=shared, default="")
 
 
 def _norm_name(node: Node, weights: list[str]) -> str:

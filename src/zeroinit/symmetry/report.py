@@ -85,8 +85,8 @@ class LayerReport:
         is_output: Whether no weights follow, so that the targets tell its units apart.
         is_matrix: Whether the weights have two or more axes; norms and gains have one.
         distinct_in: Different units once stored as ``bfloat16`` and ``float16``.
-        source: What tells its units apart: ``weights``, ``biases``, ``dropout``, ``other layers``, or nothing
-            (empty).
+        source: What tells its units apart: ``weights``, ``biases``, ``dropout``, ``other layers``,
+            ``rounding`` (in float32 alone), or nothing (empty).
         diversity: Numbers by name; those of the last step have the suffix ``_end``.
     """
 

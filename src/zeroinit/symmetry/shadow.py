@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from zeroinit._common import InputError, derive_seed
+from zeroinit.symmetry.memory import give_back
 from zeroinit.symmetry.objective import Objective, describe
 from zeroinit.symmetry.precision import ShadowMode
 from zeroinit.symmetry.updates import build_updates
@@ -84,8 +85,12 @@ def copy_of(model: nn.Module, dtype: torch.dtype) -> nn.Module:
     Raises:
         InputError: It cannot be copied; the error is chained.
     """
-    sparse = [each for each in model.parameters() if each.layout != torch.strided]
-    memo: dict = {id(each): nn.Parameter(each.detach().clone(), each.requires_grad) for each in sparse}
+    memo: dict = {}
+    for each in model.parameters():  # one by one, so that no copy in the model's own precision is in memory as well
+        if each.layout != torch.strided:
+            memo[id(each)] = nn.Parameter(each.detach().clone(), each.requires_grad)
+        elif type(each) is nn.Parameter and each.is_floating_point():
+            memo[id(each)] = nn.Parameter(each.detach().to(dtype, copy=True), each.requires_grad)
     try:
         replica = copy.deepcopy(model, memo)
     except Exception as error:
@@ -168,6 +173,7 @@ def run_shadow(
         if watch is not None:
             news |= watch(step, gradients)
         last_news = step if news else last_news
+        give_back()
         updates.step()
         del gradients  # else the old gradients would be in memory beside the new ones
         if settings.steps is None and step >= FEWEST_STEPS and step - last_news >= PATIENCE:
@@ -182,6 +188,7 @@ def _backward(replica, objective, dtype, settings, mode, step) -> Tensor:
     torch.manual_seed(derive_seed(settings.seed, f"step {step}"))
     for parameter in replica.parameters():
         parameter.grad = None
+    give_back()
     loss = forward_loss(replica, objective, dtype, mode)
     if loss.requires_grad:
         loss.backward()
@@ -204,7 +211,7 @@ def row_sizes(gradient: Tensor) -> Tensor:
         [2.0, 0.5]
     """
     rows = gradient.detach().reshape(gradient.shape[0] if gradient.dim() else 1, -1)
-    return rows.abs().amax(dim=1) if rows.shape[1] else rows.new_zeros(len(rows))
+    return torch.linalg.vector_norm(rows, math.inf, dim=1) if rows.shape[1] else rows.new_zeros(len(rows))
 
 
 def is_rounding(double: np.ndarray, single: np.ndarray, largest: float) -> np.ndarray:

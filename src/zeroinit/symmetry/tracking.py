@@ -1,5 +1,6 @@
 """Follows the units of each layer through a shadow training: who is still equal to whom, who has moved."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -60,8 +61,19 @@ class Tracker:
         self.labels, self.by_weight = group_equal_rows(rows), group_equal_rows(weights)
         self.mirrored = group_mirrored_rows(rows)
         self.nearly = refine(np.zeros(len(rows), dtype=np.int64), rows, EPSILONS * epsilon)
-        self._signs, self._start = first_signs(rows), self.labels
-        self.moved = np.zeros(len(rows), dtype=bool)
+        self._signs = first_signs(rows)
+        self.at_start = self.labels, self.by_weight, self.mirrored, self.nearly, self._signs
+        self._begin()
+
+    def start_like(self, other: "Tracker") -> None:
+        """Take over the partition with which another tracker of the same layer and values started."""
+        self.num_units, self.at_start = other.num_units, other.at_start
+        self.labels, self.by_weight, self.mirrored, self.nearly, self._signs = other.at_start
+        self._begin()
+
+    def _begin(self) -> None:
+        self._start = self.labels
+        self.moved = np.zeros(self.num_units, dtype=bool)
         self._open = self._any_group()
         self.initial, self.initial_by_weight = num_groups(self.labels), num_groups(self.by_weight)
 
@@ -77,7 +89,7 @@ class Tracker:
             return gradients[name] if name in gradients else torch.zeros_like(values[name])
 
         rows = self.layer.rows(gradient, ALL)
-        self.moved |= (rows.abs().amax(dim=1) > 0).cpu().numpy()
+        self.moved |= (torch.linalg.vector_norm(rows, math.inf, dim=1) > 0).cpu().numpy()
         if self._open:
             self.labels = refine(self.labels, rows, SAME)
             self.nearly = refine(self.nearly, rows, NEARLY)

@@ -14,7 +14,9 @@ LEARNING_RATES = {"adam": 1e-3, "sgd": 0.1}
 """Learning rate of each rule where the user names none."""
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 LARGE = 2**18
-"""Values beyond which a parameter's moments are kept in float32."""
+"""Values beyond which a parameter's moments are stored in bfloat16."""
+CHUNK = 2**20
+"""Values updated at a time, so that an update needs little memory."""
 
 
 class PlainSGD:
@@ -32,9 +34,10 @@ class PlainSGD:
 
 
 class SmallAdam:
-    """Adam whose moments are kept only for parameters that have had a gradient, and in float32 for large ones.
+    """Adam whose moments are kept only for parameters that have had a gradient, and in bfloat16 for large ones.
 
-    Equal gradients give equal updates all the same, and a large model in float64 needs half of the memory for them.
+    Each update is computed in the gradient's own precision and rounded on storing, so that the first one is exact.
+    Equal gradients give equal updates, and opposite ones opposite updates, all the same.
 
     Source:
         Kingma and Ba 2015, "Adam", algorithm 1.
@@ -48,26 +51,38 @@ class SmallAdam:
     @torch.no_grad()
     def step(self) -> None:
         """Update every parameter that has, or has had, a gradient that is not zero."""
-        for parameter in self.parameters:
-            gradient = parameter.grad
-            if gradient is None or (parameter not in self.moments and not gradient.any()):
-                continue
+        moving = [each for each in self.parameters if self._moves(each)]
+        for parameter in moving:  # all room first, so that what updates need for a moment leaves no gaps in between
             if parameter not in self.moments:
-                dtype = torch.float32 if gradient.numel() > LARGE else gradient.dtype
-                zeros = torch.zeros_like(gradient, dtype=dtype, memory_format=torch.preserve_format)
+                dtype = torch.bfloat16 if parameter.numel() > LARGE else parameter.dtype
+                zeros = torch.zeros(parameter.shape, dtype=dtype, device=parameter.device)
                 self.moments[parameter] = zeros, zeros.clone()
                 self.steps[parameter] = 0
-            self._update(parameter, gradient)
+        for parameter in moving:
+            self.steps[parameter] += 1
+            assert parameter.grad is not None
+            parts = map(_chunks, (parameter, parameter.grad, *self.moments[parameter]))
+            for value, gradient, first, second in zip(*parts, strict=True):
+                self._update(value, gradient, first, second, self.steps[parameter])
 
-    def _update(self, parameter: nn.Parameter, gradient: Tensor) -> None:
-        first, second = self.moments[parameter]
-        self.steps[parameter] += 1
-        count, (beta1, beta2) = self.steps[parameter], BETAS
-        narrow = gradient.to(first.dtype)
-        first.lerp_(narrow, 1 - beta1)
-        second.mul_(beta2).addcmul_(narrow, narrow, value=1 - beta2)
-        size = (second / (1 - beta2**count)).sqrt_().add_(EPSILON)
-        parameter.add_(torch.div(first, size, out=size), alpha=-self.learning_rate / (1 - beta1**count))
+    def _moves(self, parameter: nn.Parameter) -> bool:
+        return parameter.grad is not None and (parameter in self.moments or bool(parameter.grad.any()))
+
+    def _update(self, value: Tensor, gradient: Tensor, first: Tensor, second: Tensor, count: int) -> None:
+        beta1, beta2 = BETAS
+        mean = first.to(gradient.dtype).lerp(gradient, 1 - beta1)
+        square = (second.to(gradient.dtype) * beta2).addcmul_(gradient, gradient, value=1 - beta2)
+        first.copy_(mean)
+        second.copy_(square)
+        size = square.div_(1 - beta2**count).sqrt_().add_(EPSILON)
+        value.add_(mean.div_(size), alpha=-self.learning_rate / (1 - beta1**count))
+
+
+def _chunks(tensor: Tensor) -> tuple[Tensor, ...]:
+    """Split along the first axis into views of about ``CHUNK`` values."""
+    if tensor.numel() <= CHUNK or not tensor.dim():
+        return (tensor,)
+    return tensor.split(max(1, CHUNK * len(tensor) // tensor.numel()))
 
 
 RULES: dict[str, Callable] = {"adam": SmallAdam, "sgd": PlainSGD}

@@ -1,6 +1,6 @@
 """What is kept of a shadow training for each layer, step by step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from zeroinit.symmetry.diversity import (
     distinct_rows,
     effective_rank,
     num_constant_columns,
+    num_duplicate_columns,
     stable_rank,
 )
 from zeroinit.symmetry.features import Features, thinned
@@ -24,12 +25,17 @@ LOW_PRECISIONS = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 class LayerWatch:
     """One layer's partition and a few thinned matrices."""
 
-    def __init__(self, layer: Layer, values: Callable[[str], Tensor], epsilon: float):
+    def __init__(
+        self, layer: Layer, values: Callable[[str], Tensor], epsilon: float, full: bool, earlier: Tracker | None
+    ):
         self.layer = layer
         self.tracker = Tracker(layer)
-        self.tracker.start(values, epsilon)
-        rows = layer.rows(values)
-        self.distinct_in = {name: distinct_rows(rows, dtype) for name, dtype in LOW_PRECISIONS.items()}
+        if earlier is None:
+            self.tracker.start(values, epsilon)
+        else:
+            self.tracker.start_like(earlier)
+        low = LOW_PRECISIONS if full else {}
+        self.distinct_in = {name: distinct_rows(layer.rows(values), dtype) for name, dtype in low.items()}
         self.start = thinned(layer.rows(values, ("weight",)))
         self.first_gradient: Tensor | None = None
 
@@ -57,9 +63,10 @@ class LayerWatch:
                 numbers[f"stable_rank_{name}"] = stable_rank(matrix)
         numbers["direction_spread"] = direction_spread(self.start)
         numbers["direction_spread_end"] = direction_spread(end)
-        for name, matrix in (("constant_features", first), ("constant_features_end", last)):
+        for suffix, matrix in (("", first), ("_end", last)):
             if matrix is not None and len(matrix) > 1:
-                numbers[name] = num_constant_columns(matrix) / matrix.shape[1]
+                numbers[f"constant_features{suffix}"] = num_constant_columns(matrix) / matrix.shape[1]
+                numbers[f"duplicate_features{suffix}"] = num_duplicate_columns(matrix) / matrix.shape[1]
         return numbers
 
 
@@ -71,9 +78,18 @@ class Watch:
         inspected: Names of the parameters to look at.
         epsilon: Machine epsilon of the model's own type.
         full: ``False`` follows the partitions alone.
+        earlier: Trackers of another shadow that started with the same values, so that these are looked at only once.
     """
 
-    def __init__(self, replica: nn.Module, inspected: list[str], epsilon: float, full: bool = True):
+    def __init__(
+        self,
+        replica: nn.Module,
+        inspected: list[str],
+        epsilon: float,
+        full: bool = True,
+        earlier: Iterable[Tracker] = (),
+    ):
+        self._earlier = {str(each.layer.parts): each for each in earlier}
         self._named = dict(replica.named_parameters())
         self._replica, self._inspected, self._epsilon, self._full = replica, inspected, epsilon, full
         self._use = UseOfWeights(replica)
@@ -104,7 +120,10 @@ class Watch:
         self._use.stop()
         self.first.stop()
         found = find_layers(self._replica, self._use, self._inspected)
-        self.layers = [LayerWatch(layer, self.value, self._epsilon) for layer in found]
+        self.layers = [
+            LayerWatch(layer, self.value, self._epsilon, self._full, self._earlier.get(str(layer.parts)))
+            for layer in found
+        ]
         if self._full:
             self.twins = TwinParameters({name: self._named[name] for name in self._inspected})
 
