@@ -23,7 +23,7 @@ from zeroinit.experiments.spec import Run
 from zeroinit.experiments.store import Result
 from zeroinit.init import hash_tensor, initialize_
 from zeroinit.models import build_model
-from zeroinit.remedies import REMEDIES
+from zeroinit.remedies import make_remedy
 from zeroinit.training import Checkpoint, Moment, Observer, fit
 
 __all__ = ["TRAINED", "choose_device", "execute", "execute_seeds", "is_stackable"]
@@ -116,7 +116,7 @@ def execute(
             transform=start.transform,
             parameters=trained.parameters(),
             checkpoint=checkpoint,
-            observers=[*_remedies(run, start.model), *recorders, *observers, *callbacks],
+            observers=[*_remedies(run, start.model, seed), *recorders, *observers, *callbacks],
             **_settings(run),
         )
     seconds = time.perf_counter() - began
@@ -252,14 +252,14 @@ def _prepare_model(run: Run, dataset: Dataset, seed: int) -> tuple[nn.Module, st
     return model, hashlib.sha256(hashes.encode()).hexdigest()[:16]
 
 
-def _remedies(run: Run, model: nn.Module) -> list:
+def _remedies(run: Run, model: nn.Module, seed: int) -> list:
     if run.remedy == "none":
         if run.remedy_steps:
             raise InputError(
                 f"remedy_steps={run.remedy_steps}: there is no remedy to take steps; name one or leave it 0"
             )
         return []
-    return [lookup(REMEDIES, run.remedy, "remedy").factory(model, run.remedy_steps)]
+    return [make_remedy(run.remedy, model, run.remedy_steps, generator=stream(seed, "remedy"))]
 
 
 def _split(run: Run, dataset: Dataset, seed: int):

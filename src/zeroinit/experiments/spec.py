@@ -24,7 +24,8 @@ class Run:
         include: Patterns, separated by commas, over the names of the layers that the initializer sets; the others have
             PyTorch's default. All are set if empty.
         norm_aware: Whether the initializer draws the beta of norms, too, that would cancel a constant channel.
-        remedy: A key of ``REMEDIES`` that acts during the first ``remedy_steps`` updates, or ``"none"``.
+        remedy: A key of ``REMEDIES`` that acts during the first ``remedy_steps`` updates, or ``"none"``. Or several, as
+            ``make_remedy`` reads them: ``"affine_norms:20+early_dropout:100:0.3"``.
         pixels: A key of ``PIXELS``: ``"unit"`` for [0, 1], ``"standardized"`` or ``"cifar10"``.
         augmentation: A key of ``AUGMENTATIONS``.
         num_validation: Training images held out; the data set's default if ``None``.
