@@ -8,7 +8,7 @@ from zeroinit._common import InputError, __version__
 from zeroinit.data import DATASETS, Dataset, load_dataset
 from zeroinit.init import INITIALIZERS, InitRecord, SymmetryWarning, initialize_
 from zeroinit.models import MODELS, build_model
-from zeroinit.remedies import REMEDIES, affine_norms
+from zeroinit.remedies import REMEDIES, affine_norms, make_remedy
 from zeroinit.symmetry import DIAGNOSTICS, Finding, SymmetryObserver, SymmetryReport, assert_symmetry_broken, inspect
 from zeroinit.training import OPTIMIZERS, PRECISIONS, Checkpoint, History, Observer, TensorBoardObserver, evaluate, fit
 
@@ -40,4 +40,5 @@ __all__ = [
     "initialize_",
     "inspect",
     "load_dataset",
+    "make_remedy",
 ]
