@@ -3,12 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from zeroinit.experiments.analysis import FigureSummary, final_frame
 from zeroinit.experiments.gradient_frames import READINGS, quantile_frame, wake_frame
+from zeroinit.experiments.mechanisms import mechanism_losses
 from zeroinit.experiments.spec import PROFILES
-from zeroinit.experiments.tables import Table, accuracy_table, gradient_table, wake_table
+from zeroinit.experiments.tables import Table, accuracy_table, gradient_table, mechanism_table, wake_table
 from zeroinit.plots import (
     accuracy_curves,
     final_accuracies,
@@ -87,6 +90,19 @@ def draw_wake_up(summary: FigureSummary, title: str, profile: str) -> Figure:
     return figure
 
 
+def draw_mechanisms(summary: FigureSummary, title: str, profile: str) -> Figure:
+    """Draw the final accuracies of all combinations and cures, and the loss that each mechanism is charged with."""
+    figure, (left, right) = new_panels([3, 2], height=5.2)
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+    final_accuracies(final_frame(summary, with_published=False), left)
+    losses = mechanism_losses(summary)
+    if losses:
+        rows = [(name, each.loss.value, each.loss.low, each.loss.high, np.nan) for name, each in losses.items()]
+        frame = pd.DataFrame(rows, columns=["label", "mean", "low", "high", "published"])
+        final_accuracies(frame, right, xlabel="Loss of accuracy charged to it (Shapley value)")
+    return figure
+
+
 DRAWINGS: dict[str, Drawing] = {
     "accuracies": Drawing(draw_accuracies, accuracy_table),
     "gradients": Drawing(
@@ -102,5 +118,11 @@ DRAWINGS: dict[str, Drawing] = {
         wake_table,
         "A signal: the first gradient is the same in float32 and float64 within a factor of 2, at the same step. "
         "Rounding: it is smaller by a factor of 1,000 at least in float64, or zero. The drawing shows the first seed.",
+    ),
+    "mechanisms": Drawing(
+        draw_mechanisms,
+        mechanism_table,
+        "Each mechanism is switched on and off on its own; the loss of all three together is divided among them by "
+        "Shapley values, whose sum it is. Intervals over the seeds that all eight combinations have.",
     ),
 }

@@ -7,7 +7,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from zeroinit._common import InputError, __version__, derive_seed, lookup
 from zeroinit.data import Dataset, augmentation, load_dataset, pixel_transform, split_validation
+from zeroinit.experiments.interventions import scale_output_bias, shift_features
 from zeroinit.experiments.recorders import make_recorder
 from zeroinit.experiments.spec import Run
 from zeroinit.experiments.store import Result
@@ -236,7 +237,25 @@ def denormals_flushed() -> Iterator[None]:
 
 
 def _prepare_model(run: Run, dataset: Dataset, seed: int) -> tuple[nn.Module, str]:
-    model = build_model(run.model, dataset.input_shape, dataset.num_classes, activation=run.activation, norm=run.norm)
+    model = _initialized(run, dataset, seed)
+    if run.offset_scale is not None:
+        reference = _initialized(replace(run, scale=run.offset_scale), dataset, seed)
+        shift_features(model, reference, dataset.input_shape)
+    if run.output_scale is not None:
+        scale_output_bias(model, run.scale, run.output_scale)
+    hashes = "".join(hash_tensor(parameter) for parameter in model.parameters())
+    return model, hashlib.sha256(hashes.encode()).hexdigest()[:16]
+
+
+def _initialized(run: Run, dataset: Dataset, seed: int) -> nn.Module:
+    model = build_model(
+        run.model,
+        dataset.input_shape,
+        dataset.num_classes,
+        activation=run.activation,
+        norm=run.norm,
+        hidden=run.hidden_units,
+    )
     included = [pattern.strip() for pattern in run.include.split(",")] if run.include else None
     if included is not None:  # the other layers differ by seed, too
         initialize_(model, "pytorch", generator=stream(seed, "init/others"))
@@ -248,8 +267,7 @@ def _prepare_model(run: Run, dataset: Dataset, seed: int) -> tuple[nn.Module, st
         include=included,
         norm_aware=run.norm_aware,
     )
-    hashes = "".join(hash_tensor(parameter) for parameter in model.parameters())
-    return model, hashlib.sha256(hashes.encode()).hexdigest()[:16]
+    return model
 
 
 def _remedies(run: Run, model: nn.Module, seed: int) -> list:

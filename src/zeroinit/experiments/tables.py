@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from zeroinit.experiments.analysis import FigureSummary
 from zeroinit.experiments.gradient_frames import wake_frame
 from zeroinit.experiments.gradients import gradient_sizes
+from zeroinit.experiments.mechanisms import MECHANISMS, mechanism_losses
 from zeroinit.experiments.spec import PROFILES, PROTOCOLS
 
-__all__ = ["NOTABLE", "Cell", "Table", "accuracy_table", "gradient_table", "wake_table"]
+__all__ = ["NOTABLE", "Cell", "Table", "accuracy_table", "gradient_table", "mechanism_table", "wake_table"]
 
 NOTABLE = 0.01
 """A difference from the published accuracy that the report has to explain."""
@@ -124,3 +125,14 @@ def wake_table(summary: FigureSummary, profile: str, protocol: str) -> Table:
         numbers = [seed, *counts, "–" if last != last else int(last)]
         rows.append((text(variant), *(Cell(str(number)) for number in numbers)))
     return Table((text("Variant"), *(Cell(name) for name in names)), tuple(rows))
+
+
+def mechanism_table(summary: FigureSummary, profile: str, protocol: str) -> Table:
+    """Return one row per mechanism: its Shapley value, its share, and the loss with it alone and all but it."""
+    names = ("Loss (Shapley)", "Share of the loss", "Loss with it alone", "Gained without it alone", "Seeds")
+    rows = []
+    for name, each in mechanism_losses(summary).items():
+        estimates = (each.loss, each.share, each.alone, each.removed)
+        cells = (Cell(str(estimate)) for estimate in estimates)
+        rows.append((text(f"{name}: {MECHANISMS[name]}"), *cells, Cell(str(each.loss.num_seeds))))
+    return Table((text("Mechanism"), *(Cell(name) for name in names)), tuple(rows))

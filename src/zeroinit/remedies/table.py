@@ -17,6 +17,7 @@ from zeroinit.remedies.gradient_masks import (
 from zeroinit.remedies.gradient_noise import gradient_noise
 from zeroinit.remedies.optimizer_remedies import moment_reset, warmup
 from zeroinit.remedies.remedy import Remedy
+from zeroinit.remedies.weight_rescale import weight_rescale
 
 __all__ = ["REMEDIES", "RemedyEntry"]
 
@@ -77,5 +78,8 @@ REMEDIES: dict[str, RemedyEntry] = {
     ),
     "warmup": RemedyEntry(warmup, "a learning rate that rises linearly", "Goyal et al. 2017"),
     "moment_reset": RemedyEntry(moment_reset, "the optimizer's state begins anew after the steps", OWN),
+    "weight_rescale": RemedyEntry(
+        weight_rescale, "weights get the size of PyTorch's default after the steps", OWN, 1.0
+    ),
     "early_muon": RemedyEntry(early_muon, "updates of weights are made orthogonal", "Jordan et al. 2024"),
 }
