@@ -5,16 +5,16 @@ or linear, *and* makes f(b) a large constant among the next layer's inputs. ``sh
 other; ``scale_output_bias`` sets the third thing that large biases do, offsets of the logits, on its own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from zeroinit._common import InputError
+from zeroinit._common import InputError, lookup
 from zeroinit.training.observers import modes_kept
 
-__all__ = ["scale_output_bias", "shift_features"]
+__all__ = ["SPOILERS", "scale_output_bias", "shift_features", "spoil_weights"]
 
 
 def shift_features(model: nn.Module, reference: nn.Module, input_shape: Sequence[int]) -> None:
@@ -82,3 +82,43 @@ def _features(model: nn.Module, input_shape: Sequence[int]) -> dict[str, Tensor]
                 f"offset_scale: features that enter {name} depend on the image; choose an initializer with zero weights"
             )
     return {name: first for name, (first, _) in seen.items()}
+
+
+def _rank_one(weight: Tensor) -> Tensor:
+    """Return the nearest matrix of rank 1, with the size of the whole."""
+    flat = weight.flatten(1)
+    left, values, right = torch.linalg.svd(flat, full_matrices=False)
+    nearest = values[0] * left[:, :1] @ right[:1]
+    return (nearest * flat.norm() / nearest.norm()).view_as(weight)
+
+
+def _constant_kernels(weight: Tensor) -> Tensor:
+    """Return kernels with the same value at each tap, and the size of the whole."""
+    if weight.ndim < 3:
+        return weight
+    mean = weight.flatten(2).mean(2).view(*weight.shape[:2], *[1] * (weight.ndim - 2)).expand_as(weight)
+    return mean * weight.norm() / mean.norm()
+
+
+SPOILERS: dict[str, Callable[[Tensor], Tensor]] = {
+    "rank_one": _rank_one,
+    "constant_kernels": _constant_kernels,
+    "small": lambda weight: weight * 0.01,
+}
+"""What may be done to each weight of an initialized network: properties of the first steps of zero weights."""
+
+
+@torch.no_grad()
+def spoil_weights(model: nn.Module, name: str) -> None:
+    """Change all weights of a network so that they have a property that zero weights have after their first steps.
+
+    Args:
+        model: Its dense and convolutional layers are changed; biases are not.
+        name: A key of ``SPOILERS``.
+
+    Raises:
+        InputError: An unknown name.
+    """
+    spoil = lookup(SPOILERS, name, "spoiler")
+    for _, layer in _weight_layers(model):
+        layer.weight.copy_(spoil(layer.weight))

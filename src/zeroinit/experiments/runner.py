@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from zeroinit._common import InputError, __version__, derive_seed, lookup
 from zeroinit.data import Dataset, augmentation, load_dataset, pixel_transform, split_validation
-from zeroinit.experiments.interventions import scale_output_bias, shift_features
+from zeroinit.experiments.interventions import scale_output_bias, shift_features, spoil_weights
 from zeroinit.experiments.recorders import make_recorder
 from zeroinit.experiments.spec import Run
 from zeroinit.experiments.store import Result
@@ -243,6 +243,8 @@ def _prepare_model(run: Run, dataset: Dataset, seed: int) -> tuple[nn.Module, st
         shift_features(model, reference, dataset.input_shape)
     if run.output_scale is not None:
         scale_output_bias(model, run.scale, run.output_scale)
+    if run.spoiler != "none":
+        spoil_weights(model, run.spoiler)
     hashes = "".join(hash_tensor(parameter) for parameter in model.parameters())
     return model, hashlib.sha256(hashes.encode()).hexdigest()[:16]
 

@@ -40,6 +40,7 @@ class Run:
         output_scale: The factor of the last layer's biases; ``scale`` if ``None``.
         offset_scale: Give the features that enter each layer the constant part that they would have with biases of this
             factor, while units work where ``scale`` puts them; see ``shift_features``. Not done if ``None``.
+        spoiler: A key of ``SPOILERS``: what is done to all weights after initialization, or ``"none"``.
         trained: ``"model"``, or ``"copy"`` for an optimizer that holds the parameters of a copy, as the paper's SGD
             runs did: nothing trains.
         The others are those of ``fit``.
@@ -76,6 +77,7 @@ class Run:
     hidden: str = ""
     output_scale: float | None = None
     offset_scale: float | None = None
+    spoiler: str = "none"
 
     @property
     def settings(self) -> dict:
