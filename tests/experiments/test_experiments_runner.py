@@ -151,7 +151,7 @@ def test_every_training_setting_reaches_fit(run, trainings, name):
 def test_every_other_setting_reaches_what_it_names(run, trainings):
     handled_here = {"dataset", "model", "activation", "initializer", "scale", "pixels", "num_validation", "trained"}
     handled_below = {"norm_aware", "remedy", "remedy_steps", "augmentation", "include", "norm", "num_train", "recorder"}
-    handled_below |= {"num_test"}
+    handled_below |= {"num_test", "hidden", "output_scale", "offset_scale", "spoiler"}
     assert handled_here | handled_below | set(OTHER) == set(Run().to_dict())
     other = replace(run, model="mnist_cnn", activation="sigmoid", pixels="standardized", num_validation=47, scale=3.0)
     execute(other, 0)

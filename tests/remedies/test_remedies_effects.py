@@ -96,6 +96,21 @@ def test_signs_per_position_tell_the_taps_of_a_kernel_apart(data, name, differ):
     assert ((taps - taps.mean(1, keepdim=True)).abs().max() > 1e-6) == differ
 
 
+def test_signs_per_channel_tell_channels_apart_and_taps_not(data):
+    """In front of a flatten signs per unit and example tell positions apart, as each is a unit of the dense layer."""
+    gradients = {}
+    for name in ("channel_signs", "example_signs"):
+        model = spatial()
+        with torch.no_grad():  # the same for all channels
+            model[4].weight.copy_(model[4].weight[:, :1].expand(-1, 400))
+        with make_remedy(name, model, 1):
+            nn.functional.cross_entropy(model(data[0]), data[1]).backward()
+        taps = model[1].weight.grad.flatten(1)
+        gradients[name] = ((taps - taps.mean(1, keepdim=True)).abs().max().item(), num_distinct(taps))
+    assert gradients["channel_signs"][0] < 1e-12 < 1e-6 < gradients["example_signs"][0]
+    assert gradients["channel_signs"][1] == gradients["example_signs"][1] == 4
+
+
 def gradients_down(name: str, site: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
     """Return the factor that the gradient of a layer's input was multiplied by, two steps after one another."""
     model = nn.Sequential(nn.Identity(), site, nn.Flatten()).double()
@@ -361,3 +376,30 @@ def test_orthogonalized_zeros_and_rank_one():
     assert not orthogonalized(torch.zeros(3, 4)).any()
     single = torch.outer(torch.arange(1.0, 4), torch.arange(1.0, 5))
     torch.testing.assert_close(orthogonalized(single), single, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.25])
+def test_weights_get_the_size_of_the_default_and_keep_their_directions(data, strength):
+    plain, scaled = dense(), dense()
+    for model, remedy in ((plain, "warmup:9"), (scaled, f"warmup:9+weight_rescale:4:{strength}")):
+        for layer in (1, 3, 5):
+            nn.init.normal_(model[layer].bias, generator=torch.Generator().manual_seed(layer))
+        with make_remedy(remedy, model, 9) as made:
+            fit(model, data, epochs=4, batch_size=IMAGES, observers=[made], generator=torch.Generator().manual_seed(0))
+    for layer in (1, 3, 5):
+        ours, twin = scaled[layer].weight, plain[layer].weight
+        assert ours.square().mean().sqrt().item() == pytest.approx(strength / (3 * ours.shape[1]) ** 0.5)
+        assert torch.allclose(ours / ours.norm(), twin / twin.norm(), atol=1e-12)
+        assert ours.norm() > 2 * twin.norm()
+        assert torch.equal(scaled[layer].bias, plain[layer].bias)
+
+
+def test_what_is_still_zero_is_not_rescaled(data):
+    model = train(dense(), data, "weight_rescale", 1)
+    assert [int(model[layer].weight.count_nonzero()) for layer in (1, 3)] == [0, 0]
+    assert model[5].weight.square().mean().sqrt().item() == pytest.approx((3 * 16) ** -0.5)
+
+
+def test_rescaling_to_zero_is_refused(data):
+    with pytest.raises(InputError, match=r"^strength=0\.0: would set all weights to zero; choose a number above 0"):
+        train(dense(), data, "weight_rescale:1:0", 1)

@@ -10,6 +10,7 @@ from zeroinit.remedies.combination import Combination, make_remedy
 from zeroinit.remedies.early_dropout import early_channel_dropout, early_dropout
 from zeroinit.remedies.early_muon import early_muon, orthogonalized
 from zeroinit.remedies.gradient_masks import (
+    channel_signs,
     class_signs,
     example_signs,
     fixed_position_signs,
@@ -21,6 +22,7 @@ from zeroinit.remedies.gradient_noise import gradient_noise
 from zeroinit.remedies.optimizer_remedies import moment_reset, warmup
 from zeroinit.remedies.remedy import Remedy
 from zeroinit.remedies.table import REMEDIES, RemedyEntry
+from zeroinit.remedies.weight_rescale import WeightRescale, weight_rescale
 
 __all__ = [
     "REMEDIES",
@@ -28,7 +30,9 @@ __all__ = [
     "Combination",
     "Remedy",
     "RemedyEntry",
+    "WeightRescale",
     "affine_norms",
+    "channel_signs",
     "class_signs",
     "early_channel_dropout",
     "early_dropout",
@@ -43,4 +47,5 @@ __all__ = [
     "unit_masks",
     "unit_signs",
     "warmup",
+    "weight_rescale",
 ]

@@ -1,7 +1,7 @@
 """Masks on the gradients at the activations during the first steps; the forward pass stays as it is, bit by bit.
 
-All act where ``ActivationRemedy`` does: at the input of each weight layer, on the gradient that it sends down. A dense
-layer behind a flattened image has one unit for each channel and position.
+All but ``channel_signs`` act where ``ActivationRemedy`` does: at the input of each weight layer, on the gradient that
+it sends down. A dense layer behind a flattened image has one unit for each channel and position.
 """
 
 from collections.abc import Collection, Sequence
@@ -9,6 +9,7 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 from torch.utils.hooks import RemovableHandle
 
 from zeroinit._common import InputError, derive_seed
@@ -16,9 +17,11 @@ from zeroinit.remedies.activations import EVERY_ELEMENT, ActivationRemedy, kept,
 from zeroinit.remedies.remedy import check_strength, fresh_generator, no_strength
 
 __all__ = [
+    "ChannelSigns",
     "ClassSigns",
     "FixedSigns",
     "GradientMasks",
+    "channel_signs",
     "class_signs",
     "example_signs",
     "fixed_position_signs",
@@ -54,6 +57,20 @@ class GradientMasks(ActivationRemedy):
         if self._drop is None:
             return signs(shape, self._generator, inputs)
         return kept(shape, self._drop, self._generator, inputs)
+
+
+class ChannelSigns(GradientMasks):
+    """Signs on the gradient at what convolutions put out; see ``channel_signs``."""
+
+    def __init__(self, model: nn.Module, steps: int, generator: torch.Generator | None):
+        super().__init__(model, steps, ("example", "unit"), generator)
+        self._sites = {site: name for site, name in self._sites.items() if isinstance(site, _ConvNd)}
+
+    def _hook_in(self) -> Sequence[RemovableHandle]:
+        return [site.register_forward_hook(self._exit) for site in self._sites]
+
+    def _exit(self, site: nn.Module, args: tuple, output: Tensor) -> Tensor | None:
+        return self._change(site, output) if self._counting and output.requires_grad else None
 
 
 class FixedSigns(GradientMasks):
@@ -149,6 +166,30 @@ def unit_signs(
     """
     no_strength("unit_signs", strength)
     return GradientMasks(model, steps, ("unit",), generator)
+
+
+def channel_signs(
+    model: nn.Module, steps: int, *, strength: float | None = None, generator: torch.Generator | None = None
+) -> ChannelSigns:
+    """Multiply the gradient at each convolution's output by a random sign per channel and example, fresh each step.
+
+    Unlike the other masks it acts at outputs, so that all positions of a channel have one sign in front of a flatten,
+    too: channels are told apart, positions are not. Dense layers are left alone.
+
+    Args:
+        model: As of ``Remedy``, likewise ``steps``.
+        steps: The number of training passes.
+        strength: It has none.
+        generator: Where the signs come from; a fresh one with seed 0 if ``None``.
+
+    Raises:
+        InputError: ``steps`` is out of range, or a strength is given.
+
+    Source:
+        This package.
+    """
+    no_strength("channel_signs", strength)
+    return ChannelSigns(model, steps, generator)
 
 
 def example_signs(

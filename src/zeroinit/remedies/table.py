@@ -7,6 +7,7 @@ from zeroinit.remedies.affine_norms import affine_norms
 from zeroinit.remedies.early_dropout import early_channel_dropout, early_dropout
 from zeroinit.remedies.early_muon import early_muon
 from zeroinit.remedies.gradient_masks import (
+    channel_signs,
     class_signs,
     example_signs,
     fixed_position_signs,
@@ -58,6 +59,9 @@ REMEDIES: dict[str, RemedyEntry] = {
     ),
     "unit_signs": RemedyEntry(unit_signs, "random signs on the gradient, one per unit, fresh each step", OWN),
     "example_signs": RemedyEntry(example_signs, "random signs on the gradient, one per unit and example", OWN),
+    "channel_signs": RemedyEntry(
+        channel_signs, "random signs on the gradient, one per channel of a convolution's output and example", OWN
+    ),
     "position_signs": RemedyEntry(
         position_signs, "random signs on the gradient, one per channel, position and example", OWN
     ),

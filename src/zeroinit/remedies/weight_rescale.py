@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.optim import Optimizer
 
+from zeroinit._common import InputError
 from zeroinit.remedies.optimizer_remedies import OptimizerRemedy
 from zeroinit.remedies.remedy import check_strength
 
@@ -48,7 +49,7 @@ def default_size(weight: Tensor) -> float:
 
 
 def weight_rescale(
-    model: nn.Module, steps: int, *, strength: float | None = None, generator: torch.Generator | None = None
+    model: nn.Module, steps: int, *, strength: float = 1.0, generator: torch.Generator | None = None
 ) -> WeightRescale:
     """Multiply each layer's weight by one number after the last of the first ``steps`` updates.
 
@@ -59,13 +60,24 @@ def weight_rescale(
     Args:
         model: As of ``Remedy``, likewise ``steps``.
         steps: The number of training passes.
-        strength: Above 0; 1 if ``None``.
+        strength: Above 0.
         generator: Not used: nothing is drawn.
 
     Raises:
         InputError: ``steps`` or ``strength`` is out of range.
 
+    Example:
+        >>> model = nn.Linear(3, 2)
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)
+        >>> with weight_rescale(model, steps=1):
+        ...     model(torch.ones(1, 3)).sum().backward()
+        ...     optimizer.step()
+        >>> round(model.weight.square().mean().sqrt().item(), 6) == round(default_size(model.weight), 6)
+        True
+
     Source:
         This package; Mishkin and Matas 2016, "All you need is a good init" (one factor per layer).
     """
-    return WeightRescale(model, steps, check_strength(1.0 if strength is None else strength, below=float("inf")))
+    if check_strength(strength, below=float("inf")) == 0:
+        raise InputError("strength=0.0: would set all weights to zero; choose a number above 0, such as 1")
+    return WeightRescale(model, steps, strength)
