@@ -74,7 +74,7 @@ def test_output_biases_are_scaled_alone():
 @pytest.mark.parametrize("has_bias", [True, False])
 def test_output_biases_that_cannot_be_scaled(has_bias):
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10, bias=has_bias))
-    with pytest.raises(InputError, match=r"^output_scale=3\.0: needs biases in the last layer, 1, and a scale that"):
+    with pytest.raises(InputError, match=r"^output_scale=3\.0: needs biases of the last layer, 1, and a scale other"):
         scale_output_bias(model, 0.0 if has_bias else 1.0, 3.0)
 
 

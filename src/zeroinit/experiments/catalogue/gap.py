@@ -36,7 +36,7 @@ RECIPE = {
     "initializer": "normal_bias",
     "scale": 0.1,
     "norm_aware": True,
-    "remedy": "position_signs:10+moment_reset:10+weight_rescale:10",
+    "remedy": "affine_norms:10+position_signs:10+early_muon:10+moment_reset:10+weight_rescale:10",
 }
 FNN = Run(recorder="ranks")
 SMALL_CNN = Run(model="mnist_cnn", num_train=12_000, num_validation=1_000, epochs=6)
@@ -51,11 +51,12 @@ REMEDIES: dict[str, dict] = {
     "moments reset": {"remedy": "moment_reset:10"},
     "warm-up": {"warmup_steps": 100},
     "gradient noise": {"remedy": "gradient_noise:10"},
-    "orthogonal updates": {"remedy": "early_muon:100"},
+    "orthogonal updates": {"remedy": "early_muon:10"},
     "signs per example, rescaled": {"remedy": "example_signs:10+weight_rescale:10"},
     "signs per channel": {"remedy": "channel_signs:10"},
     "signs per channel, rescaled": {"remedy": "channel_signs:10+weight_rescale:10"},
     "signs per position, rescaled": {"remedy": "position_signs:10+weight_rescale:10"},
+    "signs, orthogonal updates, rescaled": {"remedy": "position_signs:10+early_muon:10+weight_rescale:10"},
 }
 SPOILED = {
     "default, rank 1": {"spoiler": "rank_one"},
