@@ -403,3 +403,10 @@ def test_what_is_still_zero_is_not_rescaled(data):
 def test_rescaling_to_zero_is_refused(data):
     with pytest.raises(InputError, match=r"^strength=0\.0: would set all weights to zero; choose a number above 0"):
         train(dense(), data, "weight_rescale:1:0", 1)
+
+
+@pytest.mark.parametrize("size", [1e-25, 1e-30, 1e25])
+def test_orthogonalized_whatever_the_size(size, generator):
+    """The squares of these are no numbers of float32."""
+    update = torch.randn(5, 8, generator=generator(1))
+    assert torch.allclose(orthogonalized(update * size) / size, orthogonalized(update), rtol=1e-4, atol=1e-6)

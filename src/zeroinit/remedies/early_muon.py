@@ -57,14 +57,17 @@ def orthogonalized(update: Tensor) -> Tensor:
         True
     """
     matrix = update.flatten(1).to(torch.promote_types(update.dtype, torch.float32))
+    tiny = torch.finfo(matrix.dtype).tiny
+    largest = matrix.abs().max().clamp(min=tiny)  # the squares of 1e-25 would be zero
+    matrix = matrix / largest
     norm = matrix.norm()
     is_tall = matrix.shape[0] > matrix.shape[1]
-    current = (matrix.T if is_tall else matrix) / norm.clamp(min=torch.finfo(matrix.dtype).tiny)
+    current = (matrix.T if is_tall else matrix) / norm.clamp(min=tiny)
     linear, cubic, quintic = COEFFICIENTS
     for _ in range(NUM_ROUNDS):
         gram = current @ current.T
         current = linear * current + (cubic * gram + quintic * gram @ gram) @ current
-    current = current * (norm / current.norm().clamp(min=torch.finfo(matrix.dtype).tiny))
+    current = current * (norm / current.norm().clamp(min=tiny)) * largest
     return (current.T if is_tall else current).reshape(update.shape).to(update.dtype)
 
 
