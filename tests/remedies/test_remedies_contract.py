@@ -43,7 +43,7 @@ STEPS = 3
 TOGETHER = "affine_norms+position_signs+early_dropout+gradient_noise+warmup+moment_reset"
 NAMES = (*REMEDIES, TOGETHER)
 SITES = {"early_dropout", "early_channel_dropout", "unit_masks"} | {name for name in REMEDIES if "signs" in name}
-LINGERING = {"gradient_noise", "warmup", "moment_reset", "early_muon", "weight_rescale", TOGETHER}
+LINGERING = {"gradient_noise", "warmup", "moment_reset", "early_muon", "weight_rescale", "weight_orthogonal", TOGETHER}
 """What acts after the forward pass: the hooks of the last step go when the next training pass begins."""
 DRAWING = {*SITES, "gradient_noise", TOGETHER}
 
@@ -503,7 +503,7 @@ def test_a_strength_out_of_range(name, make, make_model, strength):
 
 
 @pytest.mark.parametrize(
-    "name", sorted(name for name in REMEDIES if REMEDIES[name].strength is not None and name != "weight_rescale")
+    "name", sorted(name for name in REMEDIES if REMEDIES[name].strength is not None and "weight" not in name)
 )
 def test_a_strength_of_zero_changes_nothing(name, make, make_model, images):
     def without_strength(model, steps):

@@ -394,15 +394,34 @@ def test_weights_get_the_size_of_the_default_and_keep_their_directions(data, str
         assert torch.equal(scaled[layer].bias, plain[layer].bias)
 
 
-def test_what_is_still_zero_is_not_rescaled(data):
-    model = train(dense(), data, "weight_rescale", 1)
+@pytest.mark.parametrize("name", ["weight_rescale", "weight_orthogonal"])
+def test_what_is_still_zero_is_let_be(data, name):
+    model = train(dense(), data, name, 1)
     assert [int(model[layer].weight.count_nonzero()) for layer in (1, 3)] == [0, 0]
     assert model[5].weight.square().mean().sqrt().item() == pytest.approx((3 * 16) ** -0.5)
 
 
-def test_rescaling_to_zero_is_refused(data):
+@pytest.mark.parametrize("name", ["weight_rescale", "weight_orthogonal"])
+def test_scaling_to_zero_is_refused(data, name):
     with pytest.raises(InputError, match=r"^strength=0\.0: would set all weights to zero; choose a number above 0"):
-        train(dense(), data, "weight_rescale:1:0", 1)
+        train(dense(), data, f"{name}:1:0", 1)
+
+
+def test_weights_become_orthogonal_in_the_size_of_the_default(data):
+    values = {}
+    for name in ("weight_rescale", "weight_orthogonal"):
+        weight = train(dense(), data, f"position_signs:10+{name}:10", 10)[1].weight.detach()
+        assert weight.square().mean().sqrt().item() == pytest.approx((3 * 64) ** -0.5)
+        values[name] = torch.linalg.svdvals(weight)
+    assert values["weight_orthogonal"].max() < 2 * values["weight_orthogonal"].min()
+    assert values["weight_rescale"].max() > 5 * values["weight_rescale"].min()
+
+
+@pytest.mark.parametrize("order", ["early_muon:4+weight_rescale:4", "weight_rescale:4+early_muon:4"])
+def test_on_the_optimizers_side_remedies_act_in_their_order(data, order):
+    """Rescaled last, a weight has the size of the default; first, the orthogonal update still comes on top."""
+    size = train(dense(), data, f"position_signs:4+{order}", 4)[3].weight.square().mean().sqrt().item()
+    assert (size == pytest.approx((3 * 16) ** -0.5, rel=1e-9)) == order.endswith("weight_rescale:4")
 
 
 @pytest.mark.parametrize("size", [1e-25, 1e-30, 1e25])

@@ -22,7 +22,7 @@ from zeroinit.remedies.gradient_noise import gradient_noise
 from zeroinit.remedies.optimizer_remedies import moment_reset, warmup
 from zeroinit.remedies.remedy import Remedy
 from zeroinit.remedies.table import REMEDIES, RemedyEntry
-from zeroinit.remedies.weight_rescale import WeightRescale, weight_rescale
+from zeroinit.remedies.weight_rescale import WeightRescale, weight_orthogonal, weight_rescale
 
 __all__ = [
     "REMEDIES",
@@ -47,5 +47,6 @@ __all__ = [
     "unit_masks",
     "unit_signs",
     "warmup",
+    "weight_orthogonal",
     "weight_rescale",
 ]

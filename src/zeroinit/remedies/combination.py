@@ -16,7 +16,7 @@ class Combination:
     """Several remedies of one model as one: a context manager and an observer of ``fit``.
 
     Attributes:
-        parts: The remedies, in the order in which they attach.
+        parts: The remedies, in the order in which they act on weights and the optimizer.
     """
 
     def __init__(self, parts: Sequence[Remedy]):
@@ -28,8 +28,8 @@ class Combination:
         return max(part.remaining for part in self.parts)
 
     def attach(self) -> None:
-        """Hook all of them into the model."""
-        for part in self.parts:
+        """Hook all of them into the model, so that on the optimizer's side they act in their order."""
+        for part in reversed(self.parts):  # what a part does after the forward pass goes before what is there already
             part.attach()
 
     def detach(self) -> None:
@@ -46,7 +46,7 @@ class Combination:
 
     def on_start(self, moment) -> None:
         """Attach when ``fit`` starts; raises an ``InputError`` if it trains another model."""
-        for part in self.parts:
+        for part in reversed(self.parts):
             part.on_start(moment)
 
     def on_end(self, moment) -> None:

@@ -18,7 +18,7 @@ from zeroinit.remedies.gradient_masks import (
 from zeroinit.remedies.gradient_noise import gradient_noise
 from zeroinit.remedies.optimizer_remedies import moment_reset, warmup
 from zeroinit.remedies.remedy import Remedy
-from zeroinit.remedies.weight_rescale import weight_rescale
+from zeroinit.remedies.weight_rescale import weight_orthogonal, weight_rescale
 
 __all__ = ["REMEDIES", "RemedyEntry"]
 
@@ -84,6 +84,12 @@ REMEDIES: dict[str, RemedyEntry] = {
     "moment_reset": RemedyEntry(moment_reset, "the optimizer's state begins anew after the steps", OWN),
     "weight_rescale": RemedyEntry(
         weight_rescale, "weights get the size of PyTorch's default after the steps", OWN, 1.0
+    ),
+    "weight_orthogonal": RemedyEntry(
+        weight_orthogonal,
+        "weights become orthogonal after the steps, in the size of PyTorch's default",
+        "this package; Saxe et al. 2014; Jordan et al. 2024",
+        1.0,
     ),
     "early_muon": RemedyEntry(early_muon, "updates of weights are made orthogonal", "Jordan et al. 2024"),
 }

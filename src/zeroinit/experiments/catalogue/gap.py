@@ -28,16 +28,11 @@ from dataclasses import replace
 from zeroinit.experiments.catalogue.parts import NORMAL, PYTORCH
 from zeroinit.experiments.claims import Claim
 from zeroinit.experiments.spec import Curve, Figure, Run
+from zeroinit.recipe import PARTS, SCALE, num_first_steps
 
-__all__ = ["GAP", "RECIPE", "RECIPE_NAME", "SMALL_CNN", "network_curves"]
+__all__ = ["GAP", "RECIPE_NAME", "SMALL_CNN", "network_curves", "recipe"]
 
 RECIPE_NAME = "recipe"
-RECIPE = {
-    "initializer": "normal_bias",
-    "scale": 0.1,
-    "norm_aware": True,
-    "remedy": "affine_norms:10+position_signs:10+early_muon:10+moment_reset:10+weight_rescale:10",
-}
 FNN = Run(recorder="ranks")
 SMALL_CNN = Run(model="mnist_cnn", num_train=12_000, num_validation=1_000, epochs=6)
 NETWORKS = {"MNIST FNN": FNN, "MNIST CNN": replace(SMALL_CNN, recorder="ranks")}
@@ -73,9 +68,16 @@ POINTLESS = {
 """In a dense network a unit has one position; in the CNN its channels are what has to be told apart from positions."""
 
 
-def network_curves(network: str, run: Run) -> tuple[Curve, ...]:
+def recipe(num_layers: int) -> dict:
+    """Return the settings that stand for ``zero_start_`` on a network of so many layers."""
+    steps = num_first_steps(num_layers)
+    remedy = "+".join(f"{part}:{steps}" for part in PARTS)
+    return {"initializer": "normal_bias", "scale": SCALE, "norm_aware": True, "remedy": remedy}
+
+
+def network_curves(network: str, run: Run, num_layers: int) -> tuple[Curve, ...]:
     """Return PyTorch's default, normal biases and the recipe for one network."""
-    starts: dict[str, dict] = {PYTORCH: {}, NORMAL: {"initializer": "normal_bias"}, RECIPE_NAME: RECIPE}
+    starts: dict[str, dict] = {PYTORCH: {}, NORMAL: {"initializer": "normal_bias"}, RECIPE_NAME: recipe(num_layers)}
     return tuple(Curve(f"{network}: {name}", replace(run, **settings)) for name, settings in starts.items())
 
 
@@ -86,7 +88,7 @@ def _curves(network: str, run: Run) -> tuple[Curve, ...]:
         if name not in POINTLESS[network]
     } | {name: settings for name, settings in SPOILED.items() if name not in POINTLESS[network]}
     return (
-        *network_curves(network, run),
+        *network_curves(network, run, num_layers=3),
         *(Curve(f"{network}: {name}", replace(run, **settings)) for name, settings in chosen.items()),
     )
 
