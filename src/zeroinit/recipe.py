@@ -19,9 +19,8 @@ FEWEST_STEPS, MOST_STEPS = 10, 100
 PARTS = {
     "affine_norms": "norms act as γx + β, so that they cancel no constant channel",
     "position_signs": "random signs on the gradient per example, unit and position tell units and positions apart",
-    "early_muon": "orthogonal updates: all directions that the signs opened are learned, not the strongest alone",
     "moment_reset": "the optimizer forgets these steps",
-    "weight_rescale": "each weight gets the size of PyTorch's default, with the directions that it learned",
+    "weight_orthogonal": "each weight becomes orthogonal in the size of PyTorch's default, in directions it learned",
 }
 """What happens during the first steps, and why; keys of ``REMEDIES``."""
 

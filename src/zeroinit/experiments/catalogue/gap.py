@@ -16,7 +16,8 @@ that gives it alone to PyTorch's default:
   a warm-up of 100; there is nothing to give.
 * Biases ×1 themselves: taken away by biases × 0.1.
 
-Gradient noise and orthogonal updates are tried as well: they raise the rank without naming a symmetry. A cause counts
+Gradient noise and orthogonal updates are tried as well: they raise the rank without naming a symmetry; and what the
+last part of the recipe does alone, for zero weights and for the default ("orthogonal"). A cause counts
 as shown if taking it away alone closes half of the gap at least, *and* giving it alone opens one (the interval excludes
 0). Hypotheses, written down before the runs: permutation symmetry is a cause in the FNN and translation symmetry in the
 CNN; the size of the steps, moments and the biases' size are none in the FNN. Which steps and sizes the recipe takes was
@@ -51,12 +52,14 @@ REMEDIES: dict[str, dict] = {
     "signs per channel": {"remedy": "channel_signs:10"},
     "signs per channel, rescaled": {"remedy": "channel_signs:10+weight_rescale:10"},
     "signs per position, rescaled": {"remedy": "position_signs:10+weight_rescale:10"},
-    "signs, orthogonal updates, rescaled": {"remedy": "position_signs:10+early_muon:10+weight_rescale:10"},
+    "orthogonal": {"remedy": "weight_orthogonal:10"},
+    "signs per position, orthogonal": {"remedy": "position_signs:10+weight_orthogonal:10"},
 }
 SPOILED = {
     "default, rank 1": {"spoiler": "rank_one"},
     "default, constant kernels": {"spoiler": "constant_kernels"},
     "default × 0.01": {"spoiler": "small"},
+    "default, orthogonal": {"remedy": "weight_orthogonal:1"},
 }
 POINTLESS = {
     "MNIST FNN": {
