@@ -1,6 +1,7 @@
 """``zero_start_``: weights are zero at step 0, all layers wake up by a signal, and nothing is left behind."""
 
 import copy
+import re
 
 import pytest
 import torch
@@ -82,7 +83,7 @@ def test_what_it_says(generator):
     assert all(part in text for part in PARTS)
     text = str(zero_start_(make("mnist_fnn"), steps=12, generator=generator(1)))
     assert "affine_norms" not in text
-    assert "12 steps        as asked for" in text
+    assert re.search(r"12 steps +as asked for", text)
 
 
 @pytest.mark.parametrize("steps", [0, -3])
