@@ -13,10 +13,11 @@ MIDDLE = {"init", "models", "data", "training", "remedies", "symmetry", "stats",
 MAY_IMPORT: dict[str, set[str]] = {
     "_common": set(),
     **{room: {"_common"} for room in MIDDLE},
-    "experiments": {"_common", *MIDDLE},
-    "cli": {"_common", *MIDDLE, "experiments"},
+    "recipe": {"_common", "init", "remedies"},
+    "experiments": {"_common", *MIDDLE, "recipe"},
+    "cli": {"_common", *MIDDLE, "recipe", "experiments"},
     "__main__": {"cli"},
-    "__init__": {"_common", *MIDDLE, "experiments"},
+    "__init__": {"_common", *MIDDLE, "recipe", "experiments"},
 }
 WITHOUT_TORCH = {"_common", "stats", "plots"}
 MOST_LINES = 400

@@ -1,14 +1,15 @@
 """zeroinit: neural-network initialization and symmetry breaking.
 
 The public names. Rooms: ``init``, ``models``, ``data``, ``training``, ``remedies``, ``symmetry``, ``stats``,
-``plots``, ``experiments``.
+``plots``, ``recipe``, ``experiments``.
 """
 
 from zeroinit._common import InputError, __version__
 from zeroinit.data import DATASETS, Dataset, load_dataset
 from zeroinit.init import INITIALIZERS, InitRecord, SymmetryWarning, initialize_
 from zeroinit.models import MODELS, build_model
-from zeroinit.remedies import REMEDIES, affine_norms
+from zeroinit.recipe import ZeroStart, zero_start_
+from zeroinit.remedies import REMEDIES, affine_norms, make_remedy
 from zeroinit.symmetry import DIAGNOSTICS, Finding, SymmetryObserver, SymmetryReport, assert_symmetry_broken, inspect
 from zeroinit.training import OPTIMIZERS, PRECISIONS, Checkpoint, History, Observer, TensorBoardObserver, evaluate, fit
 
@@ -31,6 +32,7 @@ __all__ = [
     "SymmetryReport",
     "SymmetryWarning",
     "TensorBoardObserver",
+    "ZeroStart",
     "__version__",
     "affine_norms",
     "assert_symmetry_broken",
@@ -40,4 +42,6 @@ __all__ = [
     "initialize_",
     "inspect",
     "load_dataset",
+    "make_remedy",
+    "zero_start_",
 ]

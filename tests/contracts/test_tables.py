@@ -70,7 +70,10 @@ def test_remedies_have_a_summary_a_source_and_the_common_signature(name):
     for text in (entry.summary, entry.source):
         assert text.strip() == text != ""
         assert "\n" not in text
-    assert list(inspect.signature(entry.factory).parameters) == ["model", "steps"]
+    parameters = inspect.signature(entry.factory).parameters
+    assert list(parameters) == ["model", "steps", "strength", "generator"]
+    assert parameters["strength"].default == entry.strength
+    assert entry.factory.__name__ == name
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))

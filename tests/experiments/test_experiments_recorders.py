@@ -134,6 +134,7 @@ def test_the_losses_are_those_of_the_batches(name):
     assert np.mean(recorder.recorded["losses"]) == pytest.approx(history.train_loss[0], rel=1e-6)
 
 
+@pytest.mark.parametrize("name", ["gradients", "gradient_sizes"])
 def test_recording_ends_after_a_number_of_steps(monkeypatch, name):
     monkeypatch.setattr(recorders, "MOST_STEPS", 2)
     recorder = make_recorder(name)
@@ -199,7 +200,7 @@ def test_a_run_that_diverges_is_recorded_too(diverging, store, name):
 
 
 def test_unknown_recorder(run):
-    with pytest.raises(InputError, match="recorder='gradient': must be one of gradient_sizes, gradients; did you mean"):
+    with pytest.raises(InputError, match="recorder='gradient': must be one of gradient_sizes, gradients, ranks; did"):
         execute(replace(run, recorder="gradient"), 0)
 
 
@@ -220,3 +221,19 @@ def test_fewer_test_images(run):
 def test_a_number_of_test_images_that_is_not_there(run, number):
     with pytest.raises(InputError, match=f"num_test={number}: must be from 1 to 450, the test images"):
         execute(replace(run, num_test=number), 0)
+
+
+def test_ranks_are_those_of_the_weights_before_each_step_and_at_the_end():
+    recorder, model = make_recorder("ranks"), nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
+    nn.init.zeros_(model[1].weight)
+    images, labels = torch.eye(4)[:, None, None], torch.tensor([0, 1, 2, 0])
+    fit(model, (images, labels), epochs=4, batch_size=4, observers=[recorder], generator=torch.Generator())
+    assert recorder.recorded["steps"] == [1, 2, 3]
+    (entry,) = recorder.recorded["parameters"].values()
+    assert entry["weight_rank"][0] == 0.0
+    assert len(entry["weight_rank"]) == 4
+    assert len(entry["gradient_rank"]) == 3
+    values = np.linalg.svd(model[1].weight.detach().double().numpy(), compute_uv=False)
+    shares = values[values > 0] / values.sum()
+    assert entry["weight_rank"][-1] == pytest.approx(np.exp(-(shares * np.log(shares)).sum()), rel=1e-6)
+    assert entry["gradient_rank"][0] > 1.5

@@ -151,7 +151,7 @@ def test_every_training_setting_reaches_fit(run, trainings, name):
 def test_every_other_setting_reaches_what_it_names(run, trainings):
     handled_here = {"dataset", "model", "activation", "initializer", "scale", "pixels", "num_validation", "trained"}
     handled_below = {"norm_aware", "remedy", "remedy_steps", "augmentation", "include", "norm", "num_train", "recorder"}
-    handled_below |= {"num_test"}
+    handled_below |= {"num_test", "hidden", "output_scale", "offset_scale", "spoiler"}
     assert handled_here | handled_below | set(OTHER) == set(Run().to_dict())
     other = replace(run, model="mnist_cnn", activation="sigmoid", pixels="standardized", num_validation=47, scale=3.0)
     execute(other, 0)
@@ -185,6 +185,16 @@ def test_a_remedy_reaches_the_model_for_its_steps(with_norms, trainings):
     assert trainings[0]["observers"] == []
     (remedy,) = trainings[1]["observers"]
     assert (type(remedy), remedy.remaining) == (AffineNorms, 5)
+
+
+def test_remedies_together_draw_from_the_stream_of_their_name(with_norms, trainings):
+    execute(replace(with_norms, remedy="affine_norms+early_dropout:7:0.3", remedy_steps=5), 0)
+    execute(replace(with_norms, remedy="early_dropout", remedy_steps=7), 0)
+    execute(replace(with_norms, remedy="early_dropout", remedy_steps=7), 1)
+    (together,), (alone,), (other_seed,) = (call["observers"] for call in trainings)
+    assert [part.remaining for part in together.parts] == [5, 7]
+    states = [each.state_dict()["generator"].tolist() for each in (together.parts[1], alone, other_seed)]
+    assert states[0] == states[1] != states[2]
 
 
 def test_a_remedy_changes_the_history_and_not_the_initial_weights(with_norms):
@@ -264,7 +274,9 @@ def test_divergence_is_an_outcome_and_no_error(diverging):
         ({"pixels": "raw"}, "pixels='raw': must be one of cifar10, standardized, unit"),
         ({"pixels": "cifar10"}, "pixels='cifar10': is for images with 3 channels"),
         ({"augmentation": "crop"}, "augmentation='crop': must be one of crop_flip, none"),
-        ({"remedy": "affine"}, r"remedy='affine': must be one of affine_norms; did you mean 'affine_norms'\?"),
+        ({"remedy": "affine"}, r"remedy='affine': must be one of affine_norms, .*; did you mean 'affine_norms'\?"),
+        ({"remedy": "affine_norms+warm"}, r"remedy='warm': must be one of affine_norms, .*; did you mean 'warmup'\?"),
+        ({"remedy": "warmup:x"}, "remedy='warmup:x': 'warmup:x' must be a name, or name:steps, or name:steps:strength"),
         ({"remedy_steps": 3}, "remedy_steps=3: there is no remedy to take steps"),
         ({"remedy": "affine_norms", "remedy_steps": -1}, "steps=-1: must be a whole number of at least 0"),
         ({"norm_aware": True, "initializer": "pytorch"}, "norm_aware=True: "),

@@ -47,3 +47,22 @@ def test_images_too_small_for_three_poolings(input_shape):
     )
     with pytest.raises(InputError, match=re.escape(message)):
         build_model("cifar_cnn", input_shape)
+
+
+@pytest.mark.parametrize(
+    ("name", "hidden"), [("mnist_cnn", (50,)), ("mnist_fnn", (50, 0)), ("logistic_regression", (5,))]
+)
+def test_hidden_layers_that_cannot_be(name, hidden):
+    with pytest.raises(InputError, match=r"^hidden=\(.*\): must be positive counts, for mnist_fnn or cifar_fnn alone"):
+        build_model(name, (1, 28, 28), hidden=hidden)
+
+
+def test_hidden_layers_of_a_dense_network():
+    model = build_model("cifar_fnn", (1, 8, 8), hidden=(7, 5, 3))
+    assert [tuple(weight.shape) for weight in model.parameters() if weight.ndim == 2] == [
+        (7, 64),
+        (5, 7),
+        (3, 5),
+        (10, 3),
+    ]
+    assert build_model("mnist_fnn", (1, 8, 8)).dense_1.weight.shape == (500, 64)

@@ -5,10 +5,13 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.optim import optimizer as torch_optimizer
 
 from zeroinit._common import InputError
-from zeroinit.remedies import REMEDIES, affine_norms
-from zeroinit.training import fit
+from zeroinit.init import initialize_
+from zeroinit.models import build_model
+from zeroinit.remedies import REMEDIES, affine_norms, make_remedy
+from zeroinit.training import Checkpoint, fit
 
 
 class Residual(nn.Module):
@@ -37,6 +40,27 @@ MODELS = {
     ),
 }
 STEPS = 3
+TOGETHER = "affine_norms+position_signs+early_dropout+gradient_noise+warmup+moment_reset"
+NAMES = (*REMEDIES, TOGETHER)
+SITES = {"early_dropout", "early_channel_dropout", "unit_masks"} | {name for name in REMEDIES if "signs" in name}
+LINGERING = {"gradient_noise", "warmup", "moment_reset", "early_muon", "weight_rescale", "weight_orthogonal", TOGETHER}
+"""What acts after the forward pass: the hooks of the last step go when the next training pass begins."""
+DRAWING = {*SITES, "gradient_noise", TOGETHER}
+
+
+def counts(name: str, kind: str) -> bool:
+    """Whether a remedy finds anything to hook into."""
+    without = {"affine_norms": ("no_norm",), "channel_signs": ("no_norm", "dense")}
+    return kind not in without.get(name, ())
+
+
+def all_count(name: str, kind: str) -> bool:
+    return all(counts(part, kind) for part in name.split("+"))
+
+
+def acts(name: str, kind: str) -> bool:
+    """Whether a remedy changes what is learned in three steps."""
+    return counts(name, kind) and not (name in SITES and kind == "no_norm")
 
 
 @pytest.fixture(params=MODELS)
@@ -44,9 +68,16 @@ def kind(request) -> str:
     return request.param
 
 
-@pytest.fixture(params=REMEDIES)
-def make(request):
-    return REMEDIES[request.param].factory
+@pytest.fixture(params=NAMES)
+def name(request) -> str:
+    return request.param
+
+
+@pytest.fixture
+def make(name):
+    if name == TOGETHER:
+        return lambda model, steps, generator=None: make_remedy(name, model, steps, generator=generator)
+    return REMEDIES[name].factory
 
 
 @pytest.fixture
@@ -70,8 +101,15 @@ def images(generator) -> torch.Tensor:
 
 
 def num_hooks(model: nn.Module) -> int:
+    """Count hooks on modules, on parameters, and on the steps of all optimizers."""
     kept = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    return sum(len(getattr(module, hooks)) for module in model.modules() for hooks in kept)
+    on_modules = sum(len(getattr(module, hooks)) for module in model.modules() for hooks in kept)
+    on_parameters = sum(len(parameter._backward_hooks or ()) for parameter in model.parameters())
+    return on_modules + on_parameters + num_optimizer_hooks()
+
+
+def num_optimizer_hooks() -> int:
+    return len(torch_optimizer._global_optimizer_pre_hooks) + len(torch_optimizer._global_optimizer_post_hooks)
 
 
 def modes(model: nn.Module) -> list[bool]:
@@ -84,12 +122,20 @@ def objects(model: nn.Module) -> list[tuple]:
     return [(name, id(value), type(value)) for kind in kinds for name, value in kind]
 
 
-def train(model: nn.Module, images: torch.Tensor, steps: int) -> None:
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+def train(model: nn.Module, images: torch.Tensor, steps: int, optimizer: torch.optim.Optimizer | None = None) -> None:
+    optimizer = optimizer or torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     for _ in range(steps):
         optimizer.zero_grad()
         nn.functional.cross_entropy(model(images), torch.arange(8) % 3).backward()
         optimizer.step()
+
+
+def learned(model: nn.Module, images: torch.Tensor) -> list:
+    """Train on; return the parameters."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        train(model, images, 2)
+    return [parameter.tolist() for parameter in model.parameters()]
 
 
 def output(model: nn.Module, images: torch.Tensor) -> list:
@@ -98,26 +144,28 @@ def output(model: nn.Module, images: torch.Tensor) -> list:
         return model(images).tolist()
 
 
-def test_after_its_steps_a_remedy_is_gone(make, make_model, model, kind, images):
+def test_after_its_steps_a_remedy_is_gone(name, make, make_model, model, kind, images):
     names, before = objects(model), modes(model)
     with make(model, STEPS) as remedy:
         train(model, images, STEPS)
-        assert num_hooks(model) == 0
-        assert (objects(model), modes(model)) == (names, before)
+        assert (num_hooks(model) == 0) == (name not in LINGERING)
         untouched = make_model(kind)
         untouched.load_state_dict(model.state_dict())
         assert output(model, images) == output(untouched, images)
+        assert num_hooks(model) == 0
+        assert (objects(model), modes(model)) == (names, before)
         assert [value.tolist() for value in model.buffers()] == [value.tolist() for value in untouched.buffers()]
-    assert remedy.remaining == (STEPS if kind == "no_norm" else 0)
+        assert learned(model, images) == learned(untouched, images)
+    assert remedy.remaining == (0 if all_count(name, kind) else STEPS)
 
 
 @pytest.mark.parametrize("done", [0, 1])
-def test_leaving_early_takes_it_off(make, make_model, model, kind, images, done):
+def test_leaving_early_takes_it_off(name, make, make_model, model, kind, images, done):
     names, before = objects(model), modes(model)
     with make(model, STEPS) as remedy:
         train(model, images, done)
-        assert num_hooks(model) > 0 or kind == "no_norm"
-    assert remedy.remaining == STEPS - (0 if kind == "no_norm" else done)
+        assert num_hooks(model) > 0 or not counts(name, kind)
+    assert remedy.remaining == STEPS - done * all_count(name, kind)
     assert (num_hooks(model), objects(model), modes(model)) == (0, names, before)
     untouched = make_model(kind)
     untouched.load_state_dict(model.state_dict())
@@ -189,7 +237,7 @@ def test_steps_that_are_no_count(make, model, steps):
         make(model, steps)
 
 
-def test_only_training_passes_count(make, model, kind, images):
+def test_only_training_passes_count(name, make, model, kind, images):
     with make(model, STEPS) as remedy:
         with torch.no_grad():
             model(images)
@@ -200,27 +248,27 @@ def test_only_training_passes_count(make, model, kind, images):
         for module, mode in zip(model.modules(), training, strict=True):
             module.training = mode
         train(model, images, 1)
-        assert remedy.remaining == STEPS - (kind != "no_norm")
+        assert remedy.remaining == STEPS - all_count(name, kind)
 
 
-def test_a_copy_made_inside_gets_the_rest_on_its_own(make, make_model, model, kind, images):
+def test_a_copy_made_inside_gets_the_rest_on_its_own(name, make, make_model, model, kind, images):
     with make(model, STEPS) as remedy:
         train(model, images, 1)
         duplicate = copy.deepcopy(model)
         assert output(duplicate, images) == output(model, images)
-    assert (remedy.remaining, num_hooks(model)) == (STEPS - 2 * (kind != "no_norm"), 0)
+    assert (remedy.remaining, num_hooks(model)) == (STEPS - 2 * all_count(name, kind), num_optimizer_hooks())
     before = modes(duplicate)
     train(duplicate, images, STEPS - 2)
-    assert (num_hooks(duplicate), modes(duplicate), modes(model)) == (0, before, before)
     untouched = make_model(kind)
     untouched.load_state_dict(duplicate.state_dict())
     assert output(duplicate, images) == output(untouched, images)
+    assert (num_hooks(duplicate), modes(duplicate), modes(model)) == (0, before, before)
 
 
 @pytest.mark.parametrize("kind", ["batch", "dense", "residual"])
-def test_fit_takes_a_remedy_as_an_observer(make, make_model, kind, images, generator):
+def test_fit_takes_a_remedy_as_an_observer(name, make, make_model, kind, images, generator):
     labels = torch.arange(8) % 3
-    settings = {"epochs": 3, "batch_size": 4, "optimizer": "sgd", "learning_rate": 1e-3}
+    settings = {"epochs": 3, "batch_size": 4, "optimizer": "adam", "learning_rate": 1e-3}
     found = []
     for way in ("observer", "context", "none"):
         model = make_model(kind)
@@ -300,3 +348,166 @@ def test_other_norms_are_let_be(norm):
     model = nn.Sequential(nn.Conv2d(3, 4, 3), norm)
     with affine_norms(model, STEPS):
         assert num_hooks(model) == 0
+
+
+def trained(make, model: nn.Module, images: torch.Tensor, *, steps: int = STEPS, seed: int | None = None) -> list:
+    """Train with a remedy; return the parameters."""
+    given = {} if seed is None else {"generator": torch.Generator().manual_seed(seed)}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(4)
+        with make(model, steps, **given):
+            train(model, images, STEPS + 1)
+    return [parameter.tolist() for parameter in model.parameters()]
+
+
+def test_what_it_does_follows_from_its_generator_alone(name, make, make_model, kind, images):
+    results = [trained(make, make_model(kind), images, seed=seed) for seed in (1, 1, 2)]
+    assert results[0] == results[1]
+    assert (results[0] != results[2]) == (name in DRAWING and acts(name, kind))
+    assert trained(make, make_model(kind), images) == trained(make, make_model(kind), images)
+
+
+def test_it_acts(name, make, make_model, kind, images):
+    with_it, without = (trained(make, make_model(kind), images, steps=steps) for steps in (STEPS, 0))
+    assert (with_it != without) == acts(name, kind)
+
+
+def test_torch_random_state_is_untouched(make, make_model, kind, images):
+    """The dropout of the model draws the same numbers as without a remedy."""
+    states = []
+    for steps in (0, STEPS):
+        model = make_model(kind)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(5)
+            with make(model, steps):
+                train(model, images, STEPS)
+            states.append(torch.get_rng_state().tolist())
+    assert states[0] == states[1]
+
+
+def test_the_forward_pass_is_changed_by_dropout_and_norms_alone(name, make, make_model, kind, images):
+    plain = output(make_model(kind), images)
+    with make(model := make_model(kind), STEPS):
+        inside = output(model, images)
+    changing = any(part in name for part in ("dropout", "affine_norms"))
+    assert (plain != inside) == (changing and acts("early_dropout" if name == TOGETHER else name, kind))
+
+
+def test_no_gradients_are_left_behind(make, model, images):
+    """A remedy neither sets nor clears what the loop owns."""
+    with make(model, STEPS):
+        model(images)
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_layers_called_alone_do_not_draw(make, make_model, images):
+    model = make_model("dense")
+    hidden = torch.ones(2, 8, requires_grad=True)
+    with make(model, STEPS) as remedy:
+        train(model, images, 1)
+        before = str(remedy.state_dict())
+        assert torch.equal(model[4](hidden), nn.functional.linear(hidden, model[4].weight, model[4].bias))
+        assert str(remedy.state_dict()) == before
+
+
+class Ended(Exception):
+    pass
+
+
+class Ending(Checkpoint):
+    """Saves at every step and ends the run just after one."""
+
+    def __init__(self, folder, step: int):
+        super().__init__(folder, every=0)
+        self.step = step
+
+    def save(self, step, state):
+        super().save(step, state)
+        if step == self.step:
+            raise Ended
+
+
+@pytest.mark.parametrize("step", [1, STEPS, STEPS + 1])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimizer": "adam", "precision": "float32", "layout": "channels_last"},
+        {"optimizer": "muon", "precision": "float64"},
+    ],
+    ids=["adam", "muon"],
+)
+def test_a_run_that_ended_goes_on_bitwise(name, make, make_model, images, generator, tmp_path, settings, step):
+    def run(checkpoint: Checkpoint | None, seed: int, steps: int = STEPS + 1) -> list:
+        model = make_model("batch")
+        remedy = make(model, steps, generator=generator(6))
+        with torch.random.fork_rng(devices=[]), remedy:
+            torch.manual_seed(seed)
+            data = (images, torch.arange(8) % 3)
+            settings_of_all = {"epochs": 3, "batch_size": 4, "generator": generator(7)}
+            history = fit(model, data, observers=[remedy], checkpoint=checkpoint, **settings_of_all, **settings)
+        return [repr(history), *(value.tolist() for value in model.state_dict().values())]
+
+    expected = run(None, 8)
+    with pytest.raises(Ended):
+        run(Ending(tmp_path, step), 8)
+    assert num_optimizer_hooks() == 0
+    assert run(Checkpoint(tmp_path), 9) == expected
+    assert run(None, 8, steps=0) != expected
+
+
+@pytest.mark.parametrize(("network", "shape"), [("mnist_fnn", (1, 28, 28)), ("mnist_cnn", (1, 28, 28))])
+def test_on_the_networks_of_the_paper(name, make, generator, network, shape):
+    model = build_model(network, shape, 10)
+    initialize_(model, "normal_bias", generator=generator(0))
+    images, labels = torch.rand(4, *shape, generator=generator(1)), torch.arange(4)
+    with make(model, 2) as remedy:
+        fit(model, (images, labels), epochs=2, batch_size=4, generator=generator(2), observers=[remedy])
+    assert (remedy.remaining, num_hooks(model)) == (0 if all_count(name, "no_norm") else 2, 0)
+    assert all(parameter.isfinite().all() for parameter in model.parameters())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["cifar_cnn_quarter", "resnet18"])
+def test_on_wide_networks(make, generator, network):
+    model = build_model(network, (3, 32, 32), 10)
+    initialize_(model, "normal_bias", generator=generator(0), norm_aware=True)
+    images, labels = torch.rand(2, 3, 32, 32, generator=generator(1)), torch.arange(2)
+    with make(model, 2) as remedy:
+        fit(model, (images, labels), epochs=2, batch_size=2, generator=generator(2), observers=[remedy])
+    assert (remedy.remaining, num_hooks(model)) == (0, 0)
+    assert all(parameter.isfinite().all() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("precision", ["bf16", "float64"])
+def test_in_other_precisions(make, make_model, images, generator, precision):
+    """The gradients keep the type of the parameters, whatever the activations are."""
+    model = make_model("dense")
+    with make(model, 2) as remedy:
+        data = (images, torch.arange(8) % 3)
+        fit(model, data, epochs=2, batch_size=8, precision=precision, generator=generator(0), observers=[remedy])
+    assert remedy.remaining == 0
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("name", sorted(name for name in REMEDIES if REMEDIES[name].strength is None))
+def test_a_strength_where_there_is_none(name, make, make_model):
+    with pytest.raises(InputError, match=rf"strength=0\.5: {name} has none; leave it out"):
+        make(make_model("dense"), STEPS, strength=0.5)
+
+
+@pytest.mark.parametrize("name", sorted(name for name in REMEDIES if REMEDIES[name].strength is not None))
+@pytest.mark.parametrize("strength", [-0.1, float("nan"), float("inf")])
+def test_a_strength_out_of_range(name, make, make_model, strength):
+    with pytest.raises(InputError, match=rf"strength={strength}: must lie in \[0, "):
+        make(make_model("dense"), STEPS, strength=strength)
+
+
+@pytest.mark.parametrize(
+    "name", sorted(name for name in REMEDIES if REMEDIES[name].strength is not None and "weight" not in name)
+)
+def test_a_strength_of_zero_changes_nothing(name, make, make_model, images):
+    def without_strength(model, steps):
+        return make(model, steps, strength=0.0)
+
+    plain = trained(make, make_model("dense"), images, steps=0)
+    assert trained(without_strength, make_model("dense"), images) == plain

@@ -3,18 +3,24 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from zeroinit.experiments.analysis import FigureSummary, final_frame
+from zeroinit.experiments.gaps import gap_frame, gaps, rank_frame
 from zeroinit.experiments.gradient_frames import READINGS, quantile_frame, wake_frame
+from zeroinit.experiments.mechanisms import mechanism_losses
 from zeroinit.experiments.spec import PROFILES
-from zeroinit.experiments.tables import Table, accuracy_table, gradient_table, wake_table
+from zeroinit.experiments.tables import Table, accuracy_table, gap_table, gradient_table, mechanism_table, wake_table
 from zeroinit.plots import (
     accuracy_curves,
     final_accuracies,
     gradient_quantiles,
     new_grid,
     new_panels,
+    new_rows,
+    rank_curves,
     wake_up_chart,
     wake_up_legend,
 )
@@ -87,6 +93,38 @@ def draw_wake_up(summary: FigureSummary, title: str, profile: str) -> Figure:
     return figure
 
 
+def draw_mechanisms(summary: FigureSummary, title: str, profile: str) -> Figure:
+    """Draw the final accuracies of all combinations and cures, and the loss that each mechanism is charged with."""
+    figure, (left, right) = new_panels([3, 2], height=5.2)
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+    final_accuracies(final_frame(summary, with_published=False), left)
+    losses = mechanism_losses(summary)
+    if losses:
+        rows = [(name, each.loss.value, each.loss.low, each.loss.high, np.nan) for name, each in losses.items()]
+        frame = pd.DataFrame(rows, columns=["label", "mean", "low", "high", "published"])
+        final_accuracies(frame, right, xlabel="Loss of accuracy charged to it (Shapley value)", bounded=False)
+    return figure
+
+
+def draw_gaps(summary: FigureSummary, title: str, profile: str) -> Figure:
+    """Draw for each network the differences from PyTorch's default, and its first weight's rank by step."""
+    found = gaps(summary)
+    networks = list(dict.fromkeys(gap.network for gap in found))
+    longest = max((sum(gap.network == network for gap in found) for network in networks), default=1)
+    figure, rows = new_rows(max(1, len(networks)), [3, 2], 9.6, 1.2 + 0.3 * longest, title)
+    for (left, right), network in zip(rows, networks, strict=False):
+        group = [gap for gap in found if gap.network == network]
+        frame, labels = gap_frame(group), [gap.name for gap in group]
+        final_accuracies(frame, left, xlabel="Final test accuracy minus that of PyTorch's default", bounded=False)
+        left.axvline(0, color="#222222", linewidth=0.8)
+        left.set_title(network)
+        ranks = rank_frame(group)
+        right.set_visible(not ranks.empty)
+        if not ranks.empty:
+            rank_curves(ranks, right, labels=labels)
+    return figure
+
+
 DRAWINGS: dict[str, Drawing] = {
     "accuracies": Drawing(draw_accuracies, accuracy_table),
     "gradients": Drawing(
@@ -102,5 +140,18 @@ DRAWINGS: dict[str, Drawing] = {
         wake_table,
         "A signal: the first gradient is the same in float32 and float64 within a factor of 2, at the same step. "
         "Rounding: it is smaller by a factor of 1,000 at least in float64, or zero. The drawing shows the first seed.",
+    ),
+    "gaps": Drawing(
+        draw_gaps,
+        gap_table,
+        "Differences are paired by seed. Closed: the share of the gap between normal biases and PyTorch's default that "
+        "is gone, 1 for all of it, with a jackknife interval. Rank: effective rank of the first weight before the "
+        "update of that step, mean over the seeds.",
+    ),
+    "mechanisms": Drawing(
+        draw_mechanisms,
+        mechanism_table,
+        "Each mechanism is switched on and off on its own; the loss of all three together is divided among them by "
+        "Shapley values, whose sum it is. Intervals over the seeds that all eight combinations have.",
     ),
 }

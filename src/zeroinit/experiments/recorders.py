@@ -11,15 +11,19 @@ import torch
 from torch import Tensor, nn
 
 from zeroinit._common import lookup
+from zeroinit.symmetry import DIAGNOSTICS
 from zeroinit.training import Moment, Observer
 
-__all__ = ["QUANTILES", "RECORDERS", "GradientSizes", "Gradients", "Recorder", "default_bins", "make_recorder"]
+__all__ = ["QUANTILES", "RECORDERS", "GradientSizes", "Gradients", "Ranks", "Recorder", "default_bins", "make_recorder"]
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 """Shares of the gradient values that lie below the recorded ones."""
 
 MOST_STEPS = 64
 """Recording ends after so many updates: what happens at the start is what is asked for."""
+
+RANK_STEPS = frozenset({1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000})
+"""Update steps at which ranks are measured: a singular value decomposition each."""
 
 LARGEST = 1e20
 """Where the bins of TensorBoard's histograms end."""
@@ -94,7 +98,37 @@ class Gradients(Recorder):
         }
 
 
-RECORDERS: dict[str, type[Recorder]] = {"gradients": Gradients, "gradient_sizes": GradientSizes}
+class Ranks(Recorder):
+    """The effective rank of each weight and of its gradient, at the update steps ``RANK_STEPS`` and at the end.
+
+    A weight is looked at before the update of its step, so that at step 1 it is as initialized; kernels count as rows
+    with one column per channel and tap. Of ``weight_rank`` the last entry is that after the last update.
+    """
+
+    def on_gradients(self, moment: Moment) -> None:
+        """Measure weights and gradients, at some steps."""
+        if moment.step not in RANK_STEPS:
+            return
+        self.recorded.setdefault("steps", []).append(moment.step)
+        for name, parameter in chosen_parameters(moment.model, 2):
+            gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            entry = self.recorded["parameters"].setdefault(name, {"shape": list(parameter.shape)})
+            entry.setdefault("weight_rank", []).append(rank(parameter))
+            entry.setdefault("gradient_rank", []).append(rank(gradient))
+
+    def on_end(self, moment: Moment) -> None:
+        """Measure the weights once more."""
+        for name, parameter in chosen_parameters(moment.model, 2):
+            self.recorded["parameters"].setdefault(name, {}).setdefault("weight_rank", []).append(rank(parameter))
+
+
+def rank(matrix: Tensor) -> float:
+    """Return the effective rank of a parameter or gradient (out, in, ...), its last axes as one; NaN if not finite."""
+    flat = matrix.detach().flatten(1)
+    return rounded(DIAGNOSTICS["effective_rank"].compute(flat)) if bool(flat.isfinite().all()) else float("nan")
+
+
+RECORDERS: dict[str, type[Recorder]] = {"gradients": Gradients, "gradient_sizes": GradientSizes, "ranks": Ranks}
 
 
 def make_recorder(name: str) -> Recorder | None:

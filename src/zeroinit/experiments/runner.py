@@ -7,7 +7,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,13 @@ from torch import Tensor, nn
 
 from zeroinit._common import InputError, __version__, derive_seed, lookup
 from zeroinit.data import Dataset, augmentation, load_dataset, pixel_transform, split_validation
+from zeroinit.experiments.interventions import scale_output_bias, shift_features, spoil_weights
 from zeroinit.experiments.recorders import make_recorder
 from zeroinit.experiments.spec import Run
 from zeroinit.experiments.store import Result
 from zeroinit.init import hash_tensor, initialize_
 from zeroinit.models import build_model
-from zeroinit.remedies import REMEDIES
+from zeroinit.remedies import make_remedy
 from zeroinit.training import Checkpoint, Moment, Observer, fit
 
 __all__ = ["TRAINED", "choose_device", "execute", "execute_seeds", "is_stackable"]
@@ -116,7 +117,7 @@ def execute(
             transform=start.transform,
             parameters=trained.parameters(),
             checkpoint=checkpoint,
-            observers=[*_remedies(run, start.model), *recorders, *observers, *callbacks],
+            observers=[*_remedies(run, start.model, seed), *recorders, *observers, *callbacks],
             **_settings(run),
         )
     seconds = time.perf_counter() - began
@@ -236,7 +237,27 @@ def denormals_flushed() -> Iterator[None]:
 
 
 def _prepare_model(run: Run, dataset: Dataset, seed: int) -> tuple[nn.Module, str]:
-    model = build_model(run.model, dataset.input_shape, dataset.num_classes, activation=run.activation, norm=run.norm)
+    model = _initialized(run, dataset, seed)
+    if run.offset_scale is not None:
+        reference = _initialized(replace(run, scale=run.offset_scale), dataset, seed)
+        shift_features(model, reference, dataset.input_shape)
+    if run.output_scale is not None:
+        scale_output_bias(model, run.scale, run.output_scale)
+    if run.spoiler != "none":
+        spoil_weights(model, run.spoiler)
+    hashes = "".join(hash_tensor(parameter) for parameter in model.parameters())
+    return model, hashlib.sha256(hashes.encode()).hexdigest()[:16]
+
+
+def _initialized(run: Run, dataset: Dataset, seed: int) -> nn.Module:
+    model = build_model(
+        run.model,
+        dataset.input_shape,
+        dataset.num_classes,
+        activation=run.activation,
+        norm=run.norm,
+        hidden=run.hidden_units,
+    )
     included = [pattern.strip() for pattern in run.include.split(",")] if run.include else None
     if included is not None:  # the other layers differ by seed, too
         initialize_(model, "pytorch", generator=stream(seed, "init/others"))
@@ -248,18 +269,17 @@ def _prepare_model(run: Run, dataset: Dataset, seed: int) -> tuple[nn.Module, st
         include=included,
         norm_aware=run.norm_aware,
     )
-    hashes = "".join(hash_tensor(parameter) for parameter in model.parameters())
-    return model, hashlib.sha256(hashes.encode()).hexdigest()[:16]
+    return model
 
 
-def _remedies(run: Run, model: nn.Module) -> list:
+def _remedies(run: Run, model: nn.Module, seed: int) -> list:
     if run.remedy == "none":
         if run.remedy_steps:
             raise InputError(
                 f"remedy_steps={run.remedy_steps}: there is no remedy to take steps; name one or leave it 0"
             )
         return []
-    return [lookup(REMEDIES, run.remedy, "remedy").factory(model, run.remedy_steps)]
+    return [make_remedy(run.remedy, model, run.remedy_steps, generator=stream(seed, "remedy"))]
 
 
 def _split(run: Run, dataset: Dataset, seed: int):

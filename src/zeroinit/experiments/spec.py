@@ -24,7 +24,8 @@ class Run:
         include: Patterns, separated by commas, over the names of the layers that the initializer sets; the others have
             PyTorch's default. All are set if empty.
         norm_aware: Whether the initializer draws the beta of norms, too, that would cancel a constant channel.
-        remedy: A key of ``REMEDIES`` that acts during the first ``remedy_steps`` updates, or ``"none"``.
+        remedy: A key of ``REMEDIES`` that acts during the first ``remedy_steps`` updates, or ``"none"``. Or several, as
+            ``make_remedy`` reads them: ``"affine_norms:20+early_dropout:100:0.3"``.
         pixels: A key of ``PIXELS``: ``"unit"`` for [0, 1], ``"standardized"`` or ``"cifar10"``.
         augmentation: A key of ``AUGMENTATIONS``.
         num_validation: Training images held out; the data set's default if ``None``.
@@ -35,6 +36,11 @@ class Run:
         norm: A key of ``NORMS``: what networks with batch norm have in its place.
         precision: A key of ``PRECISIONS``.
         recorder: A key of ``RECORDERS`` that watches the run, or ``"none"``.
+        hidden: Units of the hidden layers of a dense network, as in ``"500, 250"``; its own if empty.
+        output_scale: The factor of the last layer's biases; ``scale`` if ``None``.
+        offset_scale: Give the features that enter each layer the constant part that they would have with biases of this
+            factor, while units work where ``scale`` puts them; see ``shift_features``. Not done if ``None``.
+        spoiler: A key of ``SPOILERS``: what is done to all weights after initialization, or ``"none"``.
         trained: ``"model"``, or ``"copy"`` for an optimizer that holds the parameters of a copy, as the paper's SGD
             runs did: nothing trains.
         The others are those of ``fit``.
@@ -68,6 +74,10 @@ class Run:
     recorder: str = "none"
     include: str = ""
     num_test: int | None = None
+    hidden: str = ""
+    output_scale: float | None = None
+    offset_scale: float | None = None
+    spoiler: str = "none"
 
     @property
     def settings(self) -> dict:
@@ -87,6 +97,22 @@ class Run:
             (True, False)
         """
         return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()[:12]
+
+    @property
+    def hidden_units(self) -> tuple[int, ...]:
+        """The units of ``hidden``.
+
+        Raises:
+            InputError: It is no list of whole numbers.
+
+        Example:
+            >>> Run(hidden="500, 250").hidden_units, Run().hidden_units
+            ((500, 250), ())
+        """
+        try:
+            return tuple(int(units) for units in self.hidden.split(",")) if self.hidden else ()
+        except ValueError as error:
+            raise InputError(f"hidden={self.hidden!r}: must be whole numbers, separated by commas") from error
 
     def to_dict(self) -> dict:
         """Return every field."""

@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 
 from zeroinit.experiments.analysis import FigureSummary
+from zeroinit.experiments.catalogue.parts import PYTORCH
+from zeroinit.experiments.gaps import Gap, gaps
 from zeroinit.experiments.gradient_frames import wake_frame
 from zeroinit.experiments.gradients import gradient_sizes
+from zeroinit.experiments.mechanisms import MECHANISMS, mechanism_losses
 from zeroinit.experiments.spec import PROFILES, PROTOCOLS
 
-__all__ = ["NOTABLE", "Cell", "Table", "accuracy_table", "gradient_table", "wake_table"]
+__all__ = ["NOTABLE", "Cell", "Table", "accuracy_table", "gap_table", "gradient_table", "mechanism_table", "wake_table"]
 
 NOTABLE = 0.01
 """A difference from the published accuracy that the report has to explain."""
@@ -124,3 +127,41 @@ def wake_table(summary: FigureSummary, profile: str, protocol: str) -> Table:
         numbers = [seed, *counts, "–" if last != last else int(last)]
         rows.append((text(variant), *(Cell(str(number)) for number in numbers)))
     return Table((text("Variant"), *(Cell(name) for name in names)), tuple(rows))
+
+
+def mechanism_table(summary: FigureSummary, profile: str, protocol: str) -> Table:
+    """Return one row per mechanism: its Shapley value, its share, and the loss with it alone and all but it."""
+    names = ("Loss (Shapley)", "Share of the loss", "Loss with it alone", "Gained without it alone", "Seeds")
+    rows = []
+    for name, each in mechanism_losses(summary).items():
+        estimates = (each.loss, each.share, each.alone, each.removed)
+        cells = (Cell(str(estimate)) for estimate in estimates)
+        rows.append((text(f"{name}: {MECHANISMS[name]}"), *cells, Cell(str(each.loss.num_seeds))))
+    return Table((text("Mechanism"), *(Cell(name) for name in names)), tuple(rows))
+
+
+def gap_table(summary: FigureSummary, profile: str, protocol: str) -> Table:
+    """Return one row per curve: accuracy, difference from the default, share of the gap that is closed, ranks."""
+    names = ("Accuracy", "Minus default", "Gap closed", "Rank, step 2", "10", "100", "End", "Seeds")
+    rows = []
+    for gap in gaps(summary):
+        cells = (
+            f"{gap.summary.estimate.value:.4f}",
+            "–" if gap.name == PYTORCH else str(gap.difference),
+            "–" if gap.closed is None else f"{gap.closed.value:.2f} [{gap.closed.low:.2f}, {gap.closed.high:.2f}]",
+            *(_rank_at(gap, step) for step in (2, 10, 100, None)),
+            str(gap.difference.num_seeds),
+        )
+        rows.append((text(gap.network), text(gap.name), *(Cell(cell) for cell in cells)))
+    return Table((text("Network"), text("Start"), *(Cell(name) for name in names)), tuple(rows))
+
+
+def _rank_at(gap: Gap, step: int | None) -> str:
+    """Return the mean effective rank of the first weight at a step, or at the end; a dash if it was not recorded."""
+    found = []
+    for result in gap.summary.results.values():
+        recorded = result.recorded or {}
+        if step in recorded.get("steps", []) or (step is None and "steps" in recorded):
+            ranks = next(iter(recorded["parameters"].values()))["weight_rank"]
+            found.append(ranks[-1] if step is None else ranks[recorded["steps"].index(step)])
+    return f"{sum(found) / len(found):.1f}" if found else "–"

@@ -49,7 +49,7 @@ def sizes_of(dataset: str) -> Sizes:
 def network(run: Run) -> nn.Module:
     """Build the network of a run, with PyTorch's default values."""
     shape, num_classes = sizes_of(run.dataset).input_shape, DATASETS[run.dataset].num_classes
-    return build_model(run.model, shape, num_classes, activation=run.activation, norm=run.norm)
+    return build_model(run.model, shape, num_classes, activation=run.activation, norm=run.norm, hidden=run.hidden_units)
 
 
 def work_of(run: Run) -> Work:
@@ -90,7 +90,7 @@ def is_dense(run: Run) -> bool:
 
 def _architecture(run: Run) -> Run:
     """Return the settings that say what the layers are, alone: one key for all runs that share them."""
-    return Run(dataset=run.dataset, model=run.model, activation=run.activation)
+    return Run(dataset=run.dataset, model=run.model, activation=run.activation, hidden=run.hidden)
 
 
 @lru_cache(maxsize=1024)

@@ -4,7 +4,7 @@ To add an architecture: write one file with a function ``(input_shape, num_class
 and add one line to ``MODELS``. The contract tests then try it with every initializer.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -12,7 +12,7 @@ from torch import nn
 from zeroinit._common import InputError, lookup
 from zeroinit.models.activations import ACTIVATIONS, make_activation
 from zeroinit.models.cnn import cifar_cnn, cifar_cnn_quarter, mnist_cnn
-from zeroinit.models.fnn import cifar_fnn, logistic_regression, mnist_fnn
+from zeroinit.models.fnn import cifar_fnn, dense_network, logistic_regression, mnist_fnn
 from zeroinit.models.norms import NORMS, ExactBatchNorm2d, replace_norms
 from zeroinit.models.resnet import (
     resnet18,
@@ -47,8 +47,18 @@ MODELS: dict[str, Architecture] = {
 }
 
 
+DENSE = ("mnist_fnn", "cifar_fnn")
+"""Networks whose hidden layers may be others."""
+
+
 def build_model(
-    name: str, input_shape: tuple[int, int, int], num_classes: int = 10, *, activation: str = "elu", norm: str = "batch"
+    name: str,
+    input_shape: tuple[int, int, int],
+    num_classes: int = 10,
+    *,
+    activation: str = "elu",
+    norm: str = "batch",
+    hidden: Sequence[int] = (),
 ) -> nn.Module:
     """Build a network by name; the global random state is left as it was.
 
@@ -60,13 +70,14 @@ def build_model(
         num_classes: The number of outputs, at least 2.
         activation: A key of ``ACTIVATIONS``, placed after every layer but the last.
         norm: A key of ``NORMS``: what stands in the place of batch norm.
+        hidden: Units of each hidden layer of a dense network, in place of its own; its own if empty.
 
     Returns:
         A module from images (batch, channels, height, width) to logits (batch, num_classes).
 
     Raises:
-        InputError: An unknown name, a shape that is not three positive counts, fewer than two classes, or another norm
-            for a network without batch norm.
+        InputError: An unknown name, a shape that is not three positive counts, fewer than two classes, another norm for
+            a network without batch norm, or hidden layers for one that is not dense.
 
     Example:
         >>> build_model("mnist_fnn", (1, 28, 28))(torch.zeros(2, 1, 28, 28)).shape
@@ -78,9 +89,15 @@ def build_model(
         raise InputError(f"input_shape={input_shape}: must be three positive counts (channels, height, width)")
     if num_classes < 2:
         raise InputError(f"num_classes={num_classes}: must be at least 2")
+    if hidden and (name not in DENSE or any(units < 1 for units in hidden)):
+        raise InputError(f"hidden={tuple(hidden)}: must be positive counts, for {' or '.join(DENSE)} alone, not {name}")
     # On the CPU first: torch.manual_seed and layers made on a GPU would disturb the random state of every GPU.
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.default_generator.manual_seed(0)
-        model = architecture(input_shape, num_classes, activation)
+        model: nn.Module = (
+            dense_network(input_shape, hidden, num_classes, activation)
+            if hidden
+            else architecture(input_shape, num_classes, activation)
+        )
         replace_norms(model, norm)
     return model.to(torch.get_default_device())

@@ -3,7 +3,8 @@
 from zeroinit.plots.curves import accuracy_curves
 from zeroinit.plots.finals import final_accuracies
 from zeroinit.plots.gradients import gradient_quantiles
-from zeroinit.plots.style import STYLE, color_of, new_figure, new_grid, new_panels, save_figure
+from zeroinit.plots.ranks import rank_curves
+from zeroinit.plots.style import STYLE, color_of, new_figure, new_grid, new_panels, new_rows, save_figure
 from zeroinit.plots.wakeup import wake_up_chart, wake_up_legend
 
 __all__ = [
@@ -15,6 +16,8 @@ __all__ = [
     "new_figure",
     "new_grid",
     "new_panels",
+    "new_rows",
+    "rank_curves",
     "save_figure",
     "wake_up_chart",
     "wake_up_legend",

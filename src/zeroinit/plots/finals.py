@@ -15,7 +15,9 @@ __all__ = ["FINAL_COLUMNS", "final_accuracies"]
 FINAL_COLUMNS = ("label", "mean", "low", "high", "published")
 
 
-def final_accuracies(frame: pd.DataFrame, axes: Axes, *, xlabel: str = "Final test accuracy") -> Axes:
+def final_accuracies(
+    frame: pd.DataFrame, axes: Axes, *, xlabel: str = "Final test accuracy", bounded: bool = True
+) -> Axes:
     """Draw one dot and interval per row, the first on top; an open diamond marks the published value.
 
     Args:
@@ -23,6 +25,7 @@ def final_accuracies(frame: pd.DataFrame, axes: Axes, *, xlabel: str = "Final te
             bounds draw no interval, a NaN published value no diamond.
         axes: Where to draw.
         xlabel: Name of what is measured.
+        bounded: Cut intervals at 0 and 1.
 
     Returns:
         The same axes.
@@ -40,18 +43,18 @@ def final_accuracies(frame: pd.DataFrame, axes: Axes, *, xlabel: str = "Final te
     if absent or frame.empty:
         raise InputError(f"frame: has {len(frame)} rows and lacks the columns {absent}; needs {list(FINAL_COLUMNS)}")
     with plt.style.context(STYLE):
-        _draw(frame, axes)
+        _draw(frame, axes, bounded)
         axes.set_xlabel(xlabel)
         axes.grid(axis="y", visible=False)
     return axes
 
 
-def _draw(frame: pd.DataFrame, axes: Axes) -> None:
+def _draw(frame: pd.DataFrame, axes: Axes, bounded: bool) -> None:
     labels = list(frame["label"])
     for place, row in enumerate(frame.to_dict("records")):
         color = color_of(row["label"], labels)
         if not math.isnan(row["low"]):
-            bounds = [max(row["low"], 0.0), min(row["high"], 1.0)]
+            bounds = [max(row["low"], 0.0), min(row["high"], 1.0)] if bounded else [row["low"], row["high"]]
             axes.plot(bounds, [place, place], color=color, linewidth=1.8, solid_capstyle="butt")
         axes.plot([row["mean"]], [place], "o", color=color, markersize=6)
         if not math.isnan(row["published"]):

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from zeroinit._common import InputError
 
-__all__ = ["STYLE", "color_of", "new_figure", "new_grid", "new_panels", "save_figure"]
+__all__ = ["STYLE", "color_of", "new_figure", "new_grid", "new_panels", "new_rows", "save_figure"]
 
 STYLE = str(files("zeroinit.plots").joinpath("zeroinit.mplstyle"))
 
@@ -50,6 +50,23 @@ def new_panels(ratios: Sequence[float | int], width: float = 9.6, height: float 
         figure = Figure(figsize=(width, height), layout="constrained")
         axes = figure.subplots(1, len(ratios), width_ratios=list(ratios), squeeze=False)
         return figure, list(axes[0])
+
+
+def new_rows(
+    rows: int, ratios: Sequence[float | int], width: float, row_height: float, title: str = ""
+) -> tuple[Figure, list[list[Axes]]]:
+    """Return a figure of rows of axes, whose widths have these ratios; each has its own scales (size in inches).
+
+    Example:
+        >>> [len(row) for row in new_rows(2, [3, 2], 9.6, 3.0)[1]]
+        [2, 2]
+    """
+    with plt.style.context(STYLE):
+        figure = Figure(figsize=(width, row_height * rows), layout="constrained")
+        axes = figure.subplots(rows, len(ratios), width_ratios=list(ratios), squeeze=False)
+        if title:
+            figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+        return figure, [list(row) for row in axes]
 
 
 def new_grid(rows: int, columns: int, width: float, height: float, title: str = "") -> tuple[Figure, list[list[Axes]]]:

@@ -1,33 +1,52 @@
 """Remedies: what a network gets during its first steps so that zero weights are left behind by a true signal.
 
 A remedy attaches hooks to a model and takes them off again; the training loop does not change. Use it as a context
-manager or as an observer of ``fit``. To add one: a factory ``(model, steps)`` in its own file and one line in
-``REMEDIES``. The contract tests then try it on several models.
+manager or as an observer of ``fit``. To add one: a factory ``(model, steps, *, strength, generator)`` in its own file
+and one line in ``REMEDIES``. The contract tests then try it on several models.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
-from torch import nn
-
 from zeroinit.remedies.affine_norms import AffineNorms, affine_norms
+from zeroinit.remedies.combination import Combination, make_remedy
+from zeroinit.remedies.early_dropout import early_channel_dropout, early_dropout
+from zeroinit.remedies.early_muon import early_muon, orthogonalized
+from zeroinit.remedies.gradient_masks import (
+    channel_signs,
+    class_signs,
+    example_signs,
+    fixed_position_signs,
+    position_signs,
+    unit_masks,
+    unit_signs,
+)
+from zeroinit.remedies.gradient_noise import gradient_noise
+from zeroinit.remedies.optimizer_remedies import moment_reset, warmup
+from zeroinit.remedies.remedy import Remedy
+from zeroinit.remedies.table import REMEDIES, RemedyEntry
+from zeroinit.remedies.weight_rescale import WeightRescale, weight_orthogonal, weight_rescale
 
-__all__ = ["REMEDIES", "AffineNorms", "Remedy", "affine_norms"]
-
-
-@dataclass(frozen=True)
-class Remedy:
-    """How a remedy is made from a model and a number of steps, what it does, and where it comes from."""
-
-    factory: Callable[[nn.Module, int], AffineNorms]
-    summary: str
-    source: str
-
-
-REMEDIES: dict[str, Remedy] = {
-    "affine_norms": Remedy(
-        affine_norms,
-        "norms act as gamma * x + beta at first, so that they do not cancel constant channels",
-        "this package; Ioffe and Szegedy 2015, algorithm 2 (a norm with fixed statistics)",
-    ),
-}
+__all__ = [
+    "REMEDIES",
+    "AffineNorms",
+    "Combination",
+    "Remedy",
+    "RemedyEntry",
+    "WeightRescale",
+    "affine_norms",
+    "channel_signs",
+    "class_signs",
+    "early_channel_dropout",
+    "early_dropout",
+    "early_muon",
+    "example_signs",
+    "fixed_position_signs",
+    "gradient_noise",
+    "make_remedy",
+    "moment_reset",
+    "orthogonalized",
+    "position_signs",
+    "unit_masks",
+    "unit_signs",
+    "warmup",
+    "weight_orthogonal",
+    "weight_rescale",
+]

@@ -4,100 +4,38 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
-from torch.utils.hooks import RemovableHandle
 
 from zeroinit._common import InputError
+from zeroinit.remedies.remedy import Remedy, no_strength
 
 __all__ = ["AffineNorms", "affine_norms"]
 
 
-class AffineNorms:
-    """Puts norms into eval mode for the first training passes of a model; see ``affine_norms``.
-
-    Attributes:
-        remaining: Training passes still to come in which norms act as affine maps.
-    """
+class AffineNorms(Remedy):
+    """Puts norms into eval mode for the first training passes of a model; see ``affine_norms``."""
 
     def __init__(self, model: nn.Module, steps: int):
-        if not isinstance(steps, int) or steps < 0:
-            raise InputError(f"steps={steps!r}: must be a whole number of at least 0")
-        self.remaining = steps
-        self._model = model
+        super().__init__(model, steps)
         self._norms = [module for path, module in model.named_modules() if _has_statistics(path, module)]
-        self._counting = False
         self._switched: list[nn.Module] = []
-        self._handles: list[RemovableHandle] = []
 
-    def attach(self) -> None:
-        """Hook into the model, if that is not done already and passes remain."""
-        if self._norms and self.remaining and not self._handles:
-            self._handles = [
-                self._model.register_forward_pre_hook(self._before),
-                self._model.register_forward_hook(self._after, prepend=True, always_call=True),
-            ]
+    def _is_needed(self) -> bool:
+        return bool(self._norms)
 
-    def detach(self) -> None:
-        """Take the hooks off; norms act as norms again."""
-        self._switch_back()
-        for handle in self._handles:
-            handle.remove()
-        self._handles = []
+    def _begin(self) -> None:
+        self._switched = [norm for norm in self._norms if norm.training]
+        for norm in self._switched:
+            norm.training = False
 
-    def __enter__(self) -> "AffineNorms":
-        self.attach()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.detach()
-
-    def on_start(self, moment) -> None:
-        """Attach when ``fit`` starts.
-
-        Raises:
-            InputError: ``fit`` trains another model.
-        """
-        if moment.model is not self._model:
-            raise InputError(
-                "observers: holds a remedy that was made for another model; make it for the one that trains"
-            )
-        self.attach()
-
-    def on_end(self, moment) -> None:
-        """Detach when ``fit`` ends."""
-        self.detach()
-
-    def state_dict(self) -> dict:
-        """Return what remains, for a checkpoint of ``fit``."""
-        return {"remaining": self.remaining}
-
-    def load_state_dict(self, state: dict) -> None:
-        """Go on with what remained."""
-        self.remaining = state["remaining"]
-        if not self.remaining:
-            self.detach()
-
-    def _before(self, model: nn.Module, inputs: tuple) -> None:
-        self._switch_back()  # a pass that was interrupted (Ctrl-C) has not run the hook after it
-        self._counting = model.training and torch.is_grad_enabled()
-        if self._counting:
-            self._switched = [norm for norm in self._norms if norm.training]
-            for norm in self._switched:
-                norm.training = False
-
-    def _after(self, model: nn.Module, inputs: tuple, output) -> None:
-        self._switch_back()
-        if self._counting and output is not None:  # a pass that failed has no output
-            self.remaining -= 1
-            if not self.remaining:
-                self.detach()
-
-    def _switch_back(self) -> None:
+    def _leave(self) -> None:
         for norm in self._switched:
             norm.training = True
         self._switched = []
 
 
-def affine_norms(model: nn.Module, steps: int) -> AffineNorms:
+def affine_norms(
+    model: nn.Module, steps: int, *, strength: float | None = None, generator: torch.Generator | None = None
+) -> AffineNorms:
     """Let the norms of ``model`` act as affine maps during its first ``steps`` training passes.
 
     After zero weights every channel is constant, and a norm over batch and positions maps it to its beta. Even where
@@ -113,6 +51,8 @@ def affine_norms(model: nn.Module, steps: int) -> AffineNorms:
     Args:
         model: The model that is called in training: passes are counted on it, not on its parts.
         steps: The number of training passes, at least 0; with 0 nothing is attached.
+        strength: It has none.
+        generator: Not used: nothing is drawn.
 
     Returns:
         A context manager, which is also an observer of ``fit``. As an observer it stays attached where ``fit`` raises
@@ -134,6 +74,7 @@ def affine_norms(model: nn.Module, steps: int) -> AffineNorms:
         >>> model[1].num_batches_tracked.item(), model[1].training
         (0, True)
     """
+    no_strength("affine_norms", strength)
     return AffineNorms(model, steps)
 
 

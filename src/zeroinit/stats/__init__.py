@@ -9,6 +9,7 @@ from zeroinit.stats.equivalence import EquivalenceResult, equivalence
 from zeroinit.stats.estimate import Estimate
 from zeroinit.stats.holm import holm
 from zeroinit.stats.intervals import INTERVALS, curve_intervals
+from zeroinit.stats.ratio import ratio_interval
 from zeroinit.stats.sample_size import num_seeds_needed
 from zeroinit.stats.share import share_interval
 from zeroinit.stats.t_interval import mean_interval
@@ -27,5 +28,6 @@ __all__ = [
     "one_sample",
     "paired_difference",
     "percentile_bootstrap",
+    "ratio_interval",
     "share_interval",
 ]

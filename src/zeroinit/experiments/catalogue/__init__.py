@@ -14,8 +14,11 @@ from zeroinit.experiments.catalogue.fig9 import FIGURE_9
 from zeroinit.experiments.catalogue.fig10 import FIGURE_10
 from zeroinit.experiments.catalogue.fig11 import FIGURE_11
 from zeroinit.experiments.catalogue.fig12 import FIGURE_12
+from zeroinit.experiments.catalogue.gap import GAP
+from zeroinit.experiments.catalogue.large_bias import LARGE_BIAS
 from zeroinit.experiments.catalogue.plateau import PLATEAU
 from zeroinit.experiments.catalogue.precision import PRECISION
+from zeroinit.experiments.catalogue.recommended import RECOMMENDED
 from zeroinit.experiments.catalogue.unlock import UNLOCK
 from zeroinit.experiments.spec import Figure
 
@@ -37,6 +40,9 @@ FIGURES: dict[str, Figure] = {
         PLATEAU,
         UNLOCK,
         PRECISION,
+        GAP,
+        LARGE_BIAS,
+        RECOMMENDED,
         *EXPLORATIONS,
     )
 }

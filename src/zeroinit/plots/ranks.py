@@ -1,0 +1,43 @@
+"""Effective rank by update step, on logarithmic scales."""
+
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+
+from zeroinit._common import InputError
+from zeroinit.plots.style import STYLE, color_of
+
+__all__ = ["RANK_COLUMNS", "rank_curves"]
+
+RANK_COLUMNS = ("label", "step", "rank")
+
+
+def rank_curves(frame: pd.DataFrame, axes: Axes, *, labels: list[str], title: str = "") -> Axes:
+    """Draw one line per label; a rank of 0, that of a weight of zeros, is left out.
+
+    Args:
+        frame: Columns ``label``, ``step`` (from 1) and ``rank``.
+        axes: Where to draw.
+        labels: All labels of the figure, for their colors.
+        title: One line.
+
+    Returns:
+        The same axes.
+
+    Raises:
+        InputError: A column is missing or there is no row.
+
+    Example:
+        >>> from zeroinit.plots import new_figure
+        >>> frame = pd.DataFrame({"label": ["Normal"] * 2, "step": [2, 10], "rank": [1.0, 2.1]})
+        >>> len(rank_curves(frame, new_figure()[1], labels=["Normal"]).lines)
+        1
+    """
+    absent = [column for column in RANK_COLUMNS if column not in frame.columns]
+    if absent or frame.empty:
+        raise InputError(f"frame: has {len(frame)} rows and lacks the columns {absent}; needs {list(RANK_COLUMNS)}")
+    with plt.style.context(STYLE):
+        for label, part in frame[frame["rank"] > 0].groupby("label", sort=False):
+            axes.plot(part["step"], part["rank"], "o-", color=color_of(str(label), labels), label=label, markersize=3)
+        axes.set(xscale="log", yscale="log", title=title, xlabel="Update step", ylabel="Effective rank, first weight")
+    return axes

@@ -1,0 +1,139 @@
+"""``zero_start_``: zero weights that train as well as PyTorch's default, in one line."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from zeroinit._common import InputError, derive_seed
+from zeroinit.init import InitRecord, initialize_
+from zeroinit.init.initialize import LAYER_TYPES
+from zeroinit.init.norms import find_norms
+from zeroinit.remedies import Combination, Remedy, make_remedy
+
+__all__ = ["PARTS", "SCALE", "ZeroStart", "num_first_steps", "zero_start_"]
+
+SCALE = 0.1
+FEWEST_STEPS, MOST_STEPS = 10, 100
+
+PARTS = {
+    "affine_norms": "norms act as γx + β, so that they cancel no constant channel",
+    "position_signs": "random signs on the gradient per example, unit and position tell units and positions apart",
+    "moment_reset": "the optimizer forgets these steps",
+    "weight_orthogonal": "each weight becomes orthogonal in the size of PyTorch's default, in directions it learned",
+}
+"""What happens during the first steps, and why; keys of ``REMEDIES``."""
+
+
+@dataclass(frozen=True)
+class ZeroStart:
+    """A model with zero weights and what it needs during its first steps; see ``zero_start_``.
+
+    Use it as a context manager around the training loop, or as an observer of ``fit``.
+
+    Attributes:
+        record: What was set, as of ``initialize_``.
+        remedy: What acts during the first steps.
+        steps: How many training passes that is.
+        reasons: Each choice and why it was made.
+    """
+
+    record: InitRecord
+    remedy: Remedy | Combination
+    steps: int
+    reasons: dict[str, str]
+
+    def __enter__(self) -> "ZeroStart":
+        self.remedy.attach()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.remedy.detach()
+
+    def on_start(self, moment) -> None:
+        """Attach when ``fit`` starts; raises an ``InputError`` if it trains another model."""
+        self.remedy.on_start(moment)
+
+    def on_end(self, moment) -> None:
+        """Detach when ``fit`` ends."""
+        self.remedy.on_end(moment)
+
+    def state_dict(self) -> dict:
+        """Return the state of what acts, for a checkpoint of ``fit``."""
+        return self.remedy.state_dict()
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on from there."""
+        self.remedy.load_state_dict(state)
+
+    def __str__(self) -> str:
+        width = max(len(choice) for choice in self.reasons)
+        chosen = [f"  {choice:{width}}  {reason}" for choice, reason in self.reasons.items()]
+        return "\n".join(["zero start:", *chosen, str(self.record)])
+
+
+def num_first_steps(num_layers: int) -> int:
+    """Return during how many steps the recipe acts: twice as many as a chain of so many layers needs to wake up.
+
+    At least 10 and at most 100.
+
+    Example:
+        >>> [num_first_steps(count) for count in (2, 9, 200)]
+        [10, 20, 100]
+    """
+    return min(max(FEWEST_STEPS, 2 * (num_layers + 1)), MOST_STEPS)
+
+
+def zero_start_(model: nn.Module, *, steps: int | None = None, generator: torch.Generator | None = None) -> ZeroStart:
+    """Set all weights of ``model`` to zero and return what lets it train as well as from PyTorch's default.
+
+    In place: weights zero, biases N(0, 1) × 0.1, likewise the β of norms that would cancel a constant channel. During
+    the first training passes the parts of ``PARTS`` act, whatever the optimizer; after that nothing is left on the
+    model and a step is as ever. There are no further passes.
+
+    Args:
+        model: Any module with dense or convolutional layers.
+        steps: The number of training passes in which they act, at least 1; if ``None`` twice the number of its dense
+            and convolutional layers and two more, at least 10 and at most 100.
+        generator: Source of the biases and signs; torch's global one for the biases if ``None``.
+
+    Returns:
+        A context manager, which is also an observer of ``fit``; ``print`` tells what was done and why.
+
+    Raises:
+        InputError: As of ``initialize_``, or ``steps`` is out of range; or a norm keeps no running statistics. The
+            model is as it was then.
+
+    Source:
+        Schicho 2023 (zero weights, random biases); the parts name theirs; the study ``recommended``.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+        >>> optimizer = torch.optim.Adam(model.parameters())
+        >>> with zero_start_(model, generator=torch.Generator().manual_seed(0)) as start:
+        ...     for _ in range(start.steps + 1):
+        ...         optimizer.zero_grad()
+        ...         model(torch.ones(8, 4)).square().sum().backward()
+        ...         optimizer.step()
+        >>> start.steps, start.remedy.remaining
+        (10, 0)
+    """
+    layers = [module for module in model.modules() if isinstance(module, LAYER_TYPES)]
+    if steps is not None and (not isinstance(steps, int) or steps < 1):
+        raise InputError(f"steps={steps!r}: must be a whole number of at least 1, or None for the rule")
+    chosen = num_first_steps(len(layers)) if steps is None else steps
+    signs = None
+    if generator is not None:
+        drawn = int(torch.randint(2**62, (), generator=generator, device=generator.device))
+        signs = torch.Generator().manual_seed(derive_seed(drawn, "zero_start_"))
+    has_norms = bool(find_norms(model))
+    parts = [name for name in PARTS if has_norms or name != "affine_norms"]
+    remedy = make_remedy("+".join(parts), model, chosen, generator=signs)
+    record = initialize_(model, "normal_bias", scale=SCALE, generator=generator, norm_aware=True)
+    rule = f"twice {len(layers)} layers and 2, within {FEWEST_STEPS} and {MOST_STEPS}"
+    reasons = {
+        "normal_bias": f"weights 0, biases N(0, 1) × {SCALE:g}: larger ones have to be unlearned",
+        f"{chosen} steps": rule if steps is None else "as asked for",
+        **{name: PARTS[name] for name in parts},
+    }
+    return ZeroStart(record, remedy, chosen, reasons)

@@ -1,0 +1,84 @@
+"""Remedies at the activations: the inputs of all weight layers but those that see the data."""
+
+from collections.abc import Collection, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+from torch.utils.hooks import RemovableHandle
+
+from zeroinit.remedies.remedy import Remedy
+
+__all__ = ["ActivationRemedy", "kept", "mask_shape", "signs"]
+
+EVERY_ELEMENT = ("example", "unit", "position")
+
+
+class ActivationRemedy(Remedy):
+    """Changes what enters each dense or convolutional layer whose input carries a gradient.
+
+    So the layer that sees the data is left alone, and functional activations, poolings and residuals are no obstacle.
+    A layer that is called several times in one pass is changed at each call.
+    """
+
+    def __init__(self, model: nn.Module, steps: int, generator: torch.Generator):
+        super().__init__(model, steps, generator)
+        self._sites: dict[nn.Module, str] = {
+            module: name for name, module in model.named_modules() if isinstance(module, nn.Linear | _ConvNd)
+        }
+
+    def _is_needed(self) -> bool:
+        return bool(self._sites)
+
+    def _hook_in(self) -> Sequence[RemovableHandle]:
+        return [site.register_forward_pre_hook(self._enter, with_kwargs=True) for site in self._sites]
+
+    def _enter(self, site: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
+        inputs = args[0] if args else kwargs.get("input")
+        if not (self._counting and isinstance(inputs, Tensor) and inputs.requires_grad):
+            return None
+        changed = self._change(site, inputs)
+        return ((changed, *args[1:]), kwargs) if args else (args, kwargs | {"input": changed})
+
+    def _change(self, site: nn.Module, inputs: Tensor) -> Tensor:
+        """Return what enters a layer in place of ``inputs``, in the same shape."""
+        raise NotImplementedError
+
+
+def mask_shape(site: nn.Module, inputs: Tensor, per: Collection[str]) -> list[int]:
+    """Return the shape of a mask over a layer's input that has one entry for each of what is named.
+
+    Args:
+        site: A dense layer, whose input is (examples, *positions, units), or a convolution: (examples, units,
+            *positions). The axis of examples may be missing.
+        inputs: Its input.
+        per: Some of ``"example"``, ``"unit"`` (for a convolution a channel) and ``"position"``.
+
+    Returns:
+        As many axes as the input; 1 where the mask is the same throughout.
+
+    Example:
+        >>> mask_shape(nn.Conv2d(3, 4, 2), torch.ones(8, 3, 5, 6), {"example", "unit"})
+        [8, 3, 1, 1]
+        >>> mask_shape(nn.Linear(3, 4), torch.ones(8, 7, 3), {"unit", "position"})
+        [1, 7, 3]
+    """
+    num_axes = inputs.dim()
+    if isinstance(site, _ConvNd):
+        num_positions = len(site.kernel_size)
+        kinds = ["example"] * (num_axes - num_positions - 1) + ["unit"] + ["position"] * num_positions
+    else:
+        kinds = [*["example", *["position"] * (num_axes - 2)][: num_axes - 1], "unit"]
+    return [size if kind in per else 1 for size, kind in zip(inputs.shape, kinds, strict=True)]
+
+
+def signs(shape: Sequence[int], generator: torch.Generator, like: Tensor) -> Tensor:
+    """Draw -1 and 1 with the same probability, on the generator's device; return them as numbers like ``like``."""
+    drawn = torch.rand(*shape, generator=generator, device=generator.device) < 0.5
+    return drawn.to(device=like.device, dtype=like.dtype).mul_(2).sub_(1)
+
+
+def kept(shape: Sequence[int], drop: float, generator: torch.Generator, like: Tensor) -> Tensor:
+    """Draw 0 with probability ``drop`` and else 1 / (1 - ``drop``), so that the mean is 1; as ``signs``."""
+    drawn = torch.rand(*shape, generator=generator, device=generator.device) >= drop
+    return drawn.to(device=like.device, dtype=like.dtype).div_(1 - drop)

@@ -1,0 +1,130 @@
+"""Remedies by name, one or several together."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from zeroinit._common import InputError, derive_seed, lookup
+from zeroinit.remedies.remedy import Remedy, fresh_generator
+from zeroinit.remedies.table import REMEDIES
+
+__all__ = ["Combination", "make_remedy"]
+
+
+class Combination:
+    """Several remedies of one model as one: a context manager and an observer of ``fit``.
+
+    Attributes:
+        parts: The remedies, in the order in which they act on weights and the optimizer.
+    """
+
+    def __init__(self, parts: Sequence[Remedy]):
+        self.parts = tuple(parts)
+
+    @property
+    def remaining(self) -> int:
+        """Training passes still to come in which any of them acts."""
+        return max(part.remaining for part in self.parts)
+
+    def attach(self) -> None:
+        """Hook all of them into the model, so that on the optimizer's side they act in their order."""
+        for part in reversed(self.parts):  # what a part does after the forward pass goes before what is there already
+            part.attach()
+
+    def detach(self) -> None:
+        """Take all of them off."""
+        for part in self.parts:
+            part.detach()
+
+    def __enter__(self) -> "Combination":
+        self.attach()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.detach()
+
+    def on_start(self, moment) -> None:
+        """Attach when ``fit`` starts; raises an ``InputError`` if it trains another model."""
+        for part in reversed(self.parts):
+            part.on_start(moment)
+
+    def on_end(self, moment) -> None:
+        """Detach when ``fit`` ends."""
+        self.detach()
+
+    def state_dict(self) -> dict:
+        """Return the state of each, for a checkpoint of ``fit``."""
+        return {"parts": [part.state_dict() for part in self.parts]}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on with what remained of each."""
+        for part, saved in zip(self.parts, state["parts"], strict=True):
+            part.load_state_dict(saved)
+
+
+def make_remedy(
+    name: str,
+    model: nn.Module,
+    steps: int,
+    *,
+    strength: float | None = None,
+    generator: torch.Generator | None = None,
+) -> Remedy | Combination:
+    """Make a remedy by name, or several that act together.
+
+    Args:
+        name: Keys of ``REMEDIES`` joined by ``"+"``. Each may be followed by its own number of steps and its strength:
+            ``"warmup:100+position_signs:50+early_dropout:100:0.3"``.
+        model: The model that is called in training.
+        steps: The number of training passes of those that name none.
+        strength: Of those that take one and name none; their own default if ``None``.
+        generator: Where one number is drawn from, of which and of its name each derives the seed of a generator of its
+            own: what one draws does not depend on the others. A fresh one with seed 0 if ``None``.
+
+    Returns:
+        A context manager, which is also an observer of ``fit``: a ``Remedy``, or a ``Combination`` of several.
+
+    Raises:
+        InputError: An unknown name, one that comes twice, something else than numbers behind it, or a number out of
+            range. Nothing is attached then.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 2))
+        >>> with make_remedy("position_signs:5+early_dropout:10:0.3", model, steps=20) as remedy:
+        ...     output = model(torch.ones(4, 2))
+        ...     [part.remaining for part in remedy.parts]
+        [4, 9]
+    """
+    written = [_read(part, name) for part in name.split("+")]
+    names = [part for part, _, _ in written]
+    if len(set(names)) < len(names):
+        raise InputError(f"remedy={name!r}: names one twice; name each once")
+    if strength is not None and all(REMEDIES[part].strength is None for part in names):
+        raise InputError(f"strength={strength!r}: {name} has none; leave it out")
+    source = fresh_generator(generator)
+    seed = int(torch.randint(2**62, (), generator=source, device=source.device))
+    parts = []
+    for part, own_steps, own_strength in written:
+        entry, settings = REMEDIES[part], {}
+        if own_strength is not None or (strength is not None and entry.strength is not None):
+            settings["strength"] = strength if own_strength is None else own_strength
+        numbers = torch.Generator(source.device).manual_seed(derive_seed(seed, part))
+        parts.append(entry.factory(model, steps if own_steps is None else own_steps, generator=numbers, **settings))
+    return parts[0] if len(parts) == 1 else Combination(parts)
+
+
+def _read(part: str, name: str) -> tuple[str, int | None, float | None]:
+    """Read ``"name"``, ``"name:steps"`` or ``"name:steps:strength"``."""
+    key, *numbers = part.split(":")
+    lookup(REMEDIES, key, "remedy")
+    try:
+        if len(numbers) > 2:
+            raise ValueError
+        steps = int(numbers[0]) if numbers else None
+        strength = float(numbers[1]) if len(numbers) == 2 else None
+    except ValueError as error:
+        raise InputError(
+            f"remedy={name!r}: {part!r} must be a name, or name:steps, or name:steps:strength, as early_dropout:100:0.3"
+        ) from error
+    return key, steps, strength

@@ -1,0 +1,303 @@
+"""Masks on the gradients at the activations during the first steps; the forward pass stays as it is, bit by bit.
+
+All but ``channel_signs`` act where ``ActivationRemedy`` does: at the input of each weight layer, on the gradient that
+it sends down. A dense layer behind a flattened image has one unit for each channel and position.
+"""
+
+from collections.abc import Collection, Sequence
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+from torch.utils.hooks import RemovableHandle
+
+from zeroinit._common import InputError, derive_seed
+from zeroinit.remedies.activations import EVERY_ELEMENT, ActivationRemedy, kept, mask_shape, signs
+from zeroinit.remedies.remedy import check_strength, fresh_generator, no_strength
+
+__all__ = [
+    "ChannelSigns",
+    "ClassSigns",
+    "FixedSigns",
+    "GradientMasks",
+    "channel_signs",
+    "class_signs",
+    "example_signs",
+    "fixed_position_signs",
+    "position_signs",
+    "unit_masks",
+    "unit_signs",
+]
+
+
+class GradientMasks(ActivationRemedy):
+    """Multiplies gradients by random masks, fresh at each step: signs, or zeros if ``drop`` is given."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        steps: int,
+        per: Collection[str],
+        generator: torch.Generator | None,
+        drop: float | None = None,
+    ):
+        super().__init__(model, steps, fresh_generator(generator))
+        self._per = per
+        self._drop = drop if drop is None else check_strength(drop, below=1)
+
+    def _change(self, site: nn.Module, inputs: Tensor) -> Tensor:
+        masked = inputs.view_as(inputs)
+        masked.register_hook(partial(torch.mul, self._mask(site, inputs)))
+        return masked
+
+    def _mask(self, site: nn.Module, inputs: Tensor) -> Tensor:
+        assert self._generator is not None
+        shape = mask_shape(site, inputs, self._per)
+        if self._drop is None:
+            return signs(shape, self._generator, inputs)
+        return kept(shape, self._drop, self._generator, inputs)
+
+
+class ChannelSigns(GradientMasks):
+    """Signs on the gradient at what convolutions put out; see ``channel_signs``."""
+
+    def __init__(self, model: nn.Module, steps: int, generator: torch.Generator | None):
+        super().__init__(model, steps, ("example", "unit"), generator)
+        self._sites = {site: name for site, name in self._sites.items() if isinstance(site, _ConvNd)}
+
+    def _hook_in(self) -> Sequence[RemovableHandle]:
+        return [site.register_forward_hook(self._exit) for site in self._sites]
+
+    def _exit(self, site: nn.Module, args: tuple, output: Tensor) -> Tensor | None:
+        return self._change(site, output) if self._counting and output.requires_grad else None
+
+
+class FixedSigns(GradientMasks):
+    """Signs that stay the same; they follow from a seed, the name of the layer and the shape, in whatever order."""
+
+    def __init__(self, model: nn.Module, steps: int, per: Collection[str], generator: torch.Generator | None):
+        super().__init__(model, steps, per, generator)
+        assert self._generator is not None
+        drawn = torch.randint(2**62, (), generator=self._generator, device=self._generator.device)
+        self._seed = int(drawn)
+        self._drawn: dict[tuple, Tensor] = {}
+
+    def state_dict(self) -> dict:
+        """Return what remains and the seed."""
+        return super().state_dict() | {"seed": self._seed}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on with the same signs."""
+        self._seed = state["seed"]
+        self._drawn = {}
+        super().load_state_dict(state)
+
+    def _mask(self, site: nn.Module, inputs: Tensor) -> Tensor:
+        return self._fixed(site, mask_shape(site, inputs, self._per), inputs)
+
+    def _fixed(self, site: nn.Module, shape: Sequence[int], like: Tensor) -> Tensor:
+        key = (site, *shape)
+        if key not in self._drawn:
+            seed = derive_seed(self._seed, f"{self._sites[site]}/{list(shape)}")
+            self._drawn[key] = signs(shape, torch.Generator().manual_seed(seed), like)
+        return self._drawn[key].to(device=like.device, dtype=like.dtype)
+
+
+class ClassSigns(FixedSigns):
+    """Signs by class, which is read from the gradient at the model's output; see ``class_signs``."""
+
+    def __init__(self, model: nn.Module, steps: int, generator: torch.Generator | None):
+        super().__init__(model, steps, ("unit",), generator)
+        self._seen: list[Tensor] = []
+        self._batch_sizes: set[int] = set()
+
+    def _begin(self) -> None:
+        self._seen = []
+        self._batch_sizes = set()
+
+    def _change(self, site: nn.Module, inputs: Tensor) -> Tensor:
+        masked = inputs.view_as(inputs)
+        self._batch_sizes.add(len(inputs))
+        masked.register_hook(partial(self._apply, site, self._seen))
+        return masked
+
+    def _apply(self, site: nn.Module, seen: list[Tensor], gradient: Tensor) -> Tensor:
+        gradients = seen[-1]
+        classes = gradients.argmin(dim=1)
+        unit = mask_shape(site, gradient, self._per)
+        by_class = self._fixed(site, [gradients.shape[1], *unit[1:]], gradient)
+        return gradient * by_class[classes]
+
+    def _hook_after(self, output: object) -> Sequence[RemovableHandle]:
+        if not isinstance(output, Tensor) or output.dim() != 2 or self._batch_sizes - {len(output)}:
+            raise InputError(
+                "model: class_signs reads the class of each example at the model's output, which has to be one "
+                "tensor (batch, classes), with that batch as the first axis of every layer's input; use example_signs"
+            )
+        if output.requires_grad:
+            output.register_hook(self._seen.append)
+        return ()
+
+
+def unit_signs(
+    model: nn.Module, steps: int, *, strength: float | None = None, generator: torch.Generator | None = None
+) -> GradientMasks:
+    """Multiply the gradient at each unit or channel by one random sign, fresh at each step, the same for all examples.
+
+    Args:
+        model: As of ``Remedy``, likewise ``steps``.
+        steps: The number of training passes.
+        strength: It has none.
+        generator: Where the signs come from; a fresh one with seed 0 if ``None``.
+
+    Raises:
+        InputError: ``steps`` is out of range, or a strength is given.
+
+    Source:
+        This package.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 2))
+        >>> with unit_signs(model, steps=10) as remedy:
+        ...     changed = model(torch.ones(4, 2))
+        >>> torch.equal(changed, model(torch.ones(4, 2))), remedy.remaining
+        (True, 9)
+    """
+    no_strength("unit_signs", strength)
+    return GradientMasks(model, steps, ("unit",), generator)
+
+
+def channel_signs(
+    model: nn.Module, steps: int, *, strength: float | None = None, generator: torch.Generator | None = None
+) -> ChannelSigns:
+    """Multiply the gradient at each convolution's output by a random sign per channel and example, fresh each step.
+
+    Unlike the other masks it acts at outputs, so that all positions of a channel have one sign in front of a flatten,
+    too: channels are told apart, positions are not. Dense layers are left alone.
+
+    Args:
+        model: As of ``Remedy``, likewise ``steps``.
+        steps: The number of training passes.
+        strength: It has none.
+        generator: Where the signs come from; a fresh one with seed 0 if ``None``.
+
+    Raises:
+        InputError: ``steps`` is out of range, or a strength is given.
+
+    Source:
+        This package.
+    """
+    no_strength("channel_signs", strength)
+    return ChannelSigns(model, steps, generator)
+
+
+def example_signs(
+    model: nn.Module, steps: int, *, strength: float | None = None, generator: torch.Generator | None = None
+) -> GradientMasks:
+    """Multiply the gradient by random signs, one for each unit or channel and example; else as ``unit_signs``.
+
+    Args:
+        model: As of ``Remedy``, likewise ``steps``.
+        steps: The number of training passes.
+        strength: It has none.
+        generator: Where the signs come from; a fresh one with seed 0 if ``None``.
+
+    Raises:
+        InputError: ``steps`` is out of range, or a strength is given.
+
+    Source:
+        This package.
+    """
+    no_strength("example_signs", strength)
+    return GradientMasks(model, steps, ("example", "unit"), generator)
+
+
+def position_signs(
+    model: nn.Module, steps: int, *, strength: float | None = None, generator: torch.Generator | None = None
+) -> GradientMasks:
+    """Multiply every element of the gradient by a random sign of its own; else as ``unit_signs``.
+
+    Signs that differ between positions break the symmetry of a convolution under translation, too.
+
+    Args:
+        model: As of ``Remedy``, likewise ``steps``.
+        steps: The number of training passes.
+        strength: It has none.
+        generator: Where the signs come from; a fresh one with seed 0 if ``None``.
+
+    Raises:
+        InputError: ``steps`` is out of range, or a strength is given.
+
+    Source:
+        This package.
+    """
+    no_strength("position_signs", strength)
+    return GradientMasks(model, steps, EVERY_ELEMENT, generator)
+
+
+def fixed_position_signs(
+    model: nn.Module, steps: int, *, strength: float | None = None, generator: torch.Generator | None = None
+) -> FixedSigns:
+    """Multiply the gradient by signs, one for each channel and position, the same for all examples and steps.
+
+    Args:
+        model: As of ``Remedy``, likewise ``steps``.
+        steps: The number of training passes.
+        strength: It has none.
+        generator: Where their seed comes from; a fresh one with seed 0 if ``None``.
+
+    Raises:
+        InputError: ``steps`` is out of range, or a strength is given.
+
+    Source:
+        This package; Lillicrap et al. 2016 (fixed random feedback in place of the true one).
+    """
+    no_strength("fixed_position_signs", strength)
+    return FixedSigns(model, steps, ("unit", "position"), generator)
+
+
+def unit_masks(
+    model: nn.Module, steps: int, *, strength: float = 0.5, generator: torch.Generator | None = None
+) -> GradientMasks:
+    """Drop the gradient at each unit or channel and example with probability ``strength``; scale it else.
+
+    This is the backward pass of ``early_channel_dropout`` without its forward pass.
+
+    Args:
+        model: As of ``Remedy``, likewise ``steps``.
+        steps: The number of training passes.
+        strength: The probability, in [0, 1); what is kept is divided by 1 - it.
+        generator: Where the masks come from; a fresh one with seed 0 if ``None``.
+
+    Raises:
+        InputError: ``steps`` or ``strength`` is out of range.
+
+    Source:
+        This package; Srivastava et al. 2014 (dropout), in the backward pass alone.
+    """
+    return GradientMasks(model, steps, ("example", "unit"), generator, drop=strength)
+
+
+def class_signs(
+    model: nn.Module, steps: int, *, strength: float | None = None, generator: torch.Generator | None = None
+) -> ClassSigns:
+    """Multiply the gradient by signs, one for each unit or channel and class, the same at all steps.
+
+    The class of an example is read from the gradient at the model's output, at its smallest entry: that of cross
+    entropy is negative at the example's class and nowhere else.
+
+    Args:
+        model: As of ``Remedy``, likewise ``steps``; maps a batch to logits (batch, classes).
+        steps: The number of training passes.
+        strength: It has none.
+        generator: Where their seed comes from; a fresh one with seed 0 if ``None``.
+
+    Raises:
+        InputError: ``steps`` is out of range, or a strength is given; at a pass, if the output is something else.
+
+    Source:
+        This package.
+    """
+    no_strength("class_signs", strength)
+    return ClassSigns(model, steps, generator)

@@ -1,0 +1,95 @@
+"""The remedies by name."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from zeroinit.remedies.affine_norms import affine_norms
+from zeroinit.remedies.early_dropout import early_channel_dropout, early_dropout
+from zeroinit.remedies.early_muon import early_muon
+from zeroinit.remedies.gradient_masks import (
+    channel_signs,
+    class_signs,
+    example_signs,
+    fixed_position_signs,
+    position_signs,
+    unit_masks,
+    unit_signs,
+)
+from zeroinit.remedies.gradient_noise import gradient_noise
+from zeroinit.remedies.optimizer_remedies import moment_reset, warmup
+from zeroinit.remedies.remedy import Remedy
+from zeroinit.remedies.weight_rescale import weight_orthogonal, weight_rescale
+
+__all__ = ["REMEDIES", "RemedyEntry"]
+
+
+@dataclass(frozen=True)
+class RemedyEntry:
+    """How a remedy is made from a model and a number of steps, what it does, where it comes from, its own strength.
+
+    Attributes:
+        factory: Takes a model and a number of steps, and by keyword ``strength`` and ``generator``.
+        summary: One line.
+        source: Who proposed it.
+        strength: The strength it has if none is given; ``None`` if it takes none.
+    """
+
+    factory: Callable[..., Remedy]
+    summary: str
+    source: str
+    strength: float | None = None
+
+
+OWN = "this package"
+
+REMEDIES: dict[str, RemedyEntry] = {
+    "affine_norms": RemedyEntry(
+        affine_norms,
+        "norms act as gamma * x + beta at first, so that they do not cancel constant channels",
+        "this package; Ioffe and Szegedy 2015, algorithm 2 (a norm with fixed statistics)",
+    ),
+    "early_dropout": RemedyEntry(
+        early_dropout, "dropout of single elements before each layer but the first", "Liu et al. 2023", 0.5
+    ),
+    "early_channel_dropout": RemedyEntry(
+        early_channel_dropout,
+        "dropout of whole channels, for each example on its own",
+        "Tompson et al. 2015; Liu et al. 2023",
+        0.5,
+    ),
+    "unit_signs": RemedyEntry(unit_signs, "random signs on the gradient, one per unit, fresh each step", OWN),
+    "example_signs": RemedyEntry(example_signs, "random signs on the gradient, one per unit and example", OWN),
+    "channel_signs": RemedyEntry(
+        channel_signs, "random signs on the gradient, one per channel of a convolution's output and example", OWN
+    ),
+    "position_signs": RemedyEntry(
+        position_signs, "random signs on the gradient, one per channel, position and example", OWN
+    ),
+    "fixed_position_signs": RemedyEntry(
+        fixed_position_signs,
+        "random signs on the gradient, one per channel and position, fixed",
+        "this package; Lillicrap et al. 2016 (fixed random feedback)",
+    ),
+    "unit_masks": RemedyEntry(
+        unit_masks,
+        "dropout of the gradient alone, per unit and example",
+        "this package; Srivastava et al. 2014 (dropout)",
+        0.5,
+    ),
+    "class_signs": RemedyEntry(class_signs, "signs on the gradient, one per unit and class, fixed", OWN),
+    "gradient_noise": RemedyEntry(
+        gradient_noise, "normal noise on each parameter's gradient, as large as it", "Neelakantan et al. 2015", 1.0
+    ),
+    "warmup": RemedyEntry(warmup, "a learning rate that rises linearly", "Goyal et al. 2017"),
+    "moment_reset": RemedyEntry(moment_reset, "the optimizer's state begins anew after the steps", OWN),
+    "weight_rescale": RemedyEntry(
+        weight_rescale, "weights get the size of PyTorch's default after the steps", OWN, 1.0
+    ),
+    "weight_orthogonal": RemedyEntry(
+        weight_orthogonal,
+        "weights become orthogonal after the steps, in the size of PyTorch's default",
+        "this package; Saxe et al. 2014; Jordan et al. 2024",
+        1.0,
+    ),
+    "early_muon": RemedyEntry(early_muon, "updates of weights are made orthogonal", "Jordan et al. 2024"),
+}

@@ -1,0 +1,116 @@
+"""Weights get the size of PyTorch's default after the first steps, in the directions that they learned."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+from torch.optim import Optimizer
+
+from zeroinit._common import InputError
+from zeroinit.remedies.early_muon import orthogonalized
+from zeroinit.remedies.optimizer_remedies import OptimizerRemedy
+from zeroinit.remedies.remedy import check_strength
+
+__all__ = ["WeightRescale", "default_size", "weight_orthogonal", "weight_rescale"]
+
+
+class WeightRescale(OptimizerRemedy):
+    """Scales each layer's weight after the last of the first updates; see ``weight_rescale``."""
+
+    def __init__(self, model: nn.Module, steps: int, strength: float, is_orthogonal: bool = False):
+        super().__init__(model, steps)
+        self._strength = strength
+        self._is_orthogonal = is_orthogonal
+
+    def _is_needed(self) -> bool:
+        return bool(self._sizes())
+
+    def _sizes(self) -> dict[Tensor, float]:
+        layers = (module for module in self._model.modules() if isinstance(module, nn.Linear | _ConvNd))
+        return {layer.weight: self._strength * default_size(layer.weight) for layer in layers}
+
+    @torch.no_grad()
+    def _after_update(self, optimizer: Optimizer) -> None:
+        if self.remaining:
+            return
+        sizes = self._sizes()
+        for _, parameters in self._groups(optimizer):
+            for parameter in parameters:
+                largest = parameter.abs().max()
+                if parameter in sizes and 0 < largest < torch.inf:
+                    whole = parameter / largest  # the squares of 1e-25 would be zero
+                    whole = orthogonalized(whole) if self._is_orthogonal else whole
+                    parameter.copy_(whole * (sizes[parameter] / whole.square().mean().sqrt()))
+
+
+def default_size(weight: Tensor) -> float:
+    """Return the root mean square of PyTorch's default for a weight (out, in, ...): 1 / sqrt(3 fan_in).
+
+    Example:
+        >>> default_size(torch.zeros(7, 3, 2, 2))
+        0.16666666666666666
+    """
+    return float((3 * weight[0].numel()) ** -0.5)
+
+
+def weight_rescale(
+    model: nn.Module, steps: int, *, strength: float = 1.0, generator: torch.Generator | None = None
+) -> WeightRescale:
+    """Multiply each layer's weight by one number after the last of the first ``steps`` updates.
+
+    Its root mean square is then ``strength`` times that of PyTorch's default, 1 / sqrt(3 fan_in). Adam makes steps of
+    about the learning rate, whatever the layer: after a few of them weights are far smaller than the default where
+    fan-in is small. Directions are left as learned; a weight that is still zero stays so.
+
+    Args:
+        model: As of ``Remedy``, likewise ``steps``.
+        steps: The number of training passes.
+        strength: Above 0.
+        generator: Not used: nothing is drawn.
+
+    Raises:
+        InputError: ``steps`` or ``strength`` is out of range.
+
+    Example:
+        >>> model = nn.Linear(3, 2)
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)
+        >>> with weight_rescale(model, steps=1):
+        ...     model(torch.ones(1, 3)).sum().backward()
+        ...     optimizer.step()
+        >>> round(model.weight.square().mean().sqrt().item(), 6) == round(default_size(model.weight), 6)
+        True
+
+    Source:
+        This package; Mishkin and Matas 2016, "All you need is a good init" (one factor per layer).
+    """
+    return WeightRescale(model, steps, _positive(strength))
+
+
+def weight_orthogonal(
+    model: nn.Module, steps: int, *, strength: float = 1.0, generator: torch.Generator | None = None
+) -> WeightRescale:
+    """Make each layer's weight orthogonal after the last of the first ``steps`` updates, in the default's size.
+
+    All directions that the steps opened become equally large, strong and weak: singular values are brought close to
+    each other by the iteration of ``early_muon``, and the root mean square is ``strength`` times that of PyTorch's
+    default, 1 / sqrt(3 fan_in). A direction that the weight has not is not made up, and one below about 0.003 of the
+    norm stays smaller. A weight that is still zero stays so.
+
+    Args:
+        model: As of ``Remedy``, likewise ``steps``.
+        steps: The number of training passes.
+        strength: Above 0.
+        generator: Not used: nothing is drawn.
+
+    Raises:
+        InputError: ``steps`` or ``strength`` is out of range.
+
+    Source:
+        This package; Saxe et al. 2014 (orthogonal starts), Jordan et al. 2024 (the iteration).
+    """
+    return WeightRescale(model, steps, _positive(strength), is_orthogonal=True)
+
+
+def _positive(strength: float) -> float:
+    if check_strength(strength, below=float("inf")) == 0:
+        raise InputError("strength=0.0: would set all weights to zero; choose a number above 0, such as 1")
+    return strength

@@ -1,0 +1,84 @@
+"""Differences from PyTorch's default: paired by seed, by network, and the share of a gap that is closed."""
+
+import numpy as np
+import pytest
+
+from zeroinit.experiments.analysis import summarize
+from zeroinit.experiments.catalogue.gap import GAP
+from zeroinit.experiments.drawings import DRAWINGS
+from zeroinit.experiments.gaps import gaps, rank_frame, split_label
+from zeroinit.experiments.store import Result, Store
+
+ENVIRONMENT = {"zeroinit": "0", "python": "3", "torch": "2", "device": "cpu", "threads": 1}
+FINAL = {"PyTorch default": 0.98, "Normal": 0.96, "dropout": 0.975, "rescaled": 0.95}
+RANK = {"PyTorch default": 100.0, "Normal": 1.0, "dropout": 50.0, "rescaled": 1.0}
+
+
+def recorded(rank: float) -> dict:
+    entry = {"shape": [5, 4], "weight_rank": [0.0, rank, 2 * rank, 3 * rank], "gradient_rank": [1.0, 1.0, 1.0]}
+    return {"losses": [], "steps": [1, 2, 10], "parameters": {"dense_1.weight": entry}}
+
+
+@pytest.fixture
+def summary(tmp_path):
+    """Seeds differ by far more than the starts do; dropout is there for one seed more."""
+    store = Store(tmp_path)
+    for curve in GAP.at("paper", "corrected"):
+        network, name = split_label(curve.label)
+        if network != "MNIST FNN" or name not in FINAL:
+            continue
+        for seed in range(4 if name == "dropout" else 3):
+            accuracy = FINAL[name] - 0.1 * seed + 0.001 * (seed == 1) * (name == "dropout")
+            history = {"test_accuracy": [0.5] * (curve.run.epochs - 1) + [accuracy], "outcome": "finished"}
+            store.save(Result(curve.run, seed, history, "0" * 16, ENVIRONMENT, 1.0, recorded(RANK[name] + seed)))
+    return summarize(GAP, store, range(9), "paper", "corrected")
+
+
+def test_differences_are_paired_by_seed(summary):
+    found = {gap.name: gap for gap in gaps(summary)}
+    assert set(found) == set(FINAL)
+    assert found["Normal"].difference.value == pytest.approx(-0.02)
+    assert found["Normal"].difference.high - found["Normal"].difference.low < 1e-9
+    assert found["dropout"].difference.value == pytest.approx(-0.005 + 0.001 / 3)
+    assert found["dropout"].difference.num_seeds == 3
+
+
+def test_the_share_of_the_gap(summary):
+    found = {gap.name: gap.closed for gap in gaps(summary)}
+    assert found["dropout"].value == pytest.approx((0.015 + 0.001 / 3) / 0.02)
+    assert found["rescaled"].value == pytest.approx(-0.5)
+    assert found["PyTorch default"] is None
+    assert found["Normal"] is None
+
+
+def test_ranks_are_means_over_seeds(summary):
+    frame = rank_frame(gaps(summary))
+    normal = frame[frame["label"] == "Normal"].to_dict("list")
+    assert normal == {"label": ["Normal"] * 3, "step": [1, 2, 10], "rank": [0.0, 2.0, 4.0]}
+    assert len(frame) == 3 * len(FINAL)
+
+
+def test_the_table(summary):
+    rows = [[cell.text for cell in row] for row in DRAWINGS["gaps"].table(summary, "paper", "corrected").rows]
+    by_name = {row[1]: row for row in rows}
+    assert by_name["PyTorch default"][2:5] == ["0.8800", "–", "–"]
+    assert by_name["Normal"][5:] == ["2.0", "4.0", "–", "6.0", "3"]
+    assert by_name["dropout"][4].startswith("0.77 [")
+    assert by_name["dropout"][8] == f"{3 * (50 + 1.5):.1f}"
+
+
+def test_the_drawing(summary):
+    figure = DRAWINGS["gaps"].draw(summary, "Title", "paper")
+    left, right = figure.axes
+    assert left.get_title(loc="left") or left.get_title() == "MNIST FNN"
+    assert [label.get_text() for label in left.get_yticklabels()] == list(FINAL)
+    line = right.lines[1]
+    assert np.asarray(line.get_xdata()).tolist() == [2, 10]  # a rank of zero has no place on a logarithmic scale
+
+
+def test_without_the_default_there_is_nothing_to_compare(tmp_path):
+    store = Store(tmp_path)
+    curve = next(curve for curve in GAP.at("paper", "corrected") if curve.label == "MNIST FNN: Normal")
+    history = {"test_accuracy": [0.5] * curve.run.epochs, "outcome": "finished"}
+    store.save(Result(curve.run, 0, history, "0" * 16, ENVIRONMENT, 1.0, recorded(1.0)))
+    assert gaps(summarize(GAP, store, range(3), "paper", "corrected")) == []

@@ -1,0 +1,122 @@
+"""``zero_start_``: weights are zero at step 0, all layers wake up by a signal, and nothing is left behind."""
+
+import copy
+import re
+
+import pytest
+import torch
+from torch import nn
+
+import zeroinit
+from zeroinit import InputError, zero_start_
+from zeroinit.experiments.catalogue.recommended import NETWORKS, RECOMMENDED
+from zeroinit.experiments.runner import stream
+from zeroinit.models import build_model
+from zeroinit.recipe import PARTS
+from zeroinit.remedies import make_remedy
+from zeroinit.training import fit
+
+SHAPE = (3, 8, 8)
+
+
+@pytest.fixture
+def data(generator):
+    return torch.rand(64, *SHAPE, generator=generator(1)), torch.randint(10, (64,), generator=generator(2))
+
+
+def weights(model: nn.Module) -> list[torch.Tensor]:
+    return [module.weight for module in model.modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+
+
+def make(name: str) -> nn.Module:
+    return build_model(name, SHAPE)
+
+
+@pytest.mark.parametrize("name", ["mnist_fnn", "mnist_cnn", "cifar_fnn", "cifar_cnn_quarter", "resnet18"])
+def test_weights_begin_at_zero_and_end_at_the_size_of_the_default(name, data, generator):
+    model = make(name)
+    start = zero_start_(model, generator=generator(3), steps=26 if name == "resnet18" else None)
+    assert not any(weight.any() for weight in weights(model))
+    assert fit(model, data, epochs=start.steps, batch_size=64, observers=[start]).outcome == "completed"
+    for weight in weights(model):
+        size = weight.square().mean().sqrt().item()
+        assert size == pytest.approx((3 * weight[0].numel()) ** -0.5, rel=1e-3)
+        assert torch.linalg.matrix_rank(weight.detach().flatten(1)) > 1
+
+
+def test_without_it_weights_stay_small_and_of_low_rank(data, generator):
+    model = make("cifar_fnn")
+    zeroinit.initialize_(model, "normal_bias", scale=0.1, generator=generator(3))
+    fit(model, data, epochs=10, batch_size=64)
+    first = weights(model)[0].detach()
+    assert first.square().mean().sqrt() < 0.5 * (3 * first.shape[1]) ** -0.5
+    assert torch.linalg.svdvals(first)[1] < 0.3 * torch.linalg.svdvals(first)[0]
+
+
+def test_the_steps_after_are_as_ever(data, generator):
+    model = make("mnist_cnn")
+    with zero_start_(model, generator=generator(3)) as start:
+        fit(model, data, epochs=start.steps, batch_size=64)
+        model(data[0])
+        hooks = [module._forward_hooks or module._forward_pre_hooks for module in model.modules()]
+        assert not any(hooks)
+        twin = copy.deepcopy(model)
+        histories = [
+            fit(each, data, epochs=2, batch_size=64, order="fixed", generator=generator(4)) for each in (model, twin)
+        ]
+    assert histories[0].train_loss == histories[1].train_loss
+
+
+def test_the_same_generator_gives_the_same_start(data, generator):
+    ends = []
+    for seed in (1, 1, 2):
+        model = make("mnist_fnn")
+        start = zero_start_(model, generator=generator(seed))
+        fit(model, data, epochs=12, batch_size=64, observers=[start], order="fixed", generator=generator(5))
+        ends.append(model.dense_1.weight.tolist())
+    assert ends[0] == ends[1] != ends[2]
+
+
+def test_what_it_says(generator):
+    text = str(zero_start_(make("cifar_cnn_quarter"), generator=generator(1)))
+    assert "twice 9 layers and 2" in text
+    assert all(part in text for part in PARTS)
+    text = str(zero_start_(make("mnist_fnn"), steps=12, generator=generator(1)))
+    assert "affine_norms" not in text
+    assert re.search(r"12 steps +as asked for", text)
+
+
+@pytest.mark.parametrize("steps", [0, -3])
+def test_steps_out_of_range_leave_the_model_as_it_was(steps):
+    model = make("mnist_fnn")
+    before = model.dense_1.weight.clone()
+    with pytest.raises(InputError, match=rf"^steps={steps}: must be a whole number of at least 1, or None"):
+        zero_start_(model, steps=steps)
+    assert torch.equal(model.dense_1.weight, before)
+
+
+def test_another_model_is_refused(data):
+    start = zero_start_(make("mnist_fnn"))
+    with pytest.raises(InputError, match="another model"):
+        fit(make("mnist_fnn"), data, epochs=1, observers=[start])
+
+
+def test_a_norm_without_statistics_leaves_the_model_as_it_was():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False))
+    before = model[0].weight.clone()
+    with pytest.raises(InputError, match="keeps no running statistics"):
+        zero_start_(model)
+    assert torch.equal(model[0].weight, before)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_the_study_runs_what_it_does(network):
+    """The settings of the runs stand for the same parts and the same number of steps."""
+    run = next(curve.run for curve in RECOMMENDED.curves if curve.label == f"{network}: recipe")
+    model = build_model(run.model, (1, 28, 28) if run.dataset == "mnist" else (3, 32, 32))
+    start = zero_start_(model, generator=stream(0, "init"))
+    remedy = make_remedy(run.remedy, model, 1)
+    ours = {type(part): part.steps for part in start.remedy.parts}
+    theirs = {type(part): part.steps for part in remedy.parts if type(part) in ours}
+    assert ours == theirs
+    assert (run.initializer, run.scale, run.norm_aware) == ("normal_bias", start.record.scale, True)
