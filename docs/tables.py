@@ -8,6 +8,7 @@ import json
 import re
 from pathlib import Path
 
+from zeroinit.experiments.drawings import DRAWINGS
 from zeroinit.experiments.report import Report, build_report, write_report
 from zeroinit.experiments.reproduce import choose_figures
 from zeroinit.experiments.spec import PROTOCOLS
@@ -18,6 +19,8 @@ RESULTS = ROOT / "docs" / "results"
 RUNS = RESULTS / "runs"
 BENCHMARKS = ROOT / "benchmarks" / "results"
 FIGURES = {"corrected": None, "published": ["fig3", "fig8"], "plateau": ["plateau"], "unlock": ["unlock"]}
+STUDIES = ("recommended", "large_bias", "gap")
+FIGURES |= {name: [name] for name in STUDIES}
 SEEDS = range(100)
 
 
@@ -49,6 +52,18 @@ def results_table(report: Report, folder: str) -> str:
         if summary.absent:
             rows.append(f"| {summary.figure.name} | {', '.join(summary.absent)} | | not run yet | | 0 |")
     return "\n".join([*parts, *rows])
+
+
+def study(report: Report, folder: str) -> str:
+    """Return the drawing of a study, its own table and its verdicts."""
+    (summary,) = report.summaries
+    name = f"{summary.figure.name}-{report.profile}-{report.protocol}"
+    table = DRAWINGS[summary.figure.drawing].table(summary, report.profile, report.protocol)
+    rows = [[cell.text for cell in table.headings], *([cell.text for cell in row] for row in table.rows)]
+    rows.insert(1, ["---"] * len(rows[0]))
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    image = f"![{summary.figure.title}](docs/results/{folder}/figures/{name}.svg)"
+    return "\n".join([image, "", *lines, "", claims_table(report)])
 
 
 def claims_table(report: Report) -> str:
@@ -129,6 +144,7 @@ def readme_blocks(reports: dict[str, Report]) -> dict[str, str]:
         "corrected": f"{results_table(corrected, 'corrected')}\n\n{claims_table(corrected)}",
         "remarks": remarks(corrected),
         "published": results_table(published, "published"),
+        **{name: study(reports[name], name) for name in STUDIES},
         "plateau": f"{results_table(reports['plateau'], 'plateau')}\n\n{claims_table(reports['plateau'])}",
         "speed": speed(),
     }
