@@ -5,8 +5,9 @@ import pytest
 
 from zeroinit.experiments.analysis import summarize
 from zeroinit.experiments.catalogue.gap import GAP
+from zeroinit.experiments.catalogue.transfer import TRANSFER
 from zeroinit.experiments.drawings import DRAWINGS
-from zeroinit.experiments.gaps import gaps, rank_frame, split_label
+from zeroinit.experiments.gaps import difference_frame, gaps, rank_frame, split_label
 from zeroinit.experiments.store import Result, Store
 
 ENVIRONMENT = {"zeroinit": "0", "python": "3", "torch": "2", "device": "cpu", "threads": 1}
@@ -74,6 +75,22 @@ def test_the_drawing(summary):
     assert [label.get_text() for label in left.get_yticklabels()] == list(FINAL)
     line = right.lines[1]
     assert np.asarray(line.get_xdata()).tolist() == [2, 10]  # a rank of zero has no place on a logarithmic scale
+
+
+def test_one_difference_for_each_network_and_their_mean(tmp_path):
+    store = Store(tmp_path)
+    for number, curve in enumerate(TRANSFER.at("paper", "corrected")[:6]):
+        for seed in range(3 if number < 4 else 2):
+            gain = 0.01 * (number // 2) if number % 2 else 0.0
+            history = {"test_accuracy": [0.5] * 29 + [0.9 - 0.1 * seed + gain], "outcome": "finished"}
+            store.save(Result(curve.run, seed, history, "0" * 16, ENVIRONMENT, 1.0))
+    summary = summarize(TRANSFER, store, range(9), "paper", "corrected")
+    frame = difference_frame(gaps(summary))
+    networks = ["2 layers, 64 ReLU", "2 layers, 64 GELU", "2 layers, 64 tanh"]
+    assert frame["label"].tolist() == [*networks, "All networks"]
+    assert frame["mean"].tolist() == pytest.approx([0.0, 0.01, 0.02, 0.01])
+    figure = DRAWINGS["differences"].draw(summary, "Title", "paper")
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == frame["label"].tolist()
 
 
 def test_without_the_default_there_is_nothing_to_compare(tmp_path):

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from zeroinit.experiments.analysis import FigureSummary, final_frame
-from zeroinit.experiments.gaps import gap_frame, gaps, rank_frame
+from zeroinit.experiments.gaps import difference_frame, gap_frame, gaps, rank_frame
 from zeroinit.experiments.gradient_frames import READINGS, quantile_frame, wake_frame
 from zeroinit.experiments.mechanisms import mechanism_losses
 from zeroinit.experiments.spec import PROFILES
@@ -17,6 +17,7 @@ from zeroinit.plots import (
     accuracy_curves,
     final_accuracies,
     gradient_quantiles,
+    new_figure,
     new_grid,
     new_panels,
     new_rows,
@@ -93,6 +94,16 @@ def draw_wake_up(summary: FigureSummary, title: str, profile: str) -> Figure:
     return figure
 
 
+def draw_differences(summary: FigureSummary, title: str, profile: str) -> Figure:
+    """Draw one difference from PyTorch's default for each network, and their mean."""
+    frame = difference_frame(gaps(summary))
+    figure, axes = new_figure(7.2, 1.4 + 0.24 * len(frame))
+    final_accuracies(frame, axes, xlabel="Final test accuracy minus that of PyTorch's default", bounded=False)
+    axes.axvline(0, color="#222222", linewidth=0.8)
+    axes.set_title(title)
+    return figure
+
+
 def draw_mechanisms(summary: FigureSummary, title: str, profile: str) -> Figure:
     """Draw the final accuracies of all combinations and cures, and the loss that each mechanism is charged with."""
     figure, (left, right) = new_panels([3, 2], height=5.2)
@@ -147,6 +158,11 @@ DRAWINGS: dict[str, Drawing] = {
         "Differences are paired by seed. Closed: the share of the gap between normal biases and PyTorch's default that "
         "is gone, 1 for all of it, with a jackknife interval. Rank: effective rank of the first weight before the "
         "update of that step, mean over the seeds.",
+    ),
+    "differences": Drawing(
+        draw_differences,
+        gap_table,
+        "Differences are paired by seed. All networks: the mean over them, with an interval over the seeds.",
     ),
     "mechanisms": Drawing(
         draw_mechanisms,

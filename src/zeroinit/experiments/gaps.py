@@ -9,7 +9,7 @@ from zeroinit.experiments.analysis import CurveSummary, FigureSummary
 from zeroinit.experiments.catalogue.parts import NORMAL, PYTORCH
 from zeroinit.stats import Estimate, mean_interval, ratio_interval
 
-__all__ = ["Gap", "gap_frame", "gaps", "rank_frame", "split_label"]
+__all__ = ["Gap", "difference_frame", "gap_frame", "gaps", "rank_frame", "split_label"]
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,26 @@ def gap_frame(found: list[Gap]) -> pd.DataFrame:
     """Return one row per curve: label (its name), mean, low, high of the difference, and no published value."""
     rows = [(gap.name, gap.difference.value, gap.difference.low, gap.difference.high, np.nan) for gap in found]
     return pd.DataFrame(rows, columns=["label", "mean", "low", "high", "published"])
+
+
+def difference_frame(found: list[Gap]) -> pd.DataFrame:
+    """Return one row per network, for the one curve besides the default, and a last one for the mean over networks.
+
+    Columns as of ``gap_frame``; the label is the network. The mean is over the seeds that all networks have.
+    """
+    others = [gap for gap in found if gap.name != PYTORCH]
+    frame = gap_frame(others)
+    frame["label"] = [gap.network for gap in others]
+    defaults = {gap.network: gap.summary.final for gap in found if gap.name == PYTORCH}
+    seeds = sorted(set.intersection(*(set(gap.summary.final) & set(defaults[gap.network]) for gap in others)))
+    if not seeds:
+        return frame
+    by_seed = [
+        float(np.mean([gap.summary.final[seed] - defaults[gap.network][seed] for gap in others])) for seed in seeds
+    ]
+    mean = mean_interval(by_seed)
+    frame.loc[len(frame)] = ["All networks", mean.value, mean.low, mean.high, np.nan]
+    return frame
 
 
 def rank_frame(found: list[Gap]) -> pd.DataFrame:

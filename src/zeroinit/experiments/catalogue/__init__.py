@@ -19,6 +19,7 @@ from zeroinit.experiments.catalogue.large_bias import LARGE_BIAS
 from zeroinit.experiments.catalogue.plateau import PLATEAU
 from zeroinit.experiments.catalogue.precision import PRECISION
 from zeroinit.experiments.catalogue.recommended import RECOMMENDED
+from zeroinit.experiments.catalogue.transfer import TRANSFER
 from zeroinit.experiments.catalogue.unlock import UNLOCK
 from zeroinit.experiments.spec import Figure
 
@@ -43,6 +44,7 @@ FIGURES: dict[str, Figure] = {
         GAP,
         LARGE_BIAS,
         RECOMMENDED,
+        TRANSFER,
         *EXPLORATIONS,
     )
 }
