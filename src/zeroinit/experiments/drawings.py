@@ -28,6 +28,7 @@ from zeroinit.plots import (
 
 __all__ = ["DRAWINGS", "Drawing"]
 
+DIFFERENCE = "Final test accuracy minus that of PyTorch's default"
 MOST_STEPS = 5
 """Update steps in the drawing of gradients, as in the paper."""
 
@@ -98,9 +99,9 @@ def draw_differences(summary: FigureSummary, title: str, profile: str) -> Figure
     """Draw one difference from PyTorch's default for each network, and their mean."""
     frame = difference_frame(gaps(summary))
     figure, axes = new_figure(7.2, 1.4 + 0.24 * len(frame))
-    final_accuracies(frame, axes, xlabel="Final test accuracy minus that of PyTorch's default", bounded=False)
+    final_accuracies(frame, axes, xlabel=DIFFERENCE, bounded=False)
     axes.axvline(0, color="#222222", linewidth=0.8)
-    axes.set_title(title)
+    axes.set_title(title, loc="left")
     return figure
 
 
@@ -113,26 +114,26 @@ def draw_mechanisms(summary: FigureSummary, title: str, profile: str) -> Figure:
     if losses:
         rows = [(name, each.loss.value, each.loss.low, each.loss.high, np.nan) for name, each in losses.items()]
         frame = pd.DataFrame(rows, columns=["label", "mean", "low", "high", "published"])
-        final_accuracies(frame, right, xlabel="Loss of accuracy charged to it (Shapley value)", bounded=False)
+        final_accuracies(frame, right, xlabel="Loss charged to it (Shapley)", bounded=False)
+        right.set_xlim(left=min(0.0, right.get_xlim()[0]))
     return figure
 
 
 def draw_gaps(summary: FigureSummary, title: str, profile: str) -> Figure:
-    """Draw for each network the differences from PyTorch's default, and its first weight's rank by step."""
+    """Draw for each network the differences from PyTorch's default and, if recorded, its first weight's rank by step."""
     found = gaps(summary)
     networks = list(dict.fromkeys(gap.network for gap in found))
     longest = max((sum(gap.network == network for gap in found) for network in networks), default=1)
-    figure, rows = new_rows(max(1, len(networks)), [3, 2], 9.6, 1.2 + 0.3 * longest, title)
-    for (left, right), network in zip(rows, networks, strict=False):
+    ratios = [1] if rank_frame(found).empty else [3, 2]
+    figure, rows = new_rows(max(1, len(networks)), ratios, 4.2 + 2.7 * len(ratios), 1.2 + 0.3 * longest, title)
+    for row, network in zip(rows, networks, strict=False):
         group = [gap for gap in found if gap.network == network]
-        frame, labels = gap_frame(group), [gap.name for gap in group]
-        final_accuracies(frame, left, xlabel="Final test accuracy minus that of PyTorch's default", bounded=False)
-        left.axvline(0, color="#222222", linewidth=0.8)
-        left.set_title(network)
-        ranks = rank_frame(group)
-        right.set_visible(not ranks.empty)
-        if not ranks.empty:
-            rank_curves(ranks, right, labels=labels)
+        labels = [gap.name for gap in group]
+        final_accuracies(gap_frame(group), row[0], xlabel=DIFFERENCE, bounded=False)
+        row[0].axvline(0, color="#222222", linewidth=0.8)
+        row[0].set_title(network, loc="left")
+        for axes in row[1:]:
+            rank_curves(rank_frame(group), axes, labels=labels)
     return figure
 
 
