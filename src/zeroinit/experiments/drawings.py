@@ -120,7 +120,7 @@ def draw_mechanisms(summary: FigureSummary, title: str, profile: str) -> Figure:
 
 
 def draw_gaps(summary: FigureSummary, title: str, profile: str) -> Figure:
-    """Draw for each network the differences from PyTorch's default and, if recorded, its first weight's rank by step."""
+    """Draw for each network the differences from PyTorch's default and, if recorded, its first weight's ranks."""
     found = gaps(summary)
     networks = list(dict.fromkeys(gap.network for gap in found))
     longest = max((sum(gap.network == network for gap in found) for network in networks), default=1)
