@@ -19,7 +19,7 @@ RESULTS = ROOT / "docs" / "results"
 RUNS = RESULTS / "runs"
 BENCHMARKS = ROOT / "benchmarks" / "results"
 FIGURES = {"corrected": None, "published": ["fig3", "fig8"], "plateau": ["plateau"], "unlock": ["unlock"]}
-STUDIES = ("recommended", "transfer", "large_bias")
+STUDIES = ("recommended", "large_bias")
 FIGURES |= {name: [name] for name in STUDIES}
 SEEDS = range(100)
 
