@@ -1,11 +1,13 @@
 """The shadows themselves: casts that a model insists on, layers of its own, dropout, and the update rules."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from zeroinit.symmetry import inspect
+from zeroinit.symmetry.shadow import is_rounding
 from zeroinit.symmetry.updates import build_updates
 
 from .zoo import IMAGES, VECTORS, drawn, mlp, vgg_with_batch_norm
@@ -147,3 +149,33 @@ def test_steps_end_when_there_is_no_news():
     early = inspect(deep, VECTORS, steps=3)
     assert early.warnings == ()
     assert {finding.path for finding in early.findings if finding.code == "ZI104"} >= {"0", "12"}
+
+
+def told_apart_above(norm: bool, biases: bool) -> nn.Sequential:
+    """Units of the first layer with equal weights that a random head tells apart."""
+    torch.manual_seed(0)
+    middle = [nn.BatchNorm1d(8)] if norm else []
+    model = nn.Sequential(nn.Linear(VECTORS.shape[1], 8), *middle, nn.Tanh(), nn.Linear(8, 4))
+    nn.init.constant_(model[0].weight, 0.1)
+    if not biases:
+        nn.init.constant_(model[0].bias, 0.0)
+    return model
+
+
+def test_units_that_the_layer_above_tells_apart():
+    report = inspect(told_apart_above(norm=False, biases=False), VECTORS)
+    assert (report.layer("0").source, report.layer("0").effective_width) == ("other layers", 8)
+
+
+@pytest.mark.parametrize("biases", [True, False])
+def test_biases_without_effect_do_not_hide_that_weights_part(biases):
+    """In front of a norm over the batch the partition is that of the weights, which the head's gradients split."""
+    report = inspect(told_apart_above(norm=True, biases=biases), VECTORS)
+    assert report.layer("0").effective_width == 8
+    assert "ZI001" not in {finding.code for finding in report.findings}
+
+
+def test_a_difference_between_precisions_is_rounding_only_where_it_is_faint():
+    double, single = np.array([1e-3, 1e-12]), np.array([1e3, 1e-3])
+    assert is_rounding(double, single, largest=1.0).tolist() == [False, True]
+    assert is_rounding(double, single, largest=1e9).tolist() == [True, True]
