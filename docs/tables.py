@@ -6,6 +6,7 @@ Run it after new results: `make readme`. The tests check that README and stored 
 import argparse
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from zeroinit.experiments.drawings import DRAWINGS
@@ -54,14 +55,17 @@ def results_table(report: Report, folder: str) -> str:
     return "\n".join([*parts, *rows])
 
 
+def markdown(header: Sequence[str], cells: Sequence[Sequence[str]]) -> list[str]:
+    """Return a table as lines of Markdown."""
+    return [f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *cells)]
+
+
 def study(report: Report, folder: str) -> str:
     """Return the drawing of a study, its own table and its verdicts."""
     (summary,) = report.summaries
     name = f"{summary.figure.name}-{report.profile}-{report.protocol}"
     table = DRAWINGS[summary.figure.drawing].table(summary, report.profile, report.protocol)
-    rows = [[cell.text for cell in table.headings], *([cell.text for cell in row] for row in table.rows)]
-    rows.insert(1, ["---"] * len(rows[0]))
-    lines = [f"| {' | '.join(row)} |" for row in rows]
+    lines = markdown([cell.text for cell in table.headings], [[cell.text for cell in row] for row in table.rows])
     image = f"![{summary.figure.title}](docs/results/{folder}/figures/{name}.svg)"
     return "\n".join([image, "", *lines, "", claims_table(report)])
 
@@ -103,15 +107,9 @@ def inspector_speed(path: Path) -> list[str]:
     if not path.exists():
         return []
     content = json.loads(path.read_text())
-    rows = (content["header"], ["---"] * len(content["header"]), *content["cells"])
-    table = [f"| {' | '.join(row)} |" for row in rows]
-    return [
-        f"{content['title']} ({content['threads']} threads):",
-        "",
-        *table,
-        "",
-        *(f"* {each}" for each in content["notes"]),
-    ]
+    table = markdown(content["header"], content["cells"])
+    notes = (f"* {each}" for each in content["notes"])
+    return [f"{content['title']} ({content['threads']} threads):", "", *table, "", *notes]
 
 
 def paper_speed(path: Path) -> list[str]:
@@ -121,10 +119,7 @@ def paper_speed(path: Path) -> list[str]:
     content, parts = json.loads(path.read_text()), []
     for table in content["tables"]:
         parts += [f"{table['title']} ({content['device']}, {content['threads']} threads):", ""]
-        parts += [
-            f"| {' | '.join(row)} |" for row in (table["header"], ["---"] * len(table["header"]), *table["cells"])
-        ]
-        parts.append("")
+        parts += [*markdown(table["header"], table["cells"]), ""]
     return [*parts, *(f"* {note}" for note in content["notes"])]
 
 

@@ -99,3 +99,10 @@ def test_without_the_default_there_is_nothing_to_compare(tmp_path):
     history = {"test_accuracy": [0.5] * curve.run.epochs, "outcome": "finished"}
     store.save(Result(curve.run, 0, history, "0" * 16, ENVIRONMENT, 1.0, recorded(1.0)))
     assert gaps(summarize(GAP, store, range(3), "paper", "corrected")) == []
+
+
+def test_defaults_alone_have_no_difference_to_show(tmp_path):
+    store = Store(tmp_path)
+    curve = TRANSFER.at("paper", "corrected")[0]
+    store.save(Result(curve.run, 0, {"test_accuracy": [0.5] * 30, "outcome": "finished"}, "0" * 16, ENVIRONMENT, 1.0))
+    assert difference_frame(gaps(summarize(TRANSFER, store, range(3), "paper", "corrected"))).empty

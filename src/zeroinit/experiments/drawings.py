@@ -132,8 +132,11 @@ def draw_gaps(summary: FigureSummary, title: str, profile: str) -> Figure:
         final_accuracies(gap_frame(group), row[0], xlabel=DIFFERENCE, bounded=False)
         row[0].axvline(0, color="#222222", linewidth=0.8)
         row[0].set_title(network, loc="left")
+        ranks = rank_frame(group)
         for axes in row[1:]:
-            rank_curves(rank_frame(group), axes, labels=labels)
+            axes.set_visible(not ranks.empty)
+            if not ranks.empty:
+                rank_curves(ranks, axes, labels=labels)
     return figure
 
 

@@ -80,6 +80,8 @@ def difference_frame(found: list[Gap]) -> pd.DataFrame:
     others = [gap for gap in found if gap.name != PYTORCH]
     frame = gap_frame(others)
     frame["label"] = [gap.network for gap in others]
+    if not others:
+        return frame
     defaults = {gap.network: gap.summary.final for gap in found if gap.name == PYTORCH}
     seeds = sorted(set.intersection(*(set(gap.summary.final) & set(defaults[gap.network]) for gap in others)))
     if not seeds:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
 
 from zeroinit._common import InputError, lookup
+from zeroinit.remedies.activations import weight_layers
 from zeroinit.training.observers import modes_kept
 
 __all__ = ["SPOILERS", "scale_output_bias", "shift_features", "spoil_weights"]
@@ -32,7 +32,7 @@ def shift_features(model: nn.Module, reference: nn.Module, input_shape: Sequence
         InputError: Features of one of them depend on the image.
     """
     wanted, present = _features(reference, input_shape), _features(model, input_shape)
-    for name, layer in _weight_layers(model)[1:]:
+    for name, layer in list(weight_layers(model).items())[1:]:
         layer.register_buffer("feature_shift", wanted[name] - present[name], persistent=False)
         layer.register_forward_pre_hook(_shift)
 
@@ -48,7 +48,7 @@ def scale_output_bias(model: nn.Module, scale: float, output_scale: float) -> No
     Raises:
         InputError: ``scale`` is 0, so that nothing can be told of the draws, or the last layer has no bias.
     """
-    name, layer = _weight_layers(model)[-1]
+    name, layer = list(weight_layers(model).items())[-1]
     if layer.bias is None or scale == 0:
         raise InputError(
             f"output_scale={output_scale}: needs biases of the last layer, {name}, and a scale other than 0"
@@ -57,15 +57,11 @@ def scale_output_bias(model: nn.Module, scale: float, output_scale: float) -> No
         layer.bias.mul_(output_scale / scale)
 
 
-def _weight_layers(model: nn.Module) -> list[tuple[str, nn.Linear | _ConvNd]]:
-    return [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear | _ConvNd)]
-
-
 @torch.no_grad()
 def _features(model: nn.Module, input_shape: Sequence[int]) -> dict[str, Tensor]:
     """Return what enters each layer but the first, with one example: (1, units) or (1, channels, height, width)."""
     seen: dict[str, list[Tensor]] = {}
-    layers = _weight_layers(model)[1:]
+    layers = list(weight_layers(model).items())[1:]
     handles = [
         layer.register_forward_pre_hook(lambda _, args, name=name: seen.setdefault(name, []).append(args[0]))
         for name, layer in layers
@@ -120,5 +116,5 @@ def spoil_weights(model: nn.Module, name: str) -> None:
         InputError: An unknown name.
     """
     spoil = lookup(SPOILERS, name, "spoiler")
-    for _, layer in _weight_layers(model):
+    for layer in weight_layers(model).values():
         layer.weight.copy_(spoil(layer.weight))

@@ -149,7 +149,9 @@ def execute_seeds(
         InputError: As of ``execute``, or a run that cannot be stacked.
     """
     if not is_stackable(run):
-        raise InputError(f"seeds={list(seeds)}: a run with a remedy, a recorder or a copy is carried out seed by seed")
+        raise InputError(
+            f"seeds={list(seeds)}: a remedy, a recorder, shifted features or a copy need one seed at a time"
+        )
     place = choose_device(device)
     starts = [_prepare(run, seed, data_dir, place) for seed in seeds]
     began = time.perf_counter()
@@ -175,7 +177,8 @@ def execute_seeds(
 
 def is_stackable(run: Run) -> bool:
     """Whether several seeds of a run can be trained at once: nothing hooks into its model or holds a copy of it."""
-    return run.remedy == "none" and run.recorder == "none" and run.trained == "model" and run.optimizer != "muon"
+    is_plain = run.remedy == "none" and run.recorder == "none" and run.offset_scale is None
+    return is_plain and run.trained == "model" and run.optimizer != "muon"
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,19 @@ from torch.utils.hooks import RemovableHandle
 
 from zeroinit.remedies.remedy import Remedy
 
-__all__ = ["ActivationRemedy", "kept", "mask_shape", "signs"]
+__all__ = ["ActivationRemedy", "kept", "mask_shape", "signs", "weight_layers"]
 
 EVERY_ELEMENT = ("example", "unit", "position")
+
+
+def weight_layers(model: nn.Module) -> dict[str, nn.Linear | _ConvNd]:
+    """Return the dense and (transposed) convolutional layers by name, in the order of the model.
+
+    Example:
+        >>> list(weight_layers(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(2, 2))))
+        ['0', '3']
+    """
+    return {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear | _ConvNd)}
 
 
 class ActivationRemedy(Remedy):
@@ -23,9 +33,7 @@ class ActivationRemedy(Remedy):
 
     def __init__(self, model: nn.Module, steps: int, generator: torch.Generator):
         super().__init__(model, steps, generator)
-        self._sites: dict[nn.Module, str] = {
-            module: name for name, module in model.named_modules() if isinstance(module, nn.Linear | _ConvNd)
-        }
+        self._sites: dict[nn.Module, str] = {layer: name for name, layer in weight_layers(model).items()}
 
     def _is_needed(self) -> bool:
         return bool(self._sites)

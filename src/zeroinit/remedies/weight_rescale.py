@@ -2,10 +2,10 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
 from torch.optim import Optimizer
 
 from zeroinit._common import InputError
+from zeroinit.remedies.activations import weight_layers
 from zeroinit.remedies.early_muon import orthogonalized
 from zeroinit.remedies.optimizer_remedies import OptimizerRemedy
 from zeroinit.remedies.remedy import check_strength
@@ -25,8 +25,8 @@ class WeightRescale(OptimizerRemedy):
         return bool(self._sizes())
 
     def _sizes(self) -> dict[Tensor, float]:
-        layers = (module for module in self._model.modules() if isinstance(module, nn.Linear | _ConvNd))
-        return {layer.weight: self._strength * default_size(layer.weight) for layer in layers}
+        weights = (layer.weight for layer in weight_layers(self._model).values())
+        return {weight: self._strength * default_size(weight) for weight in weights}
 
     @torch.no_grad()
     def _after_update(self, optimizer: Optimizer) -> None:
