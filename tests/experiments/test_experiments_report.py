@@ -9,8 +9,10 @@ import pytest
 
 from zeroinit._common import InputError, __version__
 from zeroinit.experiments import report as module
+from zeroinit.experiments import runner
 from zeroinit.experiments import store as stored
 from zeroinit.experiments.claims import Claim
+from zeroinit.experiments.inspections import inspect_start
 from zeroinit.experiments.report import build_report, claim_records, write_report, write_seeds
 from zeroinit.experiments.runner import execute
 from zeroinit.experiments.spec import Curve, Figure, Run
@@ -311,3 +313,27 @@ def test_the_format_is_part_of_every_file(store, fill):
     files = list(store.root.glob("*/seed-*.json"))
     assert len(files) == 6
     assert {json.loads(path.read_text())["format"] for path in files} == {stored.FORMAT}
+
+
+def test_the_page_shows_what_the_inspector_says(fill_store, tmp_path):
+    """Zero weights and biases lock all but the output; random ones do not. Only figures that ask for it show it."""
+    store = Store(tmp_path / "results")
+    asks = replace(FIGURE, inspected=True)
+    fill_store(store, asks, FINALS | {ZERO: [0.1, 0.1, 0.1]}, "quick", "corrected")
+    write_report(build_report([asks], store, range(5), "quick", "corrected"), tmp_path / "report")
+    page = (tmp_path / "report" / "index.html").read_text()
+    fragments = re.findall(r"<details.*?</details>", page, flags=re.DOTALL)
+    assert [label in fragment for label, fragment in zip(["Logistic", "Normal", "Zero &amp;"], fragments, strict=True)]
+    assert ["ZI006" in fragment for fragment in fragments] == [False, False, True]
+    assert "alert(1)</script>" not in page
+    write_report(build_report([FIGURE], store, range(5), "quick", "corrected"), tmp_path / "without")
+    assert "<details" not in (tmp_path / "without" / "index.html").read_text()
+
+
+def test_a_start_is_inspected_without_data(monkeypatch):
+    """And with the run's own spoiler and settings: default weights of rank one have one direction alone."""
+    monkeypatch.setattr(runner, "load", None)
+    spoiled = inspect_start(Run(dataset="digits", hidden="32", spoiler="rank_one"))
+    usual = inspect_start(Run(dataset="digits", hidden="32"))
+    assert spoiled.layers[0].diversity["stable_rank_weights"] == pytest.approx(1, abs=0.01)
+    assert usual.layers[0].diversity["stable_rank_weights"] > 2

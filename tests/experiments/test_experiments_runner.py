@@ -94,7 +94,7 @@ def test_other_initialization_changes_the_initial_weights(run, changes):
 
 def test_initial_hash_is_that_of_the_model_which_is_trained(run, trainings):
     result = execute(run, 0)
-    model, initial_hash = runner._prepare_model(run, load_dataset("digits"), 0)
+    model, initial_hash = runner._prepare_model(run, (1, 8, 8), 10, 0)
     assert hashes(model) == hashes(trainings[0]["model"])
     assert result.initial_hash == initial_hash
 
@@ -155,7 +155,7 @@ def test_every_other_setting_reaches_what_it_names(run, trainings):
     assert handled_here | handled_below | set(OTHER) == set(Run().to_dict())
     other = replace(run, model="mnist_cnn", activation="sigmoid", pixels="standardized", num_validation=47, scale=3.0)
     execute(other, 0)
-    model, _ = runner._prepare_model(other, load_dataset("digits"), 0)
+    model, _ = runner._prepare_model(other, (1, 8, 8), 10, 0)
     call = trainings[0]
     assert str(call["model"]) == str(model)
     assert "Sigmoid" in str(model)

@@ -145,6 +145,16 @@ def test_weights_that_cannot_be_inspected_are_named():
     assert report.warnings == ()
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch moves its quantization elsewhere
+def test_a_quantized_layer_is_named_and_the_others_are_inspected():
+    quantized = torch.ao.nn.quantized.dynamic.Linear(12, 12)
+    report = inspect(nn.Sequential(quantized, nn.ReLU(), nn.Linear(12, 5)), VECTORS)
+    assert report.not_inspected == {"0": "quantized module (Linear)"}
+    assert "not inspected: 0: quantized module (Linear)" in str(report)
+    assert report.unlock_steps == {"2.weight": 1, "2.bias": 1}
+    assert report.warnings == ()
+
+
 def test_a_sparse_gradient_is_no_obstacle():
     model = nn.Sequential(nn.Embedding(11, 6, sparse=True), nn.Flatten(), nn.Linear(18, 5))
     report = inspect(model, torch.arange(12).reshape(4, 3) % 11)

@@ -1,7 +1,7 @@
 """A report as text, dictionary, frame, HTML, SARIF and drawing; the assertion; the observer."""
 
 import json
-import math
+from types import SimpleNamespace
 
 import matplotlib
 import pytest
@@ -166,8 +166,70 @@ def test_the_observer_records_while_fit_runs():
     by_step = {each.step: each for each in watch.records if each.path == "0"}
     assert [by_step[step].gradient > 0 for step in (1, 2, 3)] == [False, False, True]
     assert by_step[16].num_distinct == 16
-    assert 1 <= by_step[4].effective_rank < 1.5
-    assert math.isclose(by_step[1].effective_rank, 0.0)
+    assert 1 <= by_step[4].diversity["effective_rank_weights"] < 1.5
+    assert by_step[1].diversity["effective_rank_weights"] == 0
+    assert by_step[1].diversity["effective_rank_activations"] > 0
+    assert by_step[1].num_silent == 16
+    assert by_step[16].num_silent == 0
+    assert set(by_step[16].distinct_in) == {"bfloat16", "float16"}
+    assert not any(module._forward_hooks for module in model.modules())
+    frame = watch.to_frame()
+    assert len(frame) == len(watch.records)
+    assert (frame.loc[frame["step"] == 1, "effective_rank_updates"] == 0).all()
+    assert (frame.loc[frame["step"] == 16, "effective_rank_updates"] >= 1).all()
+
+
+def test_the_observer_sees_the_training_pass_not_the_evaluation_between():
+    """Activations are those of the step's own batch: 16 examples, where the evaluation has 64."""
+    data = drawn(64, 12), torch.arange(64) % 5
+
+    def frame(**more):
+        watch, model = SymmetryObserver(every=1), seeded(lambda: Case(mlp(), None)).model
+        order = torch.Generator().manual_seed(0)
+        zeroinit.fit(model, data, epochs=2, batch_size=16, observers=[watch], generator=order, **more)
+        return watch.to_frame()
+
+    assert frame(test=data).equals(frame())
+
+
+def test_the_observer_counts_units_that_the_next_update_parts():
+    """Twins with the same values but other gradients are driven apart; twins with equal ones are not."""
+    model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+    for layer in (model[0], model[1]):
+        nn.init.constant_(layer.weight, 0.5)
+        nn.init.zeros_(layer.bias)
+    watch = SymmetryObserver()
+    watch.on_start(SimpleNamespace(model=model))
+    model(drawn(5, 3)).square().sum().backward()
+    watch.on_gradients(SimpleNamespace(model=model, step=1))
+    assert [(each.num_distinct, each.num_driven_apart) for each in watch.records] == [(1, 1), (1, 1)]
+    model[0].weight.grad[1] += 1
+    watch.on_gradients(SimpleNamespace(model=model, step=2))
+    assert [(each.num_distinct, each.num_driven_apart) for each in watch.records[2:]] == [(1, 2), (1, 1)]
+    watch.on_end(SimpleNamespace(model=model))
+
+
+def test_ranks_by_step():
+    """With zero weights each layer is of rank one after its first update; gradients of outputs come at step 1."""
+    model = mlp(nn.ELU)
+    zeroinit.initialize_(model, "normal_bias", generator=torch.Generator().manual_seed(0))
+    report = inspect(model, VECTORS, steps=4)
+    first = report.layer("0").diversity_by_step
+    assert first["effective_rank_weights"][:3] == (0, 0, 0)
+    assert first["stable_rank_weights"][3] == pytest.approx(1, abs=0.1)
+    assert first["effective_rank_gradients"][:2] == (0, 0)
+    series = report.to_series()
+    assert list(series[series["path"] == "0"]["step"]) == [1, 2, 3, 4]
+    assert set(first) < set(series.columns)
+    usual = inspect(mlp(nn.ELU), VECTORS, steps=4).layer("0").diversity_by_step
+    assert min(usual["effective_rank_weights"]) > 5
+
+
+def test_ranks_by_step_where_the_loss_is_lost():
+    """A shadow that diverges has fewer steps with ranks than losses."""
+    report = inspect(mlp(), VECTORS, optimizer="sgd", learning_rate=1e30, steps=6)
+    assert "ZI013" in {finding.code for finding in report.findings}
+    assert len(report.to_series()) > 0
 
 
 def test_the_observer_says_what_every_must_be():

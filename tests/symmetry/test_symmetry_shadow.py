@@ -179,3 +179,41 @@ def test_a_difference_between_precisions_is_rounding_only_where_it_is_faint():
     double, single = np.array([1e-3, 1e-12]), np.array([1e3, 1e-3])
     assert is_rounding(double, single, largest=1.0).tolist() == [False, True]
     assert is_rounding(double, single, largest=1e9).tolist() == [True, True]
+
+
+class FreeKernel(torch.autograd.Function):
+    """The identity, whose backward pass has other bits each time unless deterministic kernels are asked for."""
+
+    @staticmethod
+    def forward(ctx, values):
+        return values.clone()
+
+    @staticmethod
+    def backward(ctx, error):
+        if torch.are_deterministic_algorithms_enabled() or error.dtype == torch.float64:
+            return error
+        return error * (1 + 1e-6 * torch.randn(error.shape))
+
+
+class Free(nn.Module):
+    def forward(self, values):
+        return FreeKernel.apply(values)
+
+
+def twins_before(module: nn.Module) -> nn.Sequential:
+    model = nn.Sequential(nn.Linear(12, 6), module, nn.Linear(6, 5))
+    for layer in (model[0], model[2]):
+        nn.init.constant_(layer.weight, 0.1)
+    nn.init.zeros_(model[0].bias)
+    return model
+
+
+def test_kernels_are_named_where_they_alone_part_units():
+    before = torch.are_deterministic_algorithms_enabled()
+    report = inspect(twins_before(Free()), VECTORS, steps=4)
+    layer = report.layer("0")
+    assert (layer.source, layer.effective_width, layer.width_in_float32 > 1) == ("kernels", 1, True)
+    assert "in float32 kernels that give other bits each time part them into" in report.warnings[0].message
+    assert torch.are_deterministic_algorithms_enabled() == before
+    layer = inspect(twins_before(nn.Tanh()), VECTORS, steps=4).layer("0")
+    assert (layer.source != "kernels", layer.effective_width) == (True, 1)

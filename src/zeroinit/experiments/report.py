@@ -12,6 +12,7 @@ from zeroinit._common import InputError, __version__, write_atomically
 from zeroinit.experiments.analysis import FigureSummary, decide_claims, summarize
 from zeroinit.experiments.claims import Decision
 from zeroinit.experiments.drawings import DRAWINGS
+from zeroinit.experiments.inspections import inspect_curves
 from zeroinit.experiments.spec import PROFILES, PROTOCOLS, Figure
 from zeroinit.experiments.store import Store
 from zeroinit.plots import save_figure
@@ -129,12 +130,14 @@ def write_report(report: Report, folder: Path) -> Path:
     Raises:
         InputError: The folder cannot be written to.
     """
-    drawings, tables = {}, {}
+    drawings, tables, inspections = {}, {}, {}
     for summary in report.summaries:
         if summary.curves:
             name, table = summary.figure.name, DRAWINGS[summary.figure.drawing].table
             drawings[name] = _draw(report, summary, folder / "figures")
             tables[name] = table(summary, report.profile, report.protocol)
+            if summary.figure.inspected:
+                inspections[name] = [(label, Markup(html)) for label, html in inspect_curves(summary.curves)]
     write_atomically(folder / "claims.json", json.dumps(claim_records(report), indent=1, allow_nan=False) + "\n")
     content = {
         "report": report,
@@ -143,6 +146,7 @@ def write_report(report: Report, folder: Path) -> Path:
         "version": __version__,
         "drawings": {name: Markup(svg) for name, svg in drawings.items()},
         "tables": tables,
+        "inspections": inspections,
         "notes": {name: drawing.note for name, drawing in DRAWINGS.items()},
     }
     for template, path in (("report.html.j2", "index.html"), ("report.md.j2", "report.md")):

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from zeroinit._common import InputError, __version__, derive_seed, lookup
-from zeroinit.data import Dataset, augmentation, load_dataset, pixel_transform, split_validation
+from zeroinit.data import DATASETS, Dataset, augmentation, load_dataset, pixel_transform, split_validation
 from zeroinit.experiments.interventions import scale_output_bias, shift_features, spoil_weights
 from zeroinit.experiments.recorders import make_recorder
 from zeroinit.experiments.spec import Run
@@ -27,7 +27,7 @@ from zeroinit.models import build_model
 from zeroinit.remedies import make_remedy
 from zeroinit.training import Checkpoint, Moment, Observer, fit
 
-__all__ = ["TRAINED", "choose_device", "execute", "execute_seeds", "is_stackable"]
+__all__ = ["TRAINED", "choose_device", "execute", "execute_seeds", "is_stackable", "start_model"]
 
 OF_FIT = (
     *("epochs", "max_steps", "batch_size", "optimizer", "learning_rate", "momentum", "warmup_steps", "reduction"),
@@ -197,7 +197,7 @@ class _Start:
 
 def _prepare(run: Run, seed: int, data_dir: Path | str | None, place: torch.device) -> _Start:
     dataset = load(run.dataset, data_dir)
-    model, initial_hash = _prepare_model(run, dataset, seed)
+    model, initial_hash = _prepare_model(run, dataset.input_shape, dataset.num_classes, seed)
     train, validation = _split(run, dataset, seed)
     test = _test(run, dataset)
     return _Start(
@@ -239,11 +239,11 @@ def denormals_flushed() -> Iterator[None]:
         torch.set_flush_denormal(was_on)
 
 
-def _prepare_model(run: Run, dataset: Dataset, seed: int) -> tuple[nn.Module, str]:
-    model = _initialized(run, dataset, seed)
+def _prepare_model(run: Run, input_shape: tuple[int, int, int], num_classes: int, seed: int) -> tuple[nn.Module, str]:
+    model = _initialized(run, input_shape, num_classes, seed)
     if run.offset_scale is not None:
-        reference = _initialized(replace(run, scale=run.offset_scale), dataset, seed)
-        shift_features(model, reference, dataset.input_shape)
+        reference = _initialized(replace(run, scale=run.offset_scale), input_shape, num_classes, seed)
+        shift_features(model, reference, input_shape)
     if run.output_scale is not None:
         scale_output_bias(model, run.scale, run.output_scale)
     if run.spoiler != "none":
@@ -252,11 +252,20 @@ def _prepare_model(run: Run, dataset: Dataset, seed: int) -> tuple[nn.Module, st
     return model, hashlib.sha256(hashes.encode()).hexdigest()[:16]
 
 
-def _initialized(run: Run, dataset: Dataset, seed: int) -> nn.Module:
+def start_model(run: Run, seed: int) -> nn.Module:
+    """Return a run's network as it is before training, without its data.
+
+    Raises:
+        InputError: A setting that is not known.
+    """
+    return _prepare_model(run, DATASETS[run.dataset].sizes.input_shape, DATASETS[run.dataset].num_classes, seed)[0]
+
+
+def _initialized(run: Run, input_shape: tuple[int, int, int], num_classes: int, seed: int) -> nn.Module:
     model = build_model(
         run.model,
-        dataset.input_shape,
-        dataset.num_classes,
+        input_shape,
+        num_classes,
         activation=run.activation,
         norm=run.norm,
         hidden=run.hidden_units,

@@ -201,6 +201,7 @@ class Figure:
         remarks: Why our results differ from the published ones, where they do; one sentence each.
         in_paper: Whether it belongs to the figures that run when none is named.
         drawing: A key of ``DRAWINGS``: how its results are shown.
+        inspected: Whether the page shows what the inspector says about the curves' starts.
     """
 
     name: str
@@ -212,6 +213,7 @@ class Figure:
     remarks: tuple[str, ...] = ()
     in_paper: bool = True
     drawing: str = "accuracies"
+    inspected: bool = False
 
     def at(self, profile: str, protocol: str) -> tuple[Curve, ...]:
         """Return the curves with the settings of a profile and a protocol.

@@ -58,7 +58,7 @@ def left_out(model: nn.Module) -> dict[str, str]:
         elif not parameter.is_floating_point() or parameter.element_size() < 2:
             found[name] = f"quantized weights ({str(parameter.dtype).removeprefix('torch.')})"
     for path, module in model.named_modules():
-        if ".quantized" in type(module).__module__ and not any(True for _ in module.children()):
+        if ".quantized" in type(module).__module__ and not any(path.startswith(f"{outer}.") for outer in found):
             found[path] = f"quantized module ({type(module).__name__})"
     return found
 

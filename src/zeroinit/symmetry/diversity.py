@@ -9,6 +9,7 @@ from torch import Tensor
 from zeroinit.symmetry.partition import group_equal_rows, num_groups
 
 __all__ = [
+    "both_ranks",
     "direction_spread",
     "distinct_rows",
     "effective_rank",
@@ -31,7 +32,10 @@ def effective_rank(matrix: Float[Tensor, "rows columns"]) -> float:
         >>> round(effective_rank(torch.eye(4)), 6), round(effective_rank(torch.ones(4, 4)), 3)
         (4.0, 1.0)
     """
-    values = torch.linalg.svdvals(matrix.detach().double())
+    return _effective_rank(torch.linalg.svdvals(matrix.detach().double()))
+
+
+def _effective_rank(values: Tensor) -> float:
     total = float(values.sum())
     if not total > 0 or not math.isfinite(total):
         return 0.0
@@ -52,10 +56,29 @@ def stable_rank(matrix: Float[Tensor, "rows columns"]) -> float:
         >>> round(stable_rank(torch.eye(4)), 6), round(stable_rank(torch.diag(torch.tensor([2.0, 1.0]))), 6)
         (4.0, 1.25)
     """
-    values = torch.linalg.svdvals(matrix.detach().double())
+    return _stable_rank(torch.linalg.svdvals(matrix.detach().double()))
+
+
+def _stable_rank(values: Tensor) -> float:
     if not len(values) or not float(values[0]) > 0:
         return 0.0
     return float((values / values[0]).square().sum())
+
+
+def both_ranks(matrix: Float[Tensor, "rows columns"]) -> tuple[float, float]:
+    """Return the effective and the stable rank; NaN for a matrix that is not finite.
+
+    Args:
+        matrix: Rows are units, examples or whatever is compared.
+
+    Example:
+        >>> [round(rank, 6) for rank in both_ranks(torch.eye(4))]
+        [4.0, 4.0]
+    """
+    if not torch.isfinite(matrix).all():
+        return math.nan, math.nan
+    values = torch.linalg.svdvals(matrix.detach().double())
+    return _effective_rank(values), _stable_rank(values)
 
 
 def direction_spread(rows: Float[Tensor, "units features"]) -> float:

@@ -9,18 +9,25 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 __all__ = ["Features", "thinned"]
 
-MOST_ROWS, MOST_COLUMNS = 128, 128
+MOST = 128
 
 
 class Features:
     """Hooks that keep, for each layer, a thinned matrix of outputs and a bound on the size of its input.
 
+    Args:
+        model: Whose layers are watched.
+        paths: The layers.
+        most: Rows and columns that are kept of a matrix.
+        latest: Keep what the last pass showed, not the first.
+
     Attributes:
-        outputs: By path, activations (examples or positions, units), at most 128 each.
+        outputs: By path, activations (examples or positions, units) of that pass since ``forget``.
         input_sizes: By path, no less than the norm of whatever a unit is multiplied with.
     """
 
-    def __init__(self, model: nn.Module, paths: list[str]):
+    def __init__(self, model: nn.Module, paths: list[str], most: int = MOST, latest: bool = False):
+        self._most, self._latest = most, latest
         self.outputs: dict[str, Tensor] = {}
         self.input_sizes: dict[str, float] = {}
         self._handles = [
@@ -35,16 +42,20 @@ class Features:
             if not isinstance(result, Tensor) or not result.is_floating_point() or result.dim() < 2:
                 return
             convolution = isinstance(module, _ConvNd)
-            if path not in self.outputs:
+            if self._latest or path not in self.outputs:
                 by_unit = (
                     result.detach().movedim(1, -1) if convolution or _by_channel(module, result) else result.detach()
                 )
-                self.outputs[path] = thinned(by_unit.reshape(-1, by_unit.shape[-1]))
+                self.outputs[path] = thinned(by_unit.reshape(-1, by_unit.shape[-1]), self._most)
             if isinstance(given, Tensor) and given.is_floating_point() and given.dim() > 1:
                 size = _input_size(module, given.detach())
                 self.input_sizes[path] = max(size, self.input_sizes.get(path, 0.0))
 
         return note
+
+    def forget(self) -> None:
+        """Keep what the next forward pass shows."""
+        self.outputs, self.input_sizes = {}, {}
 
     def stop(self) -> None:
         """Take the hooks off."""
@@ -52,14 +63,14 @@ class Features:
             handle.remove()
 
 
-def thinned(matrix: Tensor) -> Tensor:
-    """Take at most 128 rows and columns, evenly.
+def thinned(matrix: Tensor, most: int = MOST) -> Tensor:
+    """Take at most so many rows and columns, evenly.
 
     Example:
         >>> thinned(torch.zeros(1000, 3)).shape
         torch.Size([128, 3])
     """
-    for axis, most in ((0, MOST_ROWS), (1, MOST_COLUMNS)):
+    for axis in (0, 1):
         if matrix.shape[axis] > most:
             chosen = torch.linspace(0, matrix.shape[axis] - 1, most, dtype=torch.float64).long()
             matrix = matrix.index_select(axis, chosen.to(matrix.device))

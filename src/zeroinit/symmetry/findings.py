@@ -33,6 +33,8 @@ REASON_CODES = {
 }
 PLURALS = {"is": "are", "does": "do", "takes": "take"}
 MOST_TWINS = 10
+MOST_NEARLY_DISTINCT = 0.95
+"""Among hundreds of random units a few pairs are as close as rounding by chance; a warning needs one unit in twenty."""
 LEAST_DEAD = 0.6
 """Units with weights that only this size of input cannot wake count as dead if they are so large a share."""
 
@@ -192,6 +194,7 @@ def _layer(watch: LayerWatch, evidence: "Evidence", steps: dict[str, int | None]
         distinct_in=watch.distinct_in,
         source=_source(watch, evidence, num_groups(labels)),
         diversity=watch.diversity(evidence.watch.value, first, last),
+        diversity_by_step={name: tuple(values) for name, values in watch.series.items()},
     )
 
 
@@ -234,7 +237,10 @@ def _source(watch: LayerWatch, evidence: "Evidence", width: int) -> str:
     if width <= 1:
         if tracker.num_units == 1:
             return "one unit"
-        return "rounding" if evidence.widths_in_float32.get(name, 1) > 1 else ""
+        in_float32 = evidence.widths_in_float32.get(name, 1)
+        if in_float32 <= 1:
+            return ""
+        return "kernels" if evidence.widths_deterministic.get(name, in_float32) < in_float32 else "rounding"
     if tracker.initial_by_weight >= width:
         return "weights"
     without = evidence.widths_without
@@ -285,7 +291,7 @@ def _of_units(report: LayerReport, watch: LayerWatch, steps: dict[str, int | Non
         yield _finding("ZI001", report.path, names, message + _heads(watch, labels) + _by_rounding(report))
         return
     near, mirrored = _groups_among(tracker.nearly, tracker.moved), _groups_among(tracker.mirrored, tracker.moved)
-    if near < tracker.moved.sum():
+    if near < MOST_NEARLY_DISTINCT * tracker.moved.sum():
         yield _finding(
             "ZI002", report.path, names, f"{int(tracker.moved.sum())} {report.unit} form {near} groups up to rounding"
         )
@@ -298,7 +304,8 @@ def _of_units(report: LayerReport, watch: LayerWatch, steps: dict[str, int | Non
 
 def _by_rounding(report: LayerReport) -> str:
     parted = report.width_in_float32 > report.effective_width
-    return f"; in float32 rounding alone parts them into {report.width_in_float32}" if parted else ""
+    cause = "kernels that give other bits each time part" if report.source == "kernels" else "rounding alone parts"
+    return f"; in float32 {cause} them into {report.width_in_float32}" if parted else ""
 
 
 def _few(numbers: tuple[int, ...]) -> str:

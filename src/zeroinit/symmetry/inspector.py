@@ -1,7 +1,8 @@
 """One call for any model: will it learn, what stays identical, when does each layer wake up."""
 
+import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -45,6 +46,7 @@ class Evidence:
     not_inspected: dict[str, str]
     widths_without: dict[str, dict[str, int]]
     notes: list[str]
+    widths_deterministic: dict[str, int] = field(default_factory=dict)
 
 
 def inspect(
@@ -145,7 +147,22 @@ def _gather(model: nn.Module, objective: Objective, settings: Settings) -> Evide
     )
     if double.sizes:
         _look_at_the_end(evidence, replica, dtype)
+    if any(widths.get(each.layer.weight, 0) > each.tracker.width for each in watch.layers):
+        evidence.widths_deterministic = _without_free_kernels(evidence, inspected, epsilon)
     return evidence
+
+
+def _without_free_kernels(evidence: Evidence, inspected: list[str], epsilon: float) -> dict[str, int]:
+    """Train in float32 with deterministic kernels alone; count the units that stay the same bit for bit."""
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    settings = replace(evidence.settings, steps=len(evidence.single.losses))
+    try:
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # operations that have no deterministic kernel
+            return _run_single(evidence.model, evidence.objective, settings, inspected, epsilon)[2]
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
 def _run_single(

@@ -2,8 +2,72 @@
 
 import ctypes
 import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeGuard
 
-__all__ = ["give_back"]
+from torch import nn
+
+__all__ = ["frugal", "give_back", "is_large"]
+
+LARGE_MODEL = 2**24
+"""Values from which memory counts for more than time."""
+LARGE = 2**20
+"""Values from which a parameter of a large model is large itself."""
+
+
+def is_large(parameters: Iterable[nn.Parameter]) -> bool:
+    """Tell whether a model is so large that time is spent to save memory: above 16 million values.
+
+    Example:
+        >>> is_large(nn.Linear(8, 8).parameters()), is_large(nn.Linear(2**13, 2**11, device="meta").parameters())
+        (False, True)
+    """
+    return sum(each.numel() for each in parameters) > LARGE_MODEL
+
+
+@contextmanager
+def frugal(replica: nn.Module) -> Iterator[None]:
+    """Keep the peak of a large model's backward pass low.
+
+    Inside, memory is handed back whenever a large parameter has its gradient, and gradients of large embeddings are
+    sparse, so that a tied embedding has no second dense one for a moment. Modules are as before afterwards, and small
+    models are left alone.
+
+    Example:
+        >>> embedding = nn.Embedding(2**23, 3)
+        >>> with frugal(embedding):
+        ...     embedding.sparse
+        True
+        >>> embedding.sparse
+        False
+    """
+    if not is_large(replica.parameters()):
+        yield
+        return
+    give_back()
+    large = [each for each in replica.parameters() if each.requires_grad and each.numel() > LARGE]
+    handles = [each.register_post_accumulate_grad_hook(lambda _: give_back() and None) for each in large]
+    embeddings = [each for each in replica.modules() if _may_be_sparse(each)]
+    for each in embeddings:
+        each.sparse = True
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+        for each in embeddings:
+            each.sparse = False
+
+
+def _may_be_sparse(module: nn.Module) -> TypeGuard[nn.Embedding]:
+    """Whether a module is a plain, large embedding whose weight is a parameter, not computed from others."""
+    return (
+        type(module) is nn.Embedding
+        and isinstance(module._parameters.get("weight"), nn.Parameter)
+        and module.weight.numel() > LARGE
+        and not (module.sparse or module.scale_grad_by_freq)
+    )
 
 
 def give_back() -> bool:

@@ -1,44 +1,63 @@
 """The diagnostics of a model while it trains: an observer of ``fit``, or of any loop that calls its methods."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
 
+import numpy as np
 from torch import Tensor, nn
 
 from zeroinit._common import InputError
-from zeroinit.symmetry.diversity import direction_spread, effective_rank, stable_rank
-from zeroinit.symmetry.features import thinned
+from zeroinit.symmetry.diversity import (
+    both_ranks,
+    direction_spread,
+    distinct_rows,
+    num_constant_columns,
+    num_duplicate_columns,
+)
+from zeroinit.symmetry.features import Features, thinned
 from zeroinit.symmetry.layers import Layer, UseOfWeights, find_layers
 from zeroinit.symmetry.partition import group_equal_rows, num_groups
+from zeroinit.symmetry.watching import LOW_PRECISIONS
+
+if TYPE_CHECKING:
+    import pandas
 
 __all__ = ["LayerMoment", "SymmetryObserver"]
 
 
 @dataclass(frozen=True)
 class LayerMoment:
-    """One layer at one step.
+    """One layer at one step, before its update.
 
     Attributes:
         step: The update that is about to be done, from 1.
         path: The layer.
         num_units: Its units.
         num_distinct: Units whose weights and biases differ, bit for bit.
+        num_driven_apart: Units whose values or gradients differ, bit for bit: those that are not each other's copy
+            after this update, either.
+        num_silent: Units without a gradient.
         gradient: Largest absolute gradient of its weights.
-        effective_rank: Of the weights, on at most 128 units and 128 inputs of them; ``stable_rank`` and
-            ``direction_spread`` likewise.
+        distinct_in: Different units once stored as ``bfloat16`` and ``float16``.
+        diversity: Effective and stable rank of ``weights``, ``updates`` since the start, ``gradients`` and
+            ``activations``, the spread of directions of weights, and the shares of constant and of duplicate
+            features, named as in ``LayerReport.diversity``; on at most 128 units and 128 inputs of them.
     """
 
     step: int
     path: str
     num_units: int
     num_distinct: int
+    num_driven_apart: int
+    num_silent: int
     gradient: float
-    effective_rank: float
-    stable_rank: float
-    direction_spread: float
+    distinct_in: dict[str, int] = field(default_factory=dict)
+    diversity: dict[str, float] = field(default_factory=dict)
 
 
 class SymmetryObserver:
-    """Records each layer's distinct units, gradients and ranks while a model trains.
+    """Records what ``inspect`` tells of each layer while a model trains: units, ranks, features.
 
     Args:
         every: Steps between two records; the first ten steps are always recorded.
@@ -50,10 +69,11 @@ class SymmetryObserver:
         >>> import torch
         >>> from types import SimpleNamespace
         >>> model, watch = nn.Linear(3, 2), SymmetryObserver()
-        >>> model(torch.randn(4, 3)).sum().backward()
+        >>> watch.on_start(SimpleNamespace(model=model))
+        >>> model(torch.randn(4, 3)).square().sum().backward()
         >>> watch.on_gradients(SimpleNamespace(model=model, step=1))
-        >>> watch.records[0].num_distinct
-        2
+        >>> watch.records[0].num_distinct, watch.to_frame()["stable_rank_updates"].tolist()
+        (2, [0.0])
     """
 
     ALWAYS = 10
@@ -64,39 +84,107 @@ class SymmetryObserver:
         self.every = every
         self.records: list[LayerMoment] = []
         self._layers: list[Layer] | None = None
+        self._starts: dict[str, Tensor] = {}
+        self._features: Features | None = None
 
     def on_start(self, moment) -> None:
-        """Forget an earlier run."""
+        """Forget an earlier run, and look at the weights and at the next forward pass."""
+        self.on_end(moment)
         self.records, self._layers = [], None
+        self._look_at(moment.model)
+        self._watch_features(moment.model, 1)
 
     def on_gradients(self, moment) -> None:
         """Record a step, before its update."""
-        if moment.step > self.ALWAYS and moment.step % self.every:
-            return
-        named = dict(moment.model.named_parameters())
-        for layer in self._layers_of(moment.model):
-            weight = named[layer.weight]
-            if weight.dim() > 1 and layer.known:
-                self.records.append(self._record(moment.step, layer, named, weight.grad))
-
-    def _layers_of(self, model: nn.Module) -> list[Layer]:
         if self._layers is None:
-            use = UseOfWeights(model)
-            use.stop()
-            names = [name for name, each in model.named_parameters() if each.is_floating_point()]
-            self._layers = find_layers(model, use, names)
-        return self._layers
+            self._look_at(moment.model)
+        if self._is_recorded(moment.step):
+            named = dict(moment.model.named_parameters())
+            self.records += [self._record(moment.step, layer, named) for layer in self._layers or []]
+        self._watch_features(moment.model, moment.step + 1)
 
-    def _record(self, step: int, layer: Layer, named: dict[str, nn.Parameter], gradient: Tensor | None) -> LayerMoment:
-        rows = layer.rows(lambda name: named[name].detach())
-        weights = thinned(layer.rows(lambda name: named[name].detach(), ("weight",)))
+    def on_end(self, moment) -> None:
+        """Take the hooks off."""
+        if self._features is not None:
+            self._features.stop()
+        self._features = None
+
+    def to_frame(self) -> "pandas.DataFrame":
+        """Return one row for each layer and recorded step."""
+        import pandas
+
+        rows = []
+        for each in self.records:
+            row = asdict(each)
+            diversity, distinct = row.pop("diversity"), row.pop("distinct_in")
+            rows.append(row | {f"distinct_in_{name}": count for name, count in distinct.items()} | diversity)
+        return pandas.DataFrame(rows)
+
+    def _is_recorded(self, step: int) -> bool:
+        return step <= self.ALWAYS or step % self.every == 0
+
+    def _look_at(self, model: nn.Module) -> None:
+        use = UseOfWeights(model)
+        use.stop()
+        named = dict(model.named_parameters())
+        found = find_layers(model, use, [name for name, each in named.items() if each.is_floating_point()])
+        self._layers = [each for each in found if each.known and named[each.weight].dim() > 1]
+        self._starts = {
+            each.weight: thinned(each.parts[0].rows(named[each.weight].detach())).clone() for each in self._layers
+        }
+
+    def _watch_features(self, model: nn.Module, step: int) -> None:
+        """Have hooks on the layers in front of a recorded step alone."""
+        if self._features is not None and not self._is_recorded(step):
+            self._features.stop()
+            self._features = None
+        elif self._features is None and self._is_recorded(step):
+            self._features = Features(model, [each.path for each in self._layers or []], latest=True)
+
+    def _record(self, step: int, layer: Layer, named: dict[str, nn.Parameter]) -> LayerMoment:
+        values = layer.rows(lambda name: named[name].detach())
+        gradients = layer.rows(_gradients(named))
+        labels = group_equal_rows(values)
+        with_gradients = np.stack([labels, group_equal_rows(gradients)], axis=1)
+        weight = layer.parts[0]
         return LayerMoment(
             step=step,
             path=layer.path,
-            num_units=len(rows),
-            num_distinct=num_groups(group_equal_rows(rows)),
-            gradient=0.0 if gradient is None else float(gradient.detach().abs().max()),
-            effective_rank=effective_rank(weights),
-            stable_rank=stable_rank(weights),
-            direction_spread=direction_spread(weights),
+            num_units=len(values),
+            num_distinct=num_groups(labels),
+            num_driven_apart=len(np.unique(with_gradients, axis=0)),
+            num_silent=int((gradients == 0).all(dim=1).sum()),
+            gradient=float(_gradients(named)(weight.name).abs().max()),
+            distinct_in={name: distinct_rows(values, dtype) for name, dtype in LOW_PRECISIONS.items()},
+            diversity=self._diversity(layer, named),
         )
+
+    def _diversity(self, layer: Layer, named: dict[str, nn.Parameter]) -> dict[str, float]:
+        part = layer.parts[0]
+        weights = thinned(part.rows(named[part.name].detach()))
+        matrices = {
+            "weights": weights,
+            "updates": weights - self._starts[part.name].to(weights),
+            "gradients": thinned(part.rows(_gradients(named)(part.name))),
+        }
+        features = self._features.outputs.get(layer.path) if self._features is not None else None
+        if features is not None:
+            matrices["activations"] = features
+        numbers = {"direction_spread": direction_spread(weights)}
+        for name, matrix in matrices.items():
+            numbers[f"effective_rank_{name}"], numbers[f"stable_rank_{name}"] = both_ranks(matrix)
+        if features is not None and len(features) > 1:
+            numbers["constant_features"] = num_constant_columns(features) / features.shape[1]
+            numbers["duplicate_features"] = num_duplicate_columns(features) / features.shape[1]
+        return numbers
+
+
+def _gradients(named: dict[str, nn.Parameter]) -> Callable[[str], Tensor]:
+    """Return what gives a parameter's gradient by name, zeros where there is none."""
+
+    def gradient(name: str) -> Tensor:
+        parameter = named[name].detach()
+        found = named[name].grad
+        return parameter.new_zeros(parameter.shape) if found is None else found.detach().to_dense()
+
+    return gradient

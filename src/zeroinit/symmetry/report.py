@@ -85,9 +85,11 @@ class LayerReport:
         is_output: Whether no weights follow, so that the targets tell its units apart.
         is_matrix: Whether the weights have two or more axes; norms and gains have one.
         distinct_in: Different units once stored as ``bfloat16`` and ``float16``.
-        source: What tells its units apart: ``weights``, ``biases``, ``dropout``, ``other layers``,
-            ``rounding`` (in float32 alone), or nothing (empty).
+        source: What tells its units apart: ``weights``, ``biases``, ``dropout``, ``other layers``, in float32 alone
+            ``rounding`` or ``kernels`` (that give other bits each time), or nothing (empty).
         diversity: Numbers by name; those of the last step have the suffix ``_end``.
+        diversity_by_step: Effective and stable rank of weights, updates so far, gradients and activations before each
+            update, on at most 32 units and 32 inputs of them; NaN where there is none.
     """
 
     path: str
@@ -109,6 +111,7 @@ class LayerReport:
     distinct_in: dict[str, int]
     source: str = ""
     diversity: dict[str, float] = field(default_factory=dict)
+    diversity_by_step: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -164,11 +167,24 @@ class SymmetryReport:
         rows = []
         for each in self.layers:
             row = {
-                key: value for key, value in asdict(each).items() if key not in ("diversity", "distinct_in", "twins")
+                key: value
+                for key, value in asdict(each).items()
+                if key not in ("diversity", "diversity_by_step", "distinct_in", "twins")
             }
             row |= {f"distinct_in_{name}": count for name, count in each.distinct_in.items()}
             rows.append(row | each.diversity)
         return pandas.DataFrame(rows)
+
+    def to_series(self) -> "pandas.DataFrame":
+        """Return ranks step by step: one row for each layer and step, the columns of ``diversity_by_step``."""
+        import pandas
+
+        frames = []
+        for each in self.layers:
+            if ranks := each.diversity_by_step:
+                steps = range(1, len(next(iter(ranks.values()))) + 1)
+                frames.append(pandas.DataFrame({"path": each.path, "weight": each.weight, "step": steps, **ranks}))
+        return pandas.concat(frames, ignore_index=True) if frames else pandas.DataFrame()
 
     def plot(self, axes: "Axes | None" = None) -> "Axes":
         """Draw when each parameter wakes up: parameters by steps, see ``draw_wake_up``."""

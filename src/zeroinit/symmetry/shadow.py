@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from zeroinit._common import InputError, derive_seed
-from zeroinit.symmetry.memory import give_back
+from zeroinit.symmetry.memory import frugal, give_back, is_large
 from zeroinit.symmetry.objective import Objective, describe
 from zeroinit.symmetry.precision import ShadowMode
 from zeroinit.symmetry.updates import build_updates
@@ -158,6 +158,7 @@ def run_shadow(
     named = {name: parameter for name, parameter in replica.named_parameters() if parameter.requires_grad}
     updates = build_updates(settings.optimizer, settings.learning_rate, named.values())
     trace, mode = Trace(), ShadowMode(dtype, settings.dropout)
+    large = is_large(replica.parameters())
     last_news = 0
     unlocked: set[str] = set()
     for step in range(1, (settings.steps or MOST_STEPS) + 1):
@@ -173,7 +174,8 @@ def run_shadow(
         if watch is not None:
             news |= watch(step, gradients)
         last_news = step if news else last_news
-        give_back()
+        if large:
+            give_back()
         updates.step()
         del gradients  # else the old gradients would be in memory beside the new ones
         if settings.steps is None and step >= FEWEST_STEPS and step - last_news >= PATIENCE:
@@ -188,10 +190,10 @@ def _backward(replica, objective, dtype, settings, mode, step) -> Tensor:
     torch.manual_seed(derive_seed(settings.seed, f"step {step}"))
     for parameter in replica.parameters():
         parameter.grad = None
-    give_back()
-    loss = forward_loss(replica, objective, dtype, mode)
-    if loss.requires_grad:
-        loss.backward()
+    with frugal(replica):
+        loss = forward_loss(replica, objective, dtype, mode)
+        if loss.requires_grad:
+            loss.backward()
     return loss.detach()
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from zeroinit._common import InputError, lookup
+from zeroinit.symmetry.memory import is_large
 
 __all__ = ["LEARNING_RATES", "build_updates"]
 
@@ -14,9 +15,9 @@ LEARNING_RATES = {"adam": 1e-3, "sgd": 0.1}
 """Learning rate of each rule where the user names none."""
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 LARGE = 2**18
-"""Values beyond which a parameter's moments are stored in bfloat16."""
-CHUNK = 2**20
-"""Values updated at a time, so that an update needs little memory."""
+"""Values beyond which a parameter's moments are stored in bfloat16, in large models."""
+CHUNK = 2**17
+"""Values updated at a time, so that an update needs little memory and finds it in a cache."""
 
 
 class PlainSGD:
@@ -34,7 +35,7 @@ class PlainSGD:
 
 
 class SmallAdam:
-    """Adam whose moments are kept only for parameters that have had a gradient, and in bfloat16 for large ones.
+    """Adam whose moments are kept only for parameters that have had a gradient; in large models many in bfloat16.
 
     Each update is computed in the gradient's own precision and rounded on storing, so that the first one is exact.
     Equal gradients give equal updates, and opposite ones opposite updates, all the same.
@@ -47,6 +48,7 @@ class SmallAdam:
         self.parameters, self.learning_rate = list(parameters), learning_rate
         self.moments: dict[nn.Parameter, tuple[Tensor, Tensor]] = {}
         self.steps: dict[nn.Parameter, int] = {}
+        self._narrow = is_large(self.parameters)
 
     @torch.no_grad()
     def step(self) -> None:
@@ -54,7 +56,7 @@ class SmallAdam:
         moving = [each for each in self.parameters if self._moves(each)]
         for parameter in moving:  # all room first, so that what updates need for a moment leaves no gaps in between
             if parameter not in self.moments:
-                dtype = torch.bfloat16 if parameter.numel() > LARGE else parameter.dtype
+                dtype = torch.bfloat16 if self._narrow and parameter.numel() > LARGE else parameter.dtype
                 zeros = torch.zeros(parameter.shape, dtype=dtype, device=parameter.device)
                 self.moments[parameter] = zeros, zeros.clone()
                 self.steps[parameter] = 0
@@ -70,12 +72,13 @@ class SmallAdam:
 
     def _update(self, value: Tensor, gradient: Tensor, first: Tensor, second: Tensor, count: int) -> None:
         beta1, beta2 = BETAS
-        mean = first.to(gradient.dtype).lerp(gradient, 1 - beta1)
-        square = (second.to(gradient.dtype) * beta2).addcmul_(gradient, gradient, value=1 - beta2)
-        first.copy_(mean)
-        second.copy_(square)
-        size = square.div_(1 - beta2**count).sqrt_().add_(EPSILON)
-        value.add_(mean.div_(size), alpha=-self.learning_rate / (1 - beta1**count))
+        mean = first.to(gradient.dtype).lerp_(gradient, 1 - beta1)  # the moments themselves if of the same type
+        square = second.to(gradient.dtype).mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+        if mean is not first:
+            first.copy_(mean)
+            second.copy_(square)
+        size = square.div(1 - beta2**count).sqrt_().add_(EPSILON)
+        value.addcdiv_(mean, size, value=-self.learning_rate / (1 - beta1**count))
 
 
 def _chunks(tensor: Tensor) -> tuple[Tensor, ...]:

@@ -1,17 +1,17 @@
 """What is kept of a shadow training for each layer, step by step."""
 
+import math
 from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
 
 from zeroinit.symmetry.diversity import (
+    both_ranks,
     direction_spread,
     distinct_rows,
-    effective_rank,
     num_constant_columns,
     num_duplicate_columns,
-    stable_rank,
 )
 from zeroinit.symmetry.features import Features, thinned
 from zeroinit.symmetry.layers import Layer, UseOfWeights, find_layers
@@ -19,6 +19,8 @@ from zeroinit.symmetry.tracking import Tracker, TwinParameters
 
 __all__ = ["LayerWatch", "Watch"]
 
+SERIES_MOST = 32
+"""Units, and inputs of them, whose ranks are followed step by step."""
 LOW_PRECISIONS = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -38,6 +40,23 @@ class LayerWatch:
         self.distinct_in = {name: distinct_rows(layer.rows(values), dtype) for name, dtype in low.items()}
         self.start = thinned(layer.rows(values, ("weight",)))
         self.first_gradient: Tensor | None = None
+        self.series: dict[str, list[float]] = {}
+
+    def rank_series(self, gradients: dict[str, Tensor], values: dict[str, Tensor], activations: Tensor | None) -> None:
+        """Add one step to the series of ranks, all before its update."""
+        part = self.layer.parts[0]
+        start = thinned(self.start, SERIES_MOST)
+        weights = thinned(thinned(part.rows(values[part.name])), SERIES_MOST)
+        matrices = {"weights": weights, "updates": weights - start}
+        if part.name in gradients:
+            matrices["gradients"] = thinned(thinned(part.rows(gradients[part.name])), SERIES_MOST)
+        if activations is not None:
+            matrices["activations"] = thinned(activations, SERIES_MOST)
+        for name in ("weights", "updates", "gradients", "activations"):
+            matrix = matrices.get(name)
+            ranks = both_ranks(matrix) if matrix is not None and matrix.numel() else (math.nan, math.nan)
+            for kind, rank in zip(("effective_rank", "stable_rank"), ranks, strict=True):
+                self.series.setdefault(f"{kind}_{name}", []).append(rank)
 
     def follow(self, gradients: dict[str, Tensor], values: dict[str, Tensor]) -> bool:
         """Take one step's gradients in; tell whether there was news."""
@@ -59,8 +78,7 @@ class LayerWatch:
             ("activations_end", last),
         ):
             if matrix is not None and matrix.numel() and torch.isfinite(matrix).all():
-                numbers[f"effective_rank_{name}"] = effective_rank(matrix)
-                numbers[f"stable_rank_{name}"] = stable_rank(matrix)
+                numbers[f"effective_rank_{name}"], numbers[f"stable_rank_{name}"] = both_ranks(matrix)
         numbers["direction_spread"] = direction_spread(self.start)
         numbers["direction_spread_end"] = direction_spread(end)
         for suffix, matrix in (("", first), ("_end", last)):
@@ -95,10 +113,12 @@ class Watch:
         self._use = UseOfWeights(replica)
         self.layers: list[LayerWatch] = []
         self.twins: TwinParameters | None = None
+        self._now = Features(nn.Identity(), [])
         self.first = self.last = Features(replica if full else nn.Identity(), _owners(replica) if full else [])
 
     def look_again(self) -> Features:
         """Keep the activations of the next forward pass, too."""
+        self._now.stop()
         self.last = Features(self._replica, [each.layer.path for each in self.layers if each.layer.known])
         return self.last
 
@@ -108,6 +128,11 @@ class Watch:
             self._start()
         values = {name: parameter.detach() for name, parameter in self._named.items()}
         news = [layer.follow(gradients, values) for layer in self.layers]
+        if self._full:
+            outputs = self.first.outputs if step == 1 else self._now.outputs
+            for layer in self.layers:
+                layer.rank_series(gradients, values, outputs.get(layer.layer.path) if layer.layer.known else None)
+            self._now.forget()
         if self.twins is not None:
             news.append(self.twins.follow(gradients))
         return any(news)
@@ -125,6 +150,7 @@ class Watch:
             for layer in found
         ]
         if self._full:
+            self._now = Features(self._replica, [each.path for each in found if each.known], SERIES_MOST)
             self.twins = TwinParameters({name: self._named[name] for name in self._inspected})
 
 

@@ -14,6 +14,7 @@ FIGURE_12 = Figure(
         initializers=("pytorch", "normal_bias"),
     ),
     drawing="gradients",
+    inspected=True,
     claims=(
         Claim(
             "C10-one-layer-per-step",

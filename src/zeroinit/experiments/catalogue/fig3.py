@@ -10,5 +10,6 @@ FIGURE_3 = Figure(
     title="MNIST FNN: zero weights with random biases against the default",
     curves=(baseline(10), *trio(Run(model="mnist_fnn", epochs=10))),
     published_results={BASELINE: 0.925, PYTORCH: 0.976, NORMAL: 0.971, UNIFORM: 0.972},
+    inspected=True,
     claims=comparison_claims("C1", "MNIST FNN"),
 )
