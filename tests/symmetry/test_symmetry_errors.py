@@ -145,7 +145,7 @@ def test_weights_that_cannot_be_inspected_are_named():
     assert report.warnings == ()
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch moves its quantization elsewhere
+@pytest.mark.filterwarnings("ignore")  # torch moves its quantization elsewhere
 def test_a_quantized_layer_is_named_and_the_others_are_inspected():
     quantized = torch.ao.nn.quantized.dynamic.Linear(12, 12)
     report = inspect(nn.Sequential(quantized, nn.ReLU(), nn.Linear(12, 5)), VECTORS)

@@ -217,3 +217,29 @@ def test_kernels_are_named_where_they_alone_part_units():
     assert torch.are_deterministic_algorithms_enabled() == before
     layer = inspect(twins_before(nn.Tanh()), VECTORS, steps=4).layer("0")
     assert (layer.source != "kernels", layer.effective_width) == (True, 1)
+
+
+class Switch(nn.Module):
+    """Goes one way or the other by the sign of its input's sum; has a third way that no input takes."""
+
+    def __init__(self):
+        super().__init__()
+        self.positive, self.negative, self.never = (nn.Linear(12, 5) for _ in range(3))
+
+    def forward(self, values):
+        return self.positive(values) if values.sum() > 0 else self.negative(values)
+
+
+def test_what_other_inputs_use_is_no_warning():
+    report = inspect(Switch(), VECTORS + 0.1 - VECTORS.mean())
+    assert [(each.code, each.path) for each in report.findings] == [("ZI010", "never"), ("ZI105", "negative")]
+
+
+def test_a_bias_that_a_norm_removes_is_not_asleep():
+    """What cancels it, the norm's weight, learns; the bias never will."""
+    for norm in (nn.BatchNorm1d(6), nn.InstanceNorm1d(6, affine=True)):
+        channels = nn.Sequential(nn.Unflatten(1, (3, 4)), nn.Conv1d(3, 6, 1), norm, nn.Flatten(), nn.Linear(24, 5))
+        report = inspect(channels, VECTORS)
+        reasons = {each.name: each.reason for each in report.parameters}
+        assert (reasons["1.bias"], reasons["2.weight"]) == ("cancelled", "")
+        assert [(each.code, each.path) for each in report.findings] == [("ZI103", "1")]
