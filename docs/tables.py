@@ -21,7 +21,10 @@ RUNS = RESULTS / "runs"
 BENCHMARKS = ROOT / "benchmarks" / "results"
 FIGURES = {"corrected": None, "published": ["fig3", "fig8"], "plateau": ["plateau"], "unlock": ["unlock"]}
 STUDIES = ("recommended", "large_bias")
-FIGURES |= {name: [name] for name in STUDIES}
+"""Studies whose tables the README shows."""
+FINDINGS = ("gap", "transfer")
+"""Studies whose tables docs/findings.md shows."""
+FIGURES |= {name: [name] for name in STUDIES + FINDINGS}
 SEEDS = range(100)
 
 
@@ -61,12 +64,12 @@ def markdown(header: Sequence[str], cells: Sequence[Sequence[str]]) -> list[str]
 
 
 def study(report: Report, folder: str) -> str:
-    """Return the drawing of a study, its own table and its verdicts."""
+    """Return the drawing of a study, its own table and its verdicts; ``folder`` as seen from the page."""
     (summary,) = report.summaries
     name = f"{summary.figure.name}-{report.profile}-{report.protocol}"
     table = DRAWINGS[summary.figure.drawing].table(summary, report.profile, report.protocol)
     lines = markdown([cell.text for cell in table.headings], [[cell.text for cell in row] for row in table.rows])
-    image = f"![{summary.figure.title}](docs/results/{folder}/figures/{name}.svg)"
+    image = f"![{summary.figure.title}]({folder}/figures/{name}.svg)"
     return "\n".join([image, "", *lines, "", claims_table(report)])
 
 
@@ -128,7 +131,7 @@ def fill(text: str, blocks: dict[str, str]) -> str:
     for name, content in blocks.items():
         pattern = re.compile(rf"(<!-- results:{name} -->\n).*?(<!-- end -->)", re.DOTALL)
         text, count = pattern.subn(lambda match, new=content: f"{match[1]}{new}\n{match[2]}", text)
-        assert count == 1, f"README.md has {count} blocks named {name}"
+        assert count == 1, f"the page has {count} blocks named {name}"
     return text
 
 
@@ -139,10 +142,15 @@ def readme_blocks(reports: dict[str, Report]) -> dict[str, str]:
         "corrected": f"{results_table(corrected, 'corrected')}\n\n{claims_table(corrected)}",
         "remarks": remarks(corrected),
         "published": results_table(published, "published"),
-        **{name: study(reports[name], name) for name in STUDIES},
+        **{name: study(reports[name], f"docs/results/{name}") for name in STUDIES},
         "plateau": f"{results_table(reports['plateau'], 'plateau')}\n\n{claims_table(reports['plateau'])}",
         "speed": speed(),
     }
+
+
+def findings_blocks(reports: dict[str, Report]) -> dict[str, str]:
+    """Return the content of each of the blocks of docs/findings.md."""
+    return {name: study(reports[name], f"results/{name}") for name in FINDINGS}
 
 
 def main() -> None:
@@ -153,6 +161,8 @@ def main() -> None:
         print(write_report(report, RESULTS / protocol))
     readme = ROOT / "README.md"
     readme.write_text(fill(readme.read_text(), readme_blocks(reports)))
+    findings = ROOT / "docs" / "findings.md"
+    findings.write_text(fill(findings.read_text(), findings_blocks(reports)))
 
 
 if __name__ == "__main__":

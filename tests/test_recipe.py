@@ -1,6 +1,7 @@
 """``zero_start_``: weights are zero at step 0, all layers wake up by a signal, and nothing is left behind."""
 
 import copy
+import itertools
 import re
 
 import pytest
@@ -12,7 +13,7 @@ from zeroinit import InputError, zero_start_
 from zeroinit.experiments.catalogue.recommended import NETWORKS, RECOMMENDED
 from zeroinit.experiments.runner import stream
 from zeroinit.models import build_model
-from zeroinit.recipe import PARTS
+from zeroinit.recipe import DEEP, PARTS, choose_parts
 from zeroinit.remedies import make_remedy
 from zeroinit.training import fit
 
@@ -42,6 +43,19 @@ def test_weights_begin_at_zero_and_end_at_the_size_of_the_default(name, data, ge
         size = weight.square().mean().sqrt().item()
         assert size == pytest.approx((3 * weight[0].numel()) ** -0.5, rel=1e-3)
         assert torch.linalg.matrix_rank(weight.detach().flatten(1)) > 1
+
+
+@pytest.mark.parametrize("depth", [DEEP, DEEP + 1])
+def test_deep_networks_without_norms_get_orthonormal_weights(depth, data, generator):
+    """One layer more than ``DEEP``, and singular values of what was learned are all the same."""
+    sizes = [192, *[32] * (depth - 1)]
+    layers = [each for pair in itertools.pairwise(sizes) for each in (nn.Linear(*pair), nn.ReLU())]
+    model = nn.Sequential(nn.Flatten(), *layers, nn.Linear(32, 10))
+    start = zero_start_(model, generator=generator(3))
+    assert ("weight_orthonormal" in str(start)) == (depth > DEEP)
+    fit(model, data, epochs=start.steps, batch_size=64, observers=[start], learning_rate=1e-3)
+    middle = torch.linalg.svdvals(model[3].weight.detach())
+    assert (int((middle > 0.999 * middle.max()).sum()) > 8) == (depth > DEEP)
 
 
 def test_without_it_weights_stay_small_and_of_low_rank(data, generator):
@@ -80,7 +94,7 @@ def test_the_same_generator_gives_the_same_start(data, generator):
 def test_what_it_says(generator):
     text = str(zero_start_(make("cifar_cnn_quarter"), generator=generator(1)))
     assert "twice 9 layers and 2" in text
-    assert all(part in text for part in PARTS)
+    assert [part for part in PARTS if part in text] == choose_parts(9, has_norms=True)
     text = str(zero_start_(make("mnist_fnn"), steps=12, generator=generator(1)))
     assert "affine_norms" not in text
     assert re.search(r"12 steps +as asked for", text)

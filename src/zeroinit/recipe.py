@@ -11,18 +11,21 @@ from zeroinit.init.initialize import LAYER_TYPES
 from zeroinit.init.norms import find_norms
 from zeroinit.remedies import Combination, Remedy, make_remedy
 
-__all__ = ["PARTS", "SCALE", "ZeroStart", "num_first_steps", "zero_start_"]
+__all__ = ["PARTS", "SCALE", "ZeroStart", "choose_parts", "num_first_steps", "zero_start_"]
 
 SCALE = 0.1
 FEWEST_STEPS, MOST_STEPS = 10, 100
+DEEP = 4
+"""Layers above which a network without norms keeps its signals' size only with orthonormal weights."""
 
 PARTS = {
     "affine_norms": "norms act as γx + β, so that they cancel no constant channel",
     "position_signs": "random signs on the gradient per example, unit and position tell units and positions apart",
     "moment_reset": "the optimizer forgets these steps",
     "weight_orthogonal": "each weight becomes orthogonal in the size of PyTorch's default, in directions it learned",
+    "weight_orthonormal": "each weight becomes orthonormal half-way and at the end: signals cross a deep network",
 }
-"""What happens during the first steps, and why; keys of ``REMEDIES``."""
+"""What may happen during the first steps, and why; keys of ``REMEDIES``. ``choose_parts`` says which of them do."""
 
 
 @dataclass(frozen=True)
@@ -84,11 +87,24 @@ def num_first_steps(num_layers: int) -> int:
     return min(max(FEWEST_STEPS, 2 * (num_layers + 1)), MOST_STEPS)
 
 
+def choose_parts(num_layers: int, has_norms: bool) -> list[str]:
+    """Return which of ``PARTS`` act on a network of so many dense and convolutional layers.
+
+    Example:
+        >>> choose_parts(4, has_norms=False)
+        ['position_signs', 'moment_reset', 'weight_orthogonal']
+        >>> choose_parts(8, has_norms=False)[-1], choose_parts(8, has_norms=True)[-1]
+        ('weight_orthonormal', 'weight_orthogonal')
+    """
+    last = "weight_orthonormal" if num_layers > DEEP and not has_norms else "weight_orthogonal"
+    return [*(["affine_norms"] if has_norms else []), "position_signs", "moment_reset", last]
+
+
 def zero_start_(model: nn.Module, *, steps: int | None = None, generator: torch.Generator | None = None) -> ZeroStart:
     """Set all weights of ``model`` to zero and return what lets it train as well as from PyTorch's default.
 
     In place: weights zero, biases N(0, 1) × 0.1, likewise the β of norms that would cancel a constant channel. During
-    the first training passes the parts of ``PARTS`` act, whatever the optimizer; after that nothing is left on the
+    the first training passes parts of ``PARTS`` act, whatever the optimizer; after that nothing is left on the
     model and a step is as ever. There are no further passes.
 
     Args:
@@ -126,8 +142,7 @@ def zero_start_(model: nn.Module, *, steps: int | None = None, generator: torch.
     if generator is not None:
         drawn = int(torch.randint(2**62, (), generator=generator, device=generator.device))
         signs = torch.Generator().manual_seed(derive_seed(drawn, "zero_start_"))
-    has_norms = bool(find_norms(model))
-    parts = [name for name in PARTS if has_norms or name != "affine_norms"]
+    parts = choose_parts(len(layers), has_norms=bool(find_norms(model)))
     remedy = make_remedy("+".join(parts), model, chosen, generator=signs)
     record = initialize_(model, "normal_bias", scale=SCALE, generator=generator, norm_aware=True)
     rule = f"twice {len(layers)} layers and 2, within {FEWEST_STEPS} and {MOST_STEPS}"

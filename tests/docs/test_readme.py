@@ -25,6 +25,12 @@ def blocks(tables):
     return tables.readme_blocks({protocol: tables.read_report(protocol) for protocol in tables.FIGURES})
 
 
+def test_the_findings_are_those_of_the_stored_results(tables):
+    reports = {name: tables.read_report(name) for name in tables.FINDINGS}
+    page = (ROOT / "docs" / "findings.md").read_text()
+    assert tables.fill(page, tables.findings_blocks(reports)) == page, "run `make readme`"
+
+
 def test_the_tables_are_those_of_the_stored_results(tables, blocks):
     assert tables.fill(README, blocks) == README, "run `make readme`"
 

@@ -43,7 +43,8 @@ STEPS = 3
 TOGETHER = "affine_norms+position_signs+early_dropout+gradient_noise+warmup+moment_reset"
 NAMES = (*REMEDIES, TOGETHER)
 SITES = {"early_dropout", "early_channel_dropout", "unit_masks"} | {name for name in REMEDIES if "signs" in name}
-LINGERING = {"gradient_noise", "warmup", "moment_reset", "early_muon", "weight_rescale", "weight_orthogonal", TOGETHER}
+LINGERING = {"gradient_noise", "warmup", "moment_reset", "early_muon", "weight_rescale", TOGETHER}
+LINGERING |= {"weight_orthogonal", "weight_orthonormal"}
 """What acts after the forward pass: the hooks of the last step go when the next training pass begins."""
 DRAWING = {*SITES, "gradient_noise", TOGETHER}
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from zeroinit._common import InputError
-from zeroinit.remedies import REMEDIES, make_remedy, orthogonalized
+from zeroinit.remedies import REMEDIES, make_remedy, orthogonalized, polar_factor
 from zeroinit.remedies.activations import mask_shape
 from zeroinit.training import Observer, fit
 
@@ -394,14 +394,16 @@ def test_weights_get_the_size_of_the_default_and_keep_their_directions(data, str
         assert torch.equal(scaled[layer].bias, plain[layer].bias)
 
 
-@pytest.mark.parametrize("name", ["weight_rescale", "weight_orthogonal"])
-def test_what_is_still_zero_is_let_be(data, name):
+@pytest.mark.parametrize(
+    ("name", "inputs"), [("weight_rescale", 48), ("weight_orthogonal", 48), ("weight_orthonormal", 16)]
+)
+def test_what_is_still_zero_is_let_be(data, name, inputs):
     model = train(dense(), data, name, 1)
     assert [int(model[layer].weight.count_nonzero()) for layer in (1, 3)] == [0, 0]
-    assert model[5].weight.square().mean().sqrt().item() == pytest.approx((3 * 16) ** -0.5)
+    assert model[5].weight.square().mean().sqrt().item() == pytest.approx(inputs**-0.5)
 
 
-@pytest.mark.parametrize("name", ["weight_rescale", "weight_orthogonal"])
+@pytest.mark.parametrize("name", ["weight_rescale", "weight_orthogonal", "weight_orthonormal"])
 def test_scaling_to_zero_is_refused(data, name):
     with pytest.raises(InputError, match=r"^strength=0\.0: would set all weights to zero; choose a number above 0"):
         train(dense(), data, f"{name}:1:0", 1)
@@ -415,6 +417,74 @@ def test_weights_become_orthogonal_in_the_size_of_the_default(data):
         values[name] = torch.linalg.svdvals(weight)
     assert values["weight_orthogonal"].max() < 2 * values["weight_orthogonal"].min()
     assert values["weight_rescale"].max() > 5 * values["weight_rescale"].min()
+
+
+def test_weights_become_orthonormal_to_the_last_digit(data):
+    """Also where one direction is a thousand times another, which ``weight_orthogonal`` leaves so."""
+    model = train(dense(), data, "position_signs:10+weight_orthonormal:10", 10)
+    for layer in (1, 3, 5):
+        values = torch.linalg.svdvals(model[layer].weight.detach())
+        assert values.max() == pytest.approx(values.min().item(), rel=1e-9)
+        assert model[layer].weight.square().mean().sqrt().item() == pytest.approx(model[layer].in_features ** -0.5)
+
+
+class Spectra(Observer):
+    """Keeps the ratio of the second to the first singular value of a layer, before each update."""
+
+    def __init__(self):
+        self.ratios = []
+
+    def on_gradients(self, moment) -> None:
+        values = torch.linalg.svdvals(moment.model[1].weight.detach())
+        self.ratios.append(float(values[1] / values[0].clamp(min=1e-300)))
+
+
+def test_it_acts_half_way_and_at_the_end_alone(data):
+    spectra, model = Spectra(), dense()
+    remedy = make_remedy("position_signs:8+weight_orthonormal:8", model, 8)
+    fit(model, data, epochs=12, batch_size=IMAGES, observers=[remedy, spectra])
+    assert [step for step, ratio in enumerate(spectra.ratios, 1) if ratio > 1 - 1e-9] == [5, 9]
+
+
+def test_it_acts_half_way_where_two_optimizers_share_the_weights(data):
+    """Each of them has a turn in the same step, and none in the next."""
+    model = dense()
+    optimizers = [torch.optim.Adam(model[at].parameters(), lr=1e-2) for at in (1, 3, 5)]
+    seen = []
+    with make_remedy("position_signs:8+weight_orthonormal:8", model, 8):
+        for _ in range(6):
+            model.zero_grad()
+            torch.nn.functional.cross_entropy(model(data[0]), data[1]).backward()
+            for optimizer in optimizers:
+                optimizer.step()
+            values = [torch.linalg.svdvals(model[at].weight.detach()) for at in (1, 3, 5)]
+            seen.append([bool((each[0] - each[2] < 1e-9) and each[0] > 0) for each in values])  # rows may sum to zero
+    assert seen == [[False] * 3] * 3 + [[True] * 3] + [[False] * 3] * 2
+
+
+def test_it_goes_on_from_a_checkpoint_after_its_half(data):
+    """What acted half-way before the checkpoint does not do so again."""
+    whole, parts = dense(), dense()
+    remedy = make_remedy("weight_orthonormal", whole, 8)
+    resumed = make_remedy("weight_orthonormal", parts, 8)
+    with remedy:
+        for _ in range(5):
+            whole(data[0])
+            remedy._is_due()
+    resumed.load_state_dict(remedy.state_dict())
+    assert (resumed.remaining, resumed._is_due()) == (3, False)
+    fresh = make_remedy("weight_orthonormal", dense(), 8)
+    fresh.remaining = 3
+    assert fresh._is_due()
+
+
+def test_directions_below_rounding_are_not_made_up(generator):
+    """The factor of a matrix of rank two has two singular values of 1, the others are 0; of full rank, all are 1."""
+    thin = torch.randn(6, 2, generator=generator(1)) @ torch.randn(2, 9, generator=generator(2))
+    values = torch.linalg.svdvals(polar_factor(thin))
+    assert values.tolist() == pytest.approx([1, 1, 0, 0, 0, 0], abs=1e-5)
+    full = torch.linalg.svdvals(polar_factor(torch.randn(6, 3, 3, generator=generator(3))).flatten(1))
+    assert full.tolist() == pytest.approx([1] * 6, abs=1e-5)
 
 
 @pytest.mark.parametrize("order", ["early_muon:4+weight_rescale:4", "weight_rescale:4+early_muon:4"])

@@ -22,6 +22,7 @@ from zeroinit.remedies.gradient_noise import gradient_noise
 from zeroinit.remedies.optimizer_remedies import moment_reset, warmup
 from zeroinit.remedies.remedy import Remedy
 from zeroinit.remedies.table import REMEDIES, RemedyEntry
+from zeroinit.remedies.weight_orthonormal import WeightOrthonormal, polar_factor, weight_orthonormal
 from zeroinit.remedies.weight_rescale import WeightRescale, weight_orthogonal, weight_rescale
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Combination",
     "Remedy",
     "RemedyEntry",
+    "WeightOrthonormal",
     "WeightRescale",
     "affine_norms",
     "channel_signs",
@@ -43,10 +45,12 @@ __all__ = [
     "make_remedy",
     "moment_reset",
     "orthogonalized",
+    "polar_factor",
     "position_signs",
     "unit_masks",
     "unit_signs",
     "warmup",
     "weight_orthogonal",
+    "weight_orthonormal",
     "weight_rescale",
 ]

@@ -18,6 +18,7 @@ from zeroinit.remedies.gradient_masks import (
 from zeroinit.remedies.gradient_noise import gradient_noise
 from zeroinit.remedies.optimizer_remedies import moment_reset, warmup
 from zeroinit.remedies.remedy import Remedy
+from zeroinit.remedies.weight_orthonormal import weight_orthonormal
 from zeroinit.remedies.weight_rescale import weight_orthogonal, weight_rescale
 
 __all__ = ["REMEDIES", "RemedyEntry"]
@@ -89,6 +90,12 @@ REMEDIES: dict[str, RemedyEntry] = {
         weight_orthogonal,
         "weights become orthogonal after the steps, in the size of PyTorch's default",
         "this package; Saxe et al. 2014; Jordan et al. 2024",
+        1.0,
+    ),
+    "weight_orthonormal": RemedyEntry(
+        weight_orthonormal,
+        "weights become orthonormal after half of the steps and after the last, however small a direction was",
+        "this package; Saxe et al. 2014",
         1.0,
     ),
     "early_muon": RemedyEntry(early_muon, "updates of weights are made orthogonal", "Jordan et al. 2024"),

@@ -82,7 +82,7 @@ def weight_rescale(
     Source:
         This package; Mishkin and Matas 2016, "All you need is a good init" (one factor per layer).
     """
-    return WeightRescale(model, steps, _positive(strength))
+    return WeightRescale(model, steps, positive_strength(strength))
 
 
 def weight_orthogonal(
@@ -107,10 +107,10 @@ def weight_orthogonal(
     Source:
         This package; Saxe et al. 2014 (orthogonal starts), Jordan et al. 2024 (the iteration).
     """
-    return WeightRescale(model, steps, _positive(strength), is_orthogonal=True)
+    return WeightRescale(model, steps, positive_strength(strength), is_orthogonal=True)
 
 
-def _positive(strength: float) -> float:
+def positive_strength(strength: float) -> float:
     if check_strength(strength, below=float("inf")) == 0:
         raise InputError("strength=0.0: would set all weights to zero; choose a number above 0, such as 1")
     return strength

@@ -22,12 +22,12 @@ from zeroinit.experiments.spec import Figure, Run
 __all__ = ["RECOMMENDED"]
 
 NETWORKS = {
-    "MNIST FNN": (Run(), 2),
-    "CIFAR-10 FNN": (Run(dataset="cifar10", model="cifar_fnn", epochs=15), 4),
-    "MNIST CNN": (SMALL_CNN, 3),
-    "CIFAR-10 CNN": (QUARTER_CNN, 9),
+    "MNIST FNN": (Run(), 2, False),
+    "CIFAR-10 FNN": (Run(dataset="cifar10", model="cifar_fnn", epochs=15), 4, False),
+    "MNIST CNN": (SMALL_CNN, 3, False),
+    "CIFAR-10 CNN": (QUARTER_CNN, 9, True),
 }
-"""Each with its number of layers, which says how many steps the recipe acts."""
+"""Each with its number of layers and whether it has norms, from which the recipe follows."""
 
 MARGINS = {"mnist": 0.003, "cifar10": 0.01}
 
@@ -51,8 +51,8 @@ def _claims(network: str, run: Run) -> tuple[Claim, Claim]:
 RECOMMENDED = Figure(
     name="recommended",
     title="Zero weights with the recipe against PyTorch's default and the paper's start",
-    curves=tuple(curve for name, (run, depth) in NETWORKS.items() for curve in network_curves(name, run, depth)),
-    claims=tuple(claim for network, (run, _) in NETWORKS.items() for claim in _claims(network, run)),
+    curves=tuple(curve for name, of in NETWORKS.items() for curve in network_curves(name, *of)),
+    claims=tuple(claim for network, (run, *_) in NETWORKS.items() for claim in _claims(network, run)),
     in_paper=False,
     drawing="gaps",
 )

@@ -1,0 +1,112 @@
+"""Weights become orthonormal twice during the first steps, so that deep networks open every layer's directions."""
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from zeroinit.remedies.activations import weight_layers
+from zeroinit.remedies.optimizer_remedies import OptimizerRemedy
+from zeroinit.remedies.weight_rescale import positive_strength
+
+__all__ = ["WeightOrthonormal", "polar_factor", "weight_orthonormal"]
+
+
+class WeightOrthonormal(OptimizerRemedy):
+    """Makes each layer's weight orthonormal half-way and after the last of the first updates."""
+
+    def __init__(self, model: nn.Module, steps: int, strength: float):
+        super().__init__(model, steps)
+        self._strength = strength
+        self._halfway_at: int | None = None
+
+    def _is_needed(self) -> bool:
+        return bool(weight_layers(self._model))
+
+    def state_dict(self) -> dict:
+        """Return what remains, and when it acted half-way."""
+        return super().state_dict() | {"halfway_at": self._halfway_at}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on with what remained."""
+        self._halfway_at = state["halfway_at"]
+        super().load_state_dict(state)
+
+    def _is_due(self) -> bool:
+        """After the last pass, and once half-way: in the first update from there on, of however many optimizers."""
+        if self.remaining > self.steps // 2:
+            return False
+        if self.remaining and self._halfway_at is None:
+            self._halfway_at = self.remaining
+        return self.remaining in (0, self._halfway_at)
+
+    @torch.no_grad()
+    def _after_update(self, optimizer: Optimizer) -> None:
+        groups = self._groups(optimizer)
+        if not groups or not self._is_due():
+            return
+        weights = {layer.weight for layer in weight_layers(self._model).values()}
+        for _, parameters in groups:
+            for parameter in parameters:
+                if parameter in weights and torch.isfinite(parameter).all() and parameter.any():
+                    factor = polar_factor(parameter)
+                    size = self._strength * parameter[0].numel() ** -0.5
+                    parameter.copy_(factor * (size / factor.square().mean().sqrt()))
+
+
+def polar_factor(weight: Tensor) -> Tensor:
+    """Return the matrix with orthonormal rows, or columns, next to a weight: its singular values become 1.
+
+    Directions below rounding in float32, of the largest one, are left out: they are not made up.
+
+    Args:
+        weight: At least two axes; all but the first count as one.
+
+    Returns:
+        A tensor of the same shape and type.
+
+    Source:
+        Higham 1986, "Computing the polar decomposition".
+
+    Example:
+        >>> polar_factor(torch.diag(torch.tensor([3.0, 1e-3, 0.0]))).diagonal()
+        tensor([1., 1., 0.])
+    """
+    left, values, right = torch.linalg.svd(weight.detach().flatten(1).double(), full_matrices=False)
+    kept = (values > torch.finfo(torch.float32).eps * values.max()).to(left.dtype)
+    return ((left * kept) @ right).reshape(weight.shape).to(weight.dtype)
+
+
+def weight_orthonormal(
+    model: nn.Module, steps: int, *, strength: float = 1.0, generator: torch.Generator | None = None
+) -> WeightOrthonormal:
+    """Make each layer's weight orthonormal after half of the first ``steps`` updates, and after the last.
+
+    All singular values become equal, however small they were, and the root mean square ``strength`` / sqrt(fan_in),
+    with which a layer keeps its input's size. From the first time on signals reach through a deep network, whose layers
+    until then see almost constant inputs; the second time their weights have learned directions from them. A weight
+    that is still zero stays so, and a direction that it has not is not made up. One singular value decomposition per
+    layer and time.
+
+    Args:
+        model: As of ``Remedy``, likewise ``steps``.
+        steps: The number of training passes; with 1 it happens once.
+        strength: Above 0.
+        generator: Not used: nothing is drawn.
+
+    Raises:
+        InputError: ``steps`` or ``strength`` is out of range.
+
+    Source:
+        This package; Saxe et al. 2014, "Exact solutions to the nonlinear dynamics of learning in deep linear neural
+        networks" (orthogonal starts); LeCun et al. 1998 (the size).
+
+    Example:
+        >>> model = nn.Linear(4, 2)
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        >>> with weight_orthonormal(model, steps=1):
+        ...     model(torch.eye(4)).square().sum().backward()
+        ...     optimizer.step()
+        >>> torch.allclose(model.weight @ model.weight.T, torch.eye(2), atol=1e-6)
+        True
+    """
+    return WeightOrthonormal(model, steps, positive_strength(strength))
