@@ -240,6 +240,8 @@ def denormals_flushed() -> Iterator[None]:
 
 
 def _prepare_model(run: Run, dataset: Dataset, seed: int) -> tuple[nn.Module, str]:
+    if run.auto_scale and (run.scale != 1.0 or run.output_scale is not None or run.offset_scale is not None):
+        raise InputError("auto_scale=True: chooses the scale of every layer; leave the other scales at their defaults")
     model = _initialized(run, dataset, seed)
     if run.offset_scale is not None:
         reference = _initialized(replace(run, scale=run.offset_scale), dataset, seed)
@@ -267,7 +269,7 @@ def _initialized(run: Run, dataset: Dataset, seed: int) -> nn.Module:
     initialize_(
         model,
         run.initializer,
-        scale=run.scale,
+        scale="auto" if run.auto_scale else run.scale,
         generator=stream(seed, "init"),
         include=included,
         norm_aware=run.norm_aware,
