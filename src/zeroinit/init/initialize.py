@@ -61,7 +61,7 @@ def initialize_(
         name: A key of ``INITIALIZERS``.
         scale: Factor on everything that the initializer draws, at least 0. For the ``*_bias`` initializers that is
             the biases only (the paper's factors are 1, 100 and 0.01). ``"auto"``, for these initializers, is a
-            factor for each layer: 1 / sqrt(fan-in of the next layer), at most 1, and 0.01 for the last layer; see
+            factor for each layer: 3 / sqrt(fan-in of the next layer), at most 1, and 0.01 for the last layer; see
             ``auto_scales``. The record's rules hold the numbers.
         generator: Source of randomness; torch's global one if ``None``. Values are drawn on the generator's
             device in float32 and copied, so one seed gives one result on every device and in every precision.
