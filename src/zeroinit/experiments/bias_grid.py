@@ -7,13 +7,16 @@ import pandas as pd
 
 from zeroinit._common import derive_seed
 from zeroinit.experiments.analysis import FigureSummary
-from zeroinit.experiments.bias_loss import MECHANISTIC, fit_predictor, predict, quantities
+from zeroinit.experiments.bias_loss import MECHANISTIC, expected_accuracy, fit_predictor, quantities
 from zeroinit.experiments.grid import REFERENCES, part_of
 from zeroinit.stats import Estimate, determination, grouped_bootstrap, mean_interval, rank_correlation
 
 __all__ = ["FIT", "HELD_OUT", "GridReading", "best_fixed", "loss_frame", "read_grid", "reference_differences"]
 
 FIT, HELD_OUT = "fit", "held out"
+FOLDS = 10
+SIMPLE = MECHANISTIC | {"scale of hidden biases": "hidden", "scale of output biases": "output"}
+"""Predictors that are one quantity: its name and its column."""
 
 
 def loss_frame(summary: FigureSummary) -> pd.DataFrame:
@@ -46,11 +49,13 @@ class GridReading:
             come from predictors that have not seen their context.
         correlations: By part, then by predictor, rank correlation with the loss.
         explained: By part, R^2 of the predictor.
+        differences: By part, then by fixed start, accuracy of ``auto`` minus its own.
     """
 
     frame: pd.DataFrame
     correlations: dict[str, dict[str, Estimate]]
     explained: dict[str, Estimate]
+    differences: dict[str, dict[str, Estimate]]
 
 
 def read_grid(summary: FigureSummary) -> GridReading | None:
@@ -61,26 +66,24 @@ def read_grid(summary: FigureSummary) -> GridReading | None:
     fitting = whole[whole["part"] == FIT]
     if fitting["context"].nunique() < 10:
         return None
-    drawn = whole[whole["drawn"]].copy()
-    drawn["predicted"] = np.nan
-    drawn.loc[drawn["part"] == HELD_OUT, "predicted"] = predict(
-        fit_predictor(fitting), drawn[drawn["part"] == HELD_OUT]
-    )
+    expected = pd.Series(np.nan, index=whole.index)
+    held_out = whole["part"] == HELD_OUT
+    expected[held_out] = expected_accuracy(fit_predictor(fitting), whole[held_out])
     for fold in range(FOLDS):
-        own = (drawn["part"] == FIT) & (drawn["context"] % FOLDS == fold)
-        if own.any():
-            drawn.loc[own, "predicted"] = predict(fit_predictor(fitting[fitting["context"] % FOLDS != fold]), drawn[own])
+        own = (whole["part"] == FIT) & (whole["context"] % FOLDS == fold)
+        others = fitting[fitting["context"] % FOLDS != fold]
+        expected[own] = expected_accuracy(fit_predictor(others), whole[own])
+    best = expected.where(~whole["drawn"]).groupby([whole["part"], whole["context"]]).transform("max")
+    whole["predicted"] = best - expected
+    drawn = whole[whole["drawn"] & whole["predicted"].notna()]
     correlations: dict[str, dict[str, Estimate]] = {}
     explained: dict[str, Estimate] = {}
     for part, rows in drawn.groupby("part"):
         found = {"predictor": _estimate(rank_correlation, rows, "predicted")}
         found |= {name: _estimate(rank_correlation, rows, column) for name, column in SIMPLE.items()}
         correlations[str(part)], explained[str(part)] = found, _estimate(determination, rows, "predicted")
-    return GridReading(drawn, correlations, explained)
-
-
-FOLDS = 10
-SIMPLE = MECHANISTIC | {"scale of hidden biases alone": "hidden", "scale of output biases alone": "output"}
+    differences = {part: reference_differences(whole, part) for part in correlations}
+    return GridReading(drawn, correlations, explained, differences)
 
 
 def _estimate(statistic, rows: pd.DataFrame, column: str) -> Estimate:
@@ -101,6 +104,4 @@ def reference_differences(frame: pd.DataFrame, part: str) -> dict[str, Estimate]
     table = rows.pivot_table(index="context", columns="name", values="accuracy")
     if table.empty:
         return {}
-    return {
-        name: mean_interval((table["auto"] - table[name]).to_numpy()) for name in REFERENCES if name != "auto"
-    }
+    return {name: mean_interval((table["auto"] - table[name]).to_numpy()) for name in REFERENCES if name != "auto"}

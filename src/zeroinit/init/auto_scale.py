@@ -36,9 +36,9 @@ def auto_scales(model: nn.Module, layers: Mapping[str, nn.Module], others: Itera
         By path, for layers and norms.
 
     Example:
-        >>> model = nn.Sequential(nn.Linear(784, 400), nn.ELU(), nn.Linear(400, 10))
+        >>> model = nn.Sequential(nn.Linear(784, 100), nn.ELU(), nn.Linear(100, 10))
         >>> auto_scales(model, {"0": model[0], "2": model[2]})
-        {'0': 0.15, '2': 0.01}
+        {'0': 0.3, '2': 0.01}
     """
     paths = {*layers, *others}
     found: dict[str, float] = {}
@@ -48,5 +48,5 @@ def auto_scales(model: nn.Module, layers: Mapping[str, nn.Module], others: Itera
             continue
         found[path] = following
         if path in layers:
-            following = min(1.0, NORM * max(fan_in(layers[path]), 1) ** -0.5)
+            following = min(1.0, NORM / max(fan_in(layers[path]), 1) ** 0.5)
     return {path: found[path] for path in reversed(found)}

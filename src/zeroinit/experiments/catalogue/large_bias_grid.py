@@ -43,6 +43,7 @@ LARGE_BIAS_GRID = Figure(
     title="MNIST: what scaled biases cost in a new setting, predicted and seen",
     curves=CURVES,
     in_paper=False,
+    drawing="collapse",
     quick_overrides={"epochs": 4, "num_validation": 0},
     quick_curves=QUICK,
 )
