@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float, Shaped
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
 
 from zeroinit._common import InputError
 from zeroinit.stats.estimate import Estimate
@@ -23,7 +23,7 @@ def rank_correlation(predicted: Rows, seen: Rows) -> float:
     """
     if np.ptp(predicted) == 0 or np.ptp(seen) == 0:
         return float("nan")
-    return round(float(spearmanr(predicted, seen).statistic), 12)
+    return round(float(np.corrcoef(rankdata(predicted), rankdata(seen))[0, 1]), 12)
 
 
 def determination(predicted: Rows, seen: Rows) -> float:
@@ -65,8 +65,8 @@ def grouped_bootstrap(
     """
     if not len(predicted) == len(seen) == len(groups) > 0:
         raise InputError(
-            f"predicted, seen, groups: have {len(predicted)}, {len(seen)} and {len(groups)} rows; need as many of each, "
-            "at least one"
+            f"predicted, seen, groups: have {len(predicted)}, {len(seen)} and {len(groups)} rows; need as many of "
+            "each, at least one"
         )
     members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
     value = statistic(predicted, seen)

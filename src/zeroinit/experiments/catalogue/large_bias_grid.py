@@ -10,8 +10,8 @@ accuracy on all test images at the end.
 are too small to learn, their loss would count as a gain of others. The loss of a setting that beats all four is
 negative; it is taken as it is. In contexts where nothing learns it is about 0.
 
-*Fitting set*: 60 contexts, seed 20261125 of the draw, 120 settings (and the references as further rows). *Held-out set*: 26
-contexts, seed 77, 52 settings. The predictor (``bias_loss.py``) is chosen by cross-validation over the contexts of the
+*Fitting set*: 60 contexts, seed 20261125 of the draw, 120 settings (and the references as further rows). *Held-out
+set*: 26 contexts, seed 77, 52 settings. The predictor (``bias_loss.py``) is chosen by cross-validation over the contexts of the
 fitting set, frozen, and then tried once on the held-out set. Runs have seed 0.
 
 *Hypotheses*, written down before the runs: on the held-out settings
@@ -21,8 +21,8 @@ fitting set, frozen, and then tried once on the held-out set. Runs have seed 0.
 * G3: over the held-out contexts ``auto`` is not worse than biases x1, with a margin of .005 of accuracy;
 * G4: nor is it than the best fixed start (chosen on the fitting set among the other three), with the same margin.
 
-The rule ``auto`` was chosen among three constants (1, 3, 10) on the first fourteen contexts of the fitting set, before any
-run of the held-out set.
+The rule ``auto`` was chosen among three constants (1, 3, 10) on the first fourteen contexts of the fitting set, before
+any run of the held-out set.
 """
 
 from zeroinit.experiments.grid import draw_curves, part_of
