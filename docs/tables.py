@@ -21,7 +21,7 @@ RUNS = RESULTS / "runs"
 BENCHMARKS = ROOT / "benchmarks" / "results"
 FIGURES = {"corrected": None, "published": ["fig3", "fig8"], "plateau": ["plateau"], "unlock": ["unlock"]}
 STUDIES = ("recommended", "large_bias")
-FIGURES |= {name: [name] for name in STUDIES}
+FIGURES |= {name: [name] for name in (*STUDIES, "large_bias_grid", "large_bias_cnn")}
 SEEDS = range(100)
 
 

@@ -1,6 +1,7 @@
 """From the stored runs of a grid of settings to losses, the predictor's and those that were seen, side by side."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -9,14 +10,20 @@ from zeroinit._common import derive_seed
 from zeroinit.experiments.analysis import FigureSummary
 from zeroinit.experiments.bias_loss import MECHANISTIC, expected_accuracy, fit_predictor, quantities
 from zeroinit.experiments.grid import REFERENCES, part_of
+from zeroinit.experiments.spec import Run
 from zeroinit.stats import Estimate, determination, grouped_bootstrap, mean_interval, rank_correlation
 
 __all__ = ["FIT", "HELD_OUT", "GridReading", "best_fixed", "loss_frame", "read_grid", "reference_differences"]
 
 FIT, HELD_OUT = "fit", "held out"
 FOLDS = 10
+NUM_RESAMPLES = 1000
 SIMPLE = MECHANISTIC | {"scale of hidden biases": "hidden", "scale of output biases": "output"}
 """Predictors that are one quantity: its name and its column."""
+
+
+Rows = tuple[tuple[str, Run, float], ...]
+"""Label, settings and mean final accuracy of each run."""
 
 
 def loss_frame(summary: FigureSummary) -> pd.DataFrame:
@@ -25,12 +32,21 @@ def loss_frame(summary: FigureSummary) -> pd.DataFrame:
     The loss is the best mean accuracy of the references of its context minus its own; contexts that lack a reference
     are left out.
     """
+    return _frame(_rows(summary))
+
+
+def _rows(summary: FigureSummary) -> Rows:
+    return tuple(
+        (entry.curve.label, entry.curve.run, float(np.mean(list(entry.final.values())))) for entry in summary.curves
+    )
+
+
+def _frame(runs: Rows) -> pd.DataFrame:
     rows = []
-    for entry in summary.curves:
-        part, context, name = part_of(entry.curve.label)
-        accuracy = float(np.mean(list(entry.final.values())))
+    for label, run, accuracy in runs:
+        part, context, name = part_of(label)
         row = {"part": part, "context": context, "name": name, "drawn": name not in REFERENCES, "accuracy": accuracy}
-        rows.append(row | quantities(entry.curve.run))
+        rows.append(row | quantities(run))
     frame = pd.DataFrame(rows)
     references = frame[~frame["drawn"]].groupby(["part", "context"])["accuracy"]
     best, count = references.max(), references.size()
@@ -60,9 +76,14 @@ class GridReading:
 
 def read_grid(summary: FigureSummary) -> GridReading | None:
     """Fit the predictor on the fitting set and apply it to both; ``None`` with fewer than ten contexts to fit on."""
-    if not summary.curves:
+    return _read(_rows(summary))
+
+
+@lru_cache(maxsize=2)  # the drawing and the table ask for the same
+def _read(runs: Rows) -> GridReading | None:
+    if not runs:
         return None
-    whole = loss_frame(summary)
+    whole = _frame(runs)
     fitting = whole[whole["part"] == FIT]
     if fitting["context"].nunique() < 10:
         return None
@@ -89,7 +110,9 @@ def read_grid(summary: FigureSummary) -> GridReading | None:
 def _estimate(statistic, rows: pd.DataFrame, column: str) -> Estimate:
     generator = np.random.default_rng(derive_seed(0, f"bootstrap/{column}"))
     predicted, seen = rows[column].to_numpy(float), rows["loss"].to_numpy(float)
-    return grouped_bootstrap(statistic, predicted, seen, rows["context"].to_numpy(), generator)
+    return grouped_bootstrap(
+        statistic, predicted, seen, rows["context"].to_numpy(), generator, num_resamples=NUM_RESAMPLES
+    )
 
 
 def best_fixed(frame: pd.DataFrame) -> str:

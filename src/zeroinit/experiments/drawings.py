@@ -201,8 +201,8 @@ DRAWINGS: dict[str, Drawing] = {
         grid_table,
         "Loss: the best accuracy of biases ×1, ×0.1, ×1 with output biases 0 and scale='auto' in the same context, "
         "minus that of the setting. Held-out contexts were not used to choose or to fit the predictor; on the fitting "
-        "set each tenth of the contexts is predicted from the others. Equal values share their mean rank. Intervals: percentile "
-        "bootstrap over contexts, t for differences of accuracies.",
+        "set each tenth of the contexts is predicted from the others. Equal values share their mean rank. Intervals: "
+        "percentile bootstrap over contexts, t for differences of accuracies.",
     ),
     "mechanisms": Drawing(
         draw_mechanisms,

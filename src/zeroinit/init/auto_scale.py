@@ -21,8 +21,9 @@ def auto_scales(model: nn.Module, layers: Mapping[str, nn.Module], others: Itera
     With zero weights the next layer gets the constants f(b_j). One gradient step moves its output along them by
     learning rate x gradient x the sum of f(b_j)^2, and along its own bias, whose input is 1, by learning rate x
     gradient x 1. With abs f(b) of the size of abs b, factor s and n inputs that sum is about n s^2: at s = 3 / sqrt(n)
-    it is 9 at any width. A smaller sum is safer at large learning rates; but the signals to the layers below grow with it,
-    and with a sum of 1 two hidden layers learn nothing for hundreds of steps of SGD. 3 was chosen among 1, 3 and 10.
+    it is 9 at any width. A smaller sum is safer at large learning rates; but the signals to the layers below grow
+    with it, and with a sum of 1 two hidden layers learn nothing for hundreds of steps of SGD. 3 was chosen among 1, 3
+    and 10. The learning rate is not known here: for SGD at small ones larger biases learn sooner (docs/findings.md).
 
     Offsets of the last layer have to be unlearned and do nothing else: 0.01 is soon unlearned, and keeps units apart
     if the last layer in the model's order should be a hidden one.

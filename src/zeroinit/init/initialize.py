@@ -82,9 +82,10 @@ def initialize_(
     Raises:
         InputError: An unknown name, a scale that is negative, not finite or without effect, another word than "auto"
             for it, or "auto" for an initializer that does not join zero weights and drawn biases; a pattern that
-            matches no layer, a model without such layers, or a parameter that cannot be set in place (lazy, parametrized,
-            on the meta device, made in inference mode, not floating point); ``norm_aware`` for an initializer that
-            does not join zero weights and drawn biases; a probe without ``norm_aware`` or whose forward pass fails.
+            matches no layer, a model without such layers, or a parameter that cannot be set in place (lazy,
+            parametrized, on the meta device, made in inference mode, not floating point); ``norm_aware`` for an
+            initializer that does not join zero weights and drawn biases; a probe without ``norm_aware`` or whose
+            forward pass fails.
 
     Warns:
         SymmetryWarning: A bias initializer met layers without a bias: their units stay identical. Or a norm cancels

@@ -11,8 +11,8 @@ are too small to learn, their loss would count as a gain of others. The loss of 
 negative; it is taken as it is. In contexts where nothing learns it is about 0.
 
 *Fitting set*: 60 contexts, seed 20261125 of the draw, 120 settings (and the references as further rows). *Held-out
-set*: 26 contexts, seed 77, 52 settings. The predictor (``bias_loss.py``) is chosen by cross-validation over the contexts of the
-fitting set, frozen, and then tried once on the held-out set. Runs have seed 0.
+set*: 26 contexts, seed 77, 52 settings. The predictor (``bias_loss.py``) is chosen by cross-validation over the
+contexts of the fitting set, frozen, and then tried once on the held-out set. Runs have seed 0.
 
 *Hypotheses*, written down before the runs: on the held-out settings
 
@@ -44,6 +44,6 @@ LARGE_BIAS_GRID = Figure(
     curves=CURVES,
     in_paper=False,
     drawing="collapse",
-    quick_overrides={"epochs": 4, "num_validation": 0},
+    quick_overrides={"epochs": 3, "num_validation": 0},
     quick_curves=QUICK,
 )
