@@ -74,8 +74,8 @@ def draw_curves(part: str, num_contexts: int, num_settings: int, seed: int) -> t
     for number in range(1, num_contexts + 1):
         context = draw_context(rng)
         for setting in range(1, num_settings + 1):
-            scales = {"scale": log_uniform(rng, *SCALES), "output_scale": log_uniform(rng, *SCALES)}
-            curves.append(Curve(setting_label(part, number, setting), replace(context, **scales)))
+            run = replace(context, scale=log_uniform(rng, *SCALES), output_scale=log_uniform(rng, *SCALES))
+            curves.append(Curve(setting_label(part, number, setting), run))
         curves += [
             Curve(reference_label(part, number, name), replace(context, **settings))
             for name, settings in REFERENCES.items()

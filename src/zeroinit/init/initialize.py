@@ -143,8 +143,7 @@ def _check_scale(name: str, initializer: Initializer, scale: float | str) -> Non
                 f"choose one of {fitting}"
             )
         return
-    is_number = isinstance(scale, Real) and not isinstance(scale, bool)
-    if not is_number or not 0 <= scale < math.inf:
+    if not isinstance(scale, Real) or isinstance(scale, bool) or not 0 <= float(scale) < math.inf:
         raise InputError(f"scale={scale!r}: must be a finite number of at least 0, or 'auto'")
     if scale != 1.0 and not initializer.uses_scale:
         raise InputError(f"scale={scale!r}: initializer {name!r} draws nothing, so a scale has no effect; leave it out")
