@@ -24,7 +24,7 @@ STUDIES = ("recommended", "large_bias")
 """Studies whose tables the README shows."""
 FINDINGS = ("gap", "transfer")
 """Studies whose tables docs/findings.md shows."""
-FIGURES |= {name: [name] for name in STUDIES + FINDINGS}
+FIGURES |= {name: [name] for name in (*STUDIES, *FINDINGS, "large_bias_grid", "large_bias_cnn")}
 SEEDS = range(100)
 
 

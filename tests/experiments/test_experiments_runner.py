@@ -148,10 +148,23 @@ def test_every_training_setting_reaches_fit(run, trainings, name):
     assert trainings[1][name] == OTHER[name]
 
 
+def test_the_automatic_scale_reaches_the_initializer(run):
+    model, _ = runner._prepare_model(replace(run, auto_scale=True), (1, 8, 8), 10, 0)
+    plain, _ = runner._prepare_model(run, (1, 8, 8), 10, 0)
+    assert torch.allclose(model.dense_1.bias, plain.dense_1.bias * 3 / 500**0.5)
+    assert torch.allclose(model.dense_2.bias, plain.dense_2.bias * 0.01)
+
+
+@pytest.mark.parametrize("other", [{"scale": 2.0}, {"output_scale": 0.0}, {"offset_scale": 1.0}])
+def test_the_automatic_scale_allows_no_other(run, other):
+    with pytest.raises(InputError, match=r"^auto_scale=True: chooses the scale of every layer; leave the other scales"):
+        execute(replace(run, auto_scale=True, **other), 0)
+
+
 def test_every_other_setting_reaches_what_it_names(run, trainings):
     handled_here = {"dataset", "model", "activation", "initializer", "scale", "pixels", "num_validation", "trained"}
     handled_below = {"norm_aware", "remedy", "remedy_steps", "augmentation", "include", "norm", "num_train", "recorder"}
-    handled_below |= {"num_test", "hidden", "output_scale", "offset_scale", "spoiler"}
+    handled_below |= {"num_test", "hidden", "output_scale", "offset_scale", "spoiler", "auto_scale"}
     assert handled_here | handled_below | set(OTHER) == set(Run().to_dict())
     other = replace(run, model="mnist_cnn", activation="sigmoid", pixels="standardized", num_validation=47, scale=3.0)
     execute(other, 0)

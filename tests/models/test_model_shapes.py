@@ -12,10 +12,11 @@ PARAMETER_COUNTS = {
     ("logistic_regression", (3, 32, 32)): 30_730,
     ("mnist_fnn", (1, 28, 28)): 397_510,
     ("mnist_cnn", (1, 28, 28)): 416 + 12_832 + 250_890,
+    ("mnist_cnn_quarter", (1, 28, 28)): 104 + 808 + 62_730,
     ("cifar_fnn", (3, 32, 32)): 3073 * 512 + 513 * 256 + 257 * 128 + 129 * 10,
     ("cifar_fnn", (1, 8, 8)): 65 * 512 + 513 * 256 + 257 * 128 + 129 * 10,
 }
-ANY_SIZE = ["logistic_regression", "mnist_fnn", "mnist_cnn", "cifar_fnn"]
+ANY_SIZE = ["logistic_regression", "mnist_fnn", "mnist_cnn", "mnist_cnn_quarter", "cifar_fnn"]
 
 
 def parametrized_layers(model: nn.Module) -> list[nn.Module]:

@@ -240,6 +240,8 @@ def denormals_flushed() -> Iterator[None]:
 
 
 def _prepare_model(run: Run, input_shape: tuple[int, int, int], num_classes: int, seed: int) -> tuple[nn.Module, str]:
+    if run.auto_scale and (run.scale != 1.0 or run.output_scale is not None or run.offset_scale is not None):
+        raise InputError("auto_scale=True: chooses the scale of every layer; leave the other scales at their defaults")
     model = _initialized(run, input_shape, num_classes, seed)
     if run.offset_scale is not None:
         reference = _initialized(replace(run, scale=run.offset_scale), input_shape, num_classes, seed)
@@ -276,7 +278,7 @@ def _initialized(run: Run, input_shape: tuple[int, int, int], num_classes: int, 
     initialize_(
         model,
         run.initializer,
-        scale=run.scale,
+        scale="auto" if run.auto_scale else run.scale,
         generator=stream(seed, "init"),
         include=included,
         norm_aware=run.norm_aware,

@@ -41,6 +41,7 @@ class Run:
         offset_scale: Give the features that enter each layer the constant part that they would have with biases of this
             factor, while units work where ``scale`` puts them; see ``shift_features``. Not done if ``None``.
         spoiler: A key of ``SPOILERS``: what is done to all weights after initialization, or ``"none"``.
+        auto_scale: Whether the initializer gets ``scale="auto"``; ``scale`` and ``output_scale`` stay as they are then.
         trained: ``"model"``, or ``"copy"`` for an optimizer that holds the parameters of a copy, as the paper's SGD
             runs did: nothing trains.
         The others are those of ``fit``.
@@ -78,6 +79,7 @@ class Run:
     output_scale: float | None = None
     offset_scale: float | None = None
     spoiler: str = "none"
+    auto_scale: bool = False
 
     @property
     def settings(self) -> dict:
@@ -202,6 +204,8 @@ class Figure:
         in_paper: Whether it belongs to the figures that run when none is named.
         drawing: A key of ``DRAWINGS``: how its results are shown.
         inspected: Whether the page shows what the inspector says about the curves' starts.
+        quick_overrides: Further settings of the quick profile for this figure alone.
+        quick_curves: Labels of the curves that the quick profile has; all if empty.
     """
 
     name: str
@@ -214,6 +218,8 @@ class Figure:
     in_paper: bool = True
     drawing: str = "accuracies"
     inspected: bool = False
+    quick_overrides: Mapping = field(default_factory=dict)
+    quick_curves: tuple[str, ...] = ()
 
     def at(self, profile: str, protocol: str) -> tuple[Curve, ...]:
         """Return the curves with the settings of a profile and a protocol.
@@ -227,11 +233,16 @@ class Figure:
             **lookup(PROTOCOLS, protocol, "protocol").overrides,
             **(self.published_overrides if protocol == "published" else {}),
         }
+        is_quick = profile == "quick"
+        own = self.quick_overrides if is_quick else {}
+        chosen = [
+            curve for curve in self.curves if not (is_quick and self.quick_curves) or curve.label in self.quick_curves
+        ]
         curves = tuple(
-            Curve(curve.label, replace(curve.run, **overrides | size.by_model.get(curve.run.model, {})))
-            for curve in self.curves
+            Curve(curve.label, replace(curve.run, **{**overrides, **size.by_model.get(curve.run.model, {}), **own}))
+            for curve in chosen
         )
-        if len({curve.run for curve in curves}) < len({curve.run for curve in self.curves}):
+        if len({curve.run for curve in curves}) < len({curve.run for curve in chosen}):
             raise InputError(
                 f"profile={profile!r}: makes curves of {self.name!r} the same run, as it sets what they differ in "
                 f"({', '.join(overrides)}); choose another profile"

@@ -1,9 +1,13 @@
-"""Stored results: ``<root>/<key>/seed-<n>.json``, each whole or absent."""
+"""Stored results: ``<root>/<key>/seed-<n>.json``, each whole or absent; many small ones may share a bundle.
+
+A bundle, ``<root>/<name>.jsonl``, holds one result a line, with only those settings that differ from their defaults.
+"""
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from pathlib import Path
 
 from zeroinit._common import InputError, write_atomically
@@ -55,8 +59,8 @@ class Store:
         return self.root / run.key / f"seed-{'-'.join(map(str, seeds))}.checkpoint"
 
     def has(self, run: Run, seed: int) -> bool:
-        """Whether the result is stored."""
-        return self.path(run, seed).exists()
+        """Whether the result is stored, in a file of its own or in a bundle."""
+        return self.path(run, seed).exists() or (run.key, seed) in self._bundled
 
     def save(self, result: Result) -> None:
         """Write one result.
@@ -77,7 +81,10 @@ class Store:
             InputError: It is missing, unreadable, or belongs to other settings.
         """
         path = self.path(run, seed)
-        result = read_result(path)
+        if not path.exists() and (run.key, seed) in self._bundled:
+            result = self._bundled[run.key, seed]
+        else:
+            result = read_result(path)
         if result.run != run or result.seed != seed:
             raise InputError(f"{path}: holds other settings than its name says; delete it to compute it again")
         return result
@@ -85,6 +92,40 @@ class Store:
     def __iter__(self) -> Iterator[Result]:
         for path in sorted(self.root.glob("*/seed-*.json")):
             yield read_result(path)
+        yield from self._bundled.values()
+
+    @cached_property
+    def _bundled(self) -> dict[tuple[str, int], Result]:
+        """The results of all bundles, by key and seed; bundles that come later are not seen."""
+        found = [result for path in sorted(self.root.glob("*.jsonl")) for result in read_bundle(path)]
+        return {(result.run.key, result.seed): result for result in found}
+
+    def bundle(self, name: str, results: Iterable[Result]) -> Path:
+        """Write results into one file, ``<name>.jsonl``, sorted by key and seed; files of their own are left alone.
+
+        Raises:
+            InputError: The folder cannot be written to.
+        """
+        lines = []
+        for result in sorted(results, key=lambda result: (result.run.key, result.seed)):
+            content = {"format": FORMAT, **asdict(result), "run": result.run.settings}
+            if result.recorded is None:
+                del content["recorded"]
+            lines.append(json.dumps(_without_nonfinite(content), allow_nan=False) + "\n")
+        write_atomically(self.root / f"{name}.jsonl", "".join(lines))
+        self.__dict__.pop("_bundled", None)
+        return self.root / f"{name}.jsonl"
+
+
+def read_bundle(path: Path) -> list[Result]:
+    """Read all results of a bundle.
+
+    Raises:
+        InputError: A line cannot be read as a result.
+    """
+    return [
+        parse_result(line, f"{path}, line {number}") for number, line in enumerate(path.read_text().splitlines(), 1)
+    ]
 
 
 def read_result(path: Path) -> Result:
@@ -94,18 +135,31 @@ def read_result(path: Path) -> Result:
         InputError: It is missing or cannot be read as a result.
     """
     try:
-        content = json.loads(path.read_text())
+        text = path.read_text()
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such result; run `zeroinit reproduce` first") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as a result ({error}); delete it to compute it again") from error
+    return parse_result(text, str(path))
+
+
+def parse_result(text: str, place: str) -> Result:
+    """Turn the text of a result into one.
+
+    Raises:
+        InputError: It cannot be read as a result; ``place`` says where it stands.
+    """
+    try:
+        content = json.loads(text)
         if content.pop("format") != FORMAT:
             raise ValueError("it has another format version")
         content["run"] = Run(**content["run"])
         content.setdefault("recorded", None)
         result = Result(**{entry.name: content.pop(entry.name) for entry in fields(Result)})
         _check(result)
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such result; run `zeroinit reproduce` first") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else error
-        raise InputError(f"{path}: cannot be read as a result ({reason}); delete it to compute it again") from error
+        raise InputError(f"{place}: cannot be read as a result ({reason}); delete it to compute it again") from error
     return result
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from zeroinit.experiments.analysis import FigureSummary
+from zeroinit.experiments.bias_grid import read_grid
 from zeroinit.experiments.catalogue.parts import PYTORCH
 from zeroinit.experiments.gaps import Gap, gaps
 from zeroinit.experiments.gradient_frames import wake_frame
@@ -10,7 +11,17 @@ from zeroinit.experiments.gradients import gradient_sizes
 from zeroinit.experiments.mechanisms import MECHANISMS, mechanism_losses
 from zeroinit.experiments.spec import PROFILES, PROTOCOLS
 
-__all__ = ["NOTABLE", "Cell", "Table", "accuracy_table", "gap_table", "gradient_table", "mechanism_table", "wake_table"]
+__all__ = [
+    "NOTABLE",
+    "Cell",
+    "Table",
+    "accuracy_table",
+    "gap_table",
+    "gradient_table",
+    "grid_table",
+    "mechanism_table",
+    "wake_table",
+]
 
 NOTABLE = 0.01
 """A difference from the published accuracy that the report has to explain."""
@@ -138,6 +149,23 @@ def mechanism_table(summary: FigureSummary, profile: str, protocol: str) -> Tabl
         cells = (Cell(str(estimate)) for estimate in estimates)
         rows.append((text(f"{name}: {MECHANISMS[name]}"), *cells, Cell(str(each.loss.num_seeds))))
     return Table((text("Mechanism"), *(Cell(name) for name in names)), tuple(rows))
+
+
+def grid_table(summary: FigureSummary, profile: str, protocol: str) -> Table:
+    """Return one row per predictor with its rank correlations, and one per fixed start that ``auto`` is set against."""
+    headings = (text("Part"), text("What"), text("Measure"), Cell("Value"), Cell("Contexts"))
+    reading, rows = read_grid(summary), []
+    if reading is None:
+        return Table(headings, ())
+    for part, found in reading.correlations.items():
+        entries = [(f"{name}", "rank correlation with the loss", each) for name, each in found.items()]
+        entries.insert(1, ("predictor", "R²", reading.explained[part]))
+        entries += [
+            (f"auto minus {name}", "accuracy", each) for name, each in reading.differences.get(part, {}).items()
+        ]
+        for what, measure, estimate in entries:
+            rows.append((text(part), text(what), text(measure), Cell(str(estimate)), Cell(str(estimate.num_seeds))))
+    return Table(headings, tuple(rows))
 
 
 def gap_table(summary: FigureSummary, profile: str, protocol: str) -> Table:

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
 from zeroinit._common import InputError, closest, lookup
+from zeroinit.init.auto_scale import auto_scales
 from zeroinit.init.initializers import INITIALIZERS, Initializer
 from zeroinit.init.laws import Law
 from zeroinit.init.norms import find_norms, judge_norms
@@ -31,6 +32,7 @@ LAYER_TYPES = (
 )
 
 
+AUTO = "auto"
 Entry = tuple[nn.Parameter, nn.Module, Law]
 
 
@@ -42,7 +44,7 @@ def initialize_(
     model: nn.Module,
     name: str,
     *,
-    scale: float = 1.0,
+    scale: float | str = 1.0,
     generator: torch.Generator | None = None,
     include: str | Sequence[str] | None = None,
     exclude: str | Sequence[str] | None = None,
@@ -58,7 +60,9 @@ def initialize_(
         model: Any module; its dense, convolutional and transposed convolutional layers are set.
         name: A key of ``INITIALIZERS``.
         scale: Factor on everything that the initializer draws, at least 0. For the ``*_bias`` initializers that is
-            the biases only (the paper's factors are 1, 100 and 0.01).
+            the biases only (the paper's factors are 1, 100 and 0.01). ``"auto"``, for these initializers, is a
+            factor for each layer: 3 / sqrt(fan-in of the next layer), at most 1, and 0.01 for the last layer; see
+            ``auto_scales``. The record's rules hold the numbers.
         generator: Source of randomness; torch's global one if ``None``. Values are drawn on the generator's
             device in float32 and copied, so one seed gives one result on every device and in every precision.
         include: Pattern or patterns (``*``, ``?``, ``[]``) over the names of layers to set; all if ``None``.
@@ -76,10 +80,12 @@ def initialize_(
         that have no bias, and with ``norm_aware`` what was done about each norm.
 
     Raises:
-        InputError: An unknown name, a scale that is negative, not finite or without effect, a pattern that matches
-            no layer, a model without such layers, or a parameter that cannot be set in place (lazy, parametrized,
-            on the meta device, made in inference mode, not floating point); ``norm_aware`` for an initializer that
-            does not join zero weights and drawn biases; a probe without ``norm_aware`` or whose forward pass fails.
+        InputError: An unknown name, a scale that is negative, not finite or without effect, another word than "auto"
+            for it, or "auto" for an initializer that does not join zero weights and drawn biases; a pattern that
+            matches no layer, a model without such layers, or a parameter that cannot be set in place (lazy,
+            parametrized, on the meta device, made in inference mode, not floating point); ``norm_aware`` for an
+            initializer that does not join zero weights and drawn biases; a probe without ``norm_aware`` or whose
+            forward pass fails.
 
     Warns:
         SymmetryWarning: A bias initializer met layers without a bias: their units stay identical. Or a norm cancels
@@ -100,19 +106,19 @@ def initialize_(
     initializer = lookup(INITIALIZERS, name, "initializer")
     _check_scale(name, initializer, scale)
     _check_norm_aware(name, initializer, norm_aware, probe)
-    scale = float(scale)
     layers: dict[str, nn.Module] = {
         path: module for path, module in model.named_modules() if isinstance(module, LAYER_TYPES)
     }
     if not layers:
         raise InputError(f"model={type(model).__name__}: has no dense or convolutional layer to initialize")
     norms = find_norms(model) if norm_aware else {}
+    scales = _scales(model, layers, norms, scale)
     chosen, chosen_norms = _choose(layers, norms, include, exclude)
     plan = _plan(layers, chosen, initializer)
     _plan(norms, chosen_norms, initializer, parts=("bias",))  # raises where a beta cannot be set
     seen = None
     if probe is not None:
-        seen = _rehearse(model, chosen, initializer, scale, generator, chosen_norms, probe)
+        seen = _rehearse(model, chosen, initializer, scales, generator, chosen_norms, probe)
     judged, without_beta = judge_norms(norms, chosen_norms, seen)
     plan = _plan_betas(plan, norms, judged, initializer)
     without_bias = tuple(path for path in chosen if layers[path]._parameters.get("bias") is None)
@@ -120,18 +126,35 @@ def initialize_(
     _warn_without_beta(name, norms, without_beta)
     names = parameter_names(model)
     parameters = tuple(
-        set_parameter(names[id(parameter)], parameter, layer, law, scale, generator) for parameter, layer, law in plan
+        set_parameter(names[id(parameter)], parameter, layer, law, scales[layer], generator)
+        for parameter, layer, law in plan
     )
     untouched = _untouched(model, plan, layers, chosen, judged)
-    return InitRecord(name, scale, parameters, untouched, without_bias, judged if norm_aware else None)
+    recorded = scale if isinstance(scale, str) else float(scale)
+    return InitRecord(name, recorded, parameters, untouched, without_bias, judged if norm_aware else None)
 
 
-def _check_scale(name: str, initializer: Initializer, scale: float) -> None:
-    is_number = isinstance(scale, Real) and not isinstance(scale, bool)
-    if not is_number or not 0 <= scale < math.inf:
-        raise InputError(f"scale={scale!r}: must be a finite number of at least 0")
+def _check_scale(name: str, initializer: Initializer, scale: float | str) -> None:
+    if scale == AUTO:
+        if not initializer.draws_biases_alone:
+            fitting = ", ".join(sorted(key for key, entry in INITIALIZERS.items() if entry.draws_biases_alone))
+            raise InputError(
+                f"scale='auto': initializer {name!r} does not join zero weights and drawn biases; give a number, or "
+                f"choose one of {fitting}"
+            )
+        return
+    if not isinstance(scale, Real) or isinstance(scale, bool) or not 0 <= float(scale) < math.inf:
+        raise InputError(f"scale={scale!r}: must be a finite number of at least 0, or 'auto'")
     if scale != 1.0 and not initializer.uses_scale:
         raise InputError(f"scale={scale!r}: initializer {name!r} draws nothing, so a scale has no effect; leave it out")
+
+
+def _scales(model: nn.Module, layers: dict, norms: dict, scale: float | str) -> dict[nn.Module, float]:
+    """Return the factor of each layer and norm."""
+    modules = layers | norms
+    if isinstance(scale, str):
+        return {modules[path]: factor for path, factor in auto_scales(model, layers, norms).items()}
+    return dict.fromkeys(modules.values(), float(scale))
 
 
 def _check_norm_aware(name: str, initializer: Initializer, norm_aware: bool, probe: Probe | None) -> None:
@@ -192,15 +215,16 @@ def _plan_betas(plan: list[Entry], norms: dict[str, nn.Module], judged: tuple[No
 
 
 def _rehearse(
-    model: nn.Module, chosen: list[str], initializer, scale: float, generator, norms: list[str], probe: Probe
+    model: nn.Module, chosen: list[str], initializer, scales: dict, generator, norms: list[str], probe: Probe
 ) -> dict[str, ConstantChannels]:
     """Set a copy of the model, with the values that the model will get, and probe it."""
     replica = copy_model(model)
     layers = {path: replica.get_submodule(path) for path in chosen}
+    scale_of = {layers[path]: scales[model.get_submodule(path)] for path in chosen}
     source = None if generator is None else generator.clone_state()
     with random_state_kept(replica):
         for parameter, layer, law in _plan(layers, chosen, initializer):
-            set_parameter([""], parameter, layer, law, scale, source)
+            set_parameter([""], parameter, layer, law, scale_of[layer], source)
         return probe_norms(replica, norms, probe)
 
 

@@ -70,7 +70,7 @@ class InitRecord:
     """
 
     name: str
-    scale: float
+    scale: float | str
     parameters: tuple[ParameterRecord, ...]
     untouched: tuple[Untouched, ...] = ()
     without_bias: tuple[str, ...] = ()
@@ -85,7 +85,8 @@ class InitRecord:
         rows += [(entry.name, _shape(entry.shape), f"left as it was: {entry.reason}") for entry in self.untouched]
         name_width = max((len(row[0]) for row in rows), default=0)
         shape_width = max((len(row[1]) for row in rows), default=0)
-        head = f"{self.name} (scale {self.scale:g}): {len(self.parameters)} set, {len(self.untouched)} left"
+        scale = self.scale if isinstance(self.scale, str) else f"{self.scale:g}"
+        head = f"{self.name} (scale {scale}): {len(self.parameters)} set, {len(self.untouched)} left"
         lines = [f"  {name:<{name_width}}  {shape:<{shape_width}}  {text}" for name, shape, text in rows]
         if self.without_bias:
             lines.append(f"  without a bias: {', '.join(name or '(the model itself)' for name in self.without_bias)}")

@@ -11,7 +11,7 @@ from torch import nn
 
 from zeroinit._common import InputError, lookup
 from zeroinit.models.activations import ACTIVATIONS, make_activation
-from zeroinit.models.cnn import cifar_cnn, cifar_cnn_quarter, mnist_cnn
+from zeroinit.models.cnn import cifar_cnn, cifar_cnn_quarter, mnist_cnn, mnist_cnn_quarter
 from zeroinit.models.fnn import cifar_fnn, dense_network, logistic_regression, mnist_fnn
 from zeroinit.models.norms import NORMS, ExactBatchNorm2d, replace_norms
 from zeroinit.models.resnet import (
@@ -33,6 +33,7 @@ MODELS: dict[str, Architecture] = {
     "logistic_regression": logistic_regression,
     "mnist_fnn": mnist_fnn,
     "mnist_cnn": mnist_cnn,
+    "mnist_cnn_quarter": mnist_cnn_quarter,
     "cifar_fnn": cifar_fnn,
     "cifar_cnn": cifar_cnn,
     "cifar_cnn_quarter": cifar_cnn_quarter,

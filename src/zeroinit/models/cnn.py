@@ -7,19 +7,30 @@ from torch import nn
 from zeroinit._common import InputError
 from zeroinit.models.activations import make_activation
 
-__all__ = ["cifar_cnn", "cifar_cnn_quarter", "mnist_cnn"]
+__all__ = ["cifar_cnn", "cifar_cnn_quarter", "mnist_cnn", "mnist_cnn_quarter"]
 
 
 def mnist_cnn(input_shape: tuple[int, int, int], num_classes: int, activation: str) -> nn.Sequential:
     """Two 5x5 convolutions with 16 and 32 channels, padding 2, then one dense layer (25,088 inputs on MNIST)."""
+    return _two_convolutions((16, 32), input_shape, num_classes, activation)
+
+
+def mnist_cnn_quarter(input_shape: tuple[int, int, int], num_classes: int, activation: str) -> nn.Sequential:
+    """The same layers with a quarter of the channels, 4 and 8; not in the paper, a tenth of the time."""
+    return _two_convolutions((4, 8), input_shape, num_classes, activation)
+
+
+def _two_convolutions(
+    counts: tuple[int, int], input_shape: tuple[int, int, int], num_classes: int, activation: str
+) -> nn.Sequential:
     channels, height, width = input_shape
     model = nn.Sequential()
-    model.add_module("conv_1", nn.Conv2d(channels, 16, kernel_size=5, padding=2))
+    model.add_module("conv_1", nn.Conv2d(channels, counts[0], kernel_size=5, padding=2))
     model.add_module("activation_1", make_activation(activation))
-    model.add_module("conv_2", nn.Conv2d(16, 32, kernel_size=5, padding=2))
+    model.add_module("conv_2", nn.Conv2d(*counts, kernel_size=5, padding=2))
     model.add_module("activation_2", make_activation(activation))
     model.add_module("flatten", nn.Flatten())
-    model.add_module("dense_1", nn.Linear(32 * height * width, num_classes))
+    model.add_module("dense_1", nn.Linear(counts[1] * height * width, num_classes))
     return model
 
 

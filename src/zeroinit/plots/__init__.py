@@ -1,5 +1,6 @@
 """Drawing: tidy frames and an ``Axes`` go in, the ``Axes`` comes out. One style file; no statistics, no torch."""
 
+from zeroinit.plots.collapse import collapse_chart
 from zeroinit.plots.curves import accuracy_curves
 from zeroinit.plots.finals import final_accuracies
 from zeroinit.plots.gradients import gradient_quantiles
@@ -10,6 +11,7 @@ from zeroinit.plots.wakeup import wake_up_chart, wake_up_legend
 __all__ = [
     "STYLE",
     "accuracy_curves",
+    "collapse_chart",
     "color_of",
     "final_accuracies",
     "gradient_quantiles",

@@ -3,6 +3,7 @@
 The default is Student's t, paired by seed; ``INTERVALS`` holds the methods for the mean of a few seeds.
 """
 
+from zeroinit.stats.association import determination, grouped_bootstrap, rank_correlation
 from zeroinit.stats.bootstrap import bootstrap_t_interval, percentile_bootstrap
 from zeroinit.stats.differences import PairedDifference, one_sample, paired_difference
 from zeroinit.stats.equivalence import EquivalenceResult, equivalence
@@ -21,13 +22,16 @@ __all__ = [
     "PairedDifference",
     "bootstrap_t_interval",
     "curve_intervals",
+    "determination",
     "equivalence",
+    "grouped_bootstrap",
     "holm",
     "mean_interval",
     "num_seeds_needed",
     "one_sample",
     "paired_difference",
     "percentile_bootstrap",
+    "rank_correlation",
     "ratio_interval",
     "share_interval",
 ]

@@ -15,7 +15,8 @@ from zeroinit.experiments.catalogue.fig10 import FIGURE_10
 from zeroinit.experiments.catalogue.fig11 import FIGURE_11
 from zeroinit.experiments.catalogue.fig12 import FIGURE_12
 from zeroinit.experiments.catalogue.gap import GAP
-from zeroinit.experiments.catalogue.large_bias import LARGE_BIAS
+from zeroinit.experiments.catalogue.large_bias import LARGE_BIAS, LARGE_BIAS_CNN
+from zeroinit.experiments.catalogue.large_bias_grid import LARGE_BIAS_GRID
 from zeroinit.experiments.catalogue.plateau import PLATEAU
 from zeroinit.experiments.catalogue.precision import PRECISION
 from zeroinit.experiments.catalogue.recommended import RECOMMENDED
@@ -43,6 +44,8 @@ FIGURES: dict[str, Figure] = {
         PRECISION,
         GAP,
         LARGE_BIAS,
+        LARGE_BIAS_CNN,
+        LARGE_BIAS_GRID,
         RECOMMENDED,
         TRANSFER,
         *EXPLORATIONS,
