@@ -13,7 +13,15 @@ from zeroinit.training import fit
 
 NUM_MODELS, NUM_CLASSES, SHAPE = 3, 4, (2, 8, 8)
 NETWORKS = (
-    *("logistic_regression", "mnist_fnn", "mnist_cnn", "cifar_fnn", "cifar_cnn", "cifar_cnn_quarter"),
+    *(
+        "logistic_regression",
+        "mnist_fnn",
+        "mnist_cnn",
+        "cifar_fnn",
+        "cifar_cnn",
+        "cifar_cnn_quarter",
+        "mnist_cnn_quarter",
+    ),
     *("resnet18", "resnet18_standard"),
 )
 """The others are more of the same blocks, and ``test_training_stackable`` says that they can be stacked."""

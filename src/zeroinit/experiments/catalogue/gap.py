@@ -110,6 +110,16 @@ def _claim(id: str, network: str, statement: str, better: str, worse: str) -> Cl
     return Claim(id, f"{network}: {statement}", "greater", f"{network}: {better}", f"{network}: {worse}")
 
 
+QUICK = tuple(
+    f"{network}: {name}"
+    for network, names in {
+        "MNIST FNN": ("dropout", "signs per example", "rescaled", "default, rank 1", "default × 0.01"),
+        "MNIST CNN": ("signs per channel, rescaled", "signs per position, rescaled", "default, constant kernels"),
+    }.items()
+    for name in (PYTORCH, NORMAL, RECIPE_NAME, *names)
+)
+"""What the quick profile has: each cause once, taken away or given."""
+
 GAP = Figure(
     name="gap",
     title="Why zero weights train less well than PyTorch's default, and what closes the gap",
@@ -135,4 +145,6 @@ GAP = Figure(
     ),
     in_paper=False,
     drawing="gaps",
+    quick_overrides={"epochs": 8},
+    quick_curves=QUICK,
 )
