@@ -93,6 +93,20 @@ def test_one_difference_for_each_network_and_their_mean(tmp_path):
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == frame["label"].tolist()
 
 
+def test_further_curves_of_a_network_are_named_and_not_in_the_mean(tmp_path):
+    store = Store(tmp_path)
+    finals = {"PyTorch default": 0.8, "recipe": 0.83, "orthogonal once": 0.5}
+    for curve in TRANSFER.at("paper", "corrected"):
+        network, name = split_label(curve.label)
+        if network == "8 layers, 64 ReLU":
+            for seed in range(2):
+                history = {"test_accuracy": [finals[name] + 0.01 * seed] * 30, "outcome": "finished"}
+                store.save(Result(curve.run, seed, history, "0" * 16, ENVIRONMENT, 1.0))
+    frame = difference_frame(gaps(summarize(TRANSFER, store, range(9), "paper", "corrected")))
+    assert frame["label"].tolist() == ["8 layers, 64 ReLU", "8 layers, 64 ReLU, orthogonal once", "All networks"]
+    assert frame["mean"].tolist() == pytest.approx([0.03, -0.3, 0.03])
+
+
 def test_without_the_default_there_is_nothing_to_compare(tmp_path):
     store = Store(tmp_path)
     curve = next(curve for curve in GAP.at("paper", "corrected") if curve.label == "MNIST FNN: Normal")

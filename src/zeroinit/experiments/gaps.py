@@ -73,21 +73,23 @@ def gap_frame(found: list[Gap]) -> pd.DataFrame:
 
 
 def difference_frame(found: list[Gap]) -> pd.DataFrame:
-    """Return one row per network, for the one curve besides the default, and a last one for the mean over networks.
+    """Return one row for each curve besides the default, and a last one for the mean over networks.
 
-    Columns as of ``gap_frame``; the label is the network. The mean is over the seeds that all networks have.
+    Columns as of ``gap_frame``. The label of a network's first curve is the network; further ones have their name
+    behind it. The mean is that of first curves, over the seeds that all networks have.
     """
     others = [gap for gap in found if gap.name != PYTORCH]
     frame = gap_frame(others)
-    frame["label"] = [gap.network for gap in others]
+    firsts = list({gap.network: gap for gap in reversed(others)}.values())[::-1]
+    frame["label"] = [gap.network if gap in firsts else f"{gap.network}, {gap.name}" for gap in others]
     if not others:
         return frame
     defaults = {gap.network: gap.summary.final for gap in found if gap.name == PYTORCH}
-    seeds = sorted(set.intersection(*(set(gap.summary.final) & set(defaults[gap.network]) for gap in others)))
+    seeds = sorted(set.intersection(*(set(gap.summary.final) & set(defaults[gap.network]) for gap in firsts)))
     if not seeds:
         return frame
     by_seed = [
-        float(np.mean([gap.summary.final[seed] - defaults[gap.network][seed] for gap in others])) for seed in seeds
+        float(np.mean([gap.summary.final[seed] - defaults[gap.network][seed] for gap in firsts])) for seed in seeds
     ]
     mean = mean_interval(by_seed)
     frame.loc[len(frame)] = ["All networks", mean.value, mean.low, mean.high, np.nan]
