@@ -10,12 +10,12 @@ tenfold cross-validation over the contexts of the fitting set of ``large_bias_gr
 """
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import torch
 from scipy.special import ndtri
-from sklearn.ensemble import ExtraTreesRegressor
 
 from zeroinit.experiments.spec import Run
 from zeroinit.experiments.work import network, work_of
@@ -23,6 +23,9 @@ from zeroinit.init.auto_scale import auto_scales
 from zeroinit.init.laws import fan_in
 from zeroinit.models import make_activation
 from zeroinit.remedies.activations import weight_layers
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import ExtraTreesRegressor
 
 __all__ = ["MECHANISTIC", "QUANTITIES", "Predictor", "expected_accuracy", "fit_predictor", "quantities"]
 
@@ -109,7 +112,7 @@ def _unit(activation: str, scale: float, reach: float) -> tuple[float, float, fl
     return float(middle.abs().mean()), float((middle**2).mean()), float(bend), float(slope)
 
 
-Predictor = dict[float, ExtraTreesRegressor]
+Predictor = dict[float, "ExtraTreesRegressor"]
 """A forest for each optimizer, by ``sgd``."""
 
 
@@ -119,6 +122,8 @@ def fit_predictor(frame: pd.DataFrame) -> Predictor:
     Args:
         frame: Columns ``accuracy`` and ``QUANTITIES``.
     """
+    from sklearn.ensemble import ExtraTreesRegressor  # takes a second, and no other report needs it
+
     return {
         float(sgd): ExtraTreesRegressor(NUM_TREES, max_features=SHARE, random_state=0).fit(
             _inputs(rows), rows["accuracy"].to_numpy()

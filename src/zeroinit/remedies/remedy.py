@@ -9,7 +9,7 @@ from torch.utils.hooks import RemovableHandle
 
 from zeroinit._common import InputError
 
-__all__ = ["Remedy", "check_strength", "fresh_generator", "no_strength"]
+__all__ = ["Remedy", "check_strength", "fresh_generator", "no_strength", "positive_strength"]
 
 Kind = TypeVar("Kind", bound="Remedy")
 
@@ -195,3 +195,14 @@ def check_strength(strength: float, *, below: float) -> float:
     if isinstance(strength, Tensor | bool | str) or strength is None or not 0 <= strength < below:
         raise InputError(f"strength={strength!r}: must lie in [0, {below})")
     return float(strength)
+
+
+def positive_strength(strength: float) -> float:
+    """Return the strength of a remedy that multiplies weights.
+
+    Raises:
+        InputError: It is not a number above 0.
+    """
+    if check_strength(strength, below=float("inf")) == 0:
+        raise InputError("strength=0.0: would set all weights to zero; choose a number above 0, such as 1")
+    return strength

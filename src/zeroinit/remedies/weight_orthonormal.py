@@ -6,7 +6,7 @@ from torch.optim import Optimizer
 
 from zeroinit.remedies.activations import weight_layers
 from zeroinit.remedies.optimizer_remedies import OptimizerRemedy
-from zeroinit.remedies.weight_rescale import positive_strength
+from zeroinit.remedies.remedy import positive_strength
 
 __all__ = ["WeightOrthonormal", "polar_factor", "weight_orthonormal"]
 

@@ -4,11 +4,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from zeroinit._common import InputError
 from zeroinit.remedies.activations import weight_layers
 from zeroinit.remedies.early_muon import orthogonalized
 from zeroinit.remedies.optimizer_remedies import OptimizerRemedy
-from zeroinit.remedies.remedy import check_strength
+from zeroinit.remedies.remedy import positive_strength
 
 __all__ = ["WeightRescale", "default_size", "weight_orthogonal", "weight_rescale"]
 
@@ -108,9 +107,3 @@ def weight_orthogonal(
         This package; Saxe et al. 2014 (orthogonal starts), Jordan et al. 2024 (the iteration).
     """
     return WeightRescale(model, steps, positive_strength(strength), is_orthogonal=True)
-
-
-def positive_strength(strength: float) -> float:
-    if check_strength(strength, below=float("inf")) == 0:
-        raise InputError("strength=0.0: would set all weights to zero; choose a number above 0, such as 1")
-    return strength

@@ -148,6 +148,8 @@ def _gather(model: nn.Module, objective: Objective, settings: Settings) -> Evide
     if double.sizes:
         _look_at_the_end(evidence, replica, dtype)
     if any(widths.get(each.layer.weight, 0) > each.tracker.width for each in watch.layers):
+        for parameter in replica.parameters():  # only its values are looked at from here on
+            parameter.grad = None
         evidence.widths_deterministic = _without_free_kernels(evidence, inspected, epsilon)
     return evidence
 
