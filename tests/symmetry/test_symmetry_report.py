@@ -190,6 +190,7 @@ def test_the_observer_sees_the_training_pass_not_the_evaluation_between():
         return watch.to_frame()
 
     assert frame(test=data).equals(frame())
+    assert frame()["effective_rank_activations"].nunique() == len(frame())  # every step has a batch of its own
 
 
 def test_the_observer_counts_units_that_the_next_update_parts():
