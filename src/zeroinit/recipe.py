@@ -1,6 +1,6 @@
 """``zero_start_``: zero weights that train as well as PyTorch's default, in one line."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -9,14 +9,16 @@ from zeroinit._common import InputError, derive_seed
 from zeroinit.init import InitRecord, initialize_
 from zeroinit.init.initialize import LAYER_TYPES
 from zeroinit.init.norms import find_norms
-from zeroinit.remedies import Combination, Remedy, make_remedy
+from zeroinit.remedies import Combination, Remedy
+from zeroinit.remedies.combination import make_parts
+from zeroinit.remedies.until_awake import FEWEST_STEPS
 
-__all__ = ["PARTS", "SCALE", "ZeroStart", "choose_parts", "num_first_steps", "zero_start_"]
+__all__ = ["PARTS", "SCALE", "ZeroStart", "choose_parts", "num_first_steps", "remedy_text", "zero_start_"]
 
 SCALE = 0.1
-FEWEST_STEPS, MOST_STEPS = 10, 100
-DEEP = 4
-"""Layers above which a network without norms keeps its signals' size only with orthonormal weights."""
+MOST_STEPS = 100
+DEEP, DEEP_WITH_NORMS = 4, 20
+"""Layers above which signals get lost in small weights, so that they are made orthonormal half-way as well."""
 
 PARTS = {
     "affine_norms": "norms act as γx + β, so that they cancel no constant channel",
@@ -28,46 +30,22 @@ PARTS = {
 """What may happen during the first steps, and why; keys of ``REMEDIES``. ``choose_parts`` says which of them do."""
 
 
-@dataclass(frozen=True)
-class ZeroStart:
+class ZeroStart(Combination):
     """A model with zero weights and what it needs during its first steps; see ``zero_start_``.
 
     Use it as a context manager around the training loop, or as an observer of ``fit``.
 
     Attributes:
         record: What was set, as of ``initialize_``.
-        remedy: What acts during the first steps.
-        steps: How many training passes that is.
         reasons: Each choice and why it was made.
+        steps: During how many training passes it acts. Until all weights have moved that is the most it may be.
+        remaining: How many of them are still to come.
     """
 
-    record: InitRecord
-    remedy: Remedy | Combination
-    steps: int
-    reasons: dict[str, str]
-
-    def __enter__(self) -> "ZeroStart":
-        self.remedy.attach()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.remedy.detach()
-
-    def on_start(self, moment) -> None:
-        """Attach when ``fit`` starts; raises an ``InputError`` if it trains another model."""
-        self.remedy.on_start(moment)
-
-    def on_end(self, moment) -> None:
-        """Detach when ``fit`` ends."""
-        self.remedy.on_end(moment)
-
-    def state_dict(self) -> dict:
-        """Return the state of what acts, for a checkpoint of ``fit``."""
-        return self.remedy.state_dict()
-
-    def load_state_dict(self, state: dict) -> None:
-        """Go on from there."""
-        self.remedy.load_state_dict(state)
+    def __init__(self, record: InitRecord, parts: Sequence[Remedy], reasons: dict[str, str]):
+        super().__init__(parts)
+        self.record = record
+        self.reasons = reasons
 
     def __str__(self) -> str:
         width = max(len(choice) for choice in self.reasons)
@@ -76,9 +54,9 @@ class ZeroStart:
 
 
 def num_first_steps(num_layers: int) -> int:
-    """Return during how many steps the recipe acts: twice as many as a chain of so many layers needs to wake up.
+    """Return during how many steps the recipe acts on a chain of so many layers: twice as many as it needs to wake up.
 
-    At least 10 and at most 100.
+    At least 10 and at most 100. Where there are paths past the layers it ends earlier, as ``until_awake`` says.
 
     Example:
         >>> [num_first_steps(count) for count in (2, 9, 200)]
@@ -96,8 +74,22 @@ def choose_parts(num_layers: int, has_norms: bool) -> list[str]:
         >>> choose_parts(8, has_norms=False)[-1], choose_parts(8, has_norms=True)[-1]
         ('weight_orthonormal', 'weight_orthogonal')
     """
-    last = "weight_orthonormal" if num_layers > DEEP and not has_norms else "weight_orthogonal"
+    is_deep = num_layers > (DEEP_WITH_NORMS if has_norms else DEEP)
+    last = "weight_orthonormal" if is_deep else "weight_orthogonal"
     return [*(["affine_norms"] if has_norms else []), "position_signs", "moment_reset", last]
+
+
+def remedy_text(parts: Sequence[str], steps: int) -> str:
+    """Return the parts as ``make_remedy`` reads them.
+
+    Norms are norms again as soon as the weights are orthonormal for the first time.
+
+    Example:
+        >>> remedy_text(["affine_norms", "weight_orthonormal"], 16)
+        'affine_norms:8+weight_orthonormal:16'
+    """
+    is_twofold = "weight_orthonormal" in parts
+    return "+".join(f"{part}:{steps // 2 if is_twofold and part == 'affine_norms' else steps}" for part in parts)
 
 
 def zero_start_(model: nn.Module, *, steps: int | None = None, generator: torch.Generator | None = None) -> ZeroStart:
@@ -109,8 +101,9 @@ def zero_start_(model: nn.Module, *, steps: int | None = None, generator: torch.
 
     Args:
         model: Any module with dense or convolutional layers.
-        steps: The number of training passes in which they act, at least 1; if ``None`` twice the number of its dense
-            and convolutional layers and two more, at least 10 and at most 100.
+        steps: The number of training passes in which they act, at least 1. If ``None``, they end once every weight has
+            moved, and as many steps again: with n layers in a chain after 2 (n + 1) steps, with a ResNet-50 after 16;
+            at least 10 and at most 100.
         generator: Source of the biases and signs; torch's global one for the biases if ``None``.
 
     Returns:
@@ -131,7 +124,7 @@ def zero_start_(model: nn.Module, *, steps: int | None = None, generator: torch.
         ...         optimizer.zero_grad()
         ...         model(torch.ones(8, 4)).square().sum().backward()
         ...         optimizer.step()
-        >>> start.steps, start.remedy.remaining
+        >>> start.steps, start.remaining
         (10, 0)
     """
     layers = [module for module in model.modules() if isinstance(module, LAYER_TYPES)]
@@ -143,12 +136,13 @@ def zero_start_(model: nn.Module, *, steps: int | None = None, generator: torch.
         drawn = int(torch.randint(2**62, (), generator=generator, device=generator.device))
         signs = torch.Generator().manual_seed(derive_seed(drawn, "zero_start_"))
     parts = choose_parts(len(layers), has_norms=bool(find_norms(model)))
-    remedy = make_remedy("+".join(parts), model, chosen, generator=signs)
+    text = remedy_text(parts, chosen) + ("+until_awake" if steps is None else "")
+    acting = make_parts(text, model, chosen, generator=signs)
     record = initialize_(model, "normal_bias", scale=SCALE, generator=generator, norm_aware=True)
-    rule = f"twice {len(layers)} layers and 2, within {FEWEST_STEPS} and {MOST_STEPS}"
+    rule = f"or {FEWEST_STEPS} or more, once every weight has moved, and as many steps again"
     reasons = {
         "normal_bias": f"weights 0, biases N(0, 1) × {SCALE:g}: larger ones have to be unlearned",
         f"{chosen} steps": rule if steps is None else "as asked for",
         **{name: PARTS[name] for name in parts},
     }
-    return ZeroStart(record, remedy, chosen, reasons)
+    return ZeroStart(record, acting, reasons)

@@ -22,6 +22,7 @@ from zeroinit.remedies.gradient_noise import gradient_noise
 from zeroinit.remedies.optimizer_remedies import moment_reset, warmup
 from zeroinit.remedies.remedy import Remedy
 from zeroinit.remedies.table import REMEDIES, RemedyEntry
+from zeroinit.remedies.until_awake import until_awake
 from zeroinit.remedies.weight_orthonormal import WeightOrthonormal, polar_factor, weight_orthonormal
 from zeroinit.remedies.weight_rescale import WeightRescale, weight_orthogonal, weight_rescale
 
@@ -49,6 +50,7 @@ __all__ = [
     "position_signs",
     "unit_masks",
     "unit_signs",
+    "until_awake",
     "warmup",
     "weight_orthogonal",
     "weight_orthonormal",

@@ -9,7 +9,7 @@ from zeroinit._common import InputError, derive_seed, lookup
 from zeroinit.remedies.remedy import Remedy, fresh_generator
 from zeroinit.remedies.table import REMEDIES
 
-__all__ = ["Combination", "make_remedy"]
+__all__ = ["Combination", "make_parts", "make_remedy"]
 
 
 class Combination:
@@ -21,6 +21,13 @@ class Combination:
 
     def __init__(self, parts: Sequence[Remedy]):
         self.parts = tuple(parts)
+        for part in self.parts:
+            part.join(self.parts)
+
+    @property
+    def steps(self) -> int:
+        """The number of training passes in all."""
+        return max(part.steps for part in self.parts)
 
     @property
     def remaining(self) -> int:
@@ -96,6 +103,19 @@ def make_remedy(
         ...     [part.remaining for part in remedy.parts]
         [4, 9]
     """
+    parts = make_parts(name, model, steps, strength=strength, generator=generator)
+    return parts[0] if len(parts) == 1 else Combination(parts)
+
+
+def make_parts(
+    name: str,
+    model: nn.Module,
+    steps: int,
+    *,
+    strength: float | None = None,
+    generator: torch.Generator | None = None,
+) -> list[Remedy]:
+    """Make the remedies that ``make_remedy`` would put together; arguments and errors are its own."""
     written = [_read(part, name) for part in name.split("+")]
     names = [part for part, _, _ in written]
     if len(set(names)) < len(names):
@@ -111,7 +131,7 @@ def make_remedy(
             settings["strength"] = strength if own_strength is None else own_strength
         numbers = torch.Generator(source.device).manual_seed(derive_seed(seed, part))
         parts.append(entry.factory(model, steps if own_steps is None else own_steps, generator=numbers, **settings))
-    return parts[0] if len(parts) == 1 else Combination(parts)
+    return parts
 
 
 def _read(part: str, name: str) -> tuple[str, int | None, float | None]:

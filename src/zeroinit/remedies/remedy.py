@@ -91,9 +91,19 @@ class Remedy:
         """Detach when ``fit`` ends."""
         self.detach()
 
+    def join(self, parts: Sequence["Remedy"]) -> None:
+        """Be told of the remedies of the same ``Combination``, itself among them."""
+
+    def shorten(self, numerator: int, denominator: int) -> None:
+        """Multiply the number of passes by a fraction, if that makes it smaller; what has begun has a pass to come."""
+        steps = -(-self.steps * numerator // denominator)
+        if self.remaining and steps < self.steps:
+            self.remaining = max(1, steps - (self.steps - self.remaining))
+            self.steps = steps
+
     def state_dict(self) -> dict:
         """Return what remains and the state of the generator, for a checkpoint of ``fit``."""
-        state: dict = {"remaining": self.remaining}
+        state: dict = {"remaining": self.remaining, "steps": self.steps}
         if self._generator is not None:
             state["generator"] = self._generator.get_state()
         return state
@@ -101,6 +111,7 @@ class Remedy:
     def load_state_dict(self, state: dict) -> None:
         """Go on with what remained."""
         self.remaining = state["remaining"]
+        self.steps = state.get("steps", self.steps)
         if self._generator is not None:
             self._generator.set_state(state["generator"])
         if not self.remaining:

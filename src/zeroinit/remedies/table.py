@@ -18,6 +18,7 @@ from zeroinit.remedies.gradient_masks import (
 from zeroinit.remedies.gradient_noise import gradient_noise
 from zeroinit.remedies.optimizer_remedies import moment_reset, warmup
 from zeroinit.remedies.remedy import Remedy
+from zeroinit.remedies.until_awake import until_awake
 from zeroinit.remedies.weight_orthonormal import weight_orthonormal
 from zeroinit.remedies.weight_rescale import weight_orthogonal, weight_rescale
 
@@ -97,6 +98,9 @@ REMEDIES: dict[str, RemedyEntry] = {
         "weights become orthonormal after half of the steps and after the last, however small a direction was",
         "this package; Saxe et al. 2014",
         1.0,
+    ),
+    "until_awake": RemedyEntry(
+        until_awake, "those beside it end once every weight has moved, and as many steps again", OWN
     ),
     "early_muon": RemedyEntry(early_muon, "updates of weights are made orthogonal", "Jordan et al. 2024"),
 }

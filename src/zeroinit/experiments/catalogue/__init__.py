@@ -20,6 +20,7 @@ from zeroinit.experiments.catalogue.large_bias_grid import LARGE_BIAS_GRID
 from zeroinit.experiments.catalogue.plateau import PLATEAU
 from zeroinit.experiments.catalogue.precision import PRECISION
 from zeroinit.experiments.catalogue.recommended import RECOMMENDED
+from zeroinit.experiments.catalogue.residual import RESIDUAL
 from zeroinit.experiments.catalogue.transfer import TRANSFER
 from zeroinit.experiments.catalogue.unlock import UNLOCK
 from zeroinit.experiments.spec import Figure
@@ -48,6 +49,7 @@ FIGURES: dict[str, Figure] = {
         LARGE_BIAS_GRID,
         RECOMMENDED,
         TRANSFER,
+        RESIDUAL,
         *EXPLORATIONS,
     )
 }

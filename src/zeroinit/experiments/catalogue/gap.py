@@ -30,7 +30,7 @@ from dataclasses import replace
 from zeroinit.experiments.catalogue.parts import NORMAL, PYTORCH
 from zeroinit.experiments.claims import Claim
 from zeroinit.experiments.spec import Curve, Figure, Run
-from zeroinit.recipe import SCALE, choose_parts, num_first_steps
+from zeroinit.recipe import SCALE, choose_parts, num_first_steps, remedy_text
 
 __all__ = ["GAP", "RECIPE_NAME", "SMALL_CNN", "network_curves", "recipe"]
 
@@ -72,24 +72,31 @@ POINTLESS = {
 """In a dense network a unit has one position; in the CNN its channels are what has to be told apart from positions."""
 
 
-def recipe(num_layers: int, has_norms: bool = False) -> dict:
-    """Return the settings that stand for ``zero_start_`` on a network of so many layers."""
-    return recipe_of(choose_parts(num_layers, has_norms), num_layers)
+def recipe(num_layers: int, has_norms: bool = False, chain: int | None = None) -> dict:
+    """Return the settings that stand for ``zero_start_`` on a network of so many layers.
+
+    ``chain`` is after how many updates the last of them moves: all of them one after the other if ``None``.
+    """
+    return recipe_of(choose_parts(num_layers, has_norms), num_layers if chain is None else chain)
 
 
-def recipe_of(parts: Sequence[str], num_layers: int) -> dict:
+def recipe_of(parts: Sequence[str], chain: int) -> dict:
     """Return the settings with certain parts; ``affine_norms`` does nothing where there is no norm."""
-    steps = num_first_steps(num_layers)
-    remedy = "+".join(f"{part}:{steps}" for part in dict.fromkeys(["affine_norms", *parts]))
+    steps = num_first_steps(chain)
+    remedy = remedy_text(parts, steps)
+    if "affine_norms" not in parts:
+        remedy = f"affine_norms:{steps}+{remedy}"
     return {"initializer": "normal_bias", "scale": SCALE, "norm_aware": True, "remedy": remedy}
 
 
-def network_curves(network: str, run: Run, num_layers: int, has_norms: bool = False) -> tuple[Curve, ...]:
+def network_curves(
+    network: str, run: Run, num_layers: int, has_norms: bool = False, chain: int | None = None
+) -> tuple[Curve, ...]:
     """Return PyTorch's default, normal biases and the recipe for one network."""
     starts: dict[str, dict] = {
         PYTORCH: {},
         NORMAL: {"initializer": "normal_bias"},
-        RECIPE_NAME: recipe(num_layers, has_norms),
+        RECIPE_NAME: recipe(num_layers, has_norms, chain),
     }
     return tuple(Curve(f"{network}: {name}", replace(run, **settings)) for name, settings in starts.items())
 

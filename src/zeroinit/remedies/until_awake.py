@@ -1,0 +1,84 @@
+"""The end of the first steps, told by the model: once every weight has moved, and as many steps again."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from zeroinit.remedies.activations import weight_layers
+from zeroinit.remedies.optimizer_remedies import OptimizerRemedy
+from zeroinit.remedies.remedy import Remedy, no_strength
+
+__all__ = ["FEWEST_STEPS", "UntilAwake", "until_awake"]
+
+FEWEST_STEPS = 10
+"""What a phase is not shortened below."""
+
+
+class UntilAwake(OptimizerRemedy):
+    """Shortens the remedies beside it when every weight has moved; see ``until_awake``."""
+
+    def __init__(self, model: nn.Module, steps: int):
+        super().__init__(model, steps)
+        self._beside: tuple[Remedy, ...] = ()
+
+    def _is_needed(self) -> bool:
+        return bool(weight_layers(self._model))
+
+    def join(self, parts: Sequence[Remedy]) -> None:
+        """Remember what it acts with."""
+        self._beside = tuple(part for part in parts if part is not self)
+
+    @torch.no_grad()
+    def _after_update(self, optimizer: Optimizer) -> None:
+        if not self._groups(optimizer):
+            return
+        weights = [layer.weight for layer in weight_layers(self._model).values()]
+        if all(weight.any() for weight in weights if weight.requires_grad):
+            whole = self.steps
+            needed = max(FEWEST_STEPS, 2 * (whole - self.remaining + 1))
+            for part in (self, *self._beside):
+                part.shorten(needed, whole)
+
+
+def until_awake(
+    model: nn.Module, steps: int, *, strength: float | None = None, generator: torch.Generator | None = None
+) -> UntilAwake:
+    """End the first steps early: once every dense and convolutional weight has moved, and as many steps again.
+
+    For zero weights. Gradients reach one layer more with each update, and how many updates it takes is a matter of the
+    longest chain of layers on the shortest paths: all of them where one follows the other, 7 of 54 in a ResNet-50. If
+    the last weights leave zero in update t < ``steps`` / 2, the phase is shortened to 2 (t + 1) steps, at least 10, and
+    each remedy of the same ``Combination`` by the same factor. One that is never reached leaves it as long as it is. By
+    itself it does nothing. Frozen weights do not count.
+
+    Args:
+        model: As of ``Remedy``, likewise ``steps``.
+        steps: The most training passes that the phase may have.
+        strength: It has none.
+        generator: Not used: nothing is drawn.
+
+    Raises:
+        InputError: ``steps`` is out of range, or a strength is given.
+
+    Source:
+        This package; Schicho 2023 (one layer more per update).
+
+    Example:
+        >>> from zeroinit import initialize_
+        >>> from zeroinit.remedies import make_remedy
+        >>> model = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2))
+        >>> record = initialize_(model, "normal_bias")
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        >>> with make_remedy("until_awake+unit_signs", model, steps=100) as remedy:
+        ...     for _ in range(2):
+        ...         optimizer.zero_grad()
+        ...         model(torch.rand(8, 4)).square().sum().backward()
+        ...         optimizer.step()
+        ...         print(remedy.remaining)
+        99
+        8
+    """
+    no_strength("until_awake", strength)
+    return UntilAwake(model, steps)
