@@ -63,6 +63,16 @@ def test_parameters_of_the_papers_form(depth):
     assert num_parameters(build_once(f"resnet{depth}")) == expected
 
 
+def test_a_quarter_has_the_same_layers_with_a_quarter_of_the_channels():
+    whole, quarter = (
+        layers_of(build_once(name), nn.Conv2d, nn.BatchNorm2d) for name in ("resnet50", "resnet50_quarter")
+    )
+    assert list(whole) == list(quarter)
+    for name, layer in whole.items():
+        assert 4 * quarter[name].weight.shape[0] == layer.weight.shape[0]
+    assert (quarter["stem.conv"].in_channels, num_parameters(build_once("resnet50_quarter"))) == (3, 1_488_938)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_convolutions_have_a_bias_in_the_papers_form_alone(name):
     convolutions = layers_of(build_once(name), nn.Conv2d)

@@ -1,9 +1,9 @@
 """Study: does the recipe train as well as PyTorch's default, from zero weights?
 
 The recipe (``zeroinit.zero_start_``): weights zero, biases and norms' beta N(0, 1) × 0.1, and during the first k
-updates (twice the number of layers and 2, at least 10) norms that act as affine maps and random signs on the gradient
-per example and position; then moments begin anew and each weight is made orthogonal in the default's size. After update
-k training is as ever.
+updates (twice the number of layers and 2, as all of them are in one chain; at least 10) norms that act as affine maps
+and random signs on the gradient per example and position; then moments begin anew and each weight is made orthogonal in
+the default's size. After update k training is as ever.
 
 How it was chosen, on validation accuracy with seeds 100 and 101, which are not used here, and never on test images:
 docs/findings.md lists every try.
