@@ -57,7 +57,7 @@ def draw_context(rng: np.random.Generator) -> Run:
     )
 
 
-def draw_curves(part: str, num_contexts: int, num_settings: int, seed: int) -> tuple[Curve, ...]:
+def draw_curves(part: str, num_contexts: int, num_settings: int, seed: int, first: int = 1) -> tuple[Curve, ...]:
     """Draw contexts, each with the references and with settings of scales, of hidden and of output biases apart.
 
     Args:
@@ -65,13 +65,14 @@ def draw_curves(part: str, num_contexts: int, num_settings: int, seed: int) -> t
         num_contexts: How many.
         num_settings: Settings of scales in each.
         seed: Of the draw.
+        first: The number of the first context.
 
     Example:
         >>> [curve.label for curve in draw_curves("fit", 1, 2, seed=0)][:2]
         ['fit 1, setting 1', 'fit 1, setting 2']
     """
     rng, curves = np.random.default_rng(seed), []
-    for number in range(1, num_contexts + 1):
+    for number in range(first, first + num_contexts):
         context = draw_context(rng)
         for setting in range(1, num_settings + 1):
             run = replace(context, scale=log_uniform(rng, *SCALES), output_scale=log_uniform(rng, *SCALES))

@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from zeroinit._common import InputError
+from zeroinit.plots.frames import check_frame
 from zeroinit.plots.style import STYLE, color_of
 
 __all__ = ["COLLAPSE_COLUMNS", "collapse_chart"]
@@ -33,9 +33,7 @@ def collapse_chart(frame: pd.DataFrame, axes: Axes, *, quantity: str, title: str
         >>> collapse_chart(frame, new_figure()[1], quantity="Loss").get_xlabel()
         'Loss, predicted'
     """
-    absent = [column for column in COLLAPSE_COLUMNS if column not in frame.columns]
-    if absent or frame.empty:
-        raise InputError(f"frame: has {len(frame)} rows and lacks the columns {absent}; needs {list(COLLAPSE_COLUMNS)}")
+    check_frame(frame, COLLAPSE_COLUMNS)
     labels = list(dict.fromkeys(frame["label"]))
     low = min(frame["predicted"].min(), frame["seen"].min(), 0.0)
     high = max(frame["predicted"].max(), frame["seen"].max())

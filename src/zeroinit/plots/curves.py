@@ -5,7 +5,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from zeroinit._common import InputError
+from zeroinit.plots.frames import check_frame
 from zeroinit.plots.style import STYLE, color_of
 
 __all__ = ["CURVE_COLUMNS", "accuracy_curves"]
@@ -36,9 +36,7 @@ def accuracy_curves(frame: pd.DataFrame, axes: Axes, *, title: str = "", ylabel:
         >>> [line.get_label() for line in accuracy_curves(frame, new_figure()[1]).lines]
         ['Normal']
     """
-    absent = [column for column in CURVE_COLUMNS if column not in frame.columns]
-    if absent or frame.empty:
-        raise InputError(f"frame: has {len(frame)} rows and lacks the columns {absent}; needs {list(CURVE_COLUMNS)}")
+    check_frame(frame, CURVE_COLUMNS)
     with plt.style.context(STYLE):
         _draw(frame, axes)
         axes.set_xlabel("Epoch")

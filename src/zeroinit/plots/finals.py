@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from zeroinit._common import InputError
+from zeroinit.plots.frames import check_frame
 from zeroinit.plots.style import STYLE, color_of
 
 __all__ = ["FINAL_COLUMNS", "final_accuracies"]
@@ -39,9 +39,7 @@ def final_accuracies(
         >>> [label.get_text() for label in final_accuracies(frame, new_figure()[1]).get_yticklabels()]
         ['Normal']
     """
-    absent = [column for column in FINAL_COLUMNS if column not in frame.columns]
-    if absent or frame.empty:
-        raise InputError(f"frame: has {len(frame)} rows and lacks the columns {absent}; needs {list(FINAL_COLUMNS)}")
+    check_frame(frame, FINAL_COLUMNS)
     with plt.style.context(STYLE):
         _draw(frame, axes, bounded)
         axes.set_xlabel(xlabel)

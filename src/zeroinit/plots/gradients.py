@@ -9,7 +9,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
-from zeroinit._common import InputError
+from zeroinit.plots.frames import check_frame
 from zeroinit.plots.style import STYLE, color_of
 
 __all__ = ["QUANTILE_COLUMNS", "gradient_quantiles"]
@@ -53,9 +53,7 @@ def gradient_quantiles(
         >>> gradient_quantiles(pd.DataFrame([row]), new_figure()[1], title="Layer 1").get_title(loc="left")
         'Layer 1'
     """
-    absent = [column for column in QUANTILE_COLUMNS if column not in frame.columns]
-    if absent or frame.empty:
-        raise InputError(f"frame: has {len(frame)} rows and lacks the columns {absent}; needs {list(QUANTILE_COLUMNS)}")
+    check_frame(frame, QUANTILE_COLUMNS)
     chosen = list(dict.fromkeys(frame["label"])) if labels is None else list(labels)
     with plt.style.context(STYLE):
         axes.set_yscale("symlog", linthresh=smallest, linscale=0.6)

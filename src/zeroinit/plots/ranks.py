@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from zeroinit._common import InputError
+from zeroinit.plots.frames import check_frame
 from zeroinit.plots.style import STYLE, color_of
 
 __all__ = ["RANK_COLUMNS", "rank_curves"]
@@ -33,9 +33,7 @@ def rank_curves(frame: pd.DataFrame, axes: Axes, *, labels: list[str], title: st
         >>> len(rank_curves(frame, new_figure()[1], labels=["Normal"]).lines)
         1
     """
-    absent = [column for column in RANK_COLUMNS if column not in frame.columns]
-    if absent or frame.empty:
-        raise InputError(f"frame: has {len(frame)} rows and lacks the columns {absent}; needs {list(RANK_COLUMNS)}")
+    check_frame(frame, RANK_COLUMNS)
     with plt.style.context(STYLE):
         for label, part in frame[frame["rank"] > 0].groupby("label", sort=False):
             axes.plot(part["step"], part["rank"], "o-", color=color_of(str(label), labels), label=label, markersize=3)

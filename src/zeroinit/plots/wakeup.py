@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from zeroinit._common import InputError
+from zeroinit.plots.frames import check_frame
 from zeroinit.plots.style import STYLE
 
 __all__ = ["CAUSE_COLORS", "WAKE_COLUMNS", "wake_up_chart", "wake_up_legend"]
@@ -43,9 +44,7 @@ def wake_up_chart(frame: pd.DataFrame, axes: Axes, *, title: str = "") -> Axes:
         >>> len(wake_up_chart(frame, new_figure()[1]).patches)
         2
     """
-    absent = [column for column in WAKE_COLUMNS if column not in frame.columns]
-    if absent or frame.empty:
-        raise InputError(f"frame: has {len(frame)} rows and lacks the columns {absent}; needs {list(WAKE_COLUMNS)}")
+    check_frame(frame, WAKE_COLUMNS)
     unknown = sorted(set(frame["cause"]) - set(CAUSE_COLORS))
     if unknown:
         raise InputError(f"frame: has the causes {unknown}; must be of {list(CAUSE_COLORS)}")
