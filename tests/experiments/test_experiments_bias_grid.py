@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from zeroinit.experiments.analysis import summarize
-from zeroinit.experiments.bias_grid import best_fixed, loss_frame, read_grid, reference_differences
+from zeroinit.experiments.bias_grid import best_fixed, loss_frame, read_grid, reference_differences, seed_agreement
 from zeroinit.experiments.bias_loss import QUANTITIES, expected_accuracy, fit_predictor, quantities
 from zeroinit.experiments.catalogue.large_bias_grid import LARGE_BIAS_GRID
 from zeroinit.experiments.drawings import DRAWINGS
@@ -35,7 +35,7 @@ def test_fitting_and_held_out_sets_share_no_run_and_have_their_counts():
         parts[part].add(curve.run)
         drawn[part] += name not in REFERENCES
     assert not parts["fit"] & parts["held out"]
-    assert drawn == {"fit": 120, "held out": 52}
+    assert drawn == {"fit": 252, "held out": 52}
 
 
 def test_a_context_keeps_everything_but_the_scales():
@@ -87,16 +87,16 @@ def test_the_predictor_learns_a_law_and_not_an_unseen_optimizer():
     assert np.isnan(expected_accuracy(predictor, frame[200:].assign(sgd=1.0))).all()
 
 
-def filled(store: Store, num_contexts: int, leave_out: str = "") -> None:
+def filled(store: Store, num_contexts: int, leave_out: str = "", seed: int = 0, sign: float = 1.0) -> None:
     """Made-up results: .9 less a tenth for each decade of the output scale over 1; ``auto`` is .01 better than x1."""
     for curve in LARGE_BIAS_GRID.curves:
         if part_of(curve.label)[1] > num_contexts or curve.label == leave_out:
             continue
         run = curve.run
         output = 0.01 if run.auto_scale else run.scale if run.output_scale is None else run.output_scale
-        accuracy = 0.9 - 0.1 * max(0.0, math.log10(output + 1e-9)) + 0.01 * run.auto_scale
+        accuracy = 0.9 - 0.1 * sign * max(0.0, math.log10(output + 1e-9)) + 0.01 * run.auto_scale
         history = {"test_accuracy": [accuracy], "outcome": "completed"}
-        store.save(Result(run, 0, history, "0" * 16, ENVIRONMENT, 1.0))
+        store.save(Result(run, seed, history, "0" * 16, ENVIRONMENT, 1.0))
 
 
 def test_losses_are_relative_to_the_best_reference(tmp_path):
@@ -131,3 +131,16 @@ def test_with_few_contexts_nothing_is_predicted(tmp_path):
     assert read_grid(summary) is None
     assert DRAWINGS["collapse"].table(summary, "paper", "corrected").rows == ()
     DRAWINGS["collapse"].draw(summary, "Title", "paper")
+
+
+@pytest.mark.parametrize(("sign", "agreement"), [(1.0, 1.0), (-0.5, -1.0)])
+def test_agreement_of_two_seeds(tmp_path, sign, agreement):
+    filled(Store(tmp_path), 12)
+    summary = summarize(LARGE_BIAS_GRID, Store(tmp_path), [0], "paper", "corrected")
+    assert seed_agreement(summary) == {}
+    filled(Store(tmp_path), 12, seed=1, sign=sign)
+    summary = summarize(LARGE_BIAS_GRID, Store(tmp_path), [0, 1], "paper", "corrected")
+    found = seed_agreement(summary)
+    assert set(found) == {"fit", "held out"}
+    assert found["held out"].num_seeds == 12
+    assert found["held out"].value * agreement > 0.8

@@ -1,5 +1,6 @@
 """From the stored runs of a grid of settings to losses, the predictor's and those that were seen, side by side."""
 
+import itertools
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -13,7 +14,16 @@ from zeroinit.experiments.grid import REFERENCES, part_of
 from zeroinit.experiments.spec import Run
 from zeroinit.stats import Estimate, determination, grouped_bootstrap, mean_interval, rank_correlation
 
-__all__ = ["FIT", "HELD_OUT", "GridReading", "best_fixed", "loss_frame", "read_grid", "reference_differences"]
+__all__ = [
+    "FIT",
+    "HELD_OUT",
+    "GridReading",
+    "best_fixed",
+    "loss_frame",
+    "read_grid",
+    "reference_differences",
+    "seed_agreement",
+]
 
 FIT, HELD_OUT = "fit", "held out"
 FOLDS = 10
@@ -105,6 +115,32 @@ def _read(runs: Rows) -> GridReading | None:
         correlations[str(part)], explained[str(part)] = found, _estimate(determination, rows, "predicted")
     differences = {part: reference_differences(whole, part) for part in correlations}
     return GridReading(drawn, correlations, explained, differences)
+
+
+def seed_agreement(summary: FigureSummary) -> dict[str, Estimate]:
+    """Return by part the rank correlation of the losses of one seed with those of another, over all pairs of seeds.
+
+    It bounds what can be predicted: where it is r, a predictor that knew each mean would correlate with the losses of
+    one seed by about sqrt(r), and with the means of k seeds by sqrt(k r / (1 + (k - 1) r)). Parts with one seed are
+    left out.
+
+    Source:
+        Spearman 1910, Brown 1910 (reliability of a mean).
+    """
+    found = {}
+    for part in (FIT, HELD_OUT):
+        curves = [entry for entry in summary.curves if part_of(entry.curve.label)[0] == part]
+        seeds = sorted(set.intersection(*(set(entry.final) for entry in curves))) if curves else []
+        frames = [
+            _frame(tuple((each.curve.label, each.curve.run, each.final[seed]) for each in curves)) for seed in seeds
+        ]
+        drawn = [frame[frame["drawn"]] for frame in frames]
+        pairs = list(itertools.combinations(drawn, 2))
+        if pairs and len(drawn[0]):
+            one, other = (pd.concat([pair[side] for pair in pairs]) for side in (0, 1))
+            paired = one[["context"]].assign(predicted=one["loss"].to_numpy(), loss=other["loss"].to_numpy())
+            found[part] = _estimate(rank_correlation, paired, "predicted")
+    return found
 
 
 def _estimate(statistic, rows: pd.DataFrame, column: str) -> Estimate:

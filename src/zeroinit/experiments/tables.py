@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from zeroinit.experiments.analysis import FigureSummary
-from zeroinit.experiments.bias_grid import read_grid
+from zeroinit.experiments.bias_grid import read_grid, seed_agreement
 from zeroinit.experiments.catalogue.parts import PYTORCH
 from zeroinit.experiments.gaps import Gap, gaps
 from zeroinit.experiments.gradient_frames import wake_frame
@@ -157,12 +157,15 @@ def grid_table(summary: FigureSummary, profile: str, protocol: str) -> Table:
     reading, rows = read_grid(summary), []
     if reading is None:
         return Table(headings, ())
+    agreement = seed_agreement(summary)
     for part, found in reading.correlations.items():
         entries = [(f"{name}", "rank correlation with the loss", each) for name, each in found.items()]
         entries.insert(1, ("predictor", "R²", reading.explained[part]))
         entries += [
             (f"auto minus {name}", "accuracy", each) for name, each in reading.differences.get(part, {}).items()
         ]
+        if part in agreement:
+            entries.append(("another seed", "rank correlation of losses", agreement[part]))
         for what, measure, estimate in entries:
             rows.append((text(part), text(what), text(measure), Cell(str(estimate)), Cell(str(estimate.num_seeds))))
     return Table(headings, tuple(rows))
