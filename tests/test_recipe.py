@@ -99,7 +99,7 @@ def test_the_same_generator_gives_the_same_start(data, generator):
 
 def test_what_it_says(generator):
     text = str(zero_start_(make("cifar_cnn_quarter"), generator=generator(1)))
-    assert "once every weight has moved" in text
+    assert re.search("20 steps at most +until every weight has moved, and as many again", text)
     assert [part for part in PARTS if part in text] == choose_parts(9, has_norms=True)
     text = str(zero_start_(make("mnist_fnn"), steps=12, generator=generator(1)))
     assert "affine_norms" not in text

@@ -139,10 +139,14 @@ def zero_start_(model: nn.Module, *, steps: int | None = None, generator: torch.
     text = remedy_text(parts, chosen) + ("+until_awake" if steps is None else "")
     acting = make_parts(text, model, chosen, generator=signs)
     record = initialize_(model, "normal_bias", scale=SCALE, generator=generator, norm_aware=True)
-    rule = f"or {FEWEST_STEPS} or more, once every weight has moved, and as many steps again"
+    length = (
+        {f"{chosen} steps at most": f"until every weight has moved, and as many again; at least {FEWEST_STEPS}"}
+        if steps is None
+        else {f"{chosen} steps": "as asked for"}
+    )
     reasons = {
         "normal_bias": f"weights 0, biases N(0, 1) × {SCALE:g}: larger ones have to be unlearned",
-        f"{chosen} steps": rule if steps is None else "as asked for",
+        **length,
         **{name: PARTS[name] for name in parts},
     }
     return ZeroStart(record, acting, reasons)
