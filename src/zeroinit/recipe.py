@@ -87,6 +87,8 @@ def remedy_text(parts: Sequence[str], steps: int) -> str:
     Example:
         >>> remedy_text(["affine_norms", "weight_orthonormal"], 16)
         'affine_norms:8+weight_orthonormal:16'
+        >>> remedy_text(["affine_norms", "weight_orthogonal"], 16)
+        'affine_norms:16+weight_orthogonal:16'
     """
     is_twofold = "weight_orthonormal" in parts
     return "+".join(f"{part}:{steps // 2 if is_twofold and part == 'affine_norms' else steps}" for part in parts)
