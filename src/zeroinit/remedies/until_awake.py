@@ -32,12 +32,12 @@ class UntilAwake(OptimizerRemedy):
 
     @torch.no_grad()
     def _after_update(self, optimizer: Optimizer) -> None:
-        if not self._groups(optimizer):
-            return
+        whole = self.steps
+        needed = max(FEWEST_STEPS, 2 * (whole - self.remaining + 1))
+        if needed >= whole or not self._groups(optimizer):
+            return  # there is nothing to shorten any more
         weights = [layer.weight for layer in weight_layers(self._model).values()]
         if all(weight.any() for weight in weights if weight.requires_grad):
-            whole = self.steps
-            needed = max(FEWEST_STEPS, 2 * (whole - self.remaining + 1))
             for part in (self, *self._beside):
                 part.shorten(needed, whole)
 

@@ -32,7 +32,7 @@ from zeroinit.experiments.claims import Claim
 from zeroinit.experiments.spec import Curve, Figure, Run
 from zeroinit.recipe import SCALE, choose_parts, num_first_steps, remedy_text
 
-__all__ = ["GAP", "RECIPE_NAME", "SMALL_CNN", "network_curves", "recipe"]
+__all__ = ["GAP", "RECIPE_NAME", "SMALL_CNN", "network_claims", "network_curves", "recipe"]
 
 RECIPE_NAME = "recipe"
 FNN = Run(recorder="ranks")
@@ -99,6 +99,38 @@ def network_curves(
         RECIPE_NAME: recipe(num_layers, has_norms, chain),
     }
     return tuple(Curve(f"{network}: {name}", replace(run, **settings)) for name, settings in starts.items())
+
+
+def network_claims(
+    network: str, word: str, ids: tuple[str, str], margin: float, where: str = ""
+) -> tuple[Claim, Claim]:
+    """Return that the recipe is not worse than PyTorch's default, by a margin, and that it beats normal biases.
+
+    Args:
+        network: What the labels of its curves begin with.
+        word: The same in an id.
+        ids: What the two ids begin with.
+        margin: Of the first claim.
+        where: What the statements begin with.
+    """
+    default, normal, recipe = (f"{network}: {name}" for name in (PYTORCH, NORMAL, RECIPE_NAME))
+    return (
+        Claim(
+            f"{ids[0]}-{word}-recipe-as-good",
+            f"{where}{network}: zero weights with the recipe are not worse than PyTorch's default",
+            "not_worse",
+            recipe,
+            default,
+            margin=margin,
+        ),
+        Claim(
+            f"{ids[1]}-{word}-beats-normal",
+            f"{where}{network}: the recipe beats the paper's start",
+            "greater",
+            recipe,
+            normal,
+        ),
+    )
 
 
 def _curves(network: str, run: Run) -> tuple[Curve, ...]:

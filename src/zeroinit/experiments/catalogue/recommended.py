@@ -18,10 +18,8 @@ made orthogonal after its first update, three seeds. It tells how much of the re
 
 from dataclasses import replace
 
-from zeroinit.experiments.catalogue.gap import RECIPE_NAME, SMALL_CNN, network_curves
-from zeroinit.experiments.catalogue.parts import NORMAL, PYTORCH
+from zeroinit.experiments.catalogue.gap import SMALL_CNN, network_claims, network_curves
 from zeroinit.experiments.catalogue.plateau import DEFAULT as QUARTER_CNN
-from zeroinit.experiments.claims import Claim
 from zeroinit.experiments.spec import Curve, Figure, Run
 
 __all__ = ["RECOMMENDED"]
@@ -37,22 +35,6 @@ NETWORKS = {
 MARGINS = {"mnist": 0.003, "cifar10": 0.01}
 
 
-def _claims(network: str, run: Run) -> tuple[Claim, Claim]:
-    word, margin = network.lower().replace(" ", "-"), MARGINS[run.dataset]
-    default, normal, recipe = (f"{network}: {name}" for name in (PYTORCH, NORMAL, RECIPE_NAME))
-    return (
-        Claim(
-            f"R1-{word}-recipe-as-good",
-            f"{network}: zero weights with the recipe are not worse than PyTorch's default",
-            "not_worse",
-            recipe,
-            default,
-            margin=margin,
-        ),
-        Claim(f"R2-{word}-beats-normal", f"{network}: the recipe beats the paper's start", "greater", recipe, normal),
-    )
-
-
 RECOMMENDED = Figure(
     name="recommended",
     title="Zero weights with the recipe against PyTorch's default and the paper's start",
@@ -63,7 +45,13 @@ RECOMMENDED = Figure(
             for name in ("CIFAR-10 FNN", "CIFAR-10 CNN")
         ),
     ),
-    claims=tuple(claim for network, (run, *_) in NETWORKS.items() for claim in _claims(network, run)),
+    claims=tuple(
+        claim
+        for network, (run, *_) in NETWORKS.items()
+        for claim in network_claims(
+            network, network.lower().replace(" ", "-"), ("R1", "R2"), margin=MARGINS[run.dataset]
+        )
+    ),
     in_paper=False,
     drawing="gaps",
 )

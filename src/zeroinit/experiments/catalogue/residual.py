@@ -16,9 +16,8 @@ accuracy is not below that of PyTorch's default by .02 or more (450 test images;
 
 from dataclasses import replace
 
-from zeroinit.experiments.catalogue.gap import RECIPE_NAME, network_curves, recipe_of
+from zeroinit.experiments.catalogue.gap import RECIPE_NAME, network_claims, network_curves, recipe_of
 from zeroinit.experiments.catalogue.parts import NORMAL, PYTORCH
-from zeroinit.experiments.claims import Claim
 from zeroinit.experiments.spec import Curve, Figure, Run
 
 __all__ = ["NETWORKS", "RESIDUAL"]
@@ -36,28 +35,6 @@ PARTS = ("affine_norms", "position_signs", "moment_reset", "weight_orthogonal")
 MARGIN = 0.02
 
 
-def _claims(network: str) -> tuple[Claim, Claim]:
-    word = network.lower().replace(", ", "-")
-    default, normal, recipe = (f"{network}: {name}" for name in (PYTORCH, NORMAL, RECIPE_NAME))
-    return (
-        Claim(
-            f"R4-{word}-recipe-as-good",
-            f"Digits, {network}: zero weights with the recipe are not worse than PyTorch's default",
-            "not_worse",
-            recipe,
-            default,
-            margin=MARGIN,
-        ),
-        Claim(
-            f"R5-{word}-beats-normal",
-            f"Digits, {network}: the recipe beats the paper's start",
-            "greater",
-            recipe,
-            normal,
-        ),
-    )
-
-
 RESIDUAL = Figure(
     name="residual",
     title="Digits: residual networks with all weights at zero",
@@ -69,7 +46,13 @@ RESIDUAL = Figure(
         ),
         Curve(f"ResNet-50, quarter: {ONCE}", replace(QUARTER, **recipe_of(PARTS, 7))),
     ),
-    claims=tuple(claim for network in NETWORKS for claim in _claims(network)),
+    claims=tuple(
+        claim
+        for network in NETWORKS
+        for claim in network_claims(
+            network, network.lower().replace(", ", "-"), ("R4", "R5"), margin=MARGIN, where="Digits, "
+        )
+    ),
     in_paper=False,
     drawing="gaps",
     quick_overrides={"epochs": 2},
