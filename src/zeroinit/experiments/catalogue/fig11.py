@@ -6,7 +6,7 @@ As published only the stem and the head have zero weights; corrected, all 54 wei
 from zeroinit.experiments.catalogue.parts import NORMAL, PYTORCH, UNIFORM, close_claim, gap_claim, trio
 from zeroinit.experiments.spec import Figure, Run
 
-__all__ = ["FIGURE_11"]
+__all__ = ["FIGURE_11", "RESNET"]
 
 RESNET = Run(dataset="cifar10", model="resnet50", epochs=30, augmentation="crop_flip", pixels="cifar10")
 
