@@ -12,10 +12,11 @@ Hypothesis, written down before the runs, with ten seeds (CIFAR-10 CNN: three): 
 that of PyTorch's default by .003 or more on MNIST and .01 on CIFAR-10. The CNNs are of reduced size: MNIST CNN with
 12,000 training images and 6 epochs, CIFAR-10 CNN at a quarter of its width with 12,000 images and 12 epochs.
 
-Two networks were added on 2026-11-25, with the same hypothesis, before any run of theirs. The MNIST CNN with all images,
-the first 4 of the 15 epochs of figure 5, ten seeds: with 12,000 images ten seeds had left -.0015 [-.0041, +.0012], and
-accuracy varies less with all of them. And the first of the 30 epochs of figure 11, with the ResNet-50 at a quarter of
-its width, three seeds: about as much as a processor can do, and likely too few to tell .01 apart.
+Two networks were added on 2026-11-25, with the same hypothesis, before any run of theirs. The MNIST CNN with all
+images, the first 4 of the 15 epochs of figure 5, ten seeds: with 12,000 images ten seeds had left -.0015
+[-.0041, +.0012], and accuracy varies less with all of them. And the first of the 30 epochs of figure 11, with the
+ResNet-50 at a quarter of its width, three seeds: about as much as a processor can do, and likely too few to tell .01
+apart.
 
 A control, added when the recipe had beaten the default on the CIFAR-10 CNN, and part of no claim: PyTorch's default
 made orthogonal after its first update, three seeds. It tells how much of the recipe's gain the orthogonal weights have.
