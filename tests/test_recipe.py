@@ -142,7 +142,7 @@ def test_the_study_runs_what_it_does(network, generator):
     remedy = make_remedy(run.remedy, model, 1)
     if run.dataset == "digits":  # as many as it takes is known once the last weight has moved
         images = torch.rand(4, *shape, generator=generator(1))
-        fit(model, (images, torch.arange(4)), epochs=RESIDUAL_NETWORKS[network][2], batch_size=4, observers=[start])
+        fit(model, (images, torch.arange(4)), epochs=RESIDUAL_NETWORKS[network].chain, batch_size=4, observers=[start])
     ours = {type(part): part.steps for part in start.parts if not isinstance(part, UntilAwake)}
     theirs = {type(part): part.steps for part in remedy.parts if type(part) in ours}
     assert ours == theirs

@@ -55,7 +55,7 @@ def test_the_share_of_the_gap(summary):
 def test_ranks_are_means_over_seeds(summary):
     frame = rank_frame(gaps(summary))
     normal = frame[frame["label"] == "Normal"].to_dict("list")
-    assert normal == {"label": ["Normal"] * 3, "step": [1, 2, 10], "rank": [0.0, 2.0, 4.0]}
+    assert normal == {"label": ["Normal"] * 3, "step": [1, 2, 10], "value": [0.0, 2.0, 4.0]}
     assert len(frame) == 3 * len(FINAL)
 
 

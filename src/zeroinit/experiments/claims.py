@@ -27,7 +27,7 @@ class Claim:
         kind: A key of ``KINDS``.
         curve: Label of the curve that the statement is about.
         reference: Label of the curve it is compared with, seed by seed; a constant answer if empty.
-        margin: What counts as close, harmless or unstable, in accuracy; stated before the runs.
+        margin: What counts as close, harmless or unstable, in the unit of the measure; stated before the runs.
         measure: A key of ``MEASURES``: what the statement is about.
     """
 

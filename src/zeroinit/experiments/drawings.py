@@ -13,6 +13,7 @@ from zeroinit.experiments.gaps import difference_frame, gap_frame, gaps, rank_fr
 from zeroinit.experiments.gradient_frames import READINGS, quantile_frame, wake_frame
 from zeroinit.experiments.mechanisms import mechanism_losses
 from zeroinit.experiments.spec import PROFILES
+from zeroinit.experiments.symmetry_frames import symmetry_frame
 from zeroinit.experiments.tables import (
     Table,
     accuracy_table,
@@ -20,6 +21,7 @@ from zeroinit.experiments.tables import (
     gradient_table,
     grid_table,
     mechanism_table,
+    symmetry_table,
     wake_table,
 )
 from zeroinit.plots import (
@@ -31,7 +33,7 @@ from zeroinit.plots import (
     new_grid,
     new_panels,
     new_rows,
-    rank_curves,
+    step_curves,
     wake_up_chart,
     wake_up_legend,
 )
@@ -39,6 +41,8 @@ from zeroinit.plots import (
 __all__ = ["DRAWINGS", "Drawing"]
 
 DIFFERENCE = "Final test accuracy minus that of PyTorch's default"
+SYMMETRIES = {"position_spread": "Position spread", "weight_rank": "Rank over the largest possible"}
+"""What is drawn of symmetries, by the name of the measure."""
 MOST_STEPS = 5
 """Update steps in the drawing of gradients, as in the paper."""
 
@@ -164,7 +168,22 @@ def draw_gaps(summary: FigureSummary, title: str, profile: str) -> Figure:
         for axes in row[1:]:
             axes.set_visible(not ranks.empty)
             if not ranks.empty:
-                rank_curves(ranks, axes, labels=labels)
+                step_curves(ranks, axes, labels=labels, ylabel="Effective rank, first weight")
+    return figure
+
+
+def draw_symmetries(summary: FigureSummary, title: str, profile: str) -> Figure:
+    """Draw for each network how much weights vary over positions, and the rank they have, by update step."""
+    frame = symmetry_frame(summary)
+    networks, labels = list(dict.fromkeys(frame["network"])), list(dict.fromkeys(frame["label"]))
+    figure, rows = new_rows(max(1, len(networks)), [1, 1], 9.6, 3.2, title)
+    for row, network in zip(rows, networks, strict=False):
+        for axes, (measure, ylabel) in zip(row, SYMMETRIES.items(), strict=True):
+            part = frame[(frame["network"] == network) & (frame["measure"] == measure)]
+            step_curves(part, axes, labels=labels, ylabel=ylabel)
+        row[0].set_title(network, loc="left")
+    handles = rows[0][0].lines
+    figure.legend(handles=handles, loc="outside lower left", ncols=max(1, len(handles)), frameon=False)
     return figure
 
 
@@ -190,6 +209,15 @@ DRAWINGS: dict[str, Drawing] = {
         "Differences are paired by seed. Closed: the share of the gap between normal biases and PyTorch's default that "
         "is gone, 1 for all of it, with a jackknife interval. Rank: effective rank of the first weight before the "
         "update of that step, mean over the seeds.",
+    ),
+    "symmetries": Drawing(
+        draw_symmetries,
+        symmetry_table,
+        "Position spread: the share of a weight's squared norm that varies over the taps of its kernels, or over the "
+        "positions of the map that a dense layer is on; 0 if the symmetry under translation is whole, 1 - 1/positions "
+        "for entries drawn alone; mean over the weights that have positions. Rank: effective rank over the largest "
+        "that the shape allows, mean over layers. Warnings, distinct units and activations: what the inspector says "
+        "of the trained networks.",
     ),
     "differences": Drawing(
         draw_differences,

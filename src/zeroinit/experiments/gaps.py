@@ -99,7 +99,7 @@ def difference_frame(found: list[Gap]) -> pd.DataFrame:
 def rank_frame(found: list[Gap]) -> pd.DataFrame:
     """Return the effective rank of each network's first weight by step, mean over seeds; empty without recorded ranks.
 
-    Columns: ``label``, ``step`` (the update before which it is measured), ``rank``.
+    Columns: ``label``, ``step`` (the update before which it is measured), ``value``.
     """
     rows = []
     for gap in found:
@@ -111,4 +111,4 @@ def rank_frame(found: list[Gap]) -> pd.DataFrame:
         ranks = [next(iter(recorded["parameters"].values()))["weight_rank"] for recorded in records]
         mean = np.mean([each[: len(steps)] for each in ranks], axis=0)
         rows += [(gap.name, step, rank) for step, rank in zip(steps, mean, strict=True)]
-    return pd.DataFrame(rows, columns=["label", "step", "rank"])
+    return pd.DataFrame(rows, columns=["label", "step", "value"])

@@ -11,8 +11,18 @@ import numpy as np
 from zeroinit.experiments.claims import MAJORITY_SHARE
 from zeroinit.experiments.gradients import is_awake, wake_causes
 from zeroinit.experiments.store import Result
+from zeroinit.experiments.symmetries import all_told_apart, mean_position_spread
 
-__all__ = ["MEASURES", "Measure", "final_accuracy", "one_layer_per_step", "signal_everywhere", "signal_in_last_alone"]
+__all__ = [
+    "MEASURES",
+    "Measure",
+    "final_accuracy",
+    "one_layer_per_step",
+    "position_spread",
+    "signal_everywhere",
+    "signal_in_last_alone",
+    "told_apart",
+]
 
 Measure = Callable[[Sequence[Result], Sequence[Result]], np.ndarray]
 
@@ -57,9 +67,22 @@ def _causes_match(results, references, condition: Callable[[list[str]], bool]) -
     return np.array([condition(each) for each in causes], dtype=float)
 
 
+def told_apart(results: Sequence[Result], references: Sequence[Result]) -> np.ndarray:
+    """Tell for each seed whether the inspector has no warning of the trained network, and no unit is a copy."""
+    return np.array([all_told_apart(result) for result in results], dtype=float)
+
+
+def position_spread(results: Sequence[Result], references: Sequence[Result]) -> np.ndarray:
+    """Return how much weights vary over positions after training, minus the same of the reference if there is one."""
+    ours = np.array([mean_position_spread(result) for result in results])
+    return ours - np.array([mean_position_spread(result) for result in references]) if references else ours
+
+
 MEASURES: dict[str, Measure] = {
     "final_accuracy": final_accuracy,
     "one_layer_per_step": one_layer_per_step,
     "signal_everywhere": signal_everywhere,
     "signal_in_last_alone": signal_in_last_alone,
+    "told_apart": told_apart,
+    "position_spread": position_spread,
 }

@@ -11,10 +11,20 @@ import torch
 from torch import Tensor, nn
 
 from zeroinit._common import lookup
-from zeroinit.symmetry import DIAGNOSTICS
+from zeroinit.symmetry import DIAGNOSTICS, inspect
 from zeroinit.training import Moment, Observer
 
-__all__ = ["QUANTILES", "RECORDERS", "GradientSizes", "Gradients", "Ranks", "Recorder", "default_bins", "make_recorder"]
+__all__ = [
+    "QUANTILES",
+    "RECORDERS",
+    "GradientSizes",
+    "Gradients",
+    "Ranks",
+    "Recorder",
+    "Symmetry",
+    "default_bins",
+    "make_recorder",
+]
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 """Shares of the gradient values that lie below the recorded ones."""
@@ -24,6 +34,12 @@ MOST_STEPS = 64
 
 RANK_STEPS = frozenset({1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000})
 """Update steps at which ranks are measured: a singular value decomposition each."""
+
+INSPECTED = 64
+"""Images of the batch that a trained network is inspected with."""
+
+OF_LAYERS = ("effective_rank_weights", "effective_rank_activations", "constant_features", "duplicate_features")
+"""What is kept of the inspector's numbers on the diversity of a layer, as it is at the end of training."""
 
 LARGEST = 1e20
 """Where the bins of TensorBoard's histograms end."""
@@ -128,7 +144,80 @@ def rank(matrix: Tensor) -> float:
     return rounded(DIAGNOSTICS["effective_rank"].compute(flat)) if bool(flat.isfinite().all()) else float("nan")
 
 
-RECORDERS: dict[str, type[Recorder]] = {"gradients": Gradients, "gradient_sizes": GradientSizes, "ranks": Ranks}
+class Symmetry(Recorder):
+    """What is alike while a network trains, and what the inspector says of it at the end.
+
+    ``parameters`` has for each weight its ``shape`` and, at the update steps ``RANK_STEPS`` before the update and once
+    more at the end, ``weight_rank`` (effective) and, if it has several positions, ``position_spread``: how much of it
+    varies over the taps of its kernels, or over the positions of the map that a dense layer is on.
+    ``warnings`` are the codes of the inspector's, ``layers`` what it says of each layer with a matrix, both on
+    images of the last batch, with classes that are drawn.
+    """
+
+    def on_start(self, moment: Moment) -> None:
+        """Keep some images of each batch."""
+        self._images: Tensor | None = None
+        self._hook = moment.model.register_forward_pre_hook(self._keep)
+
+    def _keep(self, module: nn.Module, arguments: tuple) -> None:
+        if module.training:
+            self._images = arguments[0].detach()[:INSPECTED].clone()
+
+    def on_gradients(self, moment: Moment) -> None:
+        """Measure the weights, at some steps."""
+        if moment.step in RANK_STEPS:
+            self.recorded.setdefault("steps", []).append(moment.step)
+            self._measure_weights(moment.model)
+
+    def on_end(self, moment: Moment) -> None:
+        """Measure once more, and inspect."""
+        self._hook.remove()
+        self._measure_weights(moment.model)
+        if self._images is None or not all(bool(each.isfinite().all()) for each in moment.model.parameters()):
+            return
+        report = inspect(moment.model, self._images)
+        self.recorded["warnings"] = [finding.code for finding in report.warnings]
+        self.recorded["layers"] = [
+            {"path": each.path, "units": each.num_units, "distinct": each.effective_width}
+            | {name: rounded(each.diversity.get(name, float("nan"))) for name in OF_LAYERS}
+            for each in report.layers
+            if each.is_matrix
+        ]
+
+    def _measure_weights(self, model: nn.Module) -> None:
+        by_position = views_by_position(model)
+        for name, parameter in chosen_parameters(model, 2):
+            entry = self.recorded["parameters"].setdefault(name, {"shape": list(parameter.shape)})
+            entry.setdefault("weight_rank", []).append(rank(parameter))
+            if name in by_position:
+                spread = DIAGNOSTICS["position_spread"].compute(by_position[name])
+                entry.setdefault("position_spread", []).append(rounded(spread))
+
+
+def views_by_position(model: nn.Module) -> dict[str, Tensor]:
+    """Return, by name, the weights that have several positions, as (units, channels, positions).
+
+    These are kernels with more than one tap, and a dense layer whose inputs are a multiple of the channels in front.
+    """
+    views, channels = {}, 0
+    for name, parameter in chosen_parameters(model, 2):
+        if parameter.ndim > 2:
+            view, channels = parameter.flatten(2), len(parameter)
+        elif channels and parameter.shape[1] % channels == 0:
+            view, channels = parameter.unflatten(1, (channels, -1)), 0
+        else:
+            continue
+        if view.shape[2] > 1:
+            views[name] = view
+    return views
+
+
+RECORDERS: dict[str, type[Recorder]] = {
+    "gradients": Gradients,
+    "gradient_sizes": GradientSizes,
+    "ranks": Ranks,
+    "symmetry": Symmetry,
+}
 
 
 def make_recorder(name: str) -> Recorder | None:

@@ -10,6 +10,7 @@ from zeroinit.experiments.gradient_frames import wake_frame
 from zeroinit.experiments.gradients import gradient_sizes
 from zeroinit.experiments.mechanisms import MECHANISMS, mechanism_losses
 from zeroinit.experiments.spec import PROFILES, PROTOCOLS
+from zeroinit.experiments.symmetry_frames import remaining
 
 __all__ = [
     "NOTABLE",
@@ -20,6 +21,7 @@ __all__ = [
     "gradient_table",
     "grid_table",
     "mechanism_table",
+    "symmetry_table",
     "wake_table",
 ]
 
@@ -196,3 +198,21 @@ def _rank_at(gap: Gap, step: int | None) -> str:
             ranks = next(iter(recorded["parameters"].values()))["weight_rank"]
             found.append(ranks[-1] if step is None else ranks[recorded["steps"].index(step)])
     return f"{sum(found) / len(found):.1f}" if found else "–"
+
+
+def symmetry_table(summary: FigureSummary, profile: str, protocol: str) -> Table:
+    """Return one row per curve: what is alike after training."""
+    names = ("Units distinct", "Rank of weights", "Rank of activations", "Position spread", "Least of a layer", "Seeds")
+    rows = []
+    for each in remaining(summary):
+        least = each.least_spread
+        cells = (
+            ", ".join(each.warnings) or "none",
+            *(str(estimate) for estimate in (each.distinct, each.weight_rank, each.activation_rank)),
+            f"{each.mean_spread:.3f}",
+            "–" if least is None else f"{least[0].removesuffix('.weight')}: {least[1]}",
+            str(each.distinct.num_seeds),
+        )
+        rows.append((text(each.network), text(each.name), *(Cell(cell) for cell in cells)))
+    headings = (text("Network"), text("Start"), Cell("Warnings"), *(Cell(name) for name in names))
+    return Table(headings, tuple(rows))

@@ -4,7 +4,7 @@ from zeroinit.plots.collapse import collapse_chart
 from zeroinit.plots.curves import accuracy_curves
 from zeroinit.plots.finals import final_accuracies
 from zeroinit.plots.gradients import gradient_quantiles
-from zeroinit.plots.ranks import rank_curves
+from zeroinit.plots.steps import step_curves
 from zeroinit.plots.style import STYLE, color_of, new_figure, new_grid, new_panels, new_rows, save_figure
 from zeroinit.plots.wakeup import wake_up_chart, wake_up_legend
 
@@ -19,8 +19,8 @@ __all__ = [
     "new_grid",
     "new_panels",
     "new_rows",
-    "rank_curves",
     "save_figure",
+    "step_curves",
     "wake_up_chart",
     "wake_up_legend",
 ]

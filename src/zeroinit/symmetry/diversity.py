@@ -15,6 +15,7 @@ __all__ = [
     "effective_rank",
     "num_constant_columns",
     "num_duplicate_columns",
+    "position_spread",
     "stable_rank",
 ]
 
@@ -121,6 +122,29 @@ def distinct_rows(rows: Shaped[Tensor, "units features"], dtype: torch.dtype) ->
         (3, 2)
     """
     return num_groups(group_equal_rows(rows.detach().to(dtype)))
+
+
+def position_spread(weight: Float[Tensor, "units channels *positions"]) -> float:
+    """Return how much of a weight's squared norm varies over positions: 0 if all taps of every kernel are the same.
+
+    Entries that are drawn alone, with mean 0, have about 1 - 1/positions. A weight of zeros has 0; one that is not
+    finite, NaN.
+
+    Args:
+        weight: Kernels, their taps last; or a dense layer on a flattened map, its inputs as (channels, positions).
+
+    Source:
+        With zero weights features are constant over positions, so that all taps of a kernel get one gradient: the
+        symmetry under translation, which random biases leave (Schicho 2023 draws one for each channel).
+
+    Example:
+        >>> box, edge = torch.ones(1, 1, 2), torch.tensor([[[1.0, -1.0]]])
+        >>> position_spread(box), position_spread(edge), position_spread(torch.cat([box, edge]))
+        (0.0, 1.0, 0.5)
+    """
+    rows = weight.detach().double().flatten(2)
+    total = float(rows.square().sum())
+    return float((rows - rows.mean(dim=2, keepdim=True)).square().sum()) / total if total else 0.0
 
 
 def num_constant_columns(features: Float[Tensor, "examples features"]) -> int:

@@ -18,7 +18,7 @@ from zeroinit.symmetry.diversity import (
 from zeroinit.symmetry.features import Features, thinned
 from zeroinit.symmetry.layers import Layer, UseOfWeights, find_layers
 from zeroinit.symmetry.partition import group_equal_rows, num_groups
-from zeroinit.symmetry.watching import LOW_PRECISIONS
+from zeroinit.symmetry.watching import LOW_PRECISIONS, kernel_spread
 
 if TYPE_CHECKING:
     import pandas
@@ -41,8 +41,9 @@ class LayerMoment:
         gradient: Largest absolute gradient of its weights.
         distinct_in: Different units once stored as ``bfloat16`` and ``float16``.
         diversity: Effective and stable rank of ``weights``, ``updates`` since the start, ``gradients`` and
-            ``activations``, the spread of directions of weights, and the shares of constant and of duplicate
-            features, named as in ``LayerReport.diversity``; on at most 128 units and 128 inputs of them.
+            ``activations``, the spread of directions of weights, that of kernels over their taps, and the shares of
+            constant and of duplicate features, named as in ``LayerReport.diversity``; on at most 128 units and 128
+            inputs of them.
     """
 
     step: int
@@ -171,6 +172,9 @@ class SymmetryObserver:
         if features is not None:
             matrices["activations"] = features
         numbers = {"direction_spread": direction_spread(weights)}
+        spread = kernel_spread(layer, lambda name: named[name].detach())
+        if spread is not None:
+            numbers["position_spread"] = spread
         for name, matrix in matrices.items():
             numbers[f"effective_rank_{name}"], numbers[f"stable_rank_{name}"] = both_ranks(matrix)
         if features is not None and len(features) > 1:

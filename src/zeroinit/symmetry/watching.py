@@ -12,12 +12,13 @@ from zeroinit.symmetry.diversity import (
     distinct_rows,
     num_constant_columns,
     num_duplicate_columns,
+    position_spread,
 )
 from zeroinit.symmetry.features import Features, thinned
 from zeroinit.symmetry.layers import Layer, UseOfWeights, find_layers
 from zeroinit.symmetry.tracking import Tracker, TwinParameters
 
-__all__ = ["LayerWatch", "Watch"]
+__all__ = ["LayerWatch", "Watch", "kernel_spread"]
 
 SERIES_MOST = 32
 """Units, and inputs of them, whose ranks are followed step by step."""
@@ -39,6 +40,7 @@ class LayerWatch:
         low = LOW_PRECISIONS if full else {}
         self.distinct_in = {name: distinct_rows(layer.rows(values), dtype) for name, dtype in low.items()}
         self.start = thinned(layer.rows(values, ("weight",)))
+        self.start_spread = kernel_spread(layer, values)
         self.first_gradient: Tensor | None = None
         self.series: dict[str, list[float]] = {}
 
@@ -81,11 +83,20 @@ class LayerWatch:
                 numbers[f"effective_rank_{name}"], numbers[f"stable_rank_{name}"] = both_ranks(matrix)
         numbers["direction_spread"] = direction_spread(self.start)
         numbers["direction_spread_end"] = direction_spread(end)
+        for suffix, spread in (("", self.start_spread), ("_end", kernel_spread(self.layer, values))):
+            if spread is not None:
+                numbers[f"position_spread{suffix}"] = spread
         for suffix, matrix in (("", first), ("_end", last)):
             if matrix is not None and len(matrix) > 1:
                 numbers[f"constant_features{suffix}"] = num_constant_columns(matrix) / matrix.shape[1]
                 numbers[f"duplicate_features{suffix}"] = num_duplicate_columns(matrix) / matrix.shape[1]
         return numbers
+
+
+def kernel_spread(layer: Layer, values: Callable[[str], Tensor]) -> float | None:
+    """Return how much of a layer's kernels varies over their taps; ``None`` if they have none, or a single one."""
+    weight = values(layer.weight)
+    return position_spread(weight) if layer.known and weight.dim() > 2 and weight[0, 0].numel() > 1 else None
 
 
 class Watch:

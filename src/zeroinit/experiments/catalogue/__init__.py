@@ -20,6 +20,7 @@ from zeroinit.experiments.catalogue.large_bias_grid import LARGE_BIAS_GRID
 from zeroinit.experiments.catalogue.plateau import PLATEAU
 from zeroinit.experiments.catalogue.precision import PRECISION
 from zeroinit.experiments.catalogue.recommended import RECOMMENDED
+from zeroinit.experiments.catalogue.remaining import REMAINING
 from zeroinit.experiments.catalogue.residual import RESIDUAL
 from zeroinit.experiments.catalogue.transfer import TRANSFER
 from zeroinit.experiments.catalogue.unlock import UNLOCK
@@ -50,6 +51,7 @@ FIGURES: dict[str, Figure] = {
         RECOMMENDED,
         TRANSFER,
         RESIDUAL,
+        REMAINING,
         *EXPLORATIONS,
     )
 }

@@ -26,15 +26,34 @@ chosen on validation accuracy with other seeds (docs/findings.md).
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from zeroinit.experiments.catalogue.parts import NORMAL, PYTORCH
 from zeroinit.experiments.claims import Claim
 from zeroinit.experiments.spec import Curve, Figure, Run
 from zeroinit.recipe import SCALE, choose_parts, num_first_steps, remedy_text
 
-__all__ = ["GAP", "RECIPE_NAME", "SMALL_CNN", "network_claims", "network_curves", "recipe"]
+__all__ = ["GAP", "RECIPE_NAME", "SMALL_CNN", "Network", "network_claims", "network_curves", "recipe"]
 
 RECIPE_NAME = "recipe"
+
+
+class Network(NamedTuple):
+    """A network of a study, with what the recipe depends on.
+
+    Attributes:
+        run: PyTorch's default of it.
+        num_layers: Its layers with weights.
+        has_norms: Whether norms are among them.
+        chain: The update in which the last layer moves, where there are paths past layers; else their number.
+    """
+
+    run: Run
+    num_layers: int
+    has_norms: bool = False
+    chain: int | None = None
+
+
 FNN = Run(recorder="ranks")
 SMALL_CNN = Run(model="mnist_cnn", num_train=12_000, num_validation=1_000, epochs=6)
 NETWORKS = {"MNIST FNN": FNN, "MNIST CNN": replace(SMALL_CNN, recorder="ranks")}
@@ -89,16 +108,14 @@ def recipe_of(parts: Sequence[str], chain: int) -> dict:
     return {"initializer": "normal_bias", "scale": SCALE, "norm_aware": True, "remedy": remedy}
 
 
-def network_curves(
-    network: str, run: Run, num_layers: int, has_norms: bool = False, chain: int | None = None
-) -> tuple[Curve, ...]:
-    """Return PyTorch's default, normal biases and the recipe for one network."""
+def network_curves(name: str, network: Network) -> tuple[Curve, ...]:
+    """Return PyTorch's default, normal biases and the recipe for one network, with its name before each label."""
     starts: dict[str, dict] = {
         PYTORCH: {},
         NORMAL: {"initializer": "normal_bias"},
-        RECIPE_NAME: recipe(num_layers, has_norms, chain),
+        RECIPE_NAME: recipe(network.num_layers, network.has_norms, network.chain),
     }
-    return tuple(Curve(f"{network}: {name}", replace(run, **settings)) for name, settings in starts.items())
+    return tuple(Curve(f"{name}: {start}", replace(network.run, **settings)) for start, settings in starts.items())
 
 
 def network_claims(
@@ -140,7 +157,7 @@ def _curves(network: str, run: Run) -> tuple[Curve, ...]:
         if name not in POINTLESS[network]
     } | {name: settings for name, settings in SPOILED.items() if name not in POINTLESS[network]}
     return (
-        *network_curves(network, run, num_layers=3),
+        *network_curves(network, Network(run, num_layers=3)),
         *(Curve(f"{network}: {name}", replace(run, **settings)) for name, settings in chosen.items()),
     )
 

@@ -25,7 +25,7 @@ made orthogonal after its first update, three seeds. It tells how much of the re
 from dataclasses import replace
 
 from zeroinit.experiments.catalogue.fig11 import RESNET
-from zeroinit.experiments.catalogue.gap import RECIPE_NAME, SMALL_CNN, network_claims, network_curves
+from zeroinit.experiments.catalogue.gap import RECIPE_NAME, SMALL_CNN, Network, network_claims, network_curves
 from zeroinit.experiments.catalogue.parts import NORMAL, PYTORCH
 from zeroinit.experiments.catalogue.plateau import DEFAULT as QUARTER_CNN
 from zeroinit.experiments.spec import Curve, Figure, Run
@@ -33,15 +33,13 @@ from zeroinit.experiments.spec import Curve, Figure, Run
 __all__ = ["RECOMMENDED"]
 
 NETWORKS = {
-    "MNIST FNN": (Run(), 2, False),
-    "CIFAR-10 FNN": (Run(dataset="cifar10", model="cifar_fnn", epochs=15), 4, False),
-    "MNIST CNN": (SMALL_CNN, 3, False),
-    "CIFAR-10 CNN": (QUARTER_CNN, 9, True),
-    "MNIST CNN, all images": (Run(model="mnist_cnn", epochs=4), 3, False),
-    "CIFAR-10 ResNet-50": (replace(RESNET, model="resnet50_quarter", epochs=1), 54, True, 7),
+    "MNIST FNN": Network(Run(), 2),
+    "CIFAR-10 FNN": Network(Run(dataset="cifar10", model="cifar_fnn", epochs=15), 4),
+    "MNIST CNN": Network(SMALL_CNN, 3),
+    "CIFAR-10 CNN": Network(QUARTER_CNN, 9, has_norms=True),
+    "MNIST CNN, all images": Network(Run(model="mnist_cnn", epochs=4), 3),
+    "CIFAR-10 ResNet-50": Network(replace(RESNET, model="resnet50_quarter", epochs=1), 54, has_norms=True, chain=7),
 }
-"""Each with its number of layers, whether it has norms, and the update in which the last layer moves: its number if
-left out. The recipe follows from these."""
 
 MARGINS = {"mnist": 0.003, "cifar10": 0.01}
 
@@ -57,17 +55,17 @@ RECOMMENDED = Figure(
     name="recommended",
     title="Zero weights with the recipe against PyTorch's default and the paper's start",
     curves=(
-        *(curve for name, of in NETWORKS.items() for curve in network_curves(name, *of)),
+        *(curve for name, of in NETWORKS.items() for curve in network_curves(name, of)),
         *(
-            Curve(f"{name}: default, orthogonal", replace(NETWORKS[name][0], remedy="weight_orthogonal:1"))
+            Curve(f"{name}: default, orthogonal", replace(NETWORKS[name].run, remedy="weight_orthogonal:1"))
             for name in ("CIFAR-10 FNN", "CIFAR-10 CNN")
         ),
     ),
     claims=tuple(
         claim
-        for network, (run, *_) in NETWORKS.items()
+        for network, of in NETWORKS.items()
         for claim in network_claims(
-            network, network.lower().replace(",", "").replace(" ", "-"), ("R1", "R2"), margin=MARGINS[run.dataset]
+            network, network.lower().replace(",", "").replace(" ", "-"), ("R1", "R2"), margin=MARGINS[of.run.dataset]
         )
     ),
     in_paper=False,

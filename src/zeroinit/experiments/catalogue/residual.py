@@ -16,7 +16,7 @@ accuracy is not below that of PyTorch's default by .02 or more (450 test images;
 
 from dataclasses import replace
 
-from zeroinit.experiments.catalogue.gap import RECIPE_NAME, network_claims, network_curves, recipe_of
+from zeroinit.experiments.catalogue.gap import RECIPE_NAME, Network, network_claims, network_curves, recipe_of
 from zeroinit.experiments.catalogue.parts import NORMAL, PYTORCH
 from zeroinit.experiments.spec import Curve, Figure, Run
 
@@ -24,11 +24,10 @@ __all__ = ["NETWORKS", "RESIDUAL"]
 
 QUARTER = Run(dataset="digits", model="resnet50_quarter", pixels="standardized", epochs=12, batch_size=32)
 NETWORKS = {
-    "ResNet-50, quarter": (QUARTER, 54, 7),
-    "ResNet-50": (replace(QUARTER, model="resnet50"), 54, 7),
-    "ResNet-18": (replace(QUARTER, model="resnet18"), 21, 6),
+    "ResNet-50, quarter": Network(QUARTER, 54, has_norms=True, chain=7),
+    "ResNet-50": Network(replace(QUARTER, model="resnet50"), 54, has_norms=True, chain=7),
+    "ResNet-18": Network(replace(QUARTER, model="resnet18"), 21, has_norms=True, chain=6),
 }
-"""Each with its number of layers, and the update in which the last of them moves."""
 
 ONCE = "orthogonal once"
 PARTS = ("affine_norms", "position_signs", "moment_reset", "weight_orthogonal")
@@ -39,11 +38,7 @@ RESIDUAL = Figure(
     name="residual",
     title="Digits: residual networks with all weights at zero",
     curves=(
-        *(
-            curve
-            for name, (run, layers, chain) in NETWORKS.items()
-            for curve in network_curves(name, run, layers, has_norms=True, chain=chain)
-        ),
+        *(curve for name, network in NETWORKS.items() for curve in network_curves(name, network)),
         Curve(f"ResNet-50, quarter: {ONCE}", replace(QUARTER, **recipe_of(PARTS, 7))),
     ),
     claims=tuple(

@@ -1,0 +1,69 @@
+"""What recorded symmetries say of one run: how alike units and positions are, during training and at the end."""
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from zeroinit.experiments.store import Result
+
+__all__ = [
+    "activation_rank",
+    "all_told_apart",
+    "distinct_share",
+    "has_positions",
+    "mean_position_spread",
+    "position_spread_at",
+    "weight_rank_at",
+]
+
+MOST_UNITS = 128
+"""Units that the inspector takes into a rank of activations."""
+
+
+def has_positions(recorded: dict[str, Any] | None) -> bool:
+    """Whether symmetries were recorded, of a network with weights that have positions."""
+    return recorded is not None and any("position_spread" in each for each in recorded["parameters"].values())
+
+
+def all_told_apart(result: Result) -> bool:
+    """Whether the inspector has no warning of a trained network, and no unit is the copy of another of its layer."""
+    recorded = result.recorded or {}
+    return "layers" in recorded and not recorded["warnings"] and distinct_share(recorded) == 1
+
+
+def mean_position_spread(result: Result) -> float:
+    """Return the position spread after training, mean over the weights that have positions."""
+    assert result.recorded is not None
+    return position_spread_at(result.recorded, -1)
+
+
+def distinct_share(recorded: dict[str, Any]) -> float:
+    """Return the share of units that are no copy of another of their layer, at the end."""
+    return sum(each["distinct"] for each in recorded["layers"]) / sum(each["units"] for each in recorded["layers"])
+
+
+def weight_rank_at(recorded: dict[str, Any], place: int) -> float:
+    """Return the effective rank of weights over the largest that their shapes allow, mean over layers.
+
+    Args:
+        recorded: What the recorder ``symmetry`` stored.
+        place: Which of the recorded steps; -1 is the end.
+    """
+    shares = [
+        each["weight_rank"][place] / min(each["shape"][0], prod(each["shape"][1:]))
+        for each in recorded["parameters"].values()
+    ]
+    return float(np.mean(shares))
+
+
+def activation_rank(recorded: dict[str, Any]) -> float:
+    """Return the same of activations, at the end."""
+    ranks = ((each["effective_rank_activations"], min(each["units"], MOST_UNITS)) for each in recorded["layers"])
+    return float(np.mean([rank / most for rank, most in ranks if rank is not None]))
+
+
+def position_spread_at(recorded: dict[str, Any], place: int) -> float:
+    """Return the position spread at one of the recorded steps, mean over the weights that have positions."""
+    entries = recorded["parameters"].values()
+    return float(np.mean([each["position_spread"][place] for each in entries if "position_spread" in each]))
