@@ -102,9 +102,12 @@ def test_published_results_and_claims_name_curves(figure):
         assert not claim.statement.endswith(".")
 
 
+RECORDED = {"gradients": {"gradients"}, "wake_up": {"gradient_sizes", "gradients"}, "symmetries": {"symmetry"}}
+
+
 def test_what_is_drawn_is_recorded(figure):
     assert figure.drawing in DRAWINGS
-    needed = {"gradients": {"gradients"}, "wake_up": {"gradient_sizes", "gradients"}}.get(figure.drawing)
+    needed = RECORDED.get(figure.drawing)
     for profile, protocol in settings_of(figure):
         found = {curve.run.recorder for curve in figure.at(profile, protocol)}
         assert needed is None or found <= needed

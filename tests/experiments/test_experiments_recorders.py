@@ -20,8 +20,12 @@ from zeroinit.experiments.recorders import (
     default_bins,
     make_recorder,
     quantiles,
+    views_by_position,
 )
 from zeroinit.experiments.runner import execute
+from zeroinit.models import build_model
+from zeroinit.symmetry import inspect
+from zeroinit.symmetry.diversity import position_spread
 from zeroinit.training import Observer, fit
 
 
@@ -200,7 +204,9 @@ def test_a_run_that_diverges_is_recorded_too(diverging, store, name):
 
 
 def test_unknown_recorder(run):
-    with pytest.raises(InputError, match="recorder='gradient': must be one of gradient_sizes, gradients, ranks; did"):
+    with pytest.raises(
+        InputError, match="recorder='gradient': must be one of gradient_sizes, gradients, ranks, symmetry; did"
+    ):
         execute(replace(run, recorder="gradient"), 0)
 
 
@@ -237,3 +243,71 @@ def test_ranks_are_those_of_the_weights_before_each_step_and_at_the_end():
     shares = values[values > 0] / values.sum()
     assert entry["weight_rank"][-1] == pytest.approx(np.exp(-(shares * np.log(shares)).sum()), rel=1e-6)
     assert entry["gradient_rank"][0] > 1.5
+
+
+def test_symmetry_is_that_of_the_weights_and_what_the_inspector_says():
+    recorder = make_recorder("symmetry")
+    model, _ = train(recorder, steps=1)
+    recorded = recorder.recorded
+    assert recorded["steps"] == [1]
+    assert list(recorded["parameters"]) == ["0.weight", "4.weight"]
+    kernels, dense = recorded["parameters"].values()
+    assert kernels["position_spread"][0] == pytest.approx(position_spread(network()[0].weight), rel=1e-8)
+    assert kernels["position_spread"][1] == pytest.approx(position_spread(model[0].weight), rel=1e-8)
+    assert dense["position_spread"][1] == pytest.approx(position_spread(model[4].weight.view(4, 3, 4)), rel=1e-8)
+    with torch.random.fork_rng():  # the images of the only batch; their order makes no difference
+        network()
+        images = torch.randn(8, 1, 4, 4)
+    report = inspect(model, images)
+    assert recorded["warnings"] == [finding.code for finding in report.warnings]
+    assert [layer["path"] for layer in recorded["layers"]] == ["0", "4"]
+    for layer in recorded["layers"]:
+        seen = report.layer(layer["path"])
+        assert (layer["units"], layer["distinct"]) == (seen.num_units, seen.effective_width)
+        assert layer["effective_rank_weights"] == pytest.approx(seen.diversity["effective_rank_weights"], rel=1e-6)
+
+
+def test_copies_of_units_are_seen_at_the_end():
+    """Two channels that are one and the same, before and behind, stay so; the inspector says it of the result."""
+    model = network()
+    with torch.no_grad():
+        model[0].weight[1], model[0].bias[1] = model[0].weight[0], model[0].bias[0]
+        model[4].weight[:, 4:8] = model[4].weight[:, :4]
+    recorder = make_recorder("symmetry")
+    images, labels = torch.randn(16, 1, 4, 4), torch.randint(4, (16,))
+    fit(model, (images, labels), epochs=1, batch_size=8, observers=[recorder])
+    first, last = recorder.recorded["layers"]
+    assert (first["units"], first["distinct"], last["distinct"]) == (3, 2, 4)
+    assert "ZI001" in recorder.recorded["warnings"]
+
+
+def test_no_hook_is_left_and_a_diverged_network_is_not_inspected(diverging):
+    recorder = make_recorder("symmetry")
+    model, _ = train(recorder)
+    assert not model._forward_pre_hooks
+    recorded = execute(replace(diverging, recorder="symmetry"), 0).recorded
+    assert "layers" not in recorded
+    assert recorded["parameters"]
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "expected"),
+    [
+        ("mnist_cnn", (1, 28, 28), [(16, 1, 25), (32, 16, 25), (10, 32, 784)]),
+        ("mnist_fnn", (1, 28, 28), []),
+        ("cifar_cnn_quarter", (3, 8, 8), [(8, 3, 9), (16, 8, 9), (32, 16, 9), (32, 32, 9), (64, 32, 9), (64, 64, 9)]),
+    ],
+)
+def test_which_weights_have_positions(name, shape, expected):
+    views = views_by_position(build_model(name, shape))
+    assert [tuple(view.shape) for view in views.values()] == expected
+
+
+def test_positions_of_a_map_are_those_that_flatten_puts_side_by_side():
+    """A dense layer that is constant over the map, channel by channel, has no spread; one over channels has."""
+    model = nn.Sequential(nn.Conv2d(1, 3, 1), nn.Flatten(), nn.Linear(3 * 16, 2))
+    maps = torch.arange(3.0)[:, None, None].expand(3, 4, 4)
+    model[2].weight.data = torch.stack([maps.flatten(), maps.transpose(0, 2).flatten()])
+    (view,) = views_by_position(model).values()
+    assert position_spread(view[:1]) == 0
+    assert position_spread(view[1:]) > 0.1

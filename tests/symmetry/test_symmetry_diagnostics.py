@@ -18,6 +18,7 @@ from zeroinit.symmetry.diversity import (
     effective_rank,
     num_constant_columns,
     num_duplicate_columns,
+    position_spread,
     stable_rank,
 )
 from zeroinit.symmetry.partition import group_equal_rows, group_mirrored_rows, num_groups, refine
@@ -113,6 +114,29 @@ def test_duplicate_columns_pair_by_pair():
     features[5, 4] += 1e-6
     columns = features.T.tolist()
     assert num_duplicate_columns(features) == sum(column in columns[:at] for at, column in enumerate(columns)) == 1
+
+
+@pytest.mark.parametrize("shape", [(3, 2, 5), (3, 2, 3, 4), (1, 1, 1), (2, 3, 2, 2, 2)])
+def test_position_spread_kernel_by_kernel(shape):
+    weight = drawn(*shape, seed=sum(shape)).double()
+    varying = total = 0.0
+    for unit in weight:
+        for kernel in unit:
+            taps = kernel.flatten().tolist()
+            mean = sum(taps) / len(taps)
+            varying += sum((tap - mean) ** 2 for tap in taps)
+            total += sum(tap**2 for tap in taps)
+    assert position_spread(weight) == pytest.approx(varying / total, abs=1e-15)
+
+
+def test_position_spread_of_the_extremes():
+    constant = drawn(4, 3, 1, 1).expand(4, 3, 5, 5)
+    assert position_spread(constant) < 1e-14
+    assert position_spread(constant - constant) == 0.0
+    assert position_spread(drawn(64, 64, 5, 5)) == pytest.approx(1 - 1 / 25, abs=0.002)
+    spoiled = constant.clone()
+    spoiled[0, 0, 0, 0] = math.inf
+    assert math.isnan(position_spread(spoiled))
 
 
 def test_units_side_by_side_in_memory_are_grouped_alike():

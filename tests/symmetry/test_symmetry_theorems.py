@@ -56,6 +56,44 @@ def test_t1_convolutions_likewise(optimizer):
     assert dense_steps(inspect(model, drawn(8, 1, 8, 8), optimizer=optimizer)) == [3, 2, 1]
 
 
+def round_convolutions(draw_weights: bool) -> nn.Sequential:
+    """Two convolutions without borders, zero or drawn weights, drawn biases, in float64."""
+    model = nn.Sequential(
+        nn.Conv2d(1, 6, 3, padding=1, padding_mode="circular"),
+        nn.ELU(),
+        nn.Conv2d(6, 6, 3, padding=1, padding_mode="circular"),
+        nn.ELU(),
+        nn.Flatten(),
+        nn.Linear(384, 5),
+    )
+    for at, layer in enumerate(model):
+        if hasattr(layer, "weight"):
+            layer.weight.data = drawn(*layer.weight.shape, seed=20 + at) * 0.1 * draw_weights
+            layer.bias.data = drawn(len(layer.bias), seed=at)
+    return model.double()
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_all_taps_of_a_kernel_get_one_first_gradient(optimizer):
+    """Features and errors are constant over positions at the start; what layers above learn from images ends that."""
+    images = drawn(16, 1, 8, 8, seed=50).double()
+    paths = ("0", "2")
+    spreads = {
+        (path, steps): inspect(round_convolutions(False), images, optimizer=optimizer, steps=steps)
+        .layer(path)
+        .diversity["position_spread_end"]
+        for path in paths
+        for steps in (3, 12)
+    }
+    assert 0 < spreads["0", 3] < 1e-20
+    assert spreads["2", 3] < 1e-6
+    assert spreads["0", 12] > 1e-9
+    default = inspect(round_convolutions(True), images, optimizer=optimizer, steps=3)
+    assert all(0.7 < default.layer(path).diversity["position_spread"] < 1 for path in paths)
+    assert "position_spread" not in default.layer("5").diversity
+    assert default.to_frame()["position_spread"].notna().tolist() == [True, True, False]
+
+
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_t2_first_gradients_have_rank_one(optimizer):
     ranks = [

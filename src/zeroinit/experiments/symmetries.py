@@ -21,6 +21,11 @@ MOST_UNITS = 128
 """Units that the inspector takes into a rank of activations."""
 
 
+def number(stored: float | None) -> float:
+    """Return a stored number; NaN where it was not finite, which is stored as ``None``."""
+    return float("nan") if stored is None else stored
+
+
 def has_positions(recorded: dict[str, Any] | None) -> bool:
     """Whether symmetries were recorded, of a network with weights that have positions."""
     return recorded is not None and any("position_spread" in each for each in recorded["parameters"].values())
@@ -51,7 +56,7 @@ def weight_rank_at(recorded: dict[str, Any], place: int) -> float:
         place: Which of the recorded steps; -1 is the end.
     """
     shares = [
-        each["weight_rank"][place] / min(each["shape"][0], prod(each["shape"][1:]))
+        number(each["weight_rank"][place]) / min(each["shape"][0], prod(each["shape"][1:]))
         for each in recorded["parameters"].values()
     ]
     return float(np.mean(shares))
@@ -66,4 +71,4 @@ def activation_rank(recorded: dict[str, Any]) -> float:
 def position_spread_at(recorded: dict[str, Any], place: int) -> float:
     """Return the position spread at one of the recorded steps, mean over the weights that have positions."""
     entries = recorded["parameters"].values()
-    return float(np.mean([each["position_spread"][place] for each in entries if "position_spread" in each]))
+    return float(np.mean([number(each["position_spread"][place]) for each in entries if "position_spread" in each]))
