@@ -8,11 +8,17 @@ import pandas as pd
 import pytest
 
 from zeroinit.experiments.analysis import summarize
-from zeroinit.experiments.bias_grid import best_fixed, loss_frame, read_grid, reference_differences, seed_agreement
-from zeroinit.experiments.bias_loss import QUANTITIES, expected_accuracy, fit_predictor, quantities
 from zeroinit.experiments.catalogue.large_bias_grid import LARGE_BIAS_GRID
 from zeroinit.experiments.drawings import DRAWINGS
 from zeroinit.experiments.grid import REFERENCES, draw_curves, part_of
+from zeroinit.experiments.readings.bias_grid import (
+    best_fixed,
+    loss_frame,
+    read_grid,
+    reference_differences,
+    seed_agreement,
+)
+from zeroinit.experiments.readings.bias_loss import QUANTITIES, expected_accuracy, fit_predictor, quantities
 from zeroinit.experiments.spec import Run
 from zeroinit.experiments.store import Result, Store
 
@@ -112,8 +118,8 @@ def test_losses_are_relative_to_the_best_reference(tmp_path):
 
 
 def test_the_law_of_made_up_results_is_found_and_drawn(tmp_path, monkeypatch):
-    monkeypatch.setattr("zeroinit.experiments.bias_grid.NUM_RESAMPLES", 20)
-    monkeypatch.setattr("zeroinit.experiments.bias_loss.NUM_TREES", 20)
+    monkeypatch.setattr("zeroinit.experiments.readings.bias_grid.NUM_RESAMPLES", 20)
+    monkeypatch.setattr("zeroinit.experiments.readings.bias_loss.NUM_TREES", 20)
     filled(Store(tmp_path), 15)
     summary = summarize(LARGE_BIAS_GRID, Store(tmp_path), [0], "paper", "corrected")
     reading = read_grid(summary)

@@ -7,9 +7,9 @@ import pytest
 
 from zeroinit.experiments.analysis import decide_claims, summarize
 from zeroinit.experiments.catalogue import FIGURES
-from zeroinit.experiments.gradient_frames import READINGS, precision_pairs, quantile_frame, wake_frame
-from zeroinit.experiments.gradients import gradient_sizes, is_awake, wake_causes
 from zeroinit.experiments.measures import MEASURES, one_layer_per_step, signal_everywhere, signal_in_last_alone
+from zeroinit.experiments.readings.gradient_frames import READINGS, precision_pairs, quantile_frame, wake_frame
+from zeroinit.experiments.readings.gradients import gradient_sizes, is_awake, wake_causes
 from zeroinit.experiments.recorders import QUANTILES
 from zeroinit.experiments.spec import Curve, Figure, Run
 

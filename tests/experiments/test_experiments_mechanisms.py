@@ -7,7 +7,7 @@ import pytest
 
 from zeroinit.experiments.analysis import summarize
 from zeroinit.experiments.catalogue.large_bias import LARGE_BIAS
-from zeroinit.experiments.mechanisms import (
+from zeroinit.experiments.readings.mechanisms import (
     MECHANISMS,
     all_cells,
     cell_label,

@@ -7,11 +7,11 @@ import pytest
 from zeroinit.experiments.analysis import decide_claims, summarize
 from zeroinit.experiments.catalogue.remaining import REMAINING
 from zeroinit.experiments.drawings import DRAWINGS
-from zeroinit.experiments.gaps import split_label
 from zeroinit.experiments.measures import MEASURES
+from zeroinit.experiments.readings.gaps import split_label
+from zeroinit.experiments.readings.symmetry_frames import remaining, symmetry_frame
 from zeroinit.experiments.runner import execute
 from zeroinit.experiments.store import Result, Store
-from zeroinit.experiments.symmetry_frames import remaining, symmetry_frame
 
 ENVIRONMENT = {"zeroinit": "0", "python": "3", "torch": "2", "device": "cpu", "threads": 1}
 SPREADS = {"PyTorch default": 0.9, "Normal": 0.3, "recipe": 0.85}

@@ -8,12 +8,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from zeroinit.experiments.analysis import FigureSummary, final_frame
-from zeroinit.experiments.bias_grid import read_grid
-from zeroinit.experiments.gaps import difference_frame, gap_frame, gaps, rank_frame
-from zeroinit.experiments.gradient_frames import READINGS, quantile_frame, wake_frame
-from zeroinit.experiments.mechanisms import mechanism_losses
+from zeroinit.experiments.readings.bias_grid import read_grid
+from zeroinit.experiments.readings.gaps import difference_frame, gap_frame, gaps, rank_frame
+from zeroinit.experiments.readings.gradient_frames import READINGS, quantile_frame, wake_frame
+from zeroinit.experiments.readings.mechanisms import mechanism_losses
+from zeroinit.experiments.readings.symmetry_frames import symmetry_frame
 from zeroinit.experiments.spec import PROFILES
-from zeroinit.experiments.symmetry_frames import symmetry_frame
 from zeroinit.experiments.tables import (
     Table,
     accuracy_table,

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from zeroinit.experiments.claims import MAJORITY_SHARE
-from zeroinit.experiments.gradients import is_awake, wake_causes
+from zeroinit.experiments.readings.gradients import is_awake, wake_causes
+from zeroinit.experiments.readings.symmetries import all_told_apart, mean_position_spread
 from zeroinit.experiments.store import Result
-from zeroinit.experiments.symmetries import all_told_apart, mean_position_spread
 
 __all__ = [
     "MEASURES",

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 
 from zeroinit.experiments.analysis import FigureSummary
-from zeroinit.experiments.bias_grid import read_grid, seed_agreement
 from zeroinit.experiments.catalogue.parts import PYTORCH
-from zeroinit.experiments.gaps import Gap, gaps
-from zeroinit.experiments.gradient_frames import wake_frame
-from zeroinit.experiments.gradients import gradient_sizes
-from zeroinit.experiments.mechanisms import MECHANISMS, mechanism_losses
+from zeroinit.experiments.readings.bias_grid import read_grid, seed_agreement
+from zeroinit.experiments.readings.gaps import Gap, gaps
+from zeroinit.experiments.readings.gradient_frames import wake_frame
+from zeroinit.experiments.readings.gradients import gradient_sizes
+from zeroinit.experiments.readings.mechanisms import MECHANISMS, mechanism_losses
+from zeroinit.experiments.readings.symmetry_frames import remaining
 from zeroinit.experiments.spec import PROFILES, PROTOCOLS
-from zeroinit.experiments.symmetry_frames import remaining
 
 __all__ = [
     "NOTABLE",

@@ -23,7 +23,7 @@ from dataclasses import replace
 
 from zeroinit.experiments.catalogue.parts import UNSTABLE
 from zeroinit.experiments.claims import Claim
-from zeroinit.experiments.mechanisms import MECHANISMS, all_cells, cell_label, cell_settings
+from zeroinit.experiments.readings.mechanisms import MECHANISMS, all_cells, cell_label, cell_settings
 from zeroinit.experiments.spec import Curve, Figure, Run
 
 __all__ = ["LARGE_BIAS", "LARGE_BIAS_CNN", "SCALE"]

@@ -9,8 +9,8 @@ import pandas as pd
 
 from zeroinit._common import derive_seed
 from zeroinit.experiments.analysis import FigureSummary
-from zeroinit.experiments.bias_loss import MECHANISTIC, expected_accuracy, fit_predictor, quantities
 from zeroinit.experiments.grid import REFERENCES, part_of
+from zeroinit.experiments.readings.bias_loss import MECHANISTIC, expected_accuracy, fit_predictor, quantities
 from zeroinit.experiments.spec import Run
 from zeroinit.stats import Estimate, determination, grouped_bootstrap, mean_interval, rank_correlation
 

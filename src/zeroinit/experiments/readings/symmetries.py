@@ -69,6 +69,7 @@ def activation_rank(recorded: dict[str, Any]) -> float:
 
 
 def position_spread_at(recorded: dict[str, Any], place: int) -> float:
-    """Return the position spread at one of the recorded steps, mean over the weights that have positions."""
+    """Return the position spread at one of the recorded steps, mean over the weights with positions; NaN if none."""
     entries = recorded["parameters"].values()
-    return float(np.mean([number(each["position_spread"][place]) for each in entries if "position_spread" in each]))
+    spreads = [number(each["position_spread"][place]) for each in entries if "position_spread" in each]
+    return float(np.mean(spreads)) if spreads else float("nan")

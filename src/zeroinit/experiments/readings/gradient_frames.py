@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from zeroinit.experiments.analysis import CurveSummary, FigureSummary
-from zeroinit.experiments.gradients import gradient_sizes, wake_causes
+from zeroinit.experiments.readings.gradients import gradient_sizes, wake_causes
 from zeroinit.experiments.recorders import QUANTILES
 
 __all__ = ["READINGS", "precision_pairs", "quantile_frame", "wake_frame"]

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from zeroinit.experiments.analysis import CurveSummary, FigureSummary
-from zeroinit.experiments.gaps import split_label
-from zeroinit.experiments.symmetries import (
+from zeroinit.experiments.readings.gaps import split_label
+from zeroinit.experiments.readings.symmetries import (
     activation_rank,
     distinct_share,
     has_positions,

@@ -1,0 +1,1 @@
+"""What stored results say, one question in each file: results in, estimates and frames out."""
