@@ -68,6 +68,17 @@ def test_the_table(summary):
     assert by_name["dropout"][8] == f"{3 * (50 + 1.5):.1f}"
 
 
+def test_one_seed_has_no_interval(tmp_path):
+    store = Store(tmp_path)
+    for curve in GAP.at("paper", "corrected"):
+        network, name = split_label(curve.label)
+        if network == "MNIST FNN" and name in FINAL:
+            history = {"test_accuracy": [FINAL[name]] * curve.run.epochs, "outcome": "finished"}
+            store.save(Result(curve.run, 0, history, "0" * 16, ENVIRONMENT, 1.0, recorded(1.0)))
+    table = DRAWINGS["gaps"].table(summarize(GAP, store, range(9), "paper", "corrected"), "paper", "corrected")
+    assert {row[1].text: row[4].text for row in table.rows}["dropout"] == "0.75 (one seed, no interval)"
+
+
 def test_the_drawing(summary):
     figure = DRAWINGS["gaps"].draw(summary, "Title", "paper")
     left, right = figure.axes

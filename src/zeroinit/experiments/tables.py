@@ -181,12 +181,20 @@ def gap_table(summary: FigureSummary, profile: str, protocol: str) -> Table:
         cells = (
             f"{gap.summary.estimate.value:.4f}",
             "–" if gap.name == PYTORCH else str(gap.difference),
-            "–" if gap.closed is None else f"{gap.closed.value:.2f} [{gap.closed.low:.2f}, {gap.closed.high:.2f}]",
+            _share_closed(gap),
             *(_rank_at(gap, step) for step in (2, 10, 100, None)),
             str(gap.difference.num_seeds),
         )
         rows.append((text(gap.network), text(gap.name), *(Cell(cell) for cell in cells)))
     return Table((text("Network"), text("Start"), *(Cell(name) for name in names)), tuple(rows))
+
+
+def _share_closed(gap: Gap) -> str:
+    if gap.closed is None:
+        return "–"
+    is_single = gap.closed.low != gap.closed.low
+    interval = "(one seed, no interval)" if is_single else f"[{gap.closed.low:.2f}, {gap.closed.high:.2f}]"
+    return f"{gap.closed.value:.2f} {interval}"
 
 
 def _rank_at(gap: Gap, step: int | None) -> str:
