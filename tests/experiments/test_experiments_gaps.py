@@ -7,7 +7,8 @@ from zeroinit.experiments.analysis import summarize
 from zeroinit.experiments.catalogue.gap import GAP
 from zeroinit.experiments.catalogue.transfer import TRANSFER
 from zeroinit.experiments.drawings import DRAWINGS
-from zeroinit.experiments.readings.gaps import difference_frame, gaps, rank_frame, split_label
+from zeroinit.experiments.labels import split_label
+from zeroinit.experiments.readings.gaps import difference_frame, gaps, rank_frame
 from zeroinit.experiments.store import Result, Store
 
 ENVIRONMENT = {"zeroinit": "0", "python": "3", "torch": "2", "device": "cpu", "threads": 1}

@@ -7,8 +7,8 @@ import pytest
 from zeroinit.experiments.analysis import decide_claims, summarize
 from zeroinit.experiments.catalogue.remaining import REMAINING
 from zeroinit.experiments.drawings import DRAWINGS
+from zeroinit.experiments.labels import split_label
 from zeroinit.experiments.measures import MEASURES
-from zeroinit.experiments.readings.gaps import split_label
 from zeroinit.experiments.readings.symmetry_frames import remaining, symmetry_frame
 from zeroinit.experiments.runner import execute
 from zeroinit.experiments.store import Result, Store

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from zeroinit.experiments.analysis import FigureSummary
-from zeroinit.experiments.catalogue.parts import PYTORCH
+from zeroinit.experiments.labels import PYTORCH
 from zeroinit.experiments.readings.bias_grid import read_grid, seed_agreement
 from zeroinit.experiments.readings.gaps import Gap, gaps
 from zeroinit.experiments.readings.gradient_frames import wake_frame

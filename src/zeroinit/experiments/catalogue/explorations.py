@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from zeroinit.experiments.catalogue.parts import NORMAL, PYTORCH, UNIFORM
+from zeroinit.experiments.labels import NORMAL, PYTORCH, UNIFORM
 from zeroinit.experiments.spec import Curve, Figure, Run
 
 __all__ = ["EXPLORATIONS"]

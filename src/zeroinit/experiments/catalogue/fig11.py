@@ -3,7 +3,8 @@
 As published only the stem and the head have zero weights; corrected, all 54 weight layers have.
 """
 
-from zeroinit.experiments.catalogue.parts import NORMAL, PYTORCH, UNIFORM, close_claim, gap_claim, trio
+from zeroinit.experiments.catalogue.parts import close_claim, gap_claim, trio
+from zeroinit.experiments.labels import NORMAL, PYTORCH, UNIFORM
 from zeroinit.experiments.spec import Figure, Run
 
 __all__ = ["FIGURE_11", "RESNET"]

@@ -1,7 +1,8 @@
 """Figure 12: in which update step gradients reach each layer, CIFAR-10 FNN."""
 
-from zeroinit.experiments.catalogue.parts import NORMAL, PYTORCH, trio
+from zeroinit.experiments.catalogue.parts import trio
 from zeroinit.experiments.claims import Claim
+from zeroinit.experiments.labels import NORMAL, PYTORCH
 from zeroinit.experiments.spec import Figure, Run
 
 __all__ = ["FIGURE_12"]

@@ -1,6 +1,7 @@
 """Figure 3: the headline. Zero weights with random biases on MNIST, one hidden layer."""
 
-from zeroinit.experiments.catalogue.parts import BASELINE, NORMAL, PYTORCH, UNIFORM, baseline, comparison_claims, trio
+from zeroinit.experiments.catalogue.parts import baseline, comparison_claims, trio
+from zeroinit.experiments.labels import BASELINE, NORMAL, PYTORCH, UNIFORM
 from zeroinit.experiments.spec import Figure, Run
 
 __all__ = ["FIGURE_3"]

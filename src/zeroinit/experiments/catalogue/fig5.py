@@ -1,6 +1,7 @@
 """Figure 5: as figure 3, for the CNN. The paper trained its baseline for 10 epochs and the rest for 15."""
 
-from zeroinit.experiments.catalogue.parts import BASELINE, NORMAL, PYTORCH, UNIFORM, baseline, comparison_claims, trio
+from zeroinit.experiments.catalogue.parts import baseline, comparison_claims, trio
+from zeroinit.experiments.labels import BASELINE, NORMAL, PYTORCH, UNIFORM
 from zeroinit.experiments.spec import Figure, Run
 
 __all__ = ["FIGURE_5"]

@@ -1,6 +1,7 @@
 """Figure 8: as figure 3, for three hidden layers on CIFAR-10."""
 
-from zeroinit.experiments.catalogue.parts import BASELINE, NORMAL, PYTORCH, UNIFORM, baseline, comparison_claims, trio
+from zeroinit.experiments.catalogue.parts import baseline, comparison_claims, trio
+from zeroinit.experiments.labels import BASELINE, NORMAL, PYTORCH, UNIFORM
 from zeroinit.experiments.spec import Figure, Run
 
 __all__ = ["FIGURE_8"]

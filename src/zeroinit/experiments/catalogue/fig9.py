@@ -1,6 +1,7 @@
 """Figure 9: as figure 3, for a CNN with max pooling and batch norm on CIFAR-10. Its baseline has 15 epochs."""
 
-from zeroinit.experiments.catalogue.parts import BASELINE, NORMAL, PYTORCH, UNIFORM, baseline, comparison_claims, trio
+from zeroinit.experiments.catalogue.parts import baseline, comparison_claims, trio
+from zeroinit.experiments.labels import BASELINE, NORMAL, PYTORCH, UNIFORM
 from zeroinit.experiments.spec import Figure, Run
 
 __all__ = ["FIGURE_9"]

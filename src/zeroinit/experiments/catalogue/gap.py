@@ -28,8 +28,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from zeroinit.experiments.catalogue.parts import NORMAL, PYTORCH
 from zeroinit.experiments.claims import Claim
+from zeroinit.experiments.labels import NORMAL, PYTORCH
 from zeroinit.experiments.spec import Curve, Figure, Run
 from zeroinit.recipe import SCALE, choose_parts, num_first_steps, remedy_text
 

@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 from zeroinit.experiments.claims import Claim
+from zeroinit.experiments.labels import BASELINE, NORMAL, PYTORCH, UNIFORM
 from zeroinit.experiments.spec import Curve, Run
 
-__all__ = ["BASELINE", "CLOSE", "HARMLESS", "NORMAL", "PYTORCH", "UNIFORM", "baseline", "comparison_claims", "trio"]
+__all__ = ["CLOSE", "HARMLESS", "baseline", "comparison_claims", "trio"]
 
-BASELINE, PYTORCH, NORMAL, UNIFORM = "Logistic regression", "PyTorch default", "Normal", "Uniform"
 CLOSE = 0.01
 HARMLESS = 0.005
 UNSTABLE = 0.02

@@ -14,8 +14,8 @@ Hypotheses, written down before the runs, with three seeds and the margins of th
 
 from dataclasses import replace
 
-from zeroinit.experiments.catalogue.parts import PYTORCH
 from zeroinit.experiments.claims import Claim
+from zeroinit.experiments.labels import PYTORCH
 from zeroinit.experiments.spec import Curve, Figure, Run
 
 __all__ = ["PLATEAU"]

@@ -26,8 +26,8 @@ from dataclasses import replace
 
 from zeroinit.experiments.catalogue.fig11 import RESNET
 from zeroinit.experiments.catalogue.gap import RECIPE_NAME, SMALL_CNN, Network, network_claims, network_curves
-from zeroinit.experiments.catalogue.parts import NORMAL, PYTORCH
 from zeroinit.experiments.catalogue.plateau import DEFAULT as QUARTER_CNN
+from zeroinit.experiments.labels import NORMAL, PYTORCH
 from zeroinit.experiments.spec import Curve, Figure, Run
 
 __all__ = ["RECOMMENDED"]

@@ -14,9 +14,9 @@ Hypotheses, written down on 2026-11-25 before the runs, after a look at one seed
 from dataclasses import replace
 
 from zeroinit.experiments.catalogue.gap import RECIPE_NAME, SMALL_CNN, Network, network_curves
-from zeroinit.experiments.catalogue.parts import NORMAL, PYTORCH
 from zeroinit.experiments.catalogue.residual import QUARTER
 from zeroinit.experiments.claims import Claim
+from zeroinit.experiments.labels import NORMAL, PYTORCH
 from zeroinit.experiments.spec import Figure
 
 __all__ = ["REMAINING"]

@@ -17,7 +17,7 @@ accuracy is not below that of PyTorch's default by .02 or more (450 test images;
 from dataclasses import replace
 
 from zeroinit.experiments.catalogue.gap import RECIPE_NAME, Network, network_claims, network_curves, recipe_of
-from zeroinit.experiments.catalogue.parts import NORMAL, PYTORCH
+from zeroinit.experiments.labels import NORMAL, PYTORCH
 from zeroinit.experiments.spec import Curve, Figure, Run
 
 __all__ = ["NETWORKS", "RESIDUAL"]

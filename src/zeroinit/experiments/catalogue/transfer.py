@@ -18,8 +18,8 @@ default made orthonormal after its first update. The recipe's lead over the defa
 from dataclasses import replace
 
 from zeroinit.experiments.catalogue.gap import RECIPE_NAME, recipe, recipe_of
-from zeroinit.experiments.catalogue.parts import PYTORCH
 from zeroinit.experiments.claims import Claim
+from zeroinit.experiments.labels import PYTORCH
 from zeroinit.experiments.spec import Curve, Figure, Run
 from zeroinit.recipe import DEEP, choose_parts
 

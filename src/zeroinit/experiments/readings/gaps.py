@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 
 from zeroinit.experiments.analysis import CurveSummary, FigureSummary
-from zeroinit.experiments.catalogue.parts import NORMAL, PYTORCH
+from zeroinit.experiments.labels import NORMAL, PYTORCH, split_label
 from zeroinit.stats import Estimate, mean_interval, ratio_interval
 
-__all__ = ["Gap", "difference_frame", "gap_frame", "gaps", "rank_frame", "split_label"]
+__all__ = ["Gap", "difference_frame", "gap_frame", "gaps", "rank_frame"]
 
 
 @dataclass(frozen=True)
@@ -30,17 +30,6 @@ class Gap:
     summary: CurveSummary
     difference: Estimate
     closed: Estimate | None
-
-
-def split_label(label: str) -> tuple[str, str]:
-    """Split a label into network and name.
-
-    Example:
-        >>> split_label("MNIST FNN: early dropout")
-        ('MNIST FNN', 'early dropout')
-    """
-    network, _, name = label.partition(": ")
-    return network, name
 
 
 def gaps(summary: FigureSummary) -> list[Gap]:

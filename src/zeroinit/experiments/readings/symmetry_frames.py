@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from zeroinit.experiments.analysis import CurveSummary, FigureSummary
-from zeroinit.experiments.readings.gaps import split_label
+from zeroinit.experiments.labels import split_label
 from zeroinit.experiments.readings.symmetries import (
     activation_rank,
     distinct_share,
