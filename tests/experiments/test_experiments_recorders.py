@@ -311,3 +311,17 @@ def test_positions_of_a_map_are_those_that_flatten_puts_side_by_side():
     (view,) = views_by_position(model).values()
     assert position_spread(view[:1]) == 0
     assert position_spread(view[1:]) > 0.1
+
+
+def test_a_dense_layer_whose_inputs_are_no_multiple_of_the_channels_has_no_positions():
+    model = nn.Sequential(nn.Conv2d(1, 3, 1), nn.AdaptiveMaxPool3d((5, 1, 2)), nn.Flatten(), nn.Linear(10, 2))
+    assert views_by_position(model) == {}
+
+
+def test_the_images_that_are_inspected_are_those_of_training():
+    """Evaluation, which comes last, has other ones."""
+    recorder, model = make_recorder("symmetry"), network()
+    images, labels = torch.rand(8, 1, 4, 4), torch.randint(4, (8,))
+    fit(model, (images, labels), test=(images - 5, labels), epochs=1, batch_size=8, observers=[recorder])
+    assert recorder._images.shape == images.shape
+    assert recorder._images.min() >= 0

@@ -1,10 +1,13 @@
 """T1 to T9 through the public call, each with its negative case, under SGD and Adam."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
 
-from zeroinit.symmetry import inspect
+from zeroinit.symmetry import SymmetryObserver, inspect
+from zeroinit.symmetry.diversity import position_spread
 
 from .zoo import Case, drawn, mlp, seeded
 
@@ -92,6 +95,20 @@ def test_all_taps_of_a_kernel_get_one_first_gradient(optimizer):
     assert all(0.7 < default.layer(path).diversity["position_spread"] < 1 for path in paths)
     assert "position_spread" not in default.layer("5").diversity
     assert default.to_frame()["position_spread"].notna().tolist() == [True, True, False]
+
+
+def test_position_spread_where_there_are_positions_also_while_training():
+    model = nn.Sequential(nn.Conv2d(1, 4, 1), nn.Conv2d(4, 3, 2), nn.Flatten(), nn.Linear(27, 2))
+    watch = SymmetryObserver()
+    watch.on_start(SimpleNamespace(model=model))
+    model(drawn(8, 1, 4, 4)).square().sum().backward()
+    watch.on_gradients(SimpleNamespace(model=model, step=1))
+    watch.on_end(SimpleNamespace(model=model))
+    spreads = watch.to_frame()["position_spread"]
+    assert spreads.notna().tolist() == [False, True, False]
+    assert spreads[1] == pytest.approx(position_spread(model[1].weight))
+    report = inspect(model, drawn(8, 1, 4, 4), steps=2)
+    assert report.to_frame()["position_spread_end"].notna().tolist() == [False, True, False]
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
