@@ -26,7 +26,7 @@ from zeroinit.experiments.runner import execute
 from zeroinit.models import build_model
 from zeroinit.symmetry import inspect
 from zeroinit.symmetry.diversity import position_spread
-from zeroinit.training import Observer, fit
+from zeroinit.training import Checkpoint, Observer, fit
 
 
 class Keeper(Observer):
@@ -325,3 +325,21 @@ def test_the_images_that_are_inspected_are_those_of_training():
     fit(model, (images, labels), test=(images - 5, labels), epochs=1, batch_size=8, observers=[recorder])
     assert recorder._images.shape == images.shape
     assert recorder._images.min() >= 0
+
+
+def test_a_run_that_goes_on_after_its_last_batch_is_inspected(tmp_path, generator):
+    """The checkpoint after the last epoch holds the images; without them there would be nothing to inspect with."""
+
+    class Fails(Observer):
+        def on_end(self, moment):
+            raise RuntimeError("killed")
+
+    data = torch.rand(16, 1, 4, 4), torch.randint(4, (16,), generator=generator(1))
+    settings = {"epochs": 2, "batch_size": 8, "checkpoint": Checkpoint(tmp_path / "state", every=0)}
+    with pytest.raises(RuntimeError, match="killed"):
+        fit(network(), data, observers=[make_recorder("symmetry"), Fails()], generator=generator(0), **settings)
+    recorder = make_recorder("symmetry")
+    fit(network(), data, observers=[recorder], generator=generator(0), **settings)
+    assert [layer["path"] for layer in recorder.recorded["layers"]] == ["0", "4"]
+    fresh = make_recorder("symmetry")
+    assert "images" not in fresh.state_dict()

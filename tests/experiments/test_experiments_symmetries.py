@@ -144,3 +144,16 @@ def test_a_real_run_on_digits(tmp_path):
     assert not math.isnan(found["Normal"].mean_spread)
     start = symmetry_frame(summary).query("label == 'recipe' and measure == 'position_spread' and step == 1")
     assert start["value"].tolist() == [0.0]
+
+
+def test_a_seed_that_ended_early_shortens_the_course(tmp_path):
+    store, curve = Store(tmp_path), REMAINING.curves[0]
+    early = recorded(0.5) | {"steps": [1]}
+    for entry in early["parameters"].values():
+        for values in (entry["weight_rank"], entry.get("position_spread", [0])):
+            values.pop(0)
+    for seed, found in enumerate((recorded(0.5), early)):
+        history = {"test_accuracy": [0.1], "outcome": "diverged"}
+        store.save(Result(curve.run, seed, history, "0" * 16, ENVIRONMENT, 1.0, found))
+    frame = symmetry_frame(summarize(REMAINING, store, range(2), "paper", "corrected"))
+    assert set(frame["step"]) == {1}

@@ -154,9 +154,21 @@ class Symmetry(Recorder):
     images of the last batch, with classes that are drawn.
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._images: Tensor | None = None
+
+    def state_dict(self) -> dict:
+        """Return what was recorded so far, and the images: a run that goes on after its last batch has no others."""
+        return super().state_dict() | ({} if self._images is None else {"images": self._images})
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on from what was recorded before."""
+        super().load_state_dict(state)
+        self._images = state.get("images")
+
     def on_start(self, moment: Moment) -> None:
         """Keep some images of each batch."""
-        self._images: Tensor | None = None
         self._hook = moment.model.register_forward_pre_hook(self._keep)
 
     def _keep(self, module: nn.Module, arguments: tuple) -> None:

@@ -83,7 +83,7 @@ def symmetry_frame(summary: FigureSummary) -> pd.DataFrame:
     rows = []
     for entry in summary.curves:
         recorded = list(_recorded(entry))
-        steps = recorded[0]["steps"] if recorded else []
+        steps: list[int] = min((each["steps"] for each in recorded), key=len, default=[])  # fewer if it diverged
         for place, step in enumerate(steps):
             spreads, ranks = ([of(each, place) for each in recorded] for of in (position_spread_at, weight_rank_at))
             for measure, values in (("position_spread", spreads), ("weight_rank", ranks)):
