@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from zeroinit.experiments.store import Result
+from zeroinit.symmetry.features import MOST
 
 __all__ = [
     "activation_rank",
@@ -16,9 +17,6 @@ __all__ = [
     "position_spread_at",
     "weight_rank_at",
 ]
-
-MOST_UNITS = 128
-"""Units that the inspector takes into a rank of activations."""
 
 
 def number(stored: float | None) -> float:
@@ -64,7 +62,7 @@ def weight_rank_at(recorded: dict[str, Any], place: int) -> float:
 
 def activation_rank(recorded: dict[str, Any]) -> float:
     """Return the same of activations, at the end."""
-    ranks = ((each["effective_rank_activations"], min(each["units"], MOST_UNITS)) for each in recorded["layers"])
+    ranks = ((each["effective_rank_activations"], min(each["units"], MOST)) for each in recorded["layers"])
     return float(np.mean([rank / most for rank, most in ranks if rank is not None]))
 
 
