@@ -24,23 +24,27 @@ STUDIES = ("recommended", "large_bias")
 """Studies whose tables the README shows."""
 FINDINGS = ("gap", "remaining", "transfer", "residual")
 """Studies whose tables docs/findings.md shows."""
-FIGURES |= {name: [name] for name in (*STUDIES, *FINDINGS, "large_bias_grid", "large_bias_cnn")}
+FIGURES |= {name: [name] for name in (*STUDIES, *FINDINGS, "large_bias_grid", "large_bias_cnn", "precision")}
+ON_GPU = {"gpu_corrected": "corrected", "gpu_published": "published"}
+"""Figures 9, 10 and 11 in bfloat16; docs/gpu.md shows their tables."""
+FIGURES |= {name: ["fig9", "fig10", "fig11"] for name in ON_GPU}
 SEEDS = range(100)
 
 
-def read_report(protocol: str) -> Report:
+def read_report(name: str) -> Report:
     """Build the report of one protocol, or of a study under the corrected one, from the stored runs."""
-    named = protocol if protocol in PROTOCOLS else "corrected"
-    return build_report(choose_figures(FIGURES[protocol]), Store(RUNS), SEEDS, "paper", named)
+    protocol = ON_GPU.get(name, name if name in PROTOCOLS else "corrected")
+    profile = "paper_bf16" if name in ON_GPU else "paper"
+    return build_report(choose_figures(FIGURES[name]), Store(RUNS), SEEDS, profile, protocol)
 
 
 def results_table(report: Report, folder: str) -> str:
-    """Return one table over all figures, with the drawing of each, from a folder of docs/results, above it."""
+    """Return one table over all figures, with the drawing of each above it; ``folder`` as seen from the page."""
     parts = []
     for summary in report.summaries:
         name = f"{summary.figure.name}-{report.profile}-{report.protocol}"
         if summary.curves:
-            parts.append(f"![{summary.figure.title}](docs/results/{folder}/figures/{name}.svg)\n")
+            parts.append(f"![{summary.figure.title}]({folder}/figures/{name}.svg)\n")
     rows = ["| figure | curve | paper | ours | 95 % interval | seeds |", "|---|---|---|---|---|---|"]
     for summary in report.summaries:
         if summary.figure.drawing != "accuracies":
@@ -126,6 +130,50 @@ def paper_speed(path: Path) -> list[str]:
     return [*parts, *(f"* {note}" for note in content["notes"])]
 
 
+def gpu_speed() -> str:
+    """Return what benchmarks/gpu measured."""
+    content = json.loads((BENCHMARKS / "gpu.json").read_text())
+    speed, checks = content["speed"], content["check"]["rows"]
+    plain = {
+        (row["network"], row["precision"]): row["images_per_second"]
+        for row in speed["networks"]
+        if row["execution"] == "plain loop"
+    }
+    peaks = ", ".join(f"{name} {value / 1e12:.0f}" for name, value in speed["peak_operations_per_second"].items())
+    parts = [
+        f"{speed['device']}, PyTorch {speed['torch']}, {content['date']}, batches of {speed['batch']}. "
+        f"Large matrix products reach, in TFLOP/s: {peaks}.",
+        "",
+    ]
+    cells = [
+        [
+            f"{row['network']}, {row['precision']}, {row['execution']}",
+            f"{row['images_per_second']:,.0f}",
+            f"{100 * row['share_of_peak']:.1f} %",
+            f"{row['images_per_second'] / plain[row['network'], row['precision']]:.2f}",
+        ]
+        for row in speed["networks"]
+    ]
+    parts += markdown(["training", "images a second", "share of that peak", "to a plain loop"], cells)
+    stacks = [[row["network"], str(row["seeds"]), f"{row['ratio']:.2f}"] for row in speed["stacked"]]
+    parts += ["", *markdown(["stacked seeds of", "seeds", "time, to one seed"], stacks), ""]
+    parts += [f"* Not measured: {each}" for each in speed["left_out"]]
+    return "\n".join([*parts, f"* {len(checks)} checks against the CPU passed: `benchmarks/results/gpu.json`."])
+
+
+def gpu_blocks(reports: dict[str, Report]) -> dict[str, str]:
+    """Return the content of each of the blocks of docs/gpu.md."""
+    figures = {
+        name: f"{results_table(reports[name], f'results/{name}')}\n\n{claims_table(reports[name])}" for name in ON_GPU
+    }
+    precision = claims_table(reports["precision"])
+    return {
+        **figures,
+        "precision": f"{results_table(reports['precision'], 'results/precision')}\n\n{precision}",
+        "speed": gpu_speed(),
+    }
+
+
 def fill(text: str, blocks: dict[str, str]) -> str:
     """Replace what stands between each block's marks."""
     for name, content in blocks.items():
@@ -139,11 +187,11 @@ def readme_blocks(reports: dict[str, Report]) -> dict[str, str]:
     """Return the content of each of the README's blocks."""
     corrected, published = reports["corrected"], reports["published"]
     return {
-        "corrected": f"{results_table(corrected, 'corrected')}\n\n{claims_table(corrected)}",
+        "corrected": f"{results_table(corrected, 'docs/results/corrected')}\n\n{claims_table(corrected)}",
         "remarks": remarks(corrected),
-        "published": results_table(published, "published"),
+        "published": results_table(published, "docs/results/published"),
         **{name: study(reports[name], f"docs/results/{name}") for name in STUDIES},
-        "plateau": f"{results_table(reports['plateau'], 'plateau')}\n\n{claims_table(reports['plateau'])}",
+        "plateau": f"{results_table(reports['plateau'], 'docs/results/plateau')}\n\n{claims_table(reports['plateau'])}",
         "speed": speed(),
     }
 
@@ -163,6 +211,8 @@ def main() -> None:
     readme.write_text(fill(readme.read_text(), readme_blocks(reports)))
     findings = ROOT / "docs" / "findings.md"
     findings.write_text(fill(findings.read_text(), findings_blocks(reports)))
+    gpu = ROOT / "docs" / "gpu.md"
+    gpu.write_text(fill(gpu.read_text(), gpu_blocks(reports)))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import re
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -79,6 +80,23 @@ def parse_seeds(text: str) -> list[int]:
     return seeds
 
 
+def parse_duration(text: str) -> float:
+    """Turn ``"90s"``, ``"8m"`` or ``"1.5h"`` into seconds.
+
+    Raises:
+        InputError: Another form, or no time at all.
+
+    Example:
+        >>> parse_duration("90s"), parse_duration("8m"), parse_duration("1.5h")
+        (90.0, 480.0, 5400.0)
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
+    seconds = float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]] if match else 0.0
+    if not seconds:
+        raise InputError(f"time-limit={text!r}: must be a number above 0 with its unit, as 90s, 8m or 1.5h")
+    return seconds
+
+
 @app.command()
 def reproduce(
     figures: Figures = None,
@@ -96,6 +114,10 @@ def reproduce(
     histogram_every: Annotated[
         int, typer.Option("--histogram-every", help="Steps between histograms of parameters and gradients; 0: none.")
     ] = 0,
+    time_limit: Annotated[
+        str | None,
+        typer.Option("--time-limit", help="End by then, as 90s, 8m or 1.5h; the same command goes on from there."),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Tell what would run and about how long it takes; run and write nothing.")
     ] = False,
@@ -109,7 +131,9 @@ def reproduce(
         raise InputError(f"histogram-every={histogram_every}: must be at least 0")
     if histogram_every and tensorboard is None:
         raise InputError(f"histogram-every={histogram_every}: needs --tensorboard DIR to write to")
-    chosen, options = choose_figures(figures), Options(results, data_dir, device, tensorboard, histogram_every)
+    deadline = None if time_limit is None else time.time() + parse_duration(time_limit)
+    chosen = choose_figures(figures)
+    options = Options(results, data_dir, device, tensorboard, histogram_every, deadline=deadline)
     if dry_run:
         plan = estimate(chosen, options, seeds=parse_seeds(seeds), profile=profile, protocol=protocol, jobs=jobs)
         _print_estimate(plan, results)
@@ -124,7 +148,8 @@ def reproduce(
         report_dir=report,
         console=err,
     )
-    _print_claims(written, report)
+    if written is not None:
+        _print_claims(written, report)
 
 
 @app.command(name="report")

@@ -172,3 +172,11 @@ def test_a_defect_of_ours_is_not_hidden(monkeypatch):
     monkeypatch.setattr(reproduce, "choose_figures", broken)
     with pytest.raises(AssertionError, match="never"):
         cli.main(["report"])
+
+
+@pytest.mark.parametrize("text", ["", "8", "8x", "-8m", "0s", "m", "1e3s", "8 m"])
+def test_a_time_limit_without_its_unit(zeroinit, no_run, text):
+    ended = zeroinit("reproduce", "fig3", "--profile", "quick", "--time-limit", text)
+    assert (ended.code, ended.out) == (2, "")
+    wanted = f"zeroinit: error: time-limit={text!r}: must be a number above 0 with its unit, as 90s, 8m or 1.5h\n"
+    assert ended.err == wanted

@@ -41,7 +41,7 @@ def pretend(clock, update: float, per_image: float, timed: list):
 )
 def test_a_step_that_is_too_long_is_extrapolated(monkeypatch, clock, update, per_image, is_whole):
     timed = []
-    monkeypatch.setattr(module, "_time", pretend(clock, update, per_image, timed))
+    monkeypatch.setattr(module, "time_steps", pretend(clock, update, per_image, timed))
     monkeypatch.setattr(module, "_time_update", lambda *_: update)
     kind = kind_of(Run(dataset="cifar10", model="cifar_cnn"))
     speed = measure_speed(kind, CPU, 1.0)
@@ -54,7 +54,7 @@ def test_a_step_that_is_too_long_is_extrapolated(monkeypatch, clock, update, per
 
 
 def test_images_that_cost_nothing_do_not_break_it(monkeypatch, clock):
-    monkeypatch.setattr(module, "_time", lambda *_: (0.5, 0.0))
+    monkeypatch.setattr(module, "time_steps", lambda *_: (0.5, 0.0))
     monkeypatch.setattr(module, "_time_update", lambda *_: 0.7)
     assert measure_speed(kind_of(Run(model="mnist_cnn")), CPU, 1.0).step > 0
 
@@ -79,7 +79,7 @@ def test_what_is_timed_are_the_steps_and_the_evaluation_of_fit(monkeypatch, cloc
     monkeypatch.setattr(module, "pixel_transform", slow)
     kind = replace(DIGITS, evaluation_mode=mode)
     models = [module.network(kind) for _ in range(num_models)]
-    assert module._time(kind, models, 32, 6, 80) == (1.0, 2.0)
+    assert module.time_steps(kind, models, 32, 6, 80) == (1.0, 2.0)
     assert next(calls) == 6 + 2 * (1 if mode == "eval" else 3)
 
 

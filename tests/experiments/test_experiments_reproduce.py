@@ -40,7 +40,7 @@ def start(figure, store, tmp_path, console):
     return reproduce_
 
 
-OPTIONS = ("results", "data_dir", "device", "tensorboard")
+OPTIONS = ("results", "data_dir", "device", "tensorboard", "deadline")
 
 
 @pytest.fixture
@@ -197,3 +197,21 @@ def test_claims_json_agrees_with_the_report(no_drawing, start, tmp_path):
     written = start()
     assert json.loads((tmp_path / "report" / "claims.json").read_text()) == []
     assert written.decisions == {"study": []}
+
+
+def test_a_deadline_ends_it_and_the_same_command_goes_on(no_drawing, start, store, console):
+    assert start(deadline=0.0) is None
+    assert list(store) == []
+    told = console.file.getvalue()
+    assert f"out of time: 0 of 4 runs are done and stored in {store.root}; the same command goes on from there" in told
+    start(seeds=[0])
+    written = start(deadline=0.0)
+    assert [entry.estimate.num_seeds for entry in written.summaries[0].curves] == [1, 1]
+    assert "out of time: 0 of 2 runs are done" in console.file.getvalue()
+    start()
+    assert len(list(store)) == 4
+
+
+def test_a_deadline_far_away_is_not_mentioned(no_drawing, start, console):
+    start(deadline=1e12)
+    assert console.file.getvalue().strip() == ""

@@ -10,7 +10,8 @@ from zeroinit._common import InputError, __version__, derive_seed
 from zeroinit.data import load_dataset
 from zeroinit.data.augment import CropFlip
 from zeroinit.experiments import runner
-from zeroinit.experiments.runner import TRAINED, choose_device, execute
+from zeroinit.experiments.catalogue import FIGURES
+from zeroinit.experiments.runner import TRAINED, choose_device, choose_execution, execute
 from zeroinit.experiments.spec import Run
 from zeroinit.init import hash_tensor
 from zeroinit.remedies import AffineNorms
@@ -352,3 +353,12 @@ def test_a_gpu_starts_from_the_same_weights_and_ends_close(run):
     assert there.initial_hash == here.initial_hash
     assert there.environment["device"] != "cpu"
     assert there.history["test_accuracy"][-1] == pytest.approx(here.history["test_accuracy"][-1], abs=0.05)
+
+
+def test_long_runs_on_a_cuda_device_are_compiled():
+    long, short = FIGURES["fig11"].curves[0].run, FIGURES["fig9"].curves[1].run
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    assert [choose_execution(run, cuda) for run in (long, short)] == ["compiled", "auto"]
+    assert choose_execution(long, cpu) == "auto"
+    assert choose_execution(replace(long, precision="float64"), cuda) == "auto"
+    assert choose_execution(replace(long, batch_size=0), cuda) == "auto"

@@ -218,3 +218,48 @@ def test_logs_are_written_only_where_asked(run, options, tmp_path):
 def test_logging_changes_no_result(run, options, store, tmp_path, one_thread):
     carry_out((Task(run, 0),), replace(options, tensorboard=tmp_path / "logs", histogram_every=5), lambda *_: None)
     assert store.load(run, 0).history == execute(run, 0).history
+
+
+def test_with_a_deadline_the_order_is_the_one_given(run, store, executed):
+    longer = replace(run, epochs=run.epochs + 1)
+    tasks = [Task(each, seed) for seed in (0, 1) for each in (run, longer)]
+    run_all(tasks, Options(store.root, deadline=1e12))
+    assert executed == [(task.run, task.seed) for task in tasks]
+    store = Store(store.root / "other")
+    del executed[:]
+    run_all(tasks, Options(store.root))
+    assert [run.epochs for run, _ in executed] == [longer.epochs, longer.epochs, run.epochs, run.epochs]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_after_the_deadline_nothing_begins(run, store, jobs):
+    tasks = [Task(run, seed) for seed in range(3)]
+    run_all(tasks, Options(store.root, deadline=0.0), jobs=jobs)
+    assert missing(tasks, store) == tasks
+
+
+def test_a_run_in_progress_saves_its_state_and_goes_on(run, store, monkeypatch):
+    """The clock passes the deadline between two updates of the second run."""
+    tasks, begun = [Task(run, seed) for seed in range(3)], []
+    whole = Store(store.root / "whole")
+    run_all(tasks, Options(whole.root))
+    execute_, now = schedule.execute, [0.0]
+
+    def ticking(run, seed, **settings):
+        begun.append(seed)
+        now[0] = float(seed)  # over after the second run's first update
+        return execute_(run, seed, **settings)
+
+    monkeypatch.setattr(schedule, "execute", ticking)
+    with monkeypatch.context() as patched:
+        patched.setattr("time.time", lambda: now[0])
+        options = Options(store.root, deadline=1.0)
+        run_all(tasks, options)
+    assert begun == [0, 1]
+    assert missing(tasks, store) == tasks[1:]
+    assert [path.name for path in store.checkpoint_folder(run, [1]).iterdir()] == ["step-1.pt"]
+    monkeypatch.setattr(schedule, "execute", execute_)
+    run_all(tasks, Options(store.root))
+    for task in tasks:
+        assert store.load(task.run, task.seed).history == whole.load(task.run, task.seed).history
+    assert not store.checkpoint_folder(run, [1]).exists()

@@ -101,3 +101,11 @@ def test_moments_are_narrow_in_large_models_alone(monkeypatch):
     assert moments() == {torch.float32}
     monkeypatch.setattr(memory, "LARGE_MODEL", 0)
     assert moments() == {torch.bfloat16}
+
+
+@pytest.mark.parametrize("freed", [True, False])
+def test_a_large_model_is_inspected_whether_or_not_there_is_memory_to_hand_back(
+    everything_is_large, monkeypatch, freed
+):
+    monkeypatch.setattr(memory, "give_back", lambda: freed)
+    assert not inspect(nn.Linear(8, 3), torch.randn(16, 8)).warnings

@@ -1,7 +1,7 @@
 """How fast this machine trains: each kind of run is timed for a moment, on noise, through ``fit``."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +15,7 @@ from zeroinit.experiments.work import TRAINING, flops_per_image, network, sizes_
 from zeroinit.training import fit
 from zeroinit.training.optimizers import build_optimizers
 
-__all__ = ["BUDGET", "Speed", "calibrate", "full_batch", "kind_of", "measure_speed"]
+__all__ = ["BUDGET", "Speed", "calibrate", "full_batch", "kind_of", "measure_speed", "time_steps"]
 
 BUDGET = 2.0
 """Seconds that a calibration takes, about; a step that is longer is timed with fewer images."""
@@ -25,6 +25,8 @@ FIRST = 1e9
 
 EVALUATION_BATCH = 1000
 MOST_STEPS = 40
+SETTLED = 8
+"""Updates after which a CUDA device replays what it recorded."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def measure_speed(kind: Run, place: torch.device, seconds: float, num_models: in
     cost = TRAINING * flops_per_image(kind) * num_models
     first = min(batch, max(2, int(FIRST / cost)))
     timed = first
-    step, evaluated = _time(kind, models, first, 2, first)
+    step, evaluated = time_steps(kind, models, first, 2, first)
     update = 0.0 if first == batch else _time_update(kind, models)
     per_image = max(step - update, 0.1 * step) / first
     left = seconds - (time.perf_counter() - begin)
@@ -123,7 +125,8 @@ def measure_speed(kind: Run, place: torch.device, seconds: float, num_models: in
         timed = largest
         num_steps = int(0.7 * left / (update + timed * per_image))
         more = min(EVALUATION_BATCH, max(timed, int(0.1 * left * TRAINING / per_image)))
-        step, evaluated = _time(kind, models, timed, max(3, min(num_steps, MOST_STEPS)), more)
+        fewest = 3 if place.type == "cpu" else SETTLED + 3
+        step, evaluated = time_steps(kind, models, timed, max(fewest, min(num_steps, MOST_STEPS)), more)
     if timed < batch:
         step = update + batch * max(step - update, 0.1 * step) / timed
     return Speed(step, evaluated, timed)
@@ -143,11 +146,32 @@ class _Clock:
         return images
 
 
-def _time(kind: Run, models: list[nn.Module], batch: int, num_steps: int, num_evaluated: int) -> tuple[float, float]:
-    """Train on noise; return seconds per step, the first one left out, and seconds per evaluated image."""
+def time_steps(
+    kind: Run,
+    models: Sequence[nn.Module],
+    batch: int,
+    num_steps: int,
+    num_evaluated: int,
+    *,
+    execution: str = "auto",
+) -> tuple[float, float]:
+    """Train on noise and time it.
+
+    Args:
+        kind: As of ``kind_of``.
+        models: One, or several that are stacked; changed in place.
+        batch: Images of a step.
+        num_steps: At least 2. The first is left out, on a CUDA device the first ``SETTLED`` if there are more.
+        num_evaluated: Images that are only measured.
+        execution: As of ``fit``.
+
+    Returns:
+        Seconds per step and per evaluated image.
+    """
     place = next(models[0].parameters()).device
-    num_batches = 1 if kind.evaluation_mode == "eval" else -(-num_evaluated // batch)
-    clock = _Clock(place, (1, num_steps, num_steps + num_batches))
+    num_batches = -(-num_evaluated // (EVALUATION_BATCH if kind.evaluation_mode == "eval" else batch))
+    first = SETTLED if place.type == "cuda" and num_steps > SETTLED else 1
+    clock = _Clock(place, (first, num_steps, num_steps + num_batches))
     train, held_out = _noise(kind, batch * num_steps, place), _noise(kind, num_evaluated, place)
     transform = pixel_transform(kind.pixels, train[0].cpu(), DATASETS[kind.dataset].peak)
     generators = [torch.Generator().manual_seed(number) for number in range(len(models))]
@@ -167,9 +191,10 @@ def _time(kind: Run, models: list[nn.Module], batch: int, num_steps: int, num_ev
         evaluation_mode=kind.evaluation_mode,
         precision=kind.precision,
         stacking="auto" if is_alone else "stacked",
+        execution=execution,
     )
     begins = clock.begins
-    step = (begins[num_steps] - begins[1]) / (num_steps - 1)
+    step = (begins[num_steps] - begins[first]) / (num_steps - first)
     return step, (begins[num_steps + num_batches] - begins[num_steps]) / num_evaluated
 
 

@@ -46,7 +46,7 @@ def reproduce(
     jobs: int | None = None,
     report_dir: Path,
     console: Console,
-) -> Report:
+) -> Report | None:
     """Run what is missing of some figures, store each result as it comes, and write the report.
 
     Everything that can be checked is checked before the first run.
@@ -60,6 +60,9 @@ def reproduce(
         jobs: Number of processes; as of ``choose_jobs`` if ``None``.
         report_dir: Where the report goes.
         console: Where progress is shown.
+
+    Returns:
+        The report that was written; ``None`` if the deadline of ``options`` came before any result.
 
     Raises:
         InputError: Anything a user can mend: an unknown name, missing data, a folder that cannot be written to.
@@ -83,6 +86,17 @@ def reproduce(
         message = f"{num_stored} of {num_stored + len(todo)} runs are stored already in {options.results}{note}"
         console.print(message, markup=False, highlight=False, soft_wrap=True)
     _run_with_progress(todo, options, jobs, console)
+    left = missing(todo, Store(options.results))
+    if left:
+        console.print(
+            f"out of time: {len(todo) - len(left)} of {len(todo)} runs are done and stored in {options.results}; "
+            "the same command goes on from there",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+        if len(left) == len(dict.fromkeys(tasks)):
+            return None
     report = build_report(figures, store, seeds, profile, protocol)
     write_report(report, report_dir)
     return report
@@ -120,6 +134,8 @@ def _run_with_progress(todo: list[Task], options: Options, jobs: int, console: C
 
         try:
             run_all(todo, options, jobs=jobs, progress=on_epoch)
+            if options.is_out_of_time:
+                return
         except KeyboardInterrupt:
             stored = sum(Store(options.results).has(task.run, task.seed) for task in todo)
             raise Interrupted(

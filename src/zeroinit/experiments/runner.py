@@ -22,6 +22,7 @@ from zeroinit.experiments.interventions import scale_output_bias, shift_features
 from zeroinit.experiments.recorders import make_recorder
 from zeroinit.experiments.spec import Run
 from zeroinit.experiments.store import Result
+from zeroinit.experiments.work import flops
 from zeroinit.init import hash_tensor, initialize_
 from zeroinit.models import build_model
 from zeroinit.remedies import make_remedy
@@ -36,6 +37,9 @@ OF_FIT = (
 """Fields of a run that are settings of ``fit`` by the same name."""
 
 TRAINED: dict[str, Callable[[nn.Module], nn.Module]] = {"model": lambda model: model, "copy": copy.deepcopy}
+
+COMPILED_FROM = 3e15
+"""Operations of a run from which compiling its network pays on a CUDA device."""
 
 load = lru_cache(maxsize=2)(load_dataset)
 
@@ -60,6 +64,18 @@ def choose_device(device: str) -> torch.device:
             f"device={device!r}: this machine has {torch.cuda.device_count()} CUDA devices; use cpu or auto"
         )
     return torch.device(device)
+
+
+def choose_execution(run: Run, place: torch.device) -> str:
+    """Return a key of ``EXECUTIONS``: long runs on a CUDA device are compiled.
+
+    Example:
+        >>> choose_execution(Run(), torch.device("cpu"))
+        'auto'
+    """
+    if place.type != "cuda" or run.precision == "float64" or run.batch_size < 1:
+        return "auto"
+    return "compiled" if flops(run) >= COMPILED_FROM else "auto"
 
 
 class _EpochCallback(Observer):
@@ -117,6 +133,7 @@ def execute(
             transform=start.transform,
             parameters=trained.parameters(),
             checkpoint=checkpoint,
+            execution=choose_execution(run, place),
             observers=[*_remedies(run, start.model, seed), *recorders, *observers, *callbacks],
             **_settings(run),
         )

@@ -5,6 +5,7 @@ import os
 import queue
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -22,7 +23,7 @@ from zeroinit.experiments.runner import choose_device, execute, execute_seeds, i
 from zeroinit.experiments.spec import Run
 from zeroinit.experiments.store import Store
 from zeroinit.experiments.work import flops, is_dense
-from zeroinit.training import Checkpoint, Observer, TensorBoardObserver
+from zeroinit.training import Checkpoint, Observer, OutOfTime, TensorBoardObserver
 
 __all__ = ["Options", "Task", "choose_jobs", "flops", "group", "missing", "run_all"]
 
@@ -50,6 +51,8 @@ class Options:
         tensorboard: Folder for TensorBoard logs, one subfolder per run and seed; none if ``None``.
         histogram_every: Steps between histograms of parameters and gradients there; none if 0.
         checkpoint_every: Seconds between saves of a run's state, which a run that was killed goes on from.
+        deadline: When to end, in seconds as of ``time.time``: runs in progress save their state, others do not begin.
+            Runs go in the order given then. Never if ``None``.
     """
 
     results: Path
@@ -58,6 +61,12 @@ class Options:
     tensorboard: Path | None = None
     histogram_every: int = 0
     checkpoint_every: float = 60.0
+    deadline: float | None = None
+
+    @property
+    def is_out_of_time(self) -> bool:
+        """Whether the deadline has passed."""
+        return self.deadline is not None and time.time() >= self.deadline
 
 
 Progress = Callable[[Task, int], None]
@@ -86,6 +95,8 @@ def missing(tasks: Iterable[Task], store: Store) -> list[Task]:
 def run_all(tasks: Sequence[Task], options: Options, *, jobs: int = 1, progress: Progress | None = None) -> None:
     """Carry out the tasks whose result is missing and store each result as it comes; the longest go first.
 
+    With a deadline they go in the order given, and what it leaves undone is no error.
+
     With one job a run uses all of torch's threads; with more, each process runs one at a time on its share of them, and
     the last ones, where there are fewer than processes, on a larger share. On a CUDA device a dense network's seeds are
     stacked. A run that takes longer than a minute saves its state, and goes on from it if it was killed.
@@ -104,7 +115,8 @@ def run_all(tasks: Sequence[Task], options: Options, *, jobs: int = 1, progress:
     todo = missing(tasks, store)
     for task in set(tasks) - set(todo):  # killed after the result was stored and before its last state was removed
         Checkpoint(store.checkpoint_folder(task.run, [task.seed])).remove()
-    todo.sort(key=lambda task: -flops(task.run))
+    if options.deadline is None:
+        todo.sort(key=lambda task: -flops(task.run))
     progress = progress or (lambda task, epoch: None)
     groups = group(todo, options)
     if min(jobs, len(groups)) <= 1:
@@ -132,9 +144,11 @@ def group(tasks: Sequence[Task], options: Options) -> list[tuple[Task, ...]]:
 
 
 def carry_out(tasks: tuple[Task, ...], options: Options, progress: Progress) -> None:
-    """Carry out one task, or the seeds of one run, in this process and store the results."""
+    """Carry out one task, or the seeds of one run, in this process and store the results, if there is time."""
+    if options.is_out_of_time:
+        return
     run, seeds, store = tasks[0].run, [task.seed for task in tasks], Store(options.results)
-    checkpoint = Checkpoint(store.checkpoint_folder(run, seeds), options.checkpoint_every)
+    checkpoint = Checkpoint(store.checkpoint_folder(run, seeds), options.checkpoint_every, options.deadline)
     common: dict[str, Any] = {"data_dir": options.data_dir, "device": options.device, "checkpoint": checkpoint}
     told = 0
 
@@ -144,14 +158,17 @@ def carry_out(tasks: tuple[Task, ...], options: Options, progress: Progress) -> 
             progress(tasks[0], each)
         told = epoch
 
-    if len(tasks) > 1:
-        results = execute_seeds(run, seeds, **common)
-    else:
-        observers: list[Observer] = []
-        if options.tensorboard is not None:
-            folder = options.tensorboard / run.key / f"seed-{seeds[0]}"
-            observers.append(TensorBoardObserver(folder, options.histogram_every))
-        results = [execute(run, seeds[0], observers=observers, on_epoch=on_epoch, **common)]
+    observers: list[Observer] = []
+    if options.tensorboard is not None:
+        folder = options.tensorboard / run.key / f"seed-{seeds[0]}"
+        observers.append(TensorBoardObserver(folder, options.histogram_every))
+    try:
+        if len(tasks) > 1:
+            results = execute_seeds(run, seeds, **common)
+        else:
+            results = [execute(run, seeds[0], observers=observers, on_epoch=on_epoch, **common)]
+    except OutOfTime:
+        return
     for result in results:
         store.save(result)
     checkpoint.remove()

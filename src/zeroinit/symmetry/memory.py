@@ -47,7 +47,7 @@ def frugal(replica: nn.Module) -> Iterator[None]:
         return
     give_back()
     large = [each for each in replica.parameters() if each.requires_grad and each.numel() > LARGE]
-    handles = [each.register_post_accumulate_grad_hook(lambda _: give_back() and None) for each in large]
+    handles = [each.register_post_accumulate_grad_hook(_give_back_after) for each in large]
     embeddings = [each for each in replica.modules() if _may_be_sparse(each)]
     for each in embeddings:
         each.sparse = True
@@ -68,6 +68,11 @@ def _may_be_sparse(module: nn.Module) -> TypeGuard[nn.Embedding]:
         and module.weight.numel() > LARGE
         and not (module.sparse or module.scale_grad_by_freq)
     )
+
+
+def _give_back_after(parameter: nn.Parameter) -> None:
+    """Hand memory back once a parameter has its gradient; a hook must return ``None``."""
+    give_back()
 
 
 def give_back() -> bool:

@@ -4,8 +4,9 @@ To add an optimizer: one function in ``optimizers.py`` and one line in ``OPTIMIZ
 ``Observer``; the loop itself never changes.
 """
 
-from zeroinit.training.checkpoint import Checkpoint, CheckpointWarning
+from zeroinit.training.checkpoint import Checkpoint, CheckpointWarning, OutOfTime
 from zeroinit.training.evaluate import evaluate
+from zeroinit.training.execution import EXECUTIONS, ExecutionWarning
 from zeroinit.training.fit import STACKINGS, choose_stacking, fit
 from zeroinit.training.history import History
 from zeroinit.training.layout import LAYOUTS
@@ -15,15 +16,18 @@ from zeroinit.training.precision import PRECISIONS
 from zeroinit.training.tensorboard import TensorBoardObserver
 
 __all__ = [
+    "EXECUTIONS",
     "LAYOUTS",
     "OPTIMIZERS",
     "PRECISIONS",
     "STACKINGS",
     "Checkpoint",
     "CheckpointWarning",
+    "ExecutionWarning",
     "History",
     "Moment",
     "Observer",
+    "OutOfTime",
     "TensorBoardObserver",
     "build_optimizers",
     "choose_stacking",

@@ -10,7 +10,7 @@ import torch
 
 from zeroinit._common import InputError, write_atomically
 
-__all__ = ["Checkpoint", "CheckpointWarning", "random_state", "restore_random_state"]
+__all__ = ["Checkpoint", "CheckpointWarning", "OutOfTime", "random_state", "restore_random_state"]
 
 KEPT = 2
 PATTERN = re.compile(r"step-(\d+)\.pt")
@@ -18,6 +18,10 @@ PATTERN = re.compile(r"step-(\d+)\.pt")
 
 class CheckpointWarning(UserWarning):
     """A checkpoint could not be used; an older one, or a fresh start, takes its place."""
+
+
+class OutOfTime(Exception):
+    """The time that a run was given is over; its state is saved, and the same call goes on from there."""
 
 
 class Checkpoint:
@@ -30,16 +34,19 @@ class Checkpoint:
     Args:
         folder: Made at the first save.
         every: Seconds between saves, at least 0; the first comes so many seconds after the start. At 0 each step saves.
+        deadline: When the run has to end, in seconds as of ``time.time``: it saves its state then and ``fit`` raises
+            ``OutOfTime``. Never if ``None``.
 
     Raises:
         InputError: ``every`` is negative.
     """
 
-    def __init__(self, folder: Path | str, every: float = 60.0) -> None:
+    def __init__(self, folder: Path | str, every: float = 60.0, deadline: float | None = None) -> None:
         if not every >= 0:
             raise InputError(f"every={every}: must be at least 0 seconds")
         self.folder = Path(folder)
         self.every = every
+        self.deadline = deadline
         self._last = time.monotonic()
         self._is_readable = False
 
@@ -50,13 +57,17 @@ class Checkpoint:
 
     def is_due(self) -> bool:
         """Whether it is time to save."""
-        return time.monotonic() - self._last >= self.every
+        return time.monotonic() - self._last >= self.every or self._is_over()
+
+    def _is_over(self) -> bool:
+        return self.deadline is not None and time.time() >= self.deadline
 
     def save(self, step: int, state: dict) -> None:
         """Write the state after ``step`` updates and drop all but the last two.
 
         Raises:
             InputError: The folder cannot be written to, or the state could not be read back.
+            OutOfTime: The deadline has passed; the state is written.
         """
         stream = io.BytesIO()
         torch.save(state, stream)
@@ -67,6 +78,8 @@ class Checkpoint:
         for path in set(files) - set(kept):
             path.unlink(missing_ok=True)
         self._last = time.monotonic()
+        if self._is_over():
+            raise OutOfTime(f"the state after {step} updates is saved in {self.folder}")
 
     def _check_readable(self, stream: io.BytesIO) -> None:
         """Try the first state that is saved: what is found out after a kill comes too late."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from zeroinit._common import InputError, lookup
 from zeroinit.training.checkpoint import Checkpoint
 from zeroinit.training.evaluate import EVALUATION_MODES
+from zeroinit.training.execution import EXECUTIONS
 from zeroinit.training.history import History
 from zeroinit.training.layout import LAYOUTS, laid_out
 from zeroinit.training.loop import Loop, Member
@@ -61,6 +62,7 @@ def fit(  # type: ignore[misc]  # the two forms above name what differs; the res
     precision: str | None = None,
     layout: str = "auto",
     stacking: str = "auto",
+    execution: str = "auto",
     checkpoint: Checkpoint | None = None,
     observers: Sequence[object] = (),
 ):
@@ -98,6 +100,8 @@ def fit(  # type: ignore[misc]  # the two forms above name what differs; the res
         layout: A key of ``LAYOUTS``: the order in which images lie in memory while training.
         stacking: A key of ``STACKINGS``: how several models are trained. The results are the same within rounding,
             but that a stacked model whose loss is not finite goes on until all models end; its history does not.
+        execution: A key of ``EXECUTIONS``: how updates are handed to the device. The results are the same within
+            rounding.
         checkpoint: Where the state is saved and taken up again; nowhere if ``None``.
         observers: What watches the run, ``Observer`` or whatever has one of its methods; none can disturb it but by
             hooks on the model, as remedies do.
@@ -131,6 +135,7 @@ def fit(  # type: ignore[misc]  # the two forms above name what differs; the res
         "transform": transform,
         "precision": precision,
         "layout": layout,
+        "execution": execution,
         "checkpoint": checkpoint,
     }
     _check_settings(settings)
@@ -291,3 +296,4 @@ def _check_settings(settings: dict) -> None:
     lookup(ORDERS, settings["order"], "order")
     lookup(EVALUATION_MODES, settings["evaluation_mode"], "evaluation_mode")
     lookup(LAYOUTS, settings["layout"], "layout")
+    lookup(EXECUTIONS, settings["execution"], "execution")

@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from zeroinit._common import InputError
 from zeroinit.training.checkpoint import Checkpoint, random_state, restore_random_state
 from zeroinit.training.evaluate import measure
+from zeroinit.training.execution import Forward, Updates, choose_execution, record_cuda_graph
 from zeroinit.training.history import History
 from zeroinit.training.observers import Moment, Observers
 from zeroinit.training.precision import Precision
@@ -65,6 +66,7 @@ class Loop:
     evaluation_batch: int
     max_steps: int | None
     checkpoint: Checkpoint | None
+    execution: str = "eager"
     stacked: bool = False
     num_steps: int = 0
     epoch: int = 0
@@ -72,6 +74,22 @@ class Loop:
     orders: list[Tensor] = field(default_factory=list)
     losses: list[Tensor] = field(default_factory=list)
     settings: list = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        device = self.parameters[0].device
+        is_recorded, is_compiled = choose_execution(self.execution, self.model, self.optimizers, device)
+        self._forward: Callable[[Tensor], Tensor] = self.model
+        self._do_update: Callable[[Tensor, Tensor], Tensor] = self._update
+        if is_compiled:
+            self._forward = Forward(self.model, self.batch_size)
+        if is_recorded and not self.observers.listens("on_gradients"):
+            self._do_update = Updates(
+                self._update,
+                self.model,
+                self.optimizers,
+                record_cuda_graph,
+                may_record=lambda: self.num_steps > self.warmup_steps,
+            )
 
     def run(self, epochs: int) -> None:
         """Train for so many epochs in all, those before a checkpoint included."""
@@ -105,18 +123,28 @@ class Loop:
         self.epoch += 1
         self.losses = []
 
-    def _batches(self, data: Sequence[Labeled], batch_size: int, orders: Sequence[Tensor] | None = None):
+    def _batches(self, data: Sequence[Labeled], batch_size: int) -> Iterator[Labeled]:
         """Yield images and labels batch by batch, with a leading axis of models if they are stacked."""
-        if orders is not None:
-            places = [order.to(labels.device) for order, (_, labels) in zip(orders, data, strict=True)]
-            data = [
-                (images.index_select(0, place), labels.index_select(0, place))
-                for place, (images, labels) in zip(places, data, strict=True)
-            ]
         split = [(images.split(batch_size), labels.split(batch_size)) for images, labels in data]
         for number in range(len(split[0][0])):
-            batch = [(images[number], labels[number]) for images, labels in split]
-            yield batch if orders is not None else self._joined(batch)
+            yield self._joined([(images[number], labels[number]) for images, labels in split])
+
+    def _training_batches(self) -> Iterator[Labeled]:
+        """Yield the batches that are left of this epoch, in its order, augmented."""
+        begin, data = self.position * self.batch_size, []
+        if begin >= len(self.orders[0]):  # resumed between the last update and the evaluation
+            return
+        for member, order in zip(self.members, self.orders, strict=True):
+            images, labels = member.train
+            place = order[begin:].to(labels.device)
+            data.append((images.index_select(0, place), labels.index_select(0, place)))
+        if self.stacked and all(member.augment is None for member in self.members):
+            images, labels = self._joined(data)  # once, not batch by batch
+            yield from zip(images.split(self.batch_size, 1), labels.split(self.batch_size, 1), strict=True)
+            return
+        split = [(images.split(self.batch_size), labels.split(self.batch_size)) for images, labels in data]
+        for number in range(len(split[0][0])):
+            yield self._augmented([(images[number], labels[number]) for images, labels in split])
 
     def _joined(self, batch: Sequence[Labeled]) -> Labeled:
         if not self.stacked:
@@ -138,14 +166,11 @@ class Loop:
         They are read back once, not at each step.
         """
         self.model.train()
-        batches = self._batches([member.train for member in self.members], self.batch_size, self.orders)
-        for number, batch in enumerate(batches):
-            if number < self.position:
-                continue
+        for batch in self._training_batches():
             if self._out_of_steps():
                 break
-            self.losses.append(self._step(*self._augmented(batch)))
-            self.position = number + 1
+            self.losses.append(self._step(*batch))
+            self.position += 1
             if self.checkpoint is not None and self.checkpoint.is_due():
                 self._save(self.checkpoint)
         return self._record_training()
@@ -174,12 +199,15 @@ class Loop:
 
     def _step(self, images: Tensor, labels: Tensor) -> Tensor:
         """Do one update; return the loss before it, () or (models,)."""
+        inputs = images if self.transform is None else self.transform(images)
+        self._count_step()
+        return self._do_update(inputs, labels)
+
+    def _update(self, inputs: Tensor, labels: Tensor) -> Tensor:
         for parameter in self.parameters:  # what zero_grad does, without its cost at each step
             parameter.grad = None
-        inputs = images if self.transform is None else self.transform(images)
         loss = self._loss(inputs, labels)
         loss.sum().backward() if self.stacked else loss.backward()
-        self._count_step()
         if self.observers.listens("on_gradients"):
             self.observers.notify("on_gradients", self._moment(self.epoch))
         for optimizer in self.optimizers:
@@ -188,7 +216,7 @@ class Loop:
 
     def _loss(self, inputs: Tensor, labels: Tensor) -> Tensor:
         with self.precision.forward(inputs.device.type):
-            logits = self.model(self.precision.convert(inputs))
+            logits = self._forward(self.precision.convert(inputs))
         logits = self.precision.convert(logits)
         if not self.stacked:
             return F.cross_entropy(logits, labels, reduction=self.reduction)

@@ -14,12 +14,17 @@ __all__ = ["OPTIMIZERS", "build_optimizers"]
 Parameters = list[nn.Parameter]
 
 
+def _on_cuda(parameters: Parameters) -> bool:
+    """Whether the optimizer's step may be recorded as a CUDA graph."""
+    return all(parameter.is_cuda for parameter in parameters)
+
+
 def _adam(parameters: Parameters, learning_rate: float, momentum: float) -> list[Optimizer]:
-    return [torch.optim.Adam(parameters, lr=learning_rate, fused=True)]
+    return [torch.optim.Adam(parameters, lr=learning_rate, fused=True, capturable=_on_cuda(parameters))]
 
 
 def _adamw(parameters: Parameters, learning_rate: float, momentum: float) -> list[Optimizer]:
-    return [torch.optim.AdamW(parameters, lr=learning_rate, fused=True)]
+    return [torch.optim.AdamW(parameters, lr=learning_rate, fused=True, capturable=_on_cuda(parameters))]
 
 
 def _sgd(parameters: Parameters, learning_rate: float, momentum: float) -> list[Optimizer]:
@@ -27,7 +32,7 @@ def _sgd(parameters: Parameters, learning_rate: float, momentum: float) -> list[
 
 
 def _rmsprop(parameters: Parameters, learning_rate: float, momentum: float) -> list[Optimizer]:
-    return [torch.optim.RMSprop(parameters, lr=learning_rate, momentum=momentum)]
+    return [torch.optim.RMSprop(parameters, lr=learning_rate, momentum=momentum, capturable=_on_cuda(parameters))]
 
 
 def _muon(parameters: Parameters, learning_rate: float, momentum: float) -> list[Optimizer]:

@@ -15,7 +15,7 @@ from torch import Tensor, fx, nn
 from zeroinit._common import InputError
 from zeroinit.training.observers import modes_kept
 
-__all__ = ["StackedModel", "why_not_stackable"]
+__all__ = ["StackedModel", "has_hooks", "why_not_stackable"]
 
 ELEMENT_BY_ELEMENT = (nn.ELU, nn.GELU, nn.Identity, nn.LeakyReLU, nn.ReLU, nn.Sigmoid, nn.SiLU, nn.Softplus, nn.Tanh)
 CHANNEL_BY_CHANNEL = (nn.AdaptiveAvgPool2d, nn.AvgPool2d, nn.MaxPool2d)
@@ -131,7 +131,7 @@ def why_not_stackable(models: Sequence[nn.Module]) -> str | None:
     anatomy = _anatomy(first)
     if any(_anatomy(model) != anatomy for model in models[1:]):
         return "they differ in their layers"
-    if any(_has_hooks(model) for model in models):
+    if any(has_hooks(model) for model in models):
         return "they carry hooks"
     if len(list(first.parameters())) != len(list(first.named_parameters(remove_duplicate=False))):
         return "they have tied parameters"
@@ -168,7 +168,13 @@ def _is_leaf(module: nn.Module) -> bool:
     return not any(True for _ in module.children())
 
 
-def _has_hooks(model: nn.Module) -> bool:
+def has_hooks(model: nn.Module) -> bool:
+    """Whether anything is hooked onto a module or a parameter of a model.
+
+    Example:
+        >>> has_hooks(nn.Linear(2, 2))
+        False
+    """
     return any(getattr(module, hooks) for module in model.modules() for hooks in HOOKS) or any(
         getattr(parameter, hooks) for parameter in model.parameters() for hooks in TENSOR_HOOKS
     )

@@ -22,4 +22,9 @@ FIGURE_11 = Figure(
         for make, claim in ((close_claim, "C9"), (gap_claim, "C9"))
     ),
     published_overrides={"include": "stem.conv, head"},
+    remarks=(
+        "The paper's code left 52 of 54 layers at PyTorch's default. With all 54 at zero our one seed (in bfloat16) "
+        "ends at 0.720 with normal and 0.636 with uniform biases, after five epochs at chance; PyTorch's default ends "
+        "at 0.881.",
+    ),
 )

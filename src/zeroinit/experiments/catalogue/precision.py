@@ -2,7 +2,11 @@
 
 Hypothesis, written down before the runs: forward and backward passes in bfloat16, with float32 weights and updates,
 change no final test accuracy by .5 points or more, although bfloat16 lets biases collide (of 512 normal draws about 416
-stay distinct). Until it is supported for a network, no figure of that network is run in bfloat16.
+stay distinct).
+
+On 2026-11-26, before any run on a GPU, two things were decided because there were 15 minutes: 32 seeds of figure 8's
+network (margin .5 points), and figures 9 to 11 in bfloat16 beside them, labelled so, whatever comes out. What came out
+is undecided (docs/gpu.md).
 """
 
 from dataclasses import replace

@@ -1,0 +1,208 @@
+"""How the updates of a run are handed to a device: one operation at a time, or recorded once and replayed."""
+
+import copy
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules import module as torch_module
+from torch.optim import Optimizer
+from torch.optim import optimizer as torch_optimizer
+
+from zeroinit._common import InputError, lookup
+from zeroinit.training.stacked import StackedModel, has_hooks, why_not_stackable
+
+__all__ = ["EXECUTIONS", "ExecutionWarning", "Forward", "Updates", "choose_execution", "record_cuda_graph"]
+
+EXECUTIONS = {
+    "auto": "graphed on a CUDA device if the model is made of known parts, else eager",
+    "eager": "each operation is handed to the device on its own",
+    "graphed": "an update is recorded as a CUDA graph and replayed: no time passes between its operations",
+    "compiled": "torch.compile writes the forward and backward pass, and on a CUDA device the update is graphed; "
+    "compiling takes a minute or more",
+}
+WARM_UPS = 3
+"""Updates of each batch shape that run as ever before one is recorded: libraries choose their kernels meanwhile."""
+RECORDABLE = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD, torch.optim.RMSprop)
+"""Optimizers whose step reads nothing back from the device."""
+GLOBAL_HOOKS = (
+    *("_global_forward_hooks", "_global_forward_pre_hooks", "_global_backward_hooks", "_global_backward_pre_hooks"),
+)
+
+Update = Callable[[Tensor, Tensor], Tensor]
+Recorder = Callable[[Callable[[], Tensor]], tuple[Callable[[], None], Tensor]]
+
+
+class ExecutionWarning(UserWarning):
+    """Updates could not be recorded, and run as ever."""
+
+
+def choose_execution(
+    execution: str, model: nn.Module, optimizers: Sequence[Optimizer], device: torch.device
+) -> tuple[bool, bool]:
+    """Say whether updates are recorded, and whether the model is compiled.
+
+    A recorded update does again and again what the device did once. Python code in between would be frozen in
+    silence: a layer that is dropped by a draw of ``random``, for one. ``"auto"`` records models of known parts alone.
+
+    Args:
+        execution: A key of ``EXECUTIONS``.
+        model: What is trained.
+        optimizers: What updates it.
+        device: Where the model is.
+
+    Raises:
+        InputError: An unknown name, or ``"graphed"`` where it cannot be.
+
+    Example:
+        >>> choose_execution("auto", nn.Linear(2, 2), [], torch.device("cpu"))
+        (False, False)
+    """
+    lookup(EXECUTIONS, execution, "execution")
+    of_known_kind = all(type(optimizer) in RECORDABLE for optimizer in optimizers)
+    on_cuda = device.type == "cuda"
+    if execution == "graphed" and not (on_cuda and of_known_kind):
+        reason = (
+            f"{', '.join(type(each).__name__ for each in optimizers)} cannot be recorded"
+            if on_cuda
+            else f"the model is on {device.type}, and only a CUDA device records"
+        )
+        raise InputError(f"execution='graphed': {reason}; use 'auto' or 'eager'")
+    if execution in ("eager", "graphed"):
+        return execution == "graphed", False
+    return on_cuda and of_known_kind and _is_known(model), execution == "compiled"
+
+
+def _is_known(model: nn.Module) -> bool:
+    """Whether a forward pass calls known modules and adds, and does nothing else.
+
+    That is found out on a copy that shares the tensors, as the forward pass of a user's model may count its calls.
+    """
+    if isinstance(model, StackedModel):
+        return True
+    shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    try:
+        return why_not_stackable([copy.deepcopy(model, shared)]) is None
+    except Exception:  # a model that cannot be copied is none of known parts
+        return False
+
+
+class Forward:
+    """A model's forward pass, compiled for full batches; hooks and other batches see the model itself.
+
+    Args:
+        model: Maps images to logits.
+        batch_size: Of the batches that are compiled for.
+        compiler: As ``torch.compile``.
+    """
+
+    def __init__(self, model: nn.Module, batch_size: int, compiler: Callable = torch.compile):
+        self._model = model
+        self._batch_size = batch_size
+        self._compiled = compiler(model, dynamic=False)
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Return the logits."""
+        is_full = len(inputs) == self._batch_size and self._model.training
+        return self._compiled(inputs) if is_full and not has_hooks(self._model) else self._model(inputs)
+
+
+@dataclass
+class _Record:
+    """One recorded update: where its batch is copied to, how it is run, and where its loss is found."""
+
+    inputs: Tensor
+    labels: Tensor
+    replay: Callable[[], None]
+    loss: Tensor
+
+
+class Updates:
+    """Does updates; those of a batch shape that comes again are recorded and replayed.
+
+    Nothing is recorded, and what is recorded is not used, while hooks are on the model or on optimizers: they are
+    Python code that wants to be called.
+
+    Args:
+        update: Does one update from inputs and labels and returns its loss; does not wait for the device.
+        model: What it updates.
+        optimizers: What it updates with.
+        recorder: As ``record_cuda_graph``.
+        may_record: Whether updates are the same from now on, but for their batch.
+    """
+
+    def __init__(
+        self,
+        update: Update,
+        model: nn.Module,
+        optimizers: Sequence[Optimizer],
+        recorder: Recorder,
+        may_record: Callable[[], bool] = lambda: True,
+    ):
+        self._update = update
+        self._model = model
+        self._optimizers = optimizers
+        self._recorder = recorder
+        self._may_record = may_record
+        self._seen: dict[tuple, int] = {}
+        self._records: dict[tuple, _Record] = {}
+        self._failed = False
+
+    def __call__(self, inputs: Tensor, labels: Tensor) -> Tensor:
+        """Do one update; return the loss before it."""
+        key = (inputs.shape, inputs.dtype, inputs.stride(), labels.shape)
+        if self._failed or not self._may_record() or self._is_hooked():
+            return self._update(inputs, labels)
+        if key not in self._records:
+            self._seen[key] = self._seen.get(key, 0) + 1
+            if self._seen[key] <= WARM_UPS or not self._record(key, inputs, labels):
+                return self._update(inputs, labels)
+        record = self._records[key]
+        record.inputs.copy_(inputs)
+        record.labels.copy_(labels)
+        record.replay()
+        return record.loss.clone()
+
+    def _is_hooked(self) -> bool:
+        return (
+            has_hooks(self._model)
+            or any(_hooks_of(optimizer) for optimizer in self._optimizers)
+            or any(getattr(torch_module, name, None) for name in GLOBAL_HOOKS)
+            or bool(torch_optimizer._global_optimizer_pre_hooks or torch_optimizer._global_optimizer_post_hooks)
+        )
+
+    def _record(self, key: tuple, inputs: Tensor, labels: Tensor) -> bool:
+        """Record an update of this shape without doing it; whether that could be done."""
+        static_inputs, static_labels = inputs.detach().clone(), labels.clone()
+        try:
+            replay, loss = self._recorder(lambda: self._update(static_inputs, static_labels))
+        except RuntimeError as error:
+            self._failed = True
+            warnings.warn(
+                f"updates cannot be recorded as a CUDA graph ({str(error).splitlines()[0]}); they run one operation at "
+                "a time, which is slower; use execution='eager' to do so from the start",
+                ExecutionWarning,
+                stacklevel=2,
+            )
+            return False
+        self._records[key] = _Record(static_inputs, static_labels, replay, loss)
+        return True
+
+
+def _hooks_of(optimizer: Optimizer) -> Iterable:
+    return [*optimizer._optimizer_step_pre_hooks, *optimizer._optimizer_step_post_hooks]
+
+
+def record_cuda_graph(work: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
+    """Record what ``work`` does on the current CUDA device without doing it.
+
+    Returns:
+        What does it, and the tensor in which its result is found then.
+    """
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        result = work()
+    return graph.replay, result
