@@ -17,7 +17,7 @@ from zeroinit._common import InputError
 from zeroinit.training.checkpoint import Checkpoint, random_state, restore_random_state
 from zeroinit.training.evaluate import measure
 from zeroinit.training.history import History
-from zeroinit.training.observers import Moment, Observers
+from zeroinit.training.observers import Moment, Observers, into_train_mode
 from zeroinit.training.precision import Precision
 
 __all__ = ["Loop", "Member"]
@@ -72,10 +72,12 @@ class Loop:
     orders: list[Tensor] = field(default_factory=list)
     losses: list[Tensor] = field(default_factory=list)
     settings: list = field(default_factory=list)
+    with_gradients: list[nn.Parameter] = field(default_factory=list)
 
     def run(self, epochs: int) -> None:
         """Train for so many epochs in all, those before a checkpoint included."""
         self.observers.notify("on_start", self._moment(0))
+        self.with_gradients = list(dict.fromkeys([*self.parameters, *self.model.parameters()]))
         self._resume()
         while not self._is_over(epochs):
             if self.position == 0:
@@ -137,7 +139,7 @@ class Loop:
 
         They are read back once, not at each step.
         """
-        self.model.train()
+        into_train_mode(self.model)
         batches = self._batches([member.train for member in self.members], self.batch_size, self.orders)
         for number, batch in enumerate(batches):
             if number < self.position:
@@ -174,7 +176,7 @@ class Loop:
 
     def _step(self, images: Tensor, labels: Tensor) -> Tensor:
         """Do one update; return the loss before it, () or (models,)."""
-        for parameter in self.parameters:  # what zero_grad does, without its cost at each step
+        for parameter in self.with_gradients:  # what zero_grad does, without its cost at each step
             parameter.grad = None
         inputs = images if self.transform is None else self.transform(images)
         loss = self._loss(inputs, labels)
@@ -279,7 +281,13 @@ class Loop:
 
 @contextmanager
 def _old_objects_set_aside() -> Iterator[None]:
-    """Keep garbage collection from going through every imported module again and again: 6 % of an MNIST epoch."""
+    """Keep garbage collection from going through every imported module again and again: 6 % of an MNIST epoch.
+
+    Objects that the caller has frozen stay frozen; they cannot be told from others, so that nothing is frozen then.
+    """
+    if gc.get_freeze_count():
+        yield
+        return
     gc.freeze()
     try:
         yield
