@@ -221,11 +221,13 @@ def _print_claims(report, folder: Path) -> None:
     """Print the verdicts as a table, then where the report lies."""
     from zeroinit.experiments.report import claim_records
 
-    colors = {"supported": "green", "refuted": "red", "inconclusive": "yellow"}
+    colors = {"supported": "green", "refuted": "red", "inconclusive": "yellow", "not run": "dim"}
     table = Table("statement", "verdict", "estimate [95 %]", title=report.title, title_justify="left")
     for record in claim_records(report):
         low, high = record["interval"] or (None, None)
         bounds = "" if low is None or high is None else f" [{low:.3f}, {high:.3f}]"
+        if bounds and record["level"] != 0.95:
+            bounds += f" (at {100 * record['level']:.1f} %)"
         estimate = "–" if record["estimate"] is None else f"{record['estimate']:.3f}{bounds}"
         color = colors[record["verdict"]]
         table.add_row(
