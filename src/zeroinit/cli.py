@@ -96,6 +96,7 @@ def reproduce(
     histogram_every: Annotated[
         int, typer.Option("--histogram-every", help="Steps between histograms of parameters and gradients; 0: none.")
     ] = 0,
+    yes: Annotated[bool, typer.Option("--yes", help="Run the whole paper without being asked.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Tell what would run and about how long it takes; run and write nothing.")
     ] = False,
@@ -114,6 +115,8 @@ def reproduce(
         plan = estimate(chosen, options, seeds=parse_seeds(seeds), profile=profile, protocol=protocol, jobs=jobs)
         _print_estimate(plan, results)
         return
+    if not figures and not yes:
+        _confirm_the_whole_paper(chosen, options, parse_seeds(seeds), profile, protocol, jobs)
     written = reproduce(
         chosen,
         options,
@@ -214,6 +217,37 @@ def inspect_command(
     report = inspect(*build(factory, inputs), steps=steps, optimizer=optimizer)
     out.print(write(report), markup=False, highlight=False, soft_wrap=True)
     if strict and report.warnings:
+        raise typer.Exit(1)
+
+
+def _confirm_the_whole_paper(figures, options, seeds: list[int], profile: str, protocol: str, jobs: int | None) -> None:
+    """Ask before all figures are run at full length, with an estimate; without a terminal nobody can be asked.
+
+    Raises:
+        InputError: There is no terminal.
+    """
+    from zeroinit.experiments.estimate import estimate
+    from zeroinit.experiments.schedule import Task, missing
+    from zeroinit.experiments.spec import PROFILES
+    from zeroinit.experiments.store import Store
+
+    if not lookup(PROFILES, profile, "profile").is_paper:
+        return
+    tasks = [Task(curve.run, seed) for figure in figures for seed in seeds for curve in figure.at(profile, protocol)]
+    num_left = len(missing(tasks, Store(options.results)))
+    if not num_left:
+        return
+    less = "name some, as in `zeroinit reproduce fig3`, or use --profile quick for a look in minutes"
+    if not sys.stdin.isatty():
+        raise InputError(
+            f"figures: none is named, which means the whole paper: {num_left} runs at full length, days to weeks on a "
+            f"CPU; {less}; --dry-run estimates the time, --yes runs all of them"
+        )
+    plan = estimate(figures, options, seeds=seeds, profile=profile, protocol=protocol, jobs=jobs)
+    time = f"about {format_duration(plan.seconds)} on this machine ({plan.device}, --jobs {plan.jobs})"
+    message = f"No figure is named, which means the whole paper: {plan.num_runs} runs, {time}. For less, {less}."
+    err.print(message, markup=False, highlight=False, soft_wrap=True)
+    if not typer.confirm("Run all of them?", err=True):
         raise typer.Exit(1)
 
 
