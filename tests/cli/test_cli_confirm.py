@@ -44,8 +44,8 @@ def test_without_a_terminal_it_is_refused_in_one_line(zeroinit, no_run, monkeypa
     assert (ended.code, ended.out) == (2, "")
     assert ended.err == (
         f"zeroinit: error: figures: none is named, which means the whole paper: {whole_paper(2)} runs at full length, "
-        "days to weeks on a CPU; name some, as in `zeroinit reproduce fig3`, or use --profile quick for a look in minutes; "
-        "--dry-run estimates the time, --yes runs all of them\n"
+        "days to weeks on a CPU; name some, as in `zeroinit reproduce fig3`, or use --profile quick for a look in "
+        "minutes; --dry-run estimates the time, --yes runs all of them\n"
     )
 
 
