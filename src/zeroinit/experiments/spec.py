@@ -89,7 +89,9 @@ class Run:
 
     def __post_init__(self) -> None:
         for entry in fields(self):
-            object.__setattr__(self, entry.name, _in_form(getattr(self, entry.name), entry.type, entry.name))
+            value = getattr(self, entry.name)
+            if type(value) is not type(entry.default) or (type(value) is float and not value):  # or else it is in form
+                object.__setattr__(self, entry.name, _in_form(value, entry.type, entry.name))
 
     @property
     def settings(self) -> dict:
