@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from zeroinit.experiments.claims import write_estimate
 from zeroinit.experiments.drawings import DRAWINGS
 from zeroinit.experiments.report import Report, build_report, write_report
 from zeroinit.experiments.reproduce import choose_figures
@@ -78,13 +79,14 @@ def study(report: Report, folder: str) -> str:
 
 
 def claims_table(report: Report) -> str:
-    """Return the verdicts."""
-    rows = ["| claim | verdict | seeds |", "|---|---|---|"]
+    """Return the verdicts, each with the interval that it rests on."""
+    rows = ["| claim | verdict | estimate | seeds |", "|---|---|---|---|"]
     for summary in report.summaries:
         for decision in report.decisions[summary.figure.name]:
             number = decision.claim.id.split("-")[0]
-            seeds = decision.estimate.num_seeds if decision.estimate else 0
-            rows.append(f"| {number}: {decision.claim.statement} | {decision.verdict} | {seeds} |")
+            estimate = decision.estimate
+            numbers = f"{write_estimate(estimate)} | {estimate.num_seeds}" if estimate else "– | 0"
+            rows.append(f"| {number}: {decision.claim.statement} | {decision.verdict} | {numbers} |")
     return "\n".join(rows)
 
 

@@ -6,6 +6,7 @@ Imports nothing of the package and no torch, so that every room may stand on it.
 import contextlib
 import difflib
 import hashlib
+import operator
 import os
 import uuid
 from collections.abc import Iterable, Mapping
@@ -45,6 +46,32 @@ def lookup(table: Mapping[str, Entry], name: str, argument: str) -> Entry:
     if name in table:
         return table[name]
     raise InputError(f"{argument}={name!r}: must be one of {', '.join(sorted(table))}{closest(str(name), table)}")
+
+
+def whole_number(value: object, argument: str, least: int | None = None) -> int:
+    """Return a count as an ``int``; what is not a whole number is refused, ``True`` and ``2.0`` included.
+
+    Args:
+        value: What the user handed over.
+        argument: How the caller's user knows this value, as in ``"epochs"``.
+        least: The smallest value allowed; any if ``None``.
+
+    Raises:
+        InputError: ``value`` is not a whole number, or is too small.
+
+    Example:
+        >>> whole_number(3, "epochs", least=0)
+        3
+    """
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = operator.index(value)  # type: ignore[arg-type]  # what has no index is refused
+    except TypeError:
+        raise InputError(f"{argument}={value!r}: must be a whole number, such as {max(least or 0, 1)}") from None
+    if least is not None and number < least:
+        raise InputError(f"{argument}={value}: must be at least {least}")
+    return number
 
 
 def derive_seed(seed: int, purpose: str) -> int:

@@ -118,6 +118,7 @@ def reproduce(
         str | None,
         typer.Option("--time-limit", help="End by then, as 90s, 8m or 1.5h; the same command goes on from there."),
     ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Run the whole paper without being asked.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Tell what would run and about how long it takes; run and write nothing.")
     ] = False,
@@ -138,6 +139,8 @@ def reproduce(
         plan = estimate(chosen, options, seeds=parse_seeds(seeds), profile=profile, protocol=protocol, jobs=jobs)
         _print_estimate(plan, results)
         return
+    if not figures and not yes:
+        _confirm_the_whole_paper(chosen, options, parse_seeds(seeds), profile, protocol, jobs)
     written = reproduce(
         chosen,
         options,
@@ -242,15 +245,48 @@ def inspect_command(
         raise typer.Exit(1)
 
 
+def _confirm_the_whole_paper(figures, options, seeds: list[int], profile: str, protocol: str, jobs: int | None) -> None:
+    """Ask before all figures are run at full length, with an estimate; without a terminal nobody can be asked.
+
+    Raises:
+        InputError: There is no terminal.
+    """
+    from zeroinit.experiments.estimate import estimate
+    from zeroinit.experiments.schedule import Task, missing
+    from zeroinit.experiments.spec import PROFILES
+    from zeroinit.experiments.store import Store
+
+    if not lookup(PROFILES, profile, "profile").is_paper:
+        return
+    tasks = [Task(curve.run, seed) for figure in figures for seed in seeds for curve in figure.at(profile, protocol)]
+    num_left = len(missing(tasks, Store(options.results)))
+    if not num_left:
+        return
+    less = "name some, as in `zeroinit reproduce fig3`, or use --profile quick for a look in minutes"
+    if not sys.stdin.isatty():
+        raise InputError(
+            f"figures: none is named, which means the whole paper: {num_left} runs at full length, days to weeks on a "
+            f"CPU; {less}; --dry-run estimates the time, --yes runs all of them"
+        )
+    plan = estimate(figures, options, seeds=seeds, profile=profile, protocol=protocol, jobs=jobs)
+    time = f"about {format_duration(plan.seconds)} on this machine ({plan.device}, --jobs {plan.jobs})"
+    message = f"No figure is named, which means the whole paper: {plan.num_runs} runs, {time}. For less, {less}."
+    err.print(message, markup=False, highlight=False, soft_wrap=True)
+    if not typer.confirm("Run all of them?", err=True):
+        raise typer.Exit(1)
+
+
 def _print_claims(report, folder: Path) -> None:
     """Print the verdicts as a table, then where the report lies."""
     from zeroinit.experiments.report import claim_records
 
-    colors = {"supported": "green", "refuted": "red", "inconclusive": "yellow"}
+    colors = {"supported": "green", "refuted": "red", "inconclusive": "yellow", "not run": "dim"}
     table = Table("statement", "verdict", "estimate [95 %]", title=report.title, title_justify="left")
     for record in claim_records(report):
         low, high = record["interval"] or (None, None)
         bounds = "" if low is None or high is None else f" [{low:.3f}, {high:.3f}]"
+        if bounds and record["level"] != 0.95:
+            bounds += f" (at {100 * record['level']:.1f} %)"
         estimate = "–" if record["estimate"] is None else f"{record['estimate']:.3f}{bounds}"
         color = colors[record["verdict"]]
         table.add_row(

@@ -89,7 +89,7 @@ def test_each_option_of_reproduce_arrives(monkeypatch, zeroinit):
         "jobs": 3,
         "report_dir": Path("p"),
     }
-    assert zeroinit("reproduce").code == 0
+    assert zeroinit("reproduce", "--yes").code == 0
     figures, given, settings = calls[1]
     assert [figure.name for figure in figures] == [figure.name for figure in FIGURES.values() if figure.in_paper]
     assert given == type(given)(Path("results"), None, "auto", None, 0)

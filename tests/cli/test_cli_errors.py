@@ -85,6 +85,7 @@ def test_no_such_data_folder(refused):
     )
     assert refused("reproduce", "fig3", "--data-dir", "nowhere") == message
     assert refused("data", "mnist", "--fetch", "--data-dir", "nowhere") == message
+    assert list(Path().iterdir()) == []
 
 
 def test_data_folder_without_mnist(refused, monkeypatch):
@@ -96,7 +97,9 @@ def test_data_folder_without_mnist(refused, monkeypatch):
     assert refused("reproduce", "fig3", "--data-dir", "data") == message
     monkeypatch.setenv("ZEROINIT_DATA_DIR", "data")
     assert refused("reproduce", "fig3") == message
-    assert refused("reproduce").startswith("data set 'cifar10': no data/cifar-10-batches-py/data_batch_1; --data-dir")
+    whole = refused("reproduce", "--yes")
+    assert whole.startswith("data set 'cifar10': no data/cifar-10-batches-py/data_batch_1; --data-dir")
+    assert [path.name for path in Path().iterdir()] == ["data"]
 
 
 @pytest.mark.parametrize("folder", ["results", "empty"])
@@ -139,16 +142,17 @@ def test_report_folder_that_cannot_be_written_to(refused, one_result):
     Path("file").write_text("kept")
     quick = ("fig3", "--profile", "quick", "--seeds", "1", "--report", "file")
     assert refused("report", *quick) == f"cannot write figures to file/figures: Not a directory; {WAY_OUT}"
-    assert refused("reproduce", *quick) == f"cannot write file/.writable: File exists; {WAY_OUT}"
+    assert refused("reproduce", *quick) == f"cannot write to file: Not a directory; {WAY_OUT}"
     assert Path("file").read_text() == "kept"
 
 
 def test_results_folder_that_cannot_be_written_to(refused):
     Path("file").write_text("kept")
     given = refused("reproduce", "fig3", "--profile", "quick", "--results", "file")
-    assert given == f"cannot write file/.writable: File exists; {WAY_OUT}"
+    assert given == f"cannot write to file: Not a directory; {WAY_OUT}"
     given = refused("reproduce", "fig3", "--profile", "quick", "--tensorboard", "file/logs")
-    assert given == f"cannot write file/logs/.writable: Not a directory; {WAY_OUT}"
+    assert given == f"cannot write to file/logs: Not a directory; {WAY_OUT}"
+    assert [path.name for path in Path().iterdir()] == ["file"]
 
 
 @pytest.mark.parametrize(

@@ -54,9 +54,17 @@ def build_once(name: str) -> tuple[nn.Module, dict[str, str]]:
     return model, hashes(model)
 
 
+# They stack more of the blocks that ResNet-18 and 50 have.
+DEEP = {"resnet34", "resnet34_standard", "resnet101", "resnet101_standard"}
+
+
 @pytest.fixture(
     scope="module",
-    params=[(name, initializer) for name in sorted(MODELS) for initializer in sorted(INITIALIZERS)],
+    params=[
+        pytest.param((name, initializer), marks=[pytest.mark.slow] * (name in DEEP))
+        for name in sorted(MODELS)
+        for initializer in sorted(INITIALIZERS)
+    ],
     ids="-".join,
 )
 def case(request) -> Initialized:

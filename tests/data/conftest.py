@@ -71,7 +71,7 @@ class SmallIdx:
             part: IdxFile(len(packed), sha256(packed), len(self.plain[part]), sha256(self.plain[part]))
             for part, packed in self.packed.items()
         }
-        settings = {"sizes": Sizes((1, 4, 5), 20, 7), "num_classes": 10, "peak": 255, "num_validation": 3} | settings
+        settings = {"sizes": Sizes((1, 4, 5), 20, 7, 2), "num_classes": 10, "peak": 255, "num_validation": 3} | settings
         return Recipe("small", idx_layouts("MNIST/raw", files, mirrors), **settings)
 
     def write(self, root: Path, *, packed: bool = True) -> Path:

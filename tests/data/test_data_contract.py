@@ -39,7 +39,9 @@ def test_shapes_types_and_ranges(dataset: Dataset) -> None:
 
 def test_the_recipe_knows_the_sizes_before_the_files_are_there(dataset: Dataset) -> None:
     sizes = DATASETS[dataset.name].sizes
-    assert sizes == Sizes(dataset.input_shape, len(dataset.train_images), len(dataset.test_images))
+    most = int(dataset.test_labels.bincount().max())
+    assert sizes == Sizes(dataset.input_shape, len(dataset.train_images), len(dataset.test_images), most)
+    assert sizes.majority_share == most / len(dataset.test_labels)
 
 
 def test_loading_twice_gives_the_same_in_memory_of_its_own(dataset: Dataset, large_cache: Path) -> None:

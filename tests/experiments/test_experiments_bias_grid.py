@@ -95,6 +95,7 @@ def test_the_predictor_learns_a_law_and_not_an_unseen_optimizer():
 
 def filled(store: Store, num_contexts: int, leave_out: str = "", seed: int = 0, sign: float = 1.0) -> None:
     """Made-up results: .9 less a tenth for each decade of the output scale over 1; ``auto`` is .01 better than x1."""
+    results = []
     for curve in LARGE_BIAS_GRID.curves:
         if part_of(curve.label)[1] > num_contexts or curve.label == leave_out:
             continue
@@ -102,7 +103,8 @@ def filled(store: Store, num_contexts: int, leave_out: str = "", seed: int = 0, 
         output = 0.01 if run.auto_scale else run.scale if run.output_scale is None else run.output_scale
         accuracy = 0.9 - 0.1 * sign * max(0.0, math.log10(output + 1e-9)) + 0.01 * run.auto_scale
         history = {"test_accuracy": [accuracy], "outcome": "completed"}
-        store.save(Result(run, seed, history, "0" * 16, ENVIRONMENT, 1.0))
+        results.append(Result(run, seed, history, "0" * 16, ENVIRONMENT, 1.0))
+    store.bundle(f"seed-{seed}", results)
 
 
 def test_losses_are_relative_to_the_best_reference(tmp_path):
@@ -140,7 +142,8 @@ def test_with_few_contexts_nothing_is_predicted(tmp_path):
 
 
 @pytest.mark.parametrize(("sign", "agreement"), [(1.0, 1.0), (-0.5, -1.0)])
-def test_agreement_of_two_seeds(tmp_path, sign, agreement):
+def test_agreement_of_two_seeds(tmp_path, monkeypatch, sign, agreement):
+    monkeypatch.setattr("zeroinit.experiments.readings.bias_grid.NUM_RESAMPLES", 20)
     filled(Store(tmp_path), 12)
     summary = summarize(LARGE_BIAS_GRID, Store(tmp_path), [0], "paper", "corrected")
     assert seed_agreement(summary) == {}

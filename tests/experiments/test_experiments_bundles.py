@@ -51,3 +51,14 @@ def test_a_broken_line_is_named(tmp_path):
     path.write_text("\n".join([lines[0], lines[1][:-9]]))
     with pytest.raises(InputError, match=r"grid\.jsonl, line 2: cannot be read as a result \(.*\); delete it"):
         Store(tmp_path).has(RUN, 0)
+
+
+@pytest.mark.parametrize("kind", ["not UTF-8", "a folder"])
+def test_a_bundle_that_cannot_be_read_is_named(tmp_path, kind):
+    path = tmp_path / "grid.jsonl"
+    if kind == "a folder":
+        path.mkdir()
+    else:
+        path.write_bytes(b'{"format": 1, "seed": "\xff"}')
+    with pytest.raises(InputError, match=r"grid\.jsonl: cannot be read as a bundle of results \(.+\); move it away$"):
+        Store(tmp_path).has(RUN, 0)

@@ -93,8 +93,30 @@ def test_a_real_calibration_restores_the_threads_and_keeps_to_its_time():
     assert all(speed.step > 0 and speed.evaluated > 0 and speed.batch == 32 for speed in speeds.values())
 
 
-def test_the_optimizers_part_is_measured_without_a_step_of_training():
-    assert 0 < module._time_update(DIGITS, [module.network(DIGITS)]) < 1
+def test_the_optimizers_part_is_measured_without_a_step_of_training(monkeypatch, clock):
+    """The second update of all optimizers over all models; the first one makes their state."""
+    updated = []
+
+    class Slow:
+        def __init__(self) -> None:
+            self.seconds = iter([50.0, 3.0])
+
+        def step(self) -> None:
+            clock[0] += next(self.seconds)
+
+    def build(parameters, name, *, learning_rate):
+        assert name == "muon"
+        updated.extend(parameters)
+        assert all(not parameter.grad.any() for parameter in parameters)
+        return [Slow(), Slow()]
+
+    monkeypatch.setattr(module, "build_optimizers", build)
+    kind = replace(DIGITS, optimizer="muon")
+    models = [module.network(kind) for _ in range(2)]
+    for model in models:
+        model.register_forward_pre_hook(lambda *_: pytest.fail("it was called"))
+    assert module._time_update(kind, models) == 6.0
+    assert len(updated) == 2 * len(list(models[0].parameters()))
 
 
 def test_runs_that_take_equally_long_are_of_one_kind():

@@ -116,6 +116,7 @@ def test_claims_json(written):
         "figure": "study",
         "statement": "normal <b>beats</b> the rest",
         "verdict": "supported",
+        "level": 0.95,
         "num_seeds": 3,
         "dataset": "mnist",
         "profile": "paper",
@@ -125,15 +126,30 @@ def test_claims_json(written):
         "id": "S2-one-class",
         "figure": "study",
         "statement": "zero stays at one class",
-        "verdict": "inconclusive",
+        "verdict": "not run",
         "reason": "runs are missing",
         "estimate": None,
         "interval": None,
+        "level": None,
         "num_seeds": 0,
         "dataset": "mnist",
         "profile": "paper",
         "protocol": "corrected",
     }
+
+
+def test_what_was_not_run_says_so_on_every_page(written):
+    """And is never called inconclusive."""
+    folder = written()
+    assert '<td class="verdict not-run">not run</td>' in page_without_drawings(folder)
+    assert (
+        "| S2-one-class | zero stays at one class | **not run** | runs are missing |"
+        in (folder / "report.md").read_text()
+    )
+    for page in ("index.html", "report.md", "claims.json"):
+        assert ">inconclusive" not in (folder / page).read_text()
+        assert "**inconclusive" not in (folder / page).read_text()
+        assert '"inconclusive' not in (folder / page).read_text()
 
 
 def test_one_seed_has_an_estimate_and_no_interval(fill, store, tmp_path):

@@ -2,7 +2,9 @@
 
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -10,6 +12,7 @@ from rich.console import Console
 from zeroinit._common import InputError
 from zeroinit.experiments import report
 from zeroinit.experiments import reproduce as module
+from zeroinit.experiments import store as store_module
 from zeroinit.experiments.catalogue import FIGURES
 from zeroinit.experiments.reproduce import Interrupted, check_writable, choose_figures, reproduce
 from zeroinit.experiments.schedule import Options
@@ -85,7 +88,7 @@ def test_stored_runs_write_no_logs_and_the_user_is_told(no_drawing, start, tmp_p
     start()
     start(tensorboard=tmp_path / "logs")
     assert "these write no TensorBoard logs: give an empty --results to record them" in console.file.getvalue()
-    assert list((tmp_path / "logs").iterdir()) == []
+    assert not (tmp_path / "logs").exists()
 
 
 def test_brackets_in_a_folders_name_are_shown(no_drawing, start, tmp_path, console):
@@ -124,7 +127,7 @@ def test_bad_input_is_refused_before_the_first_run(start, no_run, changes, messa
 def test_a_folder_that_cannot_be_written_to_is_found_before_the_first_run(start, no_run, tmp_path, name):
     (tmp_path / "file").write_text("")
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(InputError, match=r"^cannot write .*file.*; choose a folder that can be written to$"):
+        with pytest.raises(InputError, match=r"^cannot write to .*file.*; choose a folder that can be written to$"):
             start(**{name: folder})
 
 
@@ -179,9 +182,59 @@ def test_an_interruption_says_what_is_kept(no_drawing, start, store, monkeypatch
     assert len(list(store)) == 4
 
 
-def test_the_probe_leaves_nothing(tmp_path):
-    check_writable(tmp_path / "new" / "folder")
-    assert list((tmp_path / "new" / "folder").iterdir()) == []
+def test_an_interruption_reads_the_bundles_once(no_drawing, start, store, monkeypatch, make_result, figure):
+    """They hold thousands of results: to read them again for each run takes longer than a user waits after Ctrl-C."""
+    store.bundle("study", [make_result(figure.curves[0].run, 0, [0.5])])
+    reads = []
+    monkeypatch.setattr(store_module, "read_bundle", lambda path: reads.append(path) or [])
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "run_all", stop)
+    with pytest.raises(Interrupted, match=f"0 of 4 runs are stored in {store.root}"):
+        start()
+    assert len(reads) == 1
+
+
+def test_the_probe_leaves_nothing_and_makes_no_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+    for folder in (tmp_path / "new" / "folder", tmp_path / "there", Path("relative"), Path()):
+        check_writable(folder)
+    assert [path.name for path in tmp_path.rglob("*")] == ["there"]
+
+
+def test_the_probe_finds_what_stands_in_the_way(tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "broken").symlink_to(tmp_path / "nowhere")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below", tmp_path / "broken", tmp_path / ("x" * 300)):
+        with pytest.raises(InputError, match=f"^cannot write to {folder}: .*; choose a folder that can be written to$"):
+            check_writable(folder)
+
+
+def test_several_processes_probe_one_folder(tmp_path):
+    """What one leaves or removes does not trouble another."""
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(check_writable, [tmp_path / "results"] * 400))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("cause", ["data", "result"])
+def test_a_command_that_fails_leaves_no_folder(start, store, figure, no_run, tmp_path, make_result, cause):
+    folders = {"results": tmp_path / "results", "report_dir": tmp_path / "report", "tensorboard": tmp_path / "logs"}
+    if cause == "result":
+        folders["results"] = store.root
+        store.save(make_result(figure.curves[1].run, 1, [0.5]))
+        store.path(figure.curves[1].run, 1).write_text("{")
+    else:
+        folders["data_dir"] = tmp_path / "nowhere"
+        mnist = tuple(Curve(curve.label, replace(curve.run, dataset="mnist")) for curve in figure.curves)
+        object.__setattr__(figure, "curves", mnist)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(InputError):
+        start(**folders)
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_figures_by_name():

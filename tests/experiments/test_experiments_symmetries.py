@@ -100,7 +100,7 @@ def test_the_claims(summary):
     assert told_apart.verdict == recipe.verdict == normal.verdict == "supported"
     assert recipe.estimate.value == pytest.approx(-0.05)
     assert normal.estimate.value == pytest.approx(0.6)
-    assert {each.verdict for id, each in verdicts.items() if "resnet" in id} == {"inconclusive"}
+    assert {each.verdict for id, each in verdicts.items() if "resnet" in id} == {"not run"}
 
 
 def test_a_warning_or_a_copy_refutes(summary):

@@ -5,11 +5,17 @@ that keeps the old behavior; do not update the keys.
 """
 
 import dataclasses
+import hashlib
+import json
 import re
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import get_args
 
+import numpy as np
 import pytest
 
+from zeroinit._common import InputError
 from zeroinit.experiments.spec import Run
 
 CNN = Run(model="mnist_cnn", initializer="normal_bias", epochs=15)
@@ -124,9 +130,103 @@ def test_the_default_scale_as_an_integer_gives_the_same_key():
     assert Run(scale=1).key == Run(scale=1.0).key == Run().key
 
 
+def names_of(kind: type) -> list[str]:
+    """The fields that hold such values, or ``None``."""
+    return [entry.name for entry in fields(Run) if kind in (get_args(entry.type) or [entry.type])]
+
+
 @pytest.mark.usefixtures("without_type_checks")
-@pytest.mark.parametrize("settings", [{"scale": 100}, {"learning_rate": 1}, {"scale": 0}])
-def test_integers_and_floats_of_one_value_give_one_key(settings):
-    as_floats = {name: float(value) for name, value in settings.items()}
-    assert Run(**settings) == Run(**as_floats)
-    assert Run(**settings).key == Run(**as_floats).key
+@pytest.mark.parametrize("value", [0, 1, 100, -0.0, np.int64(3), np.float64(0.25), np.float32(0.5)])
+@pytest.mark.parametrize("name", names_of(float))
+def test_numbers_of_one_value_give_one_key(name, value):
+    run, as_float = Run(**{name: value}), Run(**{name: float(value) + 0.0})
+    assert run == as_float
+    assert run.key == as_float.key
+    assert type(getattr(run, name)) is float
+
+
+EQUALS = {
+    int: [(3, np.int64(3)), (7, np.uint8(7))],
+    bool: [(True, 1), (False, 0), (True, np.True_)],
+    float: [(0.0, 0), (0.0, -0.0), (1.0, 1), (2.0, np.float64(2))],
+    str: [("a", np.str_("a"))],
+}
+
+
+@pytest.mark.usefixtures("without_type_checks")
+@pytest.mark.parametrize("entry", fields(Run), ids=lambda entry: entry.name)
+def test_runs_that_are_equal_have_one_key_and_one_text(entry):
+    """Whatever the field: equal, hash, key and what is stored go together."""
+    (kind,) = set(get_args(entry.type) or [entry.type]) - {type(None)}
+    for one, other in EQUALS[kind]:
+        first, second = Run(**{entry.name: one}), Run(**{entry.name: other})
+        assert first == second
+        assert hash(first) == hash(second)
+        assert first.key == second.key
+        assert json.dumps(first.to_dict()) == json.dumps(second.to_dict())
+
+
+COUNTS = {
+    "epochs",
+    "batch_size",
+    "warmup_steps",
+    "remedy_steps",
+    "max_steps",
+    "num_validation",
+    "num_train",
+    "num_test",
+}
+
+
+def test_the_counts_are_named():
+    assert set(names_of(int)) == COUNTS
+
+
+@pytest.mark.usefixtures("without_type_checks")
+@pytest.mark.parametrize("name", sorted(COUNTS))
+@pytest.mark.parametrize("value", [1.5, 2.0, True, "3"])
+def test_a_count_is_a_whole_number(name, value):
+    with pytest.raises(InputError, match=f"^{name}={re.escape(repr(value))}: must be a whole number, such as 1$"):
+        Run(**{name: value})
+
+
+@pytest.mark.usefixtures("without_type_checks")
+@pytest.mark.parametrize(
+    ("name", "value", "needed"),
+    [
+        ("epochs", None, "a whole number, such as 1"),
+        ("scale", None, "a number"),
+        ("scale", "1", "a number"),
+        ("scale", True, "a number"),
+        ("output_scale", "0", "a number"),
+        ("norm_aware", None, "True or False"),
+        ("norm_aware", "yes", "True or False"),
+        ("auto_scale", 2, "True or False"),
+        ("model", 3, "a text"),
+        ("hidden", None, "a text"),
+        ("hidden", (500, 250), "a text"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused(name, value, needed):
+    with pytest.raises(InputError, match=f"^{name}={re.escape(repr(value))}: must be {needed}$"):
+        Run(**{name: value})
+
+
+BUNDLED = {
+    "large_bias_cnn.jsonl": (8, "bee5c28877ce"),
+    "large_bias_grid.jsonl": (912, "61d9bc63e36e"),
+    "precision.jsonl": (2, "2cc69fd2efd3"),
+}
+STORED = Path(__file__).parents[2] / "docs" / "results" / "runs"
+
+
+def test_the_keys_of_all_stored_results_are_what_they_were():
+    """Each lies in the folder of its key; those of bundles are compared with a digest of all their keys."""
+    for path in STORED.glob("*/seed-*.json"):
+        assert Run(**json.loads(path.read_text())["run"]).key == path.parent.name
+    keys = {}
+    for path in sorted(STORED.glob("*.jsonl")):
+        lines = path.read_text().splitlines()
+        found = sorted({Run(**json.loads(line)["run"]).key for line in lines})
+        keys[path.name] = (len(found), hashlib.sha256(" ".join(found).encode()).hexdigest()[:12])
+    assert keys == BUNDLED

@@ -1,13 +1,14 @@
 """ResNets: counts from the literature, sizes, strides, and where the paper's form leaves biases and norms."""
 
-from functools import lru_cache
+import copy
+from functools import cache
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zeroinit.models import build_model
+from zeroinit.models import MODELS, build_model
 from zeroinit.models.resnet import BasicBlock, Bottleneck
 
 DEPTHS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
@@ -20,10 +21,11 @@ FORMS = ["", "_standard"]
 NAMES = [f"resnet{depth}{form}" for depth in DEPTHS for form in FORMS]
 
 
-@lru_cache(maxsize=1)
+@cache
 def build_once(name: str) -> nn.Sequential:
-    """For tests that only look."""
-    return build_model(name, (3, 32, 32))
+    """For tests that only look: layers and shapes without values, which take no time to draw."""
+    with torch.device("meta"):
+        return MODELS[name]((3, 32, 32), 10, "elu")
 
 
 def layers_of(model: nn.Module, *kinds: type) -> dict[str, nn.Module]:
@@ -121,16 +123,18 @@ def test_kernels_paddings_and_shortcuts(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_sizes_after_every_stage(name):
-    model, sizes = build_model(name, (3, 32, 32)), []
+    model, sizes = copy.deepcopy(build_once(name)), []
     for module in (model.stem, *model.stages, model.pool, model.flatten, model.head):
         module.register_forward_hook(lambda module, inputs, output: sizes.append(tuple(output.shape[1:])))
-    model(torch.zeros(1, 3, 32, 32))
+    model(torch.zeros(2, 3, 32, 32, device="meta"))
     factor = 4 if layers_of(model, Bottleneck) else 1
     stages = [(factor * width, side, side) for width, side in zip(WIDTHS, (32, 16, 8, 4), strict=True)]
     assert sizes == [(64, 32, 32), *stages, (factor * 512, 1, 1), (factor * 512,), (10,)]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * ("34" in name or "101" in name)) for name in NAMES]
+)
 def test_digits_become_logits(name, generator):
     model = build_model(name, (1, 8, 8), 7)
     logits = model(torch.randn(2, 1, 8, 8, generator=generator(0)))

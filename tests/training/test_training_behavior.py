@@ -1,6 +1,7 @@
 """What training changes and what it leaves alone; the same seed is bitwise the same run."""
 
 import copy
+import gc
 from itertools import pairwise
 
 import numpy as np
@@ -9,12 +10,19 @@ import torch
 from torch import nn
 
 from zeroinit.models import MODELS, build_model
-from zeroinit.training import OPTIMIZERS, History, fit
+from zeroinit.training import OPTIMIZERS, History, Observer, fit
 
 SHORT = {"epochs": 2, "batch_size": 8}
 # They stack more of the blocks that ResNet-18 and 50 have.
 DEEP = {"resnet34", "resnet34_standard", "resnet101", "resnet101_standard"}
-NETWORKS = [pytest.param(name, marks=pytest.mark.slow) if name in DEEP else name for name in MODELS]
+LARGE = {"resnet50", "resnet50_standard"}
+"""A quarter of the first is tried with every optimizer, these with Adam."""
+
+
+def networks(optimizer: str) -> list:
+    """Those that take a second, or whose blocks are tried elsewhere, are slow."""
+    are_slow = DEEP | (LARGE if optimizer != "adam" else set())
+    return [pytest.param(optimizer, name, marks=[pytest.mark.slow] * (name in are_slow)) for name in MODELS]
 
 
 def random_states() -> list:
@@ -40,8 +48,7 @@ def test_zero_epochs_change_nothing(model, train, validation, snapshot, generato
     assert history.num_epochs == 0
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize(("optimizer", "name"), [case for optimizer in OPTIMIZERS for case in networks(optimizer)])
 def test_two_steps_change_every_tensor(snapshot, generator, optimizer, name):
     model = build_model(name, (1, 8, 8), 3)
     images = torch.randn(8, 1, 8, 8, generator=generator(1))
@@ -219,3 +226,61 @@ def test_augment_changes_stored_training_images_before_the_transform_and_nothing
     assert both.validation_loss != in_one.validation_loss
     assert history(augment=augment).train_loss == history(transform=augment).train_loss
     assert history(transform=transform).train_loss != both.train_loss
+
+
+def test_gradients_of_other_parameters_do_not_add_up(make_model, train, generator, recorder):
+    """An optimizer over a copy moves the copy; the model's own gradients are those of each step alone."""
+    model, copy = make_model(), make_model()
+    fit(model, train, parameters=copy.parameters(), generator=generator(0), observers=[recorder], **SHORT)
+    orders = generator(0)
+    indices = [index for _ in range(2) for index in torch.randperm(len(train[1]), generator=orders).split(8)]
+    assert len(indices) == len(recorder.gradients) == 6
+    for chosen, seen in zip(indices, recorder.gradients, strict=True):
+        plain = make_model()  # as the model is, for nothing moves it
+        nn.functional.cross_entropy(plain(train[0][chosen]), train[1][chosen], reduction="sum").backward()
+        assert all(torch.allclose(seen[name], each.grad) for name, each in plain.named_parameters())
+
+
+def test_gradients_of_a_body_that_is_not_updated_do_not_add_up(make_model, train, generator, recorder):
+    model = make_model()
+    fit(model, train, parameters=model[2].parameters(), generator=generator(0), observers=[recorder], **SHORT)
+    last, images = recorder.parameters[-1], train[0]
+    orders = generator(0)
+    chosen = [torch.randperm(len(images), generator=orders) for _ in range(2)][-1].split(8)[-1]
+    plain = make_model()
+    plain.load_state_dict(last)
+    nn.functional.cross_entropy(plain(images[chosen]), train[1][chosen], reduction="sum").backward()
+    assert torch.allclose(recorder.gradients[-1]["0.weight"], plain[0].weight.grad)
+
+
+class FreezeCount(Observer):
+    """How many objects garbage collection leaves alone, in the middle of an epoch."""
+
+    def __init__(self) -> None:
+        self.counts: list[int] = []
+
+    def on_gradients(self, moment) -> None:
+        self.counts.append(gc.get_freeze_count())
+
+
+@pytest.mark.parametrize("by_caller", [True, False])
+def test_what_the_caller_froze_stays_frozen(model, train, generator, by_caller):
+    """And what ``fit`` set aside itself is given back."""
+    counter = FreezeCount()
+    if by_caller:
+        gc.freeze()
+    try:
+        before = gc.get_freeze_count()
+        assert (before > 0) == by_caller
+        fit(model, train, generator=generator(0), observers=[counter], **SHORT)
+        assert gc.get_freeze_count() == before
+        assert min(counter.counts) > 0
+    finally:
+        gc.unfreeze()
+
+
+def test_what_was_set_aside_is_given_back_after_an_error(model, train, generator):
+    assert gc.get_freeze_count() == 0
+    with pytest.raises(RuntimeError):
+        fit(model, (train[0][:, 1:], train[1]), generator=generator(0), **SHORT)
+    assert gc.get_freeze_count() == 0

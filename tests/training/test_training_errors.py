@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -52,10 +53,31 @@ def test_unknown_name(assert_refused, argument, value, choices, meant):
         ("batch_size", 0, 1),
         ("batch_size", -5, 1),
         ("warmup_steps", -1, 0),
+        ("max_steps", 0, 1),
     ],
 )
 def test_count_out_of_range(assert_refused, argument, value, least):
     assert_refused(rf"^{argument}={value}: must be at least {least}$", **{argument: value})
+
+
+@pytest.mark.usefixtures("without_type_checks")
+@pytest.mark.parametrize("argument", ["epochs", "batch_size", "warmup_steps", "max_steps"])
+@pytest.mark.parametrize("value", [1.5, 2.0, True, "3", float("nan"), np.float64(2), np.True_])
+def test_a_count_that_is_no_whole_number(assert_refused, argument, value):
+    assert_refused(rf"^{argument}={re.escape(repr(value))}: must be a whole number, such as 1$", **{argument: value})
+
+
+@pytest.mark.usefixtures("without_type_checks")
+@pytest.mark.parametrize("argument", ["epochs", "batch_size", "warmup_steps"])
+def test_a_count_that_is_missing(assert_refused, argument):
+    assert_refused(rf"^{argument}=None: must be a whole number", **{argument: None})
+
+
+@pytest.mark.usefixtures("without_type_checks")
+def test_whole_numbers_of_other_libraries(model, train, generator):
+    """The negative case."""
+    settings = {"epochs": np.int64(2), "batch_size": torch.tensor(8), "max_steps": np.uint8(4)}
+    assert fit(model, train, generator=generator(0), **settings).num_steps == 4
 
 
 @pytest.mark.parametrize("value", [0.0, -1e-3, float("nan"), float("-inf")])

@@ -145,7 +145,7 @@ def _members(content: bytes, name: str, checksums: Mapping[str, str]) -> dict[st
 CIFAR10 = Recipe(
     name="cifar10",
     layouts=cifar_layouts(BATCHES, ARCHIVE, MIRRORS),
-    sizes=Sizes((3, 32, 32), num_train=50_000, num_test=10_000),
+    sizes=Sizes((3, 32, 32), num_train=50_000, num_test=10_000, num_test_majority=1000),
     num_classes=10,
     peak=255,
     num_validation=7000,

@@ -39,7 +39,7 @@ def _decode(contents: Mapping[str, bytes]) -> Arrays:
 DIGITS = Recipe(
     name="digits",
     layouts=(Layout(files=(), decode=_decode),),
-    sizes=Sizes((1, 8, 8), num_train=1347, num_test=450),
+    sizes=Sizes((1, 8, 8), num_train=1347, num_test=450, num_test_majority=46),
     num_classes=10,
     peak=16,
     embedded_in="scikit-learn",

@@ -97,7 +97,7 @@ def _decode_plain(contents: Mapping[str, bytes]) -> Arrays:
 MNIST = Recipe(
     name="mnist",
     layouts=idx_layouts("MNIST/raw", FILES, MIRRORS),
-    sizes=Sizes((1, 28, 28), num_train=60_000, num_test=10_000),
+    sizes=Sizes((1, 28, 28), num_train=60_000, num_test=10_000, num_test_majority=1135),
     num_classes=10,
     peak=255,
     num_validation=7000,

@@ -21,11 +21,18 @@ class Sizes:
         input_shape: Channels, height and width of one image.
         num_train: Training images, those held out included.
         num_test: Test images.
+        num_test_majority: Test images of the most frequent class.
     """
 
     input_shape: tuple[int, int, int]
     num_train: int
     num_test: int
+    num_test_majority: int
+
+    @property
+    def majority_share(self) -> float:
+        """Share of the most frequent class among the test images: what a constant answer reaches at best."""
+        return self.num_test_majority / self.num_test
 
 
 @dataclass(frozen=True)

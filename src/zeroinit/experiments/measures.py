@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from zeroinit.experiments.claims import MAJORITY_SHARE
+from zeroinit._common import lookup
+from zeroinit.data import DATASETS
 from zeroinit.experiments.readings.gradients import is_awake, wake_causes
 from zeroinit.experiments.readings.symmetries import all_told_apart, mean_position_spread
 from zeroinit.experiments.store import Result
@@ -31,7 +32,7 @@ def final_accuracy(results: Sequence[Result], references: Sequence[Result]) -> n
     """Return final test accuracies minus those of the reference, or minus the share of the most frequent class."""
     ours = np.array([result.history["test_accuracy"][-1] for result in results])
     if not references:
-        return ours - MAJORITY_SHARE[results[0].run.dataset]
+        return ours - lookup(DATASETS, results[0].run.dataset, "dataset").sizes.majority_share
     return ours - np.array([result.history["test_accuracy"][-1] for result in references])
 
 

@@ -112,6 +112,7 @@ def claim_records(report: Report) -> list[dict]:
                     "reason": decision.reason,
                     "estimate": None if estimate is None else estimate.value,
                     "interval": None if estimate is None else [estimate.to_dict()["low"], estimate.to_dict()["high"]],
+                    "level": None if estimate is None else estimate.level,
                     "num_seeds": 0 if estimate is None else estimate.num_seeds,
                     "dataset": datasets,
                     "profile": report.profile,

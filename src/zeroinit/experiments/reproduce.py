@@ -1,12 +1,14 @@
 """From the names of figures to a report: run what is missing, keep it, write it up."""
 
+import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from zeroinit._common import lookup, write_atomically
+from zeroinit._common import InputError, lookup
 from zeroinit.experiments.catalogue import FIGURES
 from zeroinit.experiments.report import Report, build_report, write_report
 from zeroinit.experiments.runner import choose_device, load
@@ -85,8 +87,8 @@ def reproduce(
         )
         message = f"{num_stored} of {num_stored + len(todo)} runs are stored already in {options.results}{note}"
         console.print(message, markup=False, highlight=False, soft_wrap=True)
-    _run_with_progress(todo, options, jobs, console)
-    left = missing(todo, Store(options.results))
+    _run_with_progress(todo, options, jobs, console, store)
+    left = [task for task in todo if not store.has(task.run, task.seed)]
     if left:
         console.print(
             f"out of time: {len(todo) - len(left)} of {len(todo)} runs are done and stored in {options.results}; "
@@ -103,17 +105,28 @@ def reproduce(
 
 
 def check_writable(folder: Path) -> None:
-    """Find out now, not after hours of training, whether a folder can be written to.
+    """Find out now, not after hours of training, whether a folder can be written to; it is not made for that.
 
     Raises:
         InputError: It cannot.
     """
-    probe = folder / ".writable"
-    write_atomically(probe, "")
-    probe.unlink()
+    try:
+        tempfile.TemporaryFile(dir=_nearest(folder.absolute())).close()  # has no name that others could meet
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"cannot write to {folder}: {reason}; choose a folder that can be written to") from error
 
 
-def _run_with_progress(todo: list[Task], options: Options, jobs: int, console: Console) -> None:
+def _nearest(path: Path) -> Path:
+    """Return the path itself if there is something, or else the nearest folder above it."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return _nearest(path.parent)
+    return path
+
+
+def _run_with_progress(todo: list[Task], options: Options, jobs: int, console: Console, store: Store) -> None:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -137,7 +150,7 @@ def _run_with_progress(todo: list[Task], options: Options, jobs: int, console: C
             if options.is_out_of_time:
                 return
         except KeyboardInterrupt:
-            stored = sum(Store(options.results).has(task.run, task.seed) for task in todo)
+            stored = sum(store.has(task.run, task.seed) for task in todo)
             raise Interrupted(
                 f"interrupted: {stored} of {len(todo)} runs are stored in {options.results}; "
                 "the same command goes on from there"

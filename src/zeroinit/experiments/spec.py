@@ -4,8 +4,10 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from numbers import Real
+from typing import Any, get_args
 
-from zeroinit._common import InputError, lookup
+from zeroinit._common import InputError, lookup, whole_number
 from zeroinit.experiments.claims import Claim
 
 __all__ = ["PROFILES", "PROTOCOLS", "Curve", "Figure", "Profile", "Protocol", "Run"]
@@ -15,7 +17,11 @@ __all__ = ["PROFILES", "PROTOCOLS", "Curve", "Figure", "Profile", "Protocol", "R
 class Run:
     """All settings of one training run but its seed.
 
-    Adding a field with a default that keeps the old behavior leaves the keys of stored results as they are.
+    Adding a field with a default that keeps the old behavior leaves the keys of stored results as they are. Each value
+    is brought into its field's form, so that runs that are equal have one key: 2 becomes 2.0 where numbers are meant.
+
+    Raises:
+        InputError: A count that is no whole number, or a value of another kind than its field's.
 
     Attributes:
         dataset: A key of ``DATASETS``.
@@ -81,14 +87,16 @@ class Run:
     spoiler: str = "none"
     auto_scale: bool = False
 
+    def __post_init__(self) -> None:
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if type(value) is not type(entry.default) or (type(value) is float and not value):  # or else it is in form
+                object.__setattr__(self, entry.name, _in_form(value, entry.type, entry.name))
+
     @property
     def settings(self) -> dict:
-        """The fields that do not stand at their default; 2 and 2.0 are the same number."""
-        return {
-            entry.name: float(value) if isinstance(entry.default, float) else value
-            for entry in fields(self)
-            if (value := getattr(self, entry.name)) != entry.default
-        }
+        """The fields that do not stand at their default."""
+        return {entry.name: value for entry in fields(self) if (value := getattr(self, entry.name)) != entry.default}
 
     @property
     def key(self) -> str:
@@ -119,6 +127,23 @@ class Run:
     def to_dict(self) -> dict:
         """Return every field."""
         return asdict(self)
+
+
+def _in_form(value: object, kind: Any, name: str) -> object:
+    """Return a value as what its field holds: ``str``, ``bool``, ``int`` or ``float``, or ``None`` where it may be."""
+    kinds = get_args(kind) or (kind,)
+    if value is None and type(None) in kinds:
+        return None
+    if int in kinds:
+        return whole_number(value, name)
+    if bool in kinds and value in (False, True):
+        return bool(value)
+    if float in kinds and isinstance(value, Real) and not isinstance(value, bool):
+        return float(value) + 0.0  # -0.0 becomes 0.0, as both are equal
+    if str in kinds and isinstance(value, str):
+        return value
+    needed = {bool: "True or False", float: "a number", str: "a text"}[kinds[0]]
+    raise InputError(f"{name}={value!r}: must be {needed}")
 
 
 @dataclass(frozen=True)

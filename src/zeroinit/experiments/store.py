@@ -121,11 +121,13 @@ def read_bundle(path: Path) -> list[Result]:
     """Read all results of a bundle.
 
     Raises:
-        InputError: A line cannot be read as a result.
+        InputError: It cannot be read, or a line of it not as a result.
     """
-    return [
-        parse_result(line, f"{path}, line {number}") for number, line in enumerate(path.read_text().splitlines(), 1)
-    ]
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as a bundle of results ({error}); move it away") from error
+    return [parse_result(line, f"{path}, line {number}") for number, line in enumerate(lines, 1)]
 
 
 def read_result(path: Path) -> Result:

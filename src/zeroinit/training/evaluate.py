@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zeroinit._common import lookup
-from zeroinit.training.observers import modes_kept
+from zeroinit.training.observers import into_train_mode, modes_kept
 from zeroinit.training.precision import AS_IT_IS, Precision
 
 __all__ = ["EVALUATION_MODES", "evaluate", "measure"]
@@ -34,7 +34,7 @@ def evaluate(
         labels: Classes (num_images,).
         batch_size: Images per forward pass.
         mode: ``"eval"``, or ``"train"`` as the paper's code did: batch norm then uses the statistics of the test
-            batch and leaks them into its running ones.
+            batch and leaks them into its running ones, unless it is in eval mode while other modules are not.
         transform: From stored images to the model's input; none if ``None``.
 
     Returns:
@@ -67,7 +67,7 @@ def measure(
     """
     loss, correct, num_images = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.int64), 0
     with modes_kept(model):
-        model.train(mode == "train")
+        into_train_mode(model) if mode == "train" else model.eval()
         for images, labels in batches:
             inputs = images if transform is None else transform(images)
             with precision.forward(images.device.type):

@@ -6,14 +6,14 @@ from typing import Any, overload
 import torch
 from torch import Tensor, nn
 
-from zeroinit._common import InputError, lookup
+from zeroinit._common import InputError, lookup, whole_number
 from zeroinit.training.checkpoint import Checkpoint
 from zeroinit.training.evaluate import EVALUATION_MODES
 from zeroinit.training.execution import EXECUTIONS
 from zeroinit.training.history import History
 from zeroinit.training.layout import LAYOUTS, laid_out
 from zeroinit.training.loop import Loop, Member
-from zeroinit.training.observers import Observers
+from zeroinit.training.observers import Observers, into_train_mode
 from zeroinit.training.optimizers import OPTIMIZERS, build_optimizers
 from zeroinit.training.precision import choose_precision
 from zeroinit.training.stacked import StackedModel, why_not_stackable
@@ -74,7 +74,9 @@ def fit(  # type: ignore[misc]  # the two forms above name what differs; the res
     Args:
         model: Maps a batch of images to logits (batch, num_classes). Or several such models, for which ``train``,
             ``validation``, ``test``, ``augment`` and ``generator`` may be sequences of as many, too; what is no
-            sequence is shared (but for generators, of which each model needs its own).
+            sequence is shared (but for generators, of which each model needs its own). Modules that are in eval mode
+            while others are not, as norms that shall keep their statistics, stay in eval mode; a model that is in eval
+            mode as a whole is put into train mode.
         train: Stored images (num_images, ...) and classes (num_images,), on the model's device.
         epochs: Passes over the training images, at least 0.
         validation: Images and classes that are only measured; skipped if ``None`` or empty, likewise ``test``.
@@ -94,7 +96,8 @@ def fit(  # type: ignore[misc]  # the two forms above name what differs; the res
         augment: From stored images to stored images, batch by batch, for training alone and before ``transform``. If
             it draws from a generator, this is its attribute ``generator``, so that a checkpoint holds it.
         parameters: What the optimizer updates; the model's own if ``None``. An optimizer over the parameters of a copy
-            trains nothing, which is what happened to the paper's SGD runs.
+            trains nothing, which is what happened to the paper's SGD runs. Each step drops the gradients of the step
+            before it, those of the model's other parameters, too.
         generator: Source of the batch order (a CPU generator); torch's global one if ``None``.
         precision: A key of ``PRECISIONS``; as the model is if ``None``.
         layout: A key of ``LAYOUTS``: the order in which images lie in memory while training.
@@ -199,11 +202,12 @@ def _differing_counts(members: list[Member]) -> str | None:
 
 
 def _run_stacked(models: list[nn.Module], members: list[Member], settings: dict) -> list[History]:
+    if settings["epochs"] > 0:
+        for each in models:  # as one that trains alone; the stacked form takes the modes over
+            into_train_mode(each)
     model = StackedModel(models)
     histories = _run(model, members, **settings | {"layout": "contiguous"}, stacked=True)
     model.write_back()
-    for each in models:  # as one that trained alone
-        each.train(each.training or settings["epochs"] > 0)
     return histories
 
 
@@ -287,10 +291,11 @@ def _member(train, validation, test, generator, augment) -> Member:
 
 
 def _check_settings(settings: dict) -> None:
+    """Refuse what cannot be used; counts become plain ``int``s."""
     least = {"epochs": 0, "batch_size": 1, "warmup_steps": 0, "max_steps": 1}
     for name, bound in least.items():
-        if settings[name] is not None and settings[name] < bound:
-            raise InputError(f"{name}={settings[name]}: must be at least {bound}")
+        if settings[name] is not None or name != "max_steps":
+            settings[name] = whole_number(settings[name], name, bound)
     lookup(OPTIMIZERS, settings["optimizer"], "optimizer")
     lookup(REDUCTIONS, settings["reduction"], "reduction")
     lookup(ORDERS, settings["order"], "order")

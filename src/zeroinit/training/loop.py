@@ -18,7 +18,7 @@ from zeroinit.training.checkpoint import Checkpoint, random_state, restore_rando
 from zeroinit.training.evaluate import measure
 from zeroinit.training.execution import Forward, Updates, choose_execution, record_cuda_graph
 from zeroinit.training.history import History
-from zeroinit.training.observers import Moment, Observers
+from zeroinit.training.observers import Moment, Observers, into_train_mode
 from zeroinit.training.precision import Precision
 
 __all__ = ["Loop", "Member"]
@@ -74,6 +74,7 @@ class Loop:
     orders: list[Tensor] = field(default_factory=list)
     losses: list[Tensor] = field(default_factory=list)
     settings: list = field(default_factory=list)
+    with_gradients: list[nn.Parameter] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         device = self.parameters[0].device
@@ -94,6 +95,7 @@ class Loop:
     def run(self, epochs: int) -> None:
         """Train for so many epochs in all, those before a checkpoint included."""
         self.observers.notify("on_start", self._moment(0))
+        self.with_gradients = list(dict.fromkeys([*self.parameters, *self.model.parameters()]))
         self._resume()
         while not self._is_over(epochs):
             if self.position == 0:
@@ -165,7 +167,7 @@ class Loop:
 
         They are read back once, not at each step.
         """
-        self.model.train()
+        into_train_mode(self.model)
         for batch in self._training_batches():
             if self._out_of_steps():
                 break
@@ -204,7 +206,7 @@ class Loop:
         return self._do_update(inputs, labels)
 
     def _update(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        for parameter in self.parameters:  # what zero_grad does, without its cost at each step
+        for parameter in self.with_gradients:  # what zero_grad does, without its cost at each step
             parameter.grad = None
         loss = self._loss(inputs, labels)
         loss.sum().backward() if self.stacked else loss.backward()
@@ -307,7 +309,13 @@ class Loop:
 
 @contextmanager
 def _old_objects_set_aside() -> Iterator[None]:
-    """Keep garbage collection from going through every imported module again and again: 6 % of an MNIST epoch."""
+    """Keep garbage collection from going through every imported module again and again: 6 % of an MNIST epoch.
+
+    Objects that the caller has frozen stay frozen; they cannot be told from others, so that nothing is frozen then.
+    """
+    if gc.get_freeze_count():
+        yield
+        return
     gc.freeze()
     try:
         yield

@@ -11,7 +11,7 @@ from torch import nn
 from zeroinit._common import InputError
 from zeroinit.training.history import History
 
-__all__ = ["Moment", "Observer", "Observers", "modes_kept", "undisturbed"]
+__all__ = ["Moment", "Observer", "Observers", "into_train_mode", "modes_kept", "undisturbed"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,26 @@ def modes_kept(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes.items():
             module.training = training
+
+
+def into_train_mode(model: nn.Module) -> None:
+    """Put a model into train mode but for modules that are in eval mode by choice: while others are in train mode.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2).eval())
+        >>> into_train_mode(model)
+        >>> model[0].training, model[1].training
+        (True, False)
+        >>> into_train_mode(model.eval())
+        >>> model[1].training
+        True
+    """
+    modules = list(model.modules())
+    chosen = [module for module in modules if not module.training]
+    model.train()
+    if len(chosen) < len(modules):
+        for module in chosen:
+            module.training = False
 
 
 @contextmanager

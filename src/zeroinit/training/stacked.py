@@ -131,6 +131,8 @@ def why_not_stackable(models: Sequence[nn.Module]) -> str | None:
     anatomy = _anatomy(first)
     if any(_anatomy(model) != anatomy for model in models[1:]):
         return "they differ in their layers"
+    if any(_modes(model) != _modes(first) for model in models[1:]):
+        return "modules of some are in eval mode and those of others are not"
     if any(has_hooks(model) for model in models):
         return "they carry hooks"
     if len(list(first.parameters())) != len(list(first.named_parameters(remove_duplicate=False))):
@@ -191,6 +193,12 @@ def _anatomy(model: nn.Module) -> tuple:
     for *_, constants in settings:
         del constants["training"]
     return tensors, trained, settings
+
+
+def _modes(model: nn.Module) -> list[bool]:
+    """List which modules would train; see ``into_train_mode``."""
+    modes = [module.training for module in model.modules()]
+    return modes if any(modes) else [True] * len(modes)
 
 
 class StackedModel(nn.Module):
