@@ -102,11 +102,11 @@ def check_settable(parameter: nn.Parameter, slot: Slot, name: str) -> None:
         raise InputError(f"{name}: has dtype {parameter.dtype}, which is not floating point; exclude the layer")
     if parameter.layout != torch.strided or parameter.is_quantized:
         raise InputError(f"{name}: has layout {parameter.layout}, which is not strided; exclude the layer")
-    if _is_sharded(parameter) or parameter.dim() != slot.num_axes:
+    if _is_sharded(parameter) or parameter.dim() != slot.num_axes or parameter.shape[0] % len(slot.fans):
         raise InputError(
-            f"{name}: holds a part of a layer ({type(parameter).__name__} of shape {tuple(parameter.shape)}, "
-            f"{slot.num_axes} axes expected): the model is sharded or flattened (FSDP, DeepSpeed ZeRO-3, ...); call "
-            "initialize_ before that, or on gathered parameters"
+            f"{name}: {type(parameter).__name__} of shape {tuple(parameter.shape)} is not a whole {slot.part} of its "
+            "layer; is the model sharded or flattened (FSDP, DeepSpeed ZeRO-3, ...)? Call initialize_ before that, or "
+            "exclude the layer"
         )
     if any(size > 1 and stride == 0 for size, stride in zip(parameter.shape, parameter.stride(), strict=True)):
         raise InputError(
