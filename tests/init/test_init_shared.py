@@ -138,13 +138,13 @@ def test_a_model_that_is_frozen_as_a_whole_is_refused(snapshot):
 
 
 def test_a_frozen_layer_that_cannot_be_set_is_no_error(generator):
-    model = nn.Sequential(nn.Linear(2, 2), nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)), nn.Linear(2, 2))
+    model = nn.Sequential(nn.Linear(2, 2), nn.utils.parametrizations.spectral_norm(nn.Linear(2, 2)), nn.Linear(2, 2))
     model[1].requires_grad_(False)
     model[2].weight = nn.Parameter(torch.zeros(2, 2, dtype=torch.int8), requires_grad=False)
     record = initialize_(model, "zero", generator=generator(0))
     assert names(record) == {"0.weight", "0.bias", "2.bias"}
     assert set(reasons(record).values()) == {"frozen (requires_grad is False)"}
-    with pytest.raises(InputError, match=r"1.weight: is computed by a parametrization"):
+    with pytest.raises(InputError, match=r"1.weight: is computed by SpectralNorm"):
         initialize_(model, "zero", frozen="set")
 
 

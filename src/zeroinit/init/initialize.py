@@ -12,15 +12,16 @@ from torch.nn.parameter import UninitializedParameter
 from zeroinit._common import InputError, lookup
 from zeroinit.init.auto_scale import auto_scales
 from zeroinit.init.choice import KEEP, choose
+from zeroinit.init.computed import is_computed
 from zeroinit.init.concerns import Concerns, InitWarning, SymmetryWarning
 from zeroinit.init.initializers import INITIALIZERS, Initializer
 from zeroinit.init.layers import LAYER_TYPES, slots_of
 from zeroinit.init.names import Names
 from zeroinit.init.norms import find_norms, judge_norms
-from zeroinit.init.parameters import is_computed, set_parameter
 from zeroinit.init.plan import BETA, Entry, Left, Plan
 from zeroinit.init.probe import ConstantChannels, check_probe, copy_model, probe_norms, random_state_kept
 from zeroinit.init.record import InitRecord, NormRecord, ParameterRecord, Untouched, hash_tensor
+from zeroinit.init.sharing import Shared
 
 __all__ = ["LAYER_TYPES", "InitWarning", "SymmetryWarning", "initialize_"]
 
@@ -48,8 +49,8 @@ def initialize_(
 
     Layers are ``nn.Linear``, convolutions and transposed ones, ``nn.MultiheadAttention``, GPT's ``Conv1D``, and their
     subclasses. Attention's projections are drawn as the dense layers that they are; so is ``Conv1D``, which stores its
-    weight transposed. Embeddings, recurrent layers, norms and a model's own parameters have no rule and stay as they
-    are; the record says so.
+    weight transposed. Weight norm and pruning are no obstacle: what the weight is computed from is set. Embeddings,
+    recurrent layers, norms and a model's own parameters have no rule and stay as they are; the record says so.
 
     Args:
         model: Any module.
@@ -87,8 +88,8 @@ def initialize_(
         InputError: An unknown name, a scale that is negative, not finite or without effect, another word than "auto"
             for it, or "auto" for an initializer that does not join zero weights and drawn biases; a pattern that
             matches no layer, a model without such layers, or one in which none of them may be set; a parameter that
-            cannot be set in place (lazy, parametrized, on the meta device, made in inference mode, not floating point,
-            sharded, expanded); ``norm_aware`` for an initializer that does not join zero weights and drawn biases; a
+            cannot be set in place (lazy, under another parametrization, on the meta device, made in inference mode, not
+            floating point, sharded, expanded); ``norm_aware`` for an initializer that does not join zero weights and drawn biases; a
             probe without ``norm_aware`` or whose forward pass fails; with ``strict`` what is a warning otherwise.
 
     Warns:
@@ -213,25 +214,30 @@ def _rehearse(
     source = None if generator is None else generator.clone_state()
     with random_state_kept(replica):
         for entry in plan.entries:
-            parameter = replica.get_submodule(entry.holder.path)._parameters[entry.slot.name]
-            assert parameter is not None
-            set_parameter(parameter, entry.slot, entry.law, entry.factor, source)
+            entry.draw(replica.get_submodule(entry.holder.path), source)
         return probe_norms(replica, norms, probe)
 
 
 def _set(entries: list[Entry], generator: torch.Generator | None) -> tuple[ParameterRecord, ...]:
-    before = [hash_tensor(entry.parameter) for entry in entries]
+    rows = [row for entry in entries for row in _rows(entry)]
+    before = [hash_tensor(parameter) for _, parameter, _ in rows]
     for entry in entries:
-        set_parameter(entry.parameter, entry.slot, entry.law, entry.factor, generator)
+        entry.draw(entry.holder.module, generator)
     records = []
-    for entry, earlier in zip(entries, before, strict=True):
-        first, *aliases = entry.shared.names_from(entry.parameter)
-        shape, rule = tuple(entry.parameter.shape), entry.law.describe(entry.factor)
-        was_frozen = not entry.parameter.requires_grad
-        records.append(
-            ParameterRecord(first, shape, rule, earlier, hash_tensor(entry.parameter), tuple(aliases), was_frozen)
-        )
+    for (shared, parameter, rule), earlier in zip(rows, before, strict=True):
+        first, *aliases = shared.names_from(parameter)
+        shape, was_frozen = tuple(parameter.shape), not parameter.requires_grad
+        records.append(ParameterRecord(first, shape, rule, earlier, hash_tensor(parameter), tuple(aliases), was_frozen))
     return tuple(records)
+
+
+def _rows(entry: Entry) -> list[tuple[Shared, nn.Parameter, str]]:
+    """Return what a record tells of an entry: the values, what takes them, and the rule."""
+    rule = entry.law.describe(entry.factor)
+    if entry.norm is None:
+        return [(entry.shared, entry.parameter, rule)]
+    norm = entry.norm.parameters[0]
+    return [(entry.norm, norm, f"norm of {rule}"), (entry.shared, entry.parameter, rule)]
 
 
 def _untouched(plan: Plan, judged: tuple[NormRecord, ...]) -> tuple[Untouched, ...]:

@@ -63,6 +63,11 @@ class Names:
                 names += self.paths(attention)
         return names
 
+    def is_around(self, outer: nn.Module, inner: nn.Module) -> bool:
+        """Tell whether a module contains another one, at any depth."""
+        starts = tuple(f"{path}." if path else "" for path in self.paths(outer))
+        return outer is not inner and any(path.startswith(starts) for path in self.paths(inner))
+
 
 def parameter_names(model: nn.Module) -> dict[int, list[str]]:
     """Return all names of each parameter, by its ``id``; tied parameters have several.

@@ -1,4 +1,4 @@
-"""One parameter at a time: find it, check that it can be set in place, set it."""
+"""One parameter at a time: check that it can be set in place, set it."""
 
 import sys
 from collections.abc import Iterable
@@ -11,71 +11,7 @@ from zeroinit._common import InputError
 from zeroinit.init.laws import Law
 from zeroinit.init.layers import Slot
 
-__all__ = ["behind", "check_settable", "find_parameter", "is_computed", "set_parameter"]
-
-OLD_STYLE = {"_g": "weight_norm", "_v": "weight_norm", "_orig": "spectral_norm or prune"}
-"""Suffixes under which ``torch.nn.utils``' older functions keep what a weight is computed from."""
-
-
-def is_computed(layer: nn.Module, name: str) -> bool:
-    """Tell whether an attribute is computed from other parameters by a parametrization.
-
-    It is looked up without ``getattr``, which would run a parametrization and change its buffers.
-
-    Args:
-        layer: The module that owns the parameter.
-        name: The attribute.
-
-    Example:
-        >>> layer = nn.utils.parametrizations.weight_norm(nn.Linear(2, 3))
-        >>> is_computed(layer, "weight"), is_computed(layer, "bias")
-        (True, False)
-    """
-    if name in layer._parameters:
-        return False
-    return vars(layer).get(name) is not None or getattr(type(layer), name, None) is not None
-
-
-def behind(layer: nn.Module, name: str) -> list[nn.Parameter]:
-    """Return the parameters from which an attribute is computed.
-
-    Args:
-        layer: The module that owns the attribute.
-        name: The attribute.
-
-    Example:
-        >>> layer = nn.utils.parametrizations.weight_norm(nn.Linear(2, 3))
-        >>> [tuple(parameter.shape) for parameter in behind(layer, "weight")]
-        [(3, 1), (3, 2)]
-    """
-    parametrizations = layer._modules.get("parametrizations")
-    if isinstance(parametrizations, nn.ModuleDict) and name in parametrizations:
-        return list(parametrizations[name].parameters())
-    found = (layer._parameters.get(f"{name}{suffix}") for suffix in OLD_STYLE)
-    return [parameter for parameter in found if parameter is not None]
-
-
-def find_parameter(layer: nn.Module, slot: Slot, name: str) -> nn.Parameter | None:
-    """Return a parameter of a layer, ``None`` where it has none.
-
-    Args:
-        layer: The module that owns the parameter.
-        slot: Which one.
-        name: The parameter's full name, for messages.
-
-    Raises:
-        InputError: It is computed by a parametrization.
-
-    Example:
-        >>> find_parameter(nn.Linear(2, 3, bias=False), Slot("bias", "bias", (2,), 1), "dense.bias") is None
-        True
-    """
-    if is_computed(layer, slot.name):
-        raise InputError(
-            f"{name}: is computed by a parametrization (weight norm, spectral norm, pruning, ...) and cannot be set "
-            "in place; call initialize_ before you parametrize, remove the parametrization first or exclude the layer"
-        )
-    return layer._parameters.get(slot.name)
+__all__ = ["check_settable", "set_parameter"]
 
 
 def check_settable(parameter: nn.Parameter, slot: Slot, name: str) -> None:
