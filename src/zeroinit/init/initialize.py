@@ -89,8 +89,9 @@ def initialize_(
             for it, or "auto" for an initializer that does not join zero weights and drawn biases; a pattern that
             matches no layer, a model without such layers, or one in which none of them may be set; a parameter that
             cannot be set in place (lazy, under another parametrization, on the meta device, made in inference mode, not
-            floating point, sharded, expanded); ``norm_aware`` for an initializer that does not join zero weights and drawn biases; a
-            probe without ``norm_aware`` or whose forward pass fails; with ``strict`` what is a warning otherwise.
+            floating point, sharded, expanded); ``norm_aware`` for an initializer that does not join zero weights and
+            drawn biases; a probe without ``norm_aware`` or whose forward pass fails; with ``strict`` what is a warning
+            otherwise.
 
     Warns:
         InitWarning: A shared parameter stays as it is; or less than half of the weights was set, because the others
