@@ -68,6 +68,12 @@ def test_zero_weights_under_weight_norm_train(age, generator):
     assert layer.weight.any()
 
 
+@EVERY_INITIALIZER
+def test_coverage_counts_the_weight_and_not_its_norm(name, generator):
+    model = nn.Sequential(parametrizations.weight_norm(nn.Linear(6, 4)), nn.GRUCell(2, 1))
+    initialize_(model, name, generator=generator(1))  # 24 of 33; with g alone 4 of 13
+
+
 def test_a_scale_of_zero_is_a_zero_weight(generator):
     layer = parametrizations.weight_norm(nn.Linear(6, 4))
     initialize_(layer, "pytorch", scale=0.0, generator=generator(1))

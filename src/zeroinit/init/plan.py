@@ -16,7 +16,7 @@ from zeroinit.init.names import Names
 from zeroinit.init.parameters import check_settable, set_parameter
 from zeroinit.init.sharing import Holder, Shared, find_shared
 
-__all__ = ["BETA", "FROZEN", "OVERLAPPING", "SHARED", "Entry", "Left", "Plan", "num_weights"]
+__all__ = ["BETA", "FROZEN", "OVERLAPPING", "SHARED", "Entry", "Left", "Plan"]
 
 BETA = Slot("bias", "bias", (0,), 1)
 """The offset of a norm."""
@@ -48,6 +48,14 @@ class Entry:
     law: Law
     factor: float
     norm: Shared | None = None
+
+    @property
+    def num_weights(self) -> int:
+        """How many weights it sets; biases do not count."""
+        if self.slot.part == "bias":
+            return 0
+        computed = computed_from(self.holder.module, self.slot.name)
+        return _num_weights(self.parameter if computed is None else computed.drawn)
 
     @property
     def is_zero(self) -> bool:
@@ -242,17 +250,13 @@ class Plan:
 
     def weights_without_rule(self) -> dict[str, int]:
         """Return how many values each weight has that no rule covers, by name; weights have two axes or more."""
-        return {
-            str(shared.holders[0]): num_weights(shared)
+        sizes = {
+            str(shared.holders[0]): max(map(_num_weights, shared.parameters))
             for shared in self.rest()
-            if self.reason(shared).kind == NO_RULE and num_weights(shared)
+            if self.reason(shared).kind == NO_RULE
         }
+        return {name: size for name, size in sizes.items() if size}
 
 
-def num_weights(shared: Shared) -> int:
-    """Count the values of a weight: none for what has fewer than two axes or no shape yet."""
-    sizes = [
-        0 if isinstance(parameter, UninitializedParameter) or parameter.dim() < 2 else parameter.numel()
-        for parameter in shared.parameters
-    ]
-    return max(sizes)
+def _num_weights(parameter: nn.Parameter) -> int:
+    return 0 if isinstance(parameter, UninitializedParameter) or parameter.dim() < 2 else parameter.numel()
