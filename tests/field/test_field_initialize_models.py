@@ -446,7 +446,7 @@ def test_a_tied_weight_that_the_model_uses_itself():
 
 
 def test_the_bias_of_berts_head():
-    """huggingface/transformers#18284: which parts does an initialization reach? BERT's head shares weight and bias."""
+    """huggingface/transformers#3799, a variant: BERT's head shares its weight with the embedding, its bias upwards."""
     model = transformers.BertForMaskedLM(transformers.BertConfig(**BERT))
     embedding = model.bert.embeddings.word_embeddings.weight.clone()
     _, done, told = initialize(model)

@@ -116,8 +116,7 @@ def initialize_(
     _check_norm_aware(name, initializer, norm_aware, probe)
     names = Names(model)
     layers = {path: module for path, module in names.modules.items() if slots_of(module)}
-    if not layers:
-        raise InputError(f"model={type(model).__name__}: has no dense, convolutional or attention layer to initialize")
+    _check_layers(model, names, layers)
     norms = find_norms(model) if norm_aware else {}
     choice = choose(names, layers, norms, include=include, exclude=exclude, frozen=frozen, tied=tied)
     plan = Plan(names, choice, initializer, _factors(model, layers, norms, scale))
@@ -170,6 +169,15 @@ def _check_norm_aware(name: str, initializer: Initializer, norm_aware: bool, pro
     if probe is not None and not norm_aware:
         raise InputError(f"probe={type(probe).__name__}: has an effect only together with norm_aware=True")
     check_probe(probe)
+
+
+def _check_layers(model: nn.Module, names: Names, layers: Mapping) -> None:
+    if layers:
+        return
+    text = f"model={type(model).__name__}: has no dense, convolutional or attention layer to initialize"
+    if any(isinstance(module, torch.jit.ScriptModule) for module in names.modules.values()):
+        text += ": it is TorchScript, which hides the kind of a layer; call initialize_ before torch.jit"
+    raise InputError(text)
 
 
 def _check_something_is_set(model: nn.Module, plan: Plan) -> None:

@@ -1,6 +1,5 @@
 """One parameter at a time: check that it can be set in place, set it."""
 
-import sys
 from collections.abc import Iterable
 
 import torch
@@ -38,22 +37,21 @@ def check_settable(parameter: nn.Parameter, slot: Slot, name: str) -> None:
         raise InputError(f"{name}: has dtype {parameter.dtype}, which is not floating point; exclude the layer")
     if parameter.layout != torch.strided or parameter.is_quantized:
         raise InputError(f"{name}: has layout {parameter.layout}, which is not strided; exclude the layer")
-    if _is_sharded(parameter) or parameter.dim() != slot.num_axes or parameter.shape[0] % len(slot.fans):
+    if (
+        hasattr(parameter, "__tensor_flatten__")
+        or parameter.dim() != slot.num_axes
+        or parameter.shape[0] % len(slot.fans)
+    ):
         raise InputError(
             f"{name}: {type(parameter).__name__} of shape {tuple(parameter.shape)} is not a whole {slot.part} of its "
-            "layer; is the model sharded or flattened (FSDP, DeepSpeed ZeRO-3, ...)? Call initialize_ before that, or "
-            "exclude the layer"
+            "layer; is the model sharded, flattened or quantized (FSDP, DeepSpeed ZeRO-3, torchao, ...)? Call "
+            "initialize_ before that, or exclude the layer"
         )
     if any(size > 1 and stride == 0 for size, stride in zip(parameter.shape, parameter.stride(), strict=True)):
         raise InputError(
             f"{name}: is expanded, so that several values are one place in memory; replace it by nn.Parameter(its "
             ".clone()) first, or exclude the layer"
         )
-
-
-def _is_sharded(parameter: nn.Parameter) -> bool:
-    sharded = getattr(sys.modules.get("torch.distributed.tensor"), "DTensor", None)
-    return sharded is not None and isinstance(parameter, sharded)
 
 
 @torch.no_grad()
