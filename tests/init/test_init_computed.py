@@ -42,6 +42,7 @@ def test_a_weight_under_weight_norm_is_that_of_the_plain_layer(age, kind, dim, n
     record = initialize_(layer, name, generator=generator(1))
     initialize_(plain, name, generator=generator(1))
     torch.testing.assert_close(layer.weight.detach(), plain.weight.detach())
+    assert layer.weight.requires_grad  # so that a penalty on it trains before the first pass
     inputs = torch.randn(shape, generator=generator(2))
     torch.testing.assert_close(layer(inputs), plain(inputs))
     norm, direction = PARTS[age]

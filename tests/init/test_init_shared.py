@@ -85,6 +85,18 @@ def test_a_tied_layer_that_was_not_chosen_is_not_overwritten(snapshot, generator
     assert names(record) == {"0.bias"}
 
 
+def test_an_embedding_around_the_layer_is_more_than_a_name(generator):
+    class Table(nn.Embedding):
+        def __init__(self):
+            super().__init__(9, 4)
+            self.scores = nn.Linear(4, 9)
+            self.scores.weight = self.weight
+
+    with pytest.warns(InitWarning, match=r"'table.weight' .Table., which has no rule"):
+        record = initialize_(nn.ModuleDict({"table": Table()}), "zero", generator=generator(0))
+    assert names(record) == {"table.scores.bias"}
+
+
 def test_tied_biases_with_different_bounds_are_kept(generator):
     model = nn.Sequential(nn.Linear(2, 3), nn.Linear(5, 3))
     model[1].bias = model[0].bias

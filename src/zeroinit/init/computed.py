@@ -33,12 +33,12 @@ class Computed:
     dim: int = 0
     refresh: Callable[[], None] = lambda: None
 
-    @torch.no_grad()
-    def settle(self) -> None:
-        """Give the norm the size of what was drawn, and compute the weight anew."""
+    def settle(self, is_zero: bool = False) -> None:
+        """Give the norm the size of what was drawn, or 0, and compute the weight anew."""
         if self.norm is not None:
-            values = self.drawn.to(torch.promote_types(self.drawn.dtype, torch.float32))
-            self.norm.copy_(torch.norm_except_dim(values, 2, self.dim).reshape(self.norm.shape))
+            values = self.drawn.detach().to(torch.promote_types(self.drawn.dtype, torch.float32))
+            size = torch.norm_except_dim(values, 2, self.dim).reshape(self.norm.shape)
+            self.norm.detach().copy_(torch.zeros_like(size) if is_zero else size)
         self.refresh()
 
 

@@ -69,12 +69,11 @@ class Entry:
             parameter = layer._parameters[self.slot.name]
             assert parameter is not None
             set_parameter(parameter, self.slot, self.law, self.factor, generator)
-        elif computed.norm is not None and self.is_zero:  # v = 0 would make the weight 0 / 0
-            computed.norm.detach().zero_()
-            computed.refresh()
         else:
-            set_parameter(computed.drawn, self.slot, self.law, self.factor, generator)
-            computed.settle()
+            is_zero = computed.norm is not None and self.is_zero  # v = 0 would make the weight 0 / 0
+            if not is_zero:
+                set_parameter(computed.drawn, self.slot, self.law, self.factor, generator)
+            computed.settle(is_zero)
 
 
 @dataclass(frozen=True)
