@@ -112,6 +112,7 @@ def initialize_(
           2.bias    2    N(0, 1) * 0.01
     """
     initializer = lookup(INITIALIZERS, name, "initializer")
+    _check_types(model, generator)
     _check_scale(name, initializer, scale)
     _check_norm_aware(name, initializer, norm_aware, probe)
     names = Names(model)
@@ -135,6 +136,13 @@ def initialize_(
     recorded = scale if isinstance(scale, str) else float(scale)
     untouched = _untouched(plan, judged)
     return InitRecord(name, recorded, parameters, untouched, without_bias, judged if norm_aware else None)
+
+
+def _check_types(model: Any, generator: Any) -> None:
+    if not isinstance(model, nn.Module):
+        raise InputError(f"model={type(model).__name__}: must be an nn.Module; put several into an nn.ModuleList")
+    if generator is not None and not isinstance(generator, torch.Generator):
+        raise InputError(f"generator={generator!r}: must be a torch.Generator: torch.Generator().manual_seed(0)")
 
 
 def _check_scale(name: str, initializer: Initializer, scale: float | str) -> None:

@@ -103,7 +103,11 @@ def matching(
         >>> matching({"a": ["a", "b"], "c": ["c"]}, "b", "include", "layer", "layers")
         ['a']
     """
-    patterns = [patterns] if isinstance(patterns, str) else list(patterns)
+    patterns = [patterns] if isinstance(patterns, str) or not isinstance(patterns, Iterable) else list(patterns)
+    if not all(isinstance(pattern, str) for pattern in patterns):
+        raise InputError(
+            f"{argument}={patterns!r}: must be a pattern or a list of patterns over names, such as 'head.*'"
+        )
     every = [name for names in choices.values() for name in names]
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in every):
