@@ -20,7 +20,7 @@ from zeroinit.remedies.gradient_masks import (
 )
 from zeroinit.remedies.gradient_noise import gradient_noise
 from zeroinit.remedies.optimizer_remedies import moment_reset, warmup
-from zeroinit.remedies.remedy import Remedy
+from zeroinit.remedies.remedy import Remedy, RemedyWarning
 from zeroinit.remedies.table import REMEDIES, RemedyEntry
 from zeroinit.remedies.until_awake import until_awake
 from zeroinit.remedies.weight_orthonormal import WeightOrthonormal, polar_factor, weight_orthonormal
@@ -32,6 +32,7 @@ __all__ = [
     "Combination",
     "Remedy",
     "RemedyEntry",
+    "RemedyWarning",
     "WeightOrthonormal",
     "WeightRescale",
     "affine_norms",

@@ -7,7 +7,6 @@ from torch import nn
 from torch.optim import Optimizer
 
 from zeroinit.remedies.activations import weight_layers
-from zeroinit.remedies.optimizer_remedies import OptimizerRemedy
 from zeroinit.remedies.remedy import Remedy, no_strength
 
 __all__ = ["FEWEST_STEPS", "UntilAwake", "until_awake"]
@@ -16,7 +15,7 @@ FEWEST_STEPS = 10
 """What a phase is not shortened below."""
 
 
-class UntilAwake(OptimizerRemedy):
+class UntilAwake(Remedy):
     """Shortens the remedies beside it when every weight has moved; see ``until_awake``."""
 
     def __init__(self, model: nn.Module, steps: int):
@@ -28,13 +27,14 @@ class UntilAwake(OptimizerRemedy):
 
     def join(self, parts: Sequence[Remedy]) -> None:
         """Remember what it acts with."""
+        super().join(parts)
         self._beside = tuple(part for part in parts if part is not self)
 
     @torch.no_grad()
-    def _after_update(self, optimizer: Optimizer) -> None:
+    def _after_update(self, optimizers: Sequence[Optimizer], parameters: set[nn.Parameter]) -> None:
         whole = self.steps
         needed = max(FEWEST_STEPS, 2 * (whole - self.remaining + 1))
-        if needed >= whole or not self._groups(optimizer):
+        if needed >= whole:
             return  # there is nothing to shorten any more
         weights = [layer.weight for layer in weight_layers(self._model).values()]
         if all(weight.any() for weight in weights if weight.requires_grad):
@@ -55,7 +55,7 @@ def until_awake(
 
     Args:
         model: As of ``Remedy``, likewise ``steps``.
-        steps: The most training passes that the phase may have.
+        steps: The most updates that the phase may have.
         strength: It has none.
         generator: Not used: nothing is drawn.
 
