@@ -6,7 +6,7 @@ The public names. Rooms: ``init``, ``models``, ``data``, ``training``, ``remedie
 
 from zeroinit._common import InputError, __version__
 from zeroinit.data import DATASETS, Dataset, load_dataset
-from zeroinit.init import INITIALIZERS, InitRecord, SymmetryWarning, initialize_
+from zeroinit.init import INITIALIZERS, InitRecord, InitWarning, SymmetryWarning, initialize_
 from zeroinit.models import MODELS, build_model
 from zeroinit.recipe import ZeroStart, zero_start_
 from zeroinit.remedies import REMEDIES, affine_norms, make_remedy
@@ -26,6 +26,7 @@ __all__ = [
     "Finding",
     "History",
     "InitRecord",
+    "InitWarning",
     "InputError",
     "Observer",
     "SymmetryObserver",

@@ -1,6 +1,7 @@
 """``zero_start_``: zero weights that train as well as PyTorch's default, in one line."""
 
 from collections.abc import Sequence
+from glob import escape
 
 import torch
 from torch import nn
@@ -140,7 +141,9 @@ def zero_start_(model: nn.Module, *, steps: int | None = None, generator: torch.
     parts = choose_parts(len(layers), has_norms=bool(find_norms(model)))
     text = remedy_text(parts, chosen) + ("+until_awake" if steps is None else "")
     acting = make_parts(text, model, chosen, generator=signs)
-    record = initialize_(model, "normal_bias", scale=SCALE, generator=generator, norm_aware=True)
+    # the parts above act on these layers alone: attention's projections and GPT's Conv1D would stay small
+    paths = [escape(path) for path, module in model.named_modules() if isinstance(module, LAYER_TYPES)]
+    record = initialize_(model, "normal_bias", scale=SCALE, generator=generator, norm_aware=True, include=paths)
     length = (
         {f"{chosen} steps at most": f"until every weight has moved, and as many again; at least {FEWEST_STEPS}"}
         if steps is None

@@ -58,9 +58,9 @@ def test_scale_without_effect(model, snapshot):
 
 
 def test_no_layer_to_set(snapshot):
-    assert_refused(nn.ReLU(), snapshot, "model=ReLU: has no dense or convolutional layer to initialize")
-    assert_refused(nn.Sequential(), snapshot, "model=Sequential: has no dense or convolutional layer")
-    assert_refused(nn.Sequential(nn.Embedding(2, 2)), snapshot, "model=Sequential: has no dense or convolutional")
+    assert_refused(nn.ReLU(), snapshot, "model=ReLU: has no dense, convolutional or attention layer to initialize")
+    assert_refused(nn.Sequential(), snapshot, "model=Sequential: has no dense, convolutional")
+    assert_refused(nn.Sequential(nn.Embedding(2, 2)), snapshot, "model=Sequential: has no dense, convolutional")
 
 
 @pytest.mark.parametrize("kind", [nn.LazyLinear, lambda width: nn.LazyConv2d(width, 3)], ids=["linear", "conv2d"])
@@ -78,7 +78,7 @@ def test_lazy_layer_after_a_forward_pass(model, generator):
 
 PARAMETRIZED = (
     r"2.weight: is computed by a parametrization \(weight norm, spectral norm, pruning, ...\) and cannot be set in "
-    "place; remove the parametrization first or exclude the layer"
+    "place; call initialize_ before you parametrize, remove the parametrization first or exclude the layer"
 )
 
 
@@ -140,7 +140,7 @@ def test_meta_device_after_to_empty(generator):
 def test_weights_that_are_not_floating_point(model, snapshot, dtype):
     model[2].weight = nn.Parameter(model[2].weight.detach().to(dtype), requires_grad=False)
     message = rf"2.weight: has dtype {dtype}, which is not floating point; exclude the layer"
-    assert_refused(model, snapshot, message)
+    assert_refused(model, snapshot, message, frozen="set")
 
 
 def test_inference_tensors(model, snapshot, generator):

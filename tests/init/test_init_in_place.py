@@ -56,10 +56,10 @@ def test_an_optimizer_over_replaced_parameters_trains_nothing(snapshot, generato
 
 
 @EVERY_INITIALIZER
-def test_frozen_parameters_are_set_and_stay_frozen(layer, name, generator):
+def test_frozen_parameters_are_set_if_asked_and_stay_frozen(layer, name, generator):
     layer.requires_grad_(False)
-    record = initialize_(layer, name, generator=generator(0))
-    assert all(entry.changed for entry in record.parameters)
+    record = initialize_(layer, name, frozen="set", generator=generator(0))
+    assert all(entry.changed and entry.was_frozen for entry in record.parameters)
     assert not any(parameter.requires_grad for parameter in layer.parameters())
 
 

@@ -3,10 +3,14 @@
 import json
 import re
 import warnings
+from collections import UserDict
+from dataclasses import dataclass
+from types import MappingProxyType, SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
+from transformers import BatchEncoding
 
 from zeroinit._common import InputError
 from zeroinit.init import SymmetryWarning, initialize_
@@ -147,10 +151,20 @@ def test_in_place_so_that_an_optimizer_built_before_trains(model, images, genera
     }
 
 
-def test_frozen_beta_is_set_and_stays_frozen(model, generator):
+def test_frozen_beta_is_kept_and_reported(model, generator):
+    model[1].requires_grad_(False)
+    record = initialize_(model, "normal_bias", generator=generator(0), norm_aware=True)
+    assert not model[1].bias.any()
+    reason = "batch norm: maps a constant channel to its beta, but its beta is frozen (requires_grad is False)"
+    assert (changed(record), reasons(record)) == ({"1": False}, {"1": reason})
+    assert {entry.name: entry.reason for entry in record.untouched}["1.bias"] == reason
+
+
+def test_frozen_beta_is_set_if_asked_and_stays_frozen(model, generator):
     model.requires_grad_(False)
-    initialize_(model, "normal_bias", generator=generator(0), norm_aware=True)
+    record = initialize_(model, "normal_bias", generator=generator(0), norm_aware=True, frozen="set")
     assert model[1].bias.all()
+    assert changed(record) == {"1": True}
     assert not model[1].bias.requires_grad
 
 
@@ -303,15 +317,35 @@ def test_the_probe_runs_in_train_mode(images, generator):
     assert reasons(record) == {"2": "batch norm: 0 of 4 channels constant"}
 
 
-@pytest.mark.parametrize("form", ["tensor", "tuple", "dict"])
+@dataclass
+class Batch:
+    images: torch.Tensor
+
+
+FORMS = {
+    "tensor": lambda images: images,
+    "tuple": lambda images: (images, 2.0),
+    "list": lambda images: [images, torch.tensor(2.0)],
+    "dict": lambda images: {"images": images, "factor": torch.tensor(2.0)},
+    "UserDict": lambda images: UserDict(images=images, factor=2.0),
+    "BatchEncoding": lambda images: BatchEncoding({"images": images, "factor": torch.tensor(2.0)}),
+    "mapping": lambda images: MappingProxyType({"images": images}),
+    "dataclass": lambda images: Batch(images),
+    "namespace": lambda images: SimpleNamespace(images=images),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_forms_of_a_probe(form, images, generator):
     class TwoInputs(Residual):
         def forward(self, images, factor=1.0):
-            return super().forward(images * factor)
+            images = images if isinstance(images, torch.Tensor) else images.images
+            return super().forward(images.mul_(factor))
 
-    probe = {"tensor": images, "tuple": (images, 2.0), "dict": {"images": images, "factor": torch.tensor(2.0)}}[form]
+    probe, kept = FORMS[form](images), images.clone()
     record = initialize_(TwoInputs(), "normal_bias", generator=generator(0), norm_aware=True, probe=probe)
-    assert all(changed(record).values())
+    assert changed(record) == {"stem_norm": True, "norms.0": True, "norms.1": True}
+    assert torch.equal(images, kept)
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -367,15 +401,15 @@ def test_no_warning_for_a_norm_without_beta_that_cancels_nothing_or_is_excluded(
         initialize_(model, "normal_bias", generator=generator(0), norm_aware=True, exclude="0")
 
 
-def test_exclude_names_norms_only_where_they_count(model, snapshot, generator):
-    with pytest.raises(InputError, match="exclude='1': matches no dense or convolutional layer; the layers are"):
-        initialize_(model, "normal_bias", exclude="1")
+def test_norms_can_be_excluded_and_not_included(model, snapshot, generator):
+    message = "exclude='x': matches no dense, convolutional or attention layer, or other module with parameters; .* '1'"
+    for norm_aware in (False, True):
+        with pytest.raises(InputError, match=message):
+            initialize_(model, "normal_bias", exclude="x", norm_aware=norm_aware)
+        initialize_(model, "normal_bias", exclude="1", norm_aware=norm_aware)
+        assert not model[1].bias.any()
     with pytest.raises(
-        InputError, match=r"exclude='x': matches no dense or convolutional layer or norm; .* '0', '5', '1'"
-    ):
-        initialize_(model, "normal_bias", exclude="x", norm_aware=True)
-    with pytest.raises(
-        InputError, match="include='1': matches no dense or convolutional layer; the layers are '0', '5'"
+        InputError, match="include='1': matches no dense, convolutional or attention layer; the layers are '0', '5'"
     ):
         initialize_(model, "normal_bias", include="1", norm_aware=True)
     record = initialize_(model, "normal_bias", exclude=["1"], norm_aware=True, generator=generator(0))
@@ -406,10 +440,10 @@ def test_a_probe_without_the_option(model, images, snapshot):
     assert_refused(model, snapshot, "probe=Tensor: has an effect only together with norm_aware=True", probe=images)
 
 
-@pytest.mark.usefixtures("without_type_checks")
-def test_a_probe_of_another_type(model, images, snapshot):
-    message = "probe=list: must be a tensor, a tuple or a dictionary of inputs"
-    assert_refused(model, snapshot, message, norm_aware=True, probe=[images])
+@pytest.mark.parametrize("probe", ["images", 3, 2.5, True, nn.Linear(2, 2), nn.Linear, len], ids=repr)
+def test_what_is_no_probe(model, snapshot, probe):
+    message = f"probe={type(probe).__name__}: must be inputs of the model: a tensor, a tuple or list of arguments, a"
+    assert_refused(model, snapshot, message, norm_aware=True, probe=probe)
 
 
 def test_a_probe_that_fails(model, images, snapshot):

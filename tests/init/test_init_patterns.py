@@ -51,8 +51,8 @@ def test_a_pattern_that_matches_nothing_is_an_error(model, argument, snapshot):
     before = snapshot(model)
     with pytest.raises(
         InputError,
-        match=rf"{argument}='body.conv1': matches no dense or convolutional layer; did you mean 'body.conv_1'\?; "
-        r"the layers are 'body.conv_1', 'body.conv_2', 'head', 'extra_head'$",
+        match=rf"{argument}='body.conv1': matches no dense, convolutional or attention layer.*; did you mean "
+        r"'body.conv_1'\?; the (layers|modules) are 'body.conv_1', 'body.conv_2', 'head', 'extra_head'$",
     ):
         initialize_(model, "zero", **{argument: ["head", "body.conv1"]})
     assert snapshot(model) == before
@@ -60,7 +60,7 @@ def test_a_pattern_that_matches_nothing_is_an_error(model, argument, snapshot):
 
 def test_patterns_are_about_whole_names_and_their_case(model):
     for pattern in ("HEAD", "hea", "conv_1", "head.weight", "body"):
-        with pytest.raises(InputError, match="matches no dense or convolutional layer"):
+        with pytest.raises(InputError, match="matches no dense, convolutional or attention layer"):
             initialize_(model, "zero", include=pattern)
 
 

@@ -4,13 +4,14 @@ To add an initializer: compose it of two laws (or write a new one in ``laws.py``
 ``INITIALIZERS``. The contract tests then try it on every model.
 """
 
-from zeroinit.init.initialize import SymmetryWarning, initialize_
+from zeroinit.init.initialize import InitWarning, SymmetryWarning, initialize_
 from zeroinit.init.initializers import INITIALIZERS, Initializer
 from zeroinit.init.record import InitRecord, NormRecord, ParameterRecord, Untouched, hash_tensor
 
 __all__ = [
     "INITIALIZERS",
     "InitRecord",
+    "InitWarning",
     "Initializer",
     "NormRecord",
     "ParameterRecord",

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from torch import nn
 
-from zeroinit.init.laws import fan_in
+from zeroinit.init.layers import num_inputs
 
 __all__ = ["LAST_SCALE", "auto_scales"]
 
@@ -30,7 +30,8 @@ def auto_scales(model: nn.Module, layers: Mapping[str, nn.Module], others: Itera
 
     Args:
         model: Its modules' order tells which layer comes next; branches are taken as a chain.
-        layers: All dense and convolutional layers of the model, by path.
+        layers: All layers of the model that have a rule, by path. For a transposed convolution the fan-in is the
+            true one, on average over positions.
         others: Paths of norms, whose beta enters the next layer as a bias does.
 
     Returns:
@@ -49,5 +50,5 @@ def auto_scales(model: nn.Module, layers: Mapping[str, nn.Module], others: Itera
             continue
         found[path] = following
         if path in layers:
-            following = min(1.0, NORM / max(fan_in(layers[path]), 1) ** 0.5)
+            following = min(1.0, NORM / max(num_inputs(layers[path]), 1) ** 0.5)
     return {path: found[path] for path in reversed(found)}

@@ -6,7 +6,7 @@ of a dense layer over the batch). A norm over these axes maps such a channel to 
 Source: Ioffe and Szegedy 2015, "Batch normalization", algorithm 1 (beta); Schicho 2023, section 4 (a CNN with norms).
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -50,7 +50,10 @@ def find_norms(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def judge_norms(
-    norms: Mapping[str, nn.Module], chosen: list[str], seen: Mapping[str, ConstantChannels] | None
+    norms: Mapping[str, nn.Module],
+    chosen: Collection[str],
+    seen: Mapping[str, ConstantChannels] | None,
+    kept: Mapping[str, str] | None = None,
 ) -> tuple[tuple[NormRecord, ...], list[str]]:
     """Decide for each norm whether its beta is drawn.
 
@@ -58,6 +61,7 @@ def judge_norms(
         norms: All norms that cancel constant channels, by path.
         chosen: Paths of those that are not excluded.
         seen: What a probe saw, by path; without one, every norm is taken to get constant channels.
+        kept: Why the beta of a norm stays as it is (frozen, shared), by path.
 
     Returns:
         A record for each norm, and the paths of those that cancel channels and have no beta to draw.
@@ -75,11 +79,15 @@ def judge_norms(
         if cancels and not has_beta:
             without_beta.append(path)
             reason += ", and it has no beta to draw"
-        records.append(NormRecord(path, type(norm).__name__, f"{kind_of(norm)}: {reason}", cancels and has_beta))
+        is_kept = has_beta and path in (kept or {})
+        if cancels and is_kept:
+            reason += f", but its beta is {(kept or {})[path]}"
+        changed = cancels and has_beta and not is_kept
+        records.append(NormRecord(path, type(norm).__name__, f"{kind_of(norm)}: {reason}", changed))
     return tuple(records), without_beta
 
 
-def _judge(path: str, chosen: list[str], seen: Mapping[str, ConstantChannels] | None) -> tuple[bool, str]:
+def _judge(path: str, chosen: Collection[str], seen: Mapping[str, ConstantChannels] | None) -> tuple[bool, str]:
     if path not in chosen:
         return False, "excluded"
     if seen is None:

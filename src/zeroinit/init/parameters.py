@@ -1,45 +1,97 @@
-"""One parameter at a time: find it, check that it can be set in place, set it and record it."""
+"""One parameter at a time: find it, check that it can be set in place, set it."""
+
+import sys
+from collections.abc import Iterable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
 from zeroinit._common import InputError
 from zeroinit.init.laws import Law
-from zeroinit.init.record import ParameterRecord, hash_tensor
+from zeroinit.init.layers import Slot
 
-__all__ = ["find_parameter", "parameter_names", "set_parameter"]
+__all__ = ["behind", "check_settable", "find_parameter", "is_computed", "set_parameter"]
+
+OLD_STYLE = {"_g": "weight_norm", "_v": "weight_norm", "_orig": "spectral_norm or prune"}
+"""Suffixes under which ``torch.nn.utils``' older functions keep what a weight is computed from."""
 
 
-def find_parameter(layer: nn.Module, part: str, name: str) -> nn.Parameter | None:
-    """Return a parameter of a layer that can be set in place, ``None`` where it has none.
+def is_computed(layer: nn.Module, name: str) -> bool:
+    """Tell whether an attribute is computed from other parameters by a parametrization.
 
     It is looked up without ``getattr``, which would run a parametrization and change its buffers.
 
     Args:
         layer: The module that owns the parameter.
-        part: ``"weight"`` or ``"bias"``.
+        name: The attribute.
+
+    Example:
+        >>> layer = nn.utils.parametrizations.weight_norm(nn.Linear(2, 3))
+        >>> is_computed(layer, "weight"), is_computed(layer, "bias")
+        (True, False)
+    """
+    if name in layer._parameters:
+        return False
+    return vars(layer).get(name) is not None or getattr(type(layer), name, None) is not None
+
+
+def behind(layer: nn.Module, name: str) -> list[nn.Parameter]:
+    """Return the parameters from which an attribute is computed.
+
+    Args:
+        layer: The module that owns the attribute.
+        name: The attribute.
+
+    Example:
+        >>> layer = nn.utils.parametrizations.weight_norm(nn.Linear(2, 3))
+        >>> [tuple(parameter.shape) for parameter in behind(layer, "weight")]
+        [(3, 1), (3, 2)]
+    """
+    parametrizations = layer._modules.get("parametrizations")
+    if isinstance(parametrizations, nn.ModuleDict) and name in parametrizations:
+        return list(parametrizations[name].parameters())
+    found = (layer._parameters.get(f"{name}{suffix}") for suffix in OLD_STYLE)
+    return [parameter for parameter in found if parameter is not None]
+
+
+def find_parameter(layer: nn.Module, slot: Slot, name: str) -> nn.Parameter | None:
+    """Return a parameter of a layer, ``None`` where it has none.
+
+    Args:
+        layer: The module that owns the parameter.
+        slot: Which one.
         name: The parameter's full name, for messages.
 
     Raises:
-        InputError: The parameter cannot be set in place.
+        InputError: It is computed by a parametrization.
 
     Example:
-        >>> find_parameter(nn.Linear(2, 3, bias=False), "bias", "dense.bias") is None
+        >>> find_parameter(nn.Linear(2, 3, bias=False), Slot("bias", "bias", (2,), 1), "dense.bias") is None
         True
     """
-    if part not in layer._parameters and (part in vars(layer) or hasattr(type(layer), part)):
+    if is_computed(layer, slot.name):
         raise InputError(
             f"{name}: is computed by a parametrization (weight norm, spectral norm, pruning, ...) and cannot be set "
-            "in place; remove the parametrization first or exclude the layer"
+            "in place; call initialize_ before you parametrize, remove the parametrization first or exclude the layer"
         )
-    parameter = layer._parameters.get(part)
-    if parameter is not None:
-        _check_settable(parameter, name)
-    return parameter
+    return layer._parameters.get(slot.name)
 
 
-def _check_settable(parameter: nn.Parameter, name: str) -> None:
+def check_settable(parameter: nn.Parameter, slot: Slot, name: str) -> None:
+    """Check that the values of a parameter can be changed in place.
+
+    Args:
+        parameter: What will be set.
+        slot: What it is.
+        name: Its full name, for messages.
+
+    Raises:
+        InputError: It has no values, or they cannot be changed.
+
+    Example:
+        >>> check_settable(nn.Linear(2, 3).weight, Slot("weight", "weight", (2,), 2), "dense.weight")
+    """
     if isinstance(parameter, UninitializedParameter):
         raise InputError(f"{name}: is lazy and has no shape yet; run one forward pass first")
     if parameter.is_meta:
@@ -48,55 +100,57 @@ def _check_settable(parameter: nn.Parameter, name: str) -> None:
         raise InputError(f"{name}: was made under torch.inference_mode and is frozen; build the model outside of it")
     if not parameter.is_floating_point():
         raise InputError(f"{name}: has dtype {parameter.dtype}, which is not floating point; exclude the layer")
+    if parameter.layout != torch.strided or parameter.is_quantized:
+        raise InputError(f"{name}: has layout {parameter.layout}, which is not strided; exclude the layer")
+    if _is_sharded(parameter) or parameter.dim() != slot.num_axes or parameter.shape[0] % len(slot.fans):
+        raise InputError(
+            f"{name}: {type(parameter).__name__} of shape {tuple(parameter.shape)} is not a whole {slot.part} of its "
+            "layer; is the model sharded or flattened (FSDP, DeepSpeed ZeRO-3, ...)? Call initialize_ before that, or "
+            "exclude the layer"
+        )
+    if any(size > 1 and stride == 0 for size, stride in zip(parameter.shape, parameter.stride(), strict=True)):
+        raise InputError(
+            f"{name}: is expanded, so that several values are one place in memory; replace it by nn.Parameter(its "
+            ".clone()) first, or exclude the layer"
+        )
 
 
-def parameter_names(model: nn.Module) -> dict[int, list[str]]:
-    """Return all names of each parameter, by its ``id``; tied parameters have several.
-
-    Example:
-        >>> list(parameter_names(nn.Linear(2, 2)).values())
-        [['weight'], ['bias']]
-    """
-    names: dict[int, list[str]] = {}
-    for name, parameter in model.named_parameters(remove_duplicate=False):
-        names.setdefault(id(parameter), []).append(name)
-    return names
+def _is_sharded(parameter: nn.Parameter) -> bool:
+    sharded = getattr(sys.modules.get("torch.distributed.tensor"), "DTensor", None)
+    return sharded is not None and isinstance(parameter, sharded)
 
 
 @torch.no_grad()
-def set_parameter(
-    names: list[str],
-    parameter: nn.Parameter,
-    layer: nn.Module,
-    law: Law,
-    scale: float,
-    generator: torch.Generator | None,
-) -> ParameterRecord:
+def set_parameter(parameter: Tensor, slot: Slot, law: Law, scale: float, generator: torch.Generator | None) -> Tensor:
     """Draw the values of one parameter, in place.
 
+    A packed parameter is drawn matrix by matrix, a transposed one as if units came first: whatever the storage, a layer
+    gets the values of a dense layer with the same units and inputs.
+
     Args:
-        names: Its names, the one to record first.
         parameter: What is set.
-        layer: The module that owns it.
+        slot: How it is stored, and the fan-in.
         law: How values are drawn.
         scale: Factor on what is drawn.
         generator: Source of randomness; torch's global one if ``None``.
 
     Returns:
-        The rule, the shape, and a hash before and after.
+        The parameter.
 
     Example:
         >>> from zeroinit.init.laws import CONSTANT
-        >>> layer = nn.Linear(2, 2)
-        >>> set_parameter(["bias"], layer.bias, layer, CONSTANT, 0.5, None).rule, layer.bias.tolist()
-        ('1 * 0.5', [0.5, 0.5])
+        >>> set_parameter(torch.zeros(2), Slot("bias", "bias", (3,), 1), CONSTANT, 0.5, None).tolist()
+        [0.5, 0.5]
     """
-    before = hash_tensor(parameter)
-    device = generator.device if generator is not None else parameter.device
-    values = law.draw(layer, torch.empty(parameter.shape, dtype=torch.float32, device=device), generator)
-    if law.scaled and scale != 1.0:
-        values = values.to(torch.promote_types(parameter.dtype, torch.float32)) * scale
-    parameter.copy_(values)
-    return ParameterRecord(
-        names[0], tuple(parameter.shape), law.describe(scale), before, hash_tensor(parameter), tuple(names[1:])
-    )
+    for whole, fan in zip(_matrices(parameter, slot), slot.fans, strict=True):
+        target = whole.t() if slot.is_transposed else whole
+        device = generator.device if generator is not None else target.device
+        values = law.draw(fan, torch.empty(target.shape, dtype=torch.float32, device=device), generator)
+        if law.scaled and scale != 1.0:
+            values = values.to(torch.promote_types(target.dtype, torch.float32)) * scale
+        target.copy_(values)
+    return parameter
+
+
+def _matrices(parameter: Tensor, slot: Slot) -> Iterable[Tensor]:
+    return parameter.chunk(len(slot.fans)) if len(slot.fans) > 1 else (parameter,)

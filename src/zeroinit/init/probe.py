@@ -1,9 +1,10 @@
 """One forward pass that tells which norms of a model get constant channels."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -13,9 +14,14 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 
 from zeroinit._common import InputError
 
-__all__ = ["ConstantChannels", "Probe", "constant_channels", "copy_model", "probe_norms", "random_state_kept"]
-
-Probe = Tensor | tuple | dict
+__all__ = [
+    "ConstantChannels",
+    "check_probe",
+    "constant_channels",
+    "copy_model",
+    "probe_norms",
+    "random_state_kept",
+]
 
 ROUNDING = 16
 """A channel counts as constant if it spreads by at most so many machine epsilons of the input's largest magnitude."""
@@ -68,14 +74,14 @@ def constant_channels(norm: nn.Module, inputs: Float[Tensor, "..."]) -> Bool[Ten
     return (spread <= tolerance).all(dim=0)
 
 
-def probe_norms(replica: nn.Module, paths: list[str], probe: Probe) -> dict[str, ConstantChannels]:
+def probe_norms(replica: nn.Module, paths: list[str], probe: Any) -> dict[str, ConstantChannels]:
     """Run a model forward once in train mode and see which channels of its norms' inputs are constant.
 
     Args:
         replica: A copy of the model that nobody needs afterwards: its mode and its buffers change; so does torch's
             random state where the model draws numbers.
         paths: The norms to watch.
-        probe: Inputs: a tensor, positional arguments as a tuple or named ones as a dictionary.
+        probe: Inputs, as ``check_probe`` takes them.
 
     Returns:
         What was seen, by path.
@@ -133,21 +139,52 @@ def copy_model(model: nn.Module) -> nn.Module:
         ) from error
 
 
-def _call(model: nn.Module, probe: Probe) -> None:
+def check_probe(probe: Any) -> None:
+    """Check that a model can be called with a probe, as far as its type tells.
+
+    A mapping (also ``BatchEncoding``, ``UserDict``) holds named arguments, a tuple or a list positional ones. A tensor
+    or an object of any other class (a dataclass, a graph) is the only argument.
+
+    Args:
+        probe: The inputs; ``None`` is no probe.
+
+    Raises:
+        InputError: It is a number, a text, a class, a module or a function.
+
+    Example:
+        >>> check_probe({"images": torch.zeros(2)})
+    """
+    if isinstance(probe, int | float | complex | str | bytes | type | nn.Module) or callable(probe):
+        raise InputError(
+            f"probe={type(probe).__name__}: must be inputs of the model: a tensor, a tuple or list of arguments, a "
+            "mapping of named ones, or one object that holds a batch"
+        )
+
+
+def _call(model: nn.Module, probe: Any) -> None:
     """Hand copies over, since a model may change its inputs in place."""
-    if isinstance(probe, dict):
+    if isinstance(probe, Mapping):
         model(**{name: _copied(value) for name, value in probe.items()})
-    elif isinstance(probe, tuple):
+    elif isinstance(probe, tuple | list):
         model(*map(_copied, probe))
     else:
         model(_copied(probe))
 
 
-def _copied(value):
-    return value.clone() if isinstance(value, Tensor) else value
+def _copied(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.clone()
+    if type(value) in (list, tuple):
+        return type(value)(map(_copied, value))
+    if type(value) is dict:
+        return {key: _copied(each) for key, each in value.items()}
+    try:
+        return copy.deepcopy(value)
+    except Exception:  # what cannot be copied is handed over as it is
+        return value
 
 
-def _shown(probe: Probe) -> str:
+def _shown(probe: Any) -> str:
     if isinstance(probe, Tensor):
         return f"Tensor{tuple(probe.shape)}"
-    return f"{type(probe).__name__} of {len(probe)}"
+    return f"{type(probe).__name__} of {len(probe)}" if hasattr(probe, "__len__") else type(probe).__name__

@@ -27,7 +27,8 @@ def hash_tensor(tensor: Shaped[Tensor, "..."]) -> str:
 class ParameterRecord:
     """One parameter that was set: its name, shape, rule, and a hash of its bytes before and after.
 
-    ``aliases`` are further names of the same parameter (tied weights).
+    ``aliases`` are further names of the same values (tied weights). ``was_frozen`` says that it does not train and was
+    set nevertheless.
     """
 
     name: str
@@ -36,6 +37,7 @@ class ParameterRecord:
     hash_before: str
     hash_after: str
     aliases: tuple[str, ...] = ()
+    was_frozen: bool = False
 
     @property
     def changed(self) -> bool:
@@ -45,11 +47,12 @@ class ParameterRecord:
 
 @dataclass(frozen=True)
 class Untouched:
-    """One parameter that was left as it was, and why."""
+    """One parameter that was left as it was, and why; ``aliases`` are further names of the same values."""
 
     name: str
     shape: tuple[int, ...]
     reason: str
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,8 +84,11 @@ class InitRecord:
         return {key: _as_lists(value) for key, value in asdict(self).items() if key != "norms" or value is not None}
 
     def __str__(self) -> str:
-        rows = [(entry.name, _shape(entry.shape), entry.rule) for entry in self.parameters]
-        rows += [(entry.name, _shape(entry.shape), f"left as it was: {entry.reason}") for entry in self.untouched]
+        rows = [(entry.name, _shape(entry.shape), _deed(entry)) for entry in self.parameters]
+        rows += [
+            (entry.name, _shape(entry.shape), f"left as it was: {entry.reason}{_also(entry.aliases)}")
+            for entry in self.untouched
+        ]
         name_width = max((len(row[0]) for row in rows), default=0)
         shape_width = max((len(row[1]) for row in rows), default=0)
         scale = self.scale if isinstance(self.scale, str) else f"{self.scale:g}"
@@ -94,6 +100,14 @@ class InitRecord:
             deed = "beta drawn" if norm.changed else "left as it was"
             lines.append(f"  {norm.type} {norm.path or '(the model itself)'}: {deed}, {norm.reason}")
         return "\n".join([head, *lines])
+
+
+def _deed(entry: ParameterRecord) -> str:
+    return f"{entry.rule}{', although frozen' if entry.was_frozen else ''}{_also(entry.aliases)}"
+
+
+def _also(aliases: tuple[str, ...]) -> str:
+    return f"; also {', '.join(aliases)}" if aliases else ""
 
 
 def _as_lists(value):

@@ -1,0 +1,101 @@
+"""What a user should know about an initialization before it is done: as warnings, or as errors if strict."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+
+from torch import nn
+
+from zeroinit._common import InputError
+from zeroinit.init.plan import OVERLAPPING, SHARED, Plan, num_weights
+
+__all__ = ["Concerns", "InitWarning", "SymmetryWarning"]
+
+
+class InitWarning(UserWarning):
+    """An initialization leaves something as it was that one may take to be set."""
+
+
+class SymmetryWarning(UserWarning):
+    """An initialization leaves units identical that training cannot tell apart."""
+
+
+class Concerns:
+    """Warnings about one initialization.
+
+    Args:
+        name: The initializer, for the messages.
+    """
+
+    def __init__(self, name: str):
+        self._name = name
+        self._found: list[tuple[str, type[Warning]]] = []
+
+    def add(self, text: str, category: type[Warning]) -> None:
+        """Note a concern."""
+        self._found.append((f"{self._name}: {text}", category))
+
+    def tell(self, strict: bool, stacklevel: int) -> None:
+        """Warn of all concerns, or raise.
+
+        Raises:
+            InputError: ``strict``, and there is a concern.
+        """
+        if strict and self._found:
+            raise InputError("strict=True: " + " ".join(f"{text}." for text, _ in self._found))
+        for text, category in self._found:
+            warnings.warn(text, category, stacklevel=stacklevel + 1)
+
+    def about_shared(self, plan: Plan) -> None:
+        """Name the parameters that stay as they are because other modules have them, too."""
+        lefts = [left for shared in plan.rest() if (left := plan.reason(shared)).kind in (SHARED, OVERLAPPING)]
+        if lefts:
+            count = "1 parameter keeps its values"
+            if len(lefts) > 1:
+                count = f"{len(lefts)} parameters keep their values"
+            tied = "tied='set' sets what is shared; " if any(left.kind == SHARED for left in lefts) else ""
+            self.add(
+                f"{count}: {_first([left.reason for left in lefts], 5)}; {tied}exclude= with the name of one of these "
+                "modules keeps it without a warning",
+                InitWarning,
+            )
+
+    def about_coverage(self, plan: Plan) -> None:
+        """Say that most weights have no rule, unless the user chose layers by name."""
+        if not plan.choice.is_all:
+            return
+        unset = plan.weights_without_rule()
+        covered = sum(num_weights(entry.shared) for entry in plan.entries)
+        total = covered + sum(unset.values())
+        if 2 * covered < total:
+            largest = sorted(unset, key=lambda place: -unset[place])
+            self.add(
+                f"sets {covered:,} of {total:,} weights, less than half. There is no rule for {_first(largest, 5)}. "
+                "Set these yourself; exclude= with their modules' names, or include=, says that this is meant",
+                InitWarning,
+            )
+
+    def about_biases(self, layers: Sequence[str], without: Sequence[str]) -> None:
+        """Name the layers without a bias where biases alone break the symmetry."""
+        if without:
+            self.add(
+                f"{len(without)} of {len(layers)} layers have no bias, so all their units start identical: "
+                f"{_quoted(without)}; build them with bias=True or exclude them",
+                SymmetryWarning,
+            )
+
+    def about_betas(self, norms: Mapping[str, nn.Module], without: Sequence[str]) -> None:
+        """Name the norms that cancel constant channels and have no offset."""
+        if without:
+            self.add(
+                f"{len(without)} of {len(norms)} norms map constant channels to 0 and have no beta to draw: "
+                f"{_quoted(without)}; build them with affine=True or exclude them",
+                SymmetryWarning,
+            )
+
+
+def _quoted(paths: Sequence[str]) -> str:
+    return _first([repr(path) for path in paths], 5)
+
+
+def _first(texts: Sequence[str], count: int) -> str:
+    return ", ".join(texts[:count]) + (", ..." if len(texts) > count else "")

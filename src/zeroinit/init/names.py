@@ -1,0 +1,113 @@
+"""Names: every path of every module, every name of every parameter, and the layers that patterns choose."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+
+from torch import nn
+
+from zeroinit._common import InputError, closest
+
+__all__ = ["Names", "matching", "parameter_names", "walk"]
+
+
+def walk(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Yield each module under each of its paths, depth first, as ``named_modules(remove_duplicate=False)`` does.
+
+    A module that contains itself is not entered a second time.
+
+    Args:
+        model: Any module.
+
+    Example:
+        >>> shared = nn.Linear(2, 2)
+        >>> [path for path, _ in walk(nn.ModuleDict({"a": shared, "b": shared}))]
+        ['', 'a', 'b']
+    """
+
+    def below(path: str, module: nn.Module, above: frozenset[int]) -> Iterator[tuple[str, nn.Module]]:
+        yield path, module
+        for name, child in module._modules.items():
+            if child is not None and id(child) not in above:
+                yield from below(f"{path}.{name}" if path else name, child, above | {id(child)})
+
+    yield from below("", model, frozenset({id(model)}))
+
+
+class Names:
+    """All paths of the modules of a model.
+
+    Attributes:
+        modules: Each module once, by its first path, in the model's order.
+    """
+
+    def __init__(self, model: nn.Module):
+        self.modules: dict[str, nn.Module] = {}
+        self._paths: dict[int, list[str]] = {}
+        self._at: dict[str, nn.Module] = {}
+        for path, module in walk(model):
+            self._at[path] = module
+            if id(module) not in self._paths:
+                self.modules[path] = module
+            self._paths.setdefault(id(module), []).append(path)
+
+    def paths(self, module: nn.Module) -> list[str]:
+        """Return every path of a module, the first one first."""
+        return self._paths[id(module)]
+
+    def answers_to(self, path: str) -> list[str]:
+        """Return the names under which a pattern finds a module: its paths, and those of the attention it serves."""
+        names = list(self.paths(self.modules[path]))
+        for each in tuple(names):
+            above, _, own = each.rpartition(".")
+            if own == "out_proj" and isinstance(attention := self._at[above], nn.MultiheadAttention):
+                names += self.paths(attention)
+        return names
+
+
+def parameter_names(model: nn.Module) -> dict[int, list[str]]:
+    """Return all names of each parameter, by its ``id``; tied parameters have several.
+
+    Example:
+        >>> list(parameter_names(nn.Linear(2, 2)).values())
+        [['weight'], ['bias']]
+    """
+    names: dict[int, list[str]] = {}
+    for path, module in walk(model):
+        for name, parameter in module._parameters.items():
+            if parameter is not None:
+                names.setdefault(id(parameter), []).append(f"{path}.{name}" if path else name)
+    return names
+
+
+def matching(
+    choices: Mapping[str, Sequence[str]], patterns: str | Iterable[str], argument: str, what: str, listed: str
+) -> list[str]:
+    """Return the choices that a pattern fits.
+
+    Args:
+        choices: The names under which each choice is found, by its first one.
+        patterns: One pattern or several (``*``, ``?``, ``[]``) over whole names.
+        argument: What the user calls the patterns.
+        what: What a choice is, in words.
+        listed: What the list of choices is called.
+
+    Raises:
+        InputError: A pattern fits nothing.
+
+    Example:
+        >>> matching({"a": ["a", "b"], "c": ["c"]}, "b", "include", "layer", "layers")
+        ['a']
+    """
+    patterns = [patterns] if isinstance(patterns, str) else list(patterns)
+    every = [name for names in choices.values() for name in names]
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in every):
+            raise InputError(
+                f"{argument}={pattern!r}: matches no {what}{closest(pattern, every)}; "
+                f"the {listed} are {', '.join(map(repr, list(choices)[:20]))}{', ...' if len(choices) > 20 else ''}"
+            )
+    return [
+        choice
+        for choice, names in choices.items()
+        if any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
+    ]
