@@ -17,6 +17,7 @@ from zeroinit.experiments.runner import stream
 from zeroinit.models import build_model
 from zeroinit.recipe import DEEP, PARTS, choose_parts
 from zeroinit.remedies import RemedyWarning, make_remedy
+from zeroinit.remedies.draw_stuck import DrawStuck
 from zeroinit.remedies.until_awake import UntilAwake
 from zeroinit.training import fit
 
@@ -99,11 +100,11 @@ def test_the_same_generator_gives_the_same_start(data, generator):
 
 def test_what_it_says(generator):
     text = str(zero_start_(make("cifar_cnn_quarter"), generator=generator(1)))
-    assert re.search("20 steps at most +until every weight has moved, and as many again", text)
+    assert re.search("20 updates at most +until every weight has moved, and as many again", text)
     assert [part for part in PARTS if part in text] == choose_parts(9, has_norms=True)
     text = str(zero_start_(make("mnist_fnn"), steps=12, generator=generator(1)))
     assert "affine_norms" not in text
-    assert re.search(r"12 steps +as asked for", text)
+    assert re.search(r"12 updates +as asked for", text)
 
 
 @pytest.mark.parametrize("steps", [0, -3])
@@ -145,7 +146,7 @@ def test_the_study_runs_what_it_does(network, generator):
         images = torch.rand(4, *shape, generator=generator(1))
         with pytest.warns(RemedyWarning, match=f"ended after {chain} of {2 * (chain + 1)}"):
             fit(model, (images, torch.arange(4)), epochs=chain, batch_size=4, observers=[start])
-    ours = {type(part): part.steps for part in start.parts if not isinstance(part, UntilAwake)}
+    ours = {type(part): part.steps for part in start.parts if not isinstance(part, UntilAwake | DrawStuck)}
     theirs = {type(part): part.steps for part in remedy.parts if type(part) in ours}
     assert ours == theirs
     assert (run.initializer, run.scale, run.norm_aware) == ("normal_bias", start.record.scale, True)

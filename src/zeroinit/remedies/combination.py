@@ -19,6 +19,8 @@ class Combination:
         parts: The remedies, in the order in which they act on weights and the optimizer.
     """
 
+    _label = ""
+
     def __init__(self, parts: Sequence[Remedy]):
         self.parts = tuple(parts)
         for part in self.parts:
@@ -49,7 +51,7 @@ class Combination:
         return self
 
     def __exit__(self, kind: object, *error: object) -> None:
-        close(self.parts, is_silent=kind is not None)
+        close(self.parts, label=self._label, is_silent=kind is not None)
 
     def on_start(self, moment) -> None:
         """Attach when ``fit`` starts; raises an ``InputError`` if it trains another model."""
@@ -58,7 +60,7 @@ class Combination:
 
     def on_end(self, moment) -> None:
         """Detach when ``fit`` ends."""
-        close(self.parts)
+        close(self.parts, label=self._label)
 
     def state_dict(self) -> dict:
         """Return the state of each, for a checkpoint of ``fit``."""

@@ -190,7 +190,7 @@ class Remedy:
         return None
 
 
-def close(parts: Sequence[Remedy], *, is_silent: bool = False) -> None:
+def close(parts: Sequence[Remedy], *, label: str = "", is_silent: bool = False) -> None:
     """Take remedies off that act together, and warn if they end too early to have done what they are for."""
     updates = parts[0]._updates
     updates.notice_by_hand()
@@ -199,7 +199,8 @@ def close(parts: Sequence[Remedy], *, is_silent: bool = False) -> None:
     for part in parts:
         part.detach()
     if undone and not is_silent:
-        warnings.warn(unfinished(updates, max(part.steps for part in attached), undone), RemedyWarning, stacklevel=4)
+        text = unfinished(updates, max(part.steps for part in attached), undone)
+        warnings.warn(f"{label}{text}", RemedyWarning, stacklevel=3)
 
 
 def unfinished(updates: Updates, steps: int, undone: Sequence[str]) -> str:

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from zeroinit.remedies.activations import weight_layers
 from zeroinit.remedies.remedy import Remedy, no_strength
+from zeroinit.remedies.weights import weights_of
 
 __all__ = ["FEWEST_STEPS", "UntilAwake", "until_awake"]
 
@@ -16,14 +16,19 @@ FEWEST_STEPS = 10
 
 
 class UntilAwake(Remedy):
-    """Shortens the remedies beside it when every weight has moved; see ``until_awake``."""
+    """Shortens the remedies beside it when every weight has moved; see ``until_awake``.
+
+    Attributes:
+        only: The weights that count; all of the model if ``None``.
+    """
 
     def __init__(self, model: nn.Module, steps: int):
         super().__init__(model, steps)
+        self.only: set[nn.Parameter] | None = None
         self._beside: tuple[Remedy, ...] = ()
 
     def _is_needed(self) -> bool:
-        return bool(weight_layers(self._model))
+        return bool(weights_of(self._model))
 
     def join(self, parts: Sequence[Remedy]) -> None:
         """Remember what it acts with."""
@@ -36,8 +41,8 @@ class UntilAwake(Remedy):
         needed = max(FEWEST_STEPS, 2 * (whole - self.remaining + 1))
         if needed >= whole:
             return  # there is nothing to shorten any more
-        weights = [layer.weight for layer in weight_layers(self._model).values()]
-        if all(weight.any() for weight in weights if weight.requires_grad):
+        weights = [weight for weight in weights_of(self._model) if self.only is None or weight in self.only]
+        if all(weight.any() for weight in weights if weight.requires_grad and weight.numel()):
             for part in (self, *self._beside):
                 part.shorten(needed, whole)
 
