@@ -81,7 +81,7 @@ class ZeroStart(Combination):
 
     @property
     def unmoved(self) -> dict[str, str]:
-        """Weights that were still zero after the last update, by name, and why."""
+        """Weights that did not move in the first updates, by name, and why."""
         return {name: why for part in self.parts if isinstance(part, DrawStuck) for name, why in part.unmoved.items()}
 
     def standing(self) -> str:
@@ -89,7 +89,7 @@ class ZeroStart(Combination):
         done = self.steps - self.remaining
         if not self.remaining:
             return f"done: it ended with update {done}" + (
-                f"; {len(self.unmoved)} weights are zero" * bool(self.unmoved)
+                f"; weights that did not move: {_first(list(self.unmoved))}" * bool(self.unmoved)
             )
         is_acting = any(part._is_attached for part in self.parts)
         if not is_acting:

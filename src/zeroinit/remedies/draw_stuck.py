@@ -23,7 +23,7 @@ class DrawStuck(Remedy):
         only: The weights that it looks after; all of the model if ``None``.
         kept: Those among them that it never draws.
         drawn: Names of those that it has drawn.
-        unmoved: Names of those that were zero after the last update, each with the reason.
+        unmoved: Names of those that had not moved after the last update, each with the reason.
     """
 
     def __init__(self, model: nn.Module, steps: int, generator: torch.Generator | None):
@@ -86,10 +86,16 @@ class DrawStuck(Remedy):
             self.drawn.append(weight.name)
 
     def _check(self, parameters: set[nn.Parameter]) -> None:
-        still = [weight for weight in self._weights() if not weight.parameter.any()]
+        still = [weight for weight in self._weights() if self._is_still(weight)]
         self.unmoved = {weight.name: _reason(weight.parameter, parameters) for weight in still}
         if self.unmoved:
             warnings.warn(unmoved_text(self.unmoved, self.steps), RemedyWarning, stacklevel=2)
+
+    def _is_still(self, weight: Weight) -> bool:
+        """Whether a weight is zero, or where it was drawn has no signal either."""
+        gradient = weight.parameter.grad
+        has_signal = gradient is None or bool(gradient.any())
+        return not weight.parameter.any() or (weight.name in self.drawn and not has_signal)
 
 
 def _reason(parameter: nn.Parameter, updated: set[nn.Parameter]) -> str:
@@ -101,14 +107,14 @@ def _reason(parameter: nn.Parameter, updated: set[nn.Parameter]) -> str:
 
 
 def unmoved_text(unmoved: dict[str, str], steps: int) -> str:
-    """Say which weights are still zero, why, and what to do."""
+    """Say which weights have not moved, why, and what to do."""
     names = ", ".join(f"{name!r} ({reason})" for name, reason in list(unmoved.items())[:5])
     more = f" and {len(unmoved) - 5} more" if len(unmoved) > 5 else ""
+    count = f"{len(unmoved)} weights do" if len(unmoved) > 1 else "1 weight does"
     layer = next(iter(unmoved)).rpartition(".")[0]
     return (
-        f"{len(unmoved)} weights stay at zero: after {steps} updates {names}{more} did not move; see that the loss "
-        f"depends on them and that the optimizer holds them, or draw them: "
-        f"zeroinit.initialize_(model, 'pytorch', include={layer!r})"
+        f"{count} not move in the first {steps} updates: {names}{more}; see that the loss depends on them and that the "
+        f"optimizer holds them, or draw them: zeroinit.initialize_(model, 'pytorch', include={layer!r})"
     )
 
 
@@ -120,7 +126,8 @@ def draw_stuck(
     Of two factors that are both zero each keeps the other's gradient at zero: a bias-free layer and the scale behind
     it, or LoRA's two matrices. If nothing of the model leaves zero in three updates, each dense or convolutional weight
     that is zero and whose gradient is exactly zero gets PyTorch's default, unless gradients elsewhere are so small that
-    they are lost by rounding. After the last update weights that are still zero are named in a warning.
+    they are lost by rounding. After the last update weights that did not move are
+    named in a warning.
 
     Args:
         model: As of ``Remedy``, likewise ``steps``.
@@ -132,7 +139,7 @@ def draw_stuck(
         InputError: ``steps`` is out of range, or a strength is given.
 
     Warns:
-        RemedyWarning: A weight is still zero after the last update.
+        RemedyWarning: A weight has not moved after the last update.
 
     Source:
         This package.

@@ -61,12 +61,16 @@ class MomentReset(Remedy):
                 del optimizer.state[parameter]
         self._is_done = bool(optimizers) or self._is_done
 
-    def _undone(self) -> str | None:
+    def _undone(self) -> str:
+        return "the optimizer keeps its moments"
+
+    def _failed(self) -> str | None:
         if self._is_done:
             return None
-        if not self.remaining:
-            return "moments were not reset, as the parameters are updated by hand and not by an optimizer of torch"
-        return "the optimizer keeps its moments"
+        return (
+            "moments are not reset: the parameters are updated by hand, and not by an optimizer of torch; clear what "
+            "your own update rule keeps"
+        )
 
 
 def warmup(

@@ -184,9 +184,15 @@ class Remedy:
         if not self.remaining:
             self._leave()
             self._take_off()
+            if text := self._failed():
+                warnings.warn(text, RemedyWarning, stacklevel=2)
 
     def _undone(self) -> str | None:
-        """Say what it promised to do at its end and has not done, as "weights keep ..."; ``None`` if nothing."""
+        """Say what it does at its end and cannot do if it ends now, as "weights are not ..."; ``None`` if nothing."""
+        return None
+
+    def _failed(self) -> str | None:
+        """Say after the last update what it could not do, why, and what to do; ``None`` if nothing."""
         return None
 
 
@@ -195,7 +201,7 @@ def close(parts: Sequence[Remedy], *, label: str = "", is_silent: bool = False) 
     updates = parts[0]._updates
     updates.notice_by_hand()
     attached = [part for part in parts if part._is_attached]
-    undone = [text for part in attached if (text := part._undone())]
+    undone = [text for part in attached if part.remaining and (text := part._undone())]
     for part in parts:
         part.detach()
     if undone and not is_silent:

@@ -139,14 +139,14 @@ class Updates:
             part._leave()
         if succeeded:
             self._num_passes += 1
-            if not self.has_optimizer:
+            if not self._known:
                 self._versions = {each: each._version for each in model.parameters() if each.requires_grad}
             for part in self.parts:
                 part._end_pass(output)
 
     def notice_by_hand(self) -> None:
         """Count an update that no optimizer of torch made: parameters are others than after the last pass."""
-        if self.has_optimizer:
+        if self._known or self.has_optimizer:
             return
         changed = {each for each, version in self._versions.items() if each._version != version}
         self._versions = {each: each._version for each in self._versions}

@@ -50,13 +50,14 @@ class WeightRemedy(Remedy):
         """Return what takes the place of a weight (units, inputs, ...)."""
         raise NotImplementedError
 
-    def _undone(self) -> str | None:
-        if self.remaining:
-            return self._promise()
-        if self._infinite:
-            names = ", ".join(map(repr, self._infinite[:5]))
-            return f"{self._promise()} where values are not finite ({names})"
-        return None
+    def _undone(self) -> str:
+        return self._promise()
+
+    def _failed(self) -> str | None:
+        if not self._infinite:
+            return None
+        names = ", ".join(map(repr, dict.fromkeys(self._infinite[:5])))
+        return f"{self._promise()}: values of {names} are not finite; lower the learning rate"
 
     def _promise(self) -> str:
         return "weights do not get the size of PyTorch's default"
