@@ -69,7 +69,7 @@ def run(name: str, start: str, seed: int, epochs: int) -> dict:
 def table(rows: list[dict]) -> str:
     """Return the results as a table of Markdown."""
     lines = [
-        "| network | default | zero start | difference, points | updates | weights drawn | weights at zero |",
+        "| network | default | zero start | difference, points | updates | weights drawn | weights that did not move |",
         "|---|---|---|---|---|---|---|",
     ]
     for name in dict.fromkeys(row["network"] for row in rows):

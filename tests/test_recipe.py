@@ -98,6 +98,7 @@ def test_the_same_generator_gives_the_same_start(data, generator):
     assert ends[0] == ends[1] != ends[2]
 
 
+@pytest.mark.filterwarnings("ignore:zero start. weights are zero and nothing:zeroinit.RemedyWarning")
 def test_what_it_says(generator):
     text = str(zero_start_(make("cifar_cnn_quarter"), generator=generator(1)))
     assert re.search("20 updates at most +until every weight has moved, and as many again", text)
@@ -114,6 +115,13 @@ def test_steps_out_of_range_leave_the_model_as_it_was(steps):
     with pytest.raises(InputError, match=rf"^steps={steps}: must be a whole number of at least 1, or None"):
         zero_start_(model, steps=steps)
     assert torch.equal(model.dense_1.weight, before)
+
+
+def test_a_result_that_nobody_uses_is_told():
+    with pytest.warns(
+        RemedyWarning, match="^zero start: weights are zero and nothing helps the model leave zero: what"
+    ):
+        zero_start_(make("mnist_fnn"))
 
 
 def test_another_model_is_refused(data):
@@ -133,6 +141,7 @@ def test_a_norm_without_statistics_leaves_the_model_as_it_was():
 STUDIES = dict.fromkeys(NETWORKS, RECOMMENDED) | dict.fromkeys(RESIDUAL_NETWORKS, RESIDUAL)
 
 
+@pytest.mark.filterwarnings("ignore:zero start. weights are zero and nothing:zeroinit.RemedyWarning")
 @pytest.mark.parametrize("network", STUDIES)
 def test_the_study_runs_what_it_does(network, generator):
     """The settings of the runs stand for the same parts and the same number of steps."""

@@ -1,5 +1,6 @@
 """``zero_start_``: zero weights that train as well as PyTorch's default, in one line."""
 
+import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from zeroinit._common import InputError, derive_seed
 from zeroinit.init import InitRecord, SymmetryWarning, initialize_
 from zeroinit.init.norms import find_norms
 from zeroinit.init.record import ParameterRecord, hash_tensor
-from zeroinit.remedies import Combination, Remedy
+from zeroinit.remedies import Combination, Remedy, RemedyWarning
 from zeroinit.remedies.combination import make_parts
 from zeroinit.remedies.compiled import unwrapped
 from zeroinit.remedies.draw_stuck import DrawStuck
@@ -73,6 +74,27 @@ class ZeroStart(Combination):
         super().__init__(parts)
         self.record = record
         self.reasons = reasons
+        self._is_used = False
+
+    def attach(self) -> None:
+        """Hook its parts into the model."""
+        self._is_used = True
+        super().attach()
+
+    def on_start(self, moment) -> None:
+        """Attach when ``fit`` starts; raises an ``InputError`` if it trains another model."""
+        self._is_used = True
+        super().on_start(moment)
+
+    def __del__(self) -> None:
+        """Warn of a call whose result nobody used: the weights are zero, and nothing helps them."""
+        if not (getattr(self, "_is_used", True) or sys.is_finalizing()):
+            warnings.warn(
+                "zero start: weights are zero and nothing helps the model leave zero: what zero_start_ returned was "
+                "not used; train inside `with zeroinit.zero_start_(model):`, or hand it to fit as an observer",
+                RemedyWarning,
+                stacklevel=2,
+            )
 
     @property
     def drawn(self) -> list[str]:
@@ -186,7 +208,8 @@ def zero_start_(
 
     Warns:
         InitWarning: As of ``initialize_``.
-        RemedyWarning: Training ends before the last of these updates, or a weight does not move in them.
+        RemedyWarning: Training ends before the last of these updates, a weight does not move in them, or nobody uses
+            what is returned.
 
     Source:
         Schicho 2023 (zero weights, random biases); the parts name theirs; the study ``recommended``.

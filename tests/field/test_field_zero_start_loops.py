@@ -12,6 +12,7 @@ import copy
 import gc
 import importlib
 import io
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -67,6 +68,13 @@ def test_each_loop_ends_as_promised_or_with_the_warning(loops, name):
     with pytest.raises(RemedyWarning, match=WITH_WARNING[name]):
         raise RemedyWarning(message)
     assert outcome.is_orthogonal == (name == "updates by hand")
+
+
+def test_the_page_lists_each_loop():
+    page = (FOLDER.parent / "docs" / "zero_start.md").read_text(encoding="utf-8")
+    for name in names():
+        end = "see the warning" if name in WITH_WARNING else "fresh | – |"
+        assert re.search(rf"\n\| {re.escape(name)} \| (yes|no) \| {re.escape(end)}", page)
 
 
 def test_gradients_of_three_passes_are_one_update_as_of_one_pass(loops):
