@@ -16,7 +16,8 @@ from zeroinit.experiments.catalogue.residual import RESIDUAL
 from zeroinit.experiments.runner import stream
 from zeroinit.models import build_model
 from zeroinit.recipe import DEEP, PARTS, choose_parts
-from zeroinit.remedies import make_remedy
+from zeroinit.remedies import RemedyWarning, make_remedy
+from zeroinit.remedies.draw_stuck import DrawStuck
 from zeroinit.remedies.until_awake import UntilAwake
 from zeroinit.training import fit
 
@@ -97,13 +98,14 @@ def test_the_same_generator_gives_the_same_start(data, generator):
     assert ends[0] == ends[1] != ends[2]
 
 
+@pytest.mark.filterwarnings("ignore:zero start. weights are zero and nothing:zeroinit.RemedyWarning")
 def test_what_it_says(generator):
     text = str(zero_start_(make("cifar_cnn_quarter"), generator=generator(1)))
-    assert re.search("20 steps at most +until every weight has moved, and as many again", text)
+    assert re.search("20 updates at most +until every weight has moved, and as many again", text)
     assert [part for part in PARTS if part in text] == choose_parts(9, has_norms=True)
     text = str(zero_start_(make("mnist_fnn"), steps=12, generator=generator(1)))
     assert "affine_norms" not in text
-    assert re.search(r"12 steps +as asked for", text)
+    assert re.search(r"12 updates +as asked for", text)
 
 
 @pytest.mark.parametrize("steps", [0, -3])
@@ -113,6 +115,13 @@ def test_steps_out_of_range_leave_the_model_as_it_was(steps):
     with pytest.raises(InputError, match=rf"^steps={steps}: must be a whole number of at least 1, or None"):
         zero_start_(model, steps=steps)
     assert torch.equal(model.dense_1.weight, before)
+
+
+def test_a_result_that_nobody_uses_is_told():
+    with pytest.warns(
+        RemedyWarning, match="^zero start: weights are zero and nothing helps the model leave zero: what"
+    ):
+        zero_start_(make("mnist_fnn"))
 
 
 def test_another_model_is_refused(data):
@@ -132,6 +141,7 @@ def test_a_norm_without_statistics_leaves_the_model_as_it_was():
 STUDIES = dict.fromkeys(NETWORKS, RECOMMENDED) | dict.fromkeys(RESIDUAL_NETWORKS, RESIDUAL)
 
 
+@pytest.mark.filterwarnings("ignore:zero start. weights are zero and nothing:zeroinit.RemedyWarning")
 @pytest.mark.parametrize("network", STUDIES)
 def test_the_study_runs_what_it_does(network, generator):
     """The settings of the runs stand for the same parts and the same number of steps."""
@@ -143,8 +153,9 @@ def test_the_study_runs_what_it_does(network, generator):
     chain = (NETWORKS | RESIDUAL_NETWORKS)[network].chain
     if chain is not None:  # as many as it takes is known once the last weight has moved
         images = torch.rand(4, *shape, generator=generator(1))
-        fit(model, (images, torch.arange(4)), epochs=chain, batch_size=4, observers=[start])
-    ours = {type(part): part.steps for part in start.parts if not isinstance(part, UntilAwake)}
+        with pytest.warns(RemedyWarning, match=f"ended after {chain} of {2 * (chain + 1)}"):
+            fit(model, (images, torch.arange(4)), epochs=chain, batch_size=4, observers=[start])
+    ours = {type(part): part.steps for part in start.parts if not isinstance(part, UntilAwake | DrawStuck)}
     theirs = {type(part): part.steps for part in remedy.parts if type(part) in ours}
     assert ours == theirs
     assert (run.initializer, run.scale, run.norm_aware) == ("normal_bias", start.record.scale, True)

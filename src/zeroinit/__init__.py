@@ -9,7 +9,7 @@ from zeroinit.data import DATASETS, Dataset, load_dataset
 from zeroinit.init import INITIALIZERS, InitRecord, InitWarning, SymmetryWarning, initialize_
 from zeroinit.models import MODELS, build_model
 from zeroinit.recipe import ZeroStart, zero_start_
-from zeroinit.remedies import REMEDIES, affine_norms, make_remedy
+from zeroinit.remedies import REMEDIES, RemedyWarning, affine_norms, make_remedy
 from zeroinit.symmetry import DIAGNOSTICS, Finding, SymmetryObserver, SymmetryReport, assert_symmetry_broken, inspect
 from zeroinit.training import OPTIMIZERS, PRECISIONS, Checkpoint, History, Observer, TensorBoardObserver, evaluate, fit
 
@@ -29,6 +29,7 @@ __all__ = [
     "InitWarning",
     "InputError",
     "Observer",
+    "RemedyWarning",
     "SymmetryObserver",
     "SymmetryReport",
     "SymmetryWarning",

@@ -1,19 +1,25 @@
 """``zero_start_``: zero weights that train as well as PyTorch's default, in one line."""
 
+import sys
+import warnings
 from collections.abc import Sequence
-from glob import escape
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from zeroinit._common import InputError, derive_seed
-from zeroinit.init import InitRecord, initialize_
-from zeroinit.init.computed import is_computed, refuse_computed
-from zeroinit.init.initialize import LAYER_TYPES
+from zeroinit.init import InitRecord, SymmetryWarning, initialize_
 from zeroinit.init.norms import find_norms
-from zeroinit.remedies import Combination, Remedy
+from zeroinit.init.record import ParameterRecord, hash_tensor
+from zeroinit.remedies import Combination, Remedy, RemedyWarning
 from zeroinit.remedies.combination import make_parts
-from zeroinit.remedies.until_awake import FEWEST_STEPS
+from zeroinit.remedies.compiled import unwrapped
+from zeroinit.remedies.draw_stuck import DrawStuck
+from zeroinit.remedies.until_awake import FEWEST_STEPS, UntilAwake
+from zeroinit.remedies.weight_rescale import WeightRemedy
+from zeroinit.remedies.weights import weights_of
 
 __all__ = ["PARTS", "SCALE", "ZeroStart", "choose_parts", "num_first_steps", "remedy_text", "zero_start_"]
 
@@ -25,38 +31,106 @@ DEEP, DEEP_WITH_NORMS = 4, 20
 PARTS = {
     "affine_norms": "norms act as γx + β, so that they cancel no constant channel",
     "position_signs": "random signs on the gradient per example, unit and position tell units and positions apart",
-    "moment_reset": "the optimizer forgets these steps",
+    "moment_reset": "the optimizer forgets these updates",
     "weight_orthogonal": "each weight becomes orthogonal in the size of PyTorch's default, in directions it learned",
     "weight_orthonormal": "each weight becomes orthonormal half-way and at the end: signals cross a deep network",
 }
 """What may happen during the first steps, and why; keys of ``REMEDIES``. ``choose_parts`` says which of them do."""
 
 
-class ZeroStart(Combination):
-    """A model with zero weights and what it needs during its first steps; see ``zero_start_``.
+NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
+OWN_GAMMA = "1 (was 0)"
 
-    Use it as a context manager around the training loop, or as an observer of ``fit``.
+
+@dataclass(frozen=True)
+class OwnZeros:
+    """What a model itself has at zero where it could learn.
+
+    Attributes:
+        gammas: Norms whose scale is zero everywhere, by path.
+        weights: Weights of layers that are zero, by name; none in a model most of whose weights are zero.
+    """
+
+    gammas: dict[str, nn.Module]
+    weights: dict[str, nn.Parameter]
+
+
+class ZeroStart(Combination):
+    """A model with zero weights and what it needs during its first updates; see ``zero_start_``.
+
+    Use it as a context manager around the training loop, or as an observer of ``fit``. ``print`` says what was set,
+    what acts and why, and where it stands.
 
     Attributes:
         record: What was set, as of ``initialize_``.
         reasons: Each choice and why it was made.
-        steps: During how many training passes it acts. Until all weights have moved that is the most it may be.
+        steps: During how many updates it acts. Until all weights have moved that is the most it may be.
         remaining: How many of them are still to come.
     """
+
+    _label = "zero start: "
 
     def __init__(self, record: InitRecord, parts: Sequence[Remedy], reasons: dict[str, str]):
         super().__init__(parts)
         self.record = record
         self.reasons = reasons
+        self._is_used = False
+
+    def attach(self) -> None:
+        """Hook its parts into the model."""
+        self._is_used = True
+        super().attach()
+
+    def on_start(self, moment) -> None:
+        """Attach when ``fit`` starts; raises an ``InputError`` if it trains another model."""
+        self._is_used = True
+        super().on_start(moment)
+
+    def __del__(self) -> None:
+        """Warn of a call whose result nobody used: the weights are zero, and nothing helps them."""
+        if not (getattr(self, "_is_used", True) or sys.is_finalizing()):
+            warnings.warn(
+                "zero start: weights are zero and nothing helps the model leave zero: what zero_start_ returned was "
+                "not used; train inside `with zeroinit.zero_start_(model):`, or hand it to fit as an observer",
+                RemedyWarning,
+                stacklevel=2,
+            )
+
+    @property
+    def drawn(self) -> list[str]:
+        """Weights that could not leave zero and so got PyTorch's default, by name."""
+        return [name for part in self.parts if isinstance(part, DrawStuck) for name in part.drawn]
+
+    @property
+    def unmoved(self) -> dict[str, str]:
+        """Weights that did not move in the first updates, by name, and why."""
+        return {name: why for part in self.parts if isinstance(part, DrawStuck) for name, why in part.unmoved.items()}
+
+    def standing(self) -> str:
+        """Say where it stands, in one line."""
+        done = self.steps - self.remaining
+        if not self.remaining:
+            return f"done: it ended with update {done}" + (
+                f"; weights that did not move: {_first(list(self.unmoved))}" * bool(self.unmoved)
+            )
+        is_acting = any(part._is_attached for part in self.parts)
+        if not is_acting:
+            begun = f"ended after {done} of {self.steps} updates" if done else "not begun"
+            return f"{begun}: nothing acts; train inside `with start:`, or hand it to fit as an observer"
+        skipped = self.parts[0]._updates.num_skipped
+        return f"acting: {done} of {self.steps} updates done" + (f", {skipped} steps changed nothing" * bool(skipped))
 
     def __str__(self) -> str:
-        width = max(len(choice) for choice in self.reasons)
-        chosen = [f"  {choice:{width}}  {reason}" for choice, reason in self.reasons.items()]
-        return "\n".join(["zero start:", *chosen, str(self.record)])
+        reasons = dict(self.reasons)
+        if self.drawn:
+            reasons["drawn"] = f"{_first(self.drawn)}: could not leave zero, so they got PyTorch's default"
+        width = max(len(choice) for choice in reasons)
+        chosen = [f"  {choice:{width}}  {reason}" for choice, reason in reasons.items()]
+        return "\n".join([f"zero start, {self.standing()}", *chosen, str(self.record)])
 
 
 def num_first_steps(num_layers: int) -> int:
-    """Return during how many steps the recipe acts on a chain of so many layers: twice as many as it needs to wake up.
+    """Return during how many updates a zero start acts on a chain of so many layers: twice as many as it needs.
 
     At least 10 and at most 100. Where there are paths past the layers it ends earlier, as ``until_awake`` says.
 
@@ -96,19 +170,34 @@ def remedy_text(parts: Sequence[str], steps: int) -> str:
     return "+".join(f"{part}:{steps // 2 if is_twofold and part == 'affine_norms' else steps}" for part in parts)
 
 
-def zero_start_(model: nn.Module, *, steps: int | None = None, generator: torch.Generator | None = None) -> ZeroStart:
+def zero_start_(
+    model: nn.Module,
+    *,
+    steps: int | None = None,
+    generator: torch.Generator | None = None,
+    exclude: str | Sequence[str] | None = None,
+) -> ZeroStart:
     """Set all weights of ``model`` to zero and return what lets it train as well as from PyTorch's default.
 
     In place: weights zero, biases N(0, 1) × 0.1, likewise the β of norms that would cancel a constant channel. During
-    the first training passes parts of ``PARTS`` act, whatever the optimizer; after that nothing is left on the
-    model and a step is as ever. There are no further passes.
+    the first updates parts of ``PARTS`` act, whatever the optimizer; after that nothing is left on the model and a step
+    is as ever. There are no further passes. What counts are steps of optimizers that change the model: gradients may be
+    accumulated, and a step that a ``GradScaler`` skips does not count.
+
+    Every weight has to leave zero, also beside zeros that the model brings along. A norm whose γ is zero gets γ = 1:
+    its branch is silent as it is, since the weights in front of the norm are zero. Weights that the model itself starts
+    at zero, such as LoRA's B, stay as small as they learn to be. If nothing leaves zero in three updates, weights with
+    a gradient of exactly zero get PyTorch's default. After the last update weights that are still zero are named in a
+    warning.
 
     Args:
-        model: Any module with dense or convolutional layers.
-        steps: The number of training passes in which they act, at least 1. If ``None``, they end once every weight has
-            moved, and as many steps again: with n layers in a chain after 2 (n + 1) steps, with a ResNet-50 after 16;
+        model: Any module with dense, convolutional or attention layers. Frozen parameters stay as they are, and so do
+            parameters that a module without a rule shares (an embedding tied to a head).
+        steps: The number of updates in which they act, at least 1. If ``None``, they end once every weight has
+            moved, and as many updates again: with n layers in a chain after 2 (n + 1), with a ResNet-50 after 16;
             at least 10 and at most 100.
         generator: Source of the biases and signs; torch's global one for the biases if ``None``.
+        exclude: Pattern or patterns over the names of modules to leave as they are, as of ``initialize_``.
 
     Returns:
         A context manager, which is also an observer of ``fit``; ``print`` tells what was done and why.
@@ -116,6 +205,11 @@ def zero_start_(model: nn.Module, *, steps: int | None = None, generator: torch.
     Raises:
         InputError: As of ``initialize_``, or ``steps`` is out of range; or a norm keeps no running statistics. The
             model is as it was then.
+
+    Warns:
+        InitWarning: As of ``initialize_``.
+        RemedyWarning: Training ends before the last of these updates, a weight does not move in them, or nobody uses
+            what is returned.
 
     Source:
         Schicho 2023 (zero weights, random biases); the parts name theirs; the study ``recommended``.
@@ -128,35 +222,93 @@ def zero_start_(model: nn.Module, *, steps: int | None = None, generator: torch.
         ...         optimizer.zero_grad()
         ...         model(torch.ones(8, 4)).square().sum().backward()
         ...         optimizer.step()
-        >>> start.steps, start.remaining
-        (10, 0)
+        >>> start.steps, start.remaining, start.standing()
+        (10, 0, 'done: it ended with update 10')
     """
-    layers = [module for module in model.modules() if isinstance(module, LAYER_TYPES)]
+    model = unwrapped(model)
+    trained = [weight for weight in weights_of(model).values() if weight.parameter.requires_grad]
     if steps is not None and (not isinstance(steps, int) or steps < 1):
         raise InputError(f"steps={steps!r}: must be a whole number of at least 1, or None for the rule")
-    chosen = num_first_steps(len(layers)) if steps is None else steps
+    chosen = num_first_steps(len(trained)) if steps is None else steps
     signs = None
     if generator is not None:
         drawn = int(torch.randint(2**62, (), generator=generator, device=generator.device))
         signs = torch.Generator().manual_seed(derive_seed(drawn, "zero_start_"))
-    parts = choose_parts(len(layers), has_norms=bool(find_norms(model)))
-    text = remedy_text(parts, chosen) + ("+until_awake" if steps is None else "")
+    parts = choose_parts(len(trained), has_norms=bool(find_norms(model)))
+    text = "+".join([remedy_text(parts, chosen), *(["until_awake"] if steps is None else []), f"draw_stuck:{chosen}"])
     acting = make_parts(text, model, chosen, generator=signs)
-    # the parts above act on these layers alone: attention's projections and GPT's Conv1D would stay small
-    places = {path: module for path, module in model.named_modules() if isinstance(module, LAYER_TYPES)}
-    for path, module in places.items():
-        if is_computed(module, "weight"):
-            refuse_computed(module, "weight", f"{path}.weight" if path else "weight")
-    paths = list(map(escape, places))
-    record = initialize_(model, "normal_bias", scale=SCALE, generator=generator, norm_aware=True, include=paths)
+    own = _own_zeros(model)
+    with warnings.catch_warnings():  # signs on the gradient tell units apart that have no bias
+        warnings.simplefilter("ignore", SymmetryWarning)
+        record = initialize_(model, "normal_bias", scale=SCALE, generator=generator, norm_aware=True, exclude=exclude)
+    zeroed = _zeroed(model, record)
+    record = _open_gammas(record, own.gammas)
+    _look_after(acting, zeroed, own)
+    return ZeroStart(record, acting, _reasons(parts, chosen, steps, own))
+
+
+def _own_zeros(model: nn.Module) -> OwnZeros:
+    """Look for zeros that the model brings along."""
+    gammas = {}
+    for path, module in model.named_modules():
+        gamma = module._parameters.get("weight") if isinstance(module, NORMS) else None
+        if gamma is not None and gamma.requires_grad and gamma.numel() and not gamma.any():
+            gammas[path] = module
+    trained = {each.name: each.parameter for each in weights_of(model).values() if each.parameter.requires_grad}
+    weights = {name: weight for name, weight in trained.items() if weight.numel() and not weight.any()}
+    return OwnZeros(gammas, weights if 2 * len(weights) <= len(trained) else {})
+
+
+def _zeroed(model: nn.Module, record: InitRecord) -> dict[str, nn.Parameter]:
+    """Return the weights that were set to zero, by name."""
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    return {each.name: parameters[each.name] for each in record.parameters if each.rule == "0"}
+
+
+@torch.no_grad()
+def _open_gammas(record: InitRecord, gammas: dict[str, nn.Module]) -> InitRecord:
+    """Set the scales of norms to one; return the record with them."""
+    opened = []
+    for path, norm in gammas.items():
+        gamma = norm._parameters["weight"]
+        assert gamma is not None
+        before = hash_tensor(gamma)
+        name = f"{path}.weight" if path else "weight"
+        opened.append(ParameterRecord(name, tuple(gamma.shape), OWN_GAMMA, before, hash_tensor(gamma.fill_(1.0))))
+    names = {each.name for each in opened}
+    untouched = tuple(each for each in record.untouched if each.name not in names)
+    return replace(record, parameters=(*record.parameters, *opened), untouched=untouched)
+
+
+def _look_after(parts: Sequence[Remedy], zeroed: dict[str, nn.Parameter], own: OwnZeros) -> None:
+    """Tell the parts which weights are theirs: none that was not set, and no resizing of the model's own zeros."""
+    kept = set(own.weights.values())
+    for part in parts:
+        if isinstance(part, WeightRemedy):
+            part.only = set(zeroed.values()) - kept
+        elif isinstance(part, UntilAwake | DrawStuck):
+            part.only = set(zeroed.values())
+        if isinstance(part, DrawStuck):
+            part.kept = kept
+
+
+def _reasons(parts: Sequence[str], chosen: int, steps: int | None, own: OwnZeros) -> dict[str, str]:
     length = (
-        {f"{chosen} steps at most": f"until every weight has moved, and as many again; at least {FEWEST_STEPS}"}
+        {f"{chosen} updates at most": f"until every weight has moved, and as many again; at least {FEWEST_STEPS}"}
         if steps is None
-        else {f"{chosen} steps": "as asked for"}
+        else {f"{chosen} updates": "as asked for"}
     )
     reasons = {
         "normal_bias": f"weights 0, biases N(0, 1) × {SCALE:g}: larger ones have to be unlearned",
         **length,
         **{name: PARTS[name] for name in parts},
     }
-    return ZeroStart(record, acting, reasons)
+    if own.gammas:
+        reasons["γ = 1"] = f"{_first(list(own.gammas))}: with γ = 0 behind zero weights neither would ever move"
+    if own.weights:
+        reasons["kept small"] = f"{_first(list(own.weights))}: zero in the model itself, so they are not resized"
+    return reasons
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

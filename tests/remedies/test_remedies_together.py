@@ -35,11 +35,13 @@ def test_steps_and_strength_stand_behind_the_name(model):
     remedy = make_remedy("warmup:100+position_signs+early_dropout:7:0.25", model, 20)
     assert [part.remaining for part in remedy.parts] == [100, 20, 7]
     assert remedy.remaining == 100
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
     with remedy:
         entering = []
         model[3].register_forward_hook(lambda module, inputs, result: entering.append(inputs[0] == 0))
         for _ in range(8):
-            model(torch.ones(250, 3))
+            model(torch.ones(250, 3)).sum().backward()
+            optimizer.step()
     assert [abs(dropped.double().mean().item() - 0.25) < 0.1 for dropped in entering] == [True] * 7 + [False]
 
 
@@ -58,11 +60,15 @@ def test_what_one_draws_does_not_depend_on_the_others(model, generator):
 
 def test_each_ends_at_its_own_step(model):
     remedy = make_remedy("affine_norms:1+early_dropout:2", model, 0)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with remedy:
         for expected in ([0, 1], [0, 0], [0, 0]):
-            model(torch.ones(5, 3))
+            model(torch.ones(5, 3)).sum().backward()
+            optimizer.step()
             assert [part.remaining for part in remedy.parts] == expected
-            assert bool(model._forward_hooks) == (expected != [0, 0])
+            assert bool(model[1]._forward_hooks) == (expected == [1, 2])
+            assert bool(model[3]._forward_pre_hooks) == (expected != [0, 0])
+        assert not model._forward_hooks
 
 
 def test_an_observer_of_fit(model, generator):

@@ -404,5 +404,5 @@ def test_the_remedy_goes_on_with_what_remained(train, tmp_path, generator):
     with pytest.raises(Ended):
         run(Ending(tmp_path, 2, False))
     assert run(Checkpoint(tmp_path, every=0))[2].num_batches_tracked == NUM_STEPS - 5
-    assert remaining == [4, 3, 2, 1, 0, 0, 0, 0, 0]
+    assert remaining == [5, 4, 3, 2, 1, 0, 0, 0, 0]
     assert run(Checkpoint(tmp_path, every=0))[2].num_batches_tracked == NUM_STEPS - 5

@@ -1,4 +1,4 @@
-"""Remedies: what a network gets during its first steps so that zero weights are left behind by a true signal.
+"""Remedies: hooks that help a zero-weight network start training; they act for the first updates and remove themselves.
 
 A remedy attaches hooks to a model and takes them off again; the training loop does not change. Use it as a context
 manager or as an observer of ``fit``. To add one: a factory ``(model, steps, *, strength, generator)`` in its own file
@@ -7,6 +7,7 @@ and one line in ``REMEDIES``. The contract tests then try it on several models.
 
 from zeroinit.remedies.affine_norms import AffineNorms, affine_norms
 from zeroinit.remedies.combination import Combination, make_remedy
+from zeroinit.remedies.draw_stuck import DrawStuck, draw_stuck
 from zeroinit.remedies.early_dropout import early_channel_dropout, early_dropout
 from zeroinit.remedies.early_muon import early_muon, orthogonalized
 from zeroinit.remedies.gradient_masks import (
@@ -20,7 +21,7 @@ from zeroinit.remedies.gradient_masks import (
 )
 from zeroinit.remedies.gradient_noise import gradient_noise
 from zeroinit.remedies.optimizer_remedies import moment_reset, warmup
-from zeroinit.remedies.remedy import Remedy
+from zeroinit.remedies.remedy import Remedy, RemedyWarning
 from zeroinit.remedies.table import REMEDIES, RemedyEntry
 from zeroinit.remedies.until_awake import until_awake
 from zeroinit.remedies.weight_orthonormal import WeightOrthonormal, polar_factor, weight_orthonormal
@@ -30,13 +31,16 @@ __all__ = [
     "REMEDIES",
     "AffineNorms",
     "Combination",
+    "DrawStuck",
     "Remedy",
     "RemedyEntry",
+    "RemedyWarning",
     "WeightOrthonormal",
     "WeightRescale",
     "affine_norms",
     "channel_signs",
     "class_signs",
+    "draw_stuck",
     "early_channel_dropout",
     "early_dropout",
     "early_muon",

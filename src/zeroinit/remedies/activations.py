@@ -8,6 +8,7 @@ from torch.nn.modules.conv import _ConvNd
 from torch.utils.hooks import RemovableHandle
 
 from zeroinit.remedies.remedy import Remedy
+from zeroinit.remedies.updates import is_recomputing
 
 __all__ = ["ActivationRemedy", "kept", "mask_shape", "signs", "weight_layers"]
 
@@ -28,7 +29,9 @@ class ActivationRemedy(Remedy):
     """Changes what enters each dense or convolutional layer whose input carries a gradient.
 
     So the layer that sees the data is left alone, and functional activations, poolings and residuals are no obstacle.
-    A layer that is called several times in one pass is changed at each call.
+    A layer that is called several times in one pass is changed at each call. Activation checkpointing calls layers
+    again in the backward pass: what was drawn for the first call is not drawn anew. With ``use_reentrant=True`` the
+    first call shows no gradient, so that the second is the one that counts.
     """
 
     def __init__(self, model: nn.Module, steps: int, generator: torch.Generator):
@@ -43,10 +46,21 @@ class ActivationRemedy(Remedy):
 
     def _enter(self, site: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
         inputs = args[0] if args else kwargs.get("input")
-        if not (self._counting and isinstance(inputs, Tensor) and inputs.requires_grad):
+        if not (self._is_on() and torch.is_grad_enabled() and isinstance(inputs, Tensor) and inputs.requires_grad):
             return None
-        changed = self._change(site, inputs)
+        if is_recomputing():
+            changed = self._change_again(site, inputs)
+        else:
+            self._met.add(site)
+            changed = self._change(site, inputs)
         return ((changed, *args[1:]), kwargs) if args else (args, kwargs | {"input": changed})
+
+    def _change_again(self, site: nn.Module, inputs: Tensor) -> Tensor:
+        """Return what enters a layer that runs again in the backward pass, in place of ``inputs``.
+
+        Masks on gradients are of the graph that is differentiated: that of the first call if it had one.
+        """
+        return inputs if site in self._met else self._change(site, inputs)
 
     def _change(self, site: nn.Module, inputs: Tensor) -> Tensor:
         """Return what enters a layer in place of ``inputs``, in the same shape."""

@@ -1,42 +1,76 @@
 """Norms that act as the affine map gamma * x + beta during the first steps."""
 
+import warnings
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
+from torch.utils.hooks import RemovableHandle
 
 from zeroinit._common import InputError
-from zeroinit.remedies.remedy import Remedy, no_strength
+from zeroinit.remedies.remedy import Remedy, RemedyWarning, no_strength
+from zeroinit.remedies.updates import is_recomputing
 
 __all__ = ["AffineNorms", "affine_norms"]
 
 
 class AffineNorms(Remedy):
-    """Puts norms into eval mode for the first training passes of a model; see ``affine_norms``."""
+    """Puts norms into eval mode whenever they are called in training; see ``affine_norms``."""
 
     def __init__(self, model: nn.Module, steps: int):
         super().__init__(model, steps)
-        self._norms = [module for path, module in model.named_modules() if _has_statistics(path, module)]
+        self._norms = {module: path for path, module in model.named_modules() if _has_statistics(path, module)}
         self._switched: list[nn.Module] = []
+        self._is_told = False
 
     def _is_needed(self) -> bool:
         return bool(self._norms)
 
-    def _begin(self) -> None:
-        self._switched = [norm for norm in self._norms if norm.training]
-        for norm in self._switched:
-            norm.training = False
+    def _hook_in(self) -> Sequence[RemovableHandle]:
+        before = [norm.register_forward_pre_hook(self._enter) for norm in self._norms]
+        after = [norm.register_forward_hook(self._exit, prepend=True, always_call=True) for norm in self._norms]
+        return [*before, *after]
+
+    def _enter(self, norm: nn.Module, args: tuple) -> None:
+        if not (self._is_on() and norm.training):
+            return
+        if not is_recomputing():
+            self._met.add(norm)
+        elif norm not in self._met:
+            self._tell(norm)
+            return
+        norm.training = False
+        self._switched.append(norm)
+
+    def _exit(self, norm: nn.Module, args: tuple, output: object) -> None:
+        if norm in self._switched:
+            self._switched.remove(norm)
+            norm.training = True
 
     def _leave(self) -> None:
         for norm in self._switched:
             norm.training = True
         self._switched = []
 
+    def _tell(self, norm: nn.Module) -> None:
+        """Warn once that the first call of a norm could not be told from an evaluation."""
+        if not self._is_told:
+            self._is_told = True
+            warnings.warn(
+                f"affine_norms has no effect on {self._norms[norm] or 'the model'!r}: activation checkpointing calls "
+                "it without gradients first, outside of a call of the model; pass use_reentrant=False to "
+                "torch.utils.checkpoint, or checkpoint parts inside of the model",
+                RemedyWarning,
+                stacklevel=2,
+            )
+
 
 def affine_norms(
     model: nn.Module, steps: int, *, strength: float | None = None, generator: torch.Generator | None = None
 ) -> AffineNorms:
-    """Let the norms of ``model`` act as affine maps during its first ``steps`` training passes.
+    """Let the norms of ``model`` act as affine maps during its first ``steps`` updates.
 
     After zero weights every channel is constant, and a norm over batch and positions maps it to its beta. Even where
     beta is random, its backward pass removes the mean over batch and positions, so that a convolution before it with
@@ -44,13 +78,12 @@ def affine_norms(
     in a fresh model) a norm is gamma * x + beta (up to its eps): signals pass in both directions.
 
     Batch norms, instance norms and group norms with one channel per group count; norms in eval mode stay as they are.
-    A pass counts if the model is in train mode, gradients are enabled and the pass succeeds. Running statistics do not
-    move meanwhile. After the last such pass, and on leaving, all hooks are gone. A copy of the model made meanwhile
-    gets what remains on its own, and takes its own hooks off after its last such pass.
+    It acts in all passes in train mode with gradients enabled until the optimizer has made so many updates. Running
+    statistics do not move meanwhile. A copy of the model made meanwhile gets what remains on its own.
 
     Args:
-        model: The model that is called in training: passes are counted on it, not on its parts.
-        steps: The number of training passes, at least 0; with 0 nothing is attached.
+        model: The model that is trained.
+        steps: The number of updates, at least 0; with 0 nothing is attached.
         strength: It has none.
         generator: Not used: nothing is drawn.
 
@@ -67,8 +100,10 @@ def affine_norms(
 
     Example:
         >>> model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         >>> with affine_norms(model, steps=10) as remedy:
-        ...     output = model(torch.randn(4, 1, 5, 5))
+        ...     model(torch.randn(4, 1, 5, 5)).sum().backward()
+        ...     optimizer.step()
         ...     remedy.remaining
         9
         >>> model[1].num_batches_tracked.item(), model[1].training

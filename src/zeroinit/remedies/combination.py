@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from zeroinit._common import InputError, derive_seed, lookup
-from zeroinit.remedies.remedy import Remedy, fresh_generator
+from zeroinit.remedies.remedy import Remedy, close, fresh_generator
 from zeroinit.remedies.table import REMEDIES
 
 __all__ = ["Combination", "make_parts", "make_remedy"]
@@ -19,6 +19,8 @@ class Combination:
         parts: The remedies, in the order in which they act on weights and the optimizer.
     """
 
+    _label = ""
+
     def __init__(self, parts: Sequence[Remedy]):
         self.parts = tuple(parts)
         for part in self.parts:
@@ -26,17 +28,17 @@ class Combination:
 
     @property
     def steps(self) -> int:
-        """The number of training passes in all."""
+        """The number of updates in all."""
         return max(part.steps for part in self.parts)
 
     @property
     def remaining(self) -> int:
-        """Training passes still to come in which any of them acts."""
+        """Updates still to come in which any of them acts."""
         return max(part.remaining for part in self.parts)
 
     def attach(self) -> None:
-        """Hook all of them into the model, so that on the optimizer's side they act in their order."""
-        for part in reversed(self.parts):  # what a part does after the forward pass goes before what is there already
+        """Hook all of them into the model; on the optimizer's side they act in their order."""
+        for part in self.parts:
             part.attach()
 
     def detach(self) -> None:
@@ -48,17 +50,17 @@ class Combination:
         self.attach()
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self.detach()
+    def __exit__(self, kind: object, *error: object) -> None:
+        close(self.parts, label=self._label, is_silent=kind is not None)
 
     def on_start(self, moment) -> None:
         """Attach when ``fit`` starts; raises an ``InputError`` if it trains another model."""
-        for part in reversed(self.parts):
+        for part in self.parts:
             part.on_start(moment)
 
     def on_end(self, moment) -> None:
         """Detach when ``fit`` ends."""
-        self.detach()
+        close(self.parts, label=self._label)
 
     def state_dict(self) -> dict:
         """Return the state of each, for a checkpoint of ``fit``."""
@@ -83,8 +85,8 @@ def make_remedy(
     Args:
         name: Keys of ``REMEDIES`` joined by ``"+"``. Each may be followed by its own number of steps and its strength:
             ``"warmup:100+position_signs:50+early_dropout:100:0.3"``.
-        model: The model that is called in training.
-        steps: The number of training passes of those that name none.
+        model: The model that is trained.
+        steps: The number of updates of those that name none.
         strength: Of those that take one and name none; their own default if ``None``.
         generator: Where one number is drawn from, of which and of its name each derives the seed of a generator of its
             own: what one draws does not depend on the others. A fresh one with seed 0 if ``None``.
@@ -98,8 +100,10 @@ def make_remedy(
 
     Example:
         >>> model = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 2))
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         >>> with make_remedy("position_signs:5+early_dropout:10:0.3", model, steps=20) as remedy:
-        ...     output = model(torch.ones(4, 2))
+        ...     model(torch.ones(4, 2)).sum().backward()
+        ...     optimizer.step()
         ...     [part.remaining for part in remedy.parts]
         [4, 9]
     """

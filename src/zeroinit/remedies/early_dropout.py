@@ -1,14 +1,19 @@
 """Dropout during the first steps, of single elements or of whole channels."""
 
+import warnings
+from collections import deque
 from collections.abc import Collection
 
 import torch
 from torch import Tensor, nn
 
 from zeroinit.remedies.activations import EVERY_ELEMENT, ActivationRemedy, kept, mask_shape
-from zeroinit.remedies.remedy import check_strength, fresh_generator
+from zeroinit.remedies.remedy import RemedyWarning, check_strength, fresh_generator
 
 __all__ = ["EarlyDropout", "early_channel_dropout", "early_dropout"]
+
+MOST_CALLS = 64
+"""Of one layer in one update that activation checkpointing can draw again."""
 
 
 class EarlyDropout(ActivationRemedy):
@@ -20,10 +25,41 @@ class EarlyDropout(ActivationRemedy):
         super().__init__(model, steps, fresh_generator(generator))
         self._drop = check_strength(strength, below=1)
         self._per = per
+        self._states: dict[nn.Module, deque[Tensor]] = {}
+        self._is_told = False
 
     def _change(self, site: nn.Module, inputs: Tensor) -> Tensor:
         assert self._generator is not None
+        self._states.setdefault(site, deque(maxlen=MOST_CALLS)).append(self._generator.get_state())
         return inputs * kept(mask_shape(site, inputs, self._per), self._drop, self._generator, inputs)
+
+    def _change_again(self, site: nn.Module, inputs: Tensor) -> Tensor:
+        """Draw the same mask as in the first call, if that one showed that it had to be."""
+        assert self._generator is not None
+        if not self._states.get(site):
+            self._tell(site)
+            return inputs
+        now = self._generator.get_state()
+        self._generator.set_state(self._states[site].pop())
+        changed = inputs * kept(mask_shape(site, inputs, self._per), self._drop, self._generator, inputs)
+        self._generator.set_state(now)
+        return changed
+
+    def _end_update(self) -> None:
+        self._states.clear()
+        super()._end_update()
+
+    def _tell(self, site: nn.Module) -> None:
+        """Warn once that the first call of a layer did not show that it carries a gradient."""
+        if not self._is_told:
+            self._is_told = True
+            warnings.warn(
+                f"early dropout has no effect on {self._sites[site] or 'the model'!r}: activation checkpointing with "
+                "use_reentrant=True hides that its input carries a gradient; pass use_reentrant=False to "
+                "torch.utils.checkpoint",
+                RemedyWarning,
+                stacklevel=2,
+            )
 
 
 def early_dropout(
@@ -35,7 +71,7 @@ def early_dropout(
 
     Args:
         model: As of ``Remedy``, likewise ``steps``.
-        steps: The number of training passes.
+        steps: The number of updates.
         strength: The probability, in [0, 1).
         generator: Where the masks come from; a fresh one with seed 0 if ``None``.
 
@@ -47,10 +83,10 @@ def early_dropout(
 
     Example:
         >>> model = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 2))
-        >>> with early_dropout(model, steps=10) as remedy:
+        >>> with early_dropout(model, steps=10):
         ...     output = model(torch.ones(4, 2))
-        >>> len(output.unique(dim=0)) > 1, remedy.remaining
-        (True, 9)
+        >>> len(output.unique(dim=0)) > 1
+        True
     """
     return EarlyDropout(model, steps, strength, EVERY_ELEMENT, generator)
 
@@ -64,7 +100,7 @@ def early_channel_dropout(
 
     Args:
         model: As of ``Remedy``, likewise ``steps``.
-        steps: The number of training passes.
+        steps: The number of updates.
         strength: The probability, in [0, 1).
         generator: Where the masks come from; a fresh one with seed 0 if ``None``.
 

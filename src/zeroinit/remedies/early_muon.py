@@ -4,8 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from zeroinit.remedies.optimizer_remedies import OptimizerRemedy
-from zeroinit.remedies.remedy import no_strength
+from zeroinit.remedies.remedy import Remedy, no_strength
 
 __all__ = ["EarlyMuon", "early_muon", "orthogonalized"]
 
@@ -14,28 +13,28 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 NUM_ROUNDS = 5
 
 
-class EarlyMuon(OptimizerRemedy):
+class EarlyMuon(Remedy):
     """Replaces each update of a weight by the orthogonal matrix next to it; see ``early_muon``."""
 
     def __init__(self, model: nn.Module, steps: int):
         super().__init__(model, steps)
         self._kept: list[tuple[nn.Parameter, Tensor]] = []
 
-    def _before_update(self, optimizer: Optimizer) -> None:
-        self._kept = [
-            (parameter, parameter.detach().clone())
-            for _, parameters in self._groups(optimizer)
-            for parameter in parameters
-            if parameter.dim() >= 2 and parameter.grad is not None
-        ]
+    def _before_step(self, optimizer: Optimizer, is_late: bool) -> None:
+        if self.remaining or is_late:
+            own = set(self._model.parameters())
+            held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+            self._kept = [(each, each.detach().clone()) for each in held if each in own and each.dim() >= 2]
 
-    def _after_update(self, optimizer: Optimizer) -> None:
-        with torch.no_grad():
-            for parameter, before in self._kept:
+    @torch.no_grad()
+    def _after_step(self, optimizer: Optimizer) -> None:
+        for parameter, before in self._kept:
+            if parameter.grad is not None:
                 parameter.copy_(before + orthogonalized(parameter - before))
-        self._leave()
+        self._kept = []
 
-    def _leave(self) -> None:
+    def _take_off(self) -> None:
+        super()._take_off()
         self._kept = []
 
 
@@ -83,7 +82,7 @@ def early_muon(
 
     Args:
         model: As of ``Remedy``, likewise ``steps``.
-        steps: The number of training passes.
+        steps: The number of updates.
         strength: It has none.
         generator: Not used: nothing is drawn.
 

@@ -15,6 +15,7 @@ from torch.utils.hooks import RemovableHandle
 from zeroinit._common import InputError, derive_seed
 from zeroinit.remedies.activations import EVERY_ELEMENT, ActivationRemedy, kept, mask_shape, signs
 from zeroinit.remedies.remedy import check_strength, fresh_generator, no_strength
+from zeroinit.remedies.updates import is_recomputing
 
 __all__ = [
     "ChannelSigns",
@@ -70,7 +71,12 @@ class ChannelSigns(GradientMasks):
         return [site.register_forward_hook(self._exit) for site in self._sites]
 
     def _exit(self, site: nn.Module, args: tuple, output: Tensor) -> Tensor | None:
-        return self._change(site, output) if self._counting and output.requires_grad else None
+        if not (self._is_on() and torch.is_grad_enabled() and output.requires_grad):
+            return None
+        if is_recomputing():
+            return self._change_again(site, output)
+        self._met.add(site)
+        return self._change(site, output)
 
 
 class FixedSigns(GradientMasks):
@@ -112,7 +118,12 @@ class ClassSigns(FixedSigns):
         self._seen: list[Tensor] = []
         self._batch_sizes: set[int] = set()
 
-    def _begin(self) -> None:
+    def _is_on(self) -> bool:
+        """Not where parts are called alone: the class is read at the model's output."""
+        return super()._is_on() and (self._updates.is_in_pass or is_recomputing())
+
+    def _begin_pass(self) -> None:
+        super()._begin_pass()
         self._seen = []
         self._batch_sizes = set()
 
@@ -129,7 +140,9 @@ class ClassSigns(FixedSigns):
         by_class = self._fixed(site, [gradients.shape[1], *unit[1:]], gradient)
         return gradient * by_class[classes]
 
-    def _hook_after(self, output: object) -> Sequence[RemovableHandle]:
+    def _end_pass(self, output: object) -> None:
+        if not self.remaining:
+            return
         if not isinstance(output, Tensor) or output.dim() != 2 or self._batch_sizes - {len(output)}:
             raise InputError(
                 "model: class_signs reads the class of each example at the model's output, which has to be one "
@@ -137,7 +150,6 @@ class ClassSigns(FixedSigns):
             )
         if output.requires_grad:
             output.register_hook(self._seen.append)
-        return ()
 
 
 def unit_signs(
@@ -147,7 +159,7 @@ def unit_signs(
 
     Args:
         model: As of ``Remedy``, likewise ``steps``.
-        steps: The number of training passes.
+        steps: The number of updates.
         strength: It has none.
         generator: Where the signs come from; a fresh one with seed 0 if ``None``.
 
@@ -159,10 +171,10 @@ def unit_signs(
 
     Example:
         >>> model = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 2))
-        >>> with unit_signs(model, steps=10) as remedy:
+        >>> with unit_signs(model, steps=10):
         ...     changed = model(torch.ones(4, 2))
-        >>> torch.equal(changed, model(torch.ones(4, 2))), remedy.remaining
-        (True, 9)
+        >>> torch.equal(changed, model(torch.ones(4, 2)))
+        True
     """
     no_strength("unit_signs", strength)
     return GradientMasks(model, steps, ("unit",), generator)
@@ -178,7 +190,7 @@ def channel_signs(
 
     Args:
         model: As of ``Remedy``, likewise ``steps``.
-        steps: The number of training passes.
+        steps: The number of updates.
         strength: It has none.
         generator: Where the signs come from; a fresh one with seed 0 if ``None``.
 
@@ -199,7 +211,7 @@ def example_signs(
 
     Args:
         model: As of ``Remedy``, likewise ``steps``.
-        steps: The number of training passes.
+        steps: The number of updates.
         strength: It has none.
         generator: Where the signs come from; a fresh one with seed 0 if ``None``.
 
@@ -222,7 +234,7 @@ def position_signs(
 
     Args:
         model: As of ``Remedy``, likewise ``steps``.
-        steps: The number of training passes.
+        steps: The number of updates.
         strength: It has none.
         generator: Where the signs come from; a fresh one with seed 0 if ``None``.
 
@@ -243,7 +255,7 @@ def fixed_position_signs(
 
     Args:
         model: As of ``Remedy``, likewise ``steps``.
-        steps: The number of training passes.
+        steps: The number of updates.
         strength: It has none.
         generator: Where their seed comes from; a fresh one with seed 0 if ``None``.
 
@@ -266,7 +278,7 @@ def unit_masks(
 
     Args:
         model: As of ``Remedy``, likewise ``steps``.
-        steps: The number of training passes.
+        steps: The number of updates.
         strength: The probability, in [0, 1); what is kept is divided by 1 - it.
         generator: Where the masks come from; a fresh one with seed 0 if ``None``.
 
@@ -289,7 +301,7 @@ def class_signs(
 
     Args:
         model: As of ``Remedy``, likewise ``steps``; maps a batch to logits (batch, classes).
-        steps: The number of training passes.
+        steps: The number of updates.
         strength: It has none.
         generator: Where their seed comes from; a fresh one with seed 0 if ``None``.
 

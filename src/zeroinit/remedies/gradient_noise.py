@@ -19,7 +19,7 @@ class GradientNoise(Remedy):
         super().__init__(model, steps, fresh_generator(generator))
         self._strength = check_strength(strength, below=math.inf)
 
-    def _hook_after(self, output: object) -> Sequence[RemovableHandle]:
+    def _hook_late(self) -> Sequence[RemovableHandle]:
         return [
             parameter.register_hook(self._add_noise)
             for parameter in self._model.parameters()
@@ -38,12 +38,12 @@ def gradient_noise(
     """Add normal noise to the gradient of each parameter, ``strength`` times as large as the gradient.
 
     Its standard deviation is ``strength`` times the root mean square of that gradient, so a gradient of zeros stays
-    zero. It acts in the backward pass that follows a training pass; its hooks on the parameters go when the first
-    training pass after the phase begins, or on leaving.
+    zero. It acts in every backward pass until the optimizer has made so many updates: with gradients accumulated over
+    several passes on each of them.
 
     Args:
         model: As of ``Remedy``, likewise ``steps``.
-        steps: The number of training passes.
+        steps: The number of updates.
         strength: At least 0.
         generator: Where the noise comes from; a fresh one with seed 0 if ``None``.
 

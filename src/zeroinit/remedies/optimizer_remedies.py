@@ -1,8 +1,6 @@
-"""Remedies on the optimizer's side: what it is told, keeps or does during the first steps.
+"""Remedies on the optimizer's side: what it is told, keeps or does during the first updates.
 
-They find the optimizer by torch's hooks on the steps of all optimizers, and act on those that hold parameters of the
-model, in each step that follows a training pass: Muon and AdamW side by side as one. Their hooks go when the first
-training pass after the phase begins, or on leaving.
+They act on every optimizer that holds parameters of the model, Muon and AdamW side by side as on one.
 """
 
 from collections.abc import Sequence
@@ -10,66 +8,69 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
-from torch.utils.hooks import RemovableHandle
 
 from zeroinit.remedies.remedy import Remedy, no_strength
 
-__all__ = ["MomentReset", "OptimizerRemedy", "Warmup", "moment_reset", "warmup"]
+__all__ = ["MomentReset", "Warmup", "moment_reset", "warmup"]
 
 
-class OptimizerRemedy(Remedy):
-    """Is called before and after each update of the model's parameters that follows a training pass."""
-
-    def _hook_after(self, output: object) -> Sequence[RemovableHandle]:
-        return [
-            register_optimizer_step_pre_hook(lambda optimizer, args, kwargs: self._before_update(optimizer)),
-            register_optimizer_step_post_hook(lambda optimizer, args, kwargs: self._after_update(optimizer)),
-        ]
-
-    def _groups(self, optimizer: Optimizer) -> list[tuple[dict, list[nn.Parameter]]]:
-        """List the groups of an optimizer that hold parameters of the model, and these."""
-        own = set(self._model.parameters())
-        found = [(group, [each for each in group["params"] if each in own]) for group in optimizer.param_groups]
-        return [(group, parameters) for group, parameters in found if parameters]
-
-    def _before_update(self, optimizer: Optimizer) -> None:
-        """An optimizer, perhaps of another model, is about to update its parameters."""
-
-    def _after_update(self, optimizer: Optimizer) -> None:
-        """It has done so."""
-
-
-class Warmup(OptimizerRemedy):
-    """Lowers the learning rate for the duration of each update; see ``warmup``."""
+class Warmup(Remedy):
+    """Lowers the learning rate for the duration of each step; see ``warmup``."""
 
     def __init__(self, model: nn.Module, steps: int):
         super().__init__(model, steps)
         self._lowered: list[tuple[dict, object]] = []
 
-    def _before_update(self, optimizer: Optimizer) -> None:
-        self._leave()
-        for group, _ in self._groups(optimizer):
-            self._lowered.append((group, group["lr"]))
-            group["lr"] = group["lr"] * (self.steps - self.remaining) / self.steps
+    def _before_step(self, optimizer: Optimizer, is_late: bool) -> None:
+        self._restore()
+        number = self.steps - self.remaining + (not is_late)
+        if number > self.steps:
+            return
+        own = set(self._model.parameters())
+        for group in optimizer.param_groups:
+            if not own.isdisjoint(group["params"]):
+                self._lowered.append((group, group["lr"]))
+                group["lr"] = group["lr"] * number / self.steps
 
-    def _after_update(self, optimizer: Optimizer) -> None:
-        self._leave()
+    def _after_step(self, optimizer: Optimizer) -> None:
+        self._restore()
 
-    def _leave(self) -> None:
+    def _take_off(self) -> None:
+        self._restore()
+        super()._take_off()
+
+    def _restore(self) -> None:
         for group, learning_rate in self._lowered:
             group["lr"] = learning_rate
         self._lowered = []
 
 
-class MomentReset(OptimizerRemedy):
+class MomentReset(Remedy):
     """Clears the state of optimizers; see ``moment_reset``."""
 
-    def _after_update(self, optimizer: Optimizer) -> None:
-        if not self.remaining:
-            for _, parameters in self._groups(optimizer):
-                for parameter in parameters:
-                    optimizer.state.pop(parameter, None)
+    def __init__(self, model: nn.Module, steps: int):
+        super().__init__(model, steps)
+        self._is_done = False
+
+    def _after_update(self, optimizers: Sequence[Optimizer], parameters: set[nn.Parameter]) -> None:
+        if self.remaining:
+            return
+        own = set(self._model.parameters())
+        for optimizer in optimizers:
+            for parameter in [each for each in optimizer.state if each in own]:
+                del optimizer.state[parameter]
+        self._is_done = bool(optimizers) or self._is_done
+
+    def _undone(self) -> str:
+        return "the optimizer keeps its moments"
+
+    def _failed(self) -> str | None:
+        if self._is_done:
+            return None
+        return (
+            "moments are not reset: the parameters are updated by hand, and not by an optimizer of torch; clear what "
+            "your own update rule keeps"
+        )
 
 
 def warmup(
@@ -82,7 +83,7 @@ def warmup(
 
     Args:
         model: As of ``Remedy``, likewise ``steps``.
-        steps: The number of training passes.
+        steps: The number of updates.
         strength: It has none.
         generator: Not used: nothing is drawn.
 
@@ -108,13 +109,13 @@ def warmup(
 def moment_reset(
     model: nn.Module, steps: int, *, strength: float | None = None, generator: torch.Generator | None = None
 ) -> MomentReset:
-    """Clear what the optimizer keeps of the model's parameters, after the update of the last of the first ``steps``.
+    """Clear what the optimizer keeps of the model's parameters, after the last of the first ``steps`` updates.
 
     Moments, momentum and Adam's count of steps begin anew, as with a fresh optimizer.
 
     Args:
         model: As of ``Remedy``, likewise ``steps``.
-        steps: The number of training passes.
+        steps: The number of updates.
         strength: It has none.
         generator: Not used: nothing is drawn.
 

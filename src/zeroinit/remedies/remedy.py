@@ -1,15 +1,19 @@
-"""What all remedies have in common: they count training passes, attach to a model and take themselves off again."""
+"""What all remedies have in common: they act during a model's first updates and take themselves off again."""
 
+import warnings
 from collections.abc import Sequence
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from zeroinit._common import InputError
+from zeroinit.remedies.compiled import unwrapped
+from zeroinit.remedies.updates import Updates
 
-__all__ = ["Remedy", "check_strength", "fresh_generator", "no_strength", "positive_strength"]
+__all__ = ["Remedy", "RemedyWarning", "check_strength", "fresh_generator", "no_strength", "positive_strength"]
 
 Kind = TypeVar("Kind", bound="Remedy")
 
@@ -17,23 +21,28 @@ DEFAULT_SEED = 0
 """Of the generator of a remedy that is made without one."""
 
 
+class RemedyWarning(UserWarning):
+    """A remedy, or a zero start, ended without having done what it is for, or cannot act in some place."""
+
+
 class Remedy:
-    """Acts on a model during its first training passes, through hooks; a context manager and an observer of ``fit``.
+    """Acts on a model during its first updates, through hooks; a context manager and an observer of ``fit``.
 
-    A pass counts if the model is in train mode, gradients are enabled and the pass succeeds. What a remedy draws comes
-    from its own generator, never from torch's global one. A copy of the model made meanwhile gets what remains on its
-    own, and takes its own hooks off.
+    An update is a step of the optimizer that changes parameters of the model, however many passes lead to it; see
+    ``Updates``. In passes it acts where the model is in train mode and gradients are enabled, also if parts of the
+    model are called alone. What a remedy draws comes from its own generator, never from torch's global one. A copy of
+    the model made meanwhile gets what remains on its own, and takes its own hooks off.
 
-    A subclass overrides some of ``_is_needed``, ``_hook_in``, ``_begin``, ``_leave`` and ``_hook_after``.
+    A subclass overrides some of the methods that begin with one underscore, from ``_is_needed`` on.
 
     Args:
-        model: The model that is called in training: passes are counted on it, not on its parts.
-        steps: The number of training passes, at least 0; with 0 nothing is attached.
+        model: The model that is trained.
+        steps: The number of updates, at least 0; with 0 nothing is attached.
         generator: Where random numbers come from, if the remedy draws any.
 
     Attributes:
-        steps: The number of training passes in all.
-        remaining: Training passes still to come in which it acts.
+        steps: The number of updates in all.
+        remaining: Updates still to come in which it acts.
 
     Raises:
         InputError: ``steps`` is not a whole number of at least 0.
@@ -44,36 +53,40 @@ class Remedy:
             raise InputError(f"steps={steps!r}: must be a whole number of at least 0")
         self.steps = steps
         self.remaining = steps
-        self._model = model
+        self._model = unwrapped(model)
         self._generator = generator
-        self._counting = False
+        self._updates = Updates(self._model)
+        self._is_attached = False
         self._handles: list[RemovableHandle] = []
-        self._late = _LateHooks()
+        self._late: list[RemovableHandle] = []
+        self._met: set[nn.Module] = set()
 
     def attach(self) -> None:
-        """Hook into the model, if that is not done already and passes remain."""
-        if self.remaining and not self._handles and self._is_needed():
-            self._handles = [
-                self._model.register_forward_pre_hook(self._before),
-                self._model.register_forward_hook(self._after, prepend=True, always_call=True),
-                *self._hook_in(),
-            ]
+        """Hook into the model, if that is not done already and updates remain."""
+        if self.remaining and not self._is_attached and self._is_needed():
+            self._is_attached = True
+            self._handles = list(self._hook_in())
+            self._updates.add(self)
 
     def detach(self) -> None:
         """Take all hooks off; the model is as if the remedy had never been."""
-        self._counting = False
+        self._is_attached = False
         self._leave()
-        self._late.remove()
-        for handle in self._handles:
+        self._take_off()
+        self._updates.remove(self)
+
+    def _take_off(self) -> None:
+        for handle in (*self._handles, *self._late):
             handle.remove()
-        self._handles = []
+        self._handles, self._late = [], []
+        self._met.clear()
 
     def __enter__(self: Kind) -> Kind:
         self.attach()
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self.detach()
+    def __exit__(self, kind: object, *error: object) -> None:
+        close((self,), is_silent=kind is not None)
 
     def on_start(self, moment) -> None:
         """Attach when ``fit`` starts.
@@ -81,7 +94,7 @@ class Remedy:
         Raises:
             InputError: ``fit`` trains another model.
         """
-        if moment.model is not self._model:
+        if unwrapped(moment.model) is not self._model:
             raise InputError(
                 "observers: holds a remedy that was made for another model; make it for the one that trains"
             )
@@ -89,13 +102,14 @@ class Remedy:
 
     def on_end(self, moment) -> None:
         """Detach when ``fit`` ends."""
-        self.detach()
+        close((self,))
 
     def join(self, parts: Sequence["Remedy"]) -> None:
-        """Be told of the remedies of the same ``Combination``, itself among them."""
+        """Be told of the remedies of the same ``Combination``, itself among them; they count updates together."""
+        self._updates = parts[0]._updates
 
     def shorten(self, numerator: int, denominator: int) -> None:
-        """Multiply the number of passes by a fraction, if that makes it smaller; what has begun has a pass to come."""
+        """Multiply the number of updates by a fraction, if that makes it smaller; what acts has an update to come."""
         steps = -(-self.steps * numerator // denominator)
         if self.remaining and steps < self.steps:
             self.remaining = max(1, steps - (self.steps - self.remaining))
@@ -117,69 +131,98 @@ class Remedy:
         if not self.remaining:
             self.detach()
 
-    def _before(self, model: nn.Module, inputs: tuple) -> None:
-        self._counting = False
-        self._leave()  # a pass that was interrupted (Ctrl-C) has not run the hook after it
-        if not (model.training and torch.is_grad_enabled()):
-            return
-        self._late.remove()
-        if self.remaining:
-            self._counting = True
-            self._begin()
-        else:
-            self.detach()
+    def __getstate__(self) -> dict:
+        """Leave out the hooks that are not on modules: those on gradients belong to this model alone."""
+        return vars(self) | {"_late": []}
 
-    def _after(self, model: nn.Module, inputs: tuple, output) -> None:
-        succeeded = self._counting and output is not None  # a pass that failed has no output
-        self._counting = False
-        self._leave()
-        if succeeded:
-            self._late.add(self._hook_after(output))
-            self.remaining -= 1
-            if not self.remaining and not self._late:
-                self.detach()
+    def _is_on(self) -> bool:
+        """Whether it acts on a pass that runs now, or would run."""
+        is_training = self._updates.is_in_pass or torch.is_grad_enabled()
+        return bool(self._is_attached and self.remaining and self._model.training and is_training)
 
     def _is_needed(self) -> bool:
         """Whether the model has anything to act on."""
         return True
 
     def _hook_in(self) -> Sequence[RemovableHandle]:
-        """Hook into parts of the model until the remedy is taken off; hooks act where ``_counting`` is true."""
+        """Hook into parts of the model until the remedy is taken off; hooks act where ``_is_on`` says so."""
         return ()
 
-    def _begin(self) -> None:
-        """A training pass begins."""
+    def _hook_late(self) -> Sequence[RemovableHandle]:
+        """Hook into what a copy of the model has not, at the beginning of each training pass."""
+        return ()
+
+    def _begin_pass(self) -> None:
+        """A training pass of the model begins."""
+        for handle in self._late:
+            handle.remove()
+        self._late = list(self._hook_late()) if self.remaining else []
 
     def _leave(self) -> None:
         """A pass is over, has failed, or was interrupted: leave nothing of it. May be called more than once."""
 
-    def _hook_after(self, output: object) -> Sequence[RemovableHandle]:
-        """After a training pass that succeeded, hook in what acts in its backward pass or update.
+    def _end_pass(self, output: object) -> None:
+        """A training pass of the model has succeeded."""
 
-        These hooks go when the next training pass begins, or on leaving.
+    def _before_step(self, optimizer: Optimizer, is_late: bool) -> None:
+        """An optimizer is about to update parameters of the model; late if the others have ended this update."""
+
+    def _after_step(self, optimizer: Optimizer) -> None:
+        """It has made its step, which may have changed nothing."""
+
+    def _after_update(self, optimizers: Sequence[Optimizer], parameters: set[nn.Parameter]) -> None:
+        """An update is done: ``remaining`` counts it already.
+
+        Args:
+            optimizers: Those that hold parameters of the model; none where they are updated by hand.
+            parameters: What was updated, in this update or an earlier one.
         """
-        return ()
+
+    def _end_update(self) -> None:
+        """What was remembered of the passes of an update goes; after the last update the hooks on modules, too."""
+        self._met.clear()
+        if not self.remaining:
+            self._leave()
+            self._take_off()
+            if text := self._failed():
+                warnings.warn(text, RemedyWarning, stacklevel=2)
+
+    def _undone(self) -> str | None:
+        """Say what it does at its end and cannot do if it ends now, as "weights are not ..."; ``None`` if nothing."""
+        return None
+
+    def _failed(self) -> str | None:
+        """Say after the last update what it could not do, why, and what to do; ``None`` if nothing."""
+        return None
 
 
-class _LateHooks:
-    """Handles of hooks outside the modules, which a copy of the model has not."""
+def close(parts: Sequence[Remedy], *, label: str = "", is_silent: bool = False) -> None:
+    """Take remedies off that act together, and warn if they end too early to have done what they are for."""
+    updates = parts[0]._updates
+    updates.notice_by_hand()
+    attached = [part for part in parts if part._is_attached]
+    undone = [text for part in attached if part.remaining and (text := part._undone())]
+    for part in parts:
+        part.detach()
+    if undone and not is_silent:
+        text = unfinished(updates, max(part.steps for part in attached), undone)
+        warnings.warn(f"{label}{text}", RemedyWarning, stacklevel=3)
 
-    def __init__(self) -> None:
-        self._handles: list[RemovableHandle] = []
 
-    def __deepcopy__(self, memo: dict) -> "_LateHooks":
-        return _LateHooks()
-
-    def __bool__(self) -> bool:
-        return bool(self._handles)
-
-    def add(self, handles: Sequence[RemovableHandle]) -> None:
-        self._handles.extend(handles)
-
-    def remove(self) -> None:
-        for handle in self._handles:
-            handle.remove()
-        self._handles = []
+def unfinished(updates: Updates, steps: int, undone: Sequence[str]) -> str:
+    """Say that the first updates ended too early: what was not done, why, and what to do."""
+    what = " and ".join(undone)
+    if updates.num:
+        skipped = f", and {updates.num_skipped} steps changed nothing" if updates.num_skipped else ""
+        why = f"training ended after {updates.num} of {steps} updates{skipped}"
+        cure = f"make {steps} updates before it is taken off, or choose steps={updates.num}"
+    elif updates.num_skipped:
+        why = f"{updates.num_skipped} steps of the optimizer changed nothing, as gradients are missing or not finite"
+        cure = "call backward() before step(), or lower the scale of the GradScaler"
+    else:
+        why = f"training ended after 0 of {steps} updates: no optimizer updated this {type(updates.model).__name__}"
+        cure = "build the optimizer from the parameters of this very model"
+    return f"{what}: {why}; {cure}"
 
 
 def fresh_generator(generator: torch.Generator | None) -> torch.Generator:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from zeroinit.remedies.affine_norms import affine_norms
+from zeroinit.remedies.draw_stuck import draw_stuck
 from zeroinit.remedies.early_dropout import early_channel_dropout, early_dropout
 from zeroinit.remedies.early_muon import early_muon
 from zeroinit.remedies.gradient_masks import (
@@ -101,6 +102,9 @@ REMEDIES: dict[str, RemedyEntry] = {
     ),
     "until_awake": RemedyEntry(
         until_awake, "those beside it end once every weight has moved, and as many steps again", OWN
+    ),
+    "draw_stuck": RemedyEntry(
+        draw_stuck, "zero weights that keep each other at zero get PyTorch's default; what never moves is named", OWN
     ),
     "early_muon": RemedyEntry(early_muon, "updates of weights are made orthogonal", "Jordan et al. 2024"),
 }

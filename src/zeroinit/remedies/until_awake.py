@@ -6,9 +6,8 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from zeroinit.remedies.activations import weight_layers
-from zeroinit.remedies.optimizer_remedies import OptimizerRemedy
 from zeroinit.remedies.remedy import Remedy, no_strength
+from zeroinit.remedies.weights import weights_of
 
 __all__ = ["FEWEST_STEPS", "UntilAwake", "until_awake"]
 
@@ -16,28 +15,34 @@ FEWEST_STEPS = 10
 """What a phase is not shortened below."""
 
 
-class UntilAwake(OptimizerRemedy):
-    """Shortens the remedies beside it when every weight has moved; see ``until_awake``."""
+class UntilAwake(Remedy):
+    """Shortens the remedies beside it when every weight has moved; see ``until_awake``.
+
+    Attributes:
+        only: The weights that count; all of the model if ``None``.
+    """
 
     def __init__(self, model: nn.Module, steps: int):
         super().__init__(model, steps)
+        self.only: set[nn.Parameter] | None = None
         self._beside: tuple[Remedy, ...] = ()
 
     def _is_needed(self) -> bool:
-        return bool(weight_layers(self._model))
+        return bool(weights_of(self._model))
 
     def join(self, parts: Sequence[Remedy]) -> None:
         """Remember what it acts with."""
+        super().join(parts)
         self._beside = tuple(part for part in parts if part is not self)
 
     @torch.no_grad()
-    def _after_update(self, optimizer: Optimizer) -> None:
+    def _after_update(self, optimizers: Sequence[Optimizer], parameters: set[nn.Parameter]) -> None:
         whole = self.steps
         needed = max(FEWEST_STEPS, 2 * (whole - self.remaining + 1))
-        if needed >= whole or not self._groups(optimizer):
+        if needed >= whole:
             return  # there is nothing to shorten any more
-        weights = [layer.weight for layer in weight_layers(self._model).values()]
-        if all(weight.any() for weight in weights if weight.requires_grad):
+        weights = [weight for weight in weights_of(self._model) if self.only is None or weight in self.only]
+        if all(weight.any() for weight in weights if weight.requires_grad and weight.numel()):
             for part in (self, *self._beside):
                 part.shorten(needed, whole)
 
@@ -55,7 +60,7 @@ def until_awake(
 
     Args:
         model: As of ``Remedy``, likewise ``steps``.
-        steps: The most training passes that the phase may have.
+        steps: The most updates that the phase may have.
         strength: It has none.
         generator: Not used: nothing is drawn.
 

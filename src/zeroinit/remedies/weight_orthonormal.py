@@ -1,26 +1,23 @@
 """Weights become orthonormal twice during the first steps, so that deep networks open every layer's directions."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from zeroinit.remedies.activations import weight_layers
-from zeroinit.remedies.optimizer_remedies import OptimizerRemedy
 from zeroinit.remedies.remedy import positive_strength
+from zeroinit.remedies.weight_rescale import WeightRemedy
 
 __all__ = ["WeightOrthonormal", "polar_factor", "weight_orthonormal"]
 
 
-class WeightOrthonormal(OptimizerRemedy):
+class WeightOrthonormal(WeightRemedy):
     """Makes each layer's weight orthonormal half-way and after the last of the first updates."""
 
     def __init__(self, model: nn.Module, steps: int, strength: float):
-        super().__init__(model, steps)
-        self._strength = strength
+        super().__init__(model, steps, strength)
         self._halfway_at: int | None = None
-
-    def _is_needed(self) -> bool:
-        return bool(weight_layers(self._model))
 
     def state_dict(self) -> dict:
         """Return what remains, and when it acted half-way."""
@@ -39,18 +36,16 @@ class WeightOrthonormal(OptimizerRemedy):
             self._halfway_at = self.remaining
         return self.remaining in (0, self._halfway_at)
 
-    @torch.no_grad()
-    def _after_update(self, optimizer: Optimizer) -> None:
-        groups = self._groups(optimizer)
-        if not groups or not self._is_due():
-            return
-        weights = {layer.weight for layer in weight_layers(self._model).values()}
-        for _, parameters in groups:
-            for parameter in parameters:
-                if parameter in weights and torch.isfinite(parameter).all() and parameter.any():
-                    factor = polar_factor(parameter)
-                    size = self._strength * parameter[0].numel() ** -0.5
-                    parameter.copy_(factor * (size / factor.square().mean().sqrt()))
+    def _after_update(self, optimizers: Sequence[Optimizer], parameters: set[nn.Parameter]) -> None:
+        if self._is_due():
+            self._change_all(parameters)
+
+    def _changed(self, matrix: Tensor) -> Tensor:
+        factor = polar_factor(matrix)
+        return factor * (self._strength * matrix[0].numel() ** -0.5 / factor.square().mean().sqrt())
+
+    def _promise(self) -> str:
+        return "weights are not made orthonormal"
 
 
 def polar_factor(weight: Tensor) -> Tensor:
@@ -89,7 +84,7 @@ def weight_orthonormal(
 
     Args:
         model: As of ``Remedy``, likewise ``steps``.
-        steps: The number of training passes; with 1 it happens once.
+        steps: The number of updates; with 1 it happens once.
         strength: Above 0.
         generator: Not used: nothing is drawn.
 

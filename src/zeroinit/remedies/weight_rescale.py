@@ -1,44 +1,86 @@
 """Weights get the size of PyTorch's default after the first steps, in the directions that they learned."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from zeroinit.remedies.activations import weight_layers
 from zeroinit.remedies.early_muon import orthogonalized
-from zeroinit.remedies.optimizer_remedies import OptimizerRemedy
-from zeroinit.remedies.remedy import positive_strength
+from zeroinit.remedies.remedy import Remedy, positive_strength
+from zeroinit.remedies.weights import Weight, weights_of
 
-__all__ = ["WeightRescale", "default_size", "weight_orthogonal", "weight_rescale"]
+__all__ = ["WeightRemedy", "WeightRescale", "default_size", "weight_orthogonal", "weight_rescale"]
 
 
-class WeightRescale(OptimizerRemedy):
+class WeightRemedy(Remedy):
+    """Changes weights of layers that were updated, after some of the first updates.
+
+    Attributes:
+        only: The weights that it may change; all of the model if ``None``.
+    """
+
+    def __init__(self, model: nn.Module, steps: int, strength: float):
+        super().__init__(model, steps)
+        self.only: set[nn.Parameter] | None = None
+        self._strength = strength
+        self._infinite: list[str] = []
+
+    def _is_needed(self) -> bool:
+        return bool(self._weights())
+
+    def _weights(self) -> list[Weight]:
+        found = weights_of(self._model).values()
+        return [each for each in found if self.only is None or each.parameter in self.only]
+
+    @torch.no_grad()
+    def _change_all(self, parameters: set[nn.Parameter]) -> None:
+        """Change each weight in place that is among the parameters, finite and not zero."""
+        for weight in self._weights():
+            if weight.parameter not in parameters:
+                continue
+            for matrix in weight.matrices():
+                largest = matrix.abs().max() if matrix.numel() else 0.0
+                if 0 < largest < torch.inf:
+                    matrix.copy_(self._changed(matrix))
+                elif largest:
+                    self._infinite.append(weight.name)
+
+    def _changed(self, matrix: Tensor) -> Tensor:
+        """Return what takes the place of a weight (units, inputs, ...)."""
+        raise NotImplementedError
+
+    def _undone(self) -> str:
+        return self._promise()
+
+    def _failed(self) -> str | None:
+        if not self._infinite:
+            return None
+        names = ", ".join(map(repr, dict.fromkeys(self._infinite[:5])))
+        return f"{self._promise()}: values of {names} are not finite; lower the learning rate"
+
+    def _promise(self) -> str:
+        return "weights do not get the size of PyTorch's default"
+
+
+class WeightRescale(WeightRemedy):
     """Scales each layer's weight after the last of the first updates; see ``weight_rescale``."""
 
     def __init__(self, model: nn.Module, steps: int, strength: float, is_orthogonal: bool = False):
-        super().__init__(model, steps)
-        self._strength = strength
+        super().__init__(model, steps, strength)
         self._is_orthogonal = is_orthogonal
 
-    def _is_needed(self) -> bool:
-        return bool(self._sizes())
+    def _after_update(self, optimizers: Sequence[Optimizer], parameters: set[nn.Parameter]) -> None:
+        if not self.remaining:
+            self._change_all(parameters)
 
-    def _sizes(self) -> dict[Tensor, float]:
-        weights = (layer.weight for layer in weight_layers(self._model).values())
-        return {weight: self._strength * default_size(weight) for weight in weights}
+    def _changed(self, matrix: Tensor) -> Tensor:
+        whole = matrix / matrix.abs().max()  # the squares of 1e-25 would be zero
+        whole = orthogonalized(whole) if self._is_orthogonal else whole
+        return whole * (self._strength * default_size(matrix) / whole.square().mean().sqrt())
 
-    @torch.no_grad()
-    def _after_update(self, optimizer: Optimizer) -> None:
-        if self.remaining:
-            return
-        sizes = self._sizes()
-        for _, parameters in self._groups(optimizer):
-            for parameter in parameters:
-                largest = parameter.abs().max()
-                if parameter in sizes and 0 < largest < torch.inf:
-                    whole = parameter / largest  # the squares of 1e-25 would be zero
-                    whole = orthogonalized(whole) if self._is_orthogonal else whole
-                    parameter.copy_(whole * (sizes[parameter] / whole.square().mean().sqrt()))
+    def _promise(self) -> str:
+        return "weights are not made orthogonal" if self._is_orthogonal else super()._promise()
 
 
 def default_size(weight: Tensor) -> float:
@@ -62,7 +104,7 @@ def weight_rescale(
 
     Args:
         model: As of ``Remedy``, likewise ``steps``.
-        steps: The number of training passes.
+        steps: The number of updates.
         strength: Above 0.
         generator: Not used: nothing is drawn.
 
@@ -96,7 +138,7 @@ def weight_orthogonal(
 
     Args:
         model: As of ``Remedy``, likewise ``steps``.
-        steps: The number of training passes.
+        steps: The number of updates.
         strength: Above 0.
         generator: Not used: nothing is drawn.
 

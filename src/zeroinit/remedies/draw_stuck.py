@@ -1,0 +1,160 @@
+"""Zero weights that keep each other's gradient at zero get PyTorch's default; those that never move are named."""
+
+import warnings
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from zeroinit.remedies.remedy import Remedy, RemedyWarning, fresh_generator, no_strength
+from zeroinit.remedies.weights import Weight, weights_of
+
+__all__ = ["DrawStuck", "draw_stuck"]
+
+PATIENCE = 3
+"""Updates in which nothing leaves zero, after which what is zero is held to be stuck."""
+
+
+class DrawStuck(Remedy):
+    """Draws zero weights whose gradient stays exactly zero; see ``draw_stuck``.
+
+    Attributes:
+        only: The weights that it looks after; all of the model if ``None``.
+        kept: Those among them that it never draws.
+        drawn: Names of those that it has drawn.
+        unmoved: Names of those that had not moved after the last update, each with the reason.
+    """
+
+    def __init__(self, model: nn.Module, steps: int, generator: torch.Generator | None):
+        super().__init__(model, steps, fresh_generator(generator))
+        self.only: set[nn.Parameter] | None = None
+        self.kept: set[nn.Parameter] = set()
+        self.drawn: list[str] = []
+        self.unmoved: dict[str, str] = {}
+        self._zero: list[str] | None = None
+        self._num_still = 0
+
+    def state_dict(self) -> dict:
+        """Return what remains, what was drawn, and for how long nothing has moved."""
+        return super().state_dict() | {"drawn": self.drawn, "zero": self._zero, "num_still": self._num_still}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on from there."""
+        self.drawn, self._zero, self._num_still = list(state["drawn"]), state["zero"], state["num_still"]
+        super().load_state_dict(state)
+
+    def _is_needed(self) -> bool:
+        return bool(self._weights())
+
+    def _weights(self) -> list[Weight]:
+        found = weights_of(self._model).values()
+        return [each for each in found if each.parameter.numel() and (self.only is None or each.parameter in self.only)]
+
+    @torch.no_grad()
+    def _after_update(self, optimizers: Sequence[Optimizer], parameters: set[nn.Parameter]) -> None:
+        own = dict(self._model.named_parameters())
+        names = own if self._zero is None else self._zero
+        zero = [name for name in names if name in own and own[name].requires_grad and not own[name].any()]
+        self._num_still = self._num_still + 1 if zero == self._zero else 0
+        self._zero = zero
+        if self._num_still >= PATIENCE and not self._is_underflow():
+            self._draw()
+            self._num_still = 0
+        if not self.remaining:
+            self._check(parameters)
+
+    def _is_underflow(self) -> bool:
+        """Whether gradients get lost on their way down a chain of small weights; they come back as the weights grow."""
+        for weight in self._weights():
+            if weight.parameter.grad is not None:
+                largest = weight.parameter.grad.abs().max()
+                if 0 < largest < torch.finfo(largest.dtype).tiny ** 0.5:
+                    return True
+        return False
+
+    def _draw(self) -> None:
+        assert self._generator is not None
+        for weight in self._weights():
+            gradient = weight.parameter.grad
+            if weight.parameter in self.kept or weight.parameter.any() or gradient is None or gradient.any():
+                continue
+            for matrix in weight.matrices():
+                bound = matrix[0].numel() ** -0.5
+                drawn = torch.rand(matrix.shape, generator=self._generator, device=self._generator.device)
+                matrix.copy_(drawn.mul_(2 * bound).sub_(bound))
+            self.drawn.append(weight.name)
+
+    def _check(self, parameters: set[nn.Parameter]) -> None:
+        still = [weight for weight in self._weights() if self._is_still(weight)]
+        self.unmoved = {weight.name: _reason(weight.parameter, parameters) for weight in still}
+        if self.unmoved:
+            warnings.warn(unmoved_text(self.unmoved, self.steps), RemedyWarning, stacklevel=2)
+
+    def _is_still(self, weight: Weight) -> bool:
+        """Whether a weight is zero, or where it was drawn has no signal either."""
+        gradient = weight.parameter.grad
+        has_signal = gradient is None or bool(gradient.any())
+        return not weight.parameter.any() or (weight.name in self.drawn and not has_signal)
+
+
+def _reason(parameter: nn.Parameter, updated: set[nn.Parameter]) -> str:
+    if not parameter.requires_grad:
+        return "is frozen"
+    if parameter.grad is None and parameter not in updated:
+        return "has no gradient"
+    return "has a gradient of zero" if parameter in updated else "is in no optimizer"
+
+
+def unmoved_text(unmoved: dict[str, str], steps: int) -> str:
+    """Say which weights have not moved, why, and what to do."""
+    names = ", ".join(f"{name!r} ({reason})" for name, reason in list(unmoved.items())[:5])
+    more = f" and {len(unmoved) - 5} more" if len(unmoved) > 5 else ""
+    count = f"{len(unmoved)} weights do" if len(unmoved) > 1 else "1 weight does"
+    layer = next(iter(unmoved)).rpartition(".")[0]
+    return (
+        f"{count} not move in the first {steps} updates: {names}{more}; see that the loss depends on them and that the "
+        f"optimizer holds them, or draw them: zeroinit.initialize_(model, 'pytorch', include={layer!r})"
+    )
+
+
+def draw_stuck(
+    model: nn.Module, steps: int, *, strength: float | None = None, generator: torch.Generator | None = None
+) -> DrawStuck:
+    """Draw zero weights by PyTorch's default where they cannot leave zero, and warn of those that do not move.
+
+    Of two factors that are both zero each keeps the other's gradient at zero: a bias-free layer and the scale behind
+    it, or LoRA's two matrices. If nothing of the model leaves zero in three updates, each dense or convolutional weight
+    that is zero and whose gradient is exactly zero gets PyTorch's default, unless gradients elsewhere are so small that
+    they are lost by rounding. After the last update weights that did not move are
+    named in a warning.
+
+    Args:
+        model: As of ``Remedy``, likewise ``steps``.
+        steps: The number of updates.
+        strength: It has none.
+        generator: Where the weights come from; a fresh one with seed 0 if ``None``.
+
+    Raises:
+        InputError: ``steps`` is out of range, or a strength is given.
+
+    Warns:
+        RemedyWarning: A weight has not moved after the last update.
+
+    Source:
+        This package.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(4, 3, bias=False), nn.Linear(3, 2, bias=False))
+        >>> _ = [nn.init.zeros_(parameter) for parameter in model.parameters()]
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        >>> with draw_stuck(model, steps=10) as remedy:
+        ...     for _ in range(10):
+        ...         optimizer.zero_grad()
+        ...         (1 - model(torch.ones(1, 4))).square().sum().backward()
+        ...         optimizer.step()
+        >>> remedy.drawn
+        ['0.weight', '1.weight']
+    """
+    no_strength("draw_stuck", strength)
+    return DrawStuck(model, steps, generator)
