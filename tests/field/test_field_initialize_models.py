@@ -441,6 +441,10 @@ def test_a_tied_weight_that_the_model_uses_itself():
             return F.linear(self.encoder(x), self.tied.t(), self.decoder_bias)
 
     _, done, told = initialize(Autoencoder(), "pytorch")
+    assert done == {"encoder.bias"}
+    assert len(told) == 1
+    assert "'encoder.weight' (Linear) and 'tied' (Autoencoder), which has no rule" in told[0]
+    _, done, told = initialize(Autoencoder(), "pytorch", tied="set")
     assert done == {"tied", "encoder.weight", "encoder.bias"}
     assert not told
 

@@ -85,6 +85,31 @@ def test_a_tied_layer_that_was_not_chosen_is_not_overwritten(snapshot, generator
     assert names(record) == {"0.bias"}
 
 
+class Around(nn.Module):
+    """A module that holds the parameters of its layer, too, under one attribute or another."""
+
+    def __init__(self, attribute: str):
+        super().__init__()
+        self.layer = nn.Linear(4, 9)
+        self.register_parameter(attribute, self.layer.weight)
+        self.bias = self.layer.bias
+
+
+def test_a_module_that_hands_its_layers_parameters_on_is_no_objection(generator):
+    record = initialize_(nn.Sequential(Around("weight")), "pytorch", generator=generator(0))
+    assert [entry.aliases for entry in record.parameters] == [("0.layer.weight",), ("0.layer.bias",)]
+
+
+def test_a_table_of_embeddings_of_the_models_own_is_kept(snapshot, generator):
+    """As ``self.wte = nn.Parameter(...)``, used by ``F.embedding``, with ``self.head.weight = self.wte``."""
+    model = Around("wte")
+    before = snapshot(model)["wte"]
+    with pytest.warns(InitWarning, match=r"'layer.weight' .Linear. and 'wte' .Around., which has no rule"):
+        record = initialize_(model, "zero", generator=generator(0))
+    assert snapshot(model)["wte"] == before
+    assert names(record) == {"bias"}
+
+
 def test_an_embedding_around_the_layer_is_more_than_a_name(generator):
     class Table(nn.Embedding):
         def __init__(self):

@@ -207,12 +207,19 @@ class Plan:
     def _objection(self, own: Holder, holder: Holder, rule: tuple) -> str | None:
         """Say why a holder would not get the values that the rule draws."""
         slot = self._slot(holder)
-        if slot is None:  # a module around the layer has but another name for the layer's parameter
-            is_alias = self.names.is_around(holder.module, own.module) and not isinstance(holder.module, NOT_WEIGHTS)
-            return None if is_alias else "which has no rule"
+        if slot is None:
+            return None if self._is_alias(own, holder) else "which has no rule"
         if holder.path not in self.choice.layers and holder.path not in self.choice.norms:
             return "which was not chosen"
         return None if self._rule(holder, slot) == rule else "whose rule differs"
+
+    def _is_alias(self, own: Holder, holder: Holder) -> bool:
+        """Tell whether a module around a layer hands the layer's parameter on, under the same attribute.
+
+        Under another attribute it may be anything, such as a table of embeddings.
+        """
+        is_around = self.names.is_around(holder.module, own.module)
+        return is_around and holder.attribute == own.attribute and not isinstance(holder.module, NOT_WEIGHTS)
 
     def _slot(self, holder: Holder) -> Slot | None:
         if holder.path in self.choice.norms and holder.attribute == BETA.name:
