@@ -40,8 +40,9 @@ def assert_agree(decisions: list[Decision]) -> None:
 
 @pytest.mark.parametrize("num_claims", [1, 2, 12])
 @pytest.mark.parametrize("kind", LINES)
-def test_verdict_and_interval_never_contradict_each_other(kind, num_claims):
+def test_verdict_and_interval_never_contradict_each_other(monkeypatch, kind, num_claims):
     """Both ways: an interval that lies wholly on one side stands beside a verdict, and no other does."""
+    monkeypatch.setattr(claims, "_seeds_hint", lambda *_: "")  # takes most of the time
     rng, seen, widened = np.random.default_rng(num_claims), set(), 0
     for _ in range(120 // num_claims + 20):
         centers = rng.choice(LINES[kind], num_claims) + rng.normal(0, 0.01, num_claims)
