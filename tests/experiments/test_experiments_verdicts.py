@@ -73,6 +73,10 @@ def test_an_interval_is_widened_only_where_it_would_decide_alone():
     assert "] (at 97.5 %), 5 seeds; must lie above 0.01; p = " in both[0].reason
     low, high = stats.t.interval(0.975, 4, 0.02, stats.sem(weak))
     assert (both[0].estimate.low, both[0].estimate.high) == pytest.approx((low, high))
+    strong, one = {claim("greater", number): 1.0 + wide for number in (2, 3)}, {claim("greater", 4): np.array([0.5])}
+    decided = decide({claim("greater"): weak, claim("greater", 1): wide, **strong, **one})
+    assert [entry.verdict for entry in decided] == ["inconclusive"] * 2 + ["supported"] * 2 + ["inconclusive"]
+    assert decided[0].estimate == both[0].estimate  # claims that are decided, or cannot be tested, do not count
 
 
 @pytest.fixture
