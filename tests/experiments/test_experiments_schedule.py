@@ -119,14 +119,21 @@ def test_an_interrupted_run_leaves_nothing(run, options, store):
 
 
 def test_processes_give_bitwise_the_results_of_one(monkeypatch, run, diverging, options, store, tmp_path, one_thread):
-    """The same run and seed: alone, among others, in another process, in whatever order."""
+    """The same run and seed: alone, among others, in another process, in whatever order.
+
+    The last round has one task, which gets both cores; it goes in the same processes, as their start takes seconds.
+    """
     monkeypatch.setattr(schedule, "choose_jobs", lambda jobs: 2)  # two cores: one thread per process
-    convolution = replace(run, model="mnist_cnn", epochs=1)
-    tasks = [Task(run, 3), Task(run, 4), Task(convolution, 3), Task(diverging, 3)]
+    convolution, smallest = (
+        replace(run, model="mnist_cnn", epochs=1),
+        replace(run, model="logistic_regression", epochs=1),
+    )
+    tasks = [Task(smallest, 3), Task(run, 3), Task(run, 4), Task(convolution, 3), Task(diverging, 3)]
     seen = []
     run_all(tasks, options, jobs=2, progress=lambda task, epoch: seen.append((task, epoch)))
     assert sorted(seen, key=str) == sorted(((t, e + 1) for t in tasks for e in range(t.run.epochs)), key=str)
-    for task in tasks:
+    assert [store.load(task.run, task.seed).environment["threads"] for task in tasks] == [2, 1, 1, 1, 1]
+    for task in tasks[1:]:
         there, here = store.load(task.run, task.seed), execute(task.run, task.seed)
         Store(tmp_path / "here").save(here)  # NaN becomes null there as well
         assert there.history == Store(tmp_path / "here").load(task.run, task.seed).history
@@ -141,11 +148,12 @@ class Fatal:
         return os._exit, (1,)
 
 
-def test_the_last_round_shares_the_cores_among_fewer_processes(monkeypatch, run, options, store):
-    monkeypatch.setattr(schedule, "choose_jobs", lambda jobs: 4)
-    run_all([Task(replace(run, epochs=1), seed) for seed in range(3)], options, jobs=2)
-    threads = [store.load(replace(run, epochs=1), seed).environment["threads"] for seed in range(3)]
-    assert threads == [2, 2, 4]
+@pytest.mark.parametrize(
+    ("num_tasks", "jobs", "cores", "threads"),
+    [(3, 2, 4, [2, 2, 4]), (4, 2, 4, [2] * 4), (5, 3, 2, [1] * 5), (5, 3, 8, [2, 2, 2, 4, 4]), (1, 1, 4, [4])],
+)
+def test_the_last_round_shares_the_cores_among_fewer_processes(num_tasks, jobs, cores, threads):
+    assert schedule._share_threads(num_tasks, jobs, cores) == threads
 
 
 def test_a_worker_that_dies_is_reported(monkeypatch, run, options, store):

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -204,3 +205,15 @@ def test_an_empty_or_missing_folder_holds_nothing(store, tmp_path):
     assert list(store) == []
     assert list(Store(tmp_path)) == []
     assert not store.has(Run(), 0)
+
+
+def test_two_writers_of_one_result(store, make_result, run):
+    """Whoever comes last wins; what is read in between is whole, and nothing is left behind."""
+    results = [make_result(run, 0, [accuracy]) for accuracy in (0.25, 0.75)]
+    store.save(results[0])
+    with ThreadPoolExecutor(4) as pool:
+        writes = [pool.submit(store.save, results[number % 2]) for number in range(60)]
+        reads = [pool.submit(Store(store.root).load, run, 0) for _ in range(60)]
+        assert all(write.result() is None for write in writes)
+        assert {read.result().history["test_accuracy"][-1] for read in reads} <= {0.25, 0.75}
+    assert [path.name for path in store.root.rglob("*") if path.is_file()] == ["seed-0.json"]

@@ -236,6 +236,7 @@ def test_no_steps_attach_nothing(make, make_model, model, kind, images):
         assert output(model, images) == output(make_model(kind), images)
 
 
+@pytest.mark.parametrize("kind", ["batch"])
 @pytest.mark.parametrize("steps", [-1, -100])
 def test_negative_steps(make, model, steps):
     with pytest.raises(InputError, match=f"steps={steps}: must be a whole number of at least 0"):
@@ -244,6 +245,7 @@ def test_negative_steps(make, model, steps):
 
 
 @pytest.mark.usefixtures("without_type_checks")
+@pytest.mark.parametrize("kind", ["batch"])
 @pytest.mark.parametrize("steps", [2.5, "3", None])
 def test_steps_that_are_no_count(make, model, steps):
     with pytest.raises(InputError, match=f"steps={steps!r}: must be a whole number of at least 0"):

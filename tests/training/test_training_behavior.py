@@ -284,3 +284,16 @@ def test_what_was_set_aside_is_given_back_after_an_error(model, train, generator
     with pytest.raises(RuntimeError):
         fit(model, (train[0][:, 1:], train[1]), generator=generator(0), **SHORT)
     assert gc.get_freeze_count() == 0
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_another_default_device_changes_nothing(make_model, train, validation, snapshot, generator, optimizer):
+    """Model and data say where the run is; ``meta`` holds no numbers, and stands for a GPU here."""
+    results = []
+    for device in ("cpu", "meta"):
+        model = make_model("batch_norm")
+        with torch.device(device):
+            settings = {"validation": validation, "test": validation, "optimizer": optimizer}
+            history = fit(model, train, generator=generator(0), **settings, **SHORT)
+        results.append((snapshot(model), history))
+    assert results[0] == results[1]

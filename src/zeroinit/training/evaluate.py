@@ -65,7 +65,8 @@ def measure(
     Returns:
         Mean loss per image and share classified correctly, each (models,), of length 1 without such an axis.
     """
-    loss, correct, num_images = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.int64), 0
+    loss, correct = (torch.zeros((), dtype=dtype, device="cpu") for dtype in (torch.float64, torch.int64))
+    num_images = 0
     with modes_kept(model):
         into_train_mode(model) if mode == "train" else model.eval()
         for images, labels in batches:

@@ -121,7 +121,8 @@ class Loop:
 
     def _begin_epoch(self) -> None:
         if self.epoch == 0 or self.order == "fresh":
-            self.orders = [torch.randperm(len(member.train[1]), generator=member.generator) for member in self.members]
+            sizes = [(len(member.train[1]), member.generator) for member in self.members]
+            self.orders = [torch.randperm(size, generator=generator, device="cpu") for size, generator in sizes]
         self.epoch += 1
         self.losses = []
 
