@@ -65,8 +65,10 @@ class DrawStuck(Remedy):
         self._num_still = self._num_still + 1 if zero == self._zero else 0
         self._zero = zero
         if self._num_still >= PATIENCE and not self._is_underflow():
-            self._draw()
-            self._turn_offsets()
+            stuck = [weight for weight in self._weights() if self._is_stuck(weight)]
+            self._draw(stuck)
+            if stuck:
+                self._turn_offsets()
             self._num_still = 0
         if not self.remaining:
             self._check(parameters)
@@ -80,11 +82,14 @@ class DrawStuck(Remedy):
                     return True
         return False
 
-    def _draw(self) -> None:
+    def _is_stuck(self, weight: Weight) -> bool:
+        gradient = weight.parameter.grad
+        return bool(gradient is not None and not gradient.any() and not weight.parameter.any())
+
+    def _draw(self, stuck: Sequence[Weight]) -> None:
         assert self._generator is not None
-        for weight in self._weights():
-            gradient = weight.parameter.grad
-            if weight.parameter in self.kept or weight.parameter.any() or gradient is None or gradient.any():
+        for weight in stuck:
+            if weight.parameter in self.kept:
                 continue
             for matrix in weight.matrices():
                 bound = matrix[0].numel() ** -0.5
