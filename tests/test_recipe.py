@@ -88,6 +88,22 @@ def test_the_steps_after_are_as_ever(data, generator):
     assert histories[0].train_loss == histories[1].train_loss
 
 
+@pytest.mark.parametrize("name", ["mnist_fnn", "mnist_cnn", "cifar_cnn_quarter"])
+def test_care_for_stuck_weights_changes_nothing_where_none_is_stuck(name, data, generator):
+    """The stored results were made without it."""
+    ends = []
+    for is_there in (True, False):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model = make(name)
+        start = zero_start_(model, generator=generator(3))
+        start.parts = start.parts if is_there else start.parts[:-1]
+        fit(model, data, epochs=start.steps + 2, batch_size=64, observers=[start], generator=generator(4))
+        assert (start.drawn, start.turned) == ([], [])
+        ends.append([parameter.tolist() for parameter in model.parameters()])
+    assert ends[0] == ends[1]
+
+
 def test_the_same_generator_gives_the_same_start(data, generator):
     ends = []
     for seed in (1, 1, 2):

@@ -102,6 +102,11 @@ class ZeroStart(Combination):
         return [name for part in self.parts if isinstance(part, DrawStuck) for name in part.drawn]
 
     @property
+    def turned(self) -> list[str]:
+        """Biases and norms' beta of which some turned positive, as a rectifier had cut them off, by name."""
+        return [name for part in self.parts if isinstance(part, DrawStuck) for name in part.turned]
+
+    @property
     def unmoved(self) -> dict[str, str]:
         """Weights that did not move in the first updates, by name, and why."""
         return {name: why for part in self.parts if isinstance(part, DrawStuck) for name, why in part.unmoved.items()}
@@ -124,6 +129,8 @@ class ZeroStart(Combination):
         reasons = dict(self.reasons)
         if self.drawn:
             reasons["drawn"] = f"{_first(self.drawn)}: could not leave zero, so they got PyTorch's default"
+        if self.turned:
+            reasons["turned"] = f"{_first(self.turned)}: negative values without a gradient turned positive"
         width = max(len(choice) for choice in reasons)
         chosen = [f"  {choice:{width}}  {reason}" for choice, reason in reasons.items()]
         return "\n".join([f"zero start, {self.standing()}", *chosen, str(self.record)])
@@ -187,8 +194,8 @@ def zero_start_(
     Every weight has to leave zero, also beside zeros that the model brings along. A norm whose γ is zero gets γ = 1:
     its branch is silent as it is, since the weights in front of the norm are zero. Weights that the model itself starts
     at zero, such as LoRA's B, stay as small as they learn to be. If nothing leaves zero in three updates, weights with
-    a gradient of exactly zero get PyTorch's default. After the last update weights that are still zero are named in a
-    warning.
+    a gradient of exactly zero get PyTorch's default, and negative offsets without a gradient turn positive. After the
+    last update a warning names the weights that did not move.
 
     Args:
         model: Any module with dense, convolutional or attention layers. Frozen parameters stay as they are, and so do
@@ -241,9 +248,10 @@ def zero_start_(
     with warnings.catch_warnings():  # signs on the gradient tell units apart that have no bias
         warnings.simplefilter("ignore", SymmetryWarning)
         record = initialize_(model, "normal_bias", scale=SCALE, generator=generator, norm_aware=True, exclude=exclude)
-    zeroed = _zeroed(model, record)
+    zeroed = _named(model, [each.name for each in record.parameters if each.rule == "0"])
     record = _open_gammas(record, own.gammas)
-    _look_after(acting, zeroed, own)
+    offsets = _named(model, [each.name for each in record.parameters if each.rule.startswith("N(0, 1)")])
+    _look_after(acting, zeroed, own, offsets)
     return ZeroStart(record, acting, _reasons(parts, chosen, steps, own))
 
 
@@ -259,10 +267,10 @@ def _own_zeros(model: nn.Module) -> OwnZeros:
     return OwnZeros(gammas, weights if 2 * len(weights) <= len(trained) else {})
 
 
-def _zeroed(model: nn.Module, record: InitRecord) -> dict[str, nn.Parameter]:
-    """Return the weights that were set to zero, by name."""
+def _named(model: nn.Module, names: Sequence[str]) -> dict[str, nn.Parameter]:
+    """Return parameters by name, tied ones by any of theirs."""
     parameters = dict(model.named_parameters(remove_duplicate=False))
-    return {each.name: parameters[each.name] for each in record.parameters if each.rule == "0"}
+    return {name: parameters[name] for name in names}
 
 
 @torch.no_grad()
@@ -280,7 +288,9 @@ def _open_gammas(record: InitRecord, gammas: dict[str, nn.Module]) -> InitRecord
     return replace(record, parameters=(*record.parameters, *opened), untouched=untouched)
 
 
-def _look_after(parts: Sequence[Remedy], zeroed: dict[str, nn.Parameter], own: OwnZeros) -> None:
+def _look_after(
+    parts: Sequence[Remedy], zeroed: dict[str, nn.Parameter], own: OwnZeros, offsets: dict[str, nn.Parameter]
+) -> None:
     """Tell the parts which weights are theirs: none that was not set, and no resizing of the model's own zeros."""
     kept = set(own.weights.values())
     for part in parts:
@@ -289,7 +299,7 @@ def _look_after(parts: Sequence[Remedy], zeroed: dict[str, nn.Parameter], own: O
         elif isinstance(part, UntilAwake | DrawStuck):
             part.only = set(zeroed.values())
         if isinstance(part, DrawStuck):
-            part.kept = kept
+            part.kept, part.offsets = kept, offsets
 
 
 def _reasons(parts: Sequence[str], chosen: int, steps: int | None, own: OwnZeros) -> dict[str, str]:

@@ -222,6 +222,23 @@ def test_what_is_excluded_stays_as_it_is():
         start_of(model, exclude="nothing")
 
 
+@pytest.mark.parametrize("is_turned", [True, False])
+def test_a_narrow_layer_whose_biases_a_rectifier_cuts_off_gets_positive_ones(is_turned):
+    """With two units both are negative in one of four draws; with zero weights nothing else reaches them."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 2), nn.ReLU(), nn.Linear(2, 10))
+    start = start_of(model)
+    nn.init.constant_(model[3].bias, -0.1)
+    if is_turned:
+        train(model, start)
+        assert start.unmoved == {}
+        assert "3.bias" in start.turned
+        assert "negative values without a gradient turned positive" in str(start)
+        return
+    start.parts[-1].offsets = {}
+    with pytest.warns(RemedyWarning, match="^3 weights do not move"):
+        train(model, start)
+
+
 def test_peft_models_train_and_keep_their_base():
     peft = pytest.importorskip("peft")
     base = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))

@@ -161,6 +161,31 @@ def test_weights_without_values_or_under_a_parametrization_are_let_be():
             optimizer.step()
 
 
+@pytest.mark.parametrize("name", ["weight_rescale", "weight_orthogonal", "weight_orthonormal"])
+def test_weights_that_no_optimizer_has_updated_are_let_be(model, name):
+    before = [model[layer].weight.detach().clone() for layer in (0, 2)]
+    optimizer = SGD(model[0].parameters(), lr=0.01)
+    with make_remedy(name, model, 1):
+        backward(model)
+        optimizer.step()
+    assert torch.equal(model[2].weight, before[1])
+    assert (model[0].weight - before[0]).norm() > 0.1 * before[0].norm()
+
+
+@pytest.mark.parametrize("name", ["weight_rescale", "weight_orthogonal", "weight_orthonormal"])
+def test_one_update_of_two_optimizers_changes_the_weights_of_both(model, name):
+    """The second is met after the first has ended the only update."""
+    optimizers = [SGD(model[layer].parameters(), lr=0.01, momentum=0.9) for layer in (0, 2)]
+    with make_remedy(f"{name}+moment_reset", model, 1):
+        backward(model)
+        for optimizer in optimizers:
+            optimizer.step()
+    assert not any(optimizer.state for optimizer in optimizers)
+    for layer, fan_in in ((0, 3), (2, 4)):
+        size = float(model[layer].weight.detach().square().mean().sqrt())
+        assert size == pytest.approx((fan_in * (1 if name == "weight_orthonormal" else 3)) ** -0.5, rel=0.01)
+
+
 def test_weights_that_are_not_finite_are_named(model):
     optimizer = SGD(model.parameters(), lr=0.1)
     with make_remedy("weight_orthogonal", model, 1):
@@ -180,6 +205,21 @@ def factors(is_tiny: bool) -> nn.Module:
     size = 1e-25 if is_tiny else 1.0
     model.forward = lambda inputs: model[1](model[0](inputs)).sum() + size * model[2](torch.ones(1)).sum()
     return model
+
+
+def test_offsets_of_units_that_a_rectifier_cuts_off_are_let_be_where_no_weight_is_stuck():
+    model = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2))
+    nn.init.constant_(model[0].bias[:4].detach(), -50.0)
+    optimizer = SGD(model.parameters(), lr=1e-3)
+    remedy = draw_stuck(model, 8)
+    remedy.offsets = {"0.bias": model[0].bias}
+    with remedy:
+        for _ in range(8):
+            optimizer.zero_grad()
+            model(torch.ones(5, 3)).square().sum().backward()
+            optimizer.step()
+    assert (remedy.drawn, remedy.turned) == ([], [])
+    assert model[0].bias[:4].lt(-49).all()
 
 
 @pytest.mark.parametrize("is_tiny", [False, True])

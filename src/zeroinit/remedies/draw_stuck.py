@@ -22,7 +22,9 @@ class DrawStuck(Remedy):
     Attributes:
         only: The weights that it looks after; all of the model if ``None``.
         kept: Those among them that it never draws.
+        offsets: Biases and norms' beta by name that it may turn positive, for rectifiers; none by itself.
         drawn: Names of those that it has drawn.
+        turned: Names of offsets of which it has turned some positive.
         unmoved: Names of those that had not moved after the last update, each with the reason.
     """
 
@@ -30,18 +32,22 @@ class DrawStuck(Remedy):
         super().__init__(model, steps, fresh_generator(generator))
         self.only: set[nn.Parameter] | None = None
         self.kept: set[nn.Parameter] = set()
+        self.offsets: dict[str, nn.Parameter] = {}
         self.drawn: list[str] = []
+        self.turned: list[str] = []
         self.unmoved: dict[str, str] = {}
         self._zero: list[str] | None = None
         self._num_still = 0
 
     def state_dict(self) -> dict:
         """Return what remains, what was drawn, and for how long nothing has moved."""
-        return super().state_dict() | {"drawn": self.drawn, "zero": self._zero, "num_still": self._num_still}
+        told = {"drawn": self.drawn, "turned": self.turned}
+        return super().state_dict() | told | {"zero": self._zero, "num_still": self._num_still}
 
     def load_state_dict(self, state: dict) -> None:
         """Go on from there."""
-        self.drawn, self._zero, self._num_still = list(state["drawn"]), state["zero"], state["num_still"]
+        self.drawn, self.turned = list(state["drawn"]), list(state["turned"])
+        self._zero, self._num_still = state["zero"], state["num_still"]
         super().load_state_dict(state)
 
     def _is_needed(self) -> bool:
@@ -59,7 +65,10 @@ class DrawStuck(Remedy):
         self._num_still = self._num_still + 1 if zero == self._zero else 0
         self._zero = zero
         if self._num_still >= PATIENCE and not self._is_underflow():
-            self._draw()
+            stuck = [weight for weight in self._weights() if self._is_stuck(weight)]
+            self._draw(stuck)
+            if stuck:
+                self._turn_offsets()
             self._num_still = 0
         if not self.remaining:
             self._check(parameters)
@@ -73,17 +82,30 @@ class DrawStuck(Remedy):
                     return True
         return False
 
-    def _draw(self) -> None:
+    def _is_stuck(self, weight: Weight) -> bool:
+        gradient = weight.parameter.grad
+        return bool(gradient is not None and not gradient.any() and not weight.parameter.any())
+
+    def _draw(self, stuck: Sequence[Weight]) -> None:
         assert self._generator is not None
-        for weight in self._weights():
-            gradient = weight.parameter.grad
-            if weight.parameter in self.kept or weight.parameter.any() or gradient is None or gradient.any():
+        for weight in stuck:
+            if weight.parameter in self.kept:
                 continue
             for matrix in weight.matrices():
                 bound = matrix[0].numel() ** -0.5
                 drawn = torch.rand(matrix.shape, generator=self._generator, device=self._generator.device)
                 matrix.copy_(drawn.mul_(2 * bound).sub_(bound))
             self.drawn.append(weight.name)
+
+    def _turn_offsets(self) -> None:
+        """Turn offsets positive that have no gradient: with zero weights a rectifier cuts off each negative one."""
+        for name, offset in self.offsets.items():
+            if offset.grad is None:
+                continue
+            is_cut = (offset.grad == 0) & (offset < 0)
+            if is_cut.any():
+                offset.copy_(torch.where(is_cut, -offset, offset))
+                self.turned.append(name)
 
     def _check(self, parameters: set[nn.Parameter]) -> None:
         still = [weight for weight in self._weights() if self._is_still(weight)]
