@@ -44,7 +44,7 @@ def test_verdict_and_interval_never_contradict_each_other(monkeypatch, kind, num
     """Both ways: an interval that lies wholly on one side stands beside a verdict, and no other does."""
     monkeypatch.setattr(claims, "_seeds_hint", lambda *_: "")  # takes most of the time
     rng, seen, widened = np.random.default_rng(num_claims), set(), 0
-    for _ in range(120 // num_claims + 20):
+    for _ in range(120 // num_claims + 10):
         centers = rng.choice(LINES[kind], num_claims) + rng.normal(0, 0.01, num_claims)
         values = [rng.normal(center, 0.006, rng.integers(1, 8)) for center in centers]
         decisions = decide({claim(kind, number): each for number, each in enumerate(values)})
@@ -109,7 +109,7 @@ def test_wrong_verdicts_at_the_margin(share_decided):
 
 def test_wrong_verdicts_at_the_margin_over_several_claims(share_decided):
     """Without Holm's correction four claims at 5 % would give 18.5 %."""
-    assert 0.02 < share_decided(tuple(LINES), 5, 0.003, 500) < most(500) < 0.185
+    assert 0.02 < share_decided(tuple(LINES), 5, 0.003, 300) < most(300) < 0.185
 
 
 @pytest.mark.slow

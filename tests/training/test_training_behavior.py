@@ -15,8 +15,8 @@ from zeroinit.training import OPTIMIZERS, History, Observer, fit
 SHORT = {"epochs": 2, "batch_size": 8}
 # They stack more of the blocks that ResNet-18 and 50 have.
 DEEP = {"resnet34", "resnet34_standard", "resnet101", "resnet101_standard"}
-LARGE = {"resnet50", "resnet50_standard"}
-"""A quarter of the first is tried with every optimizer, these with Adam."""
+LARGE = {"resnet18", "resnet18_standard", "resnet50", "resnet50_standard"}
+"""A quarter of the third is tried with every optimizer, these with Adam."""
 
 
 def networks(optimizer: str) -> list:
