@@ -142,7 +142,7 @@ def test_a_gradscaler_that_skips_everything_is_named():
         scaler.update()
     assert start.remaining == start.steps
     assert "3 steps changed nothing" in start.standing()
-    with pytest.warns(RemedyWarning, match="3 steps of the optimizer changed nothing, .*; call backward"):
+    with pytest.warns(RemedyWarning, match="3 steps of the optimizer changed nothing: .*; call backward"):
         start.__exit__(None, None, None)
 
 
