@@ -109,7 +109,7 @@ class Remedy:
         self._updates = parts[0]._updates
 
     def shorten(self, numerator: int, denominator: int) -> None:
-        """Multiply the number of updates by a fraction if this lowers it; a remedy that acts keeps at least one update."""
+        """Multiply the number of updates by a fraction if this lowers it; an active remedy keeps at least one."""
         steps = -(-self.steps * numerator // denominator)
         if self.remaining and steps < self.steps:
             self.remaining = max(1, steps - (self.steps - self.remaining))
