@@ -156,9 +156,9 @@ def gpu_speed() -> str:
         ]
         for row in speed["networks"]
     ]
-    parts += markdown(["training", "images a second", "share of that peak", "to a plain loop"], cells)
+    parts += markdown(["training", "images a second", "share of that peak", "speed relative to a plain loop"], cells)
     stacks = [[row["network"], str(row["seeds"]), f"{row['ratio']:.2f}"] for row in speed["stacked"]]
-    parts += ["", *markdown(["stacked seeds of", "seeds", "time, to one seed"], stacks), ""]
+    parts += ["", *markdown(["network", "stacked seeds", "time relative to one seed"], stacks), ""]
     parts += [f"* Not measured: {each}" for each in speed["left_out"]]
     return "\n".join([*parts, f"* {len(checks)} checks against the CPU passed: `benchmarks/results/gpu.json`."])
 

@@ -117,11 +117,11 @@ def test_the_same_generator_gives_the_same_start(data, generator):
 @pytest.mark.filterwarnings("ignore:zero start. weights are zero and nothing:zeroinit.RemedyWarning")
 def test_what_it_says(generator):
     text = str(zero_start_(make("cifar_cnn_quarter"), generator=generator(1)))
-    assert re.search("20 updates at most +until every weight has moved, and as many again", text)
+    assert re.search("up to 20 updates +twice as many as every weight needs to leave zero, at least 10", text)
     assert [part for part in PARTS if part in text] == choose_parts(9, has_norms=True)
     text = str(zero_start_(make("mnist_fnn"), steps=12, generator=generator(1)))
     assert "affine_norms" not in text
-    assert re.search(r"12 updates +as asked for", text)
+    assert re.search(r"12 updates +steps= as you gave it", text)
 
 
 @pytest.mark.parametrize("steps", [0, -3])
@@ -135,7 +135,8 @@ def test_steps_out_of_range_leave_the_model_as_it_was(steps):
 
 def test_a_result_that_nobody_uses_is_told():
     with pytest.warns(
-        RemedyWarning, match="^zero start: weights are zero and nothing helps the model leave zero: what"
+        RemedyWarning,
+        match="^zero start: weights are zero and nothing helps them leave zero: the return value of zero_start_",
     ):
         zero_start_(make("mnist_fnn"))
 

@@ -26,16 +26,16 @@ __all__ = ["PARTS", "SCALE", "ZeroStart", "choose_parts", "num_first_steps", "re
 SCALE = 0.1
 MOST_STEPS = 100
 DEEP, DEEP_WITH_NORMS = 4, 20
-"""Layers above which signals get lost in small weights, so that they are made orthonormal half-way as well."""
+"""With more layers than this, small weights lose signals, so weights also become orthonormal half-way."""
 
 PARTS = {
-    "affine_norms": "norms act as γx + β, so that they cancel no constant channel",
-    "position_signs": "random signs on the gradient per example, unit and position tell units and positions apart",
-    "moment_reset": "the optimizer forgets these updates",
-    "weight_orthogonal": "each weight becomes orthogonal in the size of PyTorch's default, in directions it learned",
-    "weight_orthonormal": "each weight becomes orthonormal half-way and at the end: signals cross a deep network",
+    "affine_norms": "norms act as γx + β and so do not cancel constant channels",
+    "position_signs": "random signs on the gradient per example, unit and position make units and positions differ",
+    "moment_reset": "at the end the optimizer's moments and step count are cleared",
+    "weight_orthogonal": "at the end each weight becomes orthogonal, in the size of PyTorch's default",
+    "weight_orthonormal": "each weight becomes orthonormal half-way and at the end, so signals cross a deep network",
 }
-"""What may happen during the first steps, and why; keys of ``REMEDIES``. ``choose_parts`` says which of them do."""
+"""Remedies that a zero start may use, and why; keys of ``REMEDIES``. ``choose_parts`` chooses among them."""
 
 
 NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
@@ -44,11 +44,11 @@ OWN_GAMMA = "1 (was 0)"
 
 @dataclass(frozen=True)
 class OwnZeros:
-    """What a model itself has at zero where it could learn.
+    """Trained parameters that a model itself starts at zero.
 
     Attributes:
         gammas: Norms whose scale is zero everywhere, by path.
-        weights: Weights of layers that are zero, by name; none in a model most of whose weights are zero.
+        weights: Weights of layers that are zero, by name; empty if most weights of the model are zero.
     """
 
     gammas: dict[str, nn.Module]
@@ -56,16 +56,16 @@ class OwnZeros:
 
 
 class ZeroStart(Combination):
-    """A model with zero weights and what it needs during its first updates; see ``zero_start_``.
+    """Remedies that help a model with zero weights during its first updates; see ``zero_start_``.
 
-    Use it as a context manager around the training loop, or as an observer of ``fit``. ``print`` says what was set,
-    what acts and why, and where it stands.
+    Use it as a context manager around the training loop, or as an observer of ``fit``. ``print`` shows what was set,
+    what acts and why, and how many updates are done.
 
     Attributes:
-        record: What was set, as of ``initialize_``.
+        record: What was set, as ``initialize_`` returns it.
         reasons: Each choice and why it was made.
-        steps: During how many updates it acts. Until all weights have moved that is the most it may be.
-        remaining: How many of them are still to come.
+        steps: The number of updates in which it acts. Until all weights have moved, this is an upper limit.
+        remaining: How many of these updates are still to come.
     """
 
     _label = "zero start: "
@@ -77,7 +77,7 @@ class ZeroStart(Combination):
         self._is_used = False
 
     def attach(self) -> None:
-        """Hook its parts into the model."""
+        """Hook the remedies into the model."""
         self._is_used = True
         super().attach()
 
@@ -87,11 +87,11 @@ class ZeroStart(Combination):
         super().on_start(moment)
 
     def __del__(self) -> None:
-        """Warn of a call whose result nobody used: the weights are zero, and nothing helps them."""
+        """Warn if nobody used this object: the weights are zero, and nothing helps the model train."""
         if not (getattr(self, "_is_used", True) or sys.is_finalizing()):
             warnings.warn(
-                "zero start: weights are zero and nothing helps the model leave zero: what zero_start_ returned was "
-                "not used; train inside `with zeroinit.zero_start_(model):`, or hand it to fit as an observer",
+                "zero start: weights are zero and nothing helps them leave zero: the return value of zero_start_ was "
+                "not used; train inside `with zeroinit.zero_start_(model) as start:`, or pass observers=[start] to fit",
                 RemedyWarning,
                 stacklevel=2,
             )
@@ -112,16 +112,16 @@ class ZeroStart(Combination):
         return {name: why for part in self.parts if isinstance(part, DrawStuck) for name, why in part.unmoved.items()}
 
     def standing(self) -> str:
-        """Say where it stands, in one line."""
+        """Say in one line how many updates are done."""
         done = self.steps - self.remaining
         if not self.remaining:
-            return f"done: it ended with update {done}" + (
+            return f"done after {done} updates" + (
                 f"; weights that did not move: {_first(list(self.unmoved))}" * bool(self.unmoved)
             )
         is_acting = any(part._is_attached for part in self.parts)
         if not is_acting:
             begun = f"ended after {done} of {self.steps} updates" if done else "not begun"
-            return f"{begun}: nothing acts; train inside `with start:`, or hand it to fit as an observer"
+            return f"{begun}: nothing acts; train inside `with start:`, or pass observers=[start] to fit"
         skipped = self.parts[0]._updates.num_skipped
         return f"acting: {done} of {self.steps} updates done" + (f", {skipped} steps changed nothing" * bool(skipped))
 
@@ -137,9 +137,9 @@ class ZeroStart(Combination):
 
 
 def num_first_steps(num_layers: int) -> int:
-    """Return during how many updates a zero start acts on a chain of so many layers: twice as many as it needs.
+    """Return the number of updates of a zero start on a chain of ``num_layers`` layers: 2 (n + 1), from 10 to 100.
 
-    At least 10 and at most 100. Where there are paths past the layers it ends earlier, as ``until_awake`` says.
+    A model with paths around its layers needs fewer updates; ``until_awake`` then ends the zero start earlier.
 
     Example:
         >>> [num_first_steps(count) for count in (2, 9, 200)]
@@ -149,7 +149,7 @@ def num_first_steps(num_layers: int) -> int:
 
 
 def choose_parts(num_layers: int, has_norms: bool) -> list[str]:
-    """Return which of ``PARTS`` act on a network of so many dense and convolutional layers.
+    """Return which of ``PARTS`` act on a network with ``num_layers`` dense and convolutional layers.
 
     Example:
         >>> choose_parts(4, has_norms=False)
@@ -163,9 +163,9 @@ def choose_parts(num_layers: int, has_norms: bool) -> list[str]:
 
 
 def remedy_text(parts: Sequence[str], steps: int) -> str:
-    """Return the parts as ``make_remedy`` reads them.
+    """Return the parts as a name that ``make_remedy`` reads.
 
-    Norms are norms again as soon as the weights are orthonormal for the first time.
+    ``affine_norms`` ends when the weights become orthonormal for the first time.
 
     Example:
         >>> remedy_text(["affine_norms", "weight_orthonormal"], 16)
@@ -184,39 +184,42 @@ def zero_start_(
     generator: torch.Generator | None = None,
     exclude: str | Sequence[str] | None = None,
 ) -> ZeroStart:
-    """Set all weights of ``model`` to zero and return what lets it train as well as from PyTorch's default.
+    """Set all weights of ``model`` to zero and return a context manager that helps the model train from there.
 
-    In place: weights zero, biases N(0, 1) × 0.1, likewise the β of norms that would cancel a constant channel. During
-    the first updates parts of ``PARTS`` act, whatever the optimizer; after that nothing is left on the model and a step
-    is as ever. There are no further passes. What counts are steps of optimizers that change the model: gradients may be
-    accumulated, and a step that a ``GradScaler`` skips does not count.
+    On the networks of ``docs/findings.md`` it trains as well as from PyTorch's default. Weights become zero, in place.
+    Biases become N(0, 1) × 0.1, and so does β in norms that would cancel a constant channel. Then some of ``PARTS`` act
+    during the first updates, whatever the optimizer. They need no further passes. Afterwards nothing is left on the
+    model. An update is an optimizer step that changes the model. You may accumulate gradients, and a step that a
+    ``GradScaler`` skips does not count.
 
-    Every weight has to leave zero, also beside zeros that the model brings along. A norm whose γ is zero gets γ = 1:
-    its branch is silent as it is, since the weights in front of the norm are zero. Weights that the model itself starts
-    at zero, such as LoRA's B, stay as small as they learn to be. If nothing leaves zero in three updates, weights with
-    a gradient of exactly zero get PyTorch's default, and negative offsets without a gradient turn positive. After the
-    last update a warning names the weights that did not move.
+    Every weight must leave zero, even if the model has zeros already:
+
+    * A norm with γ = 0 gets γ = 1. Its branch still puts out zero, because the weights before the norm are zero.
+    * Weights that the model itself starts at zero, such as LoRA's B, are not resized at the end.
+    * If nothing leaves zero in three updates, weights with a gradient of exactly zero get PyTorch's default, and
+      negative offsets without a gradient turn positive.
+    * After the last update, a warning names weights that are still zero.
 
     Args:
         model: Any module with dense, convolutional or attention layers. Frozen parameters stay as they are, and so do
             parameters that a module without a rule shares (an embedding tied to a head).
-        steps: The number of updates in which they act, at least 1. If ``None``, they end once every weight has
-            moved, and as many updates again: with n layers in a chain after 2 (n + 1), with a ResNet-50 after 16;
-            at least 10 and at most 100.
-        generator: Source of the biases and signs; torch's global one for the biases if ``None``.
-        exclude: Pattern or patterns over the names of modules to leave as they are, as of ``initialize_``.
+        steps: The number of first updates, at least 1. If ``None``, twice as many as every weight needs to leave zero,
+            from 10 to 100. With n layers in a chain this is 2 (n + 1), with a ResNet-50 16.
+        generator: Source of the biases and signs. If ``None``, biases come from torch's global generator and signs from
+            a new generator with seed 0.
+        exclude: Pattern or patterns over the names of modules to leave as they are, as in ``initialize_``.
 
     Returns:
-        A context manager, which is also an observer of ``fit``; ``print`` tells what was done and why.
+        A context manager, which is also an observer of ``fit``. ``print`` shows what was done and why.
 
     Raises:
-        InputError: As of ``initialize_``, or ``steps`` is out of range; or a norm keeps no running statistics. The
-            model is as it was then.
+        InputError: As ``initialize_`` raises, or ``steps`` is out of range, or a norm keeps no running statistics. The
+            model is then unchanged.
 
     Warns:
-        InitWarning: As of ``initialize_``.
-        RemedyWarning: Training ends before the last of these updates, a weight does not move in them, or nobody uses
-            what is returned.
+        InitWarning: As ``initialize_`` warns.
+        RemedyWarning: Training ends before the last of the first updates, a weight does not move in them, or nobody
+            uses the return value.
 
     Source:
         Schicho 2023 (zero weights, random biases); the parts name theirs; the study ``recommended``.
@@ -230,12 +233,12 @@ def zero_start_(
         ...         model(torch.ones(8, 4)).square().sum().backward()
         ...         optimizer.step()
         >>> start.steps, start.remaining, start.standing()
-        (10, 0, 'done: it ended with update 10')
+        (10, 0, 'done after 10 updates')
     """
     model = unwrapped(model)
     trained = [weight for weight in weights_of(model).values() if weight.parameter.requires_grad]
     if steps is not None and (not isinstance(steps, int) or steps < 1):
-        raise InputError(f"steps={steps!r}: must be a whole number of at least 1, or None for the rule")
+        raise InputError(f"steps={steps!r}: must be a whole number of at least 1, or None to let zeroinit choose")
     chosen = num_first_steps(len(trained)) if steps is None else steps
     signs = None
     if generator is not None:
@@ -245,7 +248,7 @@ def zero_start_(
     text = "+".join([remedy_text(parts, chosen), *(["until_awake"] if steps is None else []), f"draw_stuck:{chosen}"])
     acting = make_parts(text, model, chosen, generator=signs)
     own = _own_zeros(model)
-    with warnings.catch_warnings():  # signs on the gradient tell units apart that have no bias
+    with warnings.catch_warnings():  # signs on the gradient make units without a bias differ
         warnings.simplefilter("ignore", SymmetryWarning)
         record = initialize_(model, "normal_bias", scale=SCALE, generator=generator, norm_aware=True, exclude=exclude)
     zeroed = _named(model, [each.name for each in record.parameters if each.rule == "0"])
@@ -256,7 +259,7 @@ def zero_start_(
 
 
 def _own_zeros(model: nn.Module) -> OwnZeros:
-    """Look for zeros that the model brings along."""
+    """Find zeros that the model has already."""
     gammas = {}
     for path, module in model.named_modules():
         gamma = module._parameters.get("weight") if isinstance(module, NORMS) else None
@@ -291,7 +294,7 @@ def _open_gammas(record: InitRecord, gammas: dict[str, nn.Module]) -> InitRecord
 def _look_after(
     parts: Sequence[Remedy], zeroed: dict[str, nn.Parameter], own: OwnZeros, offsets: dict[str, nn.Parameter]
 ) -> None:
-    """Tell the parts which weights are theirs: none that was not set, and no resizing of the model's own zeros."""
+    """Restrict the parts to weights that were set, and never resize the model's own zeros."""
     kept = set(own.weights.values())
     for part in parts:
         if isinstance(part, WeightRemedy):
@@ -304,19 +307,21 @@ def _look_after(
 
 def _reasons(parts: Sequence[str], chosen: int, steps: int | None, own: OwnZeros) -> dict[str, str]:
     length = (
-        {f"{chosen} updates at most": f"until every weight has moved, and as many again; at least {FEWEST_STEPS}"}
+        {f"up to {chosen} updates": f"twice as many as every weight needs to leave zero, at least {FEWEST_STEPS}"}
         if steps is None
-        else {f"{chosen} updates": "as asked for"}
+        else {f"{chosen} updates": "steps= as you gave it"}
     )
     reasons = {
-        "normal_bias": f"weights 0, biases N(0, 1) × {SCALE:g}: larger ones have to be unlearned",
+        "normal_bias": f"weights 0, biases N(0, 1) × {SCALE:g}: the model would have to unlearn larger biases",
         **length,
         **{name: PARTS[name] for name in parts},
     }
     if own.gammas:
-        reasons["γ = 1"] = f"{_first(list(own.gammas))}: with γ = 0 behind zero weights neither would ever move"
+        reasons["γ = 1"] = f"{_first(list(own.gammas))}: with γ = 0 after zero weights, neither would ever move"
     if own.weights:
-        reasons["kept small"] = f"{_first(list(own.weights))}: zero in the model itself, so they are not resized"
+        reasons["kept small"] = (
+            f"{_first(list(own.weights))}: the model itself starts these weights at zero, so they are not resized"
+        )
     return reasons
 
 

@@ -184,7 +184,7 @@ def test_without_reference_the_constant_answer_is_named():
 
 
 def hinted_seeds(reason: str) -> int | None:
-    match = re.search(r"about (\d+) seeds would tell$", reason)
+    match = re.search(r"; undecided with \d+ seeds; about (\d+) would decide it$", reason)
     return int(match[1]) if match else None
 
 
@@ -215,7 +215,7 @@ def test_the_number_of_seeds_hinted_at_does_tell():
 
 def test_no_number_of_seeds_is_promised_where_none_would_do():
     reason = decide({claim(): around(0.01, 0.01)})[0].reason
-    assert reason.endswith("; too close to the line for any reasonable number of seeds")
+    assert reason.endswith("; too close to the margin for any reasonable number of seeds")
     assert hinted_seeds(reason) is None
     assert hinted_seeds(decide({claim(): np.full(3, 0.01)})[0].reason) is None
 

@@ -87,7 +87,8 @@ def test_the_next_start_goes_on_and_says_so(no_drawing, start, store, console):
 def test_stored_runs_write_no_logs_and_the_user_is_told(no_drawing, start, tmp_path, console):
     start()
     start(tensorboard=tmp_path / "logs")
-    assert "these write no TensorBoard logs: give an empty --results to record them" in console.file.getvalue()
+    note = "stored runs write no TensorBoard logs: give --results an empty folder to run them again"
+    assert note in console.file.getvalue()
     assert not (tmp_path / "logs").exists()
 
 

@@ -290,7 +290,7 @@ def test_divergence_is_an_outcome_and_no_error(diverging):
         ({"augmentation": "crop"}, "augmentation='crop': must be one of crop_flip, none"),
         ({"remedy": "affine"}, r"remedy='affine': must be one of affine_norms, .*; did you mean 'affine_norms'\?"),
         ({"remedy": "affine_norms+warm"}, r"remedy='warm': must be one of affine_norms, .*; did you mean 'warmup'\?"),
-        ({"remedy": "warmup:x"}, "remedy='warmup:x': 'warmup:x' must be a name, or name:steps, or name:steps:strength"),
+        ({"remedy": "warmup:x"}, "remedy='warmup:x': 'warmup:x' must be a name, name:steps or name:steps:strength"),
         ({"remedy_steps": 3}, "remedy_steps=3: there is no remedy to take steps"),
         ({"remedy": "affine_norms", "remedy_steps": -1}, "steps=-1: must be a whole number of at least 0"),
         ({"norm_aware": True, "initializer": "pytorch"}, "norm_aware=True: "),

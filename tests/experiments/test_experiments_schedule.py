@@ -162,7 +162,7 @@ def test_a_worker_that_dies_is_reported(monkeypatch, run, options, store):
     with pytest.raises(InputError) as caught:
         run_all([Task(run, 0), Task(run, 1)], options, jobs=2)
     assert str(caught.value) == (
-        "jobs=2: a worker process died (often: out of memory); what was finished is stored, start again with fewer jobs"
+        "jobs=2: a worker process died (often: out of memory); finished runs are stored; start again with fewer jobs"
     )
     assert missing([Task(run, 0)], store)
     assert multiprocessing.active_children() == []

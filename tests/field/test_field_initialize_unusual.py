@@ -94,7 +94,7 @@ def test_expanded_parameters_of_heads():
     assert [entry.reason for entry in record.untouched] == ["no rule for ParameterList"]
     assert not told
     model["out"].weight = nn.Parameter(torch.randn(8).expand(8, 8))
-    refused(model, r"out.weight: is expanded, so that several values are one place in memory; replace it by")
+    refused(model, r"out.weight: is expanded, so that several values are one place in memory; replace the parameter by")
 
 
 def test_all_frozen_but_a_tied_head():

@@ -32,11 +32,11 @@ from zeroinit.remedies.compiled import Eager
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 WITH_WARNING = {
-    "updates by hand": "^moments are not reset: the parameters are updated by hand, .*; clear what your own",
+    "updates by hand": "^moments are not reset: you update the parameters by hand, .*; clear the state",
     "training ends early": "^zero start: the optimizer keeps its moments and weights are not made orthogonal: training "
-    "ended after 4 of 12 updates; make 12 updates before it is taken off, or choose steps=4",
+    r"ended after 4 of 12 updates; make 12 updates before the with statement \(or fit\) ends, or pass steps=4",
     "optimizer of other parameters": "after 0 of 12 updates: no optimizer updated this Dense; build the optimizer from "
-    "the parameters of this very model",
+    "this model's parameters",
 }
 
 
@@ -62,7 +62,7 @@ def test_each_loop_ends_as_promised_or_with_the_warning(loops, name):
     outcome = loops.run(name)
     if name not in WITH_WARNING:
         assert (outcome.is_orthogonal, outcome.is_fresh, outcome.messages) == (True, True, [])
-        assert outcome.start.standing() == "done: it ended with update 12"
+        assert outcome.start.standing() == "done after 12 updates"
         return
     (message,) = outcome.messages
     with pytest.raises(RemedyWarning, match=WITH_WARNING[name]):
@@ -112,9 +112,9 @@ def test_where_it_stands_is_told():
             if number in (0, 11):
                 told.append(str(start).splitlines()[0])
     assert told == [
-        "zero start, not begun: nothing acts; train inside `with start:`, or hand it to fit as an observer",
+        "zero start, not begun: nothing acts; train inside `with start:`, or pass observers=[start] to fit",
         "zero start, acting: 1 of 10 updates done",
-        "zero start, done: it ended with update 10",
+        "zero start, done after 10 updates",
     ]
 
 
@@ -142,7 +142,7 @@ def test_a_gradscaler_that_skips_everything_is_named():
         scaler.update()
     assert start.remaining == start.steps
     assert "3 steps changed nothing" in start.standing()
-    with pytest.warns(RemedyWarning, match="3 steps of the optimizer changed nothing, .*; call backward"):
+    with pytest.warns(RemedyWarning, match="3 steps of the optimizer changed nothing: .*; call backward"):
         start.__exit__(None, None, None)
 
 
@@ -310,7 +310,7 @@ def test_an_optimizer_that_is_made_anew_goes_on_with_the_count():
             optimizer = Adam(model.parameters())
             for _ in range(4):
                 step(model, images, labels, optimizer)
-    assert start.standing() == "done: it ended with update 10"
+    assert start.standing() == "done after 10 updates"
     assert optimizer.state[model[0].weight]["step"] == 2
 
 

@@ -143,7 +143,8 @@ def test_what_takes_no_part_is_named_with_the_reason():
     model.forward = lambda images: model[3](model[2](model[1](model[0](images))))
     start = start_of(model)
     with pytest.warns(
-        RemedyWarning, match=r"^1 weight does not move in .*'unused.weight' \(has no gradient\); see that"
+        RemedyWarning,
+        match=r"^1 weight does not move in .*'unused.weight' \(has no gradient\); check that the loss depends on it",
     ):
         train(model, start)
     assert start.standing().endswith("; weights that did not move: unused.weight")

@@ -87,7 +87,8 @@ def test_initializers_without_drawn_biases_alone_are_refused(name):
     model = network()
     before = [parameter.clone() for parameter in model.parameters()]
     with pytest.raises(
-        InputError, match=r"^scale='auto': initializer '\w+' does not join .* choose one of constant_bias"
+        InputError,
+        match=r"^scale='auto': works only with .* \(constant_bias, .*\); give a number for initializer '\w+'",
     ):
         initialize_(model, name, scale="auto")
     assert all(map(torch.equal, before, model.parameters()))

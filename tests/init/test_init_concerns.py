@@ -14,8 +14,8 @@ def recurrent() -> nn.ModuleDict:
 
 def test_less_than_half_of_the_weights_is_a_warning(generator):
     message = (
-        r"zero: sets 8 of 136 weights, less than half. There is no rule for 'lstm.weight_ih_l0' \(LSTM\), "
-        r"'lstm.weight_hh_l0' \(LSTM\). Set these yourself; exclude= with their modules' names, or include=, says that"
+        r"zero: sets 8 of 136 weights, less than half: there is no rule for 'lstm.weight_ih_l0' \(LSTM\), "
+        r"'lstm.weight_hh_l0' \(LSTM\); set these yourself, or pass exclude= with their modules' names \(or include=\)"
     )
     with pytest.warns(InitWarning, match=message):
         record = initialize_(recurrent(), "zero", generator=generator(0))
@@ -35,7 +35,7 @@ def test_half_is_enough_and_only_weights_that_train_count(generator):
 
     make = lambda rows: nn.Sequential(nn.Linear(4, 4), Own(rows), nn.Embedding(99, 4), nn.LayerNorm((9, 9)))  # noqa: E731
     initialize_(make(4), "zero", generator=generator(0))
-    with pytest.warns(InitWarning, match=r"sets 16 of 36 weights, less than half. .* '1.matrix' \(Own\)"):
+    with pytest.warns(InitWarning, match=r"sets 16 of 36 weights, less than half: .* '1.matrix' \(Own\)"):
         initialize_(make(5), "zero", generator=generator(0))
     model = make(5)
     model[1].requires_grad_(False)

@@ -168,7 +168,9 @@ def test_weights_that_are_not_floating_point(model, snapshot, dtype):
 def test_inference_tensors(model, snapshot, generator):
     with torch.inference_mode():
         model.append(nn.Linear(2, 2))
-    message = "3.weight: was made under torch.inference_mode and is frozen; build the model outside of it"
+    message = (
+        "3.weight: was made under torch.inference_mode and cannot be changed; build the model outside of this mode"
+    )
     assert_refused(model, snapshot, message)
     with torch.inference_mode():
         initialize_(model[3], "zero", generator=generator(0))

@@ -430,8 +430,8 @@ def assert_refused(model, snapshot, message: str, name: str = "normal_bias", **s
 @pytest.mark.parametrize("name", ["pytorch", "zero"])
 def test_initializers_without_drawn_biases_beside_zero_weights(name, model, snapshot):
     message = (
-        f"norm_aware=True: initializer '{name}' does not join zero weights and drawn biases, .*; leave it out, or "
-        "choose one of constant_bias, normal_bias, uniform_bias"
+        r"norm_aware=True: works only with zero weights and random biases \(constant_bias, normal_bias, uniform_bias\)"
+        f"; leave norm_aware out for initializer '{name}'"
     )
     assert_refused(model, snapshot, message, name=name, norm_aware=True)
 
@@ -456,7 +456,9 @@ def test_a_probe_that_fails(model, images, snapshot):
 
 def test_a_model_that_cannot_be_copied(model, images, snapshot):
     model.trace = torch.ones(2, requires_grad=True) * 2
-    message = r"model=Sequential: cannot be copied for the probe \(RuntimeError: .*\); leave probe out, and every norm"
+    message = (
+        r"model=Sequential: cannot be copied for the probe \(RuntimeError: .*\); leave probe out; beta is then drawn in"
+    )
     assert_refused(model, snapshot, message, norm_aware=True, probe=images)
 
 

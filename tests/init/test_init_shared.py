@@ -28,7 +28,9 @@ def test_a_head_tied_to_an_embedding_is_kept_with_a_warning(snapshot, generator)
     model = language_model()
     before = snapshot(model["table"])
     reason = "shared by 'head.weight' (Linear) and 'table.weight' (Embedding), which has no rule"
-    message = rf"zero: 1 parameter keeps its values: {reason}; tied='set' sets what is shared; exclude= with the name"
+    message = (
+        rf"zero: 1 parameter keeps its values: {reason}; pass tied='set' to set shared parameters, or exclude= with"
+    )
     with pytest.warns(InitWarning, match=message.replace("(", r"\(").replace(")", r"\)")):
         record = initialize_(model, "zero", generator=generator(0))
     assert snapshot(model["table"]) == before
@@ -215,7 +217,7 @@ def test_memory_that_overlaps_in_part_is_kept(snapshot, generator):
     model = nn.Sequential(nn.Linear(3, 4), nn.Linear(3, 2))
     model[1].weight = nn.Parameter(model[0].weight.data[1:3])
     before = hash_tensor(model[0].weight)
-    with pytest.warns(InitWarning, match="'0.weight', '1.weight' share a part of their memory; exclude="):
+    with pytest.warns(InitWarning, match="'0.weight', '1.weight' share a part of their memory; pass exclude="):
         record = initialize_(model, "zero", tied="set", generator=generator(0))
     assert hash_tensor(model[0].weight) == before
     assert names(record) == {"0.bias", "1.bias"}

@@ -305,7 +305,7 @@ def test_fit_takes_a_remedy_as_an_observer(name, make, make_model, kind, images,
 
 @pytest.mark.parametrize("kind", ["batch"])
 def test_fit_on_another_model_is_refused(make, model, images, generator):
-    message = "observers: holds a remedy that was made for another model; make it for the one that trains"
+    message = "observers: a remedy was made for another model; make the remedy for the model that fit trains"
     with pytest.raises(InputError, match=message):
         fit(copy.deepcopy(model), (images, torch.arange(8) % 3), epochs=1, observers=[make(model, STEPS)])
     assert num_hooks(model) == 0
@@ -351,13 +351,16 @@ def test_parts_called_alone_are_affine_too_but_not_to_evaluate(make_model, image
 @pytest.mark.parametrize(
     ("norm", "message"),
     [
-        (nn.InstanceNorm2d(4), r"model: 2.0 \(InstanceNorm2d\) keeps no .*; build it with track_running_stats=True"),
+        (
+            nn.InstanceNorm2d(4),
+            r"model: 2.0 \(InstanceNorm2d\) cannot act as an affine map: .*; build it with track_running_stats=True",
+        ),
         (
             nn.BatchNorm2d(4, track_running_stats=False),
-            r"model: 2.0 \(BatchNorm2d\) keeps no running statistics, without which it cannot act as an affine map; "
+            r"model: 2.0 \(BatchNorm2d\) cannot act as an affine map: the norm keeps no running statistics; "
             "build it with track_running_stats=True",
         ),
-        (nn.GroupNorm(4, 4), r"model: 2.0 \(GroupNorm\) keeps no running statistics, .*; use a batch norm"),
+        (nn.GroupNorm(4, 4), r"model: 2.0 \(GroupNorm\) .* keeps no running statistics; use a batch norm"),
     ],
 )
 def test_norms_without_running_statistics(norm, message):
@@ -533,7 +536,7 @@ def test_in_other_precisions(name, make, make_model, images, generator, precisio
 
 @pytest.mark.parametrize("name", sorted(name for name in REMEDIES if REMEDIES[name].strength is None))
 def test_a_strength_where_there_is_none(name, make, make_model):
-    with pytest.raises(InputError, match=rf"strength=0\.5: {name} has none; leave it out"):
+    with pytest.raises(InputError, match=rf"strength=0\.5: {name} takes no strength; leave strength out"):
         make(make_model("dense"), STEPS, strength=0.5)
 
 

@@ -170,7 +170,7 @@ def test_signs_by_class(generator):
 )
 def test_signs_by_class_without_classes(model):
     remedy = make_remedy("class_signs", model, 5)
-    with remedy, pytest.raises(InputError, match="model: class_signs reads the class"):
+    with remedy, pytest.raises(InputError, match="model: class_signs cannot read the class"):
         model(torch.ones(5, 3))
     assert remedy.remaining == 5
     assert not model._forward_hooks

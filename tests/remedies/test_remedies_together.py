@@ -83,13 +83,13 @@ def test_an_observer_of_fit(model, generator):
         ("early_dropuot", r"remedy='early_dropuot': must be one of .*; did you mean 'early_dropout'\?"),
         ("warmup+", "remedy='': must be one of"),
         ("warmup+none", "remedy='none': must be one of"),
-        ("warmup+warmup:3", r"remedy='warmup\+warmup:3': names one twice; name each once"),
-        ("warmup:3.5", "remedy='warmup:3.5': 'warmup:3.5' must be a name, or name:steps, or name:steps:strength"),
-        ("warmup:", "'warmup:' must be a name, or name:steps"),
-        ("early_dropout:3:0.5:1", "'early_dropout:3:0.5:1' must be a name, or name:steps"),
-        ("early_dropout:3:half", "'early_dropout:3:half' must be a name, or name:steps"),
+        ("warmup+warmup:3", r"remedy='warmup\+warmup:3': names a remedy twice; name each remedy once"),
+        ("warmup:3.5", "remedy='warmup:3.5': 'warmup:3.5' must be a name, name:steps or name:steps:strength, such as"),
+        ("warmup:", "'warmup:' must be a name, name:steps or"),
+        ("early_dropout:3:0.5:1", "'early_dropout:3:0.5:1' must be a name, name:steps or"),
+        ("early_dropout:3:half", "'early_dropout:3:half' must be a name, name:steps or"),
         ("early_dropout:3:1.5", r"strength=1\.5: must lie in \[0, 1\)"),
-        ("warmup:3:0.5", r"strength=0\.5: warmup has none; leave it out"),
+        ("warmup:3:0.5", r"strength=0\.5: warmup takes no strength; leave strength out"),
         ("warmup:-3", "steps=-3: must be a whole number of at least 0"),
     ],
 )
@@ -100,5 +100,5 @@ def test_what_cannot_be_read(model, name, message):
 
 
 def test_a_strength_that_none_takes(model):
-    with pytest.raises(InputError, match=r"strength=0\.5: warmup\+affine_norms has none; leave it out"):
+    with pytest.raises(InputError, match=r"strength=0\.5: warmup\+affine_norms takes no strength; leave strength out"):
         make_remedy("warmup+affine_norms", model, 5, strength=0.5)

@@ -1,4 +1,4 @@
-"""Claims: statements about what is measured of runs, and how results support or refute them."""
+"""Claims: statements about measured values of runs, and how results support or refute them."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ __all__ = ["KINDS", "VERDICTS", "Claim", "Decision", "Evidence", "Kind", "decide
 VERDICTS = ("supported", "refuted", "inconclusive", "not run")
 
 LEVEL = 0.05
-"""How often claims at their margins get any wrong verdict, for or against, over all claims of a report together."""
+"""Probability of any wrong verdict, for or against, over all claims of a report, if all claims are at their margins."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Claim:
         statement: One sentence.
         kind: A key of ``KINDS``.
         curve: Label of the curve that the statement is about.
-        reference: Label of the curve it is compared with, seed by seed; a constant answer if empty.
-        margin: What counts as close, harmless or unstable, in the unit of the measure; stated before the runs.
-        measure: A key of ``MEASURES``: what the statement is about.
+        reference: Label of the curve to compare with, seed by seed; if empty, always the most frequent class.
+        margin: The threshold of ``kind``, in the unit of the measure; stated before the runs.
+        measure: A key of ``MEASURES``: the value that the statement is about.
     """
 
     id: str
@@ -42,12 +42,12 @@ class Claim:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What one claim's values say.
+    """The evidence in the values of one claim.
 
     Attributes:
-        estimate: With its 95 % interval.
-        p_supports: Below 0.05 exactly where this interval lies wholly where the claim holds; NaN for one seed.
-        p_refutes: Below 0.05 exactly where it lies wholly where the claim does not hold; NaN for one seed.
+        estimate: The mean with its 95 % interval.
+        p_supports: Below 0.05 exactly if the claim holds everywhere in this interval; NaN for one seed.
+        p_refutes: Below 0.05 exactly if the claim holds nowhere in this interval; NaN for one seed.
         spread: The standard deviation over the seeds.
     """
 
@@ -58,7 +58,7 @@ class Evidence:
 
     @property
     def p_value(self) -> float:
-        """The smaller of both: at the margin it is below a level with at most this probability."""
+        """The smaller of both p-values; at the margin, p < a has probability a at most."""
         return min(self.p_supports, self.p_refutes)
 
 
@@ -66,9 +66,9 @@ class Evidence:
 class Decision:
     """A claim with its verdict, one of ``VERDICTS``, and the reason.
 
-    The interval of ``estimate`` never contradicts the verdict: it lies wholly where the claim holds (supported), wholly
-    where it does not (refuted), or has both (inconclusive). It covers in at least 95 % of cases: its level is 95 %, but
-    higher where the interval alone would decide and does not among so many claims.
+    The interval of ``estimate`` never contradicts the verdict. The claim holds everywhere in the interval (supported),
+    nowhere (refuted), or only in a part of it (inconclusive). The level of the interval is usually 95 %. It is higher
+    if the 95 % interval alone would decide, but the correction for many claims does not.
     """
 
     claim: Claim
@@ -96,7 +96,7 @@ def _close(differences: np.ndarray, margin: float) -> tuple[float, float]:
 
 
 def _for_both_sides(p_value: float) -> float:
-    """Double a one-sided p-value: a claim is tested for and against, and both together must keep the level."""
+    """Double a one-sided p-value: a claim is tested for and against, and both tests together must keep the level."""
     return min(1.0, 2 * p_value) if not math.isnan(p_value) else math.nan
 
 
@@ -106,8 +106,9 @@ class Kind:
 
     Attributes:
         criterion: What must hold, with ``{margin}`` where the margin stands.
-        p_values: Values (seeds,) and the margin to the p-values for and against, as of ``Evidence``. ``None`` where
-            nothing is tested: the values are 1 or 0, and the claim holds if every one is 1.
+        p_values: From values (seeds,) and the margin to the p-values for and against; see ``Evidence``. ``None``
+        without
+            a test: the values are then 1 or 0, and the claim holds if all are 1.
     """
 
     criterion: str
@@ -125,7 +126,7 @@ KINDS: dict[str, Kind] = {
 
 
 def weigh(claim: Claim, values: np.ndarray, margin: float) -> Evidence:
-    """Turn the values of one claim (seeds,) into evidence, at the margin given."""
+    """Turn the values of one claim (seeds,) into evidence, at the given margin."""
     p_values = KINDS[claim.kind].p_values
     assert p_values is not None
     p_supports, p_refutes = p_values(values, margin)
@@ -134,9 +135,9 @@ def weigh(claim: Claim, values: np.ndarray, margin: float) -> Evidence:
 
 
 def decide(claims: Mapping[Claim, np.ndarray | None], margin_factor: float = 1.0) -> list[Decision]:
-    """Decide all claims of a report together: Holm's correction over those that are tested, each for and against.
+    """Decide all claims of a report together, with Holm's correction over all tests, for and against.
 
-    Where every true mean lies at its margin, any wrong verdict at all comes in at most 5 % of cases.
+    If every true mean lies at its margin, any wrong verdict comes in at most 5 % of cases.
 
     Args:
         claims: Each claim with its values by seed (seeds,), or ``None`` where runs are missing.
@@ -195,7 +196,7 @@ def _verdict(evidence: Evidence, p_value: float) -> str:
 
 
 def write_estimate(estimate: Estimate) -> str:
-    """Write what stands beside a verdict: the estimate with its interval, and its level where that is not 95 %.
+    """Return the text beside a verdict: the estimate, its interval, and the interval's level if not 95 %.
 
     Example:
         >>> write_estimate(Estimate(0.02, -0.01, 0.05, 5)), write_estimate(Estimate(0.02, -0.02, 0.06, 5, 0.975))
@@ -222,9 +223,9 @@ def _reason(claim: Claim, evidence: Evidence, margin: float, verdict: str, p_val
 
 
 def _seeds_hint(claim: Claim, evidence: Evidence, margin: float, num_claims: int) -> str:
-    """Say how many seeds would tell, if the difference and the spread are what they look like now.
+    """Say how many seeds would decide, if the difference and the spread stay as they are now.
 
-    The level is the strictest that Holm's correction asks for; hence always more seeds than there are.
+    The level is the strictest one of Holm's correction. So the answer is always more seeds than there are.
     """
     value = evidence.estimate.value
     threshold = {"greater": margin, "not_worse": -margin, "not_above": margin, "close": math.copysign(margin, value)}
@@ -232,5 +233,6 @@ def _seeds_hint(claim: Claim, evidence: Evidence, margin: float, num_claims: int
     if not evidence.spread or math.isnan(evidence.spread):
         return ""
     if gap < 0.02 * evidence.spread:
-        return "; too close to the line for any reasonable number of seeds"
-    return f"; about {num_seeds_needed(gap, evidence.spread, alpha=LEVEL / num_claims)} seeds would tell"
+        return "; too close to the margin for any reasonable number of seeds"
+    needed = num_seeds_needed(gap, evidence.spread, alpha=LEVEL / num_claims)
+    return f"; undecided with {_count(evidence.estimate.num_seeds)}; about {needed} would decide it"

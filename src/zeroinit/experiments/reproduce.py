@@ -1,4 +1,4 @@
-"""From the names of figures to a report: run what is missing, keep it, write it up."""
+"""From the names of figures to a report: run missing runs, store their results, write the report."""
 
 import os
 import tempfile
@@ -24,7 +24,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 def choose_figures(names: Sequence[str] | None) -> list[Figure]:
-    """Return figures by name; those of the paper if none is named.
+    """Return figures by name; the figures of the paper if none is named.
 
     Raises:
         InputError: An unknown name.
@@ -49,17 +49,17 @@ def reproduce(
     report_dir: Path,
     console: Console,
 ) -> Report | None:
-    """Run what is missing of some figures, store each result as it comes, and write the report.
+    """Run the missing runs of some figures, store each result as it comes, and write the report.
 
     Everything that can be checked is checked before the first run.
 
     Args:
-        figures: What to reproduce.
-        options: Where to store, the data, the device, the logs.
-        seeds: One run of each curve for each.
+        figures: The figures to reproduce.
+        options: Where to store results; the data, the device, the logs.
+        seeds: Each curve is run once with each seed.
         profile: A key of ``PROFILES``.
         protocol: A key of ``PROTOCOLS``.
-        jobs: Number of processes; as of ``choose_jobs`` if ``None``.
+        jobs: Number of processes; if ``None``, ``choose_jobs`` chooses.
         report_dir: Where the report goes.
         console: Where progress is shown.
 
@@ -67,7 +67,7 @@ def reproduce(
         The report that was written; ``None`` if the deadline of ``options`` came before any result.
 
     Raises:
-        InputError: Anything a user can mend: an unknown name, missing data, a folder that cannot be written to.
+        InputError: Something that you can fix: an unknown name, missing data, a folder that cannot be written to.
     """
     jobs = choose_jobs(jobs, choose_device(options.device))
     tasks = [Task(curve.run, seed) for figure in figures for seed in seeds for curve in figure.at(profile, protocol)]
@@ -83,7 +83,9 @@ def reproduce(
     num_stored = len(dict.fromkeys(tasks)) - len(todo)
     if num_stored:
         note = (
-            "; these write no TensorBoard logs: give an empty --results to record them" if options.tensorboard else ""
+            "; stored runs write no TensorBoard logs: give --results an empty folder to run them again"
+            if options.tensorboard
+            else ""
         )
         message = f"{num_stored} of {num_stored + len(todo)} runs are stored already in {options.results}{note}"
         console.print(message, markup=False, highlight=False, soft_wrap=True)
@@ -105,10 +107,10 @@ def reproduce(
 
 
 def check_writable(folder: Path) -> None:
-    """Find out now, not after hours of training, whether a folder can be written to; it is not made for that.
+    """Check now, not after hours of training, that a folder can be written to; the folder is not created.
 
     Raises:
-        InputError: It cannot.
+        InputError: The folder cannot be written to.
     """
     try:
         tempfile.TemporaryFile(dir=_nearest(folder.absolute())).close()  # has no name that others could meet
@@ -118,7 +120,7 @@ def check_writable(folder: Path) -> None:
 
 
 def _nearest(path: Path) -> Path:
-    """Return the path itself if there is something, or else the nearest folder above it."""
+    """Return the path itself if it exists, or else the nearest folder above it."""
     try:
         os.lstat(path)
     except FileNotFoundError:

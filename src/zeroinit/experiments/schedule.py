@@ -42,17 +42,17 @@ class Task:
 
 @dataclass(frozen=True)
 class Options:
-    """What the runs need besides their settings; nothing here changes a result but by rounding.
+    """Options of runs besides their settings; they change results only by rounding.
 
     Attributes:
         results: Root of the store.
-        data_dir: As of ``load_dataset``.
-        device: As of ``choose_device``.
+        data_dir: Root of the data, as in ``load_dataset``.
+        device: The device, as in ``choose_device``.
         tensorboard: Folder for TensorBoard logs, one subfolder per run and seed; none if ``None``.
         histogram_every: Steps between histograms of parameters and gradients there; none if 0.
-        checkpoint_every: Seconds between saves of a run's state, which a run that was killed goes on from.
-        deadline: When to end, in seconds as of ``time.time``: runs in progress save their state, others do not begin.
-            Runs go in the order given then. Never if ``None``.
+        checkpoint_every: Seconds between saves of a run's state, from which a run that was killed continues.
+        deadline: When to end, in seconds as ``time.time`` returns; never if ``None``. At this time, runs in progress
+            save their state, and no others begin. With a deadline, runs go in the order given.
     """
 
     results: Path
@@ -70,7 +70,7 @@ class Options:
 
 
 Progress = Callable[[Task, int], None]
-"""Called with a task and the number of its epochs that are done."""
+"""Called with a task and the number of its finished epochs."""
 
 
 def choose_jobs(jobs: int | None, device: torch.device | None = None) -> int:
@@ -88,28 +88,29 @@ def choose_jobs(jobs: int | None, device: torch.device | None = None) -> int:
 
 
 def missing(tasks: Iterable[Task], store: Store) -> list[Task]:
-    """List the tasks whose result is not stored, each once."""
+    """List the tasks without a stored result, each once."""
     return [task for task in dict.fromkeys(tasks) if not store.has(task.run, task.seed)]
 
 
 def run_all(tasks: Sequence[Task], options: Options, *, jobs: int = 1, progress: Progress | None = None) -> None:
-    """Carry out the tasks whose result is missing and store each result as it comes; the longest go first.
+    """Run the tasks whose result is missing and store each result as it comes; the longest go first.
 
-    With a deadline they go in the order given, and what it leaves undone is no error.
+    With a deadline, tasks go in the order given. Tasks that are not finished by the deadline are no error.
 
-    With one job a run uses all of torch's threads; with more, each process runs one at a time on its share of them, and
-    the last ones, where there are fewer than processes, on a larger share. On a CUDA device a dense network's seeds are
-    stacked. A run that takes longer than a minute saves its state, and goes on from it if it was killed.
+    With one job, a run uses all of torch's threads. With several jobs, each process runs one task at a time on its
+    share of the threads. If fewer tasks than processes are left, each gets a larger share. On a CUDA device the seeds
+    of a dense network are stacked. A run that takes longer than a minute saves its state and can continue if it was
+    killed.
 
     Args:
         tasks: Runs with their seeds.
-        options: Where to store and on what to run.
+        options: Where to store results, and the device.
         jobs: Number of processes, at least 1.
-        progress: Told after each epoch of each task.
+        progress: Called after each epoch of each task.
 
     Raises:
-        InputError: As of ``execute``.
-        KeyboardInterrupt: The user stopped it; what was finished is stored, the rest goes on from its last state.
+        InputError: As ``execute`` raises.
+        KeyboardInterrupt: You stopped the runs. Finished runs are stored, the others continue from their last state.
     """
     store = Store(options.results)
     todo = missing(tasks, store)
@@ -128,11 +129,11 @@ def run_all(tasks: Sequence[Task], options: Options, *, jobs: int = 1, progress:
 
 
 def group(tasks: Sequence[Task], options: Options) -> list[tuple[Task, ...]]:
-    """Put together what is carried out at once: the seeds of a dense network on a CUDA device, else each task alone.
+    """Group the tasks that run together: the seeds of a dense network on a CUDA device, else each task alone.
 
     Args:
-        tasks: In the order in which they are to run.
-        options: On what to run.
+        tasks: The tasks, in the order of running.
+        options: Their ``device`` and ``tensorboard`` decide.
     """
     if choose_device(options.device).type != "cuda" or options.tensorboard is not None:
         return [(task,) for task in tasks]
@@ -144,7 +145,7 @@ def group(tasks: Sequence[Task], options: Options) -> list[tuple[Task, ...]]:
 
 
 def carry_out(tasks: tuple[Task, ...], options: Options, progress: Progress) -> None:
-    """Carry out one task, or the seeds of one run, in this process and store the results, if there is time."""
+    """Run one task, or the seeds of one run, in this process and store the results, if there is time."""
     if options.is_out_of_time:
         return
     run, seeds, store = tasks[0].run, [task.seed for task in tasks], Store(options.results)
@@ -186,7 +187,7 @@ _messages: Queue | None = None
 
 
 def _start_worker(messages: Queue) -> None:
-    """Prepare a worker process. Ctrl-C reaches the whole group; the parent alone answers it."""
+    """Prepare a worker process. Ctrl-C reaches the whole group; only the parent answers it."""
     global _messages
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -195,7 +196,7 @@ def _start_worker(messages: Queue) -> None:
 
 
 def _end_with_parent() -> None:
-    """Wait for the parent's end, however it came: a worker without it would wait for work for ever."""
+    """End with the parent, however it ended: without a parent, a worker would wait for work for ever."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
@@ -224,8 +225,8 @@ def _run_in_processes(todo: list[tuple[Task, ...]], options: Options, jobs: int,
         pool.shutdown()
     except BrokenProcessPool as error:
         raise InputError(
-            f"jobs={jobs}: a worker process died (often: out of memory); what was finished is stored, "
-            "start again with fewer jobs"
+            f"jobs={jobs}: a worker process died (often: out of memory); finished runs are stored; start again with "
+            "fewer jobs"
         ) from error
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -237,7 +238,7 @@ def _run_in_processes(todo: list[tuple[Task, ...]], options: Options, jobs: int,
 
 
 def _share_threads(num_tasks: int, jobs: int, cores: int) -> list[int]:
-    """Return each task's number of threads, at least 1: the last round has fewer tasks to share the cores among.
+    """Return each task's number of threads, at least 1; the tasks of the last round get more threads each.
 
     Example:
         >>> _share_threads(5, jobs=2, cores=2)
@@ -261,7 +262,7 @@ def _ctrl_c_ignored() -> Iterator[None]:
 
 
 def _follow(futures: list[Future], messages: Queue, progress: Progress) -> None:
-    """Pass every message on until every future is done; raise at once what a worker raised."""
+    """Pass every message on until every future is done; raise a worker's error at once."""
     waiting, is_quiet = set(futures), False
     while waiting or not is_quiet:
         try:

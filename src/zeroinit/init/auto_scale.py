@@ -9,7 +9,7 @@ from zeroinit.init.layers import num_inputs
 __all__ = ["LAST_SCALE", "auto_scales"]
 
 NORM = 3.0
-"""Size of the vector of biases that enters the next layer, about."""
+"""Approximate norm of the vector of biases that enters the next layer."""
 
 LAST_SCALE = 0.01
 """Factor of the last layer's biases."""
@@ -18,24 +18,26 @@ LAST_SCALE = 0.01
 def auto_scales(model: nn.Module, layers: Mapping[str, nn.Module], others: Iterable[str] = ()) -> dict[str, float]:
     """Return the factor of the biases of each layer: min(1, 3 / sqrt(fan-in of the next layer)), 0.01 for the last.
 
-    With zero weights the next layer gets the constants f(b_j). One gradient step moves its output along them by
-    learning rate x gradient x the sum of f(b_j)^2, and along its own bias, whose input is 1, by learning rate x
-    gradient x 1. With abs f(b) of the size of abs b, factor s and n inputs that sum is about n s^2: at s = 3 / sqrt(n)
-    it is 9 at any width. A smaller sum is safer at large learning rates; but the signals to the layers below grow
-    with it, and with a sum of 1 two hidden layers learn nothing for hundreds of steps of SGD. 3 was chosen among 1, 3
-    and 10. The learning rate is not known here: for SGD at small ones larger biases learn sooner (docs/findings.md).
+    With zero weights the next layer gets the constants f(b_j). One gradient step changes its output in two ways. Its
+    weights contribute learning rate x gradient x S, where S is the sum of f(b_j)^2. Its own bias contributes learning
+    rate x gradient x 1. If abs f(b) is about abs b, then with factor s and n inputs S is about n s^2. At
+    s = 3 / sqrt(n), S is 9 at any width.
 
-    Offsets of the last layer have to be unlearned and do nothing else: 0.01 is soon unlearned, and keeps units apart
-    if the last layer in the model's order should be a hidden one.
+    A smaller S is safer at large learning rates. But the signals to the layers below grow with S: with S = 1, two
+    hidden layers learn nothing for hundreds of steps of SGD. We chose 3 among 1, 3 and 10. This function does not know
+    the learning rate. With small learning rates of SGD, larger biases learn sooner (docs/findings.md).
+
+    The last layer's biases must be unlearned and have no other effect; with factor 0.01 this is quick. If the last
+    layer in the model's order is really a hidden layer, such biases still make its units differ.
 
     Args:
-        model: Its modules' order tells which layer comes next; branches are taken as a chain.
+        model: The order of its modules decides which layer comes next; branches are taken as a chain.
         layers: All layers of the model that have a rule, by path. For a transposed convolution the fan-in is the
             true one, on average over positions.
         others: Paths of norms, whose beta enters the next layer as a bias does.
 
     Returns:
-        By path, for layers and norms.
+        The factors of layers and norms, by path.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(784, 100), nn.ELU(), nn.Linear(100, 10))

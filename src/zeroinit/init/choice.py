@@ -21,7 +21,7 @@ class Choice:
     Attributes:
         layers: Paths of the layers that are set, in the model's order.
         norms: Paths of the norms whose beta may be drawn.
-        excluded: Paths of all modules that stay as they are because the user said so.
+        excluded: Paths of all modules that the user excluded.
         frozen: ``"keep"`` or ``"set"``.
         tied: ``"keep"`` or ``"set"``.
         is_all: Whether every layer was asked for.
@@ -49,15 +49,15 @@ def choose(
 
     Args:
         names: The modules of the model.
-        layers: Those with a rule, by their first path.
-        norms: Those that cancel a constant channel, by their first path; empty where they are not looked at.
+        layers: Modules with a rule, by their first path.
+        norms: Norms that cancel a constant channel, by their first path; empty if they do not matter.
         include: Patterns over the names of layers; every layer if ``None``.
         exclude: Patterns over the names of modules that have parameters.
         frozen: What happens to frozen parameters.
         tied: What happens to parameters that modules with another rule, or none, share.
 
     Raises:
-        InputError: A pattern that fits nothing, nothing left, or an unknown word.
+        InputError: A pattern matches nothing, no layer is left, or a word is unknown.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
@@ -98,6 +98,6 @@ def _own(module: nn.Module):
 
 
 def _parts(names: Names, excluded: set[str]) -> set[str]:
-    """Return the modules inside excluded ones that hold what a parametrization computes from."""
+    """Return the modules inside excluded ones that hold the parameters of a parametrization."""
     starts = tuple(f"{path}.parametrizations." if path else "parametrizations." for path in excluded)
     return {path for path in names.modules if path.startswith(starts)} if starts else set()

@@ -1,4 +1,4 @@
-"""Weights that are computed from other parameters: by weight norm, pruning, or what cannot be turned around."""
+"""Weights that are computed from other parameters: by weight norm, by pruning, or in a way without an inverse."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,18 +14,18 @@ from zeroinit._common import InputError
 __all__ = ["Computed", "behind", "computed_from", "is_computed", "refuse_computed"]
 
 SUFFIXES = ("_g", "_v", "_orig")
-"""Under which ``torch.nn.utils``' older functions keep what a weight is computed from."""
+"""Suffixes of the parameters from which the older functions of ``torch.nn.utils`` compute a weight."""
 
 
 @dataclass(frozen=True)
 class Computed:
-    """How a weight is computed, so that it can be set.
+    """How a weight is computed, so that its values can be set.
 
     Attributes:
-        drawn: The parameter that takes the values of the weight: the direction v, or what pruning masks.
+        drawn: The parameter that gets the drawn values: the direction v, or the weight before pruning.
         norm: With weight norm the parameter g, so that the weight is g v / norm of v; else ``None``.
         dim: The axis that keeps its norm; -1 if one number is the norm of all.
-        refresh: Compute the weight anew.
+        refresh: Compute the weight again.
     """
 
     drawn: nn.Parameter
@@ -34,7 +34,7 @@ class Computed:
     refresh: Callable[[], None] = lambda: None
 
     def settle(self, is_zero: bool = False) -> None:
-        """Give the norm the size of what was drawn, or 0, and compute the weight anew."""
+        """Set g to the norm of the drawn values, or to 0, and compute the weight again."""
         if self.norm is not None:
             values = self.drawn.detach().to(torch.promote_types(self.drawn.dtype, torch.float32))
             size = torch.norm_except_dim(values, 2, self.dim).reshape(self.norm.shape)
@@ -45,7 +45,7 @@ class Computed:
 def is_computed(layer: nn.Module, name: str) -> bool:
     """Tell whether an attribute is computed from other parameters.
 
-    It is looked up without ``getattr``, which would run a parametrization and change its buffers.
+    The look-up avoids ``getattr``, which would run a parametrization and change its buffers.
 
     Args:
         layer: The module that owns the parameter.
@@ -62,7 +62,7 @@ def is_computed(layer: nn.Module, name: str) -> bool:
 
 
 def computed_from(layer: nn.Module, name: str) -> Computed | None:
-    """Return how an attribute is computed, ``None`` where there is no way back.
+    """Return how an attribute is computed; ``None`` if its values cannot be set.
 
     Args:
         layer: The module that owns the attribute.
@@ -130,7 +130,7 @@ def refuse_computed(layer: nn.Module, name: str, full_name: str) -> None:
         full_name: Its name in the model.
 
     Raises:
-        InputError: Always; it names what computes the attribute.
+        InputError: Always; the message names the code that computes the attribute.
     """
     chain = _parametrizations(layer, name)
     hooks = [hook for hook in layer._forward_pre_hooks.values() if _name(hook) == name]

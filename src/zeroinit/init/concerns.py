@@ -1,4 +1,4 @@
-"""What a user should know about an initialization before it is done: as warnings, or as errors if strict."""
+"""Warnings about an initialization before anything changes; errors if strict."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -12,11 +12,11 @@ __all__ = ["Concerns", "InitWarning", "SymmetryWarning"]
 
 
 class InitWarning(UserWarning):
-    """An initialization leaves something as it was that one may take to be set."""
+    """An initialization leaves parameters as they were that you may expect to be set."""
 
 
 class SymmetryWarning(UserWarning):
-    """An initialization leaves units identical that training cannot tell apart."""
+    """An initialization leaves units identical, and training will keep them identical."""
 
 
 class Concerns:
@@ -46,16 +46,16 @@ class Concerns:
             warnings.warn(text, category, stacklevel=stacklevel + 1)
 
     def about_shared(self, plan: Plan) -> None:
-        """Name the parameters that stay as they are because other modules have them, too."""
+        """Name the parameters that stay as they are because modules share them."""
         lefts = [left for shared in plan.rest() if (left := plan.reason(shared)).kind in (SHARED, OVERLAPPING)]
         if lefts:
             count = "1 parameter keeps its values"
             if len(lefts) > 1:
                 count = f"{len(lefts)} parameters keep their values"
-            tied = "tied='set' sets what is shared; " if any(left.kind == SHARED for left in lefts) else ""
+            tied = "tied='set' to set shared parameters, or " if any(left.kind == SHARED for left in lefts) else ""
             self.add(
-                f"{count}: {_first([left.reason for left in lefts], 5)}; {tied}exclude= with the name of one of these "
-                "modules keeps it without a warning",
+                f"{count}: {_first([left.reason for left in lefts], 5)}; pass {tied}exclude= with the name of one of "
+                "these modules to keep the values without a warning",
                 InitWarning,
             )
 
@@ -69,8 +69,8 @@ class Concerns:
         if 2 * covered < total:
             largest = sorted(unset, key=lambda place: -unset[place])
             self.add(
-                f"sets {covered:,} of {total:,} weights, less than half. There is no rule for {_first(largest, 5)}. "
-                "Set these yourself; exclude= with their modules' names, or include=, says that this is meant",
+                f"sets {covered:,} of {total:,} weights, less than half: there is no rule for {_first(largest, 5)}; "
+                "set these yourself, or pass exclude= with their modules' names (or include=) to get no warning",
                 InitWarning,
             )
 

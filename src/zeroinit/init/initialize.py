@@ -45,59 +45,59 @@ def initialize_(
     """Set weights and biases of all dense, convolutional and attention layers of ``model``, in place.
 
     No ``Parameter`` is replaced, so an optimizer built before stays valid. Everything is checked before the first
-    value changes: an error leaves the model as it was.
+    value changes. If ``initialize_`` raises an error, the model is unchanged.
 
-    Layers are ``nn.Linear``, convolutions and transposed ones, ``nn.MultiheadAttention``, GPT's ``Conv1D``, and their
-    subclasses. Attention's projections are drawn as the dense layers that they are; so is ``Conv1D``, which stores its
-    weight transposed. Weight norm and pruning are no obstacle: what the weight is computed from is set. Embeddings,
-    recurrent layers, norms and a model's own parameters have no rule and stay as they are; the record says so.
+    Layers are ``nn.Linear``, convolutions, transposed convolutions, ``nn.MultiheadAttention``, GPT's ``Conv1D``, and
+    their subclasses. Attention's projections and ``Conv1D`` are drawn as dense layers. Under weight norm or pruning,
+    the parameters from which the weight is computed are set. Embeddings, recurrent layers, norms and a model's own
+    parameters have no rule. They stay as they are, and the record names them.
 
     Args:
         model: Any module.
         name: A key of ``INITIALIZERS``.
-        scale: Factor on everything that the initializer draws, at least 0. For the ``*_bias`` initializers that is
-            the biases only (the paper's factors are 1, 100 and 0.01). ``"auto"``, for these initializers, is a
-            factor for each layer: 3 / sqrt(fan-in of the next layer), at most 1, and 0.01 for the last layer; see
-            ``auto_scales``. The record's rules hold the numbers.
-        generator: Source of randomness; torch's global one if ``None``. Values are drawn on the generator's
-            device in float32 and copied, so one seed gives one result on every device and in every precision.
+        scale: Factor on everything that the initializer draws, at least 0. The ``*_bias`` initializers draw only the
+            biases (the paper's factors are 1, 100 and 0.01). With these initializers, ``"auto"`` uses a factor for each
+            layer: 3 / sqrt(fan-in of the next layer), at most 1, and 0.01 for the last layer; see ``auto_scales``. The
+            record's rules hold the numbers.
+        generator: Source of randomness; torch's global generator if ``None``. Values are drawn in float32 on the
+            generator's device and then copied. So one seed gives the same values on every device and in every
+            precision.
         include: Pattern or patterns (``*``, ``?``, ``[]``) over the names of layers to set; all if ``None``. A module
-            that a model has under several names is found under each.
+            with several names is found under each of them.
         exclude: Pattern or patterns over the names of modules to leave as they are. A parameter that an excluded module
-            shares stays as it is everywhere.
-        frozen: ``"keep"`` leaves parameters with ``requires_grad=False`` as they are; ``"set"`` sets them, too. They
-            stay frozen.
-        tied: What happens to a parameter that another module shares which would not give it the same values: one
-            without a rule, such as the embedding tied to a language model's head, or one that was not chosen.
-            ``"keep"`` leaves the parameter as it is and warns; ``"set"`` sets it.
-        norm_aware: Draw beta, too, by the law of the biases, of every norm that maps a constant channel to its beta:
-            batch norm, instance norm, group norm with one channel per group. Beta is drawn after everything else, so
-            that no other value changes. The layer that such a norm feeds then trains; a convolution before it whose
-            input is constant still has no gradient but rounding (``zeroinit.remedies.affine_norms`` gives it one).
-        probe: Inputs for one forward pass: a mapping of named arguments (also ``BatchEncoding``, ``UserDict``), a tuple
-            or list of positional ones, or the only argument. Beta is drawn only where the norm gets at least one
-            constant channel. The pass runs in train mode on a copy; the model's mode and buffers and torch's random
-            state stay as they were.
-        strict: Raise instead of warning, before anything changes.
+            shares with another one stays as it is everywhere.
+        frozen: ``"keep"`` leaves parameters with ``requires_grad=False`` as they are; ``"set"`` sets them as well.
+            They stay frozen.
+        tied: What happens to a parameter that several modules share, if one of them was not chosen or has another
+            rule or none. An example is an embedding tied to a language model's head. ``"keep"`` leaves the parameter as
+            it is and warns; ``"set"`` sets the parameter.
+        norm_aware: Also draw beta, from the distribution of the biases, in every norm that maps a constant channel to
+            beta: batch norm, instance norm, group norm with one channel per group. Beta is drawn last, so no other
+            value changes. The layer after such a norm then trains. A convolution before the norm with a constant input
+            still gets only rounding as its gradient; ``zeroinit.remedies.affine_norms`` gives it a true gradient.
+        probe: Inputs for one forward pass. With a probe, beta is drawn only where a norm gets at least one constant
+            channel. A mapping (also ``BatchEncoding``, ``UserDict``) holds named arguments, a tuple or list positional
+            arguments; anything else is the only argument. The pass runs in train mode on a copy. The model's mode and
+            buffers and torch's random state do not change.
+        strict: Raise an error instead of warning, before anything changes.
 
     Returns:
-        A record of each parameter set (rule, shape, hash before and after), each left as it was and why, the layers
-        that have no bias, and with ``norm_aware`` what was done about each norm.
+        A record of each parameter that was set (rule, shape, hash before and after). It also holds each parameter that
+        was left and why, the layers without a bias, and, with ``norm_aware``, what was done with each norm.
 
     Raises:
-        InputError: An unknown name, a scale that is negative, not finite or without effect, another word than "auto"
-            for it, or "auto" for an initializer that does not join zero weights and drawn biases; a pattern that
-            matches no layer, a model without such layers, or one in which none of them may be set; a parameter that
-            cannot be set in place (lazy, under another parametrization, on the meta device, made in inference mode, not
-            floating point, sharded, expanded); ``norm_aware`` for an initializer that does not join zero weights and
-            drawn biases; a probe without ``norm_aware`` or whose forward pass fails; with ``strict`` what is a warning
-            otherwise.
+        InputError: The name is unknown. The scale is negative, not finite, without effect, or a word other than "auto".
+            ``scale="auto"`` or ``norm_aware`` is used without zero weights and random biases. A pattern matches no
+            layer, the model has no such layers, or none of them may be set. A parameter cannot be set in place (lazy,
+            under another parametrization, on the meta device, made in inference mode, not floating point, sharded,
+            expanded). A probe is given without ``norm_aware``, or its forward pass fails. With ``strict``: there is
+            something to warn of.
 
     Warns:
-        InitWarning: A shared parameter stays as it is; or less than half of the weights was set, because the others
-            have no rule (embeddings, frozen and excluded weights do not count).
-        SymmetryWarning: A bias initializer met layers without a bias: their units stay identical. Or a norm cancels
-            constant channels and has no beta.
+        InitWarning: A shared parameter stays as it is, or less than half of the weights have a rule (embeddings, frozen
+            and excluded weights do not count).
+        SymmetryWarning: A ``*_bias`` initializer sets a layer without a bias, so its units stay identical. Or a norm
+            cancels constant channels and has no beta.
 
     Source:
         Schicho 2023, "Training neural network with zero weight initialization", section 3.
@@ -150,8 +150,8 @@ def _check_scale(name: str, initializer: Initializer, scale: float | str) -> Non
         if not initializer.draws_biases_alone:
             fitting = ", ".join(sorted(key for key, entry in INITIALIZERS.items() if entry.draws_biases_alone))
             raise InputError(
-                f"scale='auto': initializer {name!r} does not join zero weights and drawn biases; give a number, or "
-                f"choose one of {fitting}"
+                f"scale='auto': works only with zero weights and random biases ({fitting}); give a number for "
+                f"initializer {name!r}"
             )
         return
     if not isinstance(scale, Real) or isinstance(scale, bool) or not 0 <= float(scale) < math.inf:
@@ -171,8 +171,8 @@ def _check_norm_aware(name: str, initializer: Initializer, norm_aware: bool, pro
     if norm_aware and not initializer.draws_biases_alone:
         fitting = ", ".join(sorted(key for key, entry in INITIALIZERS.items() if entry.draws_biases_alone))
         raise InputError(
-            f"norm_aware=True: initializer {name!r} does not join zero weights and drawn biases, so that there is no "
-            f"beta to draw; leave it out, or choose one of {fitting}"
+            f"norm_aware=True: works only with zero weights and random biases ({fitting}); leave norm_aware out for "
+            f"initializer {name!r}"
         )
     if probe is not None and not norm_aware:
         raise InputError(f"probe={type(probe).__name__}: has an effect only together with norm_aware=True")
@@ -184,7 +184,7 @@ def _check_layers(model: nn.Module, names: Names, layers: Mapping) -> None:
         return
     text = f"model={type(model).__name__}: has no dense, convolutional or attention layer to initialize"
     if any(isinstance(module, torch.jit.ScriptModule) for module in names.modules.values()):
-        text += ": it is TorchScript, which hides the kind of a layer; call initialize_ before torch.jit"
+        text += ": TorchScript hides the kind of a layer; call initialize_ before torch.jit"
     raise InputError(text)
 
 
@@ -198,7 +198,7 @@ def _check_something_is_set(model: nn.Module, plan: Plan) -> None:
 
 
 def _without_bias(plan: Plan) -> tuple[str, ...]:
-    """Return the layers of which a weight is set and that have no bias."""
+    """Return the layers without a bias whose weight is set."""
     found = dict.fromkeys(entry.holder.path for entry in plan.entries if entry.slot.part == "weight")
     return tuple(path for path in plan.choice.layers if path in found and not _has_bias(plan.choice.layers[path]))
 
@@ -211,7 +211,7 @@ def _has_bias(layer: nn.Module) -> bool:
 def _plan_betas(
     model: nn.Module, plan: Plan, norms: Mapping[str, nn.Module], generator: torch.Generator | None, probe: Any
 ) -> tuple[tuple[NormRecord, ...], list[str]]:
-    """Plan the betas that are drawn, after all else; return what is done about each norm, and those without a beta."""
+    """Plan which betas are drawn, after all else; return what is done with each norm, and the norms without a beta."""
     chosen = list(plan.choice.norms)
     betas = {path: plan.look_at(path, BETA) for path in chosen}
     seen = _rehearse(model, plan, generator, chosen, probe) if probe is not None else None
@@ -249,7 +249,7 @@ def _set(entries: list[Entry], generator: torch.Generator | None) -> tuple[Param
 
 
 def _rows(entry: Entry) -> list[tuple[Shared, nn.Parameter, str]]:
-    """Return what a record tells of an entry: the values, what takes them, and the rule."""
+    """Return the rows of a record for an entry: the values, the parameter that holds them, and the rule."""
     rule = entry.law.describe(entry.factor)
     if entry.norm is None:
         return [(entry.shared, entry.parameter, rule)]

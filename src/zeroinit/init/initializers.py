@@ -1,4 +1,4 @@
-"""The table of initializers: a law for the weights and a law for the biases, with the source."""
+"""The table of initializers: a distribution for the weights, one for the biases, and the source."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ __all__ = ["INITIALIZERS", "Initializer"]
 
 @dataclass(frozen=True)
 class Initializer:
-    """What an initializer draws for weights and for biases, and where it comes from."""
+    """The distributions of weights and of biases, and the source."""
 
     weight: Law
     bias: Law

@@ -1,7 +1,7 @@
-"""Laws: how the values of one parameter are drawn.
+"""Distributions: how the values of one parameter are drawn.
 
-A law returns fresh values for a parameter of a layer, in float32 and on the generator's device, so that one seed gives
-the same values whatever the model's device and precision.
+Values are drawn in float32 on the generator's device. So one seed gives the same values on every device and in every
+precision of the model.
 """
 
 from collections.abc import Callable
@@ -21,9 +21,9 @@ class Law:
     """How values are drawn.
 
     Attributes:
-        text: The law in a formula, with ``{scale}`` where the scale stands.
+        text: The distribution as a formula, at scale 1.
         draw: ``(fan-in, empty tensor, generator) -> values`` at scale 1; may fill the tensor in place. The tensor has
-            one row a unit, however the layer stores its weight.
+            one row per unit, however the layer stores its weight.
         scaled: Whether the scale changes anything.
         uses_fan_in: Whether the fan-in changes anything.
     """
@@ -34,7 +34,7 @@ class Law:
     uses_fan_in: bool = False
 
     def describe(self, scale: float) -> str:
-        """Return the law with the scale filled in, as in ``N(0, 1) * 0.01``."""
+        """Return the formula with the scale, as in ``N(0, 1) * 0.01``."""
         return self.text if scale == 1.0 or not self.scaled else f"{self.text} * {scale:g}"
 
 

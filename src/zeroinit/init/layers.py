@@ -1,4 +1,4 @@
-"""Layers that ``initialize_`` sets: which parameters are their weights and biases, how each is stored, its fan-in."""
+"""The layers that ``initialize_`` sets: their weights and biases, how each is stored, and its fan-in."""
 
 import math
 from collections.abc import Callable
@@ -19,18 +19,18 @@ LAYER_TYPES = (
     nn.ConvTranspose2d,
     nn.ConvTranspose3d,
 )
-"""Layers of torch with one ``weight`` (units first, but for transposed convolutions) and one ``bias``."""
+"""Layers of torch with one ``weight`` (units first, except in transposed convolutions) and one ``bias``."""
 
 
 @dataclass(frozen=True)
 class Slot:
-    """One weight or bias of a layer: where it is, and how many inputs a unit has.
+    """One weight or bias of a layer: its attribute, and how many inputs a unit has.
 
     Attributes:
         name: The attribute, as in ``in_proj_weight``.
         part: ``"weight"`` or ``"bias"``.
-        fans: The fan-in of each matrix (or bias) in it; a packed projection holds several, one below the other.
-        num_axes: How many axes it has in a layer that is whole.
+        fans: The fan-in of each matrix (or bias); a packed projection holds several, one below the other.
+        num_axes: The number of axes in a layer that is not sharded or flattened.
         is_transposed: Whether inputs come first, units second.
     """
 
@@ -44,7 +44,7 @@ class Slot:
 def is_conv1d(module: nn.Module) -> bool:
     """Tell whether a module is GPT's ``Conv1D``: a dense layer whose weight is stored (inputs, units).
 
-    ``transformers`` has this class, and many copies of GPT-2 have their own. So we look at the name and the shape.
+    ``transformers`` has this class, and many GPT-2 programs have their own. So we look at the name and the shape.
 
     Args:
         module: Any module.
@@ -64,9 +64,8 @@ def is_conv1d(module: nn.Module) -> bool:
 def fan_in(layer: nn.Module) -> int:
     """Count the inputs of one output unit as ``torch.nn.init`` does: all axes of the weight but that of the units.
 
-    For transposed convolutions torch's convention differs from the true number (``num_inputs``); this follows torch,
-    because the ``pytorch`` initializer must equal ``reset_parameters``. Nothing is computed: a parametrization does not
-    run.
+    For transposed convolutions, torch's count differs from the true number (``num_inputs``). This function follows
+    torch, because the ``pytorch`` initializer must equal ``reset_parameters``. It runs no parametrization.
 
     Args:
         layer: A dense or convolutional layer, or GPT's ``Conv1D``.
@@ -86,7 +85,7 @@ def fan_in(layer: nn.Module) -> int:
 
 
 def num_inputs(layer: nn.Module) -> int:
-    """Count the values that enter one output unit; for a transposed convolution on average over positions.
+    """Count the values that enter one output unit; for a transposed convolution the average over positions.
 
     Args:
         layer: Any layer with a rule.
@@ -112,7 +111,7 @@ def _plain(layer: nn.Module) -> tuple[Slot, ...]:
 
 
 def _attention(layer: nn.MultiheadAttention) -> tuple[Slot, ...]:
-    """List the projections of query, key and value as the dense layers that they are; ``out_proj`` is one already."""
+    """List the projections of query, key and value as dense layers; ``out_proj`` is a dense layer already."""
     fans = {"q": layer.embed_dim, "k": layer.kdim, "v": layer.vdim}
     packed = (Slot("in_proj_weight", "weight", tuple(fans.values()), 2),)
     own = tuple(Slot(f"{name}_proj_weight", "weight", (fan,), 2) for name, fan in fans.items())
@@ -131,7 +130,7 @@ _RULES: tuple[tuple[Callable[[nn.Module], bool], Callable[..., tuple[Slot, ...]]
 
 
 def slots_of(module: nn.Module) -> tuple[Slot, ...]:
-    """List the weights and biases that a module may have, in the order in which they are drawn; none without a rule.
+    """List the weights and biases that a module may have, in the order of drawing; none if it has no rule.
 
     Args:
         module: Any module.

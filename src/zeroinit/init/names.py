@@ -55,7 +55,7 @@ class Names:
         return self._paths[id(module)]
 
     def answers_to(self, path: str) -> list[str]:
-        """Return the names under which a pattern finds a module: its paths, and those of the attention it serves."""
+        """Return the names under which a pattern finds a module: its paths; for ``out_proj``, also its attention's."""
         names = list(self.paths(self.modules[path]))
         for each in tuple(names):
             above, _, own = each.rpartition(".")
@@ -87,17 +87,17 @@ def parameter_names(model: nn.Module) -> dict[int, list[str]]:
 def matching(
     choices: Mapping[str, Sequence[str]], patterns: str | Iterable[str], argument: str, what: str, listed: str
 ) -> list[str]:
-    """Return the choices that a pattern fits.
+    """Return the choices that match a pattern.
 
     Args:
-        choices: The names under which each choice is found, by its first one.
+        choices: The names under which each choice is found, by its first name.
         patterns: One pattern or several (``*``, ``?``, ``[]``) over whole names.
         argument: What the user calls the patterns.
         what: What a choice is, in words.
         listed: What the list of choices is called.
 
     Raises:
-        InputError: A pattern fits nothing.
+        InputError: A pattern matches nothing.
 
     Example:
         >>> matching({"a": ["a", "b"], "c": ["c"]}, "b", "include", "layer", "layers")

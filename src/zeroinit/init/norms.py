@@ -1,7 +1,7 @@
-"""Norms that cancel a constant channel, and what is done about each.
+"""Norms that cancel a constant channel, and what is done with each.
 
-With zero weights and random biases every channel of a convolution is constant over batch and positions (and every unit
-of a dense layer over the batch). A norm over these axes maps such a channel to its beta, whatever the bias was.
+With zero weights and random biases, every channel of a convolution is constant over batch and positions. Every unit of
+a dense layer is constant over the batch. A norm over these axes maps a constant channel to beta, whatever the bias was.
 
 Source: Ioffe and Szegedy 2015, "Batch normalization", algorithm 1 (beta); Schicho 2023, section 4 (a CNN with norms).
 """
@@ -21,7 +21,7 @@ __all__ = ["find_norms", "judge_norms", "kind_of"]
 def kind_of(module: nn.Module) -> str | None:
     """Name the kind of a norm that maps a constant channel to its beta; ``None`` for every other module.
 
-    Layer norm and group norm over several channels are not among them: there the channels' biases keep them apart.
+    Layer norm and group norm over several channels do not: their channels still differ by their biases.
 
     Args:
         module: Any module.
@@ -59,12 +59,12 @@ def judge_norms(
 
     Args:
         norms: All norms that cancel constant channels, by path.
-        chosen: Paths of those that are not excluded.
-        seen: What a probe saw, by path; without one, every norm is taken to get constant channels.
+        chosen: Paths of norms that are not excluded.
+        seen: What a probe saw, by path; without a probe, every norm counts as having constant channels.
         kept: Why the beta of a norm stays as it is (frozen, shared), by path.
 
     Returns:
-        A record for each norm, and the paths of those that cancel channels and have no beta to draw.
+        A record for each norm, and the paths of norms that cancel channels and have no beta to draw.
 
     Example:
         >>> norms = {"1": nn.BatchNorm2d(4), "3": nn.InstanceNorm2d(4)}

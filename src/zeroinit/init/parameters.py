@@ -1,4 +1,4 @@
-"""One parameter at a time: check that it can be set in place, set it."""
+"""Check that one parameter can be set in place, and set it."""
 
 from collections.abc import Iterable
 
@@ -17,12 +17,12 @@ def check_settable(parameter: nn.Parameter, slot: Slot, name: str) -> None:
     """Check that the values of a parameter can be changed in place.
 
     Args:
-        parameter: What will be set.
-        slot: What it is.
+        parameter: The parameter that will be set.
+        slot: Its place in the layer.
         name: Its full name, for messages.
 
     Raises:
-        InputError: It has no values, or they cannot be changed.
+        InputError: The parameter has no values, or its values cannot be changed.
 
     Example:
         >>> check_settable(nn.Linear(2, 3).weight, Slot("weight", "weight", (2,), 2), "dense.weight")
@@ -32,7 +32,9 @@ def check_settable(parameter: nn.Parameter, slot: Slot, name: str) -> None:
     if parameter.is_meta:
         raise InputError(f"{name}: is on the meta device and has no values; call model.to_empty(device=...) first")
     if parameter.is_inference() and not torch.is_inference_mode_enabled():
-        raise InputError(f"{name}: was made under torch.inference_mode and is frozen; build the model outside of it")
+        raise InputError(
+            f"{name}: was made under torch.inference_mode and cannot be changed; build the model outside of this mode"
+        )
     if not parameter.is_floating_point():
         raise InputError(f"{name}: has dtype {parameter.dtype}, which is not floating point; exclude the layer")
     if parameter.layout != torch.strided or parameter.is_quantized:
@@ -45,12 +47,12 @@ def check_settable(parameter: nn.Parameter, slot: Slot, name: str) -> None:
         raise InputError(
             f"{name}: {type(parameter).__name__} of shape {tuple(parameter.shape)} is not a whole {slot.part} of its "
             "layer; is the model sharded, flattened or quantized (FSDP, DeepSpeed ZeRO-3, torchao, ...)? Call "
-            "initialize_ before that, or exclude the layer"
+            "initialize_ before you shard, flatten or quantize, or exclude the layer"
         )
     if any(size > 1 and stride == 0 for size, stride in zip(parameter.shape, parameter.stride(), strict=True)):
         raise InputError(
-            f"{name}: is expanded, so that several values are one place in memory; replace it by nn.Parameter(its "
-            ".clone()) first, or exclude the layer"
+            f"{name}: is expanded, so that several values are one place in memory; replace the parameter by "
+            "nn.Parameter(parameter.clone()) first, or exclude the layer"
         )
 
 
@@ -58,15 +60,15 @@ def check_settable(parameter: nn.Parameter, slot: Slot, name: str) -> None:
 def set_parameter(parameter: Tensor, slot: Slot, law: Law, scale: float, generator: torch.Generator | None) -> Tensor:
     """Draw the values of one parameter, in place.
 
-    A packed parameter is drawn matrix by matrix, a transposed one as if units came first: whatever the storage, a layer
-    gets the values of a dense layer with the same units and inputs.
+    A packed parameter is drawn matrix by matrix. A transposed parameter is drawn as if units came first. So a layer
+    gets the values of a dense layer with the same units and inputs, however it stores them.
 
     Args:
-        parameter: What is set.
+        parameter: The parameter that is set.
         slot: How it is stored, and the fan-in.
         law: How values are drawn.
-        scale: Factor on what is drawn.
-        generator: Source of randomness; torch's global one if ``None``.
+        scale: Factor on the drawn values.
+        generator: Source of randomness; torch's global generator if ``None``.
 
     Returns:
         The parameter.

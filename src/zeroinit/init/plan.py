@@ -1,4 +1,4 @@
-"""The plan: for each parameter of a model whether it is set and by which rule, or why it stays as it is."""
+"""The plan: by which rule each parameter of a model is set, or why it stays as it is."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -34,11 +34,11 @@ class Entry:
     Attributes:
         shared: Its values.
         holder: The layer that draws them, and the attribute.
-        parameter: What takes the values. Where the attribute is computed it is another one than the attribute.
+        parameter: The parameter that gets the values; not the attribute itself if the attribute is computed.
         slot: How it is stored.
         law: How it is drawn.
         factor: The scale.
-        norm: With weight norm the values of g, which follow what is drawn.
+        norm: With weight norm the values of g, which follow from the drawn values.
     """
 
     shared: Shared
@@ -51,7 +51,7 @@ class Entry:
 
     @property
     def num_weights(self) -> int:
-        """How many weights it sets; biases do not count."""
+        """How many weights this entry sets; biases do not count."""
         if self.slot.part == "bias":
             return 0
         computed = computed_from(self.holder.module, self.slot.name)
@@ -59,7 +59,7 @@ class Entry:
 
     @property
     def is_zero(self) -> bool:
-        """Whether all that is drawn is zero."""
+        """Whether all drawn values are zero."""
         return self.law is ZERO or (self.law.scaled and self.factor == 0)
 
     def draw(self, layer: nn.Module, generator: torch.Generator | None) -> None:
@@ -91,7 +91,7 @@ class Plan:
     Attributes:
         names: The modules of the model.
         choice: What the user chose.
-        initializer: The laws.
+        initializer: The distributions.
         factors: The scale of each layer and norm, by path.
         left: Why parameters of chosen modules are not set, by the ``id`` of the parameter.
         shared: Each set of values of the model once.
@@ -120,23 +120,23 @@ class Plan:
                 self.add(self.look_at(path, slot))
 
     def add(self, found: "Entry | Left | None") -> None:
-        """Plan what was looked at, each set of values once."""
+        """Add an entry to the plan, each set of values once."""
         if isinstance(found, Entry):
             self._entries.setdefault(id(found.shared), found)
             self._along |= {id(found.norm)} if found.norm is not None else set()
 
     @property
     def entries(self) -> list[Entry]:
-        """What is set, in the order of drawing."""
+        """The weights and biases that are set, in the order of drawing."""
         return list(self._entries.values())
 
     def rest(self) -> list[Shared]:
-        """Return what is not set, in the model's order."""
+        """Return the values that are not set, in the model's order."""
         done = self._entries.keys() | self._along
         return [shared for shared in self.shared if id(shared) not in done]
 
     def look_at(self, path: str, slot: Slot) -> "Entry | Left | None":
-        """Say what happens to a parameter of a chosen module; ``None`` where the module has none.
+        """Say what happens to a parameter of a chosen module; ``None`` if the module has no such parameter.
 
         Raises:
             InputError: It cannot be set in place.
@@ -156,7 +156,7 @@ class Plan:
         return Entry(shared, holder, parameter, slot, getattr(self.initializer, slot.part), self.factors[path])
 
     def _look_behind(self, holder: Holder, slot: Slot) -> "Entry | Left | None":
-        """Say what happens to a weight that is computed by weight norm (direction v, norm g), pruning, or else."""
+        """Say what happens to a weight that is computed by weight norm (direction v, norm g), pruning or other code."""
         parameters = behind(holder.module, slot.name)
         if self.choice.frozen == KEEP and parameters and not any(each.requires_grad for each in parameters):
             return self._leave(parameters, Left(FROZEN, WHY_FROZEN))
@@ -205,7 +205,7 @@ class Plan:
         return None
 
     def _objection(self, own: Holder, holder: Holder, rule: tuple) -> str | None:
-        """Say why a holder would not get the values that the rule draws."""
+        """Say why a module that shares a parameter would not draw the same values, or return ``None``."""
         slot = self._slot(holder)
         if slot is None:
             return None if self._is_alias(own, holder) else "which has no rule"
@@ -214,9 +214,9 @@ class Plan:
         return None if self._rule(holder, slot) == rule else "whose rule differs"
 
     def _is_alias(self, own: Holder, holder: Holder) -> bool:
-        """Tell whether a module around a layer hands the layer's parameter on, under the same attribute.
+        """Tell whether a module around a layer hands on the layer's parameter, under the same attribute.
 
-        Under another attribute it may be anything, such as a table of embeddings.
+        Under another attribute, the parameter may be anything, such as a table of embeddings.
         """
         is_around = self.names.is_around(holder.module, own.module)
         return is_around and holder.attribute == own.attribute and not isinstance(holder.module, NOT_WEIGHTS)
@@ -255,7 +255,7 @@ class Plan:
         return f"excluded as {holder.name!r}" if len(shared.holders) > 1 else f"no rule for {kind}"
 
     def weights_without_rule(self) -> dict[str, int]:
-        """Return how many values each weight has that no rule covers, by name; weights have two axes or more."""
+        """Return the size of each weight without a rule, by name; weights have two axes or more."""
         sizes = {
             str(shared.holders[0]): max(map(_num_weights, shared.parameters))
             for shared in self.rest()

@@ -1,4 +1,4 @@
-"""One forward pass that tells which norms of a model get constant channels."""
+"""One forward pass that shows which norms of a model get constant channels."""
 
 import copy
 from collections.abc import Iterator, Mapping
@@ -24,21 +24,21 @@ __all__ = [
 ]
 
 ROUNDING = 16
-"""A channel counts as constant if it spreads by at most so many machine epsilons of the input's largest magnitude."""
+"""A channel counts as constant if its spread is at most so many machine epsilons of the input's largest magnitude."""
 
 
 @dataclass
 class ConstantChannels:
-    """Which channels of a norm's input were constant in at least one call (channels,); none before the first."""
+    """Which channels of a norm's input were constant in at least one call (channels,)."""
 
     found: Bool[Tensor, " channels"] | None = None
 
     def note(self, constant: Bool[Tensor, " channels"]) -> None:
-        """Count one more call in."""
+        """Add the channels of one more call."""
         self.found = constant if self.found is None else self.found | constant
 
     def any(self) -> bool:
-        """Whether the norm was reached and cancels at least one channel."""
+        """Whether the norm was called and cancels at least one channel."""
         return self.found is not None and bool(self.found.any())
 
     def __str__(self) -> str:
@@ -50,13 +50,13 @@ class ConstantChannels:
 def constant_channels(norm: nn.Module, inputs: Float[Tensor, "..."]) -> Bool[Tensor, " channels"]:
     """Tell which channels are constant over the axes that a norm averages over.
 
-    Batch norm averages over batch and positions, the others over positions only. Constant means up to rounding: the
-    spread (largest minus smallest value) is at most ``ROUNDING`` machine epsilons of the largest magnitude in the
-    input, because downstream of another norm a constant channel may carry the rounding of that norm's mean.
+    Batch norm averages over batch and positions, the other norms over positions only. Constant means constant up to
+    rounding: the spread (largest minus smallest value) is at most ``ROUNDING`` machine epsilons of the input's largest
+    magnitude. After another norm, a constant channel may carry the rounding of this norm's mean.
 
     Args:
         norm: A batch, instance or group norm.
-        inputs: What it gets, (batch, channels, ...), or (channels, ...) for an instance norm.
+        inputs: Its input, (batch, channels, ...), or (channels, ...) for an instance norm.
 
     Example:
         >>> images = torch.tensor([[[1.0, 1.0], [1.0, 2.0]], [[3.0, 3.0], [1.0, 2.0]]])
@@ -78,8 +78,8 @@ def probe_norms(replica: nn.Module, paths: list[str], probe: Any) -> dict[str, C
     """Run a model forward once in train mode and see which channels of its norms' inputs are constant.
 
     Args:
-        replica: A copy of the model that nobody needs afterwards: its mode and its buffers change; so does torch's
-            random state where the model draws numbers.
+        replica: A copy of the model that you discard afterwards. Its mode and its buffers change. Torch's random state
+            changes too if the model draws numbers.
         paths: The norms to watch.
         probe: Inputs, as ``check_probe`` takes them.
 
@@ -110,7 +110,7 @@ def probe_norms(replica: nn.Module, paths: list[str], probe: Any) -> dict[str, C
             _call(replica.train(), probe)
     except Exception as error:
         raise InputError(
-            f"probe={_shown(probe)}: the forward pass failed ({type(error).__name__}: {error}); hand over inputs for "
+            f"probe={_shown(probe)}: the forward pass failed ({type(error).__name__}: {error}); pass inputs with "
             "which model(*probe), model(**probe) or model(probe) runs in train mode, or leave probe out"
         ) from error
     return seen
@@ -128,28 +128,28 @@ def copy_model(model: nn.Module) -> nn.Module:
     """Copy a model for a probe.
 
     Raises:
-        InputError: It cannot be copied; the error is chained.
+        InputError: The model cannot be copied; the error is chained.
     """
     try:
         return copy.deepcopy(model)
     except Exception as error:
         raise InputError(
             f"model={type(model).__name__}: cannot be copied for the probe ({type(error).__name__}: {error}); "
-            "leave probe out, and every norm that cancels constant channels is changed"
+            "leave probe out; beta is then drawn in every norm that cancels constant channels"
         ) from error
 
 
 def check_probe(probe: Any) -> None:
-    """Check that a model can be called with a probe, as far as its type tells.
+    """Check the type of a probe.
 
-    A mapping (also ``BatchEncoding``, ``UserDict``) holds named arguments, a tuple or a list positional ones. A tensor
-    or an object of any other class (a dataclass, a graph) is the only argument.
+    A mapping (also ``BatchEncoding``, ``UserDict``) holds named arguments, a tuple or a list positional arguments. A
+    tensor or an object of any other class (a dataclass, a graph) is the only argument.
 
     Args:
         probe: The inputs; ``None`` is no probe.
 
     Raises:
-        InputError: It is a number, a text, a class, a module or a function.
+        InputError: The probe is a number, a text, a class, a module or a function.
 
     Example:
         >>> check_probe({"images": torch.zeros(2)})
@@ -162,7 +162,7 @@ def check_probe(probe: Any) -> None:
 
 
 def _call(model: nn.Module, probe: Any) -> None:
-    """Hand copies over, since a model may change its inputs in place."""
+    """Pass copies, because a model may change its inputs in place."""
     if isinstance(probe, Mapping):
         model(**{name: _copied(value) for name, value in probe.items()})
     elif isinstance(probe, tuple | list):

@@ -27,8 +27,8 @@ def hash_tensor(tensor: Shaped[Tensor, "..."]) -> str:
 class ParameterRecord:
     """One parameter that was set: its name, shape, rule, and a hash of its bytes before and after.
 
-    ``aliases`` are further names of the same values (tied weights). ``was_frozen`` says that it does not train and was
-    set nevertheless.
+    ``aliases`` are further names of the same values (tied weights). ``was_frozen`` says that the parameter is frozen
+    and was set nevertheless.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Untouched:
 
 @dataclass(frozen=True)
 class NormRecord:
-    """One norm that maps a constant channel to its beta: where it is, its type, and whether and why beta was drawn."""
+    """One norm that maps a constant channel to beta: its path, its type, and whether and why beta was drawn."""
 
     path: str
     type: str
@@ -69,7 +69,7 @@ class NormRecord:
 class InitRecord:
     """What ``initialize_`` set, what it left alone, and which of its layers have no bias.
 
-    ``norms`` is ``None`` where norms were not looked at (``norm_aware=False``).
+    ``norms`` is ``None`` with ``norm_aware=False``.
     """
 
     name: str
@@ -80,7 +80,7 @@ class InitRecord:
     norms: tuple[NormRecord, ...] | None = None
 
     def to_dict(self) -> dict:
-        """Return plain dictionaries, lists, strings and numbers, ready for JSON; ``norms`` only if looked at."""
+        """Return plain dictionaries, lists, strings and numbers, ready for JSON; ``norms`` only with ``norm_aware``."""
         return {key: _as_lists(value) for key, value in asdict(self).items() if key != "norms" or value is not None}
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Which parameters are one: tied under several names, or views of the same memory."""
+"""Find shared parameters: tied under several names, or views of the same memory."""
 
 import math
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ __all__ = ["Holder", "Shared", "find_shared", "overlap"]
 
 @dataclass(frozen=True)
 class Holder:
-    """A module that has a parameter, by its first path, and the attribute under which it has the parameter."""
+    """A module that has a parameter: the module's first path, and the parameter's attribute."""
 
     path: str
     module: nn.Module
@@ -68,7 +68,7 @@ class Shared:
         )
 
     def join(self, other: "Shared") -> None:
-        """Take in what another set holds."""
+        """Add the parameters of another set."""
         self.named += other.named
         self.holders += other.holders
 
@@ -97,7 +97,7 @@ def find_shared(names: Names) -> list[Shared]:
 
 
 def _joined(sets: list[Shared]) -> list[Shared]:
-    """Join the sets whose memory overlaps; neighbors in memory are looked at alone."""
+    """Join the sets whose memory overlaps; only neighbors in memory are compared."""
     spans = sorted(
         (span, number) for number, shared in enumerate(sets) if (span := _span(shared.parameters[0])) is not None
     )

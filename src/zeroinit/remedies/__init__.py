@@ -1,8 +1,10 @@
 """Remedies: hooks that help a zero-weight network start training; they act for the first updates and remove themselves.
 
-A remedy attaches hooks to a model and takes them off again; the training loop does not change. Use it as a context
-manager or as an observer of ``fit``. To add one: a factory ``(model, steps, *, strength, generator)`` in its own file
-and one line in ``REMEDIES``. The contract tests then try it on several models.
+A remedy attaches hooks to a model and removes them again. Your training loop does not change. Use a remedy as a context
+manager or as an observer of ``fit``.
+
+To add a remedy, write a factory ``(model, steps, *, strength, generator)`` in its own file and add one line to
+``REMEDIES``. The contract tests then try it on several models.
 """
 
 from zeroinit.remedies.affine_norms import AffineNorms, affine_norms

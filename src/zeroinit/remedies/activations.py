@@ -1,4 +1,4 @@
-"""Remedies at the activations: the inputs of all weight layers but those that see the data."""
+"""Remedies at the activations: the inputs of all weight layers except the layers that see the data."""
 
 from collections.abc import Collection, Sequence
 
@@ -28,10 +28,11 @@ def weight_layers(model: nn.Module) -> dict[str, nn.Linear | _ConvNd]:
 class ActivationRemedy(Remedy):
     """Changes what enters each dense or convolutional layer whose input carries a gradient.
 
-    So the layer that sees the data is left alone, and functional activations, poolings and residuals are no obstacle.
-    A layer that is called several times in one pass is changed at each call. Activation checkpointing calls layers
-    again in the backward pass: what was drawn for the first call is not drawn anew. With ``use_reentrant=True`` the
-    first call shows no gradient, so that the second is the one that counts.
+    So the layer that sees the data stays as it is. Functional activations, poolings and residuals are no obstacle. A
+    layer that is called several times in one pass is changed at each call.
+
+    Activation checkpointing calls layers again in the backward pass. The second call uses the mask of the first. With
+    ``use_reentrant=True`` the first call shows no gradient, so only the second call is changed.
     """
 
     def __init__(self, model: nn.Module, steps: int, generator: torch.Generator):
@@ -58,7 +59,7 @@ class ActivationRemedy(Remedy):
     def _change_again(self, site: nn.Module, inputs: Tensor) -> Tensor:
         """Return what enters a layer that runs again in the backward pass, in place of ``inputs``.
 
-        Masks on gradients are of the graph that is differentiated: that of the first call if it had one.
+        Masks on gradients belong to the graph that is differentiated: the graph of the first call, if it had one.
         """
         return inputs if site in self._met else self._change(site, inputs)
 
@@ -68,7 +69,7 @@ class ActivationRemedy(Remedy):
 
 
 def mask_shape(site: nn.Module, inputs: Tensor, per: Collection[str]) -> list[int]:
-    """Return the shape of a mask over a layer's input that has one entry for each of what is named.
+    """Return the shape of a mask over a layer's input with one entry for each kind in ``per``.
 
     Args:
         site: A dense layer, whose input is (examples, *positions, units), or a convolution: (examples, units,
@@ -77,7 +78,7 @@ def mask_shape(site: nn.Module, inputs: Tensor, per: Collection[str]) -> list[in
         per: Some of ``"example"``, ``"unit"`` (for a convolution a channel) and ``"position"``.
 
     Returns:
-        As many axes as the input; 1 where the mask is the same throughout.
+        As many axes as the input has; 1 along axes on which the mask is constant.
 
     Example:
         >>> mask_shape(nn.Conv2d(3, 4, 2), torch.ones(8, 3, 5, 6), {"example", "unit"})
@@ -101,6 +102,6 @@ def signs(shape: Sequence[int], generator: torch.Generator, like: Tensor) -> Ten
 
 
 def kept(shape: Sequence[int], drop: float, generator: torch.Generator, like: Tensor) -> Tensor:
-    """Draw 0 with probability ``drop`` and else 1 / (1 - ``drop``), so that the mean is 1; as ``signs``."""
+    """Draw 0 with probability ``drop``, otherwise 1 / (1 - ``drop``), so that the mean is 1; as ``signs`` does."""
     drawn = torch.rand(*shape, generator=generator, device=generator.device) >= drop
     return drawn.to(device=like.device, dtype=like.dtype).div_(1 - drop)

@@ -55,13 +55,13 @@ class AffineNorms(Remedy):
         self._switched = []
 
     def _tell(self, norm: nn.Module) -> None:
-        """Warn once that the first call of a norm could not be told from an evaluation."""
+        """Warn once that the first call of a norm looked like an evaluation."""
         if not self._is_told:
             self._is_told = True
             warnings.warn(
-                f"affine_norms has no effect on {self._norms[norm] or 'the model'!r}: activation checkpointing calls "
-                "it without gradients first, outside of a call of the model; pass use_reentrant=False to "
-                "torch.utils.checkpoint, or checkpoint parts inside of the model",
+                f"affine_norms has no effect on {self._norms[norm] or 'the model'!r}: activation checkpointing first "
+                "calls this norm without gradients and outside of a call of the model; pass use_reentrant=False to "
+                "torch.utils.checkpoint, or call torch.utils.checkpoint inside of the model's forward",
                 RemedyWarning,
                 stacklevel=2,
             )
@@ -72,24 +72,26 @@ def affine_norms(
 ) -> AffineNorms:
     """Let the norms of ``model`` act as affine maps during its first ``steps`` updates.
 
-    After zero weights every channel is constant, and a norm over batch and positions maps it to its beta. Even where
-    beta is random, its backward pass removes the mean over batch and positions, so that a convolution before it with
-    a constant input gets a gradient by rounding only. With the running statistics as they are (mean 0 and variance 1
-    in a fresh model) a norm is gamma * x + beta (up to its eps): signals pass in both directions.
+    After zero weights every channel is constant, and a norm over batch and positions maps a constant channel to beta.
+    The norm's backward pass removes the mean over batch and positions. So a convolution before the norm, with a
+    constant input, gets only rounding as its gradient, even if beta is random.
 
-    Batch norms, instance norms and group norms with one channel per group count; norms in eval mode stay as they are.
-    It acts in all passes in train mode with gradients enabled until the optimizer has made so many updates. Running
-    statistics do not move meanwhile. A copy of the model made meanwhile gets what remains on its own.
+    This remedy lets a norm use its running statistics (mean 0 and variance 1 in a new model). The norm is then
+    gamma * x + beta (up to its eps), and signals pass in both directions. Running statistics do not change meanwhile.
+
+    It acts on batch norms, instance norms and group norms with one channel per group. Norms in eval mode stay as they
+    are. It acts on all passes in train mode with gradients enabled. A copy of the model made meanwhile has its own
+    count of updates.
 
     Args:
         model: The model that is trained.
         steps: The number of updates, at least 0; with 0 nothing is attached.
-        strength: It has none.
+        strength: Not used: this remedy takes none.
         generator: Not used: nothing is drawn.
 
     Returns:
-        A context manager, which is also an observer of ``fit``. As an observer it stays attached where ``fit`` raises
-        an error; a ``with`` statement around ``fit`` detaches then, too.
+        A context manager, which is also an observer of ``fit``. If ``fit`` raises an error, an observer stays attached.
+        A ``with`` statement around ``fit`` detaches it even then.
 
     Raises:
         InputError: ``steps`` is not a whole number of at least 0, or a norm keeps no running statistics. Nothing is
@@ -121,7 +123,7 @@ def _has_statistics(path: str, module: nn.Module) -> bool:
     if getattr(module, "running_mean", None) is None:
         way_out = "use a batch norm" if one_each else "build it with track_running_stats=True"
         raise InputError(
-            f"model: {path or 'itself'} ({type(module).__name__}) keeps no running statistics, without which it cannot "
-            f"act as an affine map; {way_out}"
+            f"model: {path or 'itself'} ({type(module).__name__}) cannot act as an affine map: the norm keeps no "
+            f"running statistics; {way_out}"
         )
     return True

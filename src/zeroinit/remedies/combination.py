@@ -13,7 +13,7 @@ __all__ = ["Combination", "make_parts", "make_remedy"]
 
 
 class Combination:
-    """Several remedies of one model as one: a context manager and an observer of ``fit``.
+    """Several remedies of one model together; a context manager and an observer of ``fit``.
 
     Attributes:
         parts: The remedies, in the order in which they act on weights and the optimizer.
@@ -33,16 +33,16 @@ class Combination:
 
     @property
     def remaining(self) -> int:
-        """Updates still to come in which any of them acts."""
+        """Updates still to come in which any of the remedies acts."""
         return max(part.remaining for part in self.parts)
 
     def attach(self) -> None:
-        """Hook all of them into the model; on the optimizer's side they act in their order."""
+        """Hook all remedies into the model; on the optimizer's side they act in their order."""
         for part in self.parts:
             part.attach()
 
     def detach(self) -> None:
-        """Take all of them off."""
+        """Remove all remedies."""
         for part in self.parts:
             part.detach()
 
@@ -63,11 +63,11 @@ class Combination:
         close(self.parts, label=self._label)
 
     def state_dict(self) -> dict:
-        """Return the state of each, for a checkpoint of ``fit``."""
+        """Return the state of each remedy, for a checkpoint of ``fit``."""
         return {"parts": [part.state_dict() for part in self.parts]}
 
     def load_state_dict(self, state: dict) -> None:
-        """Go on with what remained of each."""
+        """Continue each remedy from its saved state."""
         for part, saved in zip(self.parts, state["parts"], strict=True):
             part.load_state_dict(saved)
 
@@ -80,22 +80,22 @@ def make_remedy(
     strength: float | None = None,
     generator: torch.Generator | None = None,
 ) -> Remedy | Combination:
-    """Make a remedy by name, or several that act together.
+    """Make a remedy by name, or several remedies that act together.
 
     Args:
         name: Keys of ``REMEDIES`` joined by ``"+"``. Each may be followed by its own number of steps and its strength:
             ``"warmup:100+position_signs:50+early_dropout:100:0.3"``.
         model: The model that is trained.
-        steps: The number of updates of those that name none.
-        strength: Of those that take one and name none; their own default if ``None``.
-        generator: Where one number is drawn from, of which and of its name each derives the seed of a generator of its
-            own: what one draws does not depend on the others. A fresh one with seed 0 if ``None``.
+        steps: The number of updates, for each remedy that names none.
+        strength: The strength of each remedy that takes one and names none. If ``None``, each uses its own default.
+        generator: Source of one number, from which each remedy derives its own generator by its name. So the draws of
+            one remedy do not depend on the others. If ``None``, a new generator with seed 0.
 
     Returns:
         A context manager, which is also an observer of ``fit``: a ``Remedy``, or a ``Combination`` of several.
 
     Raises:
-        InputError: An unknown name, one that comes twice, something else than numbers behind it, or a number out of
+        InputError: An unknown name, a name given twice, a part after a name that is no number, or a number out of
             range. Nothing is attached then.
 
     Example:
@@ -119,13 +119,13 @@ def make_parts(
     strength: float | None = None,
     generator: torch.Generator | None = None,
 ) -> list[Remedy]:
-    """Make the remedies that ``make_remedy`` would put together; arguments and errors are its own."""
+    """Make the remedies that ``make_remedy`` puts together; arguments and errors are those of ``make_remedy``."""
     written = [_read(part, name) for part in name.split("+")]
     names = [part for part, _, _ in written]
     if len(set(names)) < len(names):
-        raise InputError(f"remedy={name!r}: names one twice; name each once")
+        raise InputError(f"remedy={name!r}: names a remedy twice; name each remedy once")
     if strength is not None and all(REMEDIES[part].strength is None for part in names):
-        raise InputError(f"strength={strength!r}: {name} has none; leave it out")
+        raise InputError(f"strength={strength!r}: {name} takes no strength; leave strength out")
     source = fresh_generator(generator)
     seed = int(torch.randint(2**62, (), generator=source, device=source.device))
     parts = []
@@ -149,6 +149,7 @@ def _read(part: str, name: str) -> tuple[str, int | None, float | None]:
         strength = float(numbers[1]) if len(numbers) == 2 else None
     except ValueError as error:
         raise InputError(
-            f"remedy={name!r}: {part!r} must be a name, or name:steps, or name:steps:strength, as early_dropout:100:0.3"
+            f"remedy={name!r}: {part!r} must be a name, name:steps or name:steps:strength, such as "
+            "early_dropout:100:0.3"
         ) from error
     return key, steps, strength

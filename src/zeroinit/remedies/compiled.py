@@ -1,4 +1,4 @@
-"""What ``torch.compile`` compiled does not see hooks that come and go; while remedies act it runs as it was written."""
+"""Run compiled functions uncompiled while remedies act, because ``torch.compile`` ignores hooks added later."""
 
 from typing import Any
 
@@ -9,9 +9,9 @@ __all__ = ["Eager", "unwrapped"]
 
 
 class Eager:
-    """From its making to its end compiled functions of this process run uncompiled; several may overlap.
+    """Makes compiled functions of this process run uncompiled until ``end``; several objects may overlap.
 
-    A function that is called for the first time meanwhile is compiled after the end, without hooks.
+    A function called for the first time meanwhile is compiled after ``end``, without hooks.
     """
 
     _num_active = 0
@@ -24,7 +24,7 @@ class Eager:
         Eager._num_active += 1
 
     def end(self) -> None:
-        """Let compiled functions run as compiled again, unless another one is active; may be called twice."""
+        """Let compiled functions run compiled again, unless another ``Eager`` is active; may be called twice."""
         if not self._is_active:
             return
         self._is_active = False
@@ -35,7 +35,7 @@ class Eager:
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """Return the model inside what ``torch.compile`` returned, and any other as it is.
+    """Return the model inside a compiled one; return any other model unchanged.
 
     Example:
         >>> model = nn.Linear(2, 2)

@@ -1,4 +1,4 @@
-"""Zero weights that keep each other's gradient at zero get PyTorch's default; those that never move are named."""
+"""Draw zero weights that keep each other's gradient at zero, and name weights that never move."""
 
 import warnings
 from collections.abc import Sequence
@@ -13,19 +13,19 @@ from zeroinit.remedies.weights import Weight, weights_of
 __all__ = ["DrawStuck", "draw_stuck"]
 
 PATIENCE = 3
-"""Updates in which nothing leaves zero, after which what is zero is held to be stuck."""
+"""Number of updates without any parameter leaving zero, after which zero weights count as stuck."""
 
 
 class DrawStuck(Remedy):
     """Draws zero weights whose gradient stays exactly zero; see ``draw_stuck``.
 
     Attributes:
-        only: The weights that it looks after; all of the model if ``None``.
-        kept: Those among them that it never draws.
+        only: The weights that the remedy watches; all of the model if ``None``.
+        kept: Watched weights that it never draws.
         offsets: Biases and norms' beta by name that it may turn positive, for rectifiers; none by itself.
-        drawn: Names of those that it has drawn.
+        drawn: Names of the weights that it has drawn.
         turned: Names of offsets of which it has turned some positive.
-        unmoved: Names of those that had not moved after the last update, each with the reason.
+        unmoved: Names of the weights that had not moved after the last update, each with the reason.
     """
 
     def __init__(self, model: nn.Module, steps: int, generator: torch.Generator | None):
@@ -40,12 +40,12 @@ class DrawStuck(Remedy):
         self._num_still = 0
 
     def state_dict(self) -> dict:
-        """Return what remains, what was drawn, and for how long nothing has moved."""
+        """Return the state, with what was drawn and the number of updates in which nothing has moved."""
         told = {"drawn": self.drawn, "turned": self.turned}
         return super().state_dict() | told | {"zero": self._zero, "num_still": self._num_still}
 
     def load_state_dict(self, state: dict) -> None:
-        """Go on from there."""
+        """Continue from a saved state."""
         self.drawn, self.turned = list(state["drawn"]), list(state["turned"])
         self._zero, self._num_still = state["zero"], state["num_still"]
         super().load_state_dict(state)
@@ -74,7 +74,7 @@ class DrawStuck(Remedy):
             self._check(parameters)
 
     def _is_underflow(self) -> bool:
-        """Whether gradients get lost on their way down a chain of small weights; they come back as the weights grow."""
+        """Whether gradients underflow in a chain of small weights; they grow again with the weights."""
         for weight in self._weights():
             if weight.parameter.grad is not None:
                 largest = weight.parameter.grad.abs().max()
@@ -114,7 +114,7 @@ class DrawStuck(Remedy):
             warnings.warn(unmoved_text(self.unmoved, self.steps), RemedyWarning, stacklevel=2)
 
     def _is_still(self, weight: Weight) -> bool:
-        """Whether a weight is zero, or where it was drawn has no signal either."""
+        """Whether a weight is zero, or was drawn and still has a zero gradient."""
         gradient = weight.parameter.grad
         has_signal = gradient is None or bool(gradient.any())
         return not weight.parameter.any() or (weight.name in self.drawn and not has_signal)
@@ -133,29 +133,30 @@ def unmoved_text(unmoved: dict[str, str], steps: int) -> str:
     names = ", ".join(f"{name!r} ({reason})" for name, reason in list(unmoved.items())[:5])
     more = f" and {len(unmoved) - 5} more" if len(unmoved) > 5 else ""
     count = f"{len(unmoved)} weights do" if len(unmoved) > 1 else "1 weight does"
+    them = "them" if len(unmoved) > 1 else "it"
     layer = next(iter(unmoved)).rpartition(".")[0]
     return (
-        f"{count} not move in the first {steps} updates: {names}{more}; see that the loss depends on them and that the "
-        f"optimizer holds them, or draw them: zeroinit.initialize_(model, 'pytorch', include={layer!r})"
+        f"{count} not move in the first {steps} updates: {names}{more}; check that the loss depends on {them} and that "
+        f"the optimizer holds {them}, or draw {them}: zeroinit.initialize_(model, 'pytorch', include={layer!r})"
     )
 
 
 def draw_stuck(
     model: nn.Module, steps: int, *, strength: float | None = None, generator: torch.Generator | None = None
 ) -> DrawStuck:
-    """Draw zero weights by PyTorch's default where they cannot leave zero, and warn of those that do not move.
+    """Draw zero weights that cannot leave zero as PyTorch's default does, and warn of weights that do not move.
 
-    Of two factors that are both zero each keeps the other's gradient at zero: a bias-free layer and the scale behind
-    it, or LoRA's two matrices. If nothing of the model leaves zero in three updates, each dense or convolutional weight
-    that is zero and whose gradient is exactly zero gets PyTorch's default, unless gradients elsewhere are so small that
-    they are lost by rounding. After the last update weights that did not move are
-    named in a warning.
+    If two factors of a product are both zero, each keeps the other's gradient at zero. Examples are a bias-free layer
+    with a zero scale after it, and LoRA's two matrices. The remedy acts if no parameter leaves zero in three updates.
+    Then each dense or convolutional weight that is zero, with a gradient of exactly zero, gets PyTorch's default. The
+    remedy does not draw while gradients elsewhere are so small that rounding loses them. After the last update a
+    warning names the weights that did not move.
 
     Args:
-        model: As of ``Remedy``, likewise ``steps``.
+        model: The model that is trained.
         steps: The number of updates.
-        strength: It has none.
-        generator: Where the weights come from; a fresh one with seed 0 if ``None``.
+        strength: Not used: this remedy takes none.
+        generator: Source of the weights; a new generator with seed 0 if ``None``.
 
     Raises:
         InputError: ``steps`` is out of range, or a strength is given.

@@ -13,7 +13,7 @@ from zeroinit.remedies.remedy import RemedyWarning, check_strength, fresh_genera
 __all__ = ["EarlyDropout", "early_channel_dropout", "early_dropout"]
 
 MOST_CALLS = 64
-"""Of one layer in one update that activation checkpointing can draw again."""
+"""Calls of one layer in one update whose masks activation checkpointing can draw again."""
 
 
 class EarlyDropout(ActivationRemedy):
@@ -34,7 +34,7 @@ class EarlyDropout(ActivationRemedy):
         return inputs * kept(mask_shape(site, inputs, self._per), self._drop, self._generator, inputs)
 
     def _change_again(self, site: nn.Module, inputs: Tensor) -> Tensor:
-        """Draw the same mask as in the first call, if that one showed that it had to be."""
+        """Draw the mask of the first call again, if the first call drew one."""
         assert self._generator is not None
         if not self._states.get(site):
             self._tell(site)
@@ -50,12 +50,12 @@ class EarlyDropout(ActivationRemedy):
         super()._end_update()
 
     def _tell(self, site: nn.Module) -> None:
-        """Warn once that the first call of a layer did not show that it carries a gradient."""
+        """Warn once that the first call of a layer did not show that its input carries a gradient."""
         if not self._is_told:
             self._is_told = True
             warnings.warn(
                 f"early dropout has no effect on {self._sites[site] or 'the model'!r}: activation checkpointing with "
-                "use_reentrant=True hides that its input carries a gradient; pass use_reentrant=False to "
+                "use_reentrant=True hides that the layer's input carries a gradient; pass use_reentrant=False to "
                 "torch.utils.checkpoint",
                 RemedyWarning,
                 stacklevel=2,
@@ -65,15 +65,15 @@ class EarlyDropout(ActivationRemedy):
 def early_dropout(
     model: nn.Module, steps: int, *, strength: float = 0.5, generator: torch.Generator | None = None
 ) -> EarlyDropout:
-    """Drop each element that enters a weight layer with probability ``strength``; scale the others by 1 / (1 - it).
+    """Drop each element that enters a weight layer with probability p = ``strength``; scale the others by 1 / (1 - p).
 
-    Every example and unit has a mask of its own, fresh at each step, which tells identical units apart.
+    Every example and unit has its own mask, new at each step. So identical units get different updates.
 
     Args:
-        model: As of ``Remedy``, likewise ``steps``.
+        model: The model that is trained.
         steps: The number of updates.
         strength: The probability, in [0, 1).
-        generator: Where the masks come from; a fresh one with seed 0 if ``None``.
+        generator: Source of the masks; a new generator with seed 0 if ``None``.
 
     Raises:
         InputError: ``steps`` or ``strength`` is out of range.
@@ -94,15 +94,15 @@ def early_dropout(
 def early_channel_dropout(
     model: nn.Module, steps: int, *, strength: float = 0.5, generator: torch.Generator | None = None
 ) -> EarlyDropout:
-    """Drop whole channels that enter a weight layer, for each example on its own; else as ``early_dropout``.
+    """Drop whole channels that enter a weight layer, separately for each example; otherwise as ``early_dropout``.
 
-    For inputs (examples, units) it is the same as ``early_dropout``.
+    For inputs (examples, units) the two remedies are equal.
 
     Args:
-        model: As of ``Remedy``, likewise ``steps``.
+        model: The model that is trained.
         steps: The number of updates.
         strength: The probability, in [0, 1).
-        generator: Where the masks come from; a fresh one with seed 0 if ``None``.
+        generator: Source of the masks; a new generator with seed 0 if ``None``.
 
     Raises:
         InputError: ``steps`` or ``strength`` is out of range.

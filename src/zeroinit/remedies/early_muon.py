@@ -9,7 +9,7 @@ from zeroinit.remedies.remedy import Remedy, no_strength
 __all__ = ["EarlyMuon", "early_muon", "orthogonalized"]
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-"""Of a polynomial a s + b s^3 + c s^5 on singular values s that brings those in (0.01, 1] to about 1 in five rounds."""
+"""a, b, c of a polynomial a s + b s^3 + c s^5. It brings singular values s in (0.01, 1] to about 1 in five rounds."""
 NUM_ROUNDS = 5
 
 
@@ -48,7 +48,7 @@ def orthogonalized(update: Tensor) -> Tensor:
         update: At least two axes; all but the first count as one.
 
     Returns:
-        A tensor of the same shape; of zeros if all are zero.
+        A tensor of the shape of ``update``; zeros if ``update`` is zero.
 
     Example:
         >>> values = torch.linalg.svdvals(orthogonalized(torch.diag(torch.tensor([1.0, 0.1]))))
@@ -73,17 +73,18 @@ def orthogonalized(update: Tensor) -> Tensor:
 def early_muon(
     model: nn.Module, steps: int, *, strength: float | None = None, generator: torch.Generator | None = None
 ) -> EarlyMuon:
-    """Replace the optimizer's update of every weight by its orthogonalized form, of the same Frobenius norm.
+    """Make each update of a weight orthogonal and keep its Frobenius norm, whatever the optimizer.
 
     Weights are parameters with two axes or more; those of a convolution count as matrices (channels, rest). All
-    directions of the update become equally large, as in Muon, so that the first steps raise the rank of the weights.
-    A direction that the update has not is not made up: an update of rank 1 stays what it is, but for its rounding,
-    which becomes up to 485 times as large each time and so tells identical units apart within some ten steps.
+    directions of the update become equally large, as in Muon. So the first steps raise the rank of the weights.
+
+    The remedy adds no new directions. A rank-1 update stays rank 1, apart from amplified rounding error. This error
+    becomes up to 485 times as large in each update. After about ten steps it makes identical units differ.
 
     Args:
-        model: As of ``Remedy``, likewise ``steps``.
+        model: The model that is trained.
         steps: The number of updates.
-        strength: It has none.
+        strength: Not used: this remedy takes none.
         generator: Not used: nothing is drawn.
 
     Raises:

@@ -1,7 +1,7 @@
-"""Masks on the gradients at the activations during the first steps; the forward pass stays as it is, bit by bit.
+"""Masks on the gradients at the activations during the first steps; the forward pass is bitwise unchanged.
 
-All but ``channel_signs`` act where ``ActivationRemedy`` does: at the input of each weight layer, on the gradient that
-it sends down. A dense layer behind a flattened image has one unit for each channel and position.
+All but ``channel_signs`` act at the input of each weight layer, as ``ActivationRemedy`` does. They multiply the
+gradient that the layer sends down. A dense layer after a flattened image has one unit for each channel and position.
 """
 
 from collections.abc import Collection, Sequence
@@ -33,7 +33,7 @@ __all__ = [
 
 
 class GradientMasks(ActivationRemedy):
-    """Multiplies gradients by random masks, fresh at each step: signs, or zeros if ``drop`` is given."""
+    """Multiplies gradients by random masks, new at each step: signs, or, if ``drop`` is given, dropout masks."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class GradientMasks(ActivationRemedy):
 
 
 class ChannelSigns(GradientMasks):
-    """Signs on the gradient at what convolutions put out; see ``channel_signs``."""
+    """Signs on the gradient at the outputs of convolutions; see ``channel_signs``."""
 
     def __init__(self, model: nn.Module, steps: int, generator: torch.Generator | None):
         super().__init__(model, steps, ("example", "unit"), generator)
@@ -80,7 +80,7 @@ class ChannelSigns(GradientMasks):
 
 
 class FixedSigns(GradientMasks):
-    """Signs that stay the same; they follow from a seed, the name of the layer and the shape, in whatever order."""
+    """Signs that never change; they depend only on a seed, the layer's name and the shape, in any order of calls."""
 
     def __init__(self, model: nn.Module, steps: int, per: Collection[str], generator: torch.Generator | None):
         super().__init__(model, steps, per, generator)
@@ -90,11 +90,11 @@ class FixedSigns(GradientMasks):
         self._drawn: dict[tuple, Tensor] = {}
 
     def state_dict(self) -> dict:
-        """Return what remains and the seed."""
+        """Return the state, with the seed."""
         return super().state_dict() | {"seed": self._seed}
 
     def load_state_dict(self, state: dict) -> None:
-        """Go on with the same signs."""
+        """Continue with the saved signs."""
         self._seed = state["seed"]
         self._drawn = {}
         super().load_state_dict(state)
@@ -119,7 +119,7 @@ class ClassSigns(FixedSigns):
         self._batch_sizes: set[int] = set()
 
     def _is_on(self) -> bool:
-        """Not where parts are called alone: the class is read at the model's output."""
+        """Whether it acts; not if you call a part of the model alone, as the class is read at the model's output."""
         return super()._is_on() and (self._updates.is_in_pass or is_recomputing())
 
     def _begin_pass(self) -> None:
@@ -145,8 +145,9 @@ class ClassSigns(FixedSigns):
             return
         if not isinstance(output, Tensor) or output.dim() != 2 or self._batch_sizes - {len(output)}:
             raise InputError(
-                "model: class_signs reads the class of each example at the model's output, which has to be one "
-                "tensor (batch, classes), with that batch as the first axis of every layer's input; use example_signs"
+                "model: class_signs cannot read the class of each example: the model's output must be one tensor "
+                "(batch, classes), and the input of every layer must have this batch as its first axis; use "
+                "example_signs instead"
             )
         if output.requires_grad:
             output.register_hook(self._seen.append)
@@ -155,13 +156,13 @@ class ClassSigns(FixedSigns):
 def unit_signs(
     model: nn.Module, steps: int, *, strength: float | None = None, generator: torch.Generator | None = None
 ) -> GradientMasks:
-    """Multiply the gradient at each unit or channel by one random sign, fresh at each step, the same for all examples.
+    """Multiply the gradient at each unit or channel by one random sign, new at each step, for all examples.
 
     Args:
-        model: As of ``Remedy``, likewise ``steps``.
+        model: The model that is trained.
         steps: The number of updates.
-        strength: It has none.
-        generator: Where the signs come from; a fresh one with seed 0 if ``None``.
+        strength: Not used: this remedy takes none.
+        generator: Source of the signs; a new generator with seed 0 if ``None``.
 
     Raises:
         InputError: ``steps`` is out of range, or a strength is given.
@@ -183,16 +184,16 @@ def unit_signs(
 def channel_signs(
     model: nn.Module, steps: int, *, strength: float | None = None, generator: torch.Generator | None = None
 ) -> ChannelSigns:
-    """Multiply the gradient at each convolution's output by a random sign per channel and example, fresh each step.
+    """Multiply the gradient at each convolution's output by a random sign per channel and example, new each step.
 
-    Unlike the other masks it acts at outputs, so that all positions of a channel have one sign in front of a flatten,
-    too: channels are told apart, positions are not. Dense layers are left alone.
+    Unlike the other masks, these signs act at outputs. So all positions of a channel have one sign, even before a
+    flatten. The signs make channels differ, but not positions. Dense layers stay as they are.
 
     Args:
-        model: As of ``Remedy``, likewise ``steps``.
+        model: The model that is trained.
         steps: The number of updates.
-        strength: It has none.
-        generator: Where the signs come from; a fresh one with seed 0 if ``None``.
+        strength: Not used: this remedy takes none.
+        generator: Source of the signs; a new generator with seed 0 if ``None``.
 
     Raises:
         InputError: ``steps`` is out of range, or a strength is given.
@@ -207,13 +208,13 @@ def channel_signs(
 def example_signs(
     model: nn.Module, steps: int, *, strength: float | None = None, generator: torch.Generator | None = None
 ) -> GradientMasks:
-    """Multiply the gradient by random signs, one for each unit or channel and example; else as ``unit_signs``.
+    """Multiply the gradient by random signs, one for each unit or channel and example; otherwise as ``unit_signs``.
 
     Args:
-        model: As of ``Remedy``, likewise ``steps``.
+        model: The model that is trained.
         steps: The number of updates.
-        strength: It has none.
-        generator: Where the signs come from; a fresh one with seed 0 if ``None``.
+        strength: Not used: this remedy takes none.
+        generator: Source of the signs; a new generator with seed 0 if ``None``.
 
     Raises:
         InputError: ``steps`` is out of range, or a strength is given.
@@ -228,15 +229,15 @@ def example_signs(
 def position_signs(
     model: nn.Module, steps: int, *, strength: float | None = None, generator: torch.Generator | None = None
 ) -> GradientMasks:
-    """Multiply every element of the gradient by a random sign of its own; else as ``unit_signs``.
+    """Multiply every element of the gradient by its own random sign; otherwise as ``unit_signs``.
 
     Signs that differ between positions break the symmetry of a convolution under translation, too.
 
     Args:
-        model: As of ``Remedy``, likewise ``steps``.
+        model: The model that is trained.
         steps: The number of updates.
-        strength: It has none.
-        generator: Where the signs come from; a fresh one with seed 0 if ``None``.
+        strength: Not used: this remedy takes none.
+        generator: Source of the signs; a new generator with seed 0 if ``None``.
 
     Raises:
         InputError: ``steps`` is out of range, or a strength is given.
@@ -251,13 +252,13 @@ def position_signs(
 def fixed_position_signs(
     model: nn.Module, steps: int, *, strength: float | None = None, generator: torch.Generator | None = None
 ) -> FixedSigns:
-    """Multiply the gradient by signs, one for each channel and position, the same for all examples and steps.
+    """Multiply the gradient by fixed signs, one for each channel and position, for all examples and steps.
 
     Args:
-        model: As of ``Remedy``, likewise ``steps``.
+        model: The model that is trained.
         steps: The number of updates.
-        strength: It has none.
-        generator: Where their seed comes from; a fresh one with seed 0 if ``None``.
+        strength: Not used: this remedy takes none.
+        generator: Source of their seed; a new generator with seed 0 if ``None``.
 
     Raises:
         InputError: ``steps`` is out of range, or a strength is given.
@@ -272,15 +273,15 @@ def fixed_position_signs(
 def unit_masks(
     model: nn.Module, steps: int, *, strength: float = 0.5, generator: torch.Generator | None = None
 ) -> GradientMasks:
-    """Drop the gradient at each unit or channel and example with probability ``strength``; scale it else.
+    """Drop the gradient at each unit or channel and example with probability p = ``strength``; else divide by 1 - p.
 
     This is the backward pass of ``early_channel_dropout`` without its forward pass.
 
     Args:
-        model: As of ``Remedy``, likewise ``steps``.
+        model: The model that is trained.
         steps: The number of updates.
-        strength: The probability, in [0, 1); what is kept is divided by 1 - it.
-        generator: Where the masks come from; a fresh one with seed 0 if ``None``.
+        strength: The probability p, in [0, 1).
+        generator: Source of the masks; a new generator with seed 0 if ``None``.
 
     Raises:
         InputError: ``steps`` or ``strength`` is out of range.
@@ -294,19 +295,19 @@ def unit_masks(
 def class_signs(
     model: nn.Module, steps: int, *, strength: float | None = None, generator: torch.Generator | None = None
 ) -> ClassSigns:
-    """Multiply the gradient by signs, one for each unit or channel and class, the same at all steps.
+    """Multiply the gradient by fixed signs, one for each unit or channel and class, for all steps.
 
-    The class of an example is read from the gradient at the model's output, at its smallest entry: that of cross
-    entropy is negative at the example's class and nowhere else.
+    The class of an example is where the gradient at the model's output is smallest. With cross entropy this gradient is
+    negative at the example's class and nowhere else.
 
     Args:
-        model: As of ``Remedy``, likewise ``steps``; maps a batch to logits (batch, classes).
+        model: The model that is trained; maps a batch to logits (batch, classes).
         steps: The number of updates.
-        strength: It has none.
-        generator: Where their seed comes from; a fresh one with seed 0 if ``None``.
+        strength: Not used: this remedy takes none.
+        generator: Source of their seed; a new generator with seed 0 if ``None``.
 
     Raises:
-        InputError: ``steps`` is out of range, or a strength is given; at a pass, if the output is something else.
+        InputError: ``steps`` is out of range, or a strength is given; at a pass, if the output is not such a tensor.
 
     Source:
         This package.

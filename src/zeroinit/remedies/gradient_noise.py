@@ -37,15 +37,15 @@ def gradient_noise(
 ) -> GradientNoise:
     """Add normal noise to the gradient of each parameter, ``strength`` times as large as the gradient.
 
-    Its standard deviation is ``strength`` times the root mean square of that gradient, so a gradient of zeros stays
-    zero. It acts in every backward pass until the optimizer has made so many updates: with gradients accumulated over
-    several passes on each of them.
+    The standard deviation of the noise is ``strength`` times the root mean square of the gradient. So a gradient of
+    zeros stays zero. Noise is added in every backward pass of the first ``steps`` updates, also when you accumulate
+    gradients over several passes.
 
     Args:
-        model: As of ``Remedy``, likewise ``steps``.
+        model: The model that is trained.
         steps: The number of updates.
         strength: At least 0.
-        generator: Where the noise comes from; a fresh one with seed 0 if ``None``.
+        generator: Source of the noise; a new generator with seed 0 if ``None``.
 
     Raises:
         InputError: ``steps`` or ``strength`` is out of range.

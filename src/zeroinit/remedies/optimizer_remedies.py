@@ -1,6 +1,6 @@
-"""Remedies on the optimizer's side: what it is told, keeps or does during the first updates.
+"""Remedies that act on the optimizer during the first updates: its learning rate and its state.
 
-They act on every optimizer that holds parameters of the model, Muon and AdamW side by side as on one.
+They act on every optimizer that holds parameters of the model, for example on Muon and AdamW side by side.
 """
 
 from collections.abc import Sequence
@@ -68,8 +68,8 @@ class MomentReset(Remedy):
         if self._is_done:
             return None
         return (
-            "moments are not reset: the parameters are updated by hand, and not by an optimizer of torch; clear what "
-            "your own update rule keeps"
+            "moments are not reset: you update the parameters by hand, not with an optimizer of torch; clear the state "
+            "that your update rule keeps"
         )
 
 
@@ -78,13 +78,13 @@ def warmup(
 ) -> Warmup:
     """Let the learning rate rise linearly: at step t of the first ``steps`` it is multiplied by t / ``steps``.
 
-    It is lowered during each update alone and as it was at any other time, so that a schedule or the warm-up of ``fit``
-    multiplies with it.
+    The learning rate is lowered only during each update and restored after it. So the factor multiplies with a schedule
+    or with the warm-up of ``fit``.
 
     Args:
-        model: As of ``Remedy``, likewise ``steps``.
+        model: The model that is trained.
         steps: The number of updates.
-        strength: It has none.
+        strength: Not used: this remedy takes none.
         generator: Not used: nothing is drawn.
 
     Raises:
@@ -109,14 +109,14 @@ def warmup(
 def moment_reset(
     model: nn.Module, steps: int, *, strength: float | None = None, generator: torch.Generator | None = None
 ) -> MomentReset:
-    """Clear what the optimizer keeps of the model's parameters, after the last of the first ``steps`` updates.
+    """Clear the optimizer's state for the model's parameters, after the last of the first ``steps`` updates.
 
-    Moments, momentum and Adam's count of steps begin anew, as with a fresh optimizer.
+    Moments, momentum and Adam's count of steps start again, as with a new optimizer.
 
     Args:
-        model: As of ``Remedy``, likewise ``steps``.
+        model: The model that is trained.
         steps: The number of updates.
-        strength: It has none.
+        strength: Not used: this remedy takes none.
         generator: Not used: nothing is drawn.
 
     Raises:

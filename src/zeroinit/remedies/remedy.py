@@ -1,4 +1,4 @@
-"""What all remedies have in common: they act during a model's first updates and take themselves off again."""
+"""The base class of remedies: they act during a model's first updates and then remove themselves."""
 
 import warnings
 from collections.abc import Sequence
@@ -18,20 +18,20 @@ __all__ = ["Remedy", "RemedyWarning", "check_strength", "fresh_generator", "no_s
 Kind = TypeVar("Kind", bound="Remedy")
 
 DEFAULT_SEED = 0
-"""Of the generator of a remedy that is made without one."""
+"""Seed of a remedy's generator if you pass none."""
 
 
 class RemedyWarning(UserWarning):
-    """A remedy, or a zero start, ended without having done what it is for, or cannot act in some place."""
+    """A remedy or a zero start ended before its last action, or cannot act in some place."""
 
 
 class Remedy:
     """Acts on a model during its first updates, through hooks; a context manager and an observer of ``fit``.
 
-    An update is a step of the optimizer that changes parameters of the model, however many passes lead to it; see
-    ``Updates``. In passes it acts where the model is in train mode and gradients are enabled, also if parts of the
-    model are called alone. What a remedy draws comes from its own generator, never from torch's global one. A copy of
-    the model made meanwhile gets what remains on its own, and takes its own hooks off.
+    An update is a step of the optimizer that changes parameters of the model. The number of passes does not matter; see
+    ``Updates``. A remedy acts on passes in train mode with gradients enabled, even if you call only a part of the
+    model. It draws from its own generator, never from torch's global one. A copy of the model made meanwhile has its
+    own count of updates and removes its own hooks.
 
     A subclass overrides some of the methods that begin with one underscore, from ``_is_needed`` on.
 
@@ -42,7 +42,7 @@ class Remedy:
 
     Attributes:
         steps: The number of updates in all.
-        remaining: Updates still to come in which it acts.
+        remaining: Updates still to come in which the remedy acts.
 
     Raises:
         InputError: ``steps`` is not a whole number of at least 0.
@@ -62,14 +62,14 @@ class Remedy:
         self._met: set[nn.Module] = set()
 
     def attach(self) -> None:
-        """Hook into the model, if that is not done already and updates remain."""
+        """Hook into the model, unless this is done already or no updates remain."""
         if self.remaining and not self._is_attached and self._is_needed():
             self._is_attached = True
             self._handles = list(self._hook_in())
             self._updates.add(self)
 
     def detach(self) -> None:
-        """Take all hooks off; the model is as if the remedy had never been."""
+        """Remove all hooks; the model is as if there had never been a remedy."""
         self._is_attached = False
         self._leave()
         self._take_off()
@@ -96,7 +96,7 @@ class Remedy:
         """
         if unwrapped(moment.model) is not self._model:
             raise InputError(
-                "observers: holds a remedy that was made for another model; make it for the one that trains"
+                "observers: a remedy was made for another model; make the remedy for the model that fit trains"
             )
         self.attach()
 
@@ -105,11 +105,11 @@ class Remedy:
         close((self,))
 
     def join(self, parts: Sequence["Remedy"]) -> None:
-        """Be told of the remedies of the same ``Combination``, itself among them; they count updates together."""
+        """Learn of the remedies of the same ``Combination``, with this one; they count updates together."""
         self._updates = parts[0]._updates
 
     def shorten(self, numerator: int, denominator: int) -> None:
-        """Multiply the number of updates by a fraction, if that makes it smaller; what acts has an update to come."""
+        """Multiply the number of updates by a fraction if this lowers it; an active remedy keeps at least one."""
         steps = -(-self.steps * numerator // denominator)
         if self.remaining and steps < self.steps:
             self.remaining = max(1, steps - (self.steps - self.remaining))
@@ -132,11 +132,11 @@ class Remedy:
             self.detach()
 
     def __getstate__(self) -> dict:
-        """Leave out the hooks that are not on modules: those on gradients belong to this model alone."""
+        """Leave out hooks that are not on modules: hooks on gradients belong to this model alone."""
         return vars(self) | {"_late": []}
 
     def _is_on(self) -> bool:
-        """Whether it acts on a pass that runs now, or would run."""
+        """Whether the remedy acts on a pass that runs now, or would run."""
         is_training = self._updates.is_in_pass or torch.is_grad_enabled()
         return bool(self._is_attached and self.remaining and self._model.training and is_training)
 
@@ -149,7 +149,7 @@ class Remedy:
         return ()
 
     def _hook_late(self) -> Sequence[RemovableHandle]:
-        """Hook into what a copy of the model has not, at the beginning of each training pass."""
+        """Add hooks that a copy of the model does not have, at the beginning of each training pass."""
         return ()
 
     def _begin_pass(self) -> None:
@@ -159,27 +159,27 @@ class Remedy:
         self._late = list(self._hook_late()) if self.remaining else []
 
     def _leave(self) -> None:
-        """A pass is over, has failed, or was interrupted: leave nothing of it. May be called more than once."""
+        """Clean up after a pass that is over, has failed, or was interrupted. May be called more than once."""
 
     def _end_pass(self, output: object) -> None:
         """A training pass of the model has succeeded."""
 
     def _before_step(self, optimizer: Optimizer, is_late: bool) -> None:
-        """An optimizer is about to update parameters of the model; late if the others have ended this update."""
+        """An optimizer is about to update the model; late if the other optimizers have ended this update."""
 
     def _after_step(self, optimizer: Optimizer) -> None:
-        """It has made its step, which may have changed nothing."""
+        """The optimizer has made its step, which may have changed nothing."""
 
     def _after_update(self, optimizers: Sequence[Optimizer], parameters: set[nn.Parameter]) -> None:
         """An update is done: ``remaining`` counts it already.
 
         Args:
-            optimizers: Those that hold parameters of the model; none where they are updated by hand.
-            parameters: What was updated, in this update or an earlier one.
+            optimizers: Those that hold parameters of the model; none if you update parameters by hand.
+            parameters: Parameters updated so far, in this update or an earlier one.
         """
 
     def _end_update(self) -> None:
-        """What was remembered of the passes of an update goes; after the last update the hooks on modules, too."""
+        """Forget the passes of an update; after the last update remove the hooks on modules, too."""
         self._met.clear()
         if not self.remaining:
             self._leave()
@@ -188,16 +188,16 @@ class Remedy:
                 warnings.warn(text, RemedyWarning, stacklevel=2)
 
     def _undone(self) -> str | None:
-        """Say what it does at its end and cannot do if it ends now, as "weights are not ..."; ``None`` if nothing."""
+        """Say what is left undone if the remedy ends now, as "weights are not ..."; ``None`` if nothing."""
         return None
 
     def _failed(self) -> str | None:
-        """Say after the last update what it could not do, why, and what to do; ``None`` if nothing."""
+        """Say after the last update what the remedy could not do, why, and what to do; ``None`` if nothing."""
         return None
 
 
 def close(parts: Sequence[Remedy], *, label: str = "", is_silent: bool = False) -> None:
-    """Take remedies off that act together, and warn if they end too early to have done what they are for."""
+    """Remove remedies that act together, and warn if they end before their last action."""
     updates = parts[0]._updates
     updates.notice_by_hand()
     attached = [part for part in parts if part._is_attached]
@@ -215,18 +215,18 @@ def unfinished(updates: Updates, steps: int, undone: Sequence[str]) -> str:
     if updates.num:
         skipped = f", and {updates.num_skipped} steps changed nothing" if updates.num_skipped else ""
         why = f"training ended after {updates.num} of {steps} updates{skipped}"
-        cure = f"make {steps} updates before it is taken off, or choose steps={updates.num}"
+        cure = f"make {steps} updates before the with statement (or fit) ends, or pass steps={updates.num}"
     elif updates.num_skipped:
-        why = f"{updates.num_skipped} steps of the optimizer changed nothing, as gradients are missing or not finite"
+        why = f"{updates.num_skipped} steps of the optimizer changed nothing: gradients are missing or not finite"
         cure = "call backward() before step(), or lower the scale of the GradScaler"
     else:
         why = f"training ended after 0 of {steps} updates: no optimizer updated this {type(updates.model).__name__}"
-        cure = "build the optimizer from the parameters of this very model"
+        cure = "build the optimizer from this model's parameters"
     return f"{what}: {why}; {cure}"
 
 
 def fresh_generator(generator: torch.Generator | None) -> torch.Generator:
-    """Return the generator, or one with the same fixed seed each time if there is none."""
+    """Return the generator; if there is none, return a new one with seed 0."""
     return torch.Generator().manual_seed(DEFAULT_SEED) if generator is None else generator
 
 
@@ -237,7 +237,7 @@ def no_strength(name: str, strength: float | None) -> None:
         InputError: ``strength`` is not ``None``.
     """
     if strength is not None:
-        raise InputError(f"strength={strength!r}: {name} has none; leave it out")
+        raise InputError(f"strength={strength!r}: {name} takes no strength; leave strength out")
 
 
 def check_strength(strength: float, *, below: float) -> float:

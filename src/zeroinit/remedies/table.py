@@ -28,13 +28,13 @@ __all__ = ["REMEDIES", "RemedyEntry"]
 
 @dataclass(frozen=True)
 class RemedyEntry:
-    """How a remedy is made from a model and a number of steps, what it does, where it comes from, its own strength.
+    """One remedy of the table.
 
     Attributes:
         factory: Takes a model and a number of steps, and by keyword ``strength`` and ``generator``.
         summary: One line.
         source: Who proposed it.
-        strength: The strength it has if none is given; ``None`` if it takes none.
+        strength: The default strength; ``None`` if the remedy takes none.
     """
 
     factory: Callable[..., Remedy]
@@ -48,7 +48,7 @@ OWN = "this package"
 REMEDIES: dict[str, RemedyEntry] = {
     "affine_norms": RemedyEntry(
         affine_norms,
-        "norms act as gamma * x + beta at first, so that they do not cancel constant channels",
+        "norms act as gamma * x + beta at first, so they do not cancel constant channels",
         "this package; Ioffe and Szegedy 2015, algorithm 2 (a norm with fixed statistics)",
     ),
     "early_dropout": RemedyEntry(
@@ -56,11 +56,11 @@ REMEDIES: dict[str, RemedyEntry] = {
     ),
     "early_channel_dropout": RemedyEntry(
         early_channel_dropout,
-        "dropout of whole channels, for each example on its own",
+        "dropout of whole channels, separately for each example",
         "Tompson et al. 2015; Liu et al. 2023",
         0.5,
     ),
-    "unit_signs": RemedyEntry(unit_signs, "random signs on the gradient, one per unit, fresh each step", OWN),
+    "unit_signs": RemedyEntry(unit_signs, "random signs on the gradient, one per unit, new each step", OWN),
     "example_signs": RemedyEntry(example_signs, "random signs on the gradient, one per unit and example", OWN),
     "channel_signs": RemedyEntry(
         channel_signs, "random signs on the gradient, one per channel of a convolution's output and example", OWN
@@ -81,10 +81,10 @@ REMEDIES: dict[str, RemedyEntry] = {
     ),
     "class_signs": RemedyEntry(class_signs, "signs on the gradient, one per unit and class, fixed", OWN),
     "gradient_noise": RemedyEntry(
-        gradient_noise, "normal noise on each parameter's gradient, as large as it", "Neelakantan et al. 2015", 1.0
+        gradient_noise, "normal noise as large as each parameter's gradient", "Neelakantan et al. 2015", 1.0
     ),
     "warmup": RemedyEntry(warmup, "a learning rate that rises linearly", "Goyal et al. 2017"),
-    "moment_reset": RemedyEntry(moment_reset, "the optimizer's state begins anew after the steps", OWN),
+    "moment_reset": RemedyEntry(moment_reset, "the optimizer's state is cleared after the steps", OWN),
     "weight_rescale": RemedyEntry(
         weight_rescale, "weights get the size of PyTorch's default after the steps", OWN, 1.0
     ),
@@ -96,15 +96,15 @@ REMEDIES: dict[str, RemedyEntry] = {
     ),
     "weight_orthonormal": RemedyEntry(
         weight_orthonormal,
-        "weights become orthonormal after half of the steps and after the last, however small a direction was",
+        "weights become orthonormal after half of the steps and after the last, however small their directions were",
         "this package; Saxe et al. 2014",
         1.0,
     ),
     "until_awake": RemedyEntry(
-        until_awake, "those beside it end once every weight has moved, and as many steps again", OWN
+        until_awake, "the other remedies end after twice as many steps as every weight needs to leave zero", OWN
     ),
     "draw_stuck": RemedyEntry(
-        draw_stuck, "zero weights that keep each other at zero get PyTorch's default; what never moves is named", OWN
+        draw_stuck, "draws zero weights that keep each other at zero; names weights that never move", OWN
     ),
-    "early_muon": RemedyEntry(early_muon, "updates of weights are made orthogonal", "Jordan et al. 2024"),
+    "early_muon": RemedyEntry(early_muon, "updates of weights become orthogonal", "Jordan et al. 2024"),
 }

@@ -1,4 +1,4 @@
-"""The end of the first steps, told by the model: once every weight has moved, and as many steps again."""
+"""End the first steps early: after twice as many updates as every weight needs to leave zero."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from zeroinit.remedies.weights import weights_of
 __all__ = ["FEWEST_STEPS", "UntilAwake", "until_awake"]
 
 FEWEST_STEPS = 10
-"""What a phase is not shortened below."""
+"""The fewest updates of a shortened phase."""
 
 
 class UntilAwake(Remedy):
@@ -31,7 +31,7 @@ class UntilAwake(Remedy):
         return bool(weights_of(self._model))
 
     def join(self, parts: Sequence[Remedy]) -> None:
-        """Remember what it acts with."""
+        """Remember the other remedies."""
         super().join(parts)
         self._beside = tuple(part for part in parts if part is not self)
 
@@ -50,18 +50,19 @@ class UntilAwake(Remedy):
 def until_awake(
     model: nn.Module, steps: int, *, strength: float | None = None, generator: torch.Generator | None = None
 ) -> UntilAwake:
-    """End the first steps early: once every dense and convolutional weight has moved, and as many steps again.
+    """End the other remedies early: after twice as many updates as every weight needs to leave zero, at least 10.
 
-    For zero weights. Gradients reach one layer more with each update, and how many updates it takes is a matter of the
-    longest chain of layers on the shortest paths: all of them where one follows the other, 7 of 54 in a ResNet-50. If
-    the last weights leave zero in update t < ``steps`` / 2, the phase is shortened to 2 (t + 1) steps, at least 10, and
-    each remedy of the same ``Combination`` by the same factor. One that is never reached leaves it as long as it is. By
-    itself it does nothing. Frozen weights do not count.
+    Use it with zero weights. Gradients reach one layer more with each update, along the shortest path to the layer. A
+    chain of n layers needs n updates. A ResNet-50 has 54 layers and needs 7 updates.
+
+    If the last weights leave zero in update t < ``steps`` / 2, the phase is shortened to 2 (t + 1) steps, at least 10.
+    Each remedy of the same ``Combination`` is shortened by the same factor. If a weight never leaves zero, nothing is
+    shortened. Dense and convolutional weights count, frozen weights do not. Alone, this remedy does nothing.
 
     Args:
-        model: As of ``Remedy``, likewise ``steps``.
+        model: The model that is trained.
         steps: The most updates that the phase may have.
-        strength: It has none.
+        strength: Not used: this remedy takes none.
         generator: Not used: nothing is drawn.
 
     Raises:

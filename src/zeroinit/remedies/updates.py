@@ -1,8 +1,8 @@
-"""Counts the updates of a model's parameters, whatever the training loop, and tells the remedies of a model of each.
+"""Counts the updates of a model's parameters in any training loop, and notifies the model's remedies of each update.
 
-An update is a step of an optimizer that changed parameters of the model. Forward and backward passes are not counted:
-with gradients accumulated over three passes, or a penalty that takes a second one, there is still one update. A step
-that a ``GradScaler`` skips is none. With several optimizers an update is done once each of them has stepped.
+An update is a step of an optimizer that changes parameters of the model. Passes are not counted: gradients accumulated
+over three passes make one update, and so does a gradient penalty with a second pass. A step that a ``GradScaler`` skips
+is no update. With several optimizers, an update is done once each optimizer has stepped.
 """
 
 import weakref
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 __all__ = ["Updates", "is_recomputing"]
 
 PATIENCE = 10
-"""An optimizer that makes no update while another one makes so many is not waited for."""
+"""The count does not wait for an optimizer that rests while another one makes so many updates."""
 
 
 @dataclass
 class _Known:
-    """An optimizer that holds parameters of the model: its steps, and those of the busiest when it last made one."""
+    """An optimizer of the model: its number of steps, and the busiest optimizer's number at its last step."""
 
     optimizer: "weakref.ref[Optimizer]"
     parameters: set[nn.Parameter]
@@ -40,21 +40,21 @@ class _Known:
 
 
 class Updates:
-    """Watches a model and all optimizers, and tells its parts of passes, steps and updates.
+    """Watches a model and all optimizers, and notifies its parts of passes, steps and updates.
 
-    A copy of the model made meanwhile has an ``Updates`` of its own, which starts with the copy's next training pass.
+    A copy of the model made meanwhile has its own ``Updates``, which starts with the copy's next training pass.
 
     Args:
-        model: Whose parameters are updated.
+        model: The model whose updates are counted.
 
     Attributes:
-        model: The same.
-        parts: The remedies that are told, in their order.
+        model: The model whose updates are counted.
+        parts: The remedies that are notified, in their order.
         num: Updates done.
         num_skipped: Steps that changed nothing: gradients that were not finite, or none at all.
         is_in_pass: Whether a training pass of the model is running.
         has_optimizer: Whether an optimizer of torch was seen to update the model.
-        changed: The parameters that were updated so far.
+        changed: The parameters updated so far.
     """
 
     def __init__(self, model: nn.Module):
@@ -76,7 +76,7 @@ class Updates:
         self._watch: _Watch | None = None
 
     def __getstate__(self) -> dict:
-        """Leave out what belongs to this model alone: optimizers, and the hooks on their steps."""
+        """Leave out the optimizers and the hooks on their steps, which belong to this model alone."""
         kept = ("model", "parts", "num", "num_skipped", "has_optimizer", "_handles")
         return {name: vars(self)[name] for name in kept}
 
@@ -85,7 +85,7 @@ class Updates:
         self._forget()
 
     def add(self, part: "Remedy") -> None:
-        """Tell one more part from now on."""
+        """Notify one more part from now on."""
         if part not in self.parts:
             self.parts.append(part)
         if not self._handles:
@@ -96,7 +96,7 @@ class Updates:
         self._watch = self._watch or _Watch(self)
 
     def remove(self, part: "Remedy") -> None:
-        """Tell a part no longer; without any, all hooks go."""
+        """Notify a part no longer; without parts, remove all hooks."""
         if part in self.parts:
             self.parts.remove(part)
         if not self.parts:
@@ -145,7 +145,7 @@ class Updates:
                 part._end_pass(output)
 
     def notice_by_hand(self) -> None:
-        """Count an update that no optimizer of torch made: parameters are others than after the last pass."""
+        """Count an update made without an optimizer of torch: parameters have changed since the last pass."""
         if self._known or self.has_optimizer:
             return
         changed = {each for each, version in self._versions.items() if each._version != version}
@@ -181,7 +181,7 @@ class Updates:
             part._before_step(optimizer, known.is_late)
 
     def _meet(self, optimizer: Optimizer, parameters: set[nn.Parameter]) -> _Known:
-        """Meet an optimizer; it takes the place of those whose parameters it holds, unless it is called by them."""
+        """Note a new optimizer; it replaces optimizers whose parameters it holds, unless one of them is calling it."""
         is_late = self._seen > 0 and not self._num_passes and not (parameters & self.changed)
         self._known = {
             key: known
@@ -217,7 +217,7 @@ class Updates:
             part._end_update()
 
     def _is_complete(self) -> bool:
-        """Whether every optimizer that is in use has made its step."""
+        """Whether every active optimizer has made its step."""
         busiest = max(each.num_steps for each in self._known.values())
         done = min(each.num_steps for each in self._known.values() if busiest - each.busiest < PATIENCE)
         is_new, self._seen = done > self._seen, max(done, self._seen)
@@ -238,9 +238,9 @@ class Updates:
 
 
 class _Watch:
-    """The hooks on the steps of all optimizers; they do not keep a model alive that nobody else holds.
+    """The hooks on the steps of all optimizers; they hold only a weak reference to the model.
 
-    While they act, what ``torch.compile`` compiled runs as it was written, so that hooks on modules are called.
+    While these hooks exist, compiled functions run uncompiled, so that hooks on modules are called.
     """
 
     def __init__(self, updates: Updates):
@@ -253,7 +253,7 @@ class _Watch:
         self._finalizer = weakref.finalize(updates, _end, self._handles, self._eager)
 
     def fade(self) -> None:
-        """Take off what can be taken off while torch goes through the hooks before a step."""
+        """Remove what can be removed while torch runs the hooks before a step."""
         self._handles[1].remove()
         self._eager.end()
 
@@ -277,7 +277,7 @@ def _end(handles: list[RemovableHandle], eager: Eager) -> None:
 
 
 def _updated(optimizer: Optimizer, parameters: set[nn.Parameter]) -> set[nn.Parameter]:
-    """Return the parameters that a step has updated: those with a gradient, unless a ``GradScaler`` called it off."""
+    """Return the parameters that a step has updated: those with a gradient, or none if a ``GradScaler`` skipped it."""
     found_inf = getattr(optimizer, "found_inf", None)  # what a GradScaler tells a fused optimizer
     if isinstance(found_inf, Tensor) and bool(found_inf.detach().sum() > 0):
         return set()
@@ -285,7 +285,7 @@ def _updated(optimizer: Optimizer, parameters: set[nn.Parameter]) -> set[nn.Para
 
 
 def is_recomputing() -> bool:
-    """Tell whether a backward pass is running, so that a module that is called is called by activation checkpointing.
+    """Tell whether a backward pass is running: activation checkpointing then calls modules again.
 
     Example:
         >>> is_recomputing()

@@ -1,4 +1,4 @@
-"""Weights become orthonormal twice during the first steps, so that deep networks open every layer's directions."""
+"""Make weights orthonormal twice during the first steps, so that signals cross a deep network."""
 
 from collections.abc import Sequence
 
@@ -20,16 +20,16 @@ class WeightOrthonormal(WeightRemedy):
         self._halfway_at: int | None = None
 
     def state_dict(self) -> dict:
-        """Return what remains, and when it acted half-way."""
+        """Return the state, with the update at which the remedy acted half-way."""
         return super().state_dict() | {"halfway_at": self._halfway_at}
 
     def load_state_dict(self, state: dict) -> None:
-        """Go on with what remained."""
+        """Continue from a saved state."""
         self._halfway_at = state["halfway_at"]
         super().load_state_dict(state)
 
     def _is_due(self) -> bool:
-        """After the last pass, and once half-way: in the first update from there on, of however many optimizers."""
+        """Whether this update is the last, or the first one from half-way on, of however many optimizers."""
         if self.remaining > self.steps // 2:
             return False
         if self.remaining and self._halfway_at is None:
@@ -49,15 +49,15 @@ class WeightOrthonormal(WeightRemedy):
 
 
 def polar_factor(weight: Tensor) -> Tensor:
-    """Return the matrix with orthonormal rows, or columns, next to a weight: its singular values become 1.
+    """Return the matrix with orthonormal rows or columns that is nearest to a weight: all singular values become 1.
 
-    Directions below rounding in float32, of the largest one, are left out: they are not made up.
+    Directions smaller than float32 rounding of the largest one are left out. No new directions are added.
 
     Args:
         weight: At least two axes; all but the first count as one.
 
     Returns:
-        A tensor of the same shape and type.
+        A tensor of the shape and type of ``weight``.
 
     Source:
         Higham 1986, "Computing the polar decomposition".
@@ -76,15 +76,18 @@ def weight_orthonormal(
 ) -> WeightOrthonormal:
     """Make each layer's weight orthonormal after half of the first ``steps`` updates, and after the last.
 
-    All singular values become equal, however small they were, and the root mean square ``strength`` / sqrt(fan_in),
-    with which a layer keeps its input's size. From the first time on signals reach through a deep network, whose layers
-    until then see almost constant inputs; the second time their weights have learned directions from them. A weight
-    that is still zero stays so, and a direction that it has not is not made up. One singular value decomposition per
-    layer and time.
+    All singular values become equal, however small they were. The root mean square becomes ``strength`` / sqrt(fan_in);
+    with ``strength`` 1 a layer then keeps the size of its input.
+
+    Until half-way, the layers of a deep network see almost constant inputs. After the first change, signals cross the
+    network, and weights learn directions from these signals. The second change makes these directions equally large.
+
+    A weight that is still zero stays zero. No new directions are added. The cost is one singular value decomposition
+    per layer and change.
 
     Args:
-        model: As of ``Remedy``, likewise ``steps``.
-        steps: The number of updates; with 1 it happens once.
+        model: The model that is trained.
+        steps: The number of updates; with 1, weights are changed once.
         strength: Above 0.
         generator: Not used: nothing is drawn.
 

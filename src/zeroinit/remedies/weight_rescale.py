@@ -1,4 +1,4 @@
-"""Weights get the size of PyTorch's default after the first steps, in the directions that they learned."""
+"""Give weights the size of PyTorch's default after the first steps, and keep the directions that they learned."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ class WeightRemedy(Remedy):
     """Changes weights of layers that were updated, after some of the first updates.
 
     Attributes:
-        only: The weights that it may change; all of the model if ``None``.
+        only: The weights that the remedy may change; all of the model if ``None``.
     """
 
     def __init__(self, model: nn.Module, steps: int, strength: float):
@@ -35,7 +35,7 @@ class WeightRemedy(Remedy):
 
     @torch.no_grad()
     def _change_all(self, parameters: set[nn.Parameter]) -> None:
-        """Change each weight in place that is among the parameters, finite and not zero."""
+        """Change, in place, each weight that is among the parameters, finite and not zero."""
         for weight in self._weights():
             if weight.parameter not in parameters:
                 continue
@@ -47,7 +47,7 @@ class WeightRemedy(Remedy):
                     self._infinite.append(weight.name)
 
     def _changed(self, matrix: Tensor) -> Tensor:
-        """Return what takes the place of a weight (units, inputs, ...)."""
+        """Return the new values of a weight (units, inputs, ...)."""
         raise NotImplementedError
 
     def _undone(self) -> str:
@@ -98,12 +98,12 @@ def weight_rescale(
 ) -> WeightRescale:
     """Multiply each layer's weight by one number after the last of the first ``steps`` updates.
 
-    Its root mean square is then ``strength`` times that of PyTorch's default, 1 / sqrt(3 fan_in). Adam makes steps of
-    about the learning rate, whatever the layer: after a few of them weights are far smaller than the default where
-    fan-in is small. Directions are left as learned; a weight that is still zero stays so.
+    The root mean square of the weight is then ``strength`` times PyTorch's default, 1 / sqrt(3 fan_in). Adam's steps
+    are about as large as the learning rate, whatever the layer. So after a few steps, weights with a small fan-in are
+    far smaller than the default. The learned directions do not change. A weight that is still zero stays zero.
 
     Args:
-        model: As of ``Remedy``, likewise ``steps``.
+        model: The model that is trained.
         steps: The number of updates.
         strength: Above 0.
         generator: Not used: nothing is drawn.
@@ -131,13 +131,15 @@ def weight_orthogonal(
 ) -> WeightRescale:
     """Make each layer's weight orthogonal after the last of the first ``steps`` updates, in the default's size.
 
-    All directions that the steps opened become equally large, strong and weak: singular values are brought close to
-    each other by the iteration of ``early_muon``, and the root mean square is ``strength`` times that of PyTorch's
-    default, 1 / sqrt(3 fan_in). A direction that the weight has not is not made up, and one below about 0.003 of the
-    norm stays smaller. A weight that is still zero stays so.
+    All directions that the weight has learned become about equally large. The iteration of ``early_muon`` brings the
+    singular values close to each other. The root mean square becomes ``strength`` times PyTorch's default,
+    1 / sqrt(3 fan_in).
+
+    No new directions are added, and a direction below about 0.003 of the norm stays smaller. A weight that is still
+    zero stays zero.
 
     Args:
-        model: As of ``Remedy``, likewise ``steps``.
+        model: The model that is trained.
         steps: The number of updates.
         strength: Above 0.
         generator: Not used: nothing is drawn.

@@ -15,7 +15,7 @@ class Weight:
     """One parameter that holds the weight of a layer, or of several.
 
     Attributes:
-        name: In the model.
+        name: Its name in the model.
         parameter: The parameter.
         num_parts: How many weights it packs, one below the other.
         is_transposed: Whether inputs come first, as in GPT-2's ``Conv1D``.
@@ -33,9 +33,9 @@ class Weight:
 
 
 def weights_of(model: nn.Module) -> dict[nn.Parameter, Weight]:
-    """Return the weights of dense and convolutional layers and of the projections of attention, each once.
+    """Return the weights of dense and convolutional layers and of attention's projections, each once.
 
-    A weight that a parametrization computes is not among them.
+    Weights that a parametrization computes are left out.
 
     Example:
         >>> model = nn.ModuleDict({"mixer": nn.MultiheadAttention(4, 2), "head": nn.Linear(4, 2)})

@@ -1,4 +1,4 @@
-"""How the updates of a run are handed to a device: one operation at a time, or recorded once and replayed."""
+"""How the updates of a run go to a device: one operation at a time, or recorded once and replayed."""
 
 import copy
 import warnings
@@ -17,14 +17,14 @@ from zeroinit.training.stacked import StackedModel, has_hooks, why_not_stackable
 __all__ = ["EXECUTIONS", "ExecutionWarning", "Forward", "Updates", "choose_execution", "record_cuda_graph"]
 
 EXECUTIONS = {
-    "auto": "graphed on a CUDA device if the model is made of known parts, else eager",
-    "eager": "each operation is handed to the device on its own",
-    "graphed": "an update is recorded as a CUDA graph and replayed: no time passes between its operations",
-    "compiled": "torch.compile writes the forward and backward pass, and on a CUDA device the update is graphed; "
-    "compiling takes a minute or more",
+    "auto": "graphed on a CUDA device if the model consists of modules that zeroinit knows, else eager",
+    "eager": "each operation goes to the device separately",
+    "graphed": "an update is recorded as a CUDA graph and replayed, without a pause between its operations",
+    "compiled": "torch.compile compiles the model, and on a CUDA device the update is graphed as with auto; compiling "
+    "takes a minute or more",
 }
 WARM_UPS = 3
-"""Updates of each batch shape that run as ever before one is recorded: libraries choose their kernels meanwhile."""
+"""Updates of each batch shape that run eagerly before one is recorded: libraries choose their kernels meanwhile."""
 RECORDABLE = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD, torch.optim.RMSprop)
 """Optimizers whose step reads nothing back from the device."""
 GLOBAL_HOOKS = (
@@ -36,25 +36,26 @@ Recorder = Callable[[Callable[[], Tensor]], tuple[Callable[[], None], Tensor]]
 
 
 class ExecutionWarning(UserWarning):
-    """Updates could not be recorded, and run as ever."""
+    """Updates run one operation at a time, because they cannot be recorded."""
 
 
 def choose_execution(
     execution: str, model: nn.Module, optimizers: Sequence[Optimizer], device: torch.device
 ) -> tuple[bool, bool]:
-    """Say whether updates are recorded, and whether the model is compiled.
+    """Return whether updates are recorded, and whether the model is compiled.
 
-    A recorded update does again and again what the device did once. Python code in between would be frozen in
-    silence: a layer that is dropped by a draw of ``random``, for one. ``"auto"`` records models of known parts alone.
+    A recorded update repeats what the device did once. It does not run the model's Python code again: for example, a
+    layer that ``random`` drops in one update would be dropped in all. So ``"auto"`` records only models that consist of
+    modules that zeroinit knows.
 
     Args:
         execution: A key of ``EXECUTIONS``.
-        model: What is trained.
-        optimizers: What updates it.
-        device: Where the model is.
+        model: The model that is trained.
+        optimizers: The optimizers that update the model.
+        device: The model's device.
 
     Raises:
-        InputError: An unknown name, or ``"graphed"`` where it cannot be.
+        InputError: The name is unknown, or ``"graphed"`` is impossible here.
 
     Example:
         >>> choose_execution("auto", nn.Linear(2, 2), [], torch.device("cpu"))
@@ -67,7 +68,7 @@ def choose_execution(
         reason = (
             f"{', '.join(type(each).__name__ for each in optimizers)} cannot be recorded"
             if on_cuda
-            else f"the model is on {device.type}, and only a CUDA device records"
+            else f"the model is on {device.type}, and CUDA graphs need a CUDA device"
         )
         raise InputError(f"execution='graphed': {reason}; use 'auto' or 'eager'")
     if execution in ("eager", "graphed"):
@@ -76,26 +77,26 @@ def choose_execution(
 
 
 def _is_known(model: nn.Module) -> bool:
-    """Whether a forward pass calls known modules and adds, and does nothing else.
+    """Whether a forward pass only calls known modules and adds their outputs.
 
-    That is found out on a copy that shares the tensors, as the forward pass of a user's model may count its calls.
+    The test uses a copy that shares the tensors, because the forward pass of a user's model may count its calls.
     """
     if isinstance(model, StackedModel):
         return True
     shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
     try:
         return why_not_stackable([copy.deepcopy(model, shared)]) is None
-    except Exception:  # a model that cannot be copied is none of known parts
+    except Exception:  # a model that cannot be copied counts as unknown
         return False
 
 
 class Forward:
-    """A model's forward pass, compiled for full batches; hooks and other batches see the model itself.
+    """A model's forward pass, compiled for full batches; with hooks or other batches the model itself runs.
 
     Args:
         model: Maps images to logits.
-        batch_size: Of the batches that are compiled for.
-        compiler: As ``torch.compile``.
+        batch_size: The size of a full batch.
+        compiler: A function like ``torch.compile``.
     """
 
     def __init__(self, model: nn.Module, batch_size: int, compiler: Callable = torch.compile):
@@ -111,7 +112,7 @@ class Forward:
 
 @dataclass
 class _Record:
-    """One recorded update: where its batch is copied to, how it is run, and where its loss is found."""
+    """One recorded update: the tensors for its batch, how to run it, and the tensor of its loss."""
 
     inputs: Tensor
     labels: Tensor
@@ -120,17 +121,16 @@ class _Record:
 
 
 class Updates:
-    """Does updates; those of a batch shape that comes again are recorded and replayed.
+    """Runs updates; records and replays an update if its batch shape comes again.
 
-    Nothing is recorded, and what is recorded is not used, while hooks are on the model or on optimizers: they are
-    Python code that wants to be called.
+    While hooks are on the model or on optimizers, nothing is recorded or replayed: a replay would not call the hooks.
 
     Args:
         update: Does one update from inputs and labels and returns its loss; does not wait for the device.
-        model: What it updates.
-        optimizers: What it updates with.
-        recorder: As ``record_cuda_graph``.
-        may_record: Whether updates are the same from now on, but for their batch.
+        model: The model that it updates.
+        optimizers: The optimizers that it uses.
+        recorder: A function like ``record_cuda_graph``.
+        may_record: Whether all further updates differ only in their batch.
     """
 
     def __init__(
@@ -151,7 +151,7 @@ class Updates:
         self._failed = False
 
     def __call__(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        """Do one update; return the loss before it."""
+        """Do one update; return the loss before the update."""
         key = (inputs.shape, inputs.dtype, inputs.stride(), labels.shape)
         if self._failed or not self._may_record() or self._is_hooked():
             return self._update(inputs, labels)
@@ -174,15 +174,15 @@ class Updates:
         )
 
     def _record(self, key: tuple, inputs: Tensor, labels: Tensor) -> bool:
-        """Record an update of this shape without doing it; whether that could be done."""
+        """Record an update of this shape without running it; return whether this worked."""
         static_inputs, static_labels = inputs.detach().clone(), labels.clone()
         try:
             replay, loss = self._recorder(lambda: self._update(static_inputs, static_labels))
         except RuntimeError as error:
             self._failed = True
             warnings.warn(
-                f"updates cannot be recorded as a CUDA graph ({str(error).splitlines()[0]}); they run one operation at "
-                "a time, which is slower; use execution='eager' to do so from the start",
+                "updates run one operation at a time, which is slower: they cannot be recorded as a CUDA graph "
+                f"({str(error).splitlines()[0]}); pass execution='eager' to get no warning",
                 ExecutionWarning,
                 stacklevel=2,
             )
@@ -196,10 +196,10 @@ def _hooks_of(optimizer: Optimizer) -> Iterable:
 
 
 def record_cuda_graph(work: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
-    """Record what ``work`` does on the current CUDA device without doing it.
+    """Record, without running them, the operations of ``work`` on the current CUDA device.
 
     Returns:
-        What does it, and the tensor in which its result is found then.
+        A function that runs the operations, and the tensor that then holds their result.
     """
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()

@@ -103,8 +103,8 @@ def fit(  # type: ignore[misc]  # the two forms above name what differs; the res
         layout: A key of ``LAYOUTS``: the order in which images lie in memory while training.
         stacking: A key of ``STACKINGS``: how several models are trained. The results are the same within rounding,
             but that a stacked model whose loss is not finite goes on until all models end; its history does not.
-        execution: A key of ``EXECUTIONS``: how updates are handed to the device. The results are the same within
-            rounding.
+        execution: A key of ``EXECUTIONS``: how updates go to the device, operation by operation or as a recorded CUDA
+            graph. Results are equal within rounding.
         checkpoint: Where the state is saved and taken up again; nowhere if ``None``.
         observers: What watches the run, ``Observer`` or whatever has one of its methods; none can disturb it but by
             hooks on the model, as remedies do.
