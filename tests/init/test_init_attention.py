@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+from zeroinit._common import InputError
 from zeroinit.init import INITIALIZERS, SymmetryWarning, initialize_
 from zeroinit.init.auto_scale import auto_scales
 from zeroinit.init.layers import fan_in, is_conv1d, num_inputs, slots_of
@@ -91,6 +92,15 @@ def test_attention_without_biases_is_warned_of(generator):
         record = initialize_(attention, "normal_bias", generator=generator(1))
     assert record.without_bias == ("", "out_proj")
     assert not attention.in_proj_weight.any()
+
+
+def test_a_packed_projection_of_another_shape_is_refused(snapshot):
+    attention = nn.MultiheadAttention(EMBED, 3)
+    attention.in_proj_weight = nn.Parameter(torch.randn(EMBED + 1, EMBED))
+    before = snapshot(attention)
+    with pytest.raises(InputError, match=r"in_proj_weight: Parameter of shape \(13, 12\) is not a whole weight"):
+        initialize_(attention, "pytorch")
+    assert snapshot(attention) == before
 
 
 @pytest.mark.parametrize(

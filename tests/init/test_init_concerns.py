@@ -42,6 +42,11 @@ def test_half_is_enough_and_only_weights_that_train_count(generator):
     initialize_(model, "zero", generator=generator(0))
 
 
+def test_what_an_excluded_layer_is_computed_from_does_not_count(generator):
+    model = nn.Sequential(nn.Linear(2, 2), nn.utils.parametrizations.spectral_norm(nn.Linear(9, 9)))
+    initialize_(model, "zero", exclude="1", generator=generator(0))
+
+
 @pytest.mark.parametrize("make", [recurrent, lambda: nn.Linear(2, 2, bias=False)], ids=["coverage", "bias"])
 def test_strict_raises_before_anything_changes(make, snapshot, generator):
     model, source = make(), generator(0)

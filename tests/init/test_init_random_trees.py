@@ -73,10 +73,11 @@ LEAVES = {
     "complex": lambda: nn.Linear(3, 3, dtype=torch.complex64),
     "integers": lambda: integers(),
     "weight_norm": lambda: parametrizations.weight_norm(nn.Linear(3, 3)),
+    "spectral_norm": lambda: parametrizations.spectral_norm(nn.Linear(3, 3)),
     "old_spectral_norm": lambda: nn.utils.spectral_norm(nn.Linear(3, 3)),
     "pruned": lambda: prune.random_unstructured(nn.Linear(3, 3), "weight", amount=2),
 }
-REFUSED = {"lazy", "meta", "complex", "weight_norm", "old_spectral_norm", "pruned"}
+REFUSED = {"lazy", "meta", "complex", "old_spectral_norm", "spectral_norm"}
 HEALTHY = sorted(set(LEAVES) - REFUSED)
 
 
@@ -207,7 +208,9 @@ def surroundings(model: nn.Module) -> list:
 def rule_of(module: nn.Module, name: str, norm_aware: bool) -> str | None:
     """The slow twin of the rules: ``"weight"``, ``"bias"`` or nothing, from the type and the name alone."""
     if isinstance(module, DENSE):
-        return name if name in ("weight", "bias") else None
+        return {"weight_orig": "weight", "bias_orig": "bias"}.get(name, name if name in ("weight", "bias") else None)
+    if isinstance(module, nn.utils.parametrize.ParametrizationList):
+        return "weight"
     if isinstance(module, nn.MultiheadAttention):
         return "bias" if "bias" in name else "weight"
     return "bias" if norm_aware and isinstance(module, BATCHLIKE) and name == "bias" else None
@@ -289,14 +292,32 @@ def check_values(model: nn.Module, record, before: dict, after: dict) -> None:
         assert entry.shape == tuple(parameter.shape)
         assert (entry.hash_before, entry.hash_after) == (before[entry.name], after[entry.name])
         assert entry.was_frozen == (not parameter.requires_grad)
+        changeable |= {entry.name, *entry.aliases}
         owners = [of[each] for each in (entry.name, *entry.aliases)]
+        if is_behind(module, name):
+            continue
         ruled = [(module, name) for module, name in owners if rule_of(module, name, norm_aware=True)]
         bounded = [(m, n) for m, n in ruled if isinstance(m, (*DENSE, nn.MultiheadAttention))] or ruled
         assert any(follows(entry.rule, module._parameters[name], module, name) for module, name in bounded)
-        changeable |= {entry.name, *entry.aliases}
     for entry in record.untouched:
         assert entry.reason
+    check_computed(model, record)
     assert {name for name in after if after[name] != before[name]} <= changeable
+
+
+def is_behind(module: nn.Module, name: str) -> bool:
+    """Whether a parameter is what a weight is computed from."""
+    return name.startswith("original") or name.endswith("_orig")
+
+
+def check_computed(model: nn.Module, record) -> None:
+    """The weight itself is what its rule says, where pruning or weight norm computes it."""
+    rules = {name: entry.rule for entry in record.parameters for name in (entry.name, *entry.aliases)}
+    for path, layer in model.named_modules():
+        part = "weight_orig" if "weight_orig" in layer._parameters else "parametrizations.weight.original0"
+        rule = rules.get(f"{path}.{part}".lstrip("."))
+        if rule is not None:
+            assert follows(rule.removeprefix("norm of "), layer.weight, layer, "weight")
 
 
 def check_twin(drawn: Drawn, record, messages: list[str]) -> None:

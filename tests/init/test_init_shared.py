@@ -85,6 +85,43 @@ def test_a_tied_layer_that_was_not_chosen_is_not_overwritten(snapshot, generator
     assert names(record) == {"0.bias"}
 
 
+class Around(nn.Module):
+    """A module that holds the parameters of its layer, too, under one attribute or another."""
+
+    def __init__(self, attribute: str):
+        super().__init__()
+        self.layer = nn.Linear(4, 9)
+        self.register_parameter(attribute, self.layer.weight)
+        self.bias = self.layer.bias
+
+
+def test_a_module_that_hands_its_layers_parameters_on_is_no_objection(generator):
+    record = initialize_(nn.Sequential(Around("weight")), "pytorch", generator=generator(0))
+    assert [entry.aliases for entry in record.parameters] == [("0.layer.weight",), ("0.layer.bias",)]
+
+
+def test_a_table_of_embeddings_of_the_models_own_is_kept(snapshot, generator):
+    """As ``self.wte = nn.Parameter(...)``, used by ``F.embedding``, with ``self.head.weight = self.wte``."""
+    model = Around("wte")
+    before = snapshot(model)["wte"]
+    with pytest.warns(InitWarning, match=r"'layer.weight' .Linear. and 'wte' .Around., which has no rule"):
+        record = initialize_(model, "zero", generator=generator(0))
+    assert snapshot(model)["wte"] == before
+    assert names(record) == {"bias"}
+
+
+def test_an_embedding_around_the_layer_is_more_than_a_name(generator):
+    class Table(nn.Embedding):
+        def __init__(self):
+            super().__init__(9, 4)
+            self.scores = nn.Linear(4, 9)
+            self.scores.weight = self.weight
+
+    with pytest.warns(InitWarning, match=r"'table.weight' .Table., which has no rule"):
+        record = initialize_(nn.ModuleDict({"table": Table()}), "zero", generator=generator(0))
+    assert names(record) == {"table.scores.bias"}
+
+
 def test_tied_biases_with_different_bounds_are_kept(generator):
     model = nn.Sequential(nn.Linear(2, 3), nn.Linear(5, 3))
     model[1].bias = model[0].bias
@@ -138,13 +175,13 @@ def test_a_model_that_is_frozen_as_a_whole_is_refused(snapshot):
 
 
 def test_a_frozen_layer_that_cannot_be_set_is_no_error(generator):
-    model = nn.Sequential(nn.Linear(2, 2), nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)), nn.Linear(2, 2))
+    model = nn.Sequential(nn.Linear(2, 2), nn.utils.parametrizations.spectral_norm(nn.Linear(2, 2)), nn.Linear(2, 2))
     model[1].requires_grad_(False)
     model[2].weight = nn.Parameter(torch.zeros(2, 2, dtype=torch.int8), requires_grad=False)
     record = initialize_(model, "zero", generator=generator(0))
     assert names(record) == {"0.weight", "0.bias", "2.bias"}
     assert set(reasons(record).values()) == {"frozen (requires_grad is False)"}
-    with pytest.raises(InputError, match=r"1.weight: is computed by a parametrization"):
+    with pytest.raises(InputError, match=r"1.weight: is computed by SpectralNorm"):
         initialize_(model, "zero", frozen="set")
 
 

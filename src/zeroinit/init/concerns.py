@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from torch import nn
 
 from zeroinit._common import InputError
-from zeroinit.init.plan import OVERLAPPING, SHARED, Plan, num_weights
+from zeroinit.init.plan import OVERLAPPING, SHARED, Plan
 
 __all__ = ["Concerns", "InitWarning", "SymmetryWarning"]
 
@@ -64,7 +64,7 @@ class Concerns:
         if not plan.choice.is_all:
             return
         unset = plan.weights_without_rule()
-        covered = sum(num_weights(entry.shared) for entry in plan.entries)
+        covered = sum(entry.num_weights for entry in plan.entries)
         total = covered + sum(unset.values())
         if 2 * covered < total:
             largest = sorted(unset, key=lambda place: -unset[place])

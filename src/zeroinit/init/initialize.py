@@ -12,15 +12,16 @@ from torch.nn.parameter import UninitializedParameter
 from zeroinit._common import InputError, lookup
 from zeroinit.init.auto_scale import auto_scales
 from zeroinit.init.choice import KEEP, choose
+from zeroinit.init.computed import is_computed
 from zeroinit.init.concerns import Concerns, InitWarning, SymmetryWarning
 from zeroinit.init.initializers import INITIALIZERS, Initializer
 from zeroinit.init.layers import LAYER_TYPES, slots_of
 from zeroinit.init.names import Names
 from zeroinit.init.norms import find_norms, judge_norms
-from zeroinit.init.parameters import is_computed, set_parameter
 from zeroinit.init.plan import BETA, Entry, Left, Plan
 from zeroinit.init.probe import ConstantChannels, check_probe, copy_model, probe_norms, random_state_kept
 from zeroinit.init.record import InitRecord, NormRecord, ParameterRecord, Untouched, hash_tensor
+from zeroinit.init.sharing import Shared
 
 __all__ = ["LAYER_TYPES", "InitWarning", "SymmetryWarning", "initialize_"]
 
@@ -48,8 +49,8 @@ def initialize_(
 
     Layers are ``nn.Linear``, convolutions and transposed ones, ``nn.MultiheadAttention``, GPT's ``Conv1D``, and their
     subclasses. Attention's projections are drawn as the dense layers that they are; so is ``Conv1D``, which stores its
-    weight transposed. Embeddings, recurrent layers, norms and a model's own parameters have no rule and stay as they
-    are; the record says so.
+    weight transposed. Weight norm and pruning are no obstacle: what the weight is computed from is set. Embeddings,
+    recurrent layers, norms and a model's own parameters have no rule and stay as they are; the record says so.
 
     Args:
         model: Any module.
@@ -87,9 +88,10 @@ def initialize_(
         InputError: An unknown name, a scale that is negative, not finite or without effect, another word than "auto"
             for it, or "auto" for an initializer that does not join zero weights and drawn biases; a pattern that
             matches no layer, a model without such layers, or one in which none of them may be set; a parameter that
-            cannot be set in place (lazy, parametrized, on the meta device, made in inference mode, not floating point,
-            sharded, expanded); ``norm_aware`` for an initializer that does not join zero weights and drawn biases; a
-            probe without ``norm_aware`` or whose forward pass fails; with ``strict`` what is a warning otherwise.
+            cannot be set in place (lazy, under another parametrization, on the meta device, made in inference mode, not
+            floating point, sharded, expanded); ``norm_aware`` for an initializer that does not join zero weights and
+            drawn biases; a probe without ``norm_aware`` or whose forward pass fails; with ``strict`` what is a warning
+            otherwise.
 
     Warns:
         InitWarning: A shared parameter stays as it is; or less than half of the weights was set, because the others
@@ -110,12 +112,12 @@ def initialize_(
           2.bias    2    N(0, 1) * 0.01
     """
     initializer = lookup(INITIALIZERS, name, "initializer")
+    _check_types(model, generator)
     _check_scale(name, initializer, scale)
     _check_norm_aware(name, initializer, norm_aware, probe)
     names = Names(model)
     layers = {path: module for path, module in names.modules.items() if slots_of(module)}
-    if not layers:
-        raise InputError(f"model={type(model).__name__}: has no dense, convolutional or attention layer to initialize")
+    _check_layers(model, names, layers)
     norms = find_norms(model) if norm_aware else {}
     choice = choose(names, layers, norms, include=include, exclude=exclude, frozen=frozen, tied=tied)
     plan = Plan(names, choice, initializer, _factors(model, layers, norms, scale))
@@ -134,6 +136,13 @@ def initialize_(
     recorded = scale if isinstance(scale, str) else float(scale)
     untouched = _untouched(plan, judged)
     return InitRecord(name, recorded, parameters, untouched, without_bias, judged if norm_aware else None)
+
+
+def _check_types(model: Any, generator: Any) -> None:
+    if not isinstance(model, nn.Module):
+        raise InputError(f"model={type(model).__name__}: must be an nn.Module; put several into an nn.ModuleList")
+    if generator is not None and not isinstance(generator, torch.Generator):
+        raise InputError(f"generator={generator!r}: must be a torch.Generator: torch.Generator().manual_seed(0)")
 
 
 def _check_scale(name: str, initializer: Initializer, scale: float | str) -> None:
@@ -168,6 +177,15 @@ def _check_norm_aware(name: str, initializer: Initializer, norm_aware: bool, pro
     if probe is not None and not norm_aware:
         raise InputError(f"probe={type(probe).__name__}: has an effect only together with norm_aware=True")
     check_probe(probe)
+
+
+def _check_layers(model: nn.Module, names: Names, layers: Mapping) -> None:
+    if layers:
+        return
+    text = f"model={type(model).__name__}: has no dense, convolutional or attention layer to initialize"
+    if any(isinstance(module, torch.jit.ScriptModule) for module in names.modules.values()):
+        text += ": it is TorchScript, which hides the kind of a layer; call initialize_ before torch.jit"
+    raise InputError(text)
 
 
 def _check_something_is_set(model: nn.Module, plan: Plan) -> None:
@@ -213,25 +231,30 @@ def _rehearse(
     source = None if generator is None else generator.clone_state()
     with random_state_kept(replica):
         for entry in plan.entries:
-            parameter = replica.get_submodule(entry.holder.path)._parameters[entry.slot.name]
-            assert parameter is not None
-            set_parameter(parameter, entry.slot, entry.law, entry.factor, source)
+            entry.draw(replica.get_submodule(entry.holder.path), source)
         return probe_norms(replica, norms, probe)
 
 
 def _set(entries: list[Entry], generator: torch.Generator | None) -> tuple[ParameterRecord, ...]:
-    before = [hash_tensor(entry.parameter) for entry in entries]
+    rows = [row for entry in entries for row in _rows(entry)]
+    before = [hash_tensor(parameter) for _, parameter, _ in rows]
     for entry in entries:
-        set_parameter(entry.parameter, entry.slot, entry.law, entry.factor, generator)
+        entry.draw(entry.holder.module, generator)
     records = []
-    for entry, earlier in zip(entries, before, strict=True):
-        first, *aliases = entry.shared.names_from(entry.parameter)
-        shape, rule = tuple(entry.parameter.shape), entry.law.describe(entry.factor)
-        was_frozen = not entry.parameter.requires_grad
-        records.append(
-            ParameterRecord(first, shape, rule, earlier, hash_tensor(entry.parameter), tuple(aliases), was_frozen)
-        )
+    for (shared, parameter, rule), earlier in zip(rows, before, strict=True):
+        first, *aliases = shared.names_from(parameter)
+        shape, was_frozen = tuple(parameter.shape), not parameter.requires_grad
+        records.append(ParameterRecord(first, shape, rule, earlier, hash_tensor(parameter), tuple(aliases), was_frozen))
     return tuple(records)
+
+
+def _rows(entry: Entry) -> list[tuple[Shared, nn.Parameter, str]]:
+    """Return what a record tells of an entry: the values, what takes them, and the rule."""
+    rule = entry.law.describe(entry.factor)
+    if entry.norm is None:
+        return [(entry.shared, entry.parameter, rule)]
+    norm = entry.norm.parameters[0]
+    return [(entry.norm, norm, f"norm of {rule}"), (entry.shared, entry.parameter, rule)]
 
 
 def _untouched(plan: Plan, judged: tuple[NormRecord, ...]) -> tuple[Untouched, ...]:

@@ -63,6 +63,11 @@ class Names:
                 names += self.paths(attention)
         return names
 
+    def is_around(self, outer: nn.Module, inner: nn.Module) -> bool:
+        """Tell whether a module contains another one, at any depth."""
+        starts = tuple(f"{path}." if path else "" for path in self.paths(outer))
+        return outer is not inner and any(path.startswith(starts) for path in self.paths(inner))
+
 
 def parameter_names(model: nn.Module) -> dict[int, list[str]]:
     """Return all names of each parameter, by its ``id``; tied parameters have several.
@@ -98,7 +103,11 @@ def matching(
         >>> matching({"a": ["a", "b"], "c": ["c"]}, "b", "include", "layer", "layers")
         ['a']
     """
-    patterns = [patterns] if isinstance(patterns, str) else list(patterns)
+    patterns = [patterns] if isinstance(patterns, str) or not isinstance(patterns, Iterable) else list(patterns)
+    if not all(isinstance(pattern, str) for pattern in patterns):
+        raise InputError(
+            f"{argument}={patterns!r}: must be a pattern or a list of patterns over names, such as 'head.*'"
+        )
     every = [name for names in choices.values() for name in names]
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in every):

@@ -1,32 +1,45 @@
 """The plan: for each parameter of a model whether it is set and by which rule, or why it stays as it is."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import torch
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
-from zeroinit.init.choice import KEEP, SET, Choice
+from zeroinit.init.choice import KEEP, Choice
+from zeroinit.init.computed import behind, computed_from, is_computed, refuse_computed
 from zeroinit.init.initializers import Initializer
-from zeroinit.init.laws import Law
+from zeroinit.init.laws import ZERO, Law
 from zeroinit.init.layers import Slot, slots_of
 from zeroinit.init.names import Names
-from zeroinit.init.parameters import behind, check_settable, find_parameter, is_computed
+from zeroinit.init.parameters import check_settable, set_parameter
 from zeroinit.init.sharing import Holder, Shared, find_shared
 
-__all__ = ["BETA", "FROZEN", "OVERLAPPING", "SHARED", "Entry", "Left", "Plan", "num_weights"]
+__all__ = ["BETA", "FROZEN", "OVERLAPPING", "SHARED", "Entry", "Left", "Plan"]
 
 BETA = Slot("bias", "bias", (0,), 1)
 """The offset of a norm."""
 
-EXCLUDED, FROZEN, SHARED, OVERLAPPING, NO_RULE = "excluded", "frozen", "shared", "overlapping", "no rule"
+EXCLUDED, FROZEN, SHARED, OVERLAPPING = "excluded", "frozen", "shared", "overlapping"
+NO_RULE, NO_WEIGHT = "no rule", "no weight"
 WHY_FROZEN = "frozen (requires_grad is False)"
 NOT_WEIGHTS = (nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, nn.RMSNorm)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One parameter that will be set."""
+    """One weight or bias that will be set.
+
+    Attributes:
+        shared: Its values.
+        holder: The layer that draws them, and the attribute.
+        parameter: What takes the values. Where the attribute is computed it is another one than the attribute.
+        slot: How it is stored.
+        law: How it is drawn.
+        factor: The scale.
+        norm: With weight norm the values of g, which follow what is drawn.
+    """
 
     shared: Shared
     holder: Holder
@@ -34,6 +47,33 @@ class Entry:
     slot: Slot
     law: Law
     factor: float
+    norm: Shared | None = None
+
+    @property
+    def num_weights(self) -> int:
+        """How many weights it sets; biases do not count."""
+        if self.slot.part == "bias":
+            return 0
+        computed = computed_from(self.holder.module, self.slot.name)
+        return _num_weights(self.parameter if computed is None else computed.drawn)
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether all that is drawn is zero."""
+        return self.law is ZERO or (self.law.scaled and self.factor == 0)
+
+    def draw(self, layer: nn.Module, generator: torch.Generator | None) -> None:
+        """Set the values in the layer, or in a copy of it."""
+        computed = computed_from(layer, self.slot.name)
+        if computed is None:
+            parameter = layer._parameters[self.slot.name]
+            assert parameter is not None
+            set_parameter(parameter, self.slot, self.law, self.factor, generator)
+        else:
+            is_zero = computed.norm is not None and self.is_zero  # v = 0 would make the weight 0 / 0
+            if not is_zero:
+                set_parameter(computed.drawn, self.slot, self.law, self.factor, generator)
+            computed.settle(is_zero)
 
 
 @dataclass(frozen=True)
@@ -66,6 +106,7 @@ class Plan:
     def __post_init__(self) -> None:
         self.shared = find_shared(self.names)
         self._entries: dict[int, Entry] = {}
+        self._along: set[int] = set()
         self._of = {id(parameter): shared for shared in self.shared for parameter in shared.parameters}
 
     def add_layers(self) -> None:
@@ -82,6 +123,7 @@ class Plan:
         """Plan what was looked at, each set of values once."""
         if isinstance(found, Entry):
             self._entries.setdefault(id(found.shared), found)
+            self._along |= {id(found.norm)} if found.norm is not None else set()
 
     @property
     def entries(self) -> list[Entry]:
@@ -90,7 +132,8 @@ class Plan:
 
     def rest(self) -> list[Shared]:
         """Return what is not set, in the model's order."""
-        return [shared for shared in self.shared if id(shared) not in self._entries]
+        done = self._entries.keys() | self._along
+        return [shared for shared in self.shared if id(shared) not in done]
 
     def look_at(self, path: str, slot: Slot) -> "Entry | Left | None":
         """Say what happens to a parameter of a chosen module; ``None`` where the module has none.
@@ -100,25 +143,51 @@ class Plan:
         """
         module = self.names.modules[path]
         holder = Holder(path, module, slot.name)
-        if is_computed(module, slot.name) and (kept := self._keep_frozen(behind(module, slot.name))) is not None:
-            return kept
-        parameter = find_parameter(module, slot, holder.name)
+        if is_computed(module, slot.name):
+            return self._look_behind(holder, slot)
+        parameter = module._parameters.get(slot.name)
         if parameter is None:
             return None
         shared = self._of[id(parameter)]
-        law = getattr(self.initializer, slot.part)
         left = self._why_left(shared, holder, self._rule(holder, slot))
         if left is not None:
             return self.left.setdefault(id(shared.parameters[0]), left)
         check_settable(parameter, slot, holder.name)
-        return Entry(shared, holder, parameter, slot, law, self.factors[path])
+        return Entry(shared, holder, parameter, slot, getattr(self.initializer, slot.part), self.factors[path])
 
-    def _keep_frozen(self, parameters: list[nn.Parameter]) -> Left | None:
-        """Leave what a frozen weight is computed from."""
-        if not parameters or self.choice.frozen == SET or any(each.requires_grad for each in parameters):
+    def _look_behind(self, holder: Holder, slot: Slot) -> "Entry | Left | None":
+        """Say what happens to a weight that is computed by weight norm (direction v, norm g), pruning, or else."""
+        parameters = behind(holder.module, slot.name)
+        if self.choice.frozen == KEEP and parameters and not any(each.requires_grad for each in parameters):
+            return self._leave(parameters, Left(FROZEN, WHY_FROZEN))
+        computed = computed_from(holder.module, slot.name)
+        if computed is None:
+            refuse_computed(holder.module, slot.name, holder.name)
             return None
-        self.left.update((id(each), Left(FROZEN, WHY_FROZEN)) for each in parameters)
-        return Left(FROZEN, WHY_FROZEN)
+        sets = [self._of[id(each)] for each in parameters]
+        for each in (holder for shared in sets for holder in shared.holders):
+            if each.path in self.choice.excluded:
+                return self._leave(parameters, Left(EXCLUDED, f"excluded as {each.name!r}"))
+        if any(len(shared.holders) > 1 for shared in sets):
+            places = " and ".join(str(each) for shared in sets for each in shared.holders if len(shared.holders) > 1)
+            return self._leave(parameters, Left(OVERLAPPING, f"shared by {places}"))
+        if self.choice.frozen == KEEP and not all(each.requires_grad for each in parameters):
+            return self._leave(parameters, Left(FROZEN, "frozen in part (requires_grad is False)"))
+        drawn = self._of[id(computed.drawn)]
+        check_settable(computed.drawn, slot, drawn.names[0])
+        law, factor = getattr(self.initializer, slot.part), self.factors[holder.path]
+        entry = Entry(drawn, holder, computed.drawn, slot, law, factor)
+        if computed.norm is None:
+            return entry
+        norm = self._of[id(computed.norm)]
+        if not entry.is_zero:
+            return replace(entry, norm=norm)
+        self._leave([computed.drawn], Left(NO_WEIGHT, "the direction of a weight whose norm is 0"))
+        return replace(entry, shared=norm, parameter=computed.norm)
+
+    def _leave(self, parameters: list[nn.Parameter], left: Left) -> Left:
+        self.left.update((id(each), left) for each in parameters)
+        return left
 
     def _why_left(self, shared: Shared, own: Holder, rule: tuple) -> Left | None:
         for holder in shared.holders:
@@ -131,18 +200,26 @@ class Plan:
             return Left(OVERLAPPING, f"{names} share a part of their memory")
         if self.choice.tied == KEEP:
             for holder in shared.holders:
-                if (objection := self._objection(holder, rule)) is not None:
+                if (objection := self._objection(own, holder, rule)) is not None:
                     return Left(SHARED, f"shared by {own} and {holder}, {objection}")
         return None
 
-    def _objection(self, holder: Holder, rule: tuple) -> str | None:
+    def _objection(self, own: Holder, holder: Holder, rule: tuple) -> str | None:
         """Say why a holder would not get the values that the rule draws."""
         slot = self._slot(holder)
         if slot is None:
-            return "which has no rule"
+            return None if self._is_alias(own, holder) else "which has no rule"
         if holder.path not in self.choice.layers and holder.path not in self.choice.norms:
             return "which was not chosen"
         return None if self._rule(holder, slot) == rule else "whose rule differs"
+
+    def _is_alias(self, own: Holder, holder: Holder) -> bool:
+        """Tell whether a module around a layer hands the layer's parameter on, under the same attribute.
+
+        Under another attribute it may be anything, such as a table of embeddings.
+        """
+        is_around = self.names.is_around(holder.module, own.module)
+        return is_around and holder.attribute == own.attribute and not isinstance(holder.module, NOT_WEIGHTS)
 
     def _slot(self, holder: Holder) -> Slot | None:
         if holder.path in self.choice.norms and holder.attribute == BETA.name:
@@ -168,7 +245,7 @@ class Plan:
         if not all(each.requires_grad for each in shared.parameters):
             return Left(FROZEN, f"no rule for {type(first.module).__name__}")
         if all(isinstance(holder.module, NOT_WEIGHTS) for holder in shared.holders):
-            return Left("no weight", f"no rule for {type(first.module).__name__}")
+            return Left(NO_WEIGHT, f"no rule for {type(first.module).__name__}")
         return Left(NO_RULE, f"no rule for {type(first.module).__name__}")
 
     def _why_excluded(self, shared: Shared, holder: Holder) -> str:
@@ -179,17 +256,13 @@ class Plan:
 
     def weights_without_rule(self) -> dict[str, int]:
         """Return how many values each weight has that no rule covers, by name; weights have two axes or more."""
-        return {
-            str(shared.holders[0]): num_weights(shared)
+        sizes = {
+            str(shared.holders[0]): max(map(_num_weights, shared.parameters))
             for shared in self.rest()
-            if self.reason(shared).kind == NO_RULE and num_weights(shared)
+            if self.reason(shared).kind == NO_RULE
         }
+        return {name: size for name, size in sizes.items() if size}
 
 
-def num_weights(shared: Shared) -> int:
-    """Count the values of a weight: none for what has fewer than two axes or no shape yet."""
-    sizes = [
-        0 if isinstance(parameter, UninitializedParameter) or parameter.dim() < 2 else parameter.numel()
-        for parameter in shared.parameters
-    ]
-    return max(sizes)
+def _num_weights(parameter: nn.Parameter) -> int:
+    return 0 if isinstance(parameter, UninitializedParameter) or parameter.dim() < 2 else parameter.numel()

@@ -154,9 +154,8 @@ def overlap(one: Tensor, other: Tensor) -> bool:
 
     def view(tensor: Tensor) -> Tensor:
         width = tensor.element_size() // unit
-        axes = [axis for axis, stride in enumerate(tensor.stride()) if stride]  # an expanded axis adds nothing
-        sizes, strides = [tensor.shape[axis] for axis in axes], [tensor.stride()[axis] * width for axis in axes]
-        return marks.as_strided([*sizes, width], [*strides, 1], (tensor.data_ptr() - start) // unit)
+        strides = [stride * width for stride in tensor.stride()]
+        return marks.as_strided([*tensor.shape, width], [*strides, 1], (tensor.data_ptr() - start) // unit)
 
     view(one).fill_(True)
     return bool(view(other).any())

@@ -1,0 +1,141 @@
+"""Weights that are computed from other parameters: by weight norm, pruning, or what cannot be turned around."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn.utils import parametrizations
+from torch.nn.utils.prune import BasePruningMethod
+from torch.nn.utils.weight_norm import WeightNorm
+
+from zeroinit._common import InputError
+
+__all__ = ["Computed", "behind", "computed_from", "is_computed", "refuse_computed"]
+
+SUFFIXES = ("_g", "_v", "_orig")
+"""Under which ``torch.nn.utils``' older functions keep what a weight is computed from."""
+
+
+@dataclass(frozen=True)
+class Computed:
+    """How a weight is computed, so that it can be set.
+
+    Attributes:
+        drawn: The parameter that takes the values of the weight: the direction v, or what pruning masks.
+        norm: With weight norm the parameter g, so that the weight is g v / norm of v; else ``None``.
+        dim: The axis that keeps its norm; -1 if one number is the norm of all.
+        refresh: Compute the weight anew.
+    """
+
+    drawn: nn.Parameter
+    norm: nn.Parameter | None = None
+    dim: int = 0
+    refresh: Callable[[], None] = lambda: None
+
+    def settle(self, is_zero: bool = False) -> None:
+        """Give the norm the size of what was drawn, or 0, and compute the weight anew."""
+        if self.norm is not None:
+            values = self.drawn.detach().to(torch.promote_types(self.drawn.dtype, torch.float32))
+            size = torch.norm_except_dim(values, 2, self.dim).reshape(self.norm.shape)
+            self.norm.detach().copy_(torch.zeros_like(size) if is_zero else size)
+        self.refresh()
+
+
+def is_computed(layer: nn.Module, name: str) -> bool:
+    """Tell whether an attribute is computed from other parameters.
+
+    It is looked up without ``getattr``, which would run a parametrization and change its buffers.
+
+    Args:
+        layer: The module that owns the parameter.
+        name: The attribute.
+
+    Example:
+        >>> layer = nn.utils.parametrizations.weight_norm(nn.Linear(2, 3))
+        >>> is_computed(layer, "weight"), is_computed(layer, "bias")
+        (True, False)
+    """
+    if name in layer._parameters:
+        return False
+    return vars(layer).get(name) is not None or getattr(type(layer), name, None) is not None
+
+
+def computed_from(layer: nn.Module, name: str) -> Computed | None:
+    """Return how an attribute is computed, ``None`` where there is no way back.
+
+    Args:
+        layer: The module that owns the attribute.
+        name: The attribute.
+
+    Example:
+        >>> layer = nn.utils.parametrizations.weight_norm(nn.Linear(2, 3))
+        >>> computed_from(layer, "weight").norm.shape
+        torch.Size([3, 1])
+    """
+    chain = _parametrizations(layer, name)
+    if chain is not None:
+        if len(chain) == 1 and type(chain[0]) is getattr(parametrizations, "_WeightNorm", None):
+            norm, drawn = chain._parameters["original0"], chain._parameters["original1"]
+            assert norm is not None
+            assert drawn is not None
+            return Computed(drawn, norm, getattr(chain[0], "dim", 0))
+        return None
+    own = [hook for hook in layer._forward_pre_hooks.values() if _name(hook) == name]
+    if len(own) != 1:
+        return None
+    if isinstance(hook := own[0], WeightNorm):
+        drawn, norm = layer._parameters.get(f"{name}_v"), layer._parameters.get(f"{name}_g")
+        return None if drawn is None else Computed(drawn, norm, hook.dim, lambda: hook(layer, None))
+    drawn = layer._parameters.get(f"{name}_orig")
+    if isinstance(hook, BasePruningMethod) and drawn is not None:
+        return Computed(drawn, refresh=lambda: hook(layer, None))
+    return None
+
+
+def _parametrizations(layer: nn.Module, name: str) -> nn.utils.parametrize.ParametrizationList | None:
+    found = layer._modules.get("parametrizations")
+    return found[name] if isinstance(found, nn.ModuleDict) and name in found else None  # type: ignore[return-value]
+
+
+def _name(hook: Callable) -> str | None:
+    """Return the attribute that a hook of ``torch.nn.utils`` computes before each pass."""
+    return getattr(hook, "_tensor_name", None) or getattr(hook, "name", None)
+
+
+def behind(layer: nn.Module, name: str) -> list[nn.Parameter]:
+    """Return the parameters from which an attribute is computed.
+
+    Args:
+        layer: The module that owns the attribute.
+        name: The attribute.
+
+    Example:
+        >>> layer = nn.utils.parametrizations.weight_norm(nn.Linear(2, 3))
+        >>> [tuple(parameter.shape) for parameter in behind(layer, "weight")]
+        [(3, 1), (3, 2)]
+    """
+    if (chain := _parametrizations(layer, name)) is not None:
+        return list(chain.parameters())
+    found = (layer._parameters.get(f"{name}{suffix}") for suffix in SUFFIXES)
+    return [parameter for parameter in found if parameter is not None]
+
+
+def refuse_computed(layer: nn.Module, name: str, full_name: str) -> None:
+    """Raise for an attribute that is computed and cannot be set.
+
+    Args:
+        layer: The module that owns the attribute.
+        name: The attribute.
+        full_name: Its name in the model.
+
+    Raises:
+        InputError: Always; it names what computes the attribute.
+    """
+    chain = _parametrizations(layer, name)
+    hooks = [hook for hook in layer._forward_pre_hooks.values() if _name(hook) == name]
+    kinds = [type(each).__name__.strip("_") for each in (chain if chain is not None else hooks)]
+    raise InputError(
+        f"{full_name}: is computed by {' and '.join(kinds) or 'other code'} and cannot be set in place; exclude the "
+        "layer, or call initialize_ before you parametrize (not with zero weights: SpectralNorm would make them 0 / 0)"
+    )
