@@ -4,6 +4,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 
 import torch
 from torch import nn
@@ -11,6 +12,8 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from zeroinit._common import InputError, derive_seed
 from zeroinit.init import InitRecord, SymmetryWarning, initialize_
+from zeroinit.init.computed import is_computed, refuse_computed
+from zeroinit.init.layers import slots_of
 from zeroinit.init.norms import find_norms
 from zeroinit.init.record import ParameterRecord, hash_tensor
 from zeroinit.remedies import Combination, Remedy, RemedyWarning
@@ -247,7 +250,9 @@ def zero_start_(
     parts = choose_parts(len(trained), has_norms=bool(find_norms(model)))
     text = "+".join([remedy_text(parts, chosen), *(["until_awake"] if steps is None else []), f"draw_stuck:{chosen}"])
     acting = make_parts(text, model, chosen, generator=signs)
-    own = _own_zeros(model)
+    left = [exclude] if isinstance(exclude, str) else list(exclude or ())
+    _refuse_computed(model, left)
+    own = _own_zeros(model, left)
     with warnings.catch_warnings():  # signs on the gradient make units without a bias differ
         warnings.simplefilter("ignore", SymmetryWarning)
         record = initialize_(model, "normal_bias", scale=SCALE, generator=generator, norm_aware=True, exclude=exclude)
@@ -258,11 +263,23 @@ def zero_start_(
     return ZeroStart(record, acting, _reasons(parts, chosen, steps, own))
 
 
-def _own_zeros(model: nn.Module) -> OwnZeros:
+def _refuse_computed(model: nn.Module, exclude: Sequence[str]) -> None:
+    """Raise where a weight is computed from other parameters: what acts on weights would not find it."""
+    for path, module in model.named_modules():
+        for attribute in ("weight", "in_proj_weight") if slots_of(module) else ():
+            if is_computed(module, attribute) and not _matches(path, exclude):
+                refuse_computed(module, attribute, f"{path}.{attribute}" if path else attribute)
+
+
+def _matches(path: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(path, pattern) for pattern in patterns)
+
+
+def _own_zeros(model: nn.Module, exclude: Sequence[str]) -> OwnZeros:
     """Find zeros that the model has already."""
     gammas = {}
     for path, module in model.named_modules():
-        gamma = module._parameters.get("weight") if isinstance(module, NORMS) else None
+        gamma = module._parameters.get("weight") if isinstance(module, NORMS) and not _matches(path, exclude) else None
         if gamma is not None and gamma.requires_grad and gamma.numel() and not gamma.any():
             gammas[path] = module
     trained = {each.name: each.parameter for each in weights_of(model).values() if each.parameter.requires_grad}
