@@ -5,8 +5,9 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from zeroinit import InputError, build_model, fit, zero_start_
+from zeroinit import InputError, RemedyWarning, build_model, fit, zero_start_
 from zeroinit.training import EXECUTIONS, ExecutionWarning
 from zeroinit.training import loop as loop_module
 from zeroinit.training.execution import WARM_UPS, Forward, Updates, choose_execution
@@ -102,6 +103,23 @@ def test_a_zero_start_acts_as_ever_and_recording_begins_after_it(recorded):
         histories.append(train(model, observers=[start], execution=execution))
     assert histories[0] == histories[1]
     assert recorded.records == 1
+
+
+def test_a_zero_start_of_another_model_does_not_matter(recorded):
+    other = build_model("mnist_fnn", (1, 8, 8))
+    with pytest.warns(RemedyWarning, match="no optimizer"), zero_start_(other, steps=6):
+        train(build_model("mnist_fnn", (1, 8, 8)))
+    assert recorded.records == 1
+
+
+def test_a_hook_on_all_optimizers_is_called_at_each_step(recorded):
+    calls = []
+    handle = register_optimizer_step_post_hook(lambda *_: calls.append(1))
+    try:
+        train(build_model("mnist_fnn", (1, 8, 8)))
+    finally:
+        handle.remove()
+    assert (len(calls), recorded.records) == (18, 0)
 
 
 def test_a_hook_that_comes_later_is_called_though_there_is_a_record(recorded):

@@ -267,6 +267,11 @@ def _forward(reference: "weakref.ref[Updates]", method: Callable[[Updates, Optim
         if updates is not None:
             method(updates, optimizer)
 
+    def concerns(model: nn.Module) -> bool:
+        updates = reference()
+        return updates is not None and updates.model is model and bool(updates.parts)
+
+    hook.concerns = concerns  # type: ignore[attr-defined]  # what records updates asks every hook that can answer
     return hook
 
 

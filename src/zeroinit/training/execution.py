@@ -170,7 +170,7 @@ class Updates:
             has_hooks(self._model)
             or any(_hooks_of(optimizer) for optimizer in self._optimizers)
             or any(getattr(torch_module, name, None) for name in GLOBAL_HOOKS)
-            or bool(torch_optimizer._global_optimizer_pre_hooks or torch_optimizer._global_optimizer_post_hooks)
+            or any(_concerns(hook, self._model) for hook in _hooks_of_all_optimizers())
         )
 
     def _record(self, key: tuple, inputs: Tensor, labels: Tensor) -> bool:
@@ -189,6 +189,17 @@ class Updates:
             return False
         self._records[key] = _Record(static_inputs, static_labels, replay, loss)
         return True
+
+
+def _hooks_of_all_optimizers() -> list[Callable]:
+    hooks = (torch_optimizer._global_optimizer_pre_hooks, torch_optimizer._global_optimizer_post_hooks)
+    return [hook for each in hooks for hook in each.values()]
+
+
+def _concerns(hook: Callable, model: nn.Module) -> bool:
+    """Whether a hook wants to be called for a model; one that says nothing about it does."""
+    concerns = getattr(hook, "concerns", None)
+    return concerns is None or concerns(model)
 
 
 def _hooks_of(optimizer: Optimizer) -> Iterable:
