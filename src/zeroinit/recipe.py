@@ -17,6 +17,7 @@ from zeroinit.remedies import Combination, Remedy, RemedyWarning
 from zeroinit.remedies.combination import make_parts
 from zeroinit.remedies.compiled import unwrapped
 from zeroinit.remedies.draw_stuck import DrawStuck
+from zeroinit.remedies.revive_units import ReviveUnits
 from zeroinit.remedies.until_awake import FEWEST_STEPS, UntilAwake
 from zeroinit.remedies.weight_rescale import WeightRemedy
 from zeroinit.remedies.weights import weights_of
@@ -235,15 +236,17 @@ def zero_start_(
         drawn = int(torch.randint(2**62, (), generator=generator, device=generator.device))
         signs = torch.Generator().manual_seed(derive_seed(drawn, "zero_start_"))
     parts = choose_parts(len(trained), has_norms=bool(find_norms(model)))
-    text = "+".join([remedy_text(parts, chosen), *(["until_awake"] if steps is None else []), f"draw_stuck:{chosen}"])
+    care = ["revive_units", *(["until_awake"] if steps is None else []), "draw_stuck"]
+    text = "+".join([remedy_text(parts, chosen), *(f"{name}:{chosen}" for name in care)])
     acting = make_parts(text, model, chosen, generator=signs)
     own = _own_zeros(model)
     with warnings.catch_warnings():  # signs on the gradient tell units apart that have no bias
         warnings.simplefilter("ignore", SymmetryWarning)
         record = initialize_(model, "normal_bias", scale=SCALE, generator=generator, norm_aware=True, exclude=exclude)
     zeroed = _zeroed(model, record)
+    shifts = _drawn(model, record)
     record = _open_gammas(record, own.gammas)
-    _look_after(acting, zeroed, own)
+    _look_after(acting, zeroed, shifts, own)
     return ZeroStart(record, acting, _reasons(parts, chosen, steps, own))
 
 
@@ -265,6 +268,12 @@ def _zeroed(model: nn.Module, record: InitRecord) -> dict[str, nn.Parameter]:
     return {each.name: parameters[each.name] for each in record.parameters if each.rule == "0"}
 
 
+def _drawn(model: nn.Module, record: InitRecord) -> set[nn.Parameter]:
+    """Return the biases and shifts that were drawn."""
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    return {parameters[each.name] for each in record.parameters if each.rule != "0"}
+
+
 @torch.no_grad()
 def _open_gammas(record: InitRecord, gammas: dict[str, nn.Module]) -> InitRecord:
     """Set the scales of norms to one; return the record with them."""
@@ -280,8 +289,10 @@ def _open_gammas(record: InitRecord, gammas: dict[str, nn.Module]) -> InitRecord
     return replace(record, parameters=(*record.parameters, *opened), untouched=untouched)
 
 
-def _look_after(parts: Sequence[Remedy], zeroed: dict[str, nn.Parameter], own: OwnZeros) -> None:
-    """Tell the parts which weights are theirs: none that was not set, and no resizing of the model's own zeros."""
+def _look_after(
+    parts: Sequence[Remedy], zeroed: dict[str, nn.Parameter], drawn: set[nn.Parameter], own: OwnZeros
+) -> None:
+    """Tell the parts which parameters are theirs: none that was not set, and no resizing of the model's own zeros."""
     kept = set(own.weights.values())
     for part in parts:
         if isinstance(part, WeightRemedy):
@@ -290,6 +301,8 @@ def _look_after(parts: Sequence[Remedy], zeroed: dict[str, nn.Parameter], own: O
             part.only = set(zeroed.values())
         if isinstance(part, DrawStuck):
             part.kept = kept
+        if isinstance(part, ReviveUnits):
+            part.only, part.weights = drawn, set(zeroed.values()) - kept
 
 
 def _reasons(parts: Sequence[str], chosen: int, steps: int | None, own: OwnZeros) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Zero weights that keep each other's gradient at zero get PyTorch's default; those that never move are named."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import nn
@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from zeroinit.remedies.remedy import Remedy, RemedyWarning, fresh_generator, no_strength
 from zeroinit.remedies.weights import Weight, weights_of
 
-__all__ = ["DrawStuck", "draw_stuck"]
+__all__ = ["DrawStuck", "draw_stuck", "is_underflow"]
 
 PATIENCE = 3
 """Updates in which nothing leaves zero, after which what is zero is held to be stuck."""
@@ -58,20 +58,11 @@ class DrawStuck(Remedy):
         zero = [name for name in names if name in own and own[name].requires_grad and not own[name].any()]
         self._num_still = self._num_still + 1 if zero == self._zero else 0
         self._zero = zero
-        if self._num_still >= PATIENCE and not self._is_underflow():
+        if self._num_still >= PATIENCE and not is_underflow(weight.parameter for weight in self._weights()):
             self._draw()
             self._num_still = 0
         if not self.remaining:
             self._check(parameters)
-
-    def _is_underflow(self) -> bool:
-        """Whether gradients get lost on their way down a chain of small weights; they come back as the weights grow."""
-        for weight in self._weights():
-            if weight.parameter.grad is not None:
-                largest = weight.parameter.grad.abs().max()
-                if 0 < largest < torch.finfo(largest.dtype).tiny ** 0.5:
-                    return True
-        return False
 
     def _draw(self) -> None:
         assert self._generator is not None
@@ -96,6 +87,23 @@ class DrawStuck(Remedy):
         gradient = weight.parameter.grad
         has_signal = gradient is None or bool(gradient.any())
         return not weight.parameter.any() or (weight.name in self.drawn and not has_signal)
+
+
+def is_underflow(weights: Iterable[nn.Parameter]) -> bool:
+    """Tell whether gradients get lost on their way down a chain of small weights; they come back as the weights grow.
+
+    Example:
+        >>> weight = nn.Parameter(torch.zeros(2))
+        >>> weight.grad = torch.tensor([0.0, 1e-30])
+        >>> is_underflow([weight])
+        True
+    """
+    for weight in weights:
+        if weight.grad is not None and weight.grad.numel():
+            largest = weight.grad.abs().max()
+            if 0 < largest < torch.finfo(largest.dtype).tiny ** 0.5:
+                return True
+    return False
 
 
 def _reason(parameter: nn.Parameter, updated: set[nn.Parameter]) -> str:

@@ -187,6 +187,10 @@ class Remedy:
             if text := self._failed():
                 warnings.warn(text, RemedyWarning, stacklevel=2)
 
+    def _holds(self) -> bool:
+        """Whether ``until_awake`` beside it has to wait for what it does."""
+        return False
+
     def _undone(self) -> str | None:
         """Say what it does at its end and cannot do if it ends now, as "weights are not ..."; ``None`` if nothing."""
         return None

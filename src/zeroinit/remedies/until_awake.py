@@ -42,7 +42,8 @@ class UntilAwake(Remedy):
         if needed >= whole:
             return  # there is nothing to shorten any more
         weights = [weight for weight in weights_of(self._model) if self.only is None or weight in self.only]
-        if all(weight.any() for weight in weights if weight.requires_grad and weight.numel()):
+        have_moved = all(weight.any() for weight in weights if weight.requires_grad and weight.numel())
+        if have_moved and not any(part._holds() for part in self._beside):
             for part in (self, *self._beside):
                 part.shorten(needed, whole)
 
@@ -56,7 +57,7 @@ def until_awake(
     longest chain of layers on the shortest paths: all of them where one follows the other, 7 of 54 in a ResNet-50. If
     the last weights leave zero in update t < ``steps`` / 2, the phase is shortened to 2 (t + 1) steps, at least 10, and
     each remedy of the same ``Combination`` by the same factor. One that is never reached leaves it as long as it is. By
-    itself it does nothing. Frozen weights do not count.
+    itself it does nothing. Frozen weights do not count. Beside ``revive_units`` the units that it has revived count.
 
     Args:
         model: As of ``Remedy``, likewise ``steps``.
