@@ -156,7 +156,9 @@ def test_the_study_runs_what_it_does(network, generator):
         images = torch.rand(4, *shape, generator=generator(1))
         with pytest.warns(RemedyWarning, match=f"ended after {chain} of {2 * (chain + 1)}"):
             fit(model, (images, torch.arange(4)), epochs=chain, batch_size=4, observers=[start])
-    ours = {type(part): part.steps for part in start.parts if not isinstance(part, UntilAwake | DrawStuck | ReviveUnits)}
+    ours = {
+        type(part): part.steps for part in start.parts if not isinstance(part, UntilAwake | DrawStuck | ReviveUnits)
+    }
     theirs = {type(part): part.steps for part in remedy.parts if type(part) in ours}
     assert ours == theirs
     assert (run.initializer, run.scale, run.norm_aware) == ("normal_bias", start.record.scale, True)

@@ -19,7 +19,7 @@ from zeroinit.remedies.compiled import unwrapped
 from zeroinit.remedies.draw_stuck import DrawStuck
 from zeroinit.remedies.revive_units import ReviveUnits
 from zeroinit.remedies.until_awake import FEWEST_STEPS, UntilAwake
-from zeroinit.remedies.weight_rescale import WeightRemedy
+from zeroinit.remedies.weight_rescale import WeightRemedy, WeightRescale
 from zeroinit.remedies.weights import weights_of
 
 __all__ = ["PARTS", "SCALE", "ZeroStart", "choose_parts", "num_first_steps", "remedy_text", "zero_start_"]
@@ -107,12 +107,25 @@ class ZeroStart(Combination):
         """Weights that did not move in the first updates, by name, and why."""
         return {name: why for part in self.parts if isinstance(part, DrawStuck) for name, why in part.unmoved.items()}
 
+    @property
+    def revived(self) -> dict[str, int]:
+        """How many entries of each bias or β it made positive, by name: units that a rectifier had cut off."""
+        return {name: num for part in self.parts if isinstance(part, ReviveUnits) for name, num in part.revived.items()}
+
+    @property
+    def unmoved_units(self) -> dict[str, tuple[int, int]]:
+        """How many units of a weight did not move in the first updates, and of how many, by the weight's name."""
+        return {name: num for part in self.parts if isinstance(part, ReviveUnits) for name, num in part.unmoved.items()}
+
     def standing(self) -> str:
         """Say where it stands, in one line."""
         done = self.steps - self.remaining
         if not self.remaining:
-            return f"done: it ended with update {done}" + (
-                f"; weights that did not move: {_first(list(self.unmoved))}" * bool(self.unmoved)
+            units = [f"{num} of {total} in {name}" for name, (num, total) in self.unmoved_units.items()]
+            return (
+                f"done: it ended with update {done}"
+                + f"; weights that did not move: {_first(list(self.unmoved))}" * bool(self.unmoved)
+                + f"; units that did not move: {_first(units)}" * bool(units)
             )
         is_acting = any(part._is_attached for part in self.parts)
         if not is_acting:
@@ -125,6 +138,11 @@ class ZeroStart(Combination):
         reasons = dict(self.reasons)
         if self.drawn:
             reasons["drawn"] = f"{_first(self.drawn)}: could not leave zero, so they got PyTorch's default"
+        if self.revived:
+            names = _first([f"{name} ({num})" for name, num in self.revived.items()])
+            reasons["revived"] = f"{names}: no gradient came, as behind a rectifier, so these biases became positive"
+        if any(isinstance(part, WeightRescale) and part.has_helped for part in self.parts):
+            reasons["half-way"] = "weights became orthogonal once more: gradients were lost before they reached all"
         width = max(len(choice) for choice in reasons)
         chosen = [f"  {choice:{width}}  {reason}" for choice, reason in reasons.items()]
         return "\n".join([f"zero start, {self.standing()}", *chosen, str(self.record)])
@@ -185,18 +203,23 @@ def zero_start_(
     is as ever. There are no further passes. What counts are steps of optimizers that change the model: gradients may be
     accumulated, and a step that a ``GradScaler`` skips does not count.
 
+    With zero weights a unit puts out its bias, so that behind a ReLU a negative bias means a dead unit. Where a unit
+    has had no gradient by the time gradients reach nothing new, its bias (and its norm's β) becomes positive. Smooth
+    activations pass a gradient everywhere, so nothing changes there. If small weights lose the gradient on its way to
+    the first layers, weights become orthogonal half-way, too.
+
     Every weight has to leave zero, also beside zeros that the model brings along. A norm whose γ is zero gets γ = 1:
     its branch is silent as it is, since the weights in front of the norm are zero. Weights that the model itself starts
     at zero, such as LoRA's B, stay as small as they learn to be. If nothing leaves zero in three updates, weights with
     a gradient of exactly zero get PyTorch's default. After the last update weights that are still zero are named in a
-    warning.
+    warning, and so are layers with more than a tenth of their units at zero.
 
     Args:
         model: Any module with dense, convolutional or attention layers. Frozen parameters stay as they are, and so do
             parameters that a module without a rule shares (an embedding tied to a head).
         steps: The number of updates in which they act, at least 1. If ``None``, they end once every weight has
             moved, and as many updates again: with n layers in a chain after 2 (n + 1), with a ResNet-50 after 16;
-            at least 10 and at most 100.
+            at least 10 and at most 100. Units that became positive have to move, too: with rectifiers 4 to 8 more.
         generator: Source of the biases and signs; torch's global one for the biases if ``None``.
         exclude: Pattern or patterns over the names of modules to leave as they are, as of ``initialize_``.
 
@@ -301,6 +324,8 @@ def _look_after(
             part.only = set(zeroed.values())
         if isinstance(part, DrawStuck):
             part.kept = kept
+        if isinstance(part, WeightRescale):
+            part.helps_halfway = True
         if isinstance(part, ReviveUnits):
             part.only, part.weights = drawn, set(zeroed.values()) - kept
 

@@ -203,7 +203,7 @@ class Remedy:
 def close(parts: Sequence[Remedy], *, label: str = "", is_silent: bool = False) -> None:
     """Take remedies off that act together, and warn if they end too early to have done what they are for."""
     updates = parts[0]._updates
-    updates.notice_by_hand()
+    updates.notice_by_hand(is_last=True)
     attached = [part for part in parts if part._is_attached]
     undone = [text for part in attached if part.remaining and (text := part._undone())]
     for part in parts:

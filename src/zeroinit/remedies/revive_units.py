@@ -5,20 +5,20 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 from torch.optim import Optimizer
 
-from zeroinit.init.norms import find_norms
 from zeroinit.remedies.draw_stuck import is_underflow
 from zeroinit.remedies.remedy import Remedy, RemedyWarning, no_strength
 from zeroinit.remedies.units import Units, units_of
 
 __all__ = ["FEW", "ReviveUnits", "revive_units"]
 
+NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
 PATIENCE = 3
 """Updates that the phase waits for units that were revived."""
 FEW = 0.1
 """The share of a layer's units that may stay at zero without a warning."""
-
 FAINT = 1e6
 """How many times the smallest number of full precision a gradient is at least, so that zeros in it are true."""
 
@@ -44,10 +44,11 @@ class ReviveUnits(Remedy):
         self._values: dict[str, Tensor] = {}
         self._counts: list[int] = []
         self._raised_at = -1
+        self._is_extended = False
 
     def state_dict(self) -> dict:
         """Return what remains, what was revived, and which entries had no gradient so far."""
-        kept = ("revived", "_silent", "_raised", "_values", "_counts", "_raised_at")
+        kept = ("revived", "_silent", "_raised", "_values", "_counts", "_raised_at", "_is_extended")
         return super().state_dict() | {name: _copied(vars(self)[name]) for name in kept}
 
     def load_state_dict(self, state: dict) -> None:
@@ -61,8 +62,9 @@ class ReviveUnits(Remedy):
     def _shifts(self) -> dict[str, nn.Parameter]:
         """Return the trained biases of layers and shifts of norms, by name."""
         shifts = [units.bias for units in units_of(self._model)]
-        shifts += [norm._parameters.get("bias") for norm in find_norms(self._model).values()]
-        chosen = {each for each in shifts if each is not None and (self.only is None or each in self.only)}
+        shifts += [each._parameters.get("bias") for each in self._model.modules() if isinstance(each, NORMS)]
+        own = {each for each in shifts if each is not None and not each.is_complex()}
+        chosen = own if self.only is None else own & self.only
         return {name: each for name, each in self._model.named_parameters() if each in chosen and each.requires_grad}
 
     def _after_step(self, optimizer: Optimizer) -> None:
@@ -87,13 +89,27 @@ class ReviveUnits(Remedy):
         if not optimizers:
             self._listen(shifts, is_by_hand=True)
         has_changed = any(not torch.equal(self._values.get(name, each), each) for name, each in shifts.items())
+        has_changed |= all(bool(mask.all()) for mask in self._silent.values())  # else the learning rate is zero
         counts, before = self._count(), self._counts
         self._counts = counts
         if counts == before and has_changed:
             self._revive(shifts, parameters)
         self._values = {name: each.detach().clone() for name, each in shifts.items()}
+        if not (self.remaining or self._is_extended) and self._is_unreached(parameters):
+            self._is_extended = True
+            self.steps, self.remaining = self.steps + PATIENCE, PATIENCE
         if not self.remaining:
             self._check()
+
+    def _is_unreached(self, updated: set[nn.Parameter]) -> bool:
+        """Whether gradients of a layer are too small to tell its dead units; they come once weights are orthogonal."""
+        shifts = {name: shift for name, shift in self._shifts().items() if shift in updated}
+        is_lost = is_underflow(units.weight for units in units_of(self._model))
+        return is_lost and any(self._is_lost(name, shift) for name, shift in shifts.items())
+
+    def _is_lost(self, name: str, shift: nn.Parameter) -> bool:
+        silent = self._silent.get(name)
+        return silent is not None and bool(silent.all() or (silent.any() and _is_faint(shift.grad)))
 
     def _count(self) -> list[int]:
         """Count what no gradient has reached; it gets less as long as gradients make their way down."""
@@ -115,7 +131,7 @@ class ReviveUnits(Remedy):
         dead = {}
         for name, shift in shifts.items():
             silent = self._silent.get(name)
-            if silent is not None and not (is_lost and (silent.all() or _is_faint(shift.grad))):
+            if silent is not None and not (is_lost and self._is_lost(name, shift)):
                 still = ~rows[shift].have_moved() if shift in rows else torch.ones_like(silent)
                 dead[name] = silent & still & (shift.detach() < 0)
         return {name: mask for name, mask in dead.items() if mask.any()}
@@ -138,8 +154,13 @@ class ReviveUnits(Remedy):
         return waited < PATIENCE and any(bool((self._silent[name] & mask).any()) for name, mask in self._raised.items())
 
     def _check(self) -> None:
+        names = {parameter: name for name, parameter in self._model.named_parameters()}
+        is_recent = self.steps - self._raised_at < PATIENCE
         for units in self._own_units():
             moved = units.have_moved()
+            raised = self._raised.get(names.get(units.bias, "")) if units.bias is not None else None
+            if raised is not None and is_recent:  # they move with the next updates
+                moved = moved | raised
             if moved.any() and not moved.all():
                 self.unmoved[units.name] = (int((~moved).sum()), len(moved))
         many = {name: counts for name, counts in self.unmoved.items() if counts[0] > max(1, FEW * counts[1])}

@@ -50,6 +50,6 @@ def units_of(model: nn.Module) -> list[Units]:
     for weight, of in weights_of(model).items():
         path, _, attribute = of.name.rpartition(".")
         bias = modules[path]._parameters.get("bias") if attribute == "weight" else None
-        if weight.numel():
+        if weight.numel() and weight.dim() > 1:  # a sharded weight may be flat
             found.append(Units(of.name, weight, bias, modules[path], of.is_transposed))
     return found
