@@ -153,6 +153,21 @@ def test_smooth_networks_are_let_be(name):
     assert "rectifier" not in str(start)
 
 
+@pytest.mark.parametrize("activation", ["relu", "elu"])
+def test_nine_layers_lose_no_gradient(activation):
+    """Without help half-way the first layer does not move, and its dead units could not be told."""
+    model = zeroinit.build_model("cifar_cnn_quarter", (1, 8, 8), activation=activation)
+    start = zero_start_(model, generator=torch.Generator().manual_seed(0))
+    optimizer = Adam(model.parameters(), lr=3e-4)
+    with start:
+        for _ in range(start.steps):
+            optimizer.zero_grad()
+            F.cross_entropy(model(IMAGES), LABELS).backward()
+            optimizer.step()
+    assert (start.steps, start.remaining, start.unmoved, still(model)) == (20, 0, {}, [0] * 9)
+    assert "weights became orthogonal once more: gradients were lost before they reached all" in str(start)
+
+
 def test_a_zero_weight_without_a_bias_is_drawn():
     model = build(ReadOut, 0)
     start = zero_start_(model, generator=torch.Generator().manual_seed(0))

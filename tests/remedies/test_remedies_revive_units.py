@@ -321,6 +321,29 @@ def test_layers_with_more_than_a_tenth_of_still_units_are_named(num, is_told):
     assert FEW == 0.1
 
 
+class Difference(nn.Module):
+    """The bias is differentiated away, though its layer learns; so is the keys' bias in attention."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.head = nn.Linear(64, 8), nn.Linear(8, 4)
+
+    def forward(self, images):
+        flat = images.flatten(1)
+        return self.head(self.layer(flat) - self.layer(flat.flip(0)))
+
+
+def test_a_bias_without_a_gradient_is_let_be_where_its_unit_moves():
+    model = Difference()
+    with torch.no_grad():
+        model.layer.weight.zero_()
+        model.layer.bias.copy_(BIASES)
+    with revive_units(model, 10) as remedy:
+        train(model, 10, SGD(model.parameters(), lr=0.1))
+    assert (remedy.revived, is_still(model)) == ({}, [0, 0])
+    assert float(model.layer.bias.grad.abs().max()) < 1e-6
+
+
 def test_complex_and_flat_parameters_are_no_obstacle():
     model = nn.Sequential(nn.Linear(4, 3, dtype=torch.complex64), nn.Linear(3, 2, dtype=torch.complex64))
     nn.init.zeros_(model[0].weight)
