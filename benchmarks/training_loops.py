@@ -159,6 +159,26 @@ def quasi_newton(model: nn.Module, images: Tensor, labels: Tensor, num: int) -> 
     return [optimizer]
 
 
+def sharpness_aware(model: nn.Module, images: Tensor, labels: Tensor, num: int) -> list[Optimizer]:
+    """Two passes an update, the second at weights that were moved by hand (Foret et al. 2021, arXiv:2010.01412)."""
+    optimizer = Adam(model.parameters())
+    for _ in range(num):
+        optimizer.zero_grad()
+        F.cross_entropy(model(images), labels).backward()
+        norm = torch.stack([each.grad.norm() for each in model.parameters()]).norm() + 1e-12
+        moved = [(each, 0.05 * each.grad / norm) for each in model.parameters()]
+        with torch.no_grad():
+            for parameter, by in moved:
+                parameter.add_(by)
+        optimizer.zero_grad()
+        F.cross_entropy(model(images), labels).backward()
+        with torch.no_grad():
+            for parameter, by in moved:
+                parameter.sub_(by)
+        optimizer.step()
+    return [optimizer]
+
+
 def closures(model: nn.Module, images: Tensor, labels: Tensor, num: int) -> list[Optimizer]:
     """As Lightning's automatic optimization calls it."""
     optimizer = Adam(model.parameters())
@@ -277,6 +297,7 @@ LOOPS: dict[str, Loop] = {
     "gradient penalty": gradient_penalty,
     "GAN, its discriminator": adversarial,
     "LBFGS": quasi_newton,
+    "SAM, two passes an update": sharpness_aware,
     "step(closure)": closures,
     "Muon beside AdamW": side_by_side,
     "two optimizers at two paces, parts called alone": at_two_paces,

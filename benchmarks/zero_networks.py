@@ -1,10 +1,16 @@
 """Small networks that bring zeros of their own, as public code builds them; each maps (batch, 1, 8, 8) to 10 logits."""
 
+import itertools
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["NETWORKS"]
+import zeroinit
+from zeroinit.models import make_activation
+
+__all__ = ["ACTIVATED", "NETWORKS"]
 
 
 class ZeroGammaBlock(nn.Module):
@@ -154,3 +160,57 @@ NETWORKS = {
     "LoRA": lora,
     "bias-free convolutions before norms": bias_free,
 }
+
+
+def dense(*hidden: int) -> Callable[[str], nn.Module]:
+    """Return dense networks with so many units between pixels and classes, for each activation."""
+
+    def build(activation: str) -> nn.Module:
+        sizes = itertools.pairwise((64, *hidden))
+        layers = [each for pair in sizes for each in (nn.Linear(*pair), make_activation(activation))]
+        return nn.Sequential(nn.Flatten(), *layers, nn.Linear(hidden[-1], 10))
+
+    return build
+
+
+class BasicBlock(nn.Module):
+    """A basic block with a norm after each convolution (He et al. 2016, arXiv:1512.03385)."""
+
+    def __init__(self, channels: int, width: int, stride: int, activation: Callable[[Tensor], Tensor]):
+        super().__init__()
+        self.activation = activation
+        self.conv1, self.bn1 = nn.Conv2d(channels, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width)
+        self.conv2, self.bn2 = nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
+        is_changed = (channels, stride) != (width, 1)
+        self.shortcut = nn.Sequential(nn.Conv2d(channels, width, 1, stride, bias=False), nn.BatchNorm2d(width))
+        self.shortcut = self.shortcut if is_changed else nn.Identity()
+
+    def forward(self, features: Tensor) -> Tensor:
+        inner = self.activation(self.bn1(self.conv1(features)))
+        return self.activation(self.shortcut(features) + self.bn2(self.conv2(inner)))
+
+
+def resnet18_quarter(activation: str) -> nn.Module:
+    """Return a ResNet-18 with a quarter of its channels; activations are functions, not modules."""
+    act = getattr(F, activation)
+    widths = (16, 16, 16, 32, 32, 64, 64, 128, 128)
+    blocks = [BasicBlock(*pair, 1 + (pair[0] != pair[1]), act) for pair in itertools.pairwise(widths)]
+    stem = [
+        nn.Conv2d(1, 16, 3, padding=1, bias=False),
+        nn.BatchNorm2d(16),
+        make_activation(activation),
+    ]
+    return nn.Sequential(*stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(128, 10))
+
+
+ACTIVATED: dict[str, Callable[[str], nn.Module]] = {
+    "dense, 32": dense(32),
+    "dense, 500": dense(500),
+    "dense, 16-16": dense(16, 16),
+    "dense, 6 layers": dense(64, 64, 64, 64, 64),
+    "CNN with batch norm": lambda activation: zeroinit.build_model(
+        "cifar_cnn_quarter", (1, 8, 8), activation=activation
+    ),
+    "ResNet-18, quarter": resnet18_quarter,
+}
+"""Networks for each activation: ``"relu"``, ``"elu"``."""

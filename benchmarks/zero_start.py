@@ -78,16 +78,17 @@ def table(rows: list[dict]) -> str:
             for start in ("zero start", "default")
         )
         gaps = [a["accuracy"] - b["accuracy"] for a, b in zip(ours, own, strict=True)]
-        cells = [_spread([row["accuracy"] for row in each]) for each in (own, ours)]
+        cells = [spread([row["accuracy"] for row in each]) for each in (own, ours)]
         numbers = [
             max(row["updates"] for row in ours),
             *(max(len(row[key]) for row in ours) for key in ("drawn", "unmoved")),
         ]
-        lines.append(f"| {name} | {' | '.join(cells)} | {_spread(gaps, '+')} | {' | '.join(map(str, numbers))} |")
+        lines.append(f"| {name} | {' | '.join(cells)} | {spread(gaps, '+')} | {' | '.join(map(str, numbers))} |")
     return "\n".join(lines)
 
 
-def _spread(values: list[float], sign: str = "") -> str:
+def spread(values: list[float], sign: str = "") -> str:
+    """Return the mean and, behind ±, the standard deviation."""
     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
     return f"{statistics.mean(values):{sign}.1f} ± {deviation:.1f}"
 

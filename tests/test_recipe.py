@@ -18,6 +18,7 @@ from zeroinit.models import build_model
 from zeroinit.recipe import DEEP, PARTS, choose_parts
 from zeroinit.remedies import RemedyWarning, make_remedy
 from zeroinit.remedies.draw_stuck import DrawStuck
+from zeroinit.remedies.revive_units import ReviveUnits
 from zeroinit.remedies.until_awake import UntilAwake
 from zeroinit.training import fit
 
@@ -99,7 +100,7 @@ def test_care_for_stuck_weights_changes_nothing_where_none_is_stuck(name, data, 
         start = zero_start_(model, generator=generator(3))
         start.parts = start.parts if is_there else start.parts[:-1]
         fit(model, data, epochs=start.steps + 2, batch_size=64, observers=[start], generator=generator(4))
-        assert (start.drawn, start.turned) == ([], [])
+        assert (start.drawn, start.revived) == ([], {})
         ends.append([parameter.tolist() for parameter in model.parameters()])
     assert ends[0] == ends[1]
 
@@ -172,7 +173,9 @@ def test_the_study_runs_what_it_does(network, generator):
         images = torch.rand(4, *shape, generator=generator(1))
         with pytest.warns(RemedyWarning, match=f"ended after {chain} of {2 * (chain + 1)}"):
             fit(model, (images, torch.arange(4)), epochs=chain, batch_size=4, observers=[start])
-    ours = {type(part): part.steps for part in start.parts if not isinstance(part, UntilAwake | DrawStuck)}
+    ours = {
+        type(part): part.steps for part in start.parts if not isinstance(part, UntilAwake | DrawStuck | ReviveUnits)
+    }
     theirs = {type(part): part.steps for part in remedy.parts if type(part) in ours}
     assert ours == theirs
     assert (run.initializer, run.scale, run.norm_aware) == ("normal_bias", start.record.scale, True)

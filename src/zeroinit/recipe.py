@@ -20,8 +20,9 @@ from zeroinit.remedies import Combination, Remedy, RemedyWarning
 from zeroinit.remedies.combination import make_parts
 from zeroinit.remedies.compiled import unwrapped
 from zeroinit.remedies.draw_stuck import DrawStuck
+from zeroinit.remedies.revive_units import ReviveUnits
 from zeroinit.remedies.until_awake import FEWEST_STEPS, UntilAwake
-from zeroinit.remedies.weight_rescale import WeightRemedy
+from zeroinit.remedies.weight_rescale import WeightRemedy, WeightRescale
 from zeroinit.remedies.weights import weights_of
 
 __all__ = ["PARTS", "SCALE", "ZeroStart", "choose_parts", "num_first_steps", "remedy_text", "zero_start_"]
@@ -105,21 +106,29 @@ class ZeroStart(Combination):
         return [name for part in self.parts if isinstance(part, DrawStuck) for name in part.drawn]
 
     @property
-    def turned(self) -> list[str]:
-        """Biases and norms' beta of which some turned positive, as a rectifier had cut them off, by name."""
-        return [name for part in self.parts if isinstance(part, DrawStuck) for name in part.turned]
-
-    @property
     def unmoved(self) -> dict[str, str]:
         """Weights that did not move in the first updates, by name, and why."""
         return {name: why for part in self.parts if isinstance(part, DrawStuck) for name, why in part.unmoved.items()}
+
+    @property
+    def revived(self) -> dict[str, int]:
+        """How many entries of each bias or β it made positive, by name: units that a rectifier had cut off."""
+        return {name: num for part in self.parts if isinstance(part, ReviveUnits) for name, num in part.revived.items()}
+
+    @property
+    def unmoved_units(self) -> dict[str, tuple[int, int]]:
+        """How many units of a weight did not move in the first updates, and of how many, by the weight's name."""
+        return {name: num for part in self.parts if isinstance(part, ReviveUnits) for name, num in part.unmoved.items()}
 
     def standing(self) -> str:
         """Say in one line how many updates are done."""
         done = self.steps - self.remaining
         if not self.remaining:
-            return f"done after {done} updates" + (
-                f"; weights that did not move: {_first(list(self.unmoved))}" * bool(self.unmoved)
+            units = [f"{num} of {total} in {name}" for name, (num, total) in self.unmoved_units.items()]
+            return (
+                f"done after {done} updates"
+                + f"; weights that did not move: {_first(list(self.unmoved))}" * bool(self.unmoved)
+                + f"; units that did not move: {_first(units)}" * bool(units)
             )
         is_acting = any(part._is_attached for part in self.parts)
         if not is_acting:
@@ -132,8 +141,11 @@ class ZeroStart(Combination):
         reasons = dict(self.reasons)
         if self.drawn:
             reasons["drawn"] = f"{_first(self.drawn)}: could not leave zero, so they got PyTorch's default"
-        if self.turned:
-            reasons["turned"] = f"{_first(self.turned)}: negative values without a gradient turned positive"
+        if self.revived:
+            names = _first([f"{name} ({num})" for name, num in self.revived.items()])
+            reasons["revived"] = f"{names}: no gradient came, as behind a rectifier, so these biases became positive"
+        if any(isinstance(part, WeightRescale) and part.has_helped for part in self.parts):
+            reasons["half-way"] = "weights became orthogonal once more: gradients were lost before they reached all"
         width = max(len(choice) for choice in reasons)
         chosen = [f"  {choice:{width}}  {reason}" for choice, reason in reasons.items()]
         return "\n".join([f"zero start, {self.standing()}", *chosen, str(self.record)])
@@ -195,22 +207,25 @@ def zero_start_(
     model. An update is an optimizer step that changes the model. You may accumulate gradients, and a step that a
     ``GradScaler`` skips does not count.
 
-    Every weight must leave zero, even if the model has zeros already:
+    With zero weights a unit puts out its bias, so that behind a ReLU a negative bias means a dead unit. Where a unit
+    has had no gradient by the time gradients reach nothing new, its bias (and its norm's β) becomes positive. Smooth
+    activations pass a gradient everywhere, so nothing changes there. If small weights lose the gradient on its way to
+    the first layers, weights become orthogonal half-way, too.
 
-    * A norm with γ = 0 gets γ = 1. Its branch still puts out zero, because the weights before the norm are zero.
-    * Weights that the model itself starts at zero, such as LoRA's B, are not resized at the end.
-    * If nothing leaves zero in three updates, weights with a gradient of exactly zero get PyTorch's default, and
-      negative offsets without a gradient turn positive.
-    * After the last update, a warning names weights that are still zero.
+    Every weight has to leave zero, also beside zeros that the model brings along. A norm whose γ is zero gets γ = 1:
+    its branch is silent as it is, since the weights in front of the norm are zero. Weights that the model itself starts
+    at zero, such as LoRA's B, stay as small as they learn to be. If nothing leaves zero in three updates, weights with
+    a gradient of exactly zero get PyTorch's default. After the last update weights that are still zero are named in a
+    warning, and so are layers with more than a tenth of their units at zero.
 
     Args:
         model: Any module with dense, convolutional or attention layers. Frozen parameters stay as they are, and so do
             parameters that a module without a rule shares (an embedding tied to a head).
-        steps: The number of first updates, at least 1. If ``None``, twice as many as every weight needs to leave zero,
-            from 10 to 100. With n layers in a chain this is 2 (n + 1), with a ResNet-50 16.
-        generator: Source of the biases and signs. If ``None``, biases come from torch's global generator and signs from
-            a new generator with seed 0.
-        exclude: Pattern or patterns over the names of modules to leave as they are, as in ``initialize_``.
+        steps: The number of updates in which they act, at least 1. If ``None``, they end once every weight has
+            moved, and as many updates again: with n layers in a chain after 2 (n + 1), with a ResNet-50 after 16;
+            at least 10 and at most 100. Units that became positive have to move, too: with rectifiers 4 to 8 more.
+        generator: Source of the biases and signs; torch's global one for the biases if ``None``.
+        exclude: Pattern or patterns over the names of modules to leave as they are, as of ``initialize_``.
 
     Returns:
         A context manager, which is also an observer of ``fit``. ``print`` shows what was done and why.
@@ -248,7 +263,8 @@ def zero_start_(
         drawn = int(torch.randint(2**62, (), generator=generator, device=generator.device))
         signs = torch.Generator().manual_seed(derive_seed(drawn, "zero_start_"))
     parts = choose_parts(len(trained), has_norms=bool(find_norms(model)))
-    text = "+".join([remedy_text(parts, chosen), *(["until_awake"] if steps is None else []), f"draw_stuck:{chosen}"])
+    care = ["revive_units", *(["until_awake"] if steps is None else []), "draw_stuck"]
+    text = "+".join([remedy_text(parts, chosen), *(f"{name}:{chosen}" for name in care)])
     acting = make_parts(text, model, chosen, generator=signs)
     left = [exclude] if isinstance(exclude, str) else list(exclude or ())
     _refuse_computed(model, left)
@@ -256,10 +272,10 @@ def zero_start_(
     with warnings.catch_warnings():  # signs on the gradient make units without a bias differ
         warnings.simplefilter("ignore", SymmetryWarning)
         record = initialize_(model, "normal_bias", scale=SCALE, generator=generator, norm_aware=True, exclude=exclude)
-    zeroed = _named(model, [each.name for each in record.parameters if each.rule == "0"])
+    zeroed = _zeroed(model, record)
+    shifts = _drawn(model, record)
     record = _open_gammas(record, own.gammas)
-    offsets = _named(model, [each.name for each in record.parameters if each.rule.startswith("N(0, 1)")])
-    _look_after(acting, zeroed, own, offsets)
+    _look_after(acting, zeroed, shifts, own)
     return ZeroStart(record, acting, _reasons(parts, chosen, steps, own))
 
 
@@ -287,10 +303,16 @@ def _own_zeros(model: nn.Module, exclude: Sequence[str]) -> OwnZeros:
     return OwnZeros(gammas, weights if 2 * len(weights) <= len(trained) else {})
 
 
-def _named(model: nn.Module, names: Sequence[str]) -> dict[str, nn.Parameter]:
-    """Return parameters by name, tied ones by any of theirs."""
+def _zeroed(model: nn.Module, record: InitRecord) -> dict[str, nn.Parameter]:
+    """Return the weights that were set to zero, by name."""
     parameters = dict(model.named_parameters(remove_duplicate=False))
-    return {name: parameters[name] for name in names}
+    return {each.name: parameters[each.name] for each in record.parameters if each.rule == "0"}
+
+
+def _drawn(model: nn.Module, record: InitRecord) -> set[nn.Parameter]:
+    """Return the biases and shifts that were drawn."""
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    return {parameters[each.name] for each in record.parameters if each.rule != "0"}
 
 
 @torch.no_grad()
@@ -309,9 +331,9 @@ def _open_gammas(record: InitRecord, gammas: dict[str, nn.Module]) -> InitRecord
 
 
 def _look_after(
-    parts: Sequence[Remedy], zeroed: dict[str, nn.Parameter], own: OwnZeros, offsets: dict[str, nn.Parameter]
+    parts: Sequence[Remedy], zeroed: dict[str, nn.Parameter], drawn: set[nn.Parameter], own: OwnZeros
 ) -> None:
-    """Restrict the parts to weights that were set, and never resize the model's own zeros."""
+    """Tell the parts which parameters are theirs: none that was not set, and no resizing of the model's own zeros."""
     kept = set(own.weights.values())
     for part in parts:
         if isinstance(part, WeightRemedy):
@@ -319,7 +341,11 @@ def _look_after(
         elif isinstance(part, UntilAwake | DrawStuck):
             part.only = set(zeroed.values())
         if isinstance(part, DrawStuck):
-            part.kept, part.offsets = kept, offsets
+            part.kept = kept
+        if isinstance(part, WeightRescale):
+            part.helps_halfway = True
+        if isinstance(part, ReviveUnits):
+            part.only, part.weights = drawn, set(zeroed.values()) - kept
 
 
 def _reasons(parts: Sequence[str], chosen: int, steps: int | None, own: OwnZeros) -> dict[str, str]:

@@ -24,6 +24,7 @@ from zeroinit.remedies.gradient_masks import (
 from zeroinit.remedies.gradient_noise import gradient_noise
 from zeroinit.remedies.optimizer_remedies import moment_reset, warmup
 from zeroinit.remedies.remedy import Remedy, RemedyWarning
+from zeroinit.remedies.revive_units import ReviveUnits, revive_units
 from zeroinit.remedies.table import REMEDIES, RemedyEntry
 from zeroinit.remedies.until_awake import until_awake
 from zeroinit.remedies.weight_orthonormal import WeightOrthonormal, polar_factor, weight_orthonormal
@@ -37,6 +38,7 @@ __all__ = [
     "Remedy",
     "RemedyEntry",
     "RemedyWarning",
+    "ReviveUnits",
     "WeightOrthonormal",
     "WeightRescale",
     "affine_norms",
@@ -54,6 +56,7 @@ __all__ = [
     "orthogonalized",
     "polar_factor",
     "position_signs",
+    "revive_units",
     "unit_masks",
     "unit_signs",
     "until_awake",

@@ -1,7 +1,7 @@
-"""Draw zero weights that keep each other's gradient at zero, and name weights that never move."""
+"""Zero weights that keep each other's gradient at zero get PyTorch's default; those that never move are named."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import nn
@@ -10,44 +10,38 @@ from torch.optim import Optimizer
 from zeroinit.remedies.remedy import Remedy, RemedyWarning, fresh_generator, no_strength
 from zeroinit.remedies.weights import Weight, weights_of
 
-__all__ = ["DrawStuck", "draw_stuck"]
+__all__ = ["DrawStuck", "draw_stuck", "is_underflow"]
 
 PATIENCE = 3
-"""Number of updates without any parameter leaving zero, after which zero weights count as stuck."""
+"""Updates in which nothing leaves zero, after which what is zero is held to be stuck."""
 
 
 class DrawStuck(Remedy):
     """Draws zero weights whose gradient stays exactly zero; see ``draw_stuck``.
 
     Attributes:
-        only: The weights that the remedy watches; all of the model if ``None``.
-        kept: Watched weights that it never draws.
-        offsets: Biases and norms' beta by name that it may turn positive, for rectifiers; none by itself.
-        drawn: Names of the weights that it has drawn.
-        turned: Names of offsets of which it has turned some positive.
-        unmoved: Names of the weights that had not moved after the last update, each with the reason.
+        only: The weights that it looks after; all of the model if ``None``.
+        kept: Those among them that it never draws.
+        drawn: Names of those that it has drawn.
+        unmoved: Names of those that had not moved after the last update, each with the reason.
     """
 
     def __init__(self, model: nn.Module, steps: int, generator: torch.Generator | None):
         super().__init__(model, steps, fresh_generator(generator))
         self.only: set[nn.Parameter] | None = None
         self.kept: set[nn.Parameter] = set()
-        self.offsets: dict[str, nn.Parameter] = {}
         self.drawn: list[str] = []
-        self.turned: list[str] = []
         self.unmoved: dict[str, str] = {}
         self._zero: list[str] | None = None
         self._num_still = 0
 
     def state_dict(self) -> dict:
-        """Return the state, with what was drawn and the number of updates in which nothing has moved."""
-        told = {"drawn": self.drawn, "turned": self.turned}
-        return super().state_dict() | told | {"zero": self._zero, "num_still": self._num_still}
+        """Return what remains, what was drawn, and for how long nothing has moved."""
+        return super().state_dict() | {"drawn": self.drawn, "zero": self._zero, "num_still": self._num_still}
 
     def load_state_dict(self, state: dict) -> None:
-        """Continue from a saved state."""
-        self.drawn, self.turned = list(state["drawn"]), list(state["turned"])
-        self._zero, self._num_still = state["zero"], state["num_still"]
+        """Go on from there."""
+        self.drawn, self._zero, self._num_still = list(state["drawn"]), state["zero"], state["num_still"]
         super().load_state_dict(state)
 
     def _is_needed(self) -> bool:
@@ -64,48 +58,23 @@ class DrawStuck(Remedy):
         zero = [name for name in names if name in own and own[name].requires_grad and not own[name].any()]
         self._num_still = self._num_still + 1 if zero == self._zero else 0
         self._zero = zero
-        if self._num_still >= PATIENCE and not self._is_underflow():
-            stuck = [weight for weight in self._weights() if self._is_stuck(weight)]
-            self._draw(stuck)
-            if stuck:
-                self._turn_offsets()
+        if self._num_still >= PATIENCE and not is_underflow(weight.parameter for weight in self._weights()):
+            self._draw()
             self._num_still = 0
         if not self.remaining:
             self._check(parameters)
 
-    def _is_underflow(self) -> bool:
-        """Whether gradients underflow in a chain of small weights; they grow again with the weights."""
-        for weight in self._weights():
-            if weight.parameter.grad is not None:
-                largest = weight.parameter.grad.abs().max()
-                if 0 < largest < torch.finfo(largest.dtype).tiny ** 0.5:
-                    return True
-        return False
-
-    def _is_stuck(self, weight: Weight) -> bool:
-        gradient = weight.parameter.grad
-        return bool(gradient is not None and not gradient.any() and not weight.parameter.any())
-
-    def _draw(self, stuck: Sequence[Weight]) -> None:
+    def _draw(self) -> None:
         assert self._generator is not None
-        for weight in stuck:
-            if weight.parameter in self.kept:
+        for weight in self._weights():
+            gradient = weight.parameter.grad
+            if weight.parameter in self.kept or weight.parameter.any() or gradient is None or gradient.any():
                 continue
             for matrix in weight.matrices():
                 bound = matrix[0].numel() ** -0.5
                 drawn = torch.rand(matrix.shape, generator=self._generator, device=self._generator.device)
                 matrix.copy_(drawn.mul_(2 * bound).sub_(bound))
             self.drawn.append(weight.name)
-
-    def _turn_offsets(self) -> None:
-        """Turn offsets positive that have no gradient: with zero weights a rectifier cuts off each negative one."""
-        for name, offset in self.offsets.items():
-            if offset.grad is None:
-                continue
-            is_cut = (offset.grad == 0) & (offset < 0)
-            if is_cut.any():
-                offset.copy_(torch.where(is_cut, -offset, offset))
-                self.turned.append(name)
 
     def _check(self, parameters: set[nn.Parameter]) -> None:
         still = [weight for weight in self._weights() if self._is_still(weight)]
@@ -114,10 +83,27 @@ class DrawStuck(Remedy):
             warnings.warn(unmoved_text(self.unmoved, self.steps), RemedyWarning, stacklevel=2)
 
     def _is_still(self, weight: Weight) -> bool:
-        """Whether a weight is zero, or was drawn and still has a zero gradient."""
+        """Whether a weight is zero, or where it was drawn has no signal either."""
         gradient = weight.parameter.grad
         has_signal = gradient is None or bool(gradient.any())
         return not weight.parameter.any() or (weight.name in self.drawn and not has_signal)
+
+
+def is_underflow(weights: Iterable[nn.Parameter]) -> bool:
+    """Tell whether gradients get lost on their way down a chain of small weights; they come back as the weights grow.
+
+    Example:
+        >>> weight = nn.Parameter(torch.zeros(2))
+        >>> weight.grad = torch.tensor([0.0, 1e-30])
+        >>> is_underflow([weight])
+        True
+    """
+    for weight in weights:
+        if weight.grad is not None and weight.grad.numel():
+            largest = weight.grad.abs().max()
+            if 0 < largest < torch.finfo(largest.dtype).tiny ** 0.5:
+                return True
+    return False
 
 
 def _reason(parameter: nn.Parameter, updated: set[nn.Parameter]) -> str:
@@ -144,19 +130,19 @@ def unmoved_text(unmoved: dict[str, str], steps: int) -> str:
 def draw_stuck(
     model: nn.Module, steps: int, *, strength: float | None = None, generator: torch.Generator | None = None
 ) -> DrawStuck:
-    """Draw zero weights that cannot leave zero as PyTorch's default does, and warn of weights that do not move.
+    """Draw zero weights by PyTorch's default where they cannot leave zero, and warn of those that do not move.
 
-    If two factors of a product are both zero, each keeps the other's gradient at zero. Examples are a bias-free layer
-    with a zero scale after it, and LoRA's two matrices. The remedy acts if no parameter leaves zero in three updates.
-    Then each dense or convolutional weight that is zero, with a gradient of exactly zero, gets PyTorch's default. The
-    remedy does not draw while gradients elsewhere are so small that rounding loses them. After the last update a
-    warning names the weights that did not move.
+    Of two factors that are both zero each keeps the other's gradient at zero: a bias-free layer and the scale behind
+    it, or LoRA's two matrices. If nothing of the model leaves zero in three updates, each dense or convolutional weight
+    that is zero and whose gradient is exactly zero gets PyTorch's default, unless gradients elsewhere are so small that
+    they are lost by rounding. After the last update weights that did not move are
+    named in a warning.
 
     Args:
-        model: The model that is trained.
+        model: As of ``Remedy``, likewise ``steps``.
         steps: The number of updates.
-        strength: Not used: this remedy takes none.
-        generator: Source of the weights; a new generator with seed 0 if ``None``.
+        strength: It has none.
+        generator: Where the weights come from; a fresh one with seed 0 if ``None``.
 
     Raises:
         InputError: ``steps`` is out of range, or a strength is given.

@@ -187,6 +187,10 @@ class Remedy:
             if text := self._failed():
                 warnings.warn(text, RemedyWarning, stacklevel=2)
 
+    def _holds(self) -> bool:
+        """Whether ``until_awake`` beside it has to wait for what it does."""
+        return False
+
     def _undone(self) -> str | None:
         """Say what is left undone if the remedy ends now, as "weights are not ..."; ``None`` if nothing."""
         return None
@@ -199,7 +203,7 @@ class Remedy:
 def close(parts: Sequence[Remedy], *, label: str = "", is_silent: bool = False) -> None:
     """Remove remedies that act together, and warn if they end before their last action."""
     updates = parts[0]._updates
-    updates.notice_by_hand()
+    updates.notice_by_hand(is_last=True)
     attached = [part for part in parts if part._is_attached]
     undone = [text for part in attached if part.remaining and (text := part._undone())]
     for part in parts:

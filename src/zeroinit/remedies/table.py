@@ -19,6 +19,7 @@ from zeroinit.remedies.gradient_masks import (
 from zeroinit.remedies.gradient_noise import gradient_noise
 from zeroinit.remedies.optimizer_remedies import moment_reset, warmup
 from zeroinit.remedies.remedy import Remedy
+from zeroinit.remedies.revive_units import revive_units
 from zeroinit.remedies.until_awake import until_awake
 from zeroinit.remedies.weight_orthonormal import weight_orthonormal
 from zeroinit.remedies.weight_rescale import weight_orthogonal, weight_rescale
@@ -106,5 +107,10 @@ REMEDIES: dict[str, RemedyEntry] = {
     "draw_stuck": RemedyEntry(
         draw_stuck, "draws zero weights that keep each other at zero; names weights that never move", OWN
     ),
-    "early_muon": RemedyEntry(early_muon, "updates of weights become orthogonal", "Jordan et al. 2024"),
+    "revive_units": RemedyEntry(
+        revive_units,
+        "units that a rectifier cuts off get a positive bias; units that never move are named",
+        "this package; Lu et al. 2020 (an asymmetric draw of biases)",
+    ),
+    "early_muon": RemedyEntry(early_muon, "updates of weights are made orthogonal", "Jordan et al. 2024"),
 }

@@ -42,7 +42,8 @@ class UntilAwake(Remedy):
         if needed >= whole:
             return  # there is nothing to shorten any more
         weights = [weight for weight in weights_of(self._model) if self.only is None or weight in self.only]
-        if all(weight.any() for weight in weights if weight.requires_grad and weight.numel()):
+        have_moved = all(weight.any() for weight in weights if weight.requires_grad and weight.numel())
+        if have_moved and not any(part._holds() for part in self._beside):
             for part in (self, *self._beside):
                 part.shorten(needed, whole)
 
@@ -52,12 +53,11 @@ def until_awake(
 ) -> UntilAwake:
     """End the other remedies early: after twice as many updates as every weight needs to leave zero, at least 10.
 
-    Use it with zero weights. Gradients reach one layer more with each update, along the shortest path to the layer. A
-    chain of n layers needs n updates. A ResNet-50 has 54 layers and needs 7 updates.
-
-    If the last weights leave zero in update t < ``steps`` / 2, the phase is shortened to 2 (t + 1) steps, at least 10.
-    Each remedy of the same ``Combination`` is shortened by the same factor. If a weight never leaves zero, nothing is
-    shortened. Dense and convolutional weights count, frozen weights do not. Alone, this remedy does nothing.
+    For zero weights. Gradients reach one layer more with each update, and how many updates it takes is a matter of the
+    longest chain of layers on the shortest paths: all of them where one follows the other, 7 of 54 in a ResNet-50. If
+    the last weights leave zero in update t < ``steps`` / 2, the phase is shortened to 2 (t + 1) steps, at least 10, and
+    each remedy of the same ``Combination`` by the same factor. One that is never reached leaves it as long as it is. By
+    itself it does nothing. Frozen weights do not count. Beside ``revive_units`` the units that it has revived count.
 
     Args:
         model: The model that is trained.

@@ -53,6 +53,7 @@ class Updates:
         num: Updates done.
         num_skipped: Steps that changed nothing: gradients that were not finite, or none at all.
         is_in_pass: Whether a training pass of the model is running.
+        num_passes_in_step: Passes that an optimizer has begun in the step that it is making, as LBFGS does; 0 outside.
         has_optimizer: Whether an optimizer of torch was seen to update the model.
         changed: The parameters updated so far.
     """
@@ -71,6 +72,8 @@ class Updates:
         self._known: dict[int, _Known] = {}
         self._seen = 0
         self._num_passes = 0
+        self.num_passes_in_step = 0
+        self._num_by_hand = 0
         self._is_stepping = False
         self._versions: dict[nn.Parameter, int] = {}
         self._watch: _Watch | None = None
@@ -129,6 +132,8 @@ class Updates:
             return
         self._watch = self._watch or _Watch(self)
         self.is_in_pass = True
+        is_in_step = any(known.is_open for known in self._known.values())
+        self.num_passes_in_step = self.num_passes_in_step + 1 if is_in_step else 0
         for part in self.parts:
             part._begin_pass()
 
@@ -144,19 +149,27 @@ class Updates:
             for part in self.parts:
                 part._end_pass(output)
 
-    def notice_by_hand(self) -> None:
-        """Count an update made without an optimizer of torch: parameters have changed since the last pass."""
+    def notice_by_hand(self, is_last: bool = False) -> None:
+        """Count an update that no optimizer of torch made: parameters are others than after the last pass.
+
+        The first is counted with the second, or at the end: before it an optimizer may make its first step. One that
+        moves weights by hand and takes a second pass there (SAM) makes no update by that.
+        """
         if self._known or self.has_optimizer:
             return
         changed = {each for each, version in self._versions.items() if each._version != version}
         self._versions = {each: each._version for each in self._versions}
-        if changed and any(part.remaining for part in self.parts):
-            self.changed |= changed
+        self.changed |= changed
+        self._num_by_hand += bool(changed)
+        if self._num_by_hand == 1 and not self.num and not is_last:
+            return
+        for _ in range(self._num_by_hand):
             counting = self._count()
             for part in counting:
                 part._after_update([], self.changed)
             for part in counting:
                 part._end_update()
+        self._num_by_hand = 0
 
     def _own(self, optimizer: Optimizer) -> set[nn.Parameter]:
         own = set(self.model.parameters())
@@ -173,6 +186,7 @@ class Updates:
         else:
             known.is_late = False
         known.is_open, known.parameters = True, parameters
+        self.num_passes_in_step = 0
         if not known.is_late:
             self._is_stepping = True
             self._drop_finished()

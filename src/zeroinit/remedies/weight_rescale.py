@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from zeroinit.remedies.draw_stuck import is_underflow
 from zeroinit.remedies.early_muon import orthogonalized
 from zeroinit.remedies.remedy import Remedy, positive_strength
 from zeroinit.remedies.weights import Weight, weights_of
@@ -64,15 +65,38 @@ class WeightRemedy(Remedy):
 
 
 class WeightRescale(WeightRemedy):
-    """Scales each layer's weight after the last of the first updates; see ``weight_rescale``."""
+    """Scales each layer's weight after the last of the first updates; see ``weight_rescale``.
+
+    Attributes:
+        helps_halfway: Whether it acts half-way, too, if gradients are lost there before they reach every weight.
+        has_helped: Whether it did so.
+    """
 
     def __init__(self, model: nn.Module, steps: int, strength: float, is_orthogonal: bool = False):
         super().__init__(model, steps, strength)
+        self.helps_halfway = self.has_helped = False
         self._is_orthogonal = is_orthogonal
 
+    def state_dict(self) -> dict:
+        """Return what remains, and whether it has acted half-way."""
+        return super().state_dict() | {"has_helped": self.has_helped}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on with what remained."""
+        self.has_helped = state.get("has_helped", False)
+        super().load_state_dict(state)
+
     def _after_update(self, optimizers: Sequence[Optimizer], parameters: set[nn.Parameter]) -> None:
+        if self.helps_halfway and not self.has_helped and 0 < self.remaining <= self.steps // 2:
+            self.has_helped = self._is_lost()
+            if self.has_helped:
+                self._change_all(parameters)
         if not self.remaining:
             self._change_all(parameters)
+
+    def _is_lost(self) -> bool:
+        weights = [each.parameter for each in self._weights() if each.parameter.requires_grad]
+        return is_underflow(weights) and not all(weight.any() for weight in weights if weight.numel())
 
     def _changed(self, matrix: Tensor) -> Tensor:
         whole = matrix / matrix.abs().max()  # the squares of 1e-25 would be zero

@@ -1,0 +1,55 @@
+"""The units of layers: which have left zero, and the bias of each."""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvTransposeNd
+
+from zeroinit.remedies.weights import weights_of
+
+__all__ = ["Units", "units_of"]
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """The units of one weight: of a dense layer, the channels of a convolution, the rows of attention's projections.
+
+    Attributes:
+        name: The weight's, in the model.
+        weight: The weight.
+        bias: One entry a unit; ``None`` where there is none, and in attention.
+        module: The layer.
+        is_transposed: Whether inputs come first.
+    """
+
+    name: str
+    weight: nn.Parameter
+    bias: nn.Parameter | None
+    module: nn.Module
+    is_transposed: bool
+
+    def have_moved(self) -> Tensor:
+        """Return for each unit whether its incoming weights are anything but zero."""
+        weight = self.weight.detach()
+        if isinstance(self.module, _ConvTransposeNd):  # (inputs, units of a group, *kernel), one group below the other
+            return weight.unflatten(0, (self.module.groups, -1)).flatten(3).any(-1).any(1).flatten()
+        return weight.any(0) if self.is_transposed else weight.flatten(1).any(1)
+
+
+def units_of(model: nn.Module) -> list[Units]:
+    """List the units of the weights that ``weights_of`` finds.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(4, 3), nn.ConvTranspose1d(3, 2, 2))
+        >>> _ = nn.init.zeros_(model[0].weight[1]), nn.init.zeros_(model[1].weight[:, 0])
+        >>> [(units.name, units.have_moved().tolist()) for units in units_of(model)]
+        [('0.weight', [True, False, True]), ('1.weight', [False, True])]
+    """
+    modules = dict(model.named_modules())
+    found = []
+    for weight, of in weights_of(model).items():
+        path, _, attribute = of.name.rpartition(".")
+        bias = modules[path]._parameters.get("bias") if attribute == "weight" else None
+        if weight.numel() and weight.dim() > 1:  # a sharded weight may be flat
+            found.append(Units(of.name, weight, bias, modules[path], of.is_transposed))
+    return found
