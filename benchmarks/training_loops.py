@@ -146,7 +146,7 @@ def adversarial(model: nn.Module, images: Tensor, labels: Tensor, num: int) -> l
 
 
 def quasi_newton(model: nn.Module, images: Tensor, labels: Tensor, num: int) -> list[Optimizer]:
-    optimizer = LBFGS(model.parameters(), lr=0.02, max_iter=3)
+    optimizer = LBFGS(model.parameters(), lr=0.02, max_iter=2)  # without a line search a third may jump
 
     def closure() -> Tensor:
         optimizer.zero_grad()

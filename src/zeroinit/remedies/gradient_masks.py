@@ -33,11 +33,7 @@ __all__ = [
 
 
 class GradientMasks(ActivationRemedy):
-    """Multiplies gradients by random masks, fresh at each step: signs, or zeros if ``drop`` is given.
-
-    An optimizer that runs several passes in one step, as LBFGS does, compares their gradients: it gets the same masks
-    in all of them.
-    """
+    """Multiplies gradients by random masks, fresh at each step: signs, or zeros if ``drop`` is given."""
 
     def __init__(
         self,
@@ -50,15 +46,6 @@ class GradientMasks(ActivationRemedy):
         super().__init__(model, steps, fresh_generator(generator))
         self._per = per
         self._drop = drop if drop is None else check_strength(drop, below=1)
-        self._first_state: Tensor | None = None
-
-    def _begin_pass(self) -> None:
-        super()._begin_pass()
-        if self._updates.num_passes_in_step and self._generator is not None:
-            if self._updates.num_passes_in_step == 1:
-                self._first_state = self._generator.get_state()
-            elif self._first_state is not None:
-                self._generator.set_state(self._first_state)
 
     def _change(self, site: nn.Module, inputs: Tensor) -> Tensor:
         masked = inputs.view_as(inputs)

@@ -53,7 +53,6 @@ class Updates:
         num: Updates done.
         num_skipped: Steps that changed nothing: gradients that were not finite, or none at all.
         is_in_pass: Whether a training pass of the model is running.
-        num_passes_in_step: Passes that an optimizer has begun in the step that it is making, as LBFGS does; 0 outside.
         has_optimizer: Whether an optimizer of torch was seen to update the model.
         changed: The parameters updated so far.
     """
@@ -72,7 +71,6 @@ class Updates:
         self._known: dict[int, _Known] = {}
         self._seen = 0
         self._num_passes = 0
-        self.num_passes_in_step = 0
         self._num_by_hand = 0
         self._is_stepping = False
         self._versions: dict[nn.Parameter, int] = {}
@@ -132,8 +130,6 @@ class Updates:
             return
         self._watch = self._watch or _Watch(self)
         self.is_in_pass = True
-        is_in_step = any(known.is_open for known in self._known.values())
-        self.num_passes_in_step = self.num_passes_in_step + 1 if is_in_step else 0
         for part in self.parts:
             part._begin_pass()
 
@@ -186,7 +182,6 @@ class Updates:
         else:
             known.is_late = False
         known.is_open, known.parameters = True, parameters
-        self.num_passes_in_step = 0
         if not known.is_late:
             self._is_stepping = True
             self._drop_finished()
