@@ -83,7 +83,8 @@ def refused(*arguments, **settings) -> str:
         ),
         (
             (mlp, "images"),
-            "inputs=a str: must be a tensor, a tuple of positional arguments or a dictionary of named ones",
+            "inputs=a str: holds no tensor; hand over a tensor, a tuple of positional arguments, a dictionary of named "
+            "ones, or a DataLoader",
         ),
     ],
     ids=["no module", "lazy", "frozen", "devices", "meta", "inputs", "nan", "forward", "no loss", "words"],

@@ -72,7 +72,7 @@ def thinned(matrix: Tensor, most: int = MOST) -> Tensor:
     """
     for axis in (0, 1):
         if matrix.shape[axis] > most:
-            chosen = torch.linspace(0, matrix.shape[axis] - 1, most, dtype=torch.float64).long()
+            chosen = torch.linspace(0, matrix.shape[axis] - 1, most, dtype=torch.float64, device="cpu").long()
             matrix = matrix.index_select(axis, chosen.to(matrix.device))
     return matrix.detach().clone()
 

@@ -8,8 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from zeroinit._batch import map_tensors, take_batch
 from zeroinit._common import InputError, derive_seed
-from zeroinit.symmetry.checks import check_model, left_out
+from zeroinit.symmetry.checks import check_devices, check_model, left_out, unwrapped
+from zeroinit.symmetry.copying import copier_of
 from zeroinit.symmetry.findings import judge
 from zeroinit.symmetry.graph import Graph
 from zeroinit.symmetry.layers import Layer
@@ -18,9 +20,10 @@ from zeroinit.symmetry.objective import Objective
 from zeroinit.symmetry.precision import ShadowMode, cast_floats
 from zeroinit.symmetry.reasons import Reason, find_reason, zero_parameters
 from zeroinit.symmetry.report import SymmetryReport
-from zeroinit.symmetry.shadow import Settings, Trace, copy_of, forward_loss, run_shadow
+from zeroinit.symmetry.shadow import Settings, Trace, backward, copy_of, forward_loss, run_shadow
+from zeroinit.symmetry.sharing import WrittenError, sharing_allowed
 from zeroinit.symmetry.tracking import Tracker
-from zeroinit.symmetry.undisturbed import random_state_kept
+from zeroinit.symmetry.undisturbed import undisturbed
 from zeroinit.symmetry.watching import Watch
 
 __all__ = ["Evidence", "assert_symmetry_broken", "inspect"]
@@ -68,11 +71,14 @@ def inspect(
 
     Args:
         model: Any module. A model in eval mode is inspected as it would train, in train mode.
-        inputs: One batch: a tensor, a tuple for ``model(*inputs)``, or a dictionary for ``model(**inputs)``.
+        inputs: One batch: a tensor, a tuple for ``model(*inputs)``, a mapping for ``model(**inputs)`` or an object that
+            holds tensors; a pair ``(inputs, targets)`` where the model takes one argument; or a ``DataLoader``, whose
+            first batch is taken.
         targets: Classes or values. If ``None`` and without the output's own ``.loss``, classes are drawn for scores
             (batch, classes) or (batch, positions, classes), and normal values for any other output.
         loss_fn: Maps output and targets, or the output alone where ``targets`` is ``None``, to a scalar. By default the
-            output's own ``.loss``, else cross entropy for classes and the mean squared error for floats.
+            output's own ``.loss``, else cross entropy for classes and the mean squared error for floats. Where it holds
+            the model, in its closure or as a method, it gets the copy.
         optimizer: ``"adam"``, ``"sgd"``, or a function from a list of parameters to a torch optimizer.
         learning_rate: Of ``"adam"`` (1e-3 by default) or ``"sgd"`` (0.1).
         steps: Updates; by default as many as there is news, at least 4 and at most 64.
@@ -94,10 +100,18 @@ def inspect(
     """
     if steps is not None and (not isinstance(steps, int) or steps < 1):
         raise InputError(f"steps={steps!r}: must be a whole number of at least 1, or None")
-    check_model(model, inputs)
+    model = unwrapped(model)
     settings = Settings(optimizer, learning_rate, steps, seed)
-    with random_state_kept(model, seed):
-        return judge(_gather(model, Objective(inputs, targets, loss_fn, seed), settings))
+    with undisturbed(model, seed):
+        check_model(model)
+        batch, targets = take_batch(inputs, targets, model)
+        check_devices(model, batch)
+        objective = Objective(batch, targets, loss_fn, seed)
+        try:
+            return judge(_gather(model, objective, settings))
+        except WrittenError:  # a frozen parameter is written to: the copy needs its own
+            with sharing_allowed(False):
+                return judge(_gather(model, objective, settings))
 
 
 def assert_symmetry_broken(model: nn.Module, inputs: Any, targets: Any = None, **settings: Any) -> None:
@@ -140,6 +154,10 @@ def _gather(model: nn.Module, objective: Objective, settings: Settings) -> Evide
         replica, dtype = copy_of(model, torch.float32), torch.float32
         watch = Watch(replica, inspected, epsilon)
         double = run_shadow(replica, objective, dtype, settings, watch=watch)
+    copier = copier_of(replica)
+    if copier is not None and copier.by_reference:
+        used = ", ".join(f"{place} ({kind})" for place, kind in copier.by_reference.items())
+        notes.append(f"cannot be copied and was used itself: {used}")
     if double.lowered:
         notes.append(f"done in float32, for want of a float64 kernel: {', '.join(sorted(double.lowered))}")
     evidence = Evidence(
@@ -185,7 +203,8 @@ def _release(replica: nn.Module) -> None:
     """Free the memory of a copy at once, even where modules refer to each other in circles."""
     for parameter in replica.parameters():
         parameter.grad = None
-        parameter.data = parameter.data.new_empty(0)
+        if parameter.layout == torch.strided:
+            parameter.data = parameter.data.new_empty(0)
     give_back()
 
 
@@ -196,7 +215,8 @@ def _look_at_the_end(evidence: Evidence, replica: nn.Module, dtype: torch.dtype)
     torch.manual_seed(derive_seed(settings.seed, f"step {len(evidence.double.losses) + 1}"))
     for parameter in replica.parameters():
         parameter.grad = None
-    loss = forward_loss(replica, evidence.objective, dtype, ShadowMode(dtype, settings.dropout))
+    mode = ShadowMode(dtype, settings.dropout)
+    loss = forward_loss(replica, evidence.objective, dtype, mode)
     features.stop()
     if not loss.requires_grad:
         evidence.reasons = _without_gradient(evidence, replica, None, set())
@@ -206,7 +226,7 @@ def _look_at_the_end(evidence: Evidence, replica: nn.Module, dtype: torch.dtype)
     evidence.fed_to_weights = graph.fed_to_weights({name: p.dim() for name, p in replica.named_parameters()})
     locked = {name for name in evidence.double.sizes[-1] if not _wakes(evidence.double, name)}
     if locked:
-        graph.measure(loss)
+        graph.measure(loss, lambda: backward(loss, replica, dtype, mode, keep=True))
     evidence.reasons = _without_gradient(evidence, replica, graph, locked)
     if locked:
         evidence.waking = _waking(evidence, replica)
@@ -232,9 +252,17 @@ def _without_gradient(evidence, replica, graph, locked) -> dict[str, Reason]:
             found[name] = Reason("idle" if idle else "unused", text)
         elif graph is None:
             found[name] = Reason("detached", "no gradient leads back from the loss to any parameter")
+        elif _zeroed_by_a_hook(replica.get_parameter(name), graph, name):
+            found[name] = Reason("unknown", "a hook on it sets its gradient to zero (register_hook)")
         else:
             found[name] = find_reason(name, replica, graph, zeros)
     return found
+
+
+def _zeroed_by_a_hook(parameter: torch.Tensor, graph: Graph, name: str) -> bool:
+    """Whether an error arrives at a parameter that has hooks."""
+    arriving = graph.leaves[name].above if name in graph.leaves else []
+    return bool(parameter._backward_hooks) and any(user.passed[at] > 0 for user, at in arriving if user.passed)
 
 
 def _used_with_other_inputs(evidence: Evidence, replica: nn.Module, tries: int = 8) -> set[str]:
@@ -254,20 +282,18 @@ def _used_with_other_inputs(evidence: Evidence, replica: nn.Module, tries: int =
 
 def _disturbed(inputs: Any, seed: int) -> Any:
     """Return inputs of the same shapes: floats with noise of their own size, whole numbers in another order."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator("cpu").manual_seed(seed)
 
-    def change(value: Any) -> Any:
-        if isinstance(value, torch.Tensor):
-            if value.is_floating_point():
-                noise = torch.randn(value.shape, generator=generator).to(value.device, value.dtype)
-                return value + noise * (3 * value.std() + 1e-3 if value.numel() > 1 else 1)
-            order = torch.randperm(value.numel(), generator=generator).to(value.device)
-            return value.flatten()[order].reshape(value.shape)
-        if isinstance(value, dict):
-            return {key: change(each) for key, each in value.items()}
-        return type(value)(map(change, value)) if type(value) in (list, tuple) else value
+    def change(value: torch.Tensor) -> torch.Tensor:
+        if value.is_complex() or value.layout != torch.strided:
+            return value
+        if value.is_floating_point():
+            noise = torch.randn(value.shape, generator=generator, device="cpu").to(value.device, value.dtype)
+            return value + noise * (3 * value.std() + 1e-3 if value.numel() > 1 else 1)
+        order = torch.randperm(value.numel(), generator=generator, device="cpu").to(value.device)
+        return value.flatten()[order].reshape(value.shape)
 
-    return change(cast_floats(inputs, torch.float32))
+    return map_tensors(cast_floats(inputs, torch.float32), change)
 
 
 def _waking(evidence: Evidence, replica: nn.Module) -> set[str]:

@@ -140,14 +140,14 @@ def _bits(rows: Tensor) -> Tensor:
 
 
 def _multipliers(count: int, device: torch.device) -> Tensor:
-    generator = torch.Generator().manual_seed(0)
-    drawn = torch.randint(-(2**63), 2**63 - 1, (count,), dtype=torch.int64, generator=generator)
+    generator = torch.Generator("cpu").manual_seed(0)
+    drawn = torch.randint(-(2**63), 2**63 - 1, (count,), dtype=torch.int64, generator=generator, device="cpu")
     return (drawn | 1).to(device)
 
 
 def _directions(count: int, device: torch.device) -> Tensor:
-    generator = torch.Generator().manual_seed(1)
-    drawn = torch.randn(count, NUM_DIRECTIONS, dtype=torch.float64, generator=generator)
+    generator = torch.Generator("cpu").manual_seed(1)
+    drawn = torch.randn(count, NUM_DIRECTIONS, dtype=torch.float64, generator=generator, device="cpu")
     return drawn.to(device)
 
 

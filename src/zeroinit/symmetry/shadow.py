@@ -3,23 +3,26 @@
 Source: a gradient that exists only through rounding shrinks with machine epsilon, so float32 and float64 are compared.
 """
 
-import copy
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.autograd import Variable
 
+from zeroinit._batch import describe
 from zeroinit._common import InputError, derive_seed
+from zeroinit.symmetry.copying import Copier, copier_of
 from zeroinit.symmetry.memory import frugal, give_back, is_large
-from zeroinit.symmetry.objective import Objective, describe
+from zeroinit.symmetry.objective import Objective
 from zeroinit.symmetry.precision import ShadowMode
+from zeroinit.symmetry.sharing import WriteGuard, WrittenError, is_shared
 from zeroinit.symmetry.updates import build_updates
 
-__all__ = ["Settings", "Trace", "copy_of", "forward_loss", "is_rounding", "row_sizes", "run_shadow"]
+__all__ = ["Settings", "Trace", "backward", "copy_of", "forward_loss", "is_rounding", "row_sizes", "run_shadow"]
 
 APART = 1e4
 """A float32 gradient so many times larger than the float64 one is rounding."""
@@ -82,25 +85,18 @@ class Trace:
 def copy_of(model: nn.Module, dtype: torch.dtype) -> nn.Module:
     """Copy a model in another precision, in train mode unless parts of it are in train mode already.
 
+    Large frozen parameters are read in place, in their own type.
+
     Raises:
         InputError: It cannot be copied; the error is chained.
     """
-    memo: dict = {}
-    for each in model.parameters():  # one by one, so that no copy in the model's own precision is in memory as well
-        if each.layout != torch.strided:
-            memo[id(each)] = nn.Parameter(each.detach().clone(), each.requires_grad)
-        elif type(each) is nn.Parameter and each.is_floating_point():
-            memo[id(each)] = nn.Parameter(each.detach().to(dtype, copy=True), each.requires_grad)
     try:
-        replica = copy.deepcopy(model, memo)
+        replica = Copier(dtype, is_shared).model(model)
     except Exception as error:
         raise InputError(
             f"model={type(model).__name__}: cannot be copied ({type(error).__name__}: {error}); "
             "inspect it before anything is attached to it, or a part of it"
         ) from error
-    for parameter in replica.parameters():
-        parameter.grad = None
-    replica.to(dtype)
     return replica if model.training else replica.train()
 
 
@@ -114,23 +110,56 @@ def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
+@contextmanager
+def running(replica: nn.Module, dtype: torch.dtype, mode: ShadowMode) -> Iterator[None]:
+    """Settings under which a copy runs: gradients on, no autocast from outside, frozen weights read in place."""
+    copier, device = copier_of(replica), next(replica.parameters()).device.type
+    with ExitStack() as stack:
+        stack.enter_context(_default_dtype(dtype))
+        stack.enter_context(torch.enable_grad())
+        if torch.is_autocast_enabled(device):
+            stack.enter_context(torch.autocast(device, enabled=False))
+        if copier is not None and copier.shared:
+            mode.shared = copier.shared
+            stack.enter_context(mode.casts.kept())
+            stack.enter_context(WriteGuard(copier.shared))
+        yield
+
+
 def forward_loss(replica: nn.Module, objective: Objective, dtype: torch.dtype, mode: ShadowMode) -> Tensor:
     """Run a copy forward and return its loss.
 
     Raises:
         InputError: The forward pass failed, or leads to no loss; an error of the model is chained.
     """
-    with _default_dtype(dtype), torch.enable_grad():
+    with running(replica, dtype, mode):
         try:
             with mode:
                 output = objective.output(replica, dtype)
+        except WrittenError:
+            raise
         except Exception as error:
             raise InputError(
                 f"inputs={describe(objective.inputs)}: the forward pass failed ({type(error).__name__}: {error}); hand "
                 "over inputs for which model(inputs), model(*inputs) or model(**inputs) runs in train mode"
             ) from error
+        _refuse_the_original(replica, mode, "model: a hook or an attribute of it")
         with mode:
-            return objective.loss(output, dtype)
+            loss = objective.loss(output, dtype, replica)
+        _refuse_the_original(replica, mode, "loss_fn")
+        return loss
+
+
+def _refuse_the_original(replica: nn.Module, mode: ShadowMode, who: str) -> None:
+    """Raise where a call went to the model that was handed over, which would get gradients by it."""
+    copier = copier_of(replica)
+    names = [copier.parameters[each] for each in mode.used if each in copier.parameters] if copier else []
+    trained = [name for name in names if name in {n for n, p in replica.named_parameters() if p.requires_grad}]
+    if trained:
+        raise InputError(
+            f"{who} works on {trained[0]} of the model that was handed over, and a copy is trained; have loss_fn take "
+            "what it needs from the output of model, or hold the model itself in its closure, so that it gets the copy"
+        )
 
 
 def run_shadow(
@@ -193,8 +222,29 @@ def _backward(replica, objective, dtype, settings, mode, step) -> Tensor:
     with frugal(replica):
         loss = forward_loss(replica, objective, dtype, mode)
         if loss.requires_grad:
-            loss.backward()
+            backward(loss, replica, dtype, mode)
     return loss.detach()
+
+
+def backward(loss: Tensor, replica: nn.Module, dtype: torch.dtype, mode: ShadowMode, keep: bool = False) -> None:
+    """Go backward as the forward pass went: what is computed again there meets the same settings.
+
+    Raises:
+        InputError: The backward pass failed; its error is chained.
+    """
+    one = torch.ones_like(loss)
+    with running(replica, dtype, mode), mode:
+        try:  # the engine itself: ``loss.backward`` would leave the mode first
+            Variable._execution_engine.run_backward(
+                (loss,), (one,), keep, False, (), allow_unreachable=True, accumulate_grad=True
+            )
+        except (WrittenError, InputError):
+            raise
+        except Exception as error:
+            raise InputError(
+                f"model={type(replica).__name__}: the backward pass failed ({type(error).__name__}: {error}); "
+                "loss.backward() has to run for this model and this batch"
+            ) from error
 
 
 def _dense(parameter: nn.Parameter) -> Tensor:
@@ -212,8 +262,10 @@ def row_sizes(gradient: Tensor) -> Tensor:
         >>> row_sizes(torch.tensor([[1.0, -2.0], [0.0, 0.5]])).tolist()
         [2.0, 0.5]
     """
-    rows = gradient.detach().reshape(gradient.shape[0] if gradient.dim() else 1, -1)
-    return torch.linalg.vector_norm(rows, math.inf, dim=1) if rows.shape[1] else rows.new_zeros(len(rows))
+    count = gradient.shape[0] if gradient.dim() else 1
+    if not gradient.numel():
+        return torch.zeros(count, device=gradient.device)
+    return torch.linalg.vector_norm(gradient.detach().reshape(count, -1), math.inf, dim=1)
 
 
 def is_rounding(double: np.ndarray, single: np.ndarray, largest: float) -> np.ndarray:

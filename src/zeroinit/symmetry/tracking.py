@@ -143,10 +143,10 @@ class TwinParameters:
             if not len(several):
                 continue
             names = self._names[key]
-            zero = torch.zeros(key[0], dtype=torch.float64)
+            zero = torch.zeros(key[0], dtype=torch.float64, device="cpu")
             rows = torch.stack([_projection(gradients.get(names[at], zero)) for at in several])
             self._moved |= {names[at] for at, row in zip(several, rows, strict=True) if row.any()}
-            stretched = torch.zeros(len(labels), rows.shape[1], dtype=torch.float64)
+            stretched = torch.zeros(len(labels), rows.shape[1], dtype=torch.float64, device="cpu")
             stretched[torch.from_numpy(several)] = rows
             self._groups[key] = refine(labels, stretched, SAME)
             news |= num_groups(self._groups[key]) != num_groups(labels)
@@ -166,10 +166,10 @@ class TwinParameters:
 def _fingerprint(value: Tensor) -> int:
     """Hash all values; equal tensors have equal fingerprints."""
     flat = (value.detach().double() + 0.0).reshape(1, -1).view(torch.int64)
-    generator = torch.Generator().manual_seed(2)
-    total = torch.zeros((), dtype=torch.int64)
+    generator = torch.Generator("cpu").manual_seed(2)
+    total = torch.zeros((), dtype=torch.int64, device="cpu")
     for part in flat[0].split(1 << 22):
-        draws = torch.randint(-(2**63), 2**63 - 1, (len(part),), dtype=torch.int64, generator=generator)
+        draws = torch.randint(-(2**63), 2**63 - 1, (len(part),), dtype=torch.int64, generator=generator, device="cpu")
         total = total + (part.cpu() * (draws | 1)).sum()
     return int(total)
 
@@ -177,7 +177,7 @@ def _fingerprint(value: Tensor) -> int:
 def _projection(gradient: Tensor) -> Tensor:
     """Three numbers that stand for a gradient: its products with random rows and columns."""
     matrix = gradient.detach().double().reshape(gradient.shape[0], -1)
-    generator = torch.Generator().manual_seed(3)
-    left = torch.randn(3, matrix.shape[0], dtype=torch.float64, generator=generator).to(matrix.device)
-    right = torch.randn(matrix.shape[1], 3, dtype=torch.float64, generator=generator).to(matrix.device)
+    generator = torch.Generator("cpu").manual_seed(3)
+    left = torch.randn(3, matrix.shape[0], dtype=torch.float64, generator=generator, device="cpu").to(matrix.device)
+    right = torch.randn(matrix.shape[1], 3, dtype=torch.float64, generator=generator, device="cpu").to(matrix.device)
     return ((left @ matrix) * right.T).sum(dim=1).cpu()
