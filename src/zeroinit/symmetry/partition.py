@@ -12,6 +12,8 @@ Labels = Int64[np.ndarray, " units"]
 CHUNK = 1 << 22
 """Elements hashed at a time, so that a large layer needs little memory."""
 NUM_DIRECTIONS = 3
+FEW, MANY = 16, 2**14
+"""Columns that are looked at first, in layers of so many values."""
 
 
 def group_equal_rows(rows: Shaped[Tensor, "units features"], factors: Shaped[Tensor, " units"] | None = None) -> Labels:
@@ -33,6 +35,10 @@ def group_equal_rows(rows: Shaped[Tensor, "units features"], factors: Shaped[Ten
     rows = rows.detach()
     if rows.shape[1] == 0:
         return np.zeros(len(rows), dtype=np.int64)
+    if rows.shape[1] > FEW and len(rows) * rows.shape[1] > MANY:  # rows that differ in a few columns are not equal
+        labels = group_equal_rows(rows[:, :FEW], factors)
+        if len(rows) == 0 or labels[-1] == len(rows) - 1:
+            return labels
     multipliers = _multipliers(rows.shape[1], rows.device)
     step = max(1, CHUNK // rows.shape[1])
     pieces = [None] * len(rows.split(step)) if factors is None else factors.split(step)
@@ -52,6 +58,8 @@ def first_signs(rows: Shaped[Tensor, "units features"]) -> Shaped[Tensor, " unit
     """
     if rows.shape[1] == 0:
         return rows.new_zeros(len(rows))
+    if bool((rows[:, 0] != 0).all()):
+        return rows[:, 0].sign()
     first = (rows != 0).to(torch.uint8).argmax(dim=1, keepdim=True)
     return rows.gather(1, first)[:, 0].sign()
 

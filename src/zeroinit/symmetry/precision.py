@@ -10,6 +10,7 @@ from torch.overrides import TorchFunctionMode
 
 from zeroinit._batch import map_tensors
 from zeroinit.symmetry.copying import cast
+from zeroinit.symmetry.flat import NORMS, has_flat_channels
 from zeroinit.symmetry.sharing import Casts
 
 __all__ = ["ShadowMode", "cast_floats"]
@@ -45,6 +46,7 @@ class ShadowMode(TorchFunctionMode):
         used: Identities of the parameters that were an argument of some call.
         drops: Whether a dropout was called in train mode.
         lowered: Operations that exist in float32 alone.
+        flat: Whether a norm had constant channels, while ``looks_at_norms``.
         coarse: Whether the model computes in 16 bits by its own will: by a cast, or under autocast.
         shared: Names of the frozen parameters that are read in place, by the address of their memory; each is cast
             whenever it is used.
@@ -54,7 +56,7 @@ class ShadowMode(TorchFunctionMode):
     def __init__(self, dtype: torch.dtype = torch.float32, dropout: bool = True):
         super().__init__()
         self._dtype, self._double = dtype, dtype == torch.float64
-        self.coarse = False
+        self.coarse = self.flat = self.looks_at_norms = False
         self.shared: dict[int, str] = {}
         self.casts = Casts()
         self._dropout = dropout
@@ -72,6 +74,8 @@ class ShadowMode(TorchFunctionMode):
                 if func in DROPOUTS:
                     return args[0] if args else kwargs["input"]
                 kwargs = {**kwargs, "dropout_p": 0.0}
+        if self.looks_at_norms and func in NORMS and not self.flat:
+            self.flat = has_flat_channels(func, args, kwargs)
         if self.shared or self._double:
             answer, args, kwargs = self._widened(func, args, kwargs)
             if answer is not None:
@@ -81,8 +85,10 @@ class ShadowMode(TorchFunctionMode):
             return func(*args, **kwargs)
         if func in NARROWING:
             return args[0].double()
-        if func in DRAWING_IN_PLACE and args[0].dtype == torch.float64:
-            return args[0].copy_(func(torch.empty_like(args[0], dtype=torch.float32), *args[1:], **kwargs))
+        if func in DRAWING_IN_PLACE and (filled := args[0] if args else kwargs["tensor"]).dtype == torch.float64:
+            others = {name: value for name, value in kwargs.items() if name != "tensor"}
+            with torch.no_grad():
+                return filled.copy_(func(torch.empty_like(filled, dtype=torch.float32), *args[1:], **others))
         if func in DRAWING:
             return _draw(func, args, kwargs)
         widened = {name: torch.float64 if value in LOW else value for name, value in kwargs.items() if _plain(value)}

@@ -22,12 +22,16 @@ from zeroinit.symmetry.precision import ShadowMode
 from zeroinit.symmetry.sharing import WriteGuard, WrittenError, is_shared
 from zeroinit.symmetry.updates import build_updates
 
-__all__ = ["Settings", "Trace", "backward", "copy_of", "forward_loss", "is_rounding", "row_sizes", "run_shadow"]
+__all__ = [
+    "Settings", "Trace", "backward", "copy_of", "forward_loss", "is_rounding", "one_pass", "row_sizes", "run_shadow",
+]  # fmt: skip
 
 APART = 1e4
 """A float32 gradient so many times larger than the float64 one is rounding."""
 FAINT = 1e-9
 """Rounding in float64 is smaller than this share of the largest gradient of the model."""
+SMALL = 1e-5
+"""A float32 gradient below this share of the largest gradient of the model may be rounding."""
 UNDERFLOW = 1e-30
 """Below this a float64 gradient may have no counterpart in float32."""
 FEWEST_STEPS, MOST_STEPS, PATIENCE = 4, 64, 2
@@ -67,6 +71,9 @@ class Trace:
         used: Parameters that took part in the forward pass.
         drops: Whether a dropout acted.
         lowered: Operations that were done in float32, for want of a float64 kernel.
+        vectors: For each step without reference, the gradients of vectors that are faint beside the model's largest.
+        coarse: Whether the model computes in 16 bits by its own will.
+        flat: Whether a norm had constant channels in the first step.
     """
 
     sizes: list[dict[str, float]] = field(default_factory=list)
@@ -76,6 +83,9 @@ class Trace:
     used: set[str] = field(default_factory=set)
     drops: bool = False
     lowered: set[str] = field(default_factory=set)
+    vectors: list[dict[str, Tensor]] = field(default_factory=list)
+    coarse: bool = False
+    flat: bool = False
 
     def first_step(self, name: str) -> int | None:
         """The step, from 1, of a parameter's first gradient that is not zero; ``None`` if there is none."""
@@ -191,7 +201,8 @@ def run_shadow(
     last_news = 0
     unlocked: set[str] = set()
     for step in range(1, (settings.steps or MOST_STEPS) + 1):
-        loss = _backward(replica, objective, dtype, settings, mode, step)
+        mode.looks_at_norms = step == 1 and dtype == torch.float32
+        loss = one_pass(replica, objective, dtype, settings, mode, step)
         trace.losses.append(float(loss))
         if not math.isfinite(trace.losses[-1]):
             break
@@ -211,11 +222,18 @@ def run_shadow(
             break
     names = {id(parameter): name for name, parameter in replica.named_parameters()}
     trace.used, trace.drops = {names[each] for each in mode.used if each in names}, mode.drops
-    trace.lowered = mode.lowered
+    trace.lowered, trace.coarse, trace.flat = mode.lowered, mode.coarse, mode.flat
     return trace
 
 
-def _backward(replica, objective, dtype, settings, mode, step) -> Tensor:
+def one_pass(
+    replica: nn.Module, objective: Objective, dtype: torch.dtype, settings: Settings, mode: ShadowMode, step: int
+) -> Tensor:
+    """Go forward and backward once, with the draws of a step; return the loss.
+
+    Raises:
+        InputError: Either pass failed.
+    """
     torch.manual_seed(derive_seed(settings.seed, f"step {step}"))
     for parameter in replica.parameters():
         parameter.grad = None
@@ -265,7 +283,11 @@ def row_sizes(gradient: Tensor) -> Tensor:
     count = gradient.shape[0] if gradient.dim() else 1
     if not gradient.numel():
         return torch.zeros(count, device=gradient.device)
-    return torch.linalg.vector_norm(gradient.detach().reshape(count, -1), math.inf, dim=1)
+    rows = gradient.detach().reshape(count, -1)
+    if rows.is_complex():
+        return rows.abs().amax(dim=1)
+    low, high = torch.aminmax(rows, dim=1)
+    return torch.maximum(high, -low)
 
 
 def is_rounding(double: np.ndarray, single: np.ndarray, largest: float) -> np.ndarray:
@@ -304,5 +326,8 @@ def _record(trace, named, gradients, reference, exact) -> None:
                 rounding.add(name)
     else:
         trace.rows.append({name: sizes.astype(np.float32) for name, sizes in rows.items()})
+        vectors = [name for name in rows if gradients[name].dim() == 1]
+        small = [name for name in vectors if rows[name].max(initial=0.0) < SMALL * largest]
+        trace.vectors.append({name: gradients[name].detach().cpu().clone() for name in small})
     trace.rounding.append(rounding)
     trace.sizes.append({name: float(rows[name].max(initial=0.0)) if name in rows else math.nan for name in named})

@@ -18,7 +18,7 @@ from zeroinit.symmetry.partition import (
     without_singles,
 )
 
-__all__ = ["Tracker", "TwinParameters"]
+__all__ = ["NEARLY", "SAME", "Tracker", "TwinParameters"]
 
 SAME = 1e-7
 """Relative distance between gradients, in float64, that counts as rounding."""
@@ -36,6 +36,7 @@ class Tracker:
 
     Attributes:
         layer: Where the units are.
+        same: Relative distance between gradients that counts as rounding.
         num_units: How many there are.
         labels: Groups with equal values and equal gradients so far.
         by_weight: The same with biases left aside, for layers whose biases have no effect.
@@ -45,6 +46,7 @@ class Tracker:
     """
 
     layer: Layer
+    same: float = SAME
     num_units: int = 0
     labels: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     by_weight: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
@@ -74,7 +76,7 @@ class Tracker:
     def _begin(self) -> None:
         self._start = self.labels
         self.moved = np.zeros(self.num_units, dtype=bool)
-        self._open = self._any_group()
+        self._open = self.has_groups()
         self.initial, self.initial_by_weight = num_groups(self.labels), num_groups(self.by_weight)
 
     def follow(self, gradients: dict[str, Tensor], values: dict[str, Tensor]) -> bool:
@@ -91,16 +93,16 @@ class Tracker:
         rows = self.layer.rows(gradient, ALL)
         self.moved |= (torch.linalg.vector_norm(rows, math.inf, dim=1) > 0).cpu().numpy()
         if self._open:
-            self.labels = refine(self.labels, rows, SAME)
+            self.labels = refine(self.labels, rows, self.same)
             self.nearly = refine(self.nearly, rows, NEARLY)
             self._signs = torch.where(self._signs == 0, -first_signs(rows), self._signs)
             signs = torch.where(self._signs < 0, -1.0, 1.0).to(rows.dtype)
-            self.mirrored = refine(self.mirrored, rows * signs[:, None], SAME)
-            self.by_weight = refine(self.by_weight, self.layer.rows(gradient, WEIGHTS), SAME)
-            self._open = self._any_group()
+            self.mirrored = refine(self.mirrored, rows * signs[:, None], self.same)
+            self.by_weight = refine(self.by_weight, self.layer.rows(gradient, WEIGHTS), self.same)
+            self._open = self.has_groups()
         return before != (num_groups(self.labels), num_groups(self.by_weight), int(self.moved.sum()))
 
-    def _any_group(self) -> bool:
+    def has_groups(self) -> bool:
         """Whether any partition still has a group of several units."""
         partitions = (self.labels, self.by_weight, self.nearly, self.mirrored)
         return any(num_groups(each) < self.num_units for each in partitions)
@@ -121,7 +123,8 @@ class Tracker:
 class TwinParameters:
     """Follows parameters of equal shape and equal values: copies of one layer that receive the same gradients."""
 
-    def __init__(self, named: dict[str, Tensor]):
+    def __init__(self, named: dict[str, Tensor], same: float = SAME):
+        self._same = same
         self._groups: dict[tuple, np.ndarray] = {}
         self._names: dict[tuple, list[str]] = {}
         self._moved: set[str] = set()
@@ -148,9 +151,13 @@ class TwinParameters:
             self._moved |= {names[at] for at, row in zip(several, rows, strict=True) if row.any()}
             stretched = torch.zeros(len(labels), rows.shape[1], dtype=torch.float64, device="cpu")
             stretched[torch.from_numpy(several)] = rows
-            self._groups[key] = refine(labels, stretched, SAME)
+            self._groups[key] = refine(labels, stretched, self._same)
             news |= num_groups(self._groups[key]) != num_groups(labels)
         return news
+
+    def has_groups(self) -> bool:
+        """Whether any are still copies of each other."""
+        return any(len(without_singles(labels)) for labels in self._groups.values())
 
     def twins(self) -> list[list[str]]:
         """Names of parameters that are still copies of each other and have moved, group by group."""
