@@ -78,7 +78,8 @@ def thinned(matrix: Tensor, most: int = MOST) -> Tensor:
     for axis in (0, 1):
         if matrix.shape[axis] > most:
             chosen = torch.linspace(0, matrix.shape[axis] - 1, most, dtype=torch.float64, device="cpu").long()
-            matrix = matrix.index_select(axis, chosen.to(matrix.device))
+            chosen = chosen.to(matrix.device)  # by indexing: index_select copies a transposed matrix as a whole
+            matrix = matrix[chosen] if axis == 0 else matrix[:, chosen]
     return matrix.detach().clone()
 
 

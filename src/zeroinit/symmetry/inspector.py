@@ -9,6 +9,7 @@ from torch import nn
 
 from zeroinit._batch import map_tensors, take_batch
 from zeroinit._common import InputError, derive_seed
+from zeroinit.symmetry.capacity import check_memory
 from zeroinit.symmetry.checks import check_devices, check_model, left_out, unwrapped
 from zeroinit.symmetry.copying import copier_of
 from zeroinit.symmetry.doubts import Doubts, find_doubts, kinds_of, told_by_steps
@@ -113,6 +114,7 @@ def inspect(
         check_model(model)
         batch, targets = take_batch(inputs, targets, model)
         check_devices(model, batch)
+        check_memory(model, torch.float32)
         objective = Objective(batch, targets, loss_fn, seed)
         try:
             return judge(_gather(model, objective, settings))
@@ -215,9 +217,10 @@ def _gather_in_double(first: Evidence, inspected: list[str], epsilon: float, wat
     else:
         trackers = of_matrices(watched)
     without = switch_off(model, objective, settings, inspected, single, trackers, notes)
-    replica = copy_of(model, torch.float64)
-    watch = Watch(replica, inspected, epsilon, earlier=every)
     try:
+        check_memory(model, torch.float64)
+        replica = copy_of(model, torch.float64)
+        watch = Watch(replica, inspected, epsilon, earlier=every)
         double = run_shadow(replica, objective, torch.float64, settings, reference=single, watch=watch)
         dtype = torch.float64
     except InputError as error:

@@ -9,7 +9,7 @@ __all__ = ["first_signs", "group_equal_rows", "group_mirrored_rows", "num_groups
 
 Labels = Int64[np.ndarray, " units"]
 
-CHUNK = 1 << 22
+CHUNK = 1 << 19
 """Elements hashed at a time, so that a large layer needs little memory."""
 NUM_DIRECTIONS = 3
 FEW, MANY = 16, 2**14
@@ -58,10 +58,13 @@ def first_signs(rows: Shaped[Tensor, "units features"]) -> Shaped[Tensor, " unit
     """
     if rows.shape[1] == 0:
         return rows.new_zeros(len(rows))
-    if bool((rows[:, 0] != 0).all()):
-        return rows[:, 0].sign()
-    first = (rows != 0).to(torch.uint8).argmax(dim=1, keepdim=True)
-    return rows.gather(1, first)[:, 0].sign()
+    signs = rows[:, 0].sign()
+    step = max(1, CHUNK // rows.shape[1])
+    for at in torch.nonzero(signs == 0)[:, 0].split(step):
+        some = rows[at]
+        first = (some != 0).to(torch.uint8).argmax(dim=1, keepdim=True)
+        signs[at] = some.gather(1, first)[:, 0].sign()
+    return signs
 
 
 def group_mirrored_rows(rows: Shaped[Tensor, "units features"]) -> Labels:
@@ -103,8 +106,7 @@ def refine(labels: Labels, rows: Shaped[Tensor, "units features"], tolerance: fl
     taken = rows.detach()
     if len(several) < len(rows):
         taken = taken[torch.from_numpy(several).to(rows.device)]
-    taken = taken.double()
-    along, norms = (taken @ _directions(rows.shape[1], rows.device)).cpu().numpy(), taken.norm(dim=1).cpu().numpy()
+    along, norms = (each.cpu().numpy() for each in _along(taken))
     if not np.isfinite(along).all():
         return labels
     groups = labels[several]
@@ -139,6 +141,22 @@ def num_groups(labels: Labels) -> int:
         2
     """
     return len(np.unique(labels))
+
+
+def _along(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return products with a few directions and norms, in float64, a few columns at a time."""
+    directions = _directions(rows.shape[1], rows.device)
+    if rows.numel() <= CHUNK:
+        wide = rows.double()
+        return wide @ directions, wide.norm(dim=1)
+    along = torch.zeros(len(rows), NUM_DIRECTIONS, dtype=torch.float64, device=rows.device)
+    squares = torch.zeros(len(rows), dtype=torch.float64, device=rows.device)
+    step = max(1, CHUNK // len(rows))
+    for part, towards in zip(rows.split(step, dim=1), directions.split(step), strict=True):
+        wide = part.double()
+        along += wide @ towards
+        squares += wide.square_().sum(dim=1)
+    return along, squares.sqrt()
 
 
 def _bits(rows: Tensor) -> Tensor:

@@ -286,8 +286,7 @@ def row_sizes(gradient: Tensor) -> Tensor:
     rows = gradient.detach().reshape(count, -1)
     if rows.is_complex():
         return rows.abs().amax(dim=1)
-    low, high = torch.aminmax(rows, dim=1)
-    return torch.maximum(high, -low)
+    return torch.maximum(rows.amax(dim=1), -rows.amin(dim=1))
 
 
 def is_rounding(double: np.ndarray, single: np.ndarray, largest: float) -> np.ndarray:

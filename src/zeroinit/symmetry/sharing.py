@@ -11,10 +11,14 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from zeroinit.symmetry.memory import give_back
+
 __all__ = ["LARGE", "Casts", "WriteGuard", "WrittenError", "is_shared", "sharing_allowed"]
 
-LARGE = 2**20
+LARGE = 2**16
 """Values from which a frozen parameter is read in place."""
+OFTEN = 2**24
+"""Bytes of casts after which freed memory is handed back."""
 _allowed: ContextVar[bool] = ContextVar("sharing", default=True)
 
 
@@ -77,17 +81,27 @@ class Casts:
 
     def __init__(self):
         self._sources: dict[int, tuple[StorageWeakRef, Tensor]] = {}
+        self._bytes = 0
 
     def cast(self, source: Tensor, dtype: torch.dtype) -> Tensor:
         """Cast a tensor, and remember what the cast is of."""
-        result = source.detach().to(dtype)
+        result = self._to(source.detach(), dtype)
         storage = result.untyped_storage()
         self._sources[storage.data_ptr()] = StorageWeakRef(storage), source.detach()
         return result
 
     def kept(self) -> saved_tensors_hooks:
         """Return the context in which autograd keeps no cast."""
-        return saved_tensors_hooks(self._pack, _unpack)
+        return saved_tensors_hooks(self._pack, self._unpack)
+
+    def _to(self, source: Tensor, dtype: torch.dtype) -> Tensor:
+        """Cast, and have what earlier casts took handed back from time to time."""
+        result = source.to(dtype)
+        self._bytes += result.numel() * result.element_size()
+        if self._bytes > OFTEN:
+            self._bytes = 0
+            give_back()
+        return result
 
     def _pack(self, tensor: Tensor) -> Any:
         if tensor.layout != torch.strided:
@@ -97,9 +111,8 @@ class Casts:
             return tensor
         return source, tensor.dtype, tensor.size(), tensor.stride(), tensor.storage_offset()
 
-
-def _unpack(kept: Any) -> Tensor:
-    if isinstance(kept, Tensor):
-        return kept
-    source, dtype, *place = kept
-    return source.to(dtype).as_strided(*place)
+    def _unpack(self, kept: Any) -> Tensor:
+        if isinstance(kept, Tensor):
+            return kept
+        source, dtype, *place = kept
+        return self._to(source, dtype).as_strided(*place)

@@ -58,7 +58,9 @@ class Tracker:
 
     def start(self, values: Callable[[str], Tensor], epsilon: float) -> None:
         """Partition the units by their initial values."""
-        rows, weights = self.layer.rows(values, ALL), self.layer.rows(values, WEIGHTS)
+        rows = self.layer.rows(values, ALL)
+        biased = any(part.role == "bias" for part in self.layer.parts)
+        weights = self.layer.rows(values, WEIGHTS) if biased else rows
         self.num_units = len(rows)
         self.labels, self.by_weight = group_equal_rows(rows), group_equal_rows(weights)
         self.mirrored = group_mirrored_rows(rows)
