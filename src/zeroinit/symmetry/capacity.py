@@ -74,8 +74,8 @@ def check_memory(model: nn.Module, dtype: torch.dtype) -> None:
     if free is not None and needed > free:
         raise InputError(
             f"model: an inspection in {str(dtype).removeprefix('torch.')} takes about {_readable(needed)} beside it, "
-            f"and {_readable(free)} are free; freeze what needs no look (module.requires_grad_(False): frozen weights are "
-            "read in place), inspect the same model with fewer layers, or use a machine with more memory"
+            f"and {_readable(free)} are free; freeze what needs no look (module.requires_grad_(False): frozen weights "
+            "are read in place), inspect the same model with fewer layers, or use a machine with more memory"
         )
 
 
