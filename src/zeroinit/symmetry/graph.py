@@ -1,6 +1,6 @@
 """The graph of a loss: where an error comes from, where it ends, and which zero cuts it off."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,11 +84,11 @@ class Graph:
         self._collect(loss.grad_fn)
         self.root = self.nodes.get(loss.grad_fn)
 
-    def measure(self, loss: Tensor) -> None:
-        """Go backward once and note the sizes of all errors."""
+    def measure(self, loss: Tensor, go_backward: Callable[[], None] | None = None) -> None:
+        """Go backward once, by ``go_backward`` where it is given, and note the sizes of all errors."""
         handles = [node.call.register_hook(_note(node)) for node in self.nodes.values() if not node.leaf]
         try:
-            loss.backward(retain_graph=True)
+            go_backward() if go_backward is not None else loss.backward(retain_graph=True)
         finally:
             for handle in handles:
                 handle.remove()

@@ -1,6 +1,5 @@
 """One call for any model: will it learn, what stays identical, when does each layer wake up."""
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -8,19 +7,31 @@ from typing import Any
 import torch
 from torch import nn
 
+from zeroinit._batch import map_tensors, take_batch
 from zeroinit._common import InputError, derive_seed
-from zeroinit.symmetry.checks import check_model, left_out
+from zeroinit.symmetry.capacity import check_memory
+from zeroinit.symmetry.checks import check_devices, check_model, left_out, unwrapped
+from zeroinit.symmetry.copying import copier_of
+from zeroinit.symmetry.doubts import Doubts, find_doubts, kinds_of, told_by_steps
 from zeroinit.symmetry.findings import judge
 from zeroinit.symmetry.graph import Graph
-from zeroinit.symmetry.layers import Layer
-from zeroinit.symmetry.memory import give_back
+from zeroinit.symmetry.memory import release
 from zeroinit.symmetry.objective import Objective
 from zeroinit.symmetry.precision import ShadowMode, cast_floats
 from zeroinit.symmetry.reasons import Reason, find_reason, zero_parameters
 from zeroinit.symmetry.report import SymmetryReport
-from zeroinit.symmetry.shadow import Settings, Trace, copy_of, forward_loss, run_shadow
-from zeroinit.symmetry.tracking import Tracker
-from zeroinit.symmetry.undisturbed import random_state_kept
+from zeroinit.symmetry.shadow import Settings, Trace, backward, copy_of, forward_loss, run_shadow
+from zeroinit.symmetry.sharing import WrittenError, sharing_allowed
+from zeroinit.symmetry.tracking import NEARLY
+from zeroinit.symmetry.undisturbed import undisturbed
+from zeroinit.symmetry.variants import (
+    is_signal_at_first,
+    of_matrices,
+    owe_to_dropout,
+    run_single,
+    switch_off,
+    without_free_kernels,
+)
 from zeroinit.symmetry.watching import Watch
 
 __all__ = ["Evidence", "assert_symmetry_broken", "inspect"]
@@ -68,11 +79,14 @@ def inspect(
 
     Args:
         model: Any module. A model in eval mode is inspected as it would train, in train mode.
-        inputs: One batch: a tensor, a tuple for ``model(*inputs)``, or a dictionary for ``model(**inputs)``.
+        inputs: One batch: a tensor, a tuple for ``model(*inputs)``, a mapping for ``model(**inputs)`` or an object that
+            holds tensors; a pair ``(inputs, targets)`` where the model takes one argument; or a ``DataLoader``, whose
+            first batch is taken.
         targets: Classes or values. If ``None`` and without the output's own ``.loss``, classes are drawn for scores
             (batch, classes) or (batch, positions, classes), and normal values for any other output.
         loss_fn: Maps output and targets, or the output alone where ``targets`` is ``None``, to a scalar. By default the
-            output's own ``.loss``, else cross entropy for classes and the mean squared error for floats.
+            output's own ``.loss``, else cross entropy for classes and the mean squared error for floats. Where it holds
+            the model, in its closure or as a method, it gets the copy.
         optimizer: ``"adam"``, ``"sgd"``, or a function from a list of parameters to a torch optimizer.
         learning_rate: Of ``"adam"`` (1e-3 by default) or ``"sgd"`` (0.1).
         steps: Updates; by default as many as there is news, at least 4 and at most 64.
@@ -94,10 +108,19 @@ def inspect(
     """
     if steps is not None and (not isinstance(steps, int) or steps < 1):
         raise InputError(f"steps={steps!r}: must be a whole number of at least 1, or None")
-    check_model(model, inputs)
+    model = unwrapped(model)
     settings = Settings(optimizer, learning_rate, steps, seed)
-    with random_state_kept(model, seed):
-        return judge(_gather(model, Objective(inputs, targets, loss_fn, seed), settings))
+    with undisturbed(model, seed):
+        check_model(model)
+        batch, targets = take_batch(inputs, targets, model)
+        check_devices(model, batch)
+        check_memory(model, torch.float32)
+        objective = Objective(batch, targets, loss_fn, seed)
+        try:
+            return judge(_gather(model, objective, settings))
+        except WrittenError:  # a frozen parameter is written to: the copy needs its own
+            with sharing_allowed(False):
+                return judge(_gather(model, objective, settings))
 
 
 def assert_symmetry_broken(model: nn.Module, inputs: Any, targets: Any = None, **settings: Any) -> None:
@@ -122,17 +145,82 @@ def assert_symmetry_broken(model: nn.Module, inputs: Any, targets: Any = None, *
 
 
 def _gather(model: nn.Module, objective: Objective, settings: Settings) -> Evidence:
-    """Train the shadows one after the other, so that no two are in memory at a time."""
+    """Train a float32 copy; ask float64, and copies with something switched off, only where that leaves a doubt."""
     skipped = left_out(model)
     inspected = [name for name, _ in model.named_parameters() if name not in skipped]
     epsilon = max((torch.finfo(p.dtype).eps for p in model.parameters() if p.is_floating_point()), default=1e-7)
-    notes: list[str] = []
+    replica = copy_of(model, torch.float32)
+    watch = Watch(replica, inspected, epsilon, same=NEARLY)
+    single = run_shadow(replica, objective, torch.float32, settings, watch=watch)
+    widths = {each.layer.weight: each.tracker.width_bitwise(watch.value) for each in watch.layers}
+    evidence = Evidence(
+        model, objective, settings, single, single, watch, widths, {}, set(), set(), skipped, {}, _notes(replica)
+    )
+    trained = [name for name, each in replica.named_parameters() if each.requires_grad and name in inspected]
     narrow = all(each.dtype != torch.float64 for each in model.parameters())
-    single, trackers, widths, every = _run_single(model, objective, settings, inspected, epsilon)
-    without = _switch_off(model, objective, settings, inspected, single, trackers, notes)
-    replica = copy_of(model, torch.float64)
-    watch = Watch(replica, inspected, epsilon, earlier=every if narrow else ())
+    doubts = find_doubts(single, watch, trained)
+    if narrow and not doubts and not owe_to_dropout(evidence, inspected) and _is_enough(evidence, replica, doubts):
+        return evidence
+    release(replica)
+    evidence.reasons = {}
+    return _gather_in_double(evidence, inspected, epsilon, watch if narrow else None)
+
+
+def _notes(replica: nn.Module) -> list[str]:
+    copier = copier_of(replica)
+    if copier is None or not copier.by_reference:
+        return []
+    used = ", ".join(f"{place} ({kind})" for place, kind in copier.by_reference.items())
+    return [f"cannot be copied and was used itself: {used}"]
+
+
+def _is_enough(evidence: Evidence, replica: nn.Module, doubts: Doubts) -> bool:
+    """Finish the float32 run with one more pass, in float64 where gradients are faint; tell whether it settles them."""
+    told = told_by_steps(evidence.single, doubts.faint)
+    if all(told.values()) and not evidence.single.drops:
+        _take_out(evidence, {name for name, kind in told.items() if kind == "rounding"})
+        return _look_at_the_end(evidence, replica, torch.float32)
+    for parameter in replica.parameters():
+        parameter.grad = None
     try:
+        if doubts.matrices and not is_signal_at_first(evidence, doubts.faint):
+            return False
+        exact = copy_of(replica, torch.float64)
+        enough = _look_at_the_end(evidence, exact, torch.float64, doubts.faint)
+    except InputError:  # no float64 for this model; the long way says so
+        return False
+    release(exact)
+    return enough
+
+
+def _settle(evidence: Evidence, exact: nn.Module, faint: set[str]) -> bool:
+    """Take gradients that are rounding alone out of the float32 run; tell whether the others are signal throughout."""
+    kinds = kinds_of(exact, faint, evidence.single.rows[-1])
+    _take_out(evidence, {name for name, kind in kinds.items() if kind == "rounding"})
+    dims = {name: each.dim() for name, each in exact.named_parameters()}
+    return all(kind == "signal" or (kind == "rounding" and dims[name] < 2) for name, kind in kinds.items())
+
+
+def _take_out(evidence: Evidence, false: set[str]) -> None:
+    """Set gradients that are rounding alone to zero, in all steps."""
+    single = evidence.single
+    sizes = [{**each, **dict.fromkeys(false & set(each), 0.0)} for each in single.sizes]
+    evidence.double = replace(single, sizes=sizes, rounding=[set(false) for _ in single.sizes])
+
+
+def _gather_in_double(first: Evidence, inspected: list[str], epsilon: float, watched: Watch | None) -> Evidence:
+    """Train the shadows one after the other, so that no two are in memory at a time."""
+    model, objective, settings, single, notes = first.model, first.objective, first.settings, first.single, first.notes
+    every = [] if watched is None else [each.tracker for each in watched.layers]
+    if watched is None:
+        single, trackers, first.widths_in_float32 = run_single(model, objective, settings, inspected, epsilon)
+    else:
+        trackers = of_matrices(watched)
+    without = switch_off(model, objective, settings, inspected, single, trackers, notes)
+    try:
+        check_memory(model, torch.float64)
+        replica = copy_of(model, torch.float64)
+        watch = Watch(replica, inspected, epsilon, earlier=every)
         double = run_shadow(replica, objective, torch.float64, settings, reference=single, watch=watch)
         dtype = torch.float64
     except InputError as error:
@@ -142,74 +230,52 @@ def _gather(model: nn.Module, objective: Objective, settings: Settings) -> Evide
         double = run_shadow(replica, objective, dtype, settings, watch=watch)
     if double.lowered:
         notes.append(f"done in float32, for want of a float64 kernel: {', '.join(sorted(double.lowered))}")
-    evidence = Evidence(
-        model, objective, settings, single, double, watch, widths, {}, set(), set(), skipped, without, notes
-    )
+    widths = first.widths_in_float32
+    evidence = replace(first, single=single, double=double, watch=watch, widths_without=without)
     if double.sizes:
         _look_at_the_end(evidence, replica, dtype)
     if any(widths.get(each.layer.weight, 0) > each.tracker.width for each in watch.layers):
         for parameter in replica.parameters():  # only its values are looked at from here on
             parameter.grad = None
-        evidence.widths_deterministic = _without_free_kernels(evidence, inspected, epsilon)
+        evidence.widths_deterministic = without_free_kernels(evidence, inspected, epsilon)
     return evidence
 
 
-def _without_free_kernels(evidence: Evidence, inspected: list[str], epsilon: float) -> dict[str, int]:
-    """Train in float32 with deterministic kernels alone; count the units that stay the same bit for bit."""
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    settings = replace(evidence.settings, steps=len(evidence.single.losses))
-    try:
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # operations that have no deterministic kernel
-            return _run_single(evidence.model, evidence.objective, settings, inspected, epsilon)[2]
-    finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+def _look_at_the_end(
+    evidence: Evidence, replica: nn.Module, dtype: torch.dtype, faint: set[str] | frozenset[str] = frozenset()
+) -> bool:
+    """Go forward once more: which parameters are cut off and by what, and what comes after each layer.
 
-
-def _run_single(
-    model, objective, settings, inspected, epsilon
-) -> tuple[Trace, list[Tracker], dict[str, int], list[Tracker]]:
-    """Train in float32; also count the units that stay the same bit for bit there."""
-    replica = copy_of(model, torch.float32)
-    watch = Watch(replica, inspected, epsilon, full=False)
-    trace = run_shadow(replica, objective, torch.float32, settings, watch=watch)
-    trackers = [each.tracker for each in watch.layers]
-    widths = {each.layer.weight: each.width_bitwise(watch.value) for each in trackers}
-    matrices = [each for each in trackers if each.layer.known and watch.value(each.layer.weight).dim() > 1]
-    _release(replica)
-    return trace, matrices, widths, trackers
-
-
-def _release(replica: nn.Module) -> None:
-    """Free the memory of a copy at once, even where modules refer to each other in circles."""
-    for parameter in replica.parameters():
-        parameter.grad = None
-        parameter.data = parameter.data.new_empty(0)
-    give_back()
-
-
-def _look_at_the_end(evidence: Evidence, replica: nn.Module, dtype: torch.dtype) -> None:
-    """Go forward once more: which parameters are cut off and by what, and what comes after each layer."""
+    Returns:
+        Whether this pass tells all faint gradients from rounding.
+    """
     settings = evidence.settings
-    features = evidence.watch.look_again()
+    features = evidence.watch.look_again(replica)
     torch.manual_seed(derive_seed(settings.seed, f"step {len(evidence.double.losses) + 1}"))
     for parameter in replica.parameters():
         parameter.grad = None
-    loss = forward_loss(replica, evidence.objective, dtype, ShadowMode(dtype, settings.dropout))
+    mode = ShadowMode(dtype, settings.dropout)
+    loss = forward_loss(replica, evidence.objective, dtype, mode)
     features.stop()
     if not loss.requires_grad:
         evidence.reasons = _without_gradient(evidence, replica, None, set())
-        return
+        return True
     names = {id(parameter): name for name, parameter in replica.named_parameters()}
     graph = Graph(loss, names)
     evidence.fed_to_weights = graph.fed_to_weights({name: p.dim() for name, p in replica.named_parameters()})
-    locked = {name for name in evidence.double.sizes[-1] if not _wakes(evidence.double, name)}
-    if locked:
-        graph.measure(loss)
+    if faint or (_locked(evidence) and dtype == torch.float64):
+        graph.measure(loss, lambda: backward(loss, replica, dtype, mode, keep=True))
+    if faint and not _settle(evidence, replica, set(faint)):
+        return False
+    locked = _locked(evidence)
     evidence.reasons = _without_gradient(evidence, replica, graph, locked)
-    if locked:
+    if locked and dtype == torch.float64:
         evidence.waking = _waking(evidence, replica)
+    return True
+
+
+def _locked(evidence: Evidence) -> set[str]:
+    return {name for name in evidence.double.sizes[-1] if not _wakes(evidence.double, name)}
 
 
 def _wakes(trace: Trace, name: str) -> bool:
@@ -232,9 +298,17 @@ def _without_gradient(evidence, replica, graph, locked) -> dict[str, Reason]:
             found[name] = Reason("idle" if idle else "unused", text)
         elif graph is None:
             found[name] = Reason("detached", "no gradient leads back from the loss to any parameter")
+        elif _zeroed_by_a_hook(replica.get_parameter(name), graph, name):
+            found[name] = Reason("unknown", "a hook on it sets its gradient to zero (register_hook)")
         else:
             found[name] = find_reason(name, replica, graph, zeros)
     return found
+
+
+def _zeroed_by_a_hook(parameter: torch.Tensor, graph: Graph, name: str) -> bool:
+    """Whether an error arrives at a parameter that has hooks."""
+    arriving = graph.leaves[name].above if name in graph.leaves else []
+    return bool(parameter._backward_hooks) and any(user.passed[at] > 0 for user, at in arriving if user.passed)
 
 
 def _used_with_other_inputs(evidence: Evidence, replica: nn.Module, tries: int = 8) -> set[str]:
@@ -254,20 +328,18 @@ def _used_with_other_inputs(evidence: Evidence, replica: nn.Module, tries: int =
 
 def _disturbed(inputs: Any, seed: int) -> Any:
     """Return inputs of the same shapes: floats with noise of their own size, whole numbers in another order."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator("cpu").manual_seed(seed)
 
-    def change(value: Any) -> Any:
-        if isinstance(value, torch.Tensor):
-            if value.is_floating_point():
-                noise = torch.randn(value.shape, generator=generator).to(value.device, value.dtype)
-                return value + noise * (3 * value.std() + 1e-3 if value.numel() > 1 else 1)
-            order = torch.randperm(value.numel(), generator=generator).to(value.device)
-            return value.flatten()[order].reshape(value.shape)
-        if isinstance(value, dict):
-            return {key: change(each) for key, each in value.items()}
-        return type(value)(map(change, value)) if type(value) in (list, tuple) else value
+    def change(value: torch.Tensor) -> torch.Tensor:
+        if value.is_complex() or value.layout != torch.strided:
+            return value
+        if value.is_floating_point():
+            noise = torch.randn(value.shape, generator=generator, device="cpu").to(value.device, value.dtype)
+            return value + noise * (3 * value.std() + 1e-3 if value.numel() > 1 else 1)
+        order = torch.randperm(value.numel(), generator=generator, device="cpu").to(value.device)
+        return value.flatten()[order].reshape(value.shape)
 
-    return change(cast_floats(inputs, torch.float32))
+    return map_tensors(cast_floats(inputs, torch.float32), change)
 
 
 def _waking(evidence: Evidence, replica: nn.Module) -> set[str]:
@@ -292,39 +364,3 @@ def _waking(evidence: Evidence, replica: nn.Module) -> set[str]:
         if not more:
             return waking
         waking |= more
-
-
-def _switch_off(model, objective, settings, inspected, single, trackers, notes) -> dict[str, dict[str, int]]:
-    """Train again without dropout, or with equal biases, where units might owe their difference to it.
-
-    Returns:
-        By what was switched off, the number of groups in each layer, by the name of its weight.
-    """
-    variants: dict[str, dict[str, bool]] = {}
-    if single.drops and any(each.initial < each.num_units for each in trackers):
-        variants["dropout"] = {"dropout": False}
-    if any(each.initial_by_weight < each.initial for each in trackers):
-        variants["biases"] = {"equal_biases": True}
-    widths = {}
-    for name, change in variants.items():
-        changed = replace(settings, **{"steps": len(single.losses), **change})
-        replica = copy_of(model, torch.float64)
-        watch = Watch(replica, inspected, 0.0, full=False)
-        try:
-            if changed.equal_biases:
-                _level_biases(replica, [each.layer for each in trackers])
-            run_shadow(replica, objective, torch.float64, changed, reference=single, watch=watch)
-            widths[name] = {each.layer.weight: each.tracker.width for each in watch.layers}
-        except InputError as error:
-            notes.append(f"no shadow without {name} ({error})")
-        _release(replica)
-    return widths
-
-
-@torch.no_grad()
-def _level_biases(replica: nn.Module, layers: list[Layer]) -> None:
-    named = dict(replica.named_parameters())
-    for layer in layers:
-        for part in layer.parts:
-            if part.role == "bias":
-                named[part.name].fill_(float(named[part.name].mean()))
