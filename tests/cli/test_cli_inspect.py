@@ -40,14 +40,14 @@ def factories(secluded):
 def test_the_table(zeroinit):
     ended = zeroinit("inspect", "factories_for_inspect:healthy", "--inputs", "8x12", "--strict")
     assert (ended.code, ended.err) == (0, "")
-    assert ended.out.startswith("Sequential: no warnings; 4 of 4 parameters learn within 4 steps (adam,")
+    assert ended.out.startswith("Will learn: all 4 parameters get a gradient by step 1.\nSequential: no warnings; 4 of")
 
 
 @pytest.mark.parametrize(("arguments", "code"), [((), 0), (("--strict",), 1)])
 def test_strict_turns_warnings_into_an_exit_code(zeroinit, arguments, code):
     ended = zeroinit("inspect", "factories_for_inspect:flawed", *arguments, "--optimizer", "sgd", "--steps", "3")
     assert ended.code == code
-    assert "ZI001 warning 0: 8 units form 1 group" in ended.out
+    assert "ZI001 warning 0: 8 units of `0` are only 1 different" in ended.out
     assert "within 3 steps (sgd," in ended.out
 
 

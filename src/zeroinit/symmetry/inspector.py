@@ -10,23 +10,23 @@ from torch import nn
 
 from zeroinit._common import InputError, derive_seed
 from zeroinit.symmetry.checks import check_model, left_out
+from zeroinit.symmetry.explain import explain
 from zeroinit.symmetry.findings import judge
 from zeroinit.symmetry.graph import Graph
 from zeroinit.symmetry.layers import Layer
 from zeroinit.symmetry.memory import give_back
 from zeroinit.symmetry.objective import Objective
-from zeroinit.symmetry.precision import ShadowMode, cast_floats
-from zeroinit.symmetry.reasons import Reason, find_reason, zero_parameters
+from zeroinit.symmetry.precision import ShadowMode
+from zeroinit.symmetry.reasons import Reason
 from zeroinit.symmetry.report import SymmetryReport
 from zeroinit.symmetry.shadow import Settings, Trace, copy_of, forward_loss, run_shadow
+from zeroinit.symmetry.silent import Silent
+from zeroinit.symmetry.symptoms import Symptom, find_symptoms
 from zeroinit.symmetry.tracking import Tracker
 from zeroinit.symmetry.undisturbed import random_state_kept
 from zeroinit.symmetry.watching import Watch
 
 __all__ = ["Evidence", "assert_symmetry_broken", "inspect"]
-
-WAITING = ("zero_pair", "zero_above", "zero_below")
-"""Reasons that end once the parameters named there wake up."""
 
 
 @dataclass
@@ -47,6 +47,8 @@ class Evidence:
     widths_without: dict[str, dict[str, int]]
     notes: list[str]
     widths_deterministic: dict[str, int] = field(default_factory=dict)
+    silent: dict[str, Silent] = field(default_factory=dict)
+    symptoms: list[Symptom] = field(default_factory=list)
 
 
 def inspect(
@@ -145,7 +147,8 @@ def _gather(model: nn.Module, objective: Objective, settings: Settings) -> Evide
     evidence = Evidence(
         model, objective, settings, single, double, watch, widths, {}, set(), set(), skipped, without, notes
     )
-    if double.sizes:
+    evidence.symptoms += find_symptoms(evidence)
+    if double.sizes and not any(each.code == "ZI013" for each in evidence.symptoms):
         _look_at_the_end(evidence, replica, dtype)
     if any(widths.get(each.layer.weight, 0) > each.tracker.width for each in watch.layers):
         for parameter in replica.parameters():  # only its values are looked at from here on
@@ -198,100 +201,14 @@ def _look_at_the_end(evidence: Evidence, replica: nn.Module, dtype: torch.dtype)
         parameter.grad = None
     loss = forward_loss(replica, evidence.objective, dtype, ShadowMode(dtype, settings.dropout))
     features.stop()
-    if not loss.requires_grad:
-        evidence.reasons = _without_gradient(evidence, replica, None, set())
-        return
-    names = {id(parameter): name for name, parameter in replica.named_parameters()}
-    graph = Graph(loss, names)
-    evidence.fed_to_weights = graph.fed_to_weights({name: p.dim() for name, p in replica.named_parameters()})
-    locked = {name for name in evidence.double.sizes[-1] if not _wakes(evidence.double, name)}
-    if locked:
-        graph.measure(loss)
-    evidence.reasons = _without_gradient(evidence, replica, graph, locked)
-    if locked:
-        evidence.waking = _waking(evidence, replica)
-
-
-def _wakes(trace: Trace, name: str) -> bool:
-    return trace.first_step(name) is not None
-
-
-def _without_gradient(evidence, replica, graph, locked) -> dict[str, Reason]:
-    zeros, found = zero_parameters(replica), {}
-    used_elsewhere: set[str] | None = None
-    for name, parameter in evidence.model.named_parameters():
-        if not parameter.requires_grad:
-            found[name] = Reason("frozen", "is frozen (requires_grad=False)")
-        elif name in evidence.not_inspected or (graph is not None and name not in locked):
-            continue
-        elif name not in evidence.double.used and (graph is None or name not in graph.leaves):
-            if used_elsewhere is None:
-                used_elsewhere = _used_with_other_inputs(evidence, replica)
-            idle = name in used_elsewhere
-            text = "takes part for other inputs only" if idle else "does not take part in the forward pass"
-            found[name] = Reason("idle" if idle else "unused", text)
-        elif graph is None:
-            found[name] = Reason("detached", "no gradient leads back from the loss to any parameter")
-        else:
-            found[name] = find_reason(name, replica, graph, zeros)
-    return found
-
-
-def _used_with_other_inputs(evidence: Evidence, replica: nn.Module, tries: int = 8) -> set[str]:
-    """Run forward on inputs that are shuffled or noisy, and see which parameters take part then."""
-    dtype = next(parameter.dtype for parameter in replica.parameters() if parameter.is_floating_point())
-    mode = ShadowMode(dtype)
-    for seed in range(tries):
-        other = Objective(_disturbed(evidence.objective.inputs, seed))
-        try:
-            with torch.no_grad(), mode:
-                other.output(replica, dtype)
-        except Exception:  # inputs that this model cannot take
-            continue
-    names = {id(parameter): name for name, parameter in replica.named_parameters()}
-    return {names[each] for each in mode.used if each in names}
-
-
-def _disturbed(inputs: Any, seed: int) -> Any:
-    """Return inputs of the same shapes: floats with noise of their own size, whole numbers in another order."""
-    generator = torch.Generator().manual_seed(seed)
-
-    def change(value: Any) -> Any:
-        if isinstance(value, torch.Tensor):
-            if value.is_floating_point():
-                noise = torch.randn(value.shape, generator=generator).to(value.device, value.dtype)
-                return value + noise * (3 * value.std() + 1e-3 if value.numel() > 1 else 1)
-            order = torch.randperm(value.numel(), generator=generator).to(value.device)
-            return value.flatten()[order].reshape(value.shape)
-        if isinstance(value, dict):
-            return {key: change(each) for key, each in value.items()}
-        return type(value)(map(change, value)) if type(value) in (list, tuple) else value
-
-    return change(cast_floats(inputs, torch.float32))
-
-
-def _waking(evidence: Evidence, replica: nn.Module) -> set[str]:
-    """Return the locked parameters that receive a gradient at the next step, or after those they wait for."""
-    gradients = {
-        name: float(each.grad.detach().abs().max()) if each.grad is not None and each.grad.numel() else 0.0
-        for name, each in replica.named_parameters()
-    }
-    largest = max(gradients.values(), default=0.0)
-    rounding = evidence.double.rounding[-1]
-    awake = {name for name, size in gradients.items() if size > (1e-9 * largest if name in rounding else 0)}
-    waking = {name for name in awake if name in evidence.reasons}
-    while True:
-        more = {
-            name
-            for name, reason in evidence.reasons.items()
-            if name not in waking
-            and reason.culprits
-            and set(reason.culprits) <= awake | waking
-            and reason.kind in WAITING
-        }
-        if not more:
-            return waking
-        waking |= more
+    leaves: list = []
+    if loss.requires_grad:
+        graph = Graph(loss, {id(parameter): name for name, parameter in replica.named_parameters()})
+        evidence.fed_to_weights = graph.fed_to_weights({name: p.dim() for name, p in replica.named_parameters()})
+        leaves = graph.strangers
+        del graph
+    del loss
+    explain(evidence, replica, dtype, leaves)
 
 
 def _switch_off(model, objective, settings, inspected, single, trackers, notes) -> dict[str, dict[str, int]]:

@@ -60,8 +60,10 @@ class ShadowMode(TorchFunctionMode):
             return func(*args, **kwargs)
         if func in NARROWING:
             return args[0].double()
-        if func in DRAWING_IN_PLACE and args[0].dtype == torch.float64:
-            return args[0].copy_(func(torch.empty_like(args[0], dtype=torch.float32), *args[1:], **kwargs))
+        if func in DRAWING_IN_PLACE and (filled := args[0] if args else kwargs["tensor"]).dtype == torch.float64:
+            others = {name: value for name, value in kwargs.items() if name != "tensor"}
+            with torch.no_grad():
+                return filled.copy_(func(torch.empty_like(filled, dtype=torch.float32), *args[1:], **others))
         if func in DRAWING:
             return _draw(func, args, kwargs)
         widened = {name: torch.float64 if value in LOW else value for name, value in kwargs.items() if _plain(value)}

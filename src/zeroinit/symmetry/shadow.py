@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from zeroinit._common import InputError, derive_seed
+from zeroinit.symmetry.attached import attached
 from zeroinit.symmetry.memory import frugal, give_back, is_large
 from zeroinit.symmetry.objective import Objective, describe
 from zeroinit.symmetry.precision import ShadowMode
-from zeroinit.symmetry.updates import build_updates
+from zeroinit.symmetry.updates import build_updates, scale_rates
 
 __all__ = ["Settings", "Trace", "copy_of", "forward_loss", "is_rounding", "row_sizes", "run_shadow"]
 
@@ -41,6 +42,7 @@ class Settings:
         dropout: ``False`` switches every dropout off.
         equal_biases: Set every bias of a layer to the layer's mean bias before training.
         exact: Set gradients that are rounding to zero, as exact arithmetic would.
+        rate_factor: What every learning rate is multiplied with.
     """
 
     optimizer: str | Callable = "adam"
@@ -50,6 +52,7 @@ class Settings:
     dropout: bool = True
     equal_biases: bool = False
     exact: bool = True
+    rate_factor: float = 1.0
 
 
 @dataclass
@@ -64,6 +67,7 @@ class Trace:
         used: Parameters that took part in the forward pass.
         drops: Whether a dropout acted.
         lowered: Operations that were done in float32, for want of a float64 kernel.
+        broken: The first step with a gradient that is not finite; training ends there.
     """
 
     sizes: list[dict[str, float]] = field(default_factory=list)
@@ -73,10 +77,15 @@ class Trace:
     used: set[str] = field(default_factory=set)
     drops: bool = False
     lowered: set[str] = field(default_factory=set)
+    broken: int | None = None
 
     def first_step(self, name: str) -> int | None:
         """The step, from 1, of a parameter's first gradient that is not zero; ``None`` if there is none."""
         return next((step for step, of in enumerate(self.sizes, 1) if of.get(name, math.nan) > 0), None)
+
+    def rounding_step(self, name: str) -> int | None:
+        """The step, from 1, at which a parameter first had a gradient that was rounding alone."""
+        return next((step for step, names in enumerate(self.rounding, 1) if name in names), None)
 
 
 def copy_of(model: nn.Module, dtype: torch.dtype) -> nn.Module:
@@ -91,6 +100,13 @@ def copy_of(model: nn.Module, dtype: torch.dtype) -> nn.Module:
             memo[id(each)] = nn.Parameter(each.detach().clone(), each.requires_grad)
         elif type(each) is nn.Parameter and each.is_floating_point():
             memo[id(each)] = nn.Parameter(each.detach().to(dtype, copy=True), each.requires_grad)
+    for _, other in attached(model):
+        if other.layout == torch.strided and (other.is_floating_point() or other.grad_fn is not None):
+            plain = other.detach().to(dtype if other.is_floating_point() else other.dtype, copy=True)
+            copied = (
+                nn.Parameter(plain, other.requires_grad) if isinstance(other, nn.Parameter) else _like(other, plain)
+            )
+            memo[id(other)] = copied
     try:
         replica = copy.deepcopy(model, memo)
     except Exception as error:
@@ -101,7 +117,15 @@ def copy_of(model: nn.Module, dtype: torch.dtype) -> nn.Module:
     for parameter in replica.parameters():
         parameter.grad = None
     replica.to(dtype)
+    for mine, own in zip(replica.parameters(), model.parameters(), strict=True):
+        for hook in (getattr(own, "_backward_hooks", None) or {}).values():
+            mine.register_hook(hook)
     return replica if model.training else replica.train()
+
+
+def _like(tensor: Tensor, plain: Tensor) -> Tensor:
+    """Let a copy require a gradient where the tensor was made of something that does."""
+    return plain.requires_grad_(tensor.requires_grad and plain.is_floating_point())
 
 
 @contextmanager
@@ -157,6 +181,7 @@ def run_shadow(
     """
     named = {name: parameter for name, parameter in replica.named_parameters() if parameter.requires_grad}
     updates = build_updates(settings.optimizer, settings.learning_rate, named.values())
+    scale_rates(updates, settings.rate_factor)
     trace, mode = Trace(), ShadowMode(dtype, settings.dropout)
     large = is_large(replica.parameters())
     last_news = 0
@@ -168,6 +193,8 @@ def run_shadow(
             break
         gradients = {name: _dense(each) for name, each in named.items() if each.grad is not None}
         _record(trace, named, gradients, reference, settings.exact)
+        if trace.broken is not None:
+            break
         now = {name for name, size in trace.sizes[-1].items() if size > 0}
         news = bool(now - unlocked)
         unlocked |= now
@@ -234,6 +261,8 @@ def is_rounding(double: np.ndarray, single: np.ndarray, largest: float) -> np.nd
 
 def _record(trace, named, gradients, reference, exact) -> None:
     rows = {name: row_sizes(gradient).double().cpu().numpy() for name, gradient in gradients.items()}
+    if any(not np.isfinite(each).all() for each in rows.values()):
+        trace.broken = len(trace.sizes) + 1
     finite = [float(each.max()) for each in rows.values() if len(each) and np.isfinite(each).all()]
     largest, rounding = max(finite, default=0.0), set()
     if reference is not None:
