@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils import checkpoint
 
-__all__ = ["Call", "Calls", "Key", "checkpoints_off", "is_constant", "tensors_in"]
+__all__ = ["LOSS", "Call", "Calls", "Key", "checkpoints_off", "is_constant", "tensors_in"]
 
 Key = tuple[str, str, int]
 """A call's place: the module's path, the operation's name, and the how-manieth call of this name there."""
@@ -18,9 +18,12 @@ Key = tuple[str, str, int]
 SILENT = {
     "__get__", "__set__", "dim", "size", "numel", "__len__", "stride", "is_floating_point", "_set_grad_enabled",
     "requires_grad_", "type", "element_size", "is_contiguous", "__hash__", "__bool__", "is_complex", "storage_offset",
-    "get_device", "__format__", "__repr__", "item", "tolist", "register_hook", "_backward_hooks",
+    "get_device", "__format__", "__repr__", "item", "tolist", "register_hook", "_backward_hooks", "numpy", "__array__",
 }  # fmt: skip
 """Calls that compute nothing."""
+ESCAPING = {"item", "tolist", "numpy", "__array__"}
+LOSS = "<loss>"
+"""The path of calls that no module makes."""
 
 
 @dataclass
@@ -34,6 +37,7 @@ class Call:
         out: The tensors that came out.
         nodes: Autograd's nodes of these at that moment.
         cuts: Whether something that depends on a parameter went in, and no float with a gradient came out.
+        quiet: Whether gradients were off.
         broken: ``"nan"`` or ``"inf"`` where that came out and did not go in.
     """
 
@@ -44,6 +48,7 @@ class Call:
     out: list[Tensor] = field(default_factory=list)
     nodes: list[Any] = field(default_factory=list)
     cuts: bool = False
+    quiet: bool = False
     broken: str = ""
 
     @property
@@ -74,7 +79,7 @@ class Calls(TorchFunctionMode):
 
     Attributes:
         calls: In order.
-        attached: What ``attach`` tied on.
+        escapes: Where values that depend on a parameter left torch: module and operation.
     """
 
     def __init__(
@@ -90,7 +95,8 @@ class Calls(TorchFunctionMode):
         self.calls: list[Call] = []
         self._changes, self._gradients, self._attach, self._numbers = changes or {}, gradients, set(attach), numbers
         self._counts: dict[tuple[str, str], int] = {}
-        self._stack: list[str] = [""]
+        self.escapes: list[tuple[str, str]] = []
+        self._stack: list[str] = [LOSS]
         self._handles: list[Any] = []
         self._lost: dict[int, tuple[Key, Tensor]] = {}
         self._kept: list[Tensor] = []
@@ -121,11 +127,13 @@ class Calls(TorchFunctionMode):
             return func(True)
         if func == torch.Tensor.data.__get__:  # ty: ignore
             name = "data"
+        if name in ESCAPING and any(each.requires_grad or id(each) in self._lost for each in tensors_in(args)):
+            self.escapes.append((self._stack[-1], name.strip("_")))
         if name in SILENT:
             return func(*args, **kwargs)
         place = (self._stack[-1], name)
         self._counts[place] = self._counts.get(place, 0) + 1
-        call = Call((*place, self._counts[place]), func, args, kwargs)
+        call = Call((*place, self._counts[place]), func, args, kwargs, quiet=not torch.is_grad_enabled())
         change = self._changes.get(call.key)
         before = [_state(each) for each in call.given] if self._numbers else []
         result = func(*args, **kwargs) if change is None else change(call)

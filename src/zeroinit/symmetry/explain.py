@@ -202,16 +202,26 @@ class Explainer:
             if reason.kind in ("zero", "self"):
                 groups.setdefault(reason.cause, []).append(name)
         merged = _merged({cause: (set(found[names[0]].culprits), names) for cause, names in groups.items()})
+        alike: dict[tuple, tuple[list[str], set[str], list[str]]] = {}
         for drawn, names in merged:
-            view = views[names[0]]
-            culprits = self._culprits(drawn, set(names), view)
-            repair = self._repair(culprits, drawn, set(names), view)
-            text, cause = self._sentence(culprits, view), f"zero {sorted(culprits)}"
-            frozen = not any(self.replica.get_parameter(each).requires_grad for each in culprits)
-            for name in names:
-                pair = name in self.zeros and not frozen
-                kind = "zero_pair" if pair else "zero_above"
-                found[name] = Reason(kind, text, tuple(sorted(culprits)), repair, True, cause)
+            culprits = self._culprits(drawn, set(names), views[names[0]])
+            patterns = (tuple(sorted(set(map(starred, culprits)))), len(culprits) > 1)
+            kept = alike.setdefault(patterns, ([], set(), []))
+            kept[0].extend(each for each in culprits if each not in kept[0])
+            kept[1].update(drawn)
+            kept[2].extend(names)
+        for culprits, drawn, names in alike.values():
+            found |= self._told(culprits, drawn, names, views[names[0]])
+        return found
+
+    def _told(self, culprits: list[str], drawn: set[str], names: list[str], view: View) -> dict[str, Reason]:
+        """Return one reason for all parameters that the same zeros keep at zero."""
+        repair, text = self._repair(culprits, drawn, set(names), view), self._sentence(culprits, view)
+        frozen = not any(self.replica.get_parameter(each).requires_grad for each in culprits)
+        found = {}
+        for name in names:
+            kind = "zero_pair" if name in self.zeros and not frozen else "zero_above"
+            found[name] = Reason(kind, text, tuple(sorted(culprits)), repair, True, f"zero {sorted(culprits)}")
         return found
 
     def _culprits(self, drawn: set[str], names: set[str], view: View) -> list[str]:
@@ -251,12 +261,12 @@ class Explainer:
                 more = "Each use keeps the gradient of the other at zero."
                 return f"{few(culprits)} starts at zero and is used twice. {more}"
             return f"{few(culprits)} starts at zero."
-        both = "both" if len(culprits) == 2 else "all"
+        both = "both" if len(set(map(starred, culprits))) == 2 or len(culprits) == 2 else "all"
         return f"{few(culprits)} {both} start at zero. Each keeps the gradient of the {_other(culprits)} at zero."
 
 
 def _other(culprits: list[str]) -> str:
-    return "other" if len(culprits) == 2 else "others"
+    return "other" if len(set(map(starred, culprits))) == 2 or len(culprits) == 2 else "others"
 
 
 def _is_shift(name: str, model: nn.Module) -> bool:

@@ -16,6 +16,7 @@ from zeroinit.symmetry.graph import Graph
 from zeroinit.symmetry.layers import Layer
 from zeroinit.symmetry.memory import give_back
 from zeroinit.symmetry.objective import Objective
+from zeroinit.symmetry.own_optimizer import OwnOptimizer
 from zeroinit.symmetry.precision import ShadowMode
 from zeroinit.symmetry.reasons import Reason
 from zeroinit.symmetry.report import SymmetryReport
@@ -57,7 +58,7 @@ def inspect(
     targets: Any = None,
     *,
     loss_fn: Callable | None = None,
-    optimizer: str | Callable = "adam",
+    optimizer: str | Callable | torch.optim.Optimizer = "adam",
     learning_rate: float | None = None,
     steps: int | None = None,
     seed: int = 0,
@@ -75,7 +76,8 @@ def inspect(
             (batch, classes) or (batch, positions, classes), and normal values for any other output.
         loss_fn: Maps output and targets, or the output alone where ``targets`` is ``None``, to a scalar. By default the
             output's own ``.loss``, else cross entropy for classes and the mean squared error for floats.
-        optimizer: ``"adam"``, ``"sgd"``, or a function from a list of parameters to a torch optimizer.
+        optimizer: ``"adam"``, ``"sgd"``, a function from a list of parameters to a torch optimizer, or your optimizer
+            itself: its class, groups and rates train the copy, and parameters that it does not hold are told.
         learning_rate: Of ``"adam"`` (1e-3 by default) or ``"sgd"`` (0.1).
         steps: Updates; by default as many as there is news, at least 4 and at most 64.
         seed: For dropout, drawn targets and whatever else is drawn.
@@ -97,7 +99,8 @@ def inspect(
     if steps is not None and (not isinstance(steps, int) or steps < 1):
         raise InputError(f"steps={steps!r}: must be a whole number of at least 1, or None")
     check_model(model, inputs)
-    settings = Settings(optimizer, learning_rate, steps, seed)
+    rule = OwnOptimizer(optimizer, model) if isinstance(optimizer, torch.optim.Optimizer) else optimizer
+    settings = Settings(rule, learning_rate, steps, seed)
     with random_state_kept(model, seed):
         return judge(_gather(model, Objective(inputs, targets, loss_fn, seed), settings))
 

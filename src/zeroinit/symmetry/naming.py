@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from torch import nn
 
-from zeroinit.symmetry.calls import Call
+from zeroinit.symmetry.calls import LOSS, Call
 
 __all__ = ["draw_line", "few", "joined", "of_model", "operation", "sentence", "starred", "where"]
 
@@ -91,6 +91,8 @@ def operation(call: Call, model: nn.Module) -> str:
 def where(path: str, model: nn.Module) -> str:
     """Name a module in the middle of a sentence; what is inside a parametrization by the layer that has it."""
     path = path.split(".parametrizations")[0]
+    if path == LOSS:
+        return "the loss"
     return f"`{path}`" if path else f"the forward pass of {type(model).__name__} itself"
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from zeroinit._common import InputError, derive_seed
-from zeroinit.symmetry.calls import Call, Calls, checkpoints_off, tensors_in
+from zeroinit.symmetry.calls import LOSS, Call, Calls, checkpoints_off, tensors_in
 from zeroinit.symmetry.graph import Graph
 from zeroinit.symmetry.naming import draw_line, operation, sentence
 from zeroinit.symmetry.objective import Objective
@@ -110,13 +110,14 @@ def _source(evidence: "Evidence", step: int, in_loss: bool) -> Trouble:
         return Trouble(
             "nan", f"{what}. Where it begins could not be seen.", "Check the batch and the loss.", tried=False
         )
+    path = "" if call.path == LOSS else call.path.split(".parametrizations")[0]
     reason, repairs, names = _why(call, replica, evidence.objective, in_loss)
     text = f"{what}: {operation(call, replica)} {reason}."
     for change, repair in repairs:
         if _helps(evidence, change, step, dtype):
-            return Trouble("nan", text, repair, call.path, names)
+            return Trouble("nan", text, repair, path, names)
     repair = repairs[-1][1] if repairs else f"Look at what goes into {operation(call, replica)}."
-    return Trouble("nan", text, repair, call.path, names, tried=False)
+    return Trouble("nan", text, repair, path, names, tried=False)
 
 
 def _word(loss: float) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
-from zeroinit.symmetry.calls import Call, Calls, is_constant, tensors_in
+from zeroinit.symmetry.calls import LOSS, Call, Calls, is_constant, tensors_in
 from zeroinit.symmetry.graph import FAINT, Graph, Node
 from zeroinit.symmetry.naming import draw_line, few, of_model, operation, sentence, starred, where
 from zeroinit.symmetry.trials import Change
@@ -25,7 +25,14 @@ RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell", "rn
 LOSSES = ("cross_entropy", "nll_loss")
 DIVISIONS = ("div", "truediv", "true_divide", "divide")
 TAKEN_OUT = (*NORMS, *DIVISIONS, "normalize", "softmax", "log_softmax", *RECTIFIERS, *ROUNDING, "sigmoid", "tanh")
+CLAMPS = ("hardtanh", "relu6", "clamp", "clip", "clamp_min", "clamp_max", "hardsigmoid")
+CHOOSING = (
+    "argmax", "topk", "one_hot", "eq", "gt", "lt", "ge", "le", "ne", "bernoulli", "rand", "rand_like", "dropout",
+    "where", "scatter", "multinomial", "isin", "max", "argsort", "sort",
+)  # fmt: skip
+"""Calls that choose by data, or at random."""
 MOST_ABOVE = 8
+MOST_CHOICES = 200
 
 
 @dataclass(frozen=True)
@@ -181,22 +188,37 @@ def _above(name: str, cut: Node, position: int, view: View) -> Iterator[Candidat
     if call.name in (*RECTIFIERS, *SATURATING, *ATTENTION, *ROUNDING, *LOSSES):
         yield from _flat(cut, call, view)
     if _has_zero_constant(call):
-        yield _constant_factor(name, call, view)
+        yield _constant_factor(call, view)
     if call.name in TAKEN_OUT:
         yield _without(call, view)
 
 
-def _constant_factor(name: str, call: Call, view: View) -> Candidate:
-    factors = [each for each in call.given if not isinstance(each, nn.Parameter) and not each.detach().any()]
-    buffers = [f"`{path}`" for path, each in view.model.named_buffers() if any(each is factor for factor in factors)]
-    what = buffers[0] if buffers else "a constant"
-    text = f"{sentence(operation(call, view.model))} multiplies it by {what} that is zero."
-    change = view.act(call, "noise")
-    return Candidate(
-        Reason("constant", text, cause=f"constant {starred(call.path)}"),
-        change,
-        ((change, f"Let {what} start at another value than zero."),),
-    )
+def _constant_factor(call: Call, view: View) -> Candidate:
+    factors = [each for each in call.given if _plain_zero(each)]
+    buffers = [path for path, each in view.model.named_buffers() if any(each is factor for factor in factors)]
+    change, place = view.act(call, "noise"), operation(call, view.model)
+    if not buffers and _is_chosen(call, view):
+        text = f"{sentence(place)} multiplies what {{it}} makes by zero for every example of this batch."
+        reason = Reason("idle", text, cause=f"not chosen {starred(call.path)}")
+        return Candidate(reason, change, ((change, "Nothing to do if other examples choose it."),))
+    what = f"the buffer `{buffers[0]}`" if buffers else "a constant"
+    text = f"{sentence(place)} multiplies what {{it}} makes by {what}, which is zero."
+    repair = f"Let {what} start at another value than zero."
+    return Candidate(Reason("constant", text, cause=f"constant {starred(call.path)}"), change, ((change, repair),))
+
+
+def _is_chosen(call: Call, view: View) -> bool:
+    """Tell whether what goes into a call was chosen by data or at random."""
+    waiting, seen = [call], {id(call)}
+    while waiting and len(seen) < MOST_CHOICES:
+        for each in tensors_in([waiting.pop(0).args]):
+            made = view.calls.producer(each)
+            if made is not None and id(made) not in seen:
+                if made.name in CHOOSING:
+                    return True
+                seen.add(id(made))
+                waiting.append(made)
+    return False
 
 
 def _below(name: str, node: Node, position: int, view: View) -> Iterator[Candidate]:
@@ -366,6 +388,14 @@ def _flat(cut: Node, call: Call, view: View) -> Iterator[Candidate]:
         text = f"{sentence(what)} is saturated for every input of the batch."
         repair = f"Divide what goes into {what} by its largest value, or scale the layer in front of it down."
         yield Candidate(Reason("dead", text), change, (*level, (change, repair)))
+    elif call.name in CLAMPS:
+        change = view.act(call, "take out")
+        text = f"{sentence(what)} cuts off every value of the batch: all are outside its range."
+        yield Candidate(Reason("dead", text), change, (*level, (change, f"Take {what} out, or widen its range.")))
+    elif call.path == LOSS:
+        change = view.act(call, "leaky")
+        text = f"{sentence(what)} is off for every example of this batch, so there is nothing to learn from it."
+        yield Candidate(Reason("idle", text, cause="nothing to learn"), change, ((change, ""),))
     else:
         change = view.act(call, "leaky")
         text = f"{sentence(what)} is off for every input of the batch."

@@ -1,7 +1,7 @@
 """Parameters that the graph of the loss does not hold: cut off, left out by this loss, not in this batch, or unused."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
@@ -39,9 +39,14 @@ def _cut(name: str, explainer: "Explainer") -> Reason:
     for change, kind, text, repair in _cuts(calls, model):
         if name in trials.frees(change, step):
             return Reason(kind, text, (), repair, True, text)
-    if name in trials.frees(outputs, step):
+    depends = trials.loss_changes(Change(draw=(name,)), step)
+    if depends and calls.escapes:
+        path, escape = calls.escapes[0]
+        text = f"`.{escape}()` in {where(path, model)} takes values out of torch, and the gradient of {{it}} is lost."
+        return Reason("detached", text, (), f"Compute with tensors in {where(path, model)}.", True, text)
+    if not depends and name in trials.frees(outputs, step):
         return _not_in_loss(name, explainer)
-    if trials.loss_changes(Change(draw=(name,)), step):
+    if depends:
         text = "The loss changes with {it}, but no gradient leads back. Where it is lost could not be seen."
         return Reason("detached", text, (), "Look for detach(), no_grad(), .data or .numpy() on its way to the loss.")
     if model.get_parameter(name).dim() < 2:
@@ -68,6 +73,9 @@ def _cuts(calls: Calls, model: nn.Module) -> Iterator[tuple[Change, str, str, st
                 f"`{word}` in {place} cuts {{it}} off from the loss.",
                 f"Remove `{word}` in {place}.",
             )
+        elif any(each.is_floating_point() for each in call.out) and not call.quiet:
+            text = f"`{call.name}` in {place} copies {{it}} without a gradient."
+            yield Change(attach=keys), "detached", text, f"Use the tensor itself in place of `{call.name}` in {place}."
         elif any(each.is_floating_point() for each in call.out):
             text = f"{sentence(operation(call, model))} runs under no_grad, which cuts {{it}} off from the loss."
             yield Change(gradients=True), "detached", text, f"Remove `torch.no_grad()` in {place}."
@@ -90,11 +98,10 @@ def _not_in_loss(name: str, explainer: "Explainer") -> Reason:
     path = name.rpartition(".")[0]
     handed_out = _handed_out(name, explainer)
     if handed_out is not None:
-        text = (
-            f"What it computes is handed out by {where(handed_out, explainer.replica)}, and this loss does not use it."
-        )
+        place = where(handed_out, explainer.replica)
+        text = f"What {{it}} computes is handed out by {place}, and this loss does not use it."
         return Reason("idle", text, (), "Nothing to do if another loss uses it.", True, "left out by the loss")
-    text = f"What {where(path, explainer.replica)} computes is thrown away: nothing that the loss uses depends on it."
+    text = f"What {where(path, explainer.replica)} computes is thrown away. Nothing in the loss depends on it."
     return Reason("unused", text, (), "Use its result, or remove it.", True, f"dropped {starred(path)}")
 
 
@@ -105,7 +112,7 @@ def _handed_out(name: str, explainer: "Explainer") -> str | None:
 
     def look(path: str) -> Any:
         def note(module: nn.Module, arguments: tuple, output: Any) -> None:
-            given = list(output.values()) if hasattr(output, "values") else output
+            given = list(output.values()) if isinstance(output, Mapping) else output
             tensors = [each for each in tensors_in([given]) if each.requires_grad]
             several = isinstance(given, list | tuple) and len(tensors) > 1
             if (several or not path) and any(_depends(each, parameter) for each in tensors):
