@@ -63,7 +63,7 @@ class OneKey(nn.Module):
         return self.head(self.attend(x, x[:, :1], x[:, :1])[0].mean(1))
 
 
-@fault("own", "one key", "ZI008", "q", "a single key")
+@fault("own", "one key", "ZI007", "q", "its inputs are so small")
 def attention_over_a_single_key():
     model = OneOf(
         lambda m, x, y: m.head(F.scaled_dot_product_attention(m.q(x), m.k(y), m.v(y)).mean(1)),

@@ -10,7 +10,7 @@ from zeroinit.symmetry.calls import Calls
 from zeroinit.symmetry.graph import Graph
 from zeroinit.symmetry.naming import draw_line, few, of_model, starred
 from zeroinit.symmetry.other_inputs import used_with_other_inputs
-from zeroinit.symmetry.reasons import Candidate, Reason, View, candidates, last_operation, zero_parameters
+from zeroinit.symmetry.reasons import Candidate, Reason, View, candidates, last_operation, small, zero_parameters
 from zeroinit.symmetry.silent import find_silent, may_be_stuck
 from zeroinit.symmetry.symptoms import died, of_dead, strangers
 from zeroinit.symmetry.trials import Change, Trials
@@ -91,6 +91,7 @@ class Explainer:
         self.waking: set[str] = set()
         self._used_elsewhere: set[str] | None = None
         self._explained: set[str] = set()
+        self._is_small = False
 
     def reasons(self) -> dict[str, Reason]:
         """Return the reason of each locked parameter; ``waking`` then holds those that would move a little later."""
@@ -100,12 +101,13 @@ class Explainer:
         rest = [name for name in self._ordered() if name not in found]
         absent = [name for name in rest if name not in view.graph.leaves] if view is not None else rest
         views = {name: view for name in rest if name not in absent and view is not None}
+        self._of_small_inputs(found, views)
         views |= self._other_views(absent)
         for name in rest:
             if name not in views:
                 found[name] = reason_for_unused(name, self, view)
         for name, seen in views.items():
-            found[name] = self._tried(name, seen)
+            found[name] = found.get(name) or self._tried(name, seen)
         return self._with_culprits(found, views)
 
     def moving(self) -> set[str]:
@@ -142,6 +144,16 @@ class Explainer:
                 self.waking.add(name)
                 found[name] = Reason("asleep", "Its first gradient comes with a later step.", tried=True)
 
+    def _of_small_inputs(self, found: dict[str, Reason], views: dict[str, View]) -> None:
+        """Take out what larger inputs free, and other inputs of the same size do not."""
+        for view in dict.fromkeys(views.values()):
+            for each in small(view):
+                freed = self.trials.frees(each.change, view.step)
+                freed = freed and freed - self.trials.frees(Change(inputs="random"), view.step)
+                self._is_small = self._is_small or bool(freed)
+                for name in freed & set(views):
+                    found[name] = self._accepted(name, each, each.repairs[0][1])
+
     def view(self, step: int) -> tuple[View | None, bool]:
         """Go forward once, with a random state that derives from ``step``, and measure its graph."""
         calls = Calls(self.replica)
@@ -172,6 +184,8 @@ class Explainer:
     def _tried(self, name: str, view: View) -> Reason:
         """Return the first candidate that gives the parameter a gradient, and the first repair that does."""
         vector = self.replica.get_parameter(name).dim() < 2
+        if vector and self._is_small and not self.trials.loss_changes(Change(draw=(name,)), view.step):
+            return Reason("no_effect", "The loss is the same whatever its value.", tried=True)
         for each in candidates(name, view):
             if not self._frees(each.change, name, view):
                 continue
@@ -181,6 +195,10 @@ class Explainer:
             return self._accepted(name, each, "")
         if vector and not self.trials.loss_changes(Change(draw=(name,)), view.step):
             return Reason("no_effect", "The loss is the same whatever its value.", tried=True)
+        if self.trials.left <= 0:
+            return Reason(
+                "unknown", "Why was not looked into: many other causes were tried.", (), "Mend the others first."
+            )
         last = last_operation(name, view)
         text = f"Cause not found; {last} is the last operation on the way where the gradient was seen."
         return Reason("unknown", text, (), f"Follow the path from `{of_model(name)}` to {last}.")

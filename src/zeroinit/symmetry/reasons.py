@@ -11,7 +11,7 @@ from zeroinit.symmetry.graph import FAINT, Graph, Node
 from zeroinit.symmetry.naming import draw_line, few, of_model, operation, sentence, starred, where
 from zeroinit.symmetry.trials import Change
 
-__all__ = ["Candidate", "Reason", "View", "candidates", "last_operation", "zero_parameters"]
+__all__ = ["Candidate", "Reason", "View", "candidates", "last_operation", "small", "zero_parameters"]
 
 ADDED = {("Addmm", 0), ("Convolution", 2), ("NativeBatchNorm", 2), ("NativeLayerNorm", 2), ("NativeGroupNorm", 2)}
 """Where an argument is added, so that its gradient does not depend on the others."""
@@ -65,7 +65,7 @@ class Candidate:
     repairs: tuple[tuple[Change, str], ...] = ()
 
 
-@dataclass
+@dataclass(eq=False)
 class View:
     """One forward pass: the graph of its loss, measured, and its calls.
 
@@ -146,6 +146,8 @@ def _all(name: str, uses: list[tuple[Node, int]], view: View) -> Iterator[Candid
     yield from _own(name, view)
     for node, _ in uses:
         yield from _taken_out_above(node, view)
+    if uses and name not in view.zeros:
+        yield from small(view)
     if uses:
         yield Candidate(Reason("hook", "A hook on a module sets its gradient to zero."), Change(hooks=True))
     everything = tuple(sorted(view.zeros & view.stuck - {each for each in view.zeros if each.endswith("bias")}))
@@ -261,8 +263,31 @@ def _is(floats: list) -> str:
     return "are" if len(floats) == 1 else "is"
 
 
+def small(view: View) -> Iterator[Candidate]:
+    """The inputs are so small that one place is left of them."""
+    if any(each.dim() > 2 for each in tensors_in(view.inputs)) and any(map(_is_over_one, view.calls.calls)):
+        change = Change(inputs="larger")
+        text = "The batch is the reason: its inputs are so small that one place is left for a softmax, norm or pooling."
+        repair = "Hand over larger images or longer sequences; four times the size was tried."
+        yield Candidate(Reason("batch", text, cause="small"), change, ((change, repair),))
+
+
+def _is_over_one(call: Call) -> bool:
+    """Tell whether a softmax, an attention, a norm or a pooling has one value to work on."""
+    if not call.given:
+        return False
+    shape = call.given[0].shape
+    if call.name in ("softmax", "log_softmax"):
+        return _softmax_size(call) == 1
+    if call.name in ATTENTION:
+        return _num_keys(call) == 1
+    return (call.name in NORMS or "pool" in call.name) and len(shape) > 2 and (shape[2:].numel() == 1 or shape[1] == 1)
+
+
 def _zero_input(name: str, call: Call, view: View) -> Iterator[Candidate]:
     origin = _origin(call, view)
+    if origin is not None and origin.name in ("sub", "rsub", "__sub__", "batch_norm", "instance_norm", "group_norm"):
+        yield from small(view)
     if origin is not None and origin.name in RECTIFIERS:
         change = view.act(origin, "leaky")
         text = f"The input of {{it}} is zero: {operation(origin, view.model)} is off for every input of the batch."
@@ -322,6 +347,8 @@ def _has_zero_constant(call: Call) -> bool:
 def _norm(name: str, call: Call, view: View) -> Iterator[Candidate]:
     """What a norm removes again."""
     change, shape = view.act(call, "take out"), call.given[0].shape
+    if shape.numel() and len(shape) > 2 and (shape[2:].numel() == 1 or shape[1] == 1):
+        yield from small(view)
     what = operation(call, view.model)
     size = _normalized_size(call)
     if size == 1:
@@ -363,15 +390,21 @@ def _flat(cut: Node, call: Call, view: View) -> Iterator[Candidate]:
         return
     if call.name in ATTENTION:
         if _num_keys(call) == 1:
+            yield from small(view)
             change = view.act(call, "more keys")
             text = f"{sentence(what)} has a single key, and a softmax over one value is always 1."
             repair = "Hand over longer sequences or larger images, so that there is more than one key."
             yield Candidate(Reason("one_key", text, cause="one key"), change, ((change, repair),))
         return
     if call.name in ("softmax", "log_softmax") and _softmax_size(call) == 1:
+        yield from small(view)
         change = view.act(call, "sigmoid")
         text = f"{sentence(what)} is over one value, so it is always 1."
         repair = f"Use a sigmoid in place of {what}, or give it two or more values."
+        if any(each.dim() > 2 for each in tensors_in(view.inputs)):
+            repair = (
+                f"Give {what} two or more values: larger images, longer sequences. A sigmoid in its place was tried."
+            )
         yield Candidate(Reason("dead", text, cause=f"softmax of one {starred(call.path)}"), change, ((change, repair),))
         return
     biases = tuple(

@@ -45,7 +45,7 @@ class Change:
         attach: Calls whose result is tied to what went in.
         gradients: Take every ``no_grad`` away.
         hooks: Take hooks on gradients off.
-        inputs: ``"random"`` draws floats anew, ``"other"`` also whole numbers.
+        inputs: A name of ``INPUTS``.
         outputs: Let the loss look at everything that the model computes.
     """
 
@@ -123,7 +123,7 @@ class Trials:
         )
         objective = self.objective
         if change.inputs:
-            objective = replace(objective, inputs=random_inputs(objective.inputs, change.inputs == "other"))
+            objective = replace(objective, inputs=INPUTS[change.inputs](objective.inputs))
         with checkpoints_off() as met, calls:
             loss = forward_loss(self.replica, objective, self.dtype, ShadowMode(self.dtype, self.dropout))
         self.reentrant = bool(met)
@@ -247,21 +247,37 @@ def _dangling(calls: Calls, loss: Tensor) -> Tensor:
     return sum((1e-3 * each.square().mean() for each in loose), torch.zeros_like(loss))
 
 
-def random_inputs(inputs: Any, whole: bool = False, seed: int = 0) -> Any:
-    """Draw every float input anew, of normal values; also whole numbers, in another order, where ``whole``."""
+def random_inputs(inputs: Any, seed: int = 0) -> Any:
+    """Draw every float input anew, of normal values."""
     generator = torch.Generator().manual_seed(derive_seed(seed, "other inputs"))
 
     def draw(value: Any) -> Any:
         if isinstance(value, Tensor) and value.is_floating_point():
             return torch.randn(value.shape, generator=generator).to(value.device, value.dtype)
-        if isinstance(value, Tensor) and whole and value.numel():
-            order = torch.randperm(value.numel(), generator=generator).to(value.device)
-            return value.flatten()[order].reshape(value.shape)
         if isinstance(value, dict):
             return {key: draw(each) for key, each in value.items()}
         return type(value)(map(draw, value)) if type(value) in (list, tuple) else value
 
     return draw(inputs)
+
+
+def larger_inputs(inputs: Any, times: int = 4) -> Any:
+    """Draw images of so many times the height and width, and sequences of so many times the length."""
+
+    def enlarge(value: Any) -> Any:
+        if isinstance(value, Tensor) and value.dim() > 2 and value.is_floating_point():
+            places = range(1, 2) if value.dim() == 3 else range(2, value.dim())
+            sizes = [size * times if at in places else size for at, size in enumerate(value.shape)]
+            return _noise(value.new_empty(sizes))
+        if isinstance(value, dict):
+            return {key: enlarge(each) for key, each in value.items()}
+        return type(value)(map(enlarge, value)) if type(value) in (list, tuple) else value
+
+    return enlarge(inputs)
+
+
+INPUTS: dict[str, Callable] = {"random": random_inputs, "larger": larger_inputs}
+"""Other inputs to try, by name."""
 
 
 def _identity(call: Call) -> Tensor:

@@ -1,6 +1,7 @@
 """Parameters that the graph of the loss does not hold: cut off, left out by this loss, not in this batch, or unused."""
 
 import inspect
+import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -155,9 +156,43 @@ def _not_called(name: str, explainer: "Explainer") -> Reason:
     if sibling and _selects(name, explainer):
         text = f"This batch uses its sibling `{sibling}`."
         return Reason("idle", text, (), "Nothing to do if another batch, task or domain uses it.", False, "sibling")
+    condition = _conditional(name, explainer)
+    if condition:
+        text = f"`{condition}` uses {{it}} under a condition that is not met here."
+        return Reason("idle", text, (), "Nothing to do if that is meant.", False, text)
     return Reason(
         "unused", "The forward pass does not use {it}.", (), "", True, f"unused {starred(name.rpartition('.')[0])}"
     )
+
+
+def _conditional(name: str, explainer: "Explainer") -> str:
+    """Return the class whose forward names the parameter, or the part that holds it, if one does."""
+    parts = name.split(".")
+    for at in range(len(parts), 0, -1):
+        owner = explainer.replica.get_submodule(".".join(parts[: at - 1])) if at > 1 else explainer.replica
+        if isinstance(owner, nn.ModuleList | nn.ModuleDict | nn.Sequential) or type(owner).__module__.startswith(
+            "torch."
+        ):
+            continue
+        if any(isinstance(each, nn.ModuleList | nn.Sequential) for each in _between(explainer.replica, parts, at)):
+            continue
+        if re.search(rf"self\.{parts[at - 1]}\b", _forward_source(owner)):
+            return type(owner).__name__
+    return ""
+
+
+def _between(model: nn.Module, parts: list[str], at: int) -> list[nn.Module]:
+    return [model.get_submodule(".".join(parts[:end])) for end in range(at, len(parts))]
+
+
+def _forward_source(module: nn.Module) -> str:
+    """Return the text of a forward, and of the methods of the same class that it calls."""
+    try:
+        text = inspect.getsource(type(module).forward)
+        called = [getattr(type(module), each, None) for each in set(re.findall(r"self\.(\w+)\(", text))]
+        return text + "".join(inspect.getsource(each) for each in called if inspect.isfunction(each))
+    except (OSError, TypeError):
+        return ""
 
 
 def _held_by_loss(name: str, evidence: Any) -> bool:
