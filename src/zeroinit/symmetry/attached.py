@@ -1,5 +1,6 @@
 """What hangs on a model without being registered: tensors, parameters and layers that no optimizer will hold."""
 
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -36,9 +37,7 @@ def attached(model: nn.Module) -> Iterator[Attached]:
 def _inside(place: str, value: Any, known: set[int], seen: set[int], depth: int) -> Iterator[Attached]:
     if id(value) in known or id(value) in seen or depth < 0 or len(seen) > MOST:
         return
-    if isinstance(value, str | bytes | int | float | bool | type(None) | type) or (
-        callable(value) and not isinstance(value, nn.Module)
-    ):
+    if isinstance(value, str | bytes | int | float | bool | type(None) | type) or (inspect.isroutine(value)):
         return
     seen.add(id(value))
     if isinstance(value, Tensor):

@@ -158,7 +158,9 @@ class Calls(TorchFunctionMode):
             return result
         call.cuts = source is not None
         if origin[0] in self._attach and _can_carry(result):
-            tied = result + 1e-3 * origin[1].mean().to(result.dtype)
+            source = origin[1]
+            weights = torch.linspace(0.5, 1.5, source.numel(), dtype=source.dtype, device=source.device)
+            tied = result + 1e-3 * (source.flatten() * weights).mean().to(result.dtype)
             call.out, call.nodes = [tied], [tied.grad_fn]
             return tied
         self._lost |= {id(each): origin for each in call.out}

@@ -10,7 +10,16 @@ from zeroinit.symmetry.calls import Calls
 from zeroinit.symmetry.graph import Graph
 from zeroinit.symmetry.naming import draw_line, few, of_model, starred
 from zeroinit.symmetry.other_inputs import used_with_other_inputs
-from zeroinit.symmetry.reasons import Candidate, Reason, View, candidates, last_operation, small, zero_parameters
+from zeroinit.symmetry.reasons import (
+    Candidate,
+    Reason,
+    View,
+    candidates,
+    last_operation,
+    small,
+    times_zero,
+    zero_parameters,
+)
 from zeroinit.symmetry.silent import find_silent, may_be_stuck
 from zeroinit.symmetry.symptoms import died, of_dead, strangers
 from zeroinit.symmetry.trials import Change, Trials
@@ -195,6 +204,8 @@ class Explainer:
             return self._accepted(name, each, "")
         if vector and not self.trials.loss_changes(Change(draw=(name,)), view.step):
             return Reason("no_effect", "The loss is the same whatever its value.", tried=True)
+        if (times := times_zero(name, view)) is not None:
+            return times
         if self.trials.left <= 0:
             return Reason(
                 "unknown", "Why was not looked into: many other causes were tried.", (), "Mend the others first."

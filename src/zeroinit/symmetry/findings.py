@@ -326,7 +326,8 @@ def _of_slices(report: LayerReport, watch: LayerWatch, evidence: "Evidence") -> 
             "ZI004", report.path, (report.weight,), f"{message}, as {named}. They are copies.", repair, cause
         )
     else:
-        yield _finding("ZI001" if whole else "ZI108", report.path, (report.weight,), f"{message}.")
+        repair = f"Start it at random: {draw_line([report.weight], 1)}." if whole else ""
+        yield _finding("ZI001" if whole else "ZI108", report.path, (report.weight,), f"{message}.", repair)
 
 
 def _are_copies(watch: LayerWatch, evidence: "Evidence") -> bool:

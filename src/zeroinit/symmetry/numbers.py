@@ -29,6 +29,18 @@ LEAST_GROWTH = 1e-2
 RATES = (0.1, 0.01, 0.001, 0.0001)
 """Learning rates that are tried, as shares of the one that diverges."""
 IGNORED = -100
+NORMED = (
+    "weight_norm",
+    "div",
+    "truediv",
+    "true_divide",
+    "normalize",
+    "norm",
+    "linalg_vector_norm",
+    "cosine_similarity",
+)
+"""Operations that a parameter of zeros turns into NaN."""
+ATTENTION = ("softmax", "log_softmax", "scaled_dot_product_attention", "multi_head_attention_forward")
 
 
 @dataclass(frozen=True)
@@ -116,7 +128,7 @@ def _source(evidence: "Evidence", step: int, in_loss: bool) -> Trouble:
     for change, repair in repairs:
         if _helps(evidence, change, step, dtype):
             return Trouble("nan", text, repair, path, names)
-    repair = repairs[-1][1] if repairs else f"Look at what goes into {operation(call, replica)}."
+    repair = f"Look at what goes into {operation(call, replica)}."
     return Trouble("nan", text, repair, path, names, tried=False)
 
 
@@ -164,7 +176,7 @@ def _why(call: Call, model: nn.Module, objective: Objective, in_loss: bool) -> t
             [("labels", "Hand over a batch with at least one label that counts.")],
             (),
         )
-    if call.name == "weight_norm" or zero:
+    if call.name in NORMED and (zero or call.name == "weight_norm"):
         owner = zero or [name for name in sorted(zero_parameters(model)) if name.startswith(call.path)]
         shown = f"`{owner[0]}`" if owner else "its weight"
         if call.name == "weight_norm":
@@ -179,14 +191,18 @@ def _why(call: Call, model: nn.Module, objective: Objective, in_loss: bool) -> t
     if floats and any(not each.any() for each in floats):
         reason += "; the batch is all zeros"
         repairs.append(("inputs", "Hand over a batch of real or random values."))
+    if call.name in ATTENTION:
+        repairs.append(("masks", "Leave at least one key unmasked in each row."))
     repairs += _guards(call)
     return reason, repairs, ()
 
 
 def _of_operation(call: Call, in_loss: bool) -> str:
     given = call.given
+    if any(isinstance(each, float) and not math.isfinite(each) for each in call.args):
+        return "works with a number that is not finite"
     first = given[0].detach() if given else torch.zeros(1)
-    if call.name in ("softmax", "log_softmax", "scaled_dot_product_attention", "multi_head_attention_forward"):
+    if call.name in ATTENTION:
         return "has a row in which every key is masked (minus infinity)"
     if call.name in ("div", "truediv", "true_divide", "divide", "reciprocal"):
         below = given[-1].detach()
@@ -199,6 +215,9 @@ def _of_operation(call: Call, in_loss: bool) -> str:
         return "has no finite slope at zero" if not in_loss else "is of a number that is not finite"
     if call.name in ("std", "var", "std_mean", "var_mean") and in_loss:
         return "is over a single value"
+    weights = call.kwargs.get("weight")
+    if call.name in ("cross_entropy", "nll_loss") and isinstance(weights, Tensor) and not bool(weights.all()):
+        return "averages over labels whose weights are all zero"
     if call.name in ("mean", "cross_entropy", "nll_loss") and not first.numel():
         return "is over no value at all"
     if call.name in ("norm", "vector_norm", "linalg_vector_norm", "std", "acos", "asin", "normalize"):
@@ -212,7 +231,7 @@ def _guards(call: Call) -> list[tuple[Any, str]]:
     guards = {
         "div": ("eps", "Add a small number to the denominator: `x / (y + 1e-8)`."),
         "truediv": ("eps", "Add a small number to the denominator: `x / (y + 1e-8)`."),
-        "sqrt": ("eps", "Add a small number under the root: `(x + 1e-12).sqrt()`."),
+        "sqrt": ("eps", "Keep what is under the root above zero: `x.clamp_min(1e-12).sqrt()`."),
         "pow": ("eps", "Add a small number to its base: `(x + 1e-12).pow(...)`."),
         "log": ("eps", "Keep its argument above zero: `x.clamp_min(1e-8).log()`."),
         "norm": ("eps", "Write it as `(x.square().sum(-1) + 1e-12).sqrt()`."),
@@ -223,9 +242,13 @@ def _guards(call: Call) -> list[tuple[Any, str]]:
 
 def _helps(evidence, change: Any, step: int, dtype: torch.dtype) -> bool:
     """Try a repair: are loss and gradients finite then?"""
+    if change == "masks":
+        return any(_helps(evidence, fill, step, dtype) for fill in (True, False))
     replica, objective = copy_of(evidence.model, dtype), evidence.objective
     changes: dict = {}
-    if change == "inputs":
+    if isinstance(change, bool):
+        objective = replace(objective, inputs=_unmasked(objective.inputs, change))
+    elif change == "inputs":
         objective = replace(objective, inputs=random_inputs(objective.inputs))
     elif change == "labels":
         objective = replace(objective, inputs=_labeled(objective.inputs), targets=_labeled(objective.targets))
@@ -256,6 +279,17 @@ def _labeled(value: Any) -> Any:
     return type(value)(map(_labeled, value)) if type(value) in (list, tuple) else value
 
 
+def _unmasked(value: Any, fill: bool) -> Any:
+    """Fill every mask with one truth value, or with no bias."""
+    if isinstance(value, Tensor) and value.dtype == torch.bool:
+        return torch.full_like(value, fill)
+    if isinstance(value, Tensor) and bool(torch.isinf(value).any()):
+        return torch.zeros_like(value)
+    if isinstance(value, dict):
+        return {key: _unmasked(each, fill) for key, each in value.items()}
+    return type(value)(_unmasked(each, fill) for each in value) if type(value) in (list, tuple) else value
+
+
 def _guarded(call: Call) -> Any:
     """Do an operation a little away from where it is not finite."""
     args = list(call.args)
@@ -263,7 +297,9 @@ def _guarded(call: Call) -> Any:
         args[1] = args[1] + 1e-8
     elif call.name == "log":
         args[0] = args[0].clamp_min(1e-8)
-    elif call.name in ("sqrt", "pow"):
+    elif call.name == "sqrt":
+        args[0] = args[0].clamp_min(1e-12)
+    elif call.name == "pow":
         args[0] = args[0] + 1e-12
     else:
         noise = torch.linspace(1e-6, 2e-6, args[0].numel(), device=args[0].device, dtype=args[0].dtype)

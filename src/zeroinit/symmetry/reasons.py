@@ -11,7 +11,7 @@ from zeroinit.symmetry.graph import FAINT, Graph, Node
 from zeroinit.symmetry.naming import draw_line, few, of_model, operation, sentence, starred, where
 from zeroinit.symmetry.trials import Change
 
-__all__ = ["Candidate", "Reason", "View", "candidates", "last_operation", "small", "zero_parameters"]
+__all__ = ["Candidate", "Reason", "View", "candidates", "last_operation", "small", "times_zero", "zero_parameters"]
 
 ADDED = {("Addmm", 0), ("Convolution", 2), ("NativeBatchNorm", 2), ("NativeLayerNorm", 2), ("NativeGroupNorm", 2)}
 """Where an argument is added, so that its gradient does not depend on the others."""
@@ -24,7 +24,11 @@ ATTENTION = ("scaled_dot_product_attention", "multi_head_attention_forward")
 RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell")
 LOSSES = ("cross_entropy", "nll_loss")
 DIVISIONS = ("div", "truediv", "true_divide", "divide")
-TAKEN_OUT = (*NORMS, *DIVISIONS, "normalize", "softmax", "log_softmax", *RECTIFIERS, *ROUNDING, "sigmoid", "tanh")
+DROPOUTS = ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_dropout")
+TAKEN_OUT = (
+    *NORMS, *DIVISIONS, *DROPOUTS, "sub", "subtract", "normalize", "softmax", "log_softmax", *RECTIFIERS, *ROUNDING,
+    "sigmoid", "tanh",
+)  # fmt: skip
 CLAMPS = ("hardtanh", "relu6", "clamp", "clip", "clamp_min", "clamp_max", "hardsigmoid")
 CHOOSING = (
     "argmax", "topk", "one_hot", "eq", "gt", "lt", "ge", "le", "ne", "bernoulli", "rand", "rand_like", "dropout",
@@ -137,6 +141,8 @@ def _all(name: str, uses: list[tuple[Node, int]], view: View) -> Iterator[Candid
     if hooked:
         text = f"A hook on `{name}` sets its gradient to zero."
         yield Candidate(Reason("hook", text, (name,)), Change(hooks=True), ((Change(hooks=True), _no_hook(name)),))
+    if _what_is_flat(view):
+        yield from _batch(view)
     for node, position in uses:
         cutter = _cutter(node)
         if cutter is not None:
@@ -191,8 +197,32 @@ def _above(name: str, cut: Node, position: int, view: View) -> Iterator[Candidat
         yield from _flat(cut, call, view)
     if _has_zero_constant(call):
         yield _constant_factor(call, view)
+    if _is_times_zero(call):
+        change = view.act(call, "take out")
+        kind = "idle" if call.path == LOSS else "constant"
+        reason = Reason(kind, _times_zero(call, view), cause=f"times 0 {starred(call.path)}")
+        yield Candidate(reason, change, ((change, "Give that factor another value than 0."),))
     if call.name in TAKEN_OUT:
         yield _without(call, view)
+
+
+def _is_times_zero(call: Call) -> bool:
+    numbers = [each for each in call.args if isinstance(each, int | float)]
+    return call.name in ("mul", "multiply", "rmul") and 0 in numbers
+
+
+def _times_zero(call: Call, view: View) -> str:
+    return f"{sentence(operation(call, view.model))} multiplies what {{it}} makes by 0."
+
+
+def times_zero(name: str, view: View) -> Reason | None:
+    """Return the reason of a parameter that is only there to be multiplied by 0, as a dummy is."""
+    for node, _ in view.graph.uses(name):
+        cutter = _cutter(node)
+        call = view.call(cutter[0]) if cutter is not None else None
+        if call is not None and _is_times_zero(call):
+            return Reason("idle", _times_zero(call, view), cause=f"times 0 {starred(call.path)}")
+    return None
 
 
 def _constant_factor(call: Call, view: View) -> Candidate:
@@ -235,8 +265,10 @@ def _below(name: str, node: Node, position: int, view: View) -> Iterator[Candida
             yield _draw(tuple(zero), view)
             if name in view.zeros:
                 yield _draw(tuple(sorted({name, *zero})), view)
+        norm = view.graph.nearest_norm(node)
+        if name in view.zeros and norm is not None and (found := view.call(norm)) is not None:
+            yield from _norm(name, found, view)
         yield from _own(name, view)
-        yield from _batch(view)
         if call is not None:
             yield from _zero_input(name, call, view)
     norm = view.graph.nearest_norm(node)
@@ -245,22 +277,32 @@ def _below(name: str, node: Node, position: int, view: View) -> Iterator[Candida
 
 
 def _batch(view: View) -> Iterator[Candidate]:
-    floats = [each for each in tensors_in(view.inputs) if each.is_floating_point() and each.numel() > 1]
-    zero = [each for each in floats if not each.any()]
-    flat = [each for each in floats if is_constant(each)]
-    if zero or flat:
-        what = "zero" if zero else "the same"
-        text = (
-            f"The batch is the reason: {'all values' if len(floats) == 1 else 'an input'} in it {_is(floats)} {what}."
-        )
-        change = Change(inputs="random")
+    what = _what_is_flat(view)
+    if what:
+        change = Change(inputs="other")
+        text = f"The batch is the reason: {what}."
         yield Candidate(
             Reason("batch", text, cause="batch"), change, ((change, "Hand over a batch of real or random values."),)
         )
 
 
-def _is(floats: list) -> str:
-    return "are" if len(floats) == 1 else "is"
+def _what_is_flat(view: View) -> str:
+    """Say what is the same in a batch: all values, all examples, or all positions; empty where nothing is."""
+    given = [each for each in tensors_in(view.inputs) if each.numel() > 1 and each.dtype != torch.bool]
+    floats = [each for each in given if each.is_floating_point()]
+    who = "all values in it are" if len(given) == 1 else "all values of an input are"
+    if any(not each.any() for each in floats):
+        return f"{who} zero"
+    first = given[0] if given else None
+    if first is None:
+        return ""
+    if is_constant(first) or any(map(is_constant, floats)):
+        return f"{who} the same"
+    if first.dim() > 1 and len(first) > 1 and bool((first == first[:1]).all()):
+        return "all examples in it are the same"
+    if first.dim() > 1 and first.shape[1] > 1 and bool((first == first[:, :1]).all()):
+        return "all positions of each example are the same"
+    return ""
 
 
 def small(view: View) -> Iterator[Candidate]:
@@ -288,6 +330,8 @@ def _zero_input(name: str, call: Call, view: View) -> Iterator[Candidate]:
     origin = _origin(call, view)
     if origin is not None and origin.name in ("sub", "rsub", "__sub__", "batch_norm", "instance_norm", "group_norm"):
         yield from small(view)
+    if origin is not None and origin.name in (*DROPOUTS, "sub", "subtract"):
+        yield _without(origin, view)
     if origin is not None and origin.name in RECTIFIERS:
         change = view.act(origin, "leaky")
         text = f"The input of {{it}} is zero: {operation(origin, view.model)} is off for every input of the batch."
@@ -481,11 +525,22 @@ def _without(call: Call, view: View) -> Candidate:
         text = f"{sentence(what)} divides what {{it}} makes by itself. The result is always 1."
         if call.name in DIVISIONS and len(call.given) > 1 and call.given[0].shape != call.given[1].shape:
             text = f"{sentence(what)} divides what {{it}} makes by its own sum. The result is always 1."
+    elif call.name in DROPOUTS:
+        text = f"{sentence(what)} drops every value: its p is 1."
+    elif call.name in ("sub", "subtract"):
+        text = f"{sentence(what)} subtracts what {{it}} makes from itself, so that nothing is left."
+    elif call.name == "normalize" and call.out and _normalized_by_itself(call):
+        text = f"{sentence(what)} is over one value, so only its sign is left."
     elif call.name in ("softmax", "log_softmax"):
         text = f"{sentence(what)} undoes whatever {{it}} changes."
     return Candidate(
         Reason("no_effect", text, cause=f"{call.name} {starred(call.path)}"), change, ((change, f"Take {what} out."),)
     )
+
+
+def _normalized_by_itself(call: Call) -> bool:
+    axis = call.kwargs.get("dim", call.args[2] if len(call.args) > 2 else 1)
+    return isinstance(axis, int) and call.given[0].shape[axis] == 1
 
 
 def _own(name: str, view: View) -> Iterator[Candidate]:

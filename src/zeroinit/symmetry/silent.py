@@ -21,7 +21,7 @@ __all__ = ["Silent", "find_silent", "may_be_stuck"]
 
 MOST_RECTIFIERS = 3
 MARGIN = 3
-"""A unit counts as dead if inputs so many times larger than those of the batch could not wake it."""
+"""A unit counts as dead if inputs so many times larger than those of the batch, or than one, could not wake it."""
 MANY = 0.6
 """If so large a share of a layer cannot be woken by inputs of the batch's own size, all of them count."""
 
@@ -60,9 +60,9 @@ def may_be_stuck(watch: LayerWatch, evidence: "Evidence") -> np.ndarray:
     if len(bias) != len(rows):
         return nothing
     empty, reach = (rows == 0) & (bias <= 0), _reach(rows, sizes[layer.path])
-    low = (bias + reach <= 0) & (bias < 0) & ~empty
+    low = (bias + reach <= 0) & (bias < 0) & ~empty & (sizes[layer.path] > 0)
     if float(low.float().mean()) < MANY:
-        low &= bias + MARGIN * reach <= 0
+        low &= bias + MARGIN * reach.maximum(_reach(rows, layer.parts[0].rows(weight).shape[1] ** 0.5)) <= 0
     return silent & (empty | low).cpu().numpy()
 
 

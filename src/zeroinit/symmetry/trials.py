@@ -276,7 +276,24 @@ def larger_inputs(inputs: Any, times: int = 4) -> Any:
     return enlarge(inputs)
 
 
-INPUTS: dict[str, Callable] = {"random": random_inputs, "larger": larger_inputs}
+def other_inputs(inputs: Any) -> Any:
+    """Draw floats anew, and whole numbers up to a little more than the largest one."""
+    generator = torch.Generator().manual_seed(9)
+
+    def draw(value: Any) -> Any:
+        if isinstance(value, Tensor) and value.numel() and value.dtype in (torch.long, torch.int):
+            if bool((value == -100).any()):  # labels, some of which are ignored
+                return value
+            most = int(value.max()) + 3
+            return torch.randint(most, value.shape, generator=generator).to(value.device, value.dtype)
+        if isinstance(value, dict):
+            return {key: draw(each) for key, each in value.items()}
+        return type(value)(map(draw, value)) if type(value) in (list, tuple) else value
+
+    return draw(random_inputs(inputs))
+
+
+INPUTS: dict[str, Callable] = {"random": random_inputs, "other": other_inputs, "larger": larger_inputs}
 """Other inputs to try, by name."""
 
 

@@ -97,6 +97,9 @@ def _cuts(calls: Calls, model: nn.Module) -> Iterator[tuple[Change, str, str, st
 def _not_in_loss(name: str, explainer: "Explainer") -> Reason:
     """What it computes does not reach the loss: handed out for others to use, or dropped."""
     path = name.rpartition(".")[0]
+    siblings = {each for each in explainer.moving() if each.rpartition(".")[0] == path}
+    if siblings and explainer.replica.get_parameter(name).dim() < 2:
+        return Reason("no_effect", "The loss is the same whatever its value.", tried=True)
     handed_out = _handed_out(name, explainer)
     if handed_out is not None:
         place = where(handed_out, explainer.replica)
