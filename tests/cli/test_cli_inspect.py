@@ -82,3 +82,17 @@ def test_what_a_user_can_mend(zeroinit, arguments, message):
     assert ended.err.startswith("zeroinit: error: ")
     assert message in ended.err
     assert ended.err.count("\n") == 1
+
+
+def test_codes_and_a_baseline(zeroinit, tmp_path):
+    """A model with a fault passes --strict once its code is ignored, or the fault is in the baseline."""
+    flawed = ("inspect", "factories_for_inspect:flawed", "--inputs", "8x12", "--strict")
+    known = str(tmp_path / "known.json")
+    assert zeroinit(*flawed).code == 1
+    assert zeroinit(*flawed, "--ignore", "ZI001").code == 0
+    assert zeroinit(*flawed, "--select", "ZI005").code == 0
+    assert zeroinit(*flawed, "--write-baseline", known).code == 1
+    assert zeroinit(*flawed, "--baseline", known).code == 0
+    ended = zeroinit(*flawed, "--select", "ZI9")
+    assert ended.code == 2
+    assert "no code starts like this" in ended.err

@@ -1,7 +1,7 @@
 """One call for any model: will it learn, what stays identical, when does each layer wake up."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ from torch import nn
 
 from zeroinit._common import InputError, derive_seed
 from zeroinit.symmetry.checks import check_model, left_out
+from zeroinit.symmetry.choosing import choose
 from zeroinit.symmetry.explain import explain
 from zeroinit.symmetry.findings import judge
 from zeroinit.symmetry.graph import Graph
@@ -105,13 +106,16 @@ def inspect(
         return judge(_gather(model, Objective(inputs, targets, loss_fn, seed), settings))
 
 
-def assert_symmetry_broken(model: nn.Module, inputs: Any, targets: Any = None, **settings: Any) -> None:
+def assert_symmetry_broken(
+    model: nn.Module, inputs: Any, targets: Any = None, *, ignore: Iterable[str] = (), **settings: Any
+) -> None:
     """Raise an ``AssertionError`` that lists the warnings of ``inspect``, if there are any; for tests of your own.
 
     Args:
         model: As for ``inspect``, like ``inputs``, ``targets`` and ``settings``.
         inputs: One batch.
         targets: Classes or values.
+        ignore: Codes of warnings to leave out, or what they start with.
         settings: Further arguments of ``inspect``.
 
     Raises:
@@ -120,7 +124,7 @@ def assert_symmetry_broken(model: nn.Module, inputs: Any, targets: Any = None, *
     Example:
         >>> assert_symmetry_broken(nn.Linear(4, 3), torch.randn(16, 4))
     """
-    report = inspect(model, inputs, targets, **settings)
+    report = choose(inspect(model, inputs, targets, **settings), ignore=ignore)
     if report.warnings:
         listed = "\n".join(f"  {finding}\n    -> {finding.suggestion}" for finding in report.warnings)
         raise AssertionError(f"{report.model}: {len(report.warnings)} warning(s)\n{listed}")
