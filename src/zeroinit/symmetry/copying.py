@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Copier", "cast", "copier_of", "leads_to"]
+__all__ = ["ATTRIBUTE", "Copier", "cast", "copier_of", "leads_to"]
 
 ATOMS = (
     type(None), bool, int, float, complex, str, bytes, type, range, slice, type(Ellipsis), torch.dtype, torch.device,
@@ -133,7 +133,8 @@ class Copier:
         if type(value) is not Tensor and not isinstance(value, nn.Buffer):
             return _other_kind(value, self.dtype)
         result = cast(value, self.dtype)
-        return result.requires_grad_() if value.requires_grad and value.is_leaf and _differs(result) else result
+        # also what arithmetic made of a parameter
+        return result.requires_grad_(value.requires_grad and _differs(result))
 
     def _parameter(self, value: nn.Parameter) -> Tensor:
         """Copy a parameter with its gradient hooks, or have the copy read it in place."""

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,13 +15,14 @@ from torch import Tensor, nn
 from torch.autograd import Variable
 
 from zeroinit._batch import describe
-from zeroinit._common import InputError, derive_seed
+from zeroinit._common import InputError
 from zeroinit.symmetry.copying import Copier, copier_of
 from zeroinit.symmetry.memory import frugal, give_back, is_large
 from zeroinit.symmetry.objective import Objective
 from zeroinit.symmetry.precision import ShadowMode
 from zeroinit.symmetry.sharing import WriteGuard, WrittenError, is_shared
-from zeroinit.symmetry.updates import build_updates
+from zeroinit.symmetry.undisturbed import reseed
+from zeroinit.symmetry.updates import build_updates, scale_rates
 
 __all__ = [
     "Settings", "Trace", "backward", "copy_of", "forward_loss", "is_rounding", "one_pass", "row_sizes", "run_shadow",
@@ -48,6 +50,7 @@ class Settings:
         dropout: ``False`` switches every dropout off.
         equal_biases: Set every bias of a layer to the layer's mean bias before training.
         exact: Set gradients that are rounding to zero, as exact arithmetic would.
+        rate_factor: What every learning rate is multiplied with.
     """
 
     optimizer: str | Callable = "adam"
@@ -57,6 +60,7 @@ class Settings:
     dropout: bool = True
     equal_biases: bool = False
     exact: bool = True
+    rate_factor: float = 1.0
 
 
 @dataclass
@@ -74,6 +78,7 @@ class Trace:
         vectors: For each step without reference, the gradients of vectors that are faint beside the model's largest.
         coarse: Whether the model computes in 16 bits by its own will.
         flat: Whether a norm had constant channels in the first step.
+        broken: The first step with a gradient that is not finite; training ends there.
     """
 
     sizes: list[dict[str, float]] = field(default_factory=list)
@@ -86,10 +91,15 @@ class Trace:
     vectors: list[dict[str, Tensor]] = field(default_factory=list)
     coarse: bool = False
     flat: bool = False
+    broken: int | None = None
 
     def first_step(self, name: str) -> int | None:
         """The step, from 1, of a parameter's first gradient that is not zero; ``None`` if there is none."""
         return next((step for step, of in enumerate(self.sizes, 1) if of.get(name, math.nan) > 0), None)
+
+    def rounding_step(self, name: str) -> int | None:
+        """The step, from 1, at which a parameter first had a gradient that was rounding alone."""
+        return next((step for step, names in enumerate(self.rounding, 1) if name in names), None)
 
 
 def copy_of(model: nn.Module, dtype: torch.dtype) -> nn.Module:
@@ -108,6 +118,11 @@ def copy_of(model: nn.Module, dtype: torch.dtype) -> nn.Module:
             "inspect it before anything is attached to it, or a part of it"
         ) from error
     return replica if model.training else replica.train()
+
+
+def _like(tensor: Tensor, plain: Tensor) -> Tensor:
+    """Let a copy require a gradient where the tensor was made of something that does."""
+    return plain.requires_grad_(tensor.requires_grad and plain.is_floating_point())
 
 
 @contextmanager
@@ -196,8 +211,9 @@ def run_shadow(
     """
     named = {name: parameter for name, parameter in replica.named_parameters() if parameter.requires_grad}
     updates = build_updates(settings.optimizer, settings.learning_rate, named.values())
+    scale_rates(updates, settings.rate_factor)
     trace, mode = Trace(), ShadowMode(dtype, settings.dropout)
-    large = is_large(replica.parameters())
+    large, sparse = is_large(replica.parameters()), _sparse_by_choice(replica, settings)
     last_news = 0
     unlocked: set[str] = set()
     for step in range(1, (settings.steps or MOST_STEPS) + 1):
@@ -206,8 +222,10 @@ def run_shadow(
         trace.losses.append(float(loss))
         if not math.isfinite(trace.losses[-1]):
             break
-        gradients = {name: _dense(each) for name, each in named.items() if each.grad is not None}
+        gradients = {name: _dense(each, id(each) in sparse) for name, each in named.items() if each.grad is not None}
         _record(trace, named, gradients, reference, settings.exact)
+        if trace.broken is not None:
+            break
         now = {name for name, size in trace.sizes[-1].items() if size > 0}
         news = bool(now - unlocked)
         unlocked |= now
@@ -216,7 +234,7 @@ def run_shadow(
         last_news = step if news else last_news
         if large:
             give_back()
-        updates.step()
+        _update(updates)
         del gradients  # else the old gradients would be in memory beside the new ones
         if settings.steps is None and step >= FEWEST_STEPS and step - last_news >= PATIENCE:
             break
@@ -234,7 +252,7 @@ def one_pass(
     Raises:
         InputError: Either pass failed.
     """
-    torch.manual_seed(derive_seed(settings.seed, f"step {step}"))
+    reseed(settings.seed, step)
     for parameter in replica.parameters():
         parameter.grad = None
     with frugal(replica):
@@ -265,12 +283,37 @@ def backward(loss: Tensor, replica: nn.Module, dtype: torch.dtype, mode: ShadowM
             ) from error
 
 
-def _dense(parameter: nn.Parameter) -> Tensor:
-    """Return the gradient, after making a sparse one dense in place."""
+def _sparse_by_choice(replica: nn.Module, settings: Settings) -> set[int]:
+    """Return the identities of weights whose gradients the user's own optimizer is to see sparse."""
+    if isinstance(settings.optimizer, str):
+        return set()
+    return {id(each.weight) for each in replica.modules() if getattr(each, "sparse", False) is True}
+
+
+def _dense(parameter: nn.Parameter, keep: bool = False) -> Tensor:
+    """Return the gradient, a sparse one as a dense one, which takes its place unless it is to be kept."""
     assert parameter.grad is not None
-    if parameter.grad.layout != torch.strided:
-        parameter.grad = parameter.grad.to_dense()
-    return parameter.grad
+    if parameter.grad.layout == torch.strided:
+        return parameter.grad
+    dense = parameter.grad.to_dense()
+    if not keep:
+        parameter.grad = dense
+    return dense
+
+
+def _update(updates: Any) -> None:
+    """Take one step.
+
+    Raises:
+        InputError: The optimizer failed; its error is chained.
+    """
+    try:
+        updates.step()
+    except Exception as error:
+        raise InputError(
+            f"optimizer={type(updates).__name__}: its step failed ({type(error).__name__}: {error}); optimizer.step() "
+            "has to run for this model"
+        ) from error
 
 
 def row_sizes(gradient: Tensor) -> Tensor:
@@ -307,6 +350,8 @@ def is_rounding(double: np.ndarray, single: np.ndarray, largest: float) -> np.nd
 
 def _record(trace, named, gradients, reference, exact) -> None:
     rows = {name: row_sizes(gradient).double().cpu().numpy() for name, gradient in gradients.items()}
+    if any(not np.isfinite(each).all() for each in rows.values()):
+        trace.broken = len(trace.sizes) + 1
     finite = [float(each.max()) for each in rows.values() if len(each) and np.isfinite(each).all()]
     largest, rounding = max(finite, default=0.0), set()
     if reference is not None:

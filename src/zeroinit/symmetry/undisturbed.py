@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from torch import nn
 
-__all__ = ["random_state_kept", "undisturbed"]
+from zeroinit._common import derive_seed
+
+__all__ = ["random_state_kept", "reseed", "undisturbed"]
 
 
 @contextmanager
@@ -34,6 +36,23 @@ def random_state_kept(model: nn.Module, seed: int = 0) -> Iterator[None]:
         finally:
             random.setstate(python)
             np.random.set_state(numpy)  # noqa: NPY002
+
+
+def reseed(seed: int, step: int) -> None:
+    """Seed torch, Python and NumPy for one step, so that every copy draws the same there.
+
+    Example:
+        >>> with undisturbed(nn.Identity()):
+        ...     reseed(0, 1)
+        ...     first = torch.rand(1)
+        ...     reseed(0, 1)
+        ...     torch.equal(first, torch.rand(1))
+        True
+    """
+    derived = derive_seed(seed, f"step {step}")
+    torch.manual_seed(derived)
+    random.seed(derived)
+    np.random.seed(derived % 2**32)  # noqa: NPY002
 
 
 @contextmanager
