@@ -21,7 +21,10 @@ SILENT = {
     "get_device", "__format__", "__repr__", "item", "tolist", "register_hook", "_backward_hooks", "numpy", "__array__",
 }  # fmt: skip
 """Calls that compute nothing."""
+OF_FIRST = {"to", "type_as", "expand_as", "view_as", "reshape_as", "resize_as_"}
+"""Calls that take the values of their first argument alone."""
 ESCAPING = {"item", "tolist", "numpy", "__array__"}
+MOST_LOST = 8
 LOSS = "<loss>"
 """The path of calls that no module makes."""
 
@@ -66,6 +69,13 @@ class Call:
         """The float tensors that went in."""
         return [each for each in tensors_in([self.args, self.kwargs]) if each.is_floating_point()]
 
+    @property
+    def data(self) -> list[Tensor]:
+        """The tensors whose values matter: not those that only tell a shape or a type."""
+        if self.name.endswith("_like") or self.name.startswith("new_"):
+            return []
+        return tensors_in(self.args[:1]) if self.name in OF_FIRST else tensors_in([self.args, self.kwargs])
+
 
 class Calls(TorchFunctionMode):
     """Writes down the calls of a forward pass, and changes some of them.
@@ -76,9 +86,11 @@ class Calls(TorchFunctionMode):
         gradients: ``True`` takes every ``no_grad`` inside away.
         attach: Keys of calls that lose the gradient; what follows from them is tied to what they were given.
         numbers: Look for the first NaN and infinity.
+        unwrap: Use computed tensors themselves where a parameter was made of them on the way.
 
     Attributes:
         calls: In order.
+        wrapped: Modules that were given a parameter made of a computed tensor.
         escapes: Where values that depend on a parameter left torch: module and operation.
     """
 
@@ -90,15 +102,19 @@ class Calls(TorchFunctionMode):
         gradients: bool = False,
         attach: Iterable[Key] = (),
         numbers: bool = False,
+        unwrap: bool = False,
     ):
         super().__init__()
         self.calls: list[Call] = []
         self._changes, self._gradients, self._attach, self._numbers = changes or {}, gradients, set(attach), numbers
         self._counts: dict[tuple[str, str], int] = {}
         self.escapes: list[tuple[str, str]] = []
+        self.wrapped: list[str] = []
+        self._unwrap, self._registered = unwrap, {id(each) for each in model.parameters()}
+        self._made: dict[int, Tensor] = {}
         self._stack: list[str] = [LOSS]
         self._handles: list[Any] = []
-        self._lost: dict[int, tuple[Key, Tensor]] = {}
+        self._lost: dict[int, tuple[tuple[Key, Tensor], ...]] = {}
         self._kept: list[Tensor] = []
         self._model = model
 
@@ -131,6 +147,8 @@ class Calls(TorchFunctionMode):
             self.escapes.append((self._stack[-1], name.strip("_")))
         if name in SILENT:
             return func(*args, **kwargs)
+        if any(id(each) not in self._registered for each in tensors_in([args, kwargs]) if type(each) is nn.Parameter):
+            args, kwargs = self._unwrapped(args), self._unwrapped(kwargs)
         place = (self._stack[-1], name)
         self._counts[place] = self._counts.get(place, 0) + 1
         call = Call((*place, self._counts[place]), func, args, kwargs, quiet=not torch.is_grad_enabled())
@@ -144,28 +162,49 @@ class Calls(TorchFunctionMode):
         if self._numbers:
             call.broken = _broken(before, [_state(each) for each in found if each.is_floating_point()])
         self.calls.append(call)
+        self._made |= {each.data_ptr(): each for each in found if each.requires_grad and each.numel()}
         return self._followed(call, result)
 
     def _followed(self, call: Call, result: Any) -> Any:
         """Note where something that depends on a parameter loses its gradient, and tie on what is asked for."""
+        lost = list(dict.fromkeys(each for given in call.data for each in self._lost.get(id(given), ())))[:MOST_LOST]
         if any(each.requires_grad for each in call.out):
+            return self._tied(call, result, lost)
+        sources = [_base(each) for each in call.data if each.requires_grad]
+        call.cuts = bool(sources)
+        lost = [*((call.key, each) for each in sources), *lost][:MOST_LOST]
+        if not lost:
             return result
-        given = tensors_in([call.args, call.kwargs])
-        source = next((each for each in given if each.requires_grad), None)
-        origin = (call.key, source) if source is not None else None
-        origin = origin or next((self._lost[id(each)] for each in given if id(each) in self._lost), None)
-        if origin is None:
+        tied = self._tied(call, result, lost)
+        if tied is result:
+            self._lost |= {id(each): tuple(lost) for each in call.out}
+            self._kept += call.out  # so that no other tensor gets the same identity
+        return tied
+
+    def _tied(self, call: Call, result: Any, lost: list[tuple[Key, Tensor]]) -> Any:
+        """Add a little of each lost tensor that is to be attached, where a result can carry a gradient."""
+        sources = [source for key, source in lost if key in self._attach]
+        if not sources or not _can_carry(result):
             return result
-        call.cuts = source is not None
-        if origin[0] in self._attach and _can_carry(result):
-            source = origin[1]
+        tied = result
+        for source in sources:
             weights = torch.linspace(0.5, 1.5, source.numel(), dtype=source.dtype, device=source.device)
-            tied = result + 1e-3 * (source.flatten() * weights).mean().to(result.dtype)
-            call.out, call.nodes = [tied], [tied.grad_fn]
-            return tied
-        self._lost |= {id(each): origin for each in call.out}
-        self._kept += call.out  # so that no other tensor gets the same identity
-        return result
+            tied = tied + 1e-3 * (source.flatten() * weights).mean().to(result.dtype)
+        call.out, call.nodes = [tied], [tied.grad_fn]
+        return tied
+
+    def _unwrapped(self, value: Any) -> Any:
+        """Note parameters that were made of computed tensors, and put these in their place if asked to."""
+        if isinstance(value, dict):
+            return {key: self._unwrapped(each) for key, each in value.items()}
+        if type(value) in (list, tuple):
+            return type(value)(map(self._unwrapped, value))
+        if type(value) is nn.Parameter and id(value) not in self._registered:
+            made = self._made.get(value.data_ptr())
+            if made is not None and made.shape == value.shape:
+                self.wrapped.append(self._stack[-1])
+                return made if self._unwrap else value
+        return value
 
     def by_node(self) -> dict[Any, Call]:
         """Return which call made each of autograd's nodes."""
@@ -183,6 +222,12 @@ class Calls(TorchFunctionMode):
     def producer(self, tensor: Tensor) -> Call | None:
         """Return the last call that a tensor came out of."""
         return next((call for call in reversed(self.calls) if any(each is tensor for each in call.out)), None)
+
+
+def _base(tensor: Tensor) -> Tensor:
+    """Return what a view that was made under ``no_grad`` is a view of."""
+    base = tensor._base
+    return base if base is not None and tensor.grad_fn is None else tensor
 
 
 def _can_carry(result: Any) -> bool:

@@ -38,7 +38,7 @@ def checks(
         Check("dead units", f"{dead} of {counted}", not dead),
         Check("copied layers", f"{groups} groups of parameters", not groups),
         Check("numbers", f"loss and gradients finite in {len(finite)} of {len(losses)} steps", "ZI013" not in codes),
-        Check("loss", f"from {course} in {len(losses)} steps", not codes & {"ZI014", "ZI015"}),
+        Check("loss", f"from {course} in {len(losses)} steps", not codes & {"ZI014", "ZI015", "ZI017"}),
         Check("registered", "every value that is trained through is a parameter of the model"
               if "ZI016" not in codes else "something that is trained through is no parameter", "ZI016" not in codes),
         Check("precision", f"updates survive in {_dtypes(evidence)}" if "ZI109" not in codes
@@ -64,7 +64,7 @@ def _dtypes(evidence: "Evidence") -> str:
 def _of_optimizer(evidence: "Evidence", codes: set[str]) -> "list[Check]":
     from zeroinit.symmetry.report import Check
 
-    held = getattr(evidence.settings.optimizer, "held", None)
+    held = evidence.single.held
     if held is None:
         return []
     trained = [name for name, each in evidence.model.named_parameters() if each.requires_grad]

@@ -87,6 +87,11 @@ CODES: dict[str, Code] = {
         "something is trained through, but not registered",
         "Register it: nn.Parameter, nn.ModuleList, nn.ModuleDict or nn.ParameterList, made in __init__.",
     ),
+    "ZI017": Code(
+        "warning",
+        "the loss compares each output with every target",
+        "Give output and targets the same shape.",
+    ),
     "ZI018": Code(
         "warning",
         "the optimizer does not move it",

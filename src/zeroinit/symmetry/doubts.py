@@ -22,6 +22,8 @@ RANDOM, STEADY = 0.5, 0.9
 """Cosines between the gradients of two steps: of rounding, which is drawn anew, and of a signal."""
 FEWEST_VALUES = 32
 """A vector of so many values has a cosine above ``RANDOM`` by chance in less than one of 200 pairs."""
+TINY = 1e-5
+"""If no gradient of the model is larger, all of them may be rounding."""
 FAINT_ROW = 1e-8
 """A row of a matrix below this share of the model's largest gradient may be rounding."""
 
@@ -63,6 +65,8 @@ def find_doubts(trace: Trace, watch: Watch, trained: Iterable[str]) -> Doubts:
     largest = [max((size for size in sizes.values() if size > 0), default=0.0) for sizes in trace.sizes]
     for name in trained:
         _of_gradients(doubts, name, trace, largest, watch.value(name).dim())
+    if largest[0] < TINY:
+        doubts.reasons.append("all gradients are tiny")
     doubts.reasons += [f"units of {name} are equal" for name in watch.equal_units()]
     return doubts
 

@@ -16,6 +16,7 @@ from zeroinit.symmetry.reasons import (
     View,
     candidates,
     last_operation,
+    nothing_in,
     small,
     times_zero,
     zero_parameters,
@@ -120,20 +121,21 @@ class Explainer:
             settings.dropout,
             settings.seed,
             set(locked),
-            max(sizes, default=1.0),
+            max(sizes, default=0.0) or (1.0 if any(evidence.double.rounding) else 0.0),
             parts or {},
         )
         self.step = len(evidence.double.losses) + 1
         self.zeros = zero_parameters(replica)
         self.twins = evidence.watch.twins.twins() if evidence.watch.twins is not None else []
         self.waking: set[str] = set()
+        self.found: dict[str, Reason] = {}
         self._used_elsewhere: set[str] | None = None
         self._explained: set[str] = set()
         self._is_small = False
 
     def reasons(self) -> dict[str, Reason]:
         """Return the reason of each locked parameter; ``waking`` then holds those that would move a little later."""
-        found: dict[str, Reason] = {}
+        found = self.found
         view, reentrant = self.view(self.step)
         self._baseline(found, view, reentrant)
         rest = [name for name in self._ordered() if name not in found]
@@ -222,6 +224,9 @@ class Explainer:
     def _tried(self, name: str, view: View) -> Reason:
         """Return the first candidate that gives the parameter a gradient, and the first repair that does."""
         vector = self.replica.get_parameter(name).dim() < 2
+        if nothing_in(name, view):
+            text = "No example of this batch reaches {it}."
+            return Reason("idle", text, (), "Nothing to do if other examples do.", True, "no example")
         if vector and self._is_small and not self.trials.loss_changes(Change(draw=(name,)), view.step):
             return Reason("no_effect", "The loss is the same whatever its value.", tried=True)
         for each in candidates(name, view):
@@ -235,6 +240,8 @@ class Explainer:
             return Reason("no_effect", "The loss is the same whatever its value.", tried=True)
         if (times := times_zero(name, view)) is not None:
             return times
+        if name in self.trials.frees(Change(inputs="other"), view.step):
+            return Reason("idle", "Other inputs give {it} a gradient.", (), "", True, "other inputs")
         if self.trials.left <= 0:
             return Reason(
                 "unknown", "Why was not looked into: many other causes were tried.", (), "Mend the others first."

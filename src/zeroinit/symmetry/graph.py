@@ -163,8 +163,12 @@ class Graph:
         return None
 
     def under_norms(self) -> set[str]:
-        """Return the parameters that a norm follows, before any other weights enter."""
-        return {name for name in self.leaves if any(self.nearest_norm(node) is not None for node, _ in self.uses(name))}
+        """Return the parameters that a norm follows, before any other weights enter; not the norm's own."""
+        return {
+            name
+            for name in self.leaves
+            if any(self.nearest_norm(node) not in (None, node) for node, _ in self.uses(name))
+        }
 
     def fed_to_weights(self, dims: dict[str, int]) -> set[str]:
         """Return the parameters above whose output other weights of two or more axes follow, on the way to the loss."""

@@ -17,6 +17,7 @@ WORDS = {
     "cross_entropy": "cross entropy", "log_softmax": "softmax", "getitem": "indexing", "hardtanh": "hard tanh",
     "weight_norm": "weight norm", "sqrt": "square root", "linalg_vector_norm": "norm of a vector", "norm": "norm",
     "mul": "product", "add": "sum", "sub": "difference", "mm": "matrix product", "matmul": "matrix product",
+    "zeros_like": "zeros_like", "to": "conversion", "setitem": "assignment to an index", "ctc_loss": "CTC loss",
     "linear": "linear map", "bmm": "matrix product", "addmm": "matrix product",
 }  # fmt: skip
 

@@ -12,7 +12,7 @@ from zeroinit._batch import map_tensors
 from zeroinit._common import InputError
 from zeroinit.symmetry.calls import LOSS, Call, Calls, checkpoints_off, tensors_in
 from zeroinit.symmetry.graph import Graph
-from zeroinit.symmetry.naming import draw_line, operation, sentence
+from zeroinit.symmetry.naming import draw_line, few, operation, sentence
 from zeroinit.symmetry.objective import Objective
 from zeroinit.symmetry.precision import ShadowMode
 from zeroinit.symmetry.reasons import zero_parameters
@@ -120,6 +120,11 @@ def _source(evidence: "Evidence", step: int, in_loss: bool) -> Trouble:
         call, loss = _watched(evidence, replica, step, dtype)
     what = f"the loss is {_word(loss)}" if in_loss else "a gradient is NaN or infinite"
     what = f"From step {step} on {what}" if step > 1 else f"{sentence(what)} from the first step on"
+    broken = [name for name, each in replica.named_parameters() if not bool(torch.isfinite(each.detach()).all())]
+    if broken:
+        text = f"{what}: the optimizer makes {few(broken)} NaN or infinite, though loss and gradients are finite."
+        repair = "Add a small number where the optimizer divides: a gradient can be exactly zero at the first steps."
+        return Trouble("nan", text, repair, "", tuple(broken), tried=False)
     if call is None:
         return Trouble(
             "nan", f"{what}. Where it begins could not be seen.", "Check the batch and the loss.", tried=False
@@ -145,6 +150,8 @@ def _watched(evidence, replica: nn.Module, step: int, dtype: torch.dtype) -> tup
     calls = Calls(replica, numbers=True)
     loss = _forward(evidence, replica, step, dtype, calls, evidence.objective)
     if not math.isfinite(float(loss.detach())):
+        return _first_broken(calls), float(loss.detach())
+    if any(call.broken == "nan" for call in calls.calls):  # it does not reach the loss, but the gradients
         return _first_broken(calls), float(loss.detach())
     graph = Graph(loss, {})
     node = graph.first_broken(loss)

@@ -9,21 +9,34 @@ from torch import Tensor, nn
 from zeroinit.symmetry.calls import LOSS, Call, Calls, is_constant, tensors_in
 from zeroinit.symmetry.graph import FAINT, Graph, Node
 from zeroinit.symmetry.naming import draw_line, few, of_model, operation, sentence, starred, where
-from zeroinit.symmetry.trials import Change
+from zeroinit.symmetry.trials import Change, other_axis
 
-__all__ = ["Candidate", "Reason", "View", "candidates", "last_operation", "small", "times_zero", "zero_parameters"]
+__all__ = [
+    "Candidate",
+    "Reason",
+    "View",
+    "candidates",
+    "last_operation",
+    "nothing_in",
+    "second_derivative",
+    "small",
+    "times_zero",
+    "zero_parameters",
+]
 
 ADDED = {("Addmm", 0), ("Convolution", 2), ("NativeBatchNorm", 2), ("NativeLayerNorm", 2), ("NativeGroupNorm", 2)}
 """Where an argument is added, so that its gradient does not depend on the others."""
 RECTIFIERS = ("relu", "relu6", "threshold", "hardtanh", "clamp", "clip", "clamp_min", "clamp_max", "hardswish",
               "hardsigmoid", "hardshrink", "softshrink", "elu", "selu", "celu", "gelu", "silu")  # fmt: skip
 SATURATING = ("sigmoid", "tanh", "softmax", "log_softmax", "softmin", "erf", "hardsigmoid")
+COMPARISONS = ("gt", "lt", "ge", "le", "eq", "ne", "logical_and")
 ROUNDING = ("round", "sign", "floor", "ceil", "trunc", "heaviside", "sgn")
 NORMS = ("layer_norm", "batch_norm", "group_norm", "instance_norm", "rms_norm", "native_layer_norm")
 ATTENTION = ("scaled_dot_product_attention", "multi_head_attention_forward")
 RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell")
 LOSSES = ("cross_entropy", "nll_loss")
 DIVISIONS = ("div", "truediv", "true_divide", "divide")
+DIFFERENCES = ("sub", "subtract")
 DROPOUTS = ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_dropout")
 TAKEN_OUT = (
     *NORMS, *DIVISIONS, *DROPOUTS, "sub", "subtract", "normalize", "softmax", "log_softmax", *RECTIFIERS, *ROUNDING,
@@ -144,9 +157,11 @@ def _all(name: str, uses: list[tuple[Node, int]], view: View) -> Iterator[Candid
     if _what_is_flat(view):
         yield from _batch(view)
     for node, position in uses:
-        cutter = _cutter(node)
+        cutter, call = _cutter(node), view.call(node)
         if cutter is not None:
             yield from _above(name, *cutter, view)
+        elif call is not None and call.name in (*RECTIFIERS, *SATURATING, *ROUNDING):
+            yield from _above(name, node, position, view)
         else:
             yield from _below(name, node, position, view)
     yield from _own(name, view)
@@ -179,6 +194,8 @@ def _line(names, together) -> str:
 def _above(name: str, cut: Node, position: int, view: View) -> Iterator[Candidate]:
     """The error is lost in an operation on the way."""
     graph, call = view.graph, view.call(cut)
+    if (function := getattr(type(cut.call), "_forward_cls", None)) is not None:
+        yield _function(function)
     if view.twins and call is not None and call.name in SATURATING:
         yield from _copies(view)
     if call is not None and call.name in NORMS:
@@ -195,6 +212,13 @@ def _above(name: str, cut: Node, position: int, view: View) -> Iterator[Candidat
         return
     if call.name in (*RECTIFIERS, *SATURATING, *ATTENTION, *ROUNDING, *LOSSES):
         yield from _flat(cut, call, view)
+    if call.name == "grad":
+        yield from second_derivative(view.calls, view.model)
+    if call.name == "ctc_loss":
+        change = view.act(call, "short targets")
+        text = "Every target is longer than the input allows: the CTC loss is infinite, and zero_infinity makes it 0."
+        repair = "Hand over longer inputs or shorter targets, or subsample less."
+        yield Candidate(Reason("dead", text, cause="ctc"), change, ((change, repair),))
     if _has_zero_constant(call):
         yield _constant_factor(call, view)
     if _is_times_zero(call):
@@ -202,8 +226,32 @@ def _above(name: str, cut: Node, position: int, view: View) -> Iterator[Candidat
         kind = "idle" if call.path == LOSS else "constant"
         reason = Reason(kind, _times_zero(call, view), cause=f"times 0 {starred(call.path)}")
         yield Candidate(reason, change, ((change, "Give that factor another value than 0."),))
-    if call.name in TAKEN_OUT:
+    if _may_remove(call):
         yield _without(call, view)
+
+
+def second_derivative(calls: Calls, model: nn.Module) -> Iterator[Candidate]:
+    """A loss of derivatives, whose own derivatives are zero behind a ReLU."""
+    kinked = [each for each in calls.calls if each.name in RECTIFIERS]
+    taken = next((each for each in calls.calls if each.name == "grad"), None)
+    if taken is None or not kinked:
+        return
+    change = Change(calls=tuple((each.key, "smooth") for each in kinked))
+    what = operation(kinked[0], model)
+    text = f"The loss holds a derivative, taken in {where(taken.path, model)}, and {what} has no second one."
+    repair = f"Use a smooth activation in place of {what}: `nn.Tanh()`."
+    yield Candidate(Reason("dead", text, cause="second derivative"), change, ((change, repair),))
+
+
+def _function(function: type) -> Candidate:
+    """An autograd function of the user's own whose backward pass hands nothing on."""
+    word, change = function.__name__, Change(functions=(function,))
+    text = f"The backward pass of `{word}` returns zero, or nothing, for {{it}} and every input of the batch."
+    repair = (
+        f"Let `{word}.backward` return a gradient there. If that depends on what comes in, widen its range or "
+        "scale its input."
+    )
+    return Candidate(Reason("dead", text, cause=f"function {word}"), change, ((change, repair),))
 
 
 def _is_times_zero(call: Call) -> bool:
@@ -330,14 +378,25 @@ def _zero_input(name: str, call: Call, view: View) -> Iterator[Candidate]:
     origin = _origin(call, view)
     if origin is not None and origin.name in ("sub", "rsub", "__sub__", "batch_norm", "instance_norm", "group_norm"):
         yield from small(view)
-    if origin is not None and origin.name in (*DROPOUTS, "sub", "subtract"):
+    if origin is not None and origin.name in (*DROPOUTS, *DIFFERENCES) and _may_remove(origin):
         yield _without(origin, view)
+    if (
+        origin is not None
+        and origin.name in (*RECTIFIERS, *COMPARISONS)
+        and not any(each.requires_grad for each in origin.given)
+    ):
+        change = Change(inputs="scaled")
+        text = (
+            f"Every input of this batch is outside the range of {operation(origin, view.model)}, so {{it}} sees zeros."
+        )
+        repair = "Scale the inputs to values between -1 and 1, or let that range cover them."
+        yield Candidate(Reason("zero_input", text), change, ((change, repair),))
     if origin is not None and origin.name in RECTIFIERS:
         change = view.act(origin, "leaky")
         text = f"The input of {{it}} is zero: {operation(origin, view.model)} is off for every input of the batch."
         yield Candidate(Reason("zero_input", text), change, ((change, f"{_leaky_line(origin, view)}"),))
     change = view.act(call, "noise")
-    if call.name in RECURRENT:
+    if call.name in RECURRENT and "hh" in name.rpartition(".")[2]:
         text = (
             f"Only the first step of each sequence reaches the loss through `{name}`, and the state in front of it is "
             "zero."
@@ -346,9 +405,19 @@ def _zero_input(name: str, call: Call, view: View) -> Iterator[Candidate]:
         yield Candidate(Reason("zero_input", text, cause=f"state {call.path}"), change, ((change, repair),))
         return
     text = "The input of {it} is zero for the whole batch."
+    compared = view.calls.producer(origin.args[0]) if origin is not None and _is_of_truth(origin) else None
+    if compared is not None:
+        text += f" {sentence(operation(compared, view.model))} is false everywhere."
+        repair = f"Bring what is compared in {where(compared.path, view.model)} nearer to its threshold."
+        yield Candidate(Reason("zero_input", text), change, ((change, repair),))
     if origin is not None and origin is not call:
         text += f" {sentence(operation(origin, view.model))} makes these zeros."
     yield Candidate(Reason("zero_input", text), change, ((change, "Feed it values that are not all zero."),))
+
+
+def _is_of_truth(call: Call) -> bool:
+    """Tell whether a call turns truth values into numbers."""
+    return bool(call.args) and isinstance(call.args[0], Tensor) and call.args[0].dtype == torch.bool
 
 
 def _origin(call: Call, view: View) -> Call | None:
@@ -442,8 +511,15 @@ def _flat(cut: Node, call: Call, view: View) -> Iterator[Candidate]:
         return
     if call.name in ("softmax", "log_softmax") and _softmax_size(call) == 1:
         yield from small(view)
-        change = view.act(call, "sigmoid")
         text = f"{sentence(what)} is over one value, so it is always 1."
+        other = other_axis(call.given[0].shape)
+        if other is not None:
+            change, shape = view.act(call, "other axis"), tuple(call.given[0].shape)
+            line = f"Use `dim={other}` in {what}: it has {shape[other]} of the values, whose shape is {shape}."
+            yield Candidate(
+                Reason("dead", text, cause=f"softmax of one {starred(call.path)}"), change, ((change, line),)
+            )
+        change = view.act(call, "sigmoid")
         repair = f"Use a sigmoid in place of {what}, or give it two or more values."
         if any(each.dim() > 2 for each in tensors_in(view.inputs)):
             repair = (
@@ -500,6 +576,13 @@ def _softmax_size(call: Call) -> int:
     return given.shape[-1 if axis is None else axis] if given.dim() else 1
 
 
+def _same_along(call: Call) -> bool:
+    """Tell whether all values that a softmax compares are the same."""
+    axis = call.kwargs.get("dim", next((each for each in call.args[1:] if isinstance(each, int)), -1))
+    given = call.given[0].detach()
+    return given.dim() > 0 and bool((given.amax(axis) - given.amin(axis) <= FAINT * given.abs().max()).all())
+
+
 def _num_keys(call: Call) -> int:
     if call.name == "multi_head_attention_forward":
         return call.args[1].shape[0]
@@ -518,6 +601,13 @@ def _copies(view: View) -> Iterator[Candidate]:
     yield Candidate(Reason("copies", text, tuple(redrawn), cause="copies"), change, ((change, repair),))
 
 
+def _may_remove(call: Call) -> bool:
+    """Tell whether a call can undo what comes in; a difference only where what it subtracts is computed as well."""
+    if call.name in DIFFERENCES:
+        return len(call.given) > 1 and all(each.requires_grad for each in call.given[:2])
+    return call.name in TAKEN_OUT
+
+
 def _without(call: Call, view: View) -> Candidate:
     change, what = view.act(call, "take out"), operation(call, view.model)
     text = f"{sentence(what)} lets nothing through."
@@ -531,6 +621,11 @@ def _without(call: Call, view: View) -> Candidate:
         text = f"{sentence(what)} subtracts what {{it}} makes from itself, so that nothing is left."
     elif call.name == "normalize" and call.out and _normalized_by_itself(call):
         text = f"{sentence(what)} is over one value, so only its sign is left."
+    elif call.name in ("softmax", "log_softmax") and _same_along(call):
+        text = f"{sentence(what)} is over {_softmax_size(call)} copies of one value, so its weights never differ."
+        line = "Compute each of these values by a layer of its own."
+        reason = Reason("no_effect", text, cause=f"{call.name} {starred(call.path)}")
+        return Candidate(reason, change, ((change, line),))
     elif call.name in ("softmax", "log_softmax"):
         text = f"{sentence(what)} undoes whatever {{it}} changes."
     return Candidate(
@@ -559,7 +654,7 @@ def _taken_out_above(node: Node, view: View) -> Iterator[Candidate]:
         taken = queue.pop(0)
         call = view.call(taken)
         mark = (starred(call.path), call.key[1:]) if call is not None else ()
-        if call is not None and call.name in TAKEN_OUT and mark not in done:
+        if call is not None and _may_remove(call) and mark not in done:
             done.add(mark)
             left -= 1
             yield _without(call, view)
@@ -567,6 +662,14 @@ def _taken_out_above(node: Node, view: View) -> Iterator[Candidate]:
             if id(parent) not in seen:
                 seen.add(id(parent))
                 queue.append(parent)
+
+
+def nothing_in(name: str, view: View) -> bool:
+    """Tell whether a parameter is only used on tensors without a value, as an expert that gets no token."""
+    calls = [view.call(node) for node, _ in view.graph.uses(name)]
+    return bool(calls) and all(
+        call is not None and any(not each.numel() for each in tensors_in([call.args, call.kwargs])) for call in calls
+    )
 
 
 def last_operation(name: str, view: View) -> str:

@@ -78,6 +78,8 @@ class Trace:
         vectors: For each step without reference, the gradients of vectors that are faint beside the model's largest.
         coarse: Whether the model computes in 16 bits by its own will.
         flat: Whether a norm had constant channels in the first step.
+        held: Learning rates by name of what the user's own optimizer holds; ``None`` where that is not known.
+        broadcast: Shapes of an output and of targets that the loss compares each with each.
         broken: The first step with a gradient that is not finite; training ends there.
     """
 
@@ -92,6 +94,8 @@ class Trace:
     coarse: bool = False
     flat: bool = False
     broken: int | None = None
+    held: dict[str, float] | None = None
+    broadcast: tuple[torch.Size, torch.Size] | None = None
 
     def first_step(self, name: str) -> int | None:
         """The step, from 1, of a parameter's first gradient that is not zero; ``None`` if there is none."""
@@ -212,7 +216,7 @@ def run_shadow(
     named = {name: parameter for name, parameter in replica.named_parameters() if parameter.requires_grad}
     updates = build_updates(settings.optimizer, settings.learning_rate, named.values())
     scale_rates(updates, settings.rate_factor)
-    trace, mode = Trace(), ShadowMode(dtype, settings.dropout)
+    trace, mode = Trace(held=_held(updates, named)), ShadowMode(dtype, settings.dropout)
     large, sparse = is_large(replica.parameters()), _sparse_by_choice(replica, settings)
     last_news = 0
     unlocked: set[str] = set()
@@ -240,6 +244,7 @@ def run_shadow(
             break
     names = {id(parameter): name for name, parameter in replica.named_parameters()}
     trace.used, trace.drops = {names[each] for each in mode.used if each in names}, mode.drops
+    trace.broadcast = mode.broadcast
     trace.lowered, trace.coarse, trace.flat = mode.lowered, mode.coarse, mode.flat
     return trace
 
@@ -281,6 +286,16 @@ def backward(loss: Tensor, replica: nn.Module, dtype: torch.dtype, mode: ShadowM
                 f"model={type(replica).__name__}: the backward pass failed ({type(error).__name__}: {error}); "
                 "loss.backward() has to run for this model and this batch"
             ) from error
+
+
+def _held(updates: Any, named: dict[str, nn.Parameter]) -> dict[str, float] | None:
+    """Return the learning rates of the parameters that an optimizer's groups hold, by name."""
+    groups = getattr(updates, "param_groups", None)
+    if not groups:
+        return None
+    names = {id(each): name for name, each in named.items()}
+    rates = {id(each): group.get("lr") for group in groups for each in group["params"]}
+    return {names[each]: 1.0 if rate is None else float(rate) for each, rate in rates.items() if each in names}
 
 
 def _sparse_by_choice(replica: nn.Module, settings: Settings) -> set[int]:
@@ -356,6 +371,8 @@ def _record(trace, named, gradients, reference, exact) -> None:
     largest, rounding = max(finite, default=0.0), set()
     if reference is not None:
         at = reference.rows[min(len(trace.sizes), len(reference.rows) - 1)] if reference.rows else {}
+        if max((float(each.max(initial=0.0)) for each in at.values()), default=0.0) > APART * largest:
+            largest = math.inf  # every gradient is rounding
         for name, sizes in rows.items():
             if name not in at:
                 continue

@@ -52,11 +52,15 @@ def find_symptoms(evidence: "Evidence") -> Iterator[Symptom]:
             f"`torch.autocast(dtype=torch.{dtype})`."
         )
         yield Symptom("ZI109", lost[0].rpartition(".")[0] if len(lost) == 1 else "", lost, text, repair)
+    if evidence.single.broadcast is not None:
+        output, targets = map(tuple, evidence.single.broadcast)
+        text = f"The loss compares each output with every target: their shapes are {output} and {targets}."
+        yield Symptom("ZI017", "", (), text, f"Give both one shape: `targets.reshape({output})`.", False)
     yield from _of_optimizer(evidence)
 
 
 def _of_optimizer(evidence: "Evidence") -> Iterator[Symptom]:
-    held = getattr(evidence.settings.optimizer, "held", None)
+    held = evidence.single.held
     if held is None:
         return
     trained = {name: each for name, each in evidence.model.named_parameters() if each.requires_grad}
@@ -115,6 +119,8 @@ def _made_in_forward(explainer: "Explainer") -> Iterator[Symptom]:
     """Name the modules whose forward makes parameters anew."""
     calls = Calls(explainer.replica)
     explainer.trials.loss(Change(), explainer.step, calls)
+    if calls.wrapped:
+        return  # a computed tensor that was made a parameter; the reason of what it was computed from says so
     known = {id(each) for each in [*explainer.replica.parameters(), *explainer.evidence.model.parameters()]}
     paths = dict.fromkeys(
         call.path

@@ -5,7 +5,7 @@ backward passes with an update in between, and puts everything back.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,7 +24,7 @@ from zeroinit.symmetry.precision import ShadowMode
 from zeroinit.symmetry.shadow import forward_loss, row_sizes
 from zeroinit.symmetry.undisturbed import reseed
 
-__all__ = ["ACTIONS", "Change", "Trials", "random_inputs"]
+__all__ = ["ACTIONS", "Change", "Trials", "other_axis", "random_inputs"]
 
 PASSES = 2
 STEP = 0.5
@@ -49,6 +49,8 @@ class Change:
         hooks: Take hooks on gradients off.
         inputs: A name of ``INPUTS``.
         outputs: Let the loss look at everything that the model computes.
+        functions: Autograd functions whose backward pass hands on an error where it hands on nothing.
+        unwrap: Use computed tensors themselves where a parameter was made of them on the way.
     """
 
     draw: tuple[str, ...] = ()
@@ -60,6 +62,8 @@ class Change:
     hooks: bool = False
     inputs: str = ""
     outputs: bool = False
+    functions: tuple[type, ...] = ()
+    unwrap: bool = False
 
 
 @dataclass
@@ -120,6 +124,7 @@ class Trials:
             {key: ACTIONS[name] for key, name in change.calls},
             gradients=change.gradients,
             attach=change.attach,
+            unwrap=change.unwrap,
         )
         objective = self.objective
         if change.inputs:
@@ -141,7 +146,11 @@ class Trials:
         named = dict(self.replica.named_parameters())
         watched = [name for name in sorted(self.watched) if name in named and named[name].requires_grad]
         found: dict[str, np.ndarray] = {}
-        with self._changed(change), self._hooks_off(named) if change.hooks else nullcontext():
+        with (
+            self._changed(change),
+            passing(change.functions),
+            self._hooks_off(named) if change.hooks else nullcontext(),
+        ):
             for at in range(passes):
                 try:
                     gradients = self._gradients(change, step, [named[name] for name in watched])
@@ -212,6 +221,50 @@ class Trials:
         finally:
             for each, hooks in saved:
                 each._backward_hooks = hooks
+
+
+@contextmanager
+def passing(functions: tuple[type, ...]) -> Iterator[None]:
+    """Let the backward passes of autograd functions hand on noise wherever they hand on nothing, or zeros alone."""
+    with ExitStack() as stack:
+        for each in functions:
+            own = {
+                name: each.__dict__[name] for name in ("forward", "setup_context", "backward") if name in each.__dict__
+            }
+            stack.callback(_restore, each, own)
+            first = "setup_context" if "setup_context" in own else "forward"
+            setattr(each, first, staticmethod(_noting(getattr(each, first), first == "setup_context")))
+            each.backward = staticmethod(_passing(each.backward))  # type: ignore[attr-defined]
+        yield
+
+
+def _restore(function: type, own: dict[str, Any]) -> None:
+    for name, value in own.items():
+        setattr(function, name, value)
+
+
+def _noting(forward: Callable, sets_up: bool) -> Callable:
+    """Note the arguments' places and shapes, for the backward pass."""
+
+    def noted(context: Any, *arguments: Any) -> Any:
+        given = arguments[0] if sets_up else arguments
+        context.zeroinit_shapes = [each.shape if isinstance(each, Tensor) else None for each in given]
+        return forward(context, *arguments)
+
+    return noted
+
+
+def _passing(backward: Callable) -> Callable:
+    def passed(context: Any, *errors: Any) -> tuple:
+        found = backward(context, *errors)
+        listed = list(found) if isinstance(found, tuple) else [found]
+        like = next(each for each in errors if isinstance(each, Tensor))
+        for at, (needed, shape) in enumerate(zip(context.needs_input_grad, context.zeroinit_shapes, strict=True)):
+            if needed and at < len(listed) and (listed[at] is None or not listed[at].any()):
+                listed[at] = like if shape == like.shape else _noise(like.new_empty(shape)) * like.abs().mean()
+        return tuple(listed)
+
+    return passed
 
 
 def empty_rows(value: Tensor, axis: int = 0) -> Tensor:
@@ -293,7 +346,23 @@ def other_inputs(inputs: Any) -> Any:
     return map_tensors(random_inputs(inputs), draw)
 
 
-INPUTS: dict[str, Callable] = {"random": random_inputs, "other": other_inputs, "larger": larger_inputs}
+def scaled_inputs(inputs: Any) -> Any:
+    """Divide every float input by its largest value."""
+
+    def scale(value: Tensor) -> Tensor:
+        if not value.is_floating_point() or not value.numel() or value.layout != torch.strided:
+            return value
+        return value / value.abs().max().clamp_min(1e-12)
+
+    return map_tensors(inputs, scale)
+
+
+INPUTS: dict[str, Callable] = {
+    "scaled": scaled_inputs,
+    "random": random_inputs,
+    "other": other_inputs,
+    "larger": larger_inputs,
+}
 """Other inputs to try, by name."""
 
 
@@ -309,6 +378,22 @@ def _leaky(call: Call) -> Tensor:
 
 def _sigmoid(call: Call) -> Tensor:
     return torch.sigmoid(call.given[0])
+
+
+def other_axis(shape: torch.Size) -> int | None:
+    """Return the longest axis behind the first of the batch; ``None`` if none has two or more values.
+
+    Example:
+        >>> other_axis(torch.Size([8, 5, 1])), other_axis(torch.Size([8, 1]))
+        (1, None)
+    """
+    axis = max(range(1, len(shape)), key=lambda at: shape[at], default=None)
+    return axis if axis is not None and shape[axis] > 1 else None
+
+
+def _over_other_axis(call: Call) -> Tensor:
+    axis = other_axis(call.given[0].shape)
+    return torch.softmax(call.given[0], -1 if axis is None else axis)
 
 
 def _cooled(call: Call) -> Tensor:
@@ -357,13 +442,33 @@ def _squared(call: Call) -> Tensor:
     return call.given[0].square().mean()
 
 
+def _short_targets(call: Call) -> Any:
+    """Let every target of a CTC loss be of one symbol."""
+    names = ("log_probs", "targets", "input_lengths", "target_lengths")
+    given = dict(zip(names, call.args, strict=False)) | call.kwargs
+    targets, lengths = given["targets"], given["target_lengths"]
+    ones = torch.ones_like(lengths) if isinstance(lengths, Tensor) else type(lengths)(1 for _ in lengths)
+    short = targets[:, :1] if targets.dim() > 1 else targets[: len(lengths)]
+    return call.func(
+        given["log_probs"],
+        short,
+        given["input_lengths"],
+        ones,
+        *call.args[4:],
+        **{name: each for name, each in call.kwargs.items() if name not in names},
+    )
+
+
 ACTIONS: dict[str, Callable[[Call], Any]] = {
     "take out": _identity,
     "leaky": _leaky,
     "sigmoid": _sigmoid,
+    "other axis": _over_other_axis,
     "cooler": _cooled,
     "noise": _with_noise,
     "more keys": _more_keys,
     "squared": _squared,
+    "smooth": lambda call: torch.tanh(call.given[0]),
+    "short targets": _short_targets,
 }
 """What can be done instead of a call, by name."""

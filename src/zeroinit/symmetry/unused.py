@@ -3,13 +3,16 @@
 import inspect
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 
+from zeroinit.symmetry.attached import attached
 from zeroinit.symmetry.calls import Call, Calls, tensors_in
 from zeroinit.symmetry.naming import operation, sentence, starred, where
-from zeroinit.symmetry.reasons import Reason, View
+from zeroinit.symmetry.reasons import Reason, View, second_derivative
 from zeroinit.symmetry.trials import Change
 
 if TYPE_CHECKING:
@@ -21,6 +24,9 @@ MOST_CUTS = 12
 MOST_ARGUMENTS = 6
 ROUTING = ("nonzero", "argmax", "topk", "multinomial", "where", "argsort", "sort", "bincount", "unique")
 """Calls that choose by data which parts take part."""
+DRAWS = ("normal", "bernoulli", "multinomial", "poisson", "binomial", "_standard_gamma", "_sample_dirichlet")
+COMPARISONS = ("gt", "lt", "ge", "le", "eq", "ne", "greater", "less", "heaviside")
+SURROGATE = "Give it a surrogate gradient: `soft + (hard - soft).detach()`, with a sigmoid as the soft form."
 DETACHED = ("detach", "data", "detach_copy")
 
 
@@ -37,6 +43,9 @@ def _cut(name: str, explainer: "Explainer") -> Reason:
     calls = Calls(model)
     trials.loss(Change(), step, calls)
     outputs = Change(outputs=True)
+    for each in second_derivative(calls, model):
+        if name in trials.frees(each.change, step):
+            return replace(each.reason, repair=each.repairs[0][1], tried=True)
     for change, kind, text, repair in _cuts(calls, model):
         if name in trials.frees(change, step):
             return Reason(kind, text, (), repair, True, text)
@@ -58,6 +67,10 @@ def _cut(name: str, explainer: "Explainer") -> Reason:
 
 def _cuts(calls: Calls, model: nn.Module) -> Iterator[tuple[Change, str, str, str]]:
     """Yield what may lose a gradient: each kind of call once, with what undoes it."""
+    if calls.wrapped:
+        place = where(calls.wrapped[0], model)
+        text = f"A computed tensor is made a new `nn.Parameter` in {place}, which cuts off what it was computed from."
+        yield Change(unwrap=True), "detached", text, f"Use the tensor as it is in {place}, with torch.nn.functional."
     groups: dict[tuple, list[Call]] = {}
     for call in calls.calls:
         if call.cuts:
@@ -78,13 +91,21 @@ def _cuts(calls: Calls, model: nn.Module) -> Iterator[tuple[Change, str, str, st
             text = f"`{call.name}` in {place} copies {{it}} without a gradient."
             yield Change(attach=keys), "detached", text, f"Use the tensor itself in place of `{call.name}` in {place}."
         elif any(each.is_floating_point() for each in call.out):
+            if any(each.name in DRAWS and each.quiet and each.path == call.path for each in calls.calls):
+                text = f"`sample()` in {place} draws values under no_grad, which carry no gradient to {{it}}."
+                repair = f"Use `rsample()` in {place}: a mean plus a spread times noise."
+                yield Change(attach=keys), "detached", text, repair
             text = f"{sentence(operation(call, model))} runs under no_grad, which cuts {{it}} off from the loss."
             yield Change(gradients=True), "detached", text, f"Remove `torch.no_grad()` in {place}."
         else:
             text = f"`{call.name}` in {place} returns whole numbers or truth values, which carry no gradient."
             repair = (
-                f"Use a soft form of `{call.name}`, as softmax, or let the gradient pass it: "
-                "`soft + (hard - soft).detach()`."
+                SURROGATE
+                if call.name in COMPARISONS
+                else (
+                    f"Use a soft form of `{call.name}`, as softmax, or let the gradient pass it: "
+                    "`soft + (hard - soft).detach()`."
+                )
             )
             yield Change(attach=keys), "detached", text, repair
     if len(groups) > 1:
@@ -97,15 +118,23 @@ def _cuts(calls: Calls, model: nn.Module) -> Iterator[tuple[Change, str, str, st
 def _not_in_loss(name: str, explainer: "Explainer") -> Reason:
     """What it computes does not reach the loss: handed out for others to use, or dropped."""
     path = name.rpartition(".")[0]
-    siblings = {each for each in explainer.moving() if each.rpartition(".")[0] == path}
+    others = {each for each, reason in explainer.found.items() if reason.kind not in ("unused", "idle")}
+    siblings = {each for each in explainer.moving() | others if each.rpartition(".")[0] == path}
     if siblings and explainer.replica.get_parameter(name).dim() < 2:
         return Reason("no_effect", "The loss is the same whatever its value.", tried=True)
     handed_out = _handed_out(name, explainer)
     if handed_out is not None:
         place = where(handed_out, explainer.replica)
-        text = f"What {{it}} computes is handed out by {place}, and this loss does not use it."
+        text = f"{sentence(place)} hands out what comes of {{it}}, and this loss does not use it."
         return Reason("idle", text, (), "Nothing to do if another loss uses it.", True, "left out by the loss")
-    text = f"What {where(path, explainer.replica)} computes is thrown away. Nothing in the loss depends on it."
+    given = _given_to(name, explainer)
+    if given is not None:
+        text = f"What {{it}} makes is handed to `{given}`, which does not use it."
+        return Reason(
+            "unused", text, (), f"Use it in the forward pass of `{given}`.", True, f"given to {starred(given)}"
+        )
+    what = f"What {where(path, explainer.replica)} computes" if path else "What is made of {it}"
+    text = f"{what} is thrown away. Nothing in the loss depends on it."
     return Reason("unused", text, (), "Use its result, or remove it.", True, f"dropped {starred(path)}")
 
 
@@ -125,6 +154,31 @@ def _handed_out(name: str, explainer: "Explainer") -> str | None:
         return note
 
     handles = [module.register_forward_hook(look(path)) for path, module in explainer.replica.named_modules()]
+    try:
+        explainer.trials.loss(Change(), explainer.step)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found[-1] if found else None
+
+
+def _given_to(name: str, explainer: "Explainer") -> str | None:
+    """Return the last module that is handed something that depends on the parameter, and is not where it lives."""
+    found: list[str] = []
+    parameter = explainer.replica.get_parameter(name)
+
+    def look(path: str) -> Any:
+        def note(module: nn.Module, arguments: tuple, named: dict) -> None:
+            if any(each.requires_grad and _depends(each, parameter) for each in tensors_in([arguments, named])):
+                found.append(path)
+
+        return note
+
+    handles = [
+        module.register_forward_pre_hook(look(path), with_kwargs=True)
+        for path, module in explainer.replica.named_modules()
+        if path
+    ]
     try:
         explainer.trials.loss(Change(), explainer.step)
     finally:
@@ -158,9 +212,24 @@ def _not_called(name: str, explainer: "Explainer") -> Reason:
     if condition:
         text = f"`{condition}` uses {{it}} under a condition that is not met here."
         return Reason("idle", text, (), "Nothing to do if that is meant.", False, text)
+    twin = _twin(name, explainer)
+    if twin:
+        text = f"The forward pass does not use {{it}}, but `{twin}`, a plain tensor with the same values."
+        return Reason("unused", text, (), f"Use `{name}` itself in place of `{twin}`.", False, text)
     return Reason(
         "unused", "The forward pass does not use {it}.", (), "", True, f"unused {starred(name.rpartition('.')[0])}"
     )
+
+
+def _twin(name: str, explainer: "Explainer") -> str:
+    """Return a plain tensor on the model with the values that a parameter had, as they are or transposed."""
+    own = explainer.evidence.model.get_parameter(name).detach()
+    for place, other in attached(explainer.evidence.model):
+        plain = other.detach()
+        for each in (plain, plain.mT if plain.dim() > 1 else plain):
+            if own.numel() > 1 and each.shape == own.shape and each.dtype == own.dtype and torch.equal(each, own):
+                return place
+    return ""
 
 
 def _conditional(name: str, explainer: "Explainer") -> str:

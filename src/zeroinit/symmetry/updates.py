@@ -123,5 +123,6 @@ def scale_rates(updates: Any, factor: float) -> None:
     """Multiply the learning rates of what ``build_updates`` returned."""
     if hasattr(updates, "learning_rate"):
         updates.learning_rate *= factor
-    for group in getattr(updates, "param_groups", ()):
-        group["lr"] = group["lr"] * factor
+    for group in getattr(updates, "param_groups", ()) if factor != 1 else ():
+        if "lr" in group:
+            group["lr"] = group["lr"] * factor

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 __all__ = ["by_cause", "first_sentence", "verdict"]
 
 GRAVEST = (
-    "ZI013", "ZI018", "ZI016", "ZI006", "ZI009", "ZI019", "ZI008", "ZI011", "ZI007", "ZI012", "ZI014", "ZI015",
+    "ZI013", "ZI018", "ZI016", "ZI017", "ZI006", "ZI009", "ZI019", "ZI008", "ZI011", "ZI007", "ZI012", "ZI014", "ZI015",
     "ZI001", "ZI004", "ZI002", "ZI003", "ZI005", "ZI010",
 )  # fmt: skip
 """Codes of warnings, the gravest first."""
@@ -41,6 +41,8 @@ def verdict(report: "SymmetryReport") -> str:
     """Return one sentence about a report."""
     groups = by_cause(report.warnings)
     trained = [each for each in report.parameters if each.reason != "frozen"]
+    if not groups and not trained:
+        return "No verdict: none of its parameters can be inspected; the list below says why."
     if not groups:
         lost = [name for each in report.findings if each.code == "ZI109" for name in each.parameters]
         still = f", but updates of {len(lost)} are lost in the model's own precision" if lost else ""
@@ -54,6 +56,8 @@ def verdict(report: "SymmetryReport") -> str:
     elif first.code in NEVER:
         here = {name for each in groups[0] if each.code in NEVER for name in each.parameters}
         start = f"{len(here)} of {len(trained)} parameters will not learn"
+    elif first.code == "ZI017":
+        start = "Learns something else than it should"
     elif first.code in ("ZI014", "ZI015"):
         start = "Stops learning" if first.code == "ZI014" else "Will not learn at this learning rate"
     else:
