@@ -43,12 +43,12 @@ class LastPass:
     Attributes:
         loss: Its loss.
         strangers: What the loss depends on and the model does not register.
-        under_norms: Names of the parameters that a norm follows.
+        norms: Which norm follows a parameter, in words.
     """
 
     loss: float
     strangers: list[Any] = field(default_factory=list)
-    under_norms: set[str] = field(default_factory=set)
+    norms: dict[str, str] = field(default_factory=dict)
 
 
 def explain(evidence: "Evidence", replica: nn.Module, dtype: torch.dtype, last: LastPass) -> None:
@@ -94,9 +94,13 @@ def _of_removed(evidence, replica, dtype, locked: set[str], last: LastPass) -> d
     trials = Explainer(evidence, replica, dtype, set()).trials
     if not names or trials.loss_changes(Change(draw=tuple(names)), len(evidence.double.losses) + 1, last.loss):
         return {}
-    removed = Reason("cancelled", "The norm behind it removes whatever it adds.", tried=True)
     other = Reason("no_effect", "The loss is the same whatever its value.", tried=True)
-    return {name: removed if name in last.under_norms else other for name in names}
+    norms = {name: last.norms[name] for name in names if name in last.norms}
+    removed = {
+        name: Reason("cancelled", f"{norm} removes whatever {{it}} adds.", tried=True, cause=f"norm {starred(norm)}")
+        for name, norm in norms.items()
+    }
+    return dict.fromkeys(names, other) | removed
 
 
 class Explainer:

@@ -162,13 +162,19 @@ class Graph:
                     queue.append(parent)
         return None
 
-    def under_norms(self) -> set[str]:
-        """Return the parameters that a norm follows, before any other weights enter; not the norm's own."""
-        return {
-            name
-            for name in self.leaves
-            if any(self.nearest_norm(node) not in (None, node) for node, _ in self.uses(name))
-        }
+    def norms_behind(self) -> dict[str, str]:
+        """Say which norm follows each parameter before any other weights enter; none for a norm's own."""
+        found = {}
+        for name in self.leaves:
+            norms = [(self.nearest_norm(node), node) for node, _ in self.uses(name)]
+            behind = [norm for norm, node in norms if norm is not None and norm is not node]
+            if behind:
+                weights = self.weights_of(behind[0])
+                kind = next(word for word in NORMS if word.lower() in behind[0].call.name().lower())
+                kind = kind.removesuffix("Norm").lower().replace("rms", "RMS")
+                path = weights[0].rpartition(".")[0] if weights else ""
+                found[name] = f"The {kind} norm in `{path}`" if path else f"A {kind} norm behind it"
+        return found
 
     def fed_to_weights(self, dims: dict[str, int]) -> set[str]:
         """Return the parameters above whose output other weights of two or more axes follow, on the way to the loss."""

@@ -11,6 +11,7 @@ from torch import nn
 from zeroinit._common import InputError
 from zeroinit.symmetry.attached import unregistered
 from zeroinit.symmetry.calls import LOSS, Calls, tensors_in
+from zeroinit.symmetry.copying import copier_of
 from zeroinit.symmetry.naming import few, where
 from zeroinit.symmetry.numbers import RATES, find_trouble, grows, lost_updates
 from zeroinit.symmetry.shadow import Trace, copy_of, run_shadow
@@ -87,7 +88,9 @@ def strangers(leaves: list[Any], explainer: "Explainer") -> Iterator[Symptom]:
     replica, evidence = explainer.replica, explainer.evidence
     original = {id(each) for each in evidence.model.parameters()}
     given = {id(each) for each in tensors_in([evidence.objective.inputs, evidence.objective.targets])}
-    leaves = [each for each in leaves if id(each) not in original | given]
+    copier = copier_of(replica)
+    known = original | given | (copier.outside if copier is not None else set())
+    leaves = [each for each in leaves if id(each) not in known]
     if not leaves:
         return
     places = unregistered(replica, {id(each) for each in leaves})

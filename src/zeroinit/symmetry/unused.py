@@ -163,22 +163,20 @@ def _handed_out(name: str, explainer: "Explainer") -> str | None:
 
 
 def _given_to(name: str, explainer: "Explainer") -> str | None:
-    """Return the last module that is handed something that depends on the parameter, and is not where it lives."""
+    """Return the last module that is handed what depends on the parameter, and gives back nothing that does."""
     found: list[str] = []
     parameter = explainer.replica.get_parameter(name)
 
     def look(path: str) -> Any:
-        def note(module: nn.Module, arguments: tuple, named: dict) -> None:
-            if any(each.requires_grad and _depends(each, parameter) for each in tensors_in([arguments, named])):
+        def note(module: nn.Module, arguments: tuple, named: dict, output: Any) -> None:
+            given = any(each.requires_grad and _depends(each, parameter) for each in tensors_in([arguments, named]))
+            if given and not any(each.requires_grad and _depends(each, parameter) for each in tensors_in([output])):
                 found.append(path)
 
         return note
 
-    handles = [
-        module.register_forward_pre_hook(look(path), with_kwargs=True)
-        for path, module in explainer.replica.named_modules()
-        if path
-    ]
+    modules = explainer.replica.named_modules()
+    handles = [each.register_forward_hook(look(path), with_kwargs=True) for path, each in modules if path]
     try:
         explainer.trials.loss(Change(), explainer.step)
     finally:
