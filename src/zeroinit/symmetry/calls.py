@@ -37,7 +37,7 @@ class Call:
         out: The tensors that came out.
         nodes: Autograd's nodes of these at that moment.
         cuts: Whether something that depends on a parameter went in, and no float with a gradient came out.
-        quiet: Whether gradients were off.
+        quiet: Whether gradients were off, and in which module they were switched last.
         broken: ``"nan"`` or ``"inf"`` where that came out and did not go in.
     """
 
@@ -49,6 +49,7 @@ class Call:
     nodes: list[Any] = field(default_factory=list)
     cuts: bool = False
     quiet: bool = False
+    quiet_in: str = ""
     broken: str = ""
 
     @property
@@ -98,6 +99,7 @@ class Calls(TorchFunctionMode):
         self.escapes: list[tuple[str, str]] = []
         self._stack: list[str] = [LOSS]
         self._handles: list[Any] = []
+        self._quiet_in = LOSS
         self._lost: dict[int, tuple[Key, Tensor]] = {}
         self._kept: list[Tensor] = []
         self._model = model
@@ -123,8 +125,9 @@ class Calls(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         name = getattr(func, "__name__", str(func))
-        if name == "_set_grad_enabled" and self._gradients:
-            return func(True)
+        if name == "_set_grad_enabled":
+            self._quiet_in = self._stack[-1]
+            return func(True) if self._gradients else func(*args, **kwargs)
         if func == torch.Tensor.data.__get__:  # ty: ignore
             name = "data"
         if name in ESCAPING and any(each.requires_grad or id(each) in self._lost for each in tensors_in(args)):
@@ -134,6 +137,7 @@ class Calls(TorchFunctionMode):
         place = (self._stack[-1], name)
         self._counts[place] = self._counts.get(place, 0) + 1
         call = Call((*place, self._counts[place]), func, args, kwargs, quiet=not torch.is_grad_enabled())
+        call.quiet_in = self._quiet_in
         change = self._changes.get(call.key)
         before = [_state(each) for each in call.given] if self._numbers else []
         result = func(*args, **kwargs) if change is None else change(call)

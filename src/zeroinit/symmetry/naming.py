@@ -17,6 +17,7 @@ WORDS = {
     "cross_entropy": "cross entropy", "log_softmax": "softmax", "getitem": "indexing", "hardtanh": "hard tanh",
     "weight_norm": "weight norm", "sqrt": "square root", "linalg_vector_norm": "norm of a vector", "norm": "norm",
     "mul": "product", "add": "sum", "sub": "difference", "mm": "matrix product", "matmul": "matrix product",
+    "gt": "comparison", "ge": "comparison", "lt": "comparison", "le": "comparison", "eq": "comparison",
     "linear": "linear map", "bmm": "matrix product", "addmm": "matrix product",
 }  # fmt: skip
 
@@ -93,7 +94,7 @@ def where(path: str, model: nn.Module) -> str:
     path = path.split(".parametrizations")[0]
     if path == LOSS:
         return "the loss"
-    return f"`{path}`" if path else f"the forward pass of {type(model).__name__} itself"
+    return f"`{path}`" if path else f"`{type(model).__name__}.forward`"
 
 
 def sentence(text: str) -> str:

@@ -79,11 +79,12 @@ def _cuts(calls: Calls, model: nn.Module) -> Iterator[tuple[Change, str, str, st
             yield Change(attach=keys), "detached", text, f"Use the tensor itself in place of `{call.name}` in {place}."
         elif any(each.is_floating_point() for each in call.out):
             text = f"{sentence(operation(call, model))} runs under no_grad, which cuts {{it}} off from the loss."
+            place = where(call.quiet_in, model)
             yield Change(gradients=True), "detached", text, f"Remove `torch.no_grad()` in {place}."
         else:
-            text = f"`{call.name}` in {place} returns whole numbers or truth values, which carry no gradient."
+            text = f"{sentence(operation(call, model))} returns whole numbers or truth values, which carry no gradient."
             repair = (
-                f"Use a soft form of `{call.name}`, as softmax, or let the gradient pass it: "
+                f"Use a soft form of {operation(call, model)}, as softmax or sigmoid, or let the gradient pass: "
                 "`soft + (hard - soft).detach()`."
             )
             yield Change(attach=keys), "detached", text, repair

@@ -67,6 +67,8 @@ def _awake(report: "SymmetryReport", trained: list) -> str:
     steps = [each.unlock_step for each in trained if each.unlock_step is not None]
     last = f"by step {max(steps)}" if steps else "yet"
     which = f"all {len(trained)}" if len(steps) == len(trained) else f"{len(steps)} of {len(trained)}"
+    if len(trained) == 1 and steps:
+        return f"the only trained parameter gets a gradient {last}"
     idle = sum(each.reason == "idle" for each in trained)
     later = sum(each.reason == "asleep" for each in trained)
     none = len(trained) - len(steps) - idle - later
