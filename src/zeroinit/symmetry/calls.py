@@ -77,6 +77,7 @@ class Calls(TorchFunctionMode):
         gradients: ``True`` takes every ``no_grad`` inside away.
         attach: Keys of calls that lose the gradient; what follows from them is tied to what they were given.
         numbers: Look for the first NaN and infinity.
+        keep: Whether calls are written down; they hold all tensors of the pass.
 
     Attributes:
         calls: In order.
@@ -91,6 +92,7 @@ class Calls(TorchFunctionMode):
         gradients: bool = False,
         attach: Iterable[Key] = (),
         numbers: bool = False,
+        keep: bool = True,
     ):
         super().__init__()
         self.calls: list[Call] = []
@@ -99,6 +101,7 @@ class Calls(TorchFunctionMode):
         self.escapes: list[tuple[str, str]] = []
         self._stack: list[str] = [LOSS]
         self._handles: list[Any] = []
+        self._keep = keep
         self._quiet_in = LOSS
         self._lost: dict[int, tuple[Key, Tensor]] = {}
         self._kept: list[Tensor] = []
@@ -147,7 +150,8 @@ class Calls(TorchFunctionMode):
         call.out, call.nodes = found, [each.grad_fn for each in found]
         if self._numbers:
             call.broken = _broken(before, [_state(each) for each in found if each.is_floating_point()])
-        self.calls.append(call)
+        if self._keep:
+            self.calls.append(call)
         return self._followed(call, result)
 
     def _followed(self, call: Call, result: Any) -> Any:

@@ -120,6 +120,7 @@ class Trials:
             {key: ACTIONS[name] for key, name in change.calls},
             gradients=change.gradients,
             attach=change.attach,
+            keep=change.outputs,
         )
         objective = self.objective
         if change.inputs:
