@@ -105,7 +105,7 @@ def the_best_expert_as_it_is():
     return Batch(_network(Experts(top=1, renormalize=False)), floats(64, 8), labels(5, 64))
 
 
-@fault("own", "divided by itself", "ZI012", "gate", "divides what `gate.weight` makes")
+@fault("own", "divided by itself", "ZI012", "gate", "divides the output of `gate.weight`")
 def a_gate_divided_by_its_own_value():
     model = OneOf(
         lambda m, x: m.head(m.body(x) * m.gate(x).exp() / m.gate(x).exp()),
@@ -248,7 +248,7 @@ def layers_dropped_at_random():
     )
 
 
-@fault("own", "subtracted from itself", "ZI012", "advantage", "subtracts what `advantage.weight` makes from itself")
+@fault("own", "subtracted from itself", "ZI012", "advantage", "subtracts the output of `advantage.weight` from itself")
 def advantages_of_a_single_action():
     model = OneOf(
         lambda m, x: m.value(x) + m.advantage(x) - m.advantage(x).mean(1, keepdim=True),
@@ -266,7 +266,7 @@ def advantages_of_three_actions():
     return Batch(model, floats(16, 8), floats(16, 3))
 
 
-@fault("own", "times zero", "ZI007", "branch", "multiplies what `branch.weight` makes by 0")
+@fault("own", "times zero", "ZI007", "branch", "multiplies the output of `branch.weight` by 0")
 def a_branch_with_a_factor_of_zero():
     """As an adapter with alpha = 0."""
     model = OneOf(

@@ -290,9 +290,13 @@ class Explainer:
         for choice in [*singles, *choices, tuple(culprits), tuple(sorted(drawn))]:
             if names <= self.trials.frees(Change(draw=tuple(sorted(choice))), view.step):
                 frozen = [each for each in choice if not self.replica.get_parameter(each).requires_grad]
-                start = f"Start with {draw_line(list(choice), len(choice))}"
+                start = f"Start with {self._draw_line(list(choice))}"
                 return start + (f", or train it: `{of_model(frozen[0])}.requires_grad_()`." if frozen else ".")
-        return f"Start with {draw_line(sorted(drawn), len(drawn))}."
+        return f"Start with {self._draw_line(sorted(drawn))}."
+
+    def _draw_line(self, names: list[str]) -> str:
+        vectors = any(self.replica.get_parameter(each).dim() < 2 for each in names)
+        return draw_line(names, len(names), vectors)
 
     def _sentence(self, culprits: list[str], view: View) -> str:
         frozen = [each for each in culprits if not self.replica.get_parameter(each).requires_grad]

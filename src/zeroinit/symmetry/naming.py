@@ -77,9 +77,9 @@ def of_model(path: str) -> str:
     return text
 
 
-def draw_line(names: list[str], together: int) -> str:
+def draw_line(names: list[str], together: int, vectors: bool = False) -> str:
     """Write the line that draws parameters at random, as a trial did."""
-    call = "nn.init.normal_({}, std=0.02)" if together <= 2 else "nn.init.kaiming_uniform_({}, a=5**0.5)"
+    call = "nn.init.normal_({}, std=0.02)" if together <= 2 or vectors else "nn.init.kaiming_uniform_({}, a=5**0.5)"
     if len(names) <= 2 and (len(names) == 1 or len(names[0]) < LONG):
         return "; ".join(f"`{call.format(of_model(name))}`" for name in names)
     patterns = list(dict.fromkeys(starred(name) for name in names))

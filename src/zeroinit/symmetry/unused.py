@@ -104,7 +104,7 @@ def _not_in_loss(name: str, explainer: "Explainer") -> Reason:
     handed_out = _handed_out(name, explainer)
     if handed_out is not None:
         place = where(handed_out, explainer.replica)
-        text = f"What {{it}} computes is handed out by {place}, and this loss does not use it."
+        text = f"The output of {{it}} is handed out by {place}, and this loss does not use it."
         return Reason("idle", text, (), "Nothing to do if another loss uses it.", True, "left out by the loss")
     text = f"What {where(path, explainer.replica)} computes is thrown away. Nothing in the loss depends on it."
     return Reason("unused", text, (), "Use its result, or remove it.", True, f"dropped {starred(path)}")
