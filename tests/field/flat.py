@@ -165,3 +165,32 @@ def a_hinge_loss_that_is_satisfied():
     nn.init.constant_(model.weight, 0.45)
     loss = {"loss_fn": lambda out: torch.relu(1 - out).sum(), "optimizer": "sgd", "learning_rate": 0.01, "steps": 8}
     return Batch(model, torch.full((8, 4), 0.25) + torch.eye(4).repeat(2, 1), None, loss)
+
+
+@fault("own", "dropout", "ZI012", "0", "drops every value: its p is 1")
+def dropout_of_everything():
+    model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Dropout(1.0), nn.Linear(8, 3))
+    return Batch(model, floats(16, 8), labels(3, 16))
+
+
+@healthy("own", "dropout")
+def dropout_of_a_half():
+    model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 3))
+    return Batch(model, floats(16, 8), labels(3, 16))
+
+
+@fault("own", "norm over one value", "ZI012", "a", "is over one value, so only its sign is left")
+def one_value_divided_by_its_norm():
+    model = OneOf(lambda m, x: m.head(F.normalize(m.a(x), dim=-1)), a=nn.Linear(8, 1), head=nn.Linear(1, 3))
+    return Batch(model, floats(16, 8), labels(3, 16))
+
+
+@healthy("own", "rounding", "has no effect")
+def a_bias_that_is_differentiated_away():
+    """A loss on the derivative of the output, as for a differential equation."""
+
+    def run(m, x):
+        x = x.clone().requires_grad_(True)
+        return torch.autograd.grad(m.net(x).sum(), x, create_graph=True)[0]
+
+    return Batch(OneOf(run, net=mlp(1, 8, 8, 1, activation=nn.Tanh)), floats(16, 1), floats(16, 1))

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from .harness import Batch, OneOf, fault, floats, healthy, labels, mlp, zeroed
-from .zeros import Adapter
+from .zeros import Adapter, Attention
 
 
 @fault("pytorch/pytorch#19126, openai/weightnorm#4", "NaN", "ZI013", "2", "by its norm, which is zero")
@@ -149,3 +149,34 @@ def adapters_on_a_bfloat16_model():
         torch.bfloat16
     )
     return Batch(model, floats(16, 8), labels(3, 16))
+
+
+@fault("own", "batch", "ZI007", "block.q", "all values in it are the same")
+def tokens_that_are_all_the_same():
+    model = OneOf(
+        lambda m, i: m.head(m.block(m.emb(i)).mean(1)),
+        emb=nn.Embedding(20, 16),
+        block=Attention(),
+        head=nn.Linear(16, 3),
+    )
+    return Batch(model, torch.full((8, 5), 3), labels(3, 8))
+
+
+@fault("own", "NaN", "ZI013", "attend", "every key is masked")
+def an_example_that_is_all_padding():
+    padding = torch.zeros(4, 5, dtype=torch.bool)
+    padding[1] = True
+    model = OneOf(
+        lambda m, x, p: m.head(m.attend(x, x, x, key_padding_mask=p)[0].mean(1)),
+        attend=nn.MultiheadAttention(8, 2, batch_first=True), head=nn.Linear(8, 3),
+    )  # fmt: skip
+    return Batch(model, (floats(4, 5, 8), padding), labels(3, 4))
+
+
+@fault("own", "NaN", "ZI013", "", "is of a negative number")
+def root_of_a_negative_number_behind_a_where():
+    def run(m, x):
+        out = m.net(x)
+        return torch.where(out > 0, out.sqrt(), torch.zeros_like(out))
+
+    return Batch(OneOf(run, net=mlp(8, 16, 3)), floats(16, 8), floats(16, 3))

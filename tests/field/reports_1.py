@@ -108,9 +108,9 @@ def lora_a_and_b_zero():
             return self.head(torch.sigmoid(self.q(x)) * self.v(x))
 
     m = Net()
-    for l in (m.q, m.v):
-        nn.init.zeros_(l.a.weight)
-        nn.init.zeros_(l.b.weight)
+    for part in (m.q, m.v):
+        nn.init.zeros_(part.a.weight)
+        nn.init.zeros_(part.b.weight)
     return Batch(m, torch.randn(16, 8), torch.randint(0, 3, (16,)))
 
 
@@ -146,9 +146,9 @@ def two_zero_convs_in_a_row():
             return self.up(F.silu(self.lock(x) + self.zero(self.ctrl(c))))
 
     m = Net()
-    for l in [m.ctrl.proj_out, m.zero]:
-        nn.init.zeros_(l.weight)
-        nn.init.zeros_(l.bias)
+    for part in [m.ctrl.proj_out, m.zero]:
+        nn.init.zeros_(part.weight)
+        nn.init.zeros_(part.bias)
     return Batch(m, (torch.randn(4, 3, 8, 8), torch.randn(4, 3, 8, 8)), torch.randn(4, 3, 8, 8))
 
 
@@ -243,7 +243,7 @@ def _ckpt(reentrant, hook=False):
     m = Net()
     if hook:
         m.emb.register_forward_hook(lambda mod, i, o: o.requires_grad_(True))
-    return {"model": m, "inputs": torch.randint(0, 20, (12, 5)), "targets": torch.randint(0, 4, (12,))}
+    return Batch(m, torch.randint(0, 20, (12, 5)), torch.randint(0, 4, (12,)))
 
 
 @fault("huggingface/transformers#21381", "checkpointing", "ZI009", "blocks.0.0", "use_reentrant=True")
@@ -483,7 +483,7 @@ def _mha(mask_all):
             return self.out(h.sum(1) / (~pad).sum(1, keepdim=True).clamp(min=1))
 
     pad = torch.arange(6)[None] >= torch.tensor([6, 4, 3, 0 if mask_all else 2])[:, None]
-    return {"model": Enc(), "inputs": (torch.randint(0, 15, (4, 6)), pad), "targets": torch.tensor([0, 1, 2, 1])}
+    return Batch(Enc(), (torch.randint(0, 15, (4, 6)), pad), torch.tensor([0, 1, 2, 1]))
 
 
 @fault("pytorch/pytorch#41508", "masks", "ZI013", "att", "every key is masked")

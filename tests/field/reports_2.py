@@ -54,33 +54,36 @@ def llama_adapter_zero_gate():
     )
 
 
-@fault("D-X-Y/AutoDL-Projects#99", "NAS", "ZI009", "alpha", "`argmax`")
+class _Cell(nn.Module):
+    def __init__(self, straight_through):
+        super().__init__()
+        self.ops = nn.ModuleList(
+            [nn.Linear(6, 6), nn.Sequential(nn.Linear(6, 6), nn.Tanh()), nn.Sequential(nn.Linear(6, 6), nn.ReLU())]
+        )
+        self.alpha = nn.Parameter(0.001 * torch.randn(3))
+        self.out = nn.Linear(6, 3)
+        self.straight_through = straight_through
+
+    def forward(self, x):
+        p = torch.softmax(self.alpha + (torch.rand(3) if self.training else 0), 0)
+        w = F.one_hot(p.argmax(), 3).to(p)
+        if self.straight_through:
+            w = w - p.detach() + p
+        return self.out(sum(w[i] * op(x) for i, op in enumerate(self.ops)))
+
+
+@fault("D-X-Y/AutoDL-Projects#99", "NAS", "ZI009", "alpha", "The argmax in `_Cell.forward`")
 def nas_hard_choice_without_ste():
     """The architecture weights only act through argmax/one-hot, which passes no gradient."""
     torch.manual_seed(42)
-
-    class Cell(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.ops = nn.ModuleList(
-                [nn.Linear(6, 6), nn.Sequential(nn.Linear(6, 6), nn.Tanh()), nn.Sequential(nn.Linear(6, 6), nn.ReLU())]
-            )
-            self.alpha = nn.Parameter(0.001 * torch.randn(3))
-            self.out = nn.Linear(6, 3)
-
-        def forward(self, x):
-            p = torch.softmax(self.alpha + (torch.rand(3) if self.training else 0), 0)
-            w = F.one_hot(p.argmax(), 3).to(p)
-            return self.out(sum((w[i] * op(x) for i, op in enumerate(self.ops))))
-
-    return Batch(Cell(), torch.randn(24, 6), torch.randint(0, 3, (24,)))
+    return Batch(_Cell(False), torch.randn(24, 6), torch.randint(0, 3, (24,)))
 
 
 @healthy("D-X-Y/AutoDL-Projects#99", "NAS")
 def nas_gdas_straight_through():
     """One-hot with straight-through gradient over Gumbel noise is the standard and trains."""
     torch.manual_seed(43)
-    return nas_hard_choice_without_ste(repaired=True)
+    return Batch(_Cell(True), torch.randn(24, 6), torch.randint(0, 3, (24,)))
 
 
 class _Spike(torch.autograd.Function):
@@ -232,7 +235,7 @@ def simsiam_stop_gradient():
         _Siam(False, False),
         (x + 0.1 * torch.randn_like(x), x + 0.1 * torch.randn_like(x)),
         None,
-        {"loss_fn": lambda l: l},
+        {"loss_fn": lambda part: part},
     )
 
 
@@ -245,7 +248,7 @@ def byol_frozen_target():
         _Siam(True, True),
         (x + 0.1 * torch.randn_like(x), x + 0.1 * torch.randn_like(x)),
         None,
-        {"loss_fn": lambda l: l},
+        {"loss_fn": lambda part: part},
     )
 
 
@@ -361,9 +364,9 @@ class _Gate(nn.Module):
             nn.init.zeros_(self.res_gate[0].weight)
         nn.init.zeros_(self.res_gate[2].weight)
 
-    def forward(self, v, l):
+    def forward(self, v, part):
         f = torch.tanh(self.vis(v))
-        r = torch.tanh(self.lang(l)) * f
+        r = torch.tanh(self.lang(part)) * f
         return self.out(f + self.res_gate(r) * r)
 
 
@@ -466,14 +469,14 @@ class _Gan(nn.Module):
 def gan_detached_prediction():
     """The generator's loss is computed from a detached prediction, so the generator gets no gradient."""
     torch.manual_seed(59)
-    return Batch(_Gan("bad"), (torch.randn(16, 4), torch.randn(16, 6)), None, {"loss_fn": lambda l: l})
+    return Batch(_Gan("bad"), (torch.randn(16, 4), torch.randn(16, 6)), None, {"loss_fn": lambda part: part})
 
 
 @healthy("pytorch/examples#116", "GAN")
 def gan_gradient_reversal():
     """Generator and discriminator trained at once through a gradient reversal function."""
     torch.manual_seed(60)
-    return Batch(_Gan("reverse"), (torch.randn(16, 4), torch.randn(16, 6)), None, {"loss_fn": lambda l: l})
+    return Batch(_Gan("reverse"), (torch.randn(16, 4), torch.randn(16, 6)), None, {"loss_fn": lambda part: part})
 
 
 @healthy("nicklashansen/dmcontrol-generalization-benchmark#5", "reinforcement learning")
@@ -498,7 +501,9 @@ def sac_shared_encoder_detached_for_actor():
             alpha = self.log_alpha.exp() * (pi.detach() ** 2).mean() - self.log_alpha
             return critic - value + alpha
 
-    return Batch(Agent(), (torch.randn(8, 1, 6, 6), torch.randn(8, 2), torch.randn(8)), None, {"loss_fn": lambda l: l})
+    return Batch(
+        Agent(), (torch.randn(8, 1, 6, 6), torch.randn(8, 2), torch.randn(8)), None, {"loss_fn": lambda part: part}
+    )
 
 
 @healthy("facebookresearch/DiT#82", "adaLN-Zero")
@@ -536,9 +541,9 @@ def dit_adaln_zero():
             self.nf = nn.LayerNorm(d, elementwise_affine=False)
             self.adaf = nn.Sequential(nn.SiLU(), nn.Linear(d, 2 * d))
             self.lin = nn.Linear(d, 4)
-            for l in (self.adaf[1], self.lin):
-                nn.init.zeros_(l.weight)
-                nn.init.zeros_(l.bias)
+            for part in (self.adaf[1], self.lin):
+                nn.init.zeros_(part.weight)
+                nn.init.zeros_(part.bias)
 
         def forward(self, x, t):
             e = torch.cat(

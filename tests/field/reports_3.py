@@ -85,8 +85,8 @@ def glow_zero_conv_coupling():
         def forward(self, x):
             ld = 0
             for c in self.c:
-                x, l = c(x)
-                ld = ld + l
+                x, part = c(x)
+                ld = ld + part
             return (x, ld)
 
     return Batch(
@@ -368,9 +368,7 @@ def ctc_targets_longer_than_input():
     return Batch(Asr(), torch.randn(4, 24, 5), y, {"loss_fn": loss})
 
 
-@fault(
-    "ProteomicsML/ProteomicsML#203", "dead units", "ZI008", "fc", "The ReLU in the forward pass of Ccs itself is off"
-)
+@fault("ProteomicsML/ProteomicsML#203", "dead units", "ZI008", "fc", "The ReLU in `Ccs.forward` is off")
 def relu_on_regression_output():
     """The output passes a last ReLU and is negative before it for all examples, so the output is 0 and nothing
     gets a gradient.
@@ -583,10 +581,10 @@ def shared_feed_forward():
             self.out = nn.Linear(8, 3)
 
         def forward(self, x):
-            for l in self.layers:
-                h = l["n1"](x)
-                x = x + l["att"](h, h, h)[0]
-                x = x + l["ff"](l["n2"](x))
+            for part in self.layers:
+                h = part["n1"](x)
+                x = x + part["att"](h, h, h)[0]
+                x = x + part["ff"](part["n2"](x))
             return self.out(x.mean(1))
 
     return Batch(Net(), torch.randn(8, 5, 8), torch.randint(0, 3, (8,)))
@@ -835,8 +833,8 @@ def detr_box_refinement():
             q = self.query.weight.expand(len(mem), -1, -1)
             ref = self.ref.weight.sigmoid().expand(len(mem), -1, -1)
             outs = []
-            for l, b in zip(self.layers, self.box, strict=False):
-                q = l(q + self.pos(ref), mem)
+            for part, b in zip(self.layers, self.box, strict=False):
+                q = part(q + self.pos(ref), mem)
                 new = (b(q) + torch.logit(ref, 1e-05)).sigmoid()
                 outs.append(new)
                 ref = new.detach()

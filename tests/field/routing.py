@@ -105,7 +105,7 @@ def the_best_expert_as_it_is():
     return Batch(_network(Experts(top=1, renormalize=False)), floats(64, 8), labels(5, 64))
 
 
-@fault("own", "divided by itself", "ZI012", "gate", "divides what `gate.weight` makes")
+@fault("own", "divided by itself", "ZI012", "gate", "divides the output of `gate.weight`")
 def a_gate_divided_by_its_own_value():
     model = OneOf(
         lambda m, x: m.head(m.body(x) * m.gate(x).exp() / m.gate(x).exp()),
@@ -246,3 +246,38 @@ def layers_dropped_at_random():
         floats(16, 8),
         labels(3, 16),
     )
+
+
+@fault("own", "subtracted from itself", "ZI012", "advantage", "subtracts the output of `advantage.weight` from itself")
+def advantages_of_a_single_action():
+    model = OneOf(
+        lambda m, x: m.value(x) + m.advantage(x) - m.advantage(x).mean(1, keepdim=True),
+        value=nn.Linear(8, 1), advantage=nn.Linear(8, 1),
+    )  # fmt: skip
+    return Batch(model, floats(16, 8), floats(16, 1))
+
+
+@healthy("own", "subtracted from itself")
+def advantages_of_three_actions():
+    model = OneOf(
+        lambda m, x: m.value(x) + m.advantage(x) - m.advantage(x).mean(1, keepdim=True),
+        value=nn.Linear(8, 1), advantage=nn.Linear(8, 3),
+    )  # fmt: skip
+    return Batch(model, floats(16, 8), floats(16, 3))
+
+
+@fault("own", "times zero", "ZI007", "branch", "multiplies the output of `branch.weight` by 0")
+def a_branch_with_a_factor_of_zero():
+    """As an adapter with alpha = 0."""
+    model = OneOf(
+        lambda m, x: m.head(torch.tanh(m.body(x) + 0.0 * m.branch(x))),
+        body=nn.Linear(8, 8), branch=nn.Linear(8, 8, bias=False), head=nn.Linear(8, 3),
+    )  # fmt: skip
+    return Batch(model, floats(16, 8), labels(3, 16))
+
+
+@healthy("own", "times zero", "in the loss multiplies")
+def a_part_of_the_loss_with_a_weight_of_zero():
+    model = OneOf(lambda m, x: (m.head(x), m.other(x)), head=nn.Linear(8, 3), other=nn.Linear(8, 1))
+    loss = {"loss_fn": lambda out, classes: F.cross_entropy(out[0], classes) + 0.0 * out[1].mean()}
+    return Batch(model, floats(16, 8), labels(3, 16), loss)

@@ -62,7 +62,7 @@ def hidden_layer_under_no_grad():
     return _cut(_quiet)
 
 
-@fault("own", "cut off", "ZI009", "below", "`argmax` in")
+@fault("own", "cut off", "ZI009", "below", "The argmax in")
 def hidden_layer_through_argmax():
     return _cut(lambda m, x: F.one_hot(m.below(x).argmax(-1), 8).to(x.dtype))
 
@@ -221,3 +221,35 @@ def an_optimizer_with_two_groups():
     model = mlp(8, 16, 3)
     groups = [{"params": model[0].parameters(), "lr": 0.01}, {"params": model[2].parameters()}]
     return Batch(model, floats(16, 8), labels(3, 16), {"optimizer": torch.optim.AdamW(groups, lr=1e-3)})
+
+
+class Operator:
+    """No module, but it holds a parameter."""
+
+    def __init__(self):
+        self.w = nn.Parameter(0.1 * torch.randn(8, 8))
+
+
+@fault("own", "not registered", "ZI016", "op", "`op.w` takes part in the loss")
+def parameter_of_an_object_that_is_no_module():
+    model = OneOf(lambda m, x: m.head(torch.relu(x @ m.op.w)), op=Operator(), head=nn.Linear(8, 3))
+    return Batch(model, floats(16, 8), labels(3, 16))
+
+
+@fault("own", "hook", "ZI019", "0", "A hook on a module sets its gradient to zero")
+def gradients_that_a_hook_on_a_module_sets_to_zero():
+    model = nn.Sequential(nn.Linear(8, 8), *mlp(8, 16, 3))
+    model[1].register_full_backward_hook(lambda module, given, arrived: tuple(map(torch.zeros_like, given)))
+    return Batch(model, floats(16, 8), labels(3, 16))
+
+
+@fault("own", "cut off", "ZI009", "a", "The long in")
+def hidden_layer_cast_to_whole_numbers():
+    model = OneOf(lambda m, x: m.b(m.a(x).long().to(x.dtype)), a=nn.Linear(8, 8), b=nn.Linear(8, 3))
+    return Batch(model, 5 * floats(16, 8), labels(3, 16))
+
+
+@fault("own", "cut off", "ZI009", "0", "`.item()` in the loss")
+def a_loss_made_of_a_number():
+    loss = {"loss_fn": lambda out: torch.tensor(out.square().mean().item(), requires_grad=True)}
+    return Batch(mlp(8, 16, 3), floats(16, 8), None, loss)

@@ -44,8 +44,8 @@ def test_the_text(report):
 
 def test_layers_that_are_alike_share_a_row():
     text = str(inspect(mlp(widths=(16,) * 5, inputs=16), drawn(8, 16)))
-    assert "* (5 alike)" in text
-    assert "(5 alike)" not in str(inspect(mlp(), VECTORS))
+    assert "* (5 of them)" in text
+    assert "(5 of them)" not in str(inspect(mlp(), VECTORS))
 
 
 def test_frozen_layers_are_counted_not_listed():
@@ -71,7 +71,9 @@ def test_findings_that_are_alike_share_a_line():
     report = inspect(model, VECTORS)
     assert len(report.warnings) == 4
     shown = [line for line in str(report).splitlines() if line.startswith("ZI001")]
-    assert shown == ["ZI001 warning *.* (4 alike): 12 units of `*.*` are only 1 different: they are identical and get"]
+    assert shown == [
+        "ZI001 warning *.* (4 of them): 12 units of `*.*` are only 1 different: they are identical and get"
+    ]
     assert str(inspect(model[2:], VECTORS)).count("ZI001") == 2
 
 
@@ -82,7 +84,7 @@ def test_long_paths_are_shown_without_what_they_share():
         outer.add_module(name, model)
         model = outer
     lines = str(inspect(model, VECTORS)).splitlines()
-    assert lines[2].startswith("  layer in and_another_one_…name.a_part_of_the_model ")
+    assert lines[2].startswith("  layer in and_another_one_i…_name.a_part_of_the_model ")
     assert [line.split()[0] for line in lines[3:6]] == ["0", "2", "4"]
 
 

@@ -40,7 +40,7 @@ class Call:
         out: The tensors that came out.
         nodes: Autograd's nodes of these at that moment.
         cuts: Whether something that depends on a parameter went in, and no float with a gradient came out.
-        quiet: Whether gradients were off.
+        quiet: Whether gradients were off, and in which module they were switched last.
         broken: ``"nan"`` or ``"inf"`` where that came out and did not go in.
     """
 
@@ -52,6 +52,7 @@ class Call:
     nodes: list[Any] = field(default_factory=list)
     cuts: bool = False
     quiet: bool = False
+    quiet_in: str = ""
     broken: str = ""
 
     @property
@@ -87,6 +88,7 @@ class Calls(TorchFunctionMode):
         attach: Keys of calls that lose the gradient; what follows from them is tied to what they were given.
         numbers: Look for the first NaN and infinity.
         unwrap: Use computed tensors themselves where a parameter was made of them on the way.
+        keep: Whether calls are written down; they hold all tensors of the pass.
 
     Attributes:
         calls: In order.
@@ -103,6 +105,7 @@ class Calls(TorchFunctionMode):
         attach: Iterable[Key] = (),
         numbers: bool = False,
         unwrap: bool = False,
+        keep: bool = True,
     ):
         super().__init__()
         self.calls: list[Call] = []
@@ -115,6 +118,8 @@ class Calls(TorchFunctionMode):
         self._stack: list[str] = [LOSS]
         self._handles: list[Any] = []
         self._lost: dict[int, tuple[tuple[Key, Tensor], ...]] = {}
+        self._keep = keep
+        self._quiet_in = LOSS
         self._kept: list[Tensor] = []
         self._model = model
 
@@ -139,8 +144,9 @@ class Calls(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         name = getattr(func, "__name__", str(func))
-        if name == "_set_grad_enabled" and self._gradients:
-            return func(True)
+        if name == "_set_grad_enabled":
+            self._quiet_in = self._stack[-1]
+            return func(True) if self._gradients else func(*args, **kwargs)
         if func == torch.Tensor.data.__get__:  # ty: ignore
             name = "data"
         if name in ESCAPING and any(each.requires_grad or id(each) in self._lost for each in tensors_in(args)):
@@ -152,6 +158,7 @@ class Calls(TorchFunctionMode):
         place = (self._stack[-1], name)
         self._counts[place] = self._counts.get(place, 0) + 1
         call = Call((*place, self._counts[place]), func, args, kwargs, quiet=not torch.is_grad_enabled())
+        call.quiet_in = self._quiet_in
         change = self._changes.get(call.key)
         before = [_state(each) for each in call.given] if self._numbers else []
         result = func(*args, **kwargs) if change is None else change(call)
@@ -161,8 +168,10 @@ class Calls(TorchFunctionMode):
         call.out, call.nodes = found, [each.grad_fn for each in found]
         if self._numbers:
             call.broken = _broken(before, [_state(each) for each in found if each.is_floating_point()])
-        self.calls.append(call)
-        self._made |= {each.data_ptr(): each for each in found if each.requires_grad and each.numel()}
+        if self._keep:
+            self.calls.append(call)
+        if self._keep or self._unwrap:
+            self._made |= {each.data_ptr(): each for each in found if each.grad_fn is not None and each.numel()}
         return self._followed(call, result)
 
     def _followed(self, call: Call, result: Any) -> Any:

@@ -8,6 +8,7 @@ from torch import nn
 
 from zeroinit.symmetry.calls import Calls
 from zeroinit.symmetry.graph import Graph
+from zeroinit.symmetry.memory import is_large
 from zeroinit.symmetry.naming import draw_line, few, of_model, starred
 from zeroinit.symmetry.other_inputs import used_with_other_inputs
 from zeroinit.symmetry.reasons import (
@@ -140,6 +141,9 @@ class Explainer:
     def reasons(self) -> dict[str, Reason]:
         """Return the reason of each locked parameter; ``waking`` then holds those that would move a little later."""
         found = self.found
+        found |= self._without_effect()
+        if set(found) == self.locked:
+            return found
         view, reentrant = self.view(self.step)
         self._baseline(found, view, reentrant)
         rest = [name for name in self._ordered() if name not in found]
@@ -163,6 +167,17 @@ class Explainer:
         if self._used_elsewhere is None:
             self._used_elsewhere = used_with_other_inputs(self.evidence.objective, self.replica, self.dtype)
         return self._used_elsewhere
+
+    def _without_effect(self) -> dict[str, Reason]:
+        """In a large model, first look for vectors beside weights that learn: a view of all calls takes much memory."""
+        if not is_large(self.replica.parameters()):
+            return {}
+        owners = {name.rpartition(".")[0] for name in self.moving() if self.replica.get_parameter(name).dim() > 1}
+        vectors = [name for name in sorted(self.locked) if name.rpartition(".")[0] in owners]
+        vectors = [name for name in vectors if self.replica.get_parameter(name).dim() < 2]
+        if not vectors or self.trials.loss_changes(Change(draw=tuple(vectors)), self.step):
+            return {}
+        return {name: Reason("no_effect", "The loss is the same whatever its value.", tried=True) for name in vectors}
 
     def _ordered(self) -> list[str]:
         names = [name for name, _ in self.replica.named_parameters() if name in self.locked]
@@ -316,9 +331,13 @@ class Explainer:
         for choice in [*singles, *choices, tuple(culprits), tuple(sorted(drawn))]:
             if names <= self.trials.frees(Change(draw=tuple(sorted(choice))), view.step):
                 frozen = [each for each in choice if not self.replica.get_parameter(each).requires_grad]
-                start = f"Start with {draw_line(list(choice), len(choice))}"
+                start = f"Start with {self._draw_line(list(choice))}"
                 return start + (f", or train it: `{of_model(frozen[0])}.requires_grad_()`." if frozen else ".")
-        return f"Start with {draw_line(sorted(drawn), len(drawn))}."
+        return f"Start with {self._draw_line(sorted(drawn))}."
+
+    def _draw_line(self, names: list[str]) -> str:
+        vectors = any(self.replica.get_parameter(each).dim() < 2 for each in names)
+        return draw_line(names, len(names), vectors)
 
     def _sentence(self, culprits: list[str], view: View) -> str:
         frozen = [each for each in culprits if not self.replica.get_parameter(each).requires_grad]

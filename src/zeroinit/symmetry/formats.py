@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMATS", "layer_rows", "shortened", "to_html", "to_sarif", "to_text"]
 
-HEAD = ("layer", "type", "wakes", "units", "distinct", "told apart by")
+HEAD = ("layer", "type", "gradient", "units", "distinct", "broken by")
 NAME_WIDTH, TYPE_WIDTH, MOST_INFOS, FEWEST_ALIKE = 40, 22, 6, 3
 
 
@@ -43,9 +43,9 @@ def layer_rows(report: "SymmetryReport") -> list[tuple[str, ...]]:
     for layer in report.layers:
         if not layer.is_matrix or layer.weight in frozen:
             continue
-        wakes = "never" if layer.unlock_step is None else f"step {layer.unlock_step}"
+        first = "never" if layer.unlock_step is None else f"step {layer.unlock_step}"
         width = f"{layer.effective_width}" + (f" ({layer.dead} dead)" if layer.dead else "")
-        cells = (layer.kind, wakes, f"{layer.num_units}", width, layer.source or "nothing")
+        cells = (layer.kind, first, f"{layer.num_units}", width, layer.source or "nothing")
         rows.setdefault((re.sub(r"\d+", "*", _name(layer)), *cells), []).append(_name(layer))
     return [row for (pattern, *cells), names in rows.items() for row in _merged(pattern, tuple(cells), names)]
 
@@ -58,7 +58,7 @@ def _merged(pattern: str, cells: tuple[str, ...], names: list[str]) -> list[tupl
     """Return one row for many layers that differ by a number in their path alone, else one for each."""
     if len(names) < FEWEST_ALIKE:
         return [(name, *cells) for name in names]
-    return [(f"{pattern} ({len(names)} alike)", *cells)]
+    return [(f"{pattern} ({len(names)} of them)", *cells)]
 
 
 def _name(layer: "LayerReport") -> str:
@@ -184,7 +184,7 @@ def _alike_once(findings: Iterable["Finding"]) -> list["Finding"]:
             kept.append(
                 replace(
                     members[0],
-                    path=f"{alike[1]} ({len(members)} alike)",
+                    path=f"{alike[1]} ({len(members)} of them)",
                     message=alike[2],
                     suggestion=_starred(members[0].suggestion),
                     cause=members[0].cause if len({each.cause for each in members}) == 1 else "",

@@ -10,6 +10,8 @@ from zeroinit.symmetry.calls import LOSS, Call
 __all__ = ["draw_line", "few", "joined", "of_model", "operation", "sentence", "starred", "where"]
 
 MOST_NAMES = 3
+LONG = 40
+"""Names of so many letters that differ by a number are told once."""
 WORDS = {
     "relu": "ReLU", "relu_": "ReLU", "scaled_dot_product_attention": "attention", "truediv": "division",
     "div": "division", "multi_head_attention_forward": "attention", "layer_norm": "layer norm",
@@ -18,6 +20,7 @@ WORDS = {
     "weight_norm": "weight norm", "sqrt": "square root", "linalg_vector_norm": "norm of a vector", "norm": "norm",
     "mul": "product", "add": "sum", "sub": "difference", "mm": "matrix product", "matmul": "matrix product",
     "zeros_like": "zeros_like", "to": "conversion", "setitem": "assignment to an index", "ctc_loss": "CTC loss",
+    "gt": "comparison", "ge": "comparison", "lt": "comparison", "le": "comparison", "eq": "comparison",
     "linear": "linear map", "bmm": "matrix product", "addmm": "matrix product",
 }  # fmt: skip
 
@@ -55,7 +58,7 @@ def few(names: Iterable[str]) -> str:
         patterns.setdefault(starred(name), []).append(name)
     words: list[str] = []
     for pattern, members in patterns.items():
-        short = len(members) <= MOST_NAMES
+        short = len(members) <= MOST_NAMES and (len(members) == 1 or len(pattern) < LONG)
         words += [f"`{each}`" for each in members] if short else [f"`{pattern}` ({len(members)} times)"]
     if len(words) > MOST_NAMES + 1:
         words = [*words[:MOST_NAMES], f"{len(words) - MOST_NAMES} more"]
@@ -75,10 +78,10 @@ def of_model(path: str) -> str:
     return text
 
 
-def draw_line(names: list[str], together: int) -> str:
+def draw_line(names: list[str], together: int, vectors: bool = False) -> str:
     """Write the line that draws parameters at random, as a trial did."""
-    call = "nn.init.normal_({}, std=0.02)" if together <= 2 else "nn.init.kaiming_uniform_({}, a=5**0.5)"
-    if len(names) <= 2:
+    call = "nn.init.normal_({}, std=0.02)" if together <= 2 or vectors else "nn.init.kaiming_uniform_({}, a=5**0.5)"
+    if len(names) <= 2 and (len(names) == 1 or len(names[0]) < LONG):
         return "; ".join(f"`{call.format(of_model(name))}`" for name in names)
     patterns = list(dict.fromkeys(starred(name) for name in names))
     return f"`{call.format('p')}` for each p of {few(patterns) if len(patterns) > 1 else f'`{patterns[0]}`'}"
@@ -94,7 +97,7 @@ def where(path: str, model: nn.Module) -> str:
     path = path.split(".parametrizations")[0]
     if path == LOSS:
         return "the loss"
-    return f"`{path}`" if path else f"the forward pass of {type(model).__name__} itself"
+    return f"`{path}`" if path else f"`{type(model).__name__}.forward`"
 
 
 def sentence(text: str) -> str:

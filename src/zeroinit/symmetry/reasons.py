@@ -183,12 +183,12 @@ def _no_hook(name: str) -> str:
 def _draw(names: tuple[str, ...], view: View, kind: str = "zero") -> Candidate:
     """Zeros that are drawn at random; ``explain`` works out which of them matter."""
     return Candidate(
-        Reason(kind, "", names), Change(draw=names), ((Change(draw=names), f"Start with {_line(names, names)}."),)
+        Reason(kind, "", names), Change(draw=names), ((Change(draw=names), f"Start with {_line(names, names, view)}."),)
     )
 
 
-def _line(names, together) -> str:
-    return draw_line(list(names), len(together))
+def _line(names, together, view: View) -> str:
+    return draw_line(list(names), len(together), any(view.model.get_parameter(each).dim() < 2 for each in names))
 
 
 def _above(name: str, cut: Node, position: int, view: View) -> Iterator[Candidate]:
@@ -260,7 +260,7 @@ def _is_times_zero(call: Call) -> bool:
 
 
 def _times_zero(call: Call, view: View) -> str:
-    return f"{sentence(operation(call, view.model))} multiplies what {{it}} makes by 0."
+    return f"{sentence(operation(call, view.model))} multiplies the output of {{it}} by 0."
 
 
 def times_zero(name: str, view: View) -> Reason | None:
@@ -278,11 +278,11 @@ def _constant_factor(call: Call, view: View) -> Candidate:
     buffers = [path for path, each in view.model.named_buffers() if any(each is factor for factor in factors)]
     change, place = view.act(call, "noise"), operation(call, view.model)
     if not buffers and _is_chosen(call, view):
-        text = f"{sentence(place)} multiplies what {{it}} makes by zero for every example of this batch."
+        text = f"{sentence(place)} multiplies the output of {{it}} by zero for every example of this batch."
         reason = Reason("idle", text, cause=f"not chosen {starred(call.path)}")
         return Candidate(reason, change, ((change, "Nothing to do if other examples choose it."),))
     what = f"the buffer `{buffers[0]}`" if buffers else "a constant"
-    text = f"{sentence(place)} multiplies what {{it}} makes by {what}, which is zero."
+    text = f"{sentence(place)} multiplies the output of {{it}} by {what}, which is zero."
     repair = f"Let {what} start at another value than zero."
     return Candidate(Reason("constant", text, cause=f"constant {starred(call.path)}"), change, ((change, repair),))
 
@@ -471,11 +471,11 @@ def _norm(name: str, call: Call, view: View) -> Iterator[Candidate]:
         text = f"{sentence(what)} sees one value per channel in this batch and subtracts it."
         repair = "Use a larger batch."
     else:
-        text = f"{sentence(what)} removes whatever {{it}} adds."
+        text = f"{sentence(what)} removes what comes from {{it}}."
         if name in view.zeros:
             text = f"`{name}` is zero, so each channel has one value everywhere, and {what} subtracts it."
         repair = f"Take {what} out, or let it act as an affine map in the first steps."
-    drawn = [(Change(draw=(name,)), f"Start with {_line([name], [name])}.")] if name in view.zeros else []
+    drawn = [(Change(draw=(name,)), f"Start with {_line([name], [name], view)}.")] if name in view.zeros else []
     reason = Reason("cancelled", text, cause=f"norm {starred(call.path)} {size == 1}")
     yield Candidate(reason, change, (*drawn, (change, repair)))
 
@@ -597,7 +597,7 @@ def _copies(view: View) -> Iterator[Candidate]:
     what = few([starred(each) for each in first][:1])
     text = f"{{it}} chooses among copies of one module ({what}), which are all equal."
     change = Change(draw=redrawn)
-    repair = f"Draw each copy anew: {_line(redrawn, redrawn)}."
+    repair = f"Draw each copy anew: {_line(redrawn, redrawn, view)}."
     yield Candidate(Reason("copies", text, tuple(redrawn), cause="copies"), change, ((change, repair),))
 
 
@@ -612,13 +612,13 @@ def _without(call: Call, view: View) -> Candidate:
     change, what = view.act(call, "take out"), operation(call, view.model)
     text = f"{sentence(what)} lets nothing through."
     if call.name in DIVISIONS:
-        text = f"{sentence(what)} divides what {{it}} makes by itself. The result is always 1."
+        text = f"{sentence(what)} divides the output of {{it}} by itself. The result is always 1."
         if call.name in DIVISIONS and len(call.given) > 1 and call.given[0].shape != call.given[1].shape:
-            text = f"{sentence(what)} divides what {{it}} makes by its own sum. The result is always 1."
+            text = f"{sentence(what)} divides the output of {{it}} by its own sum. The result is always 1."
     elif call.name in DROPOUTS:
         text = f"{sentence(what)} drops every value: its p is 1."
     elif call.name in ("sub", "subtract"):
-        text = f"{sentence(what)} subtracts what {{it}} makes from itself, so that nothing is left."
+        text = f"{sentence(what)} subtracts the output of {{it}} from itself, so that nothing is left."
     elif call.name == "normalize" and call.out and _normalized_by_itself(call):
         text = f"{sentence(what)} is over one value, so only its sign is left."
     elif call.name in ("softmax", "log_softmax") and _same_along(call):
@@ -627,7 +627,7 @@ def _without(call: Call, view: View) -> Candidate:
         reason = Reason("no_effect", text, cause=f"{call.name} {starred(call.path)}")
         return Candidate(reason, change, ((change, line),))
     elif call.name in ("softmax", "log_softmax"):
-        text = f"{sentence(what)} undoes whatever {{it}} changes."
+        text = f"{sentence(what)} undoes every change of {{it}}."
     return Candidate(
         Reason("no_effect", text, cause=f"{call.name} {starred(call.path)}"), change, ((change, f"Take {what} out."),)
     )

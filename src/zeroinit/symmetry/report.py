@@ -81,6 +81,11 @@ class ParameterReport:
     explanation: str = ""
     gradients: tuple[float, ...] = ()
 
+    @property
+    def first_gradient_step(self) -> int | None:
+        """Another name of ``unlock_step``."""
+        return self.unlock_step
+
 
 @dataclass(frozen=True)
 class LayerReport:
@@ -177,6 +182,11 @@ class SymmetryReport:
     def unlock_steps(self) -> dict[str, int | None]:
         """Step of each parameter's first signal, by name."""
         return {each.name: each.unlock_step for each in self.parameters}
+
+    @property
+    def first_gradient_steps(self) -> dict[str, int | None]:
+        """Another name of ``unlock_steps``."""
+        return self.unlock_steps
 
     def layer(self, path: str) -> LayerReport:
         """Return the first layer at a module's path, or of a parameter's name."""

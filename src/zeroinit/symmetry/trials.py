@@ -125,6 +125,7 @@ class Trials:
             gradients=change.gradients,
             attach=change.attach,
             unwrap=change.unwrap,
+            keep=change.outputs,
         )
         objective = self.objective
         if change.inputs:

@@ -96,16 +96,15 @@ def _cuts(calls: Calls, model: nn.Module) -> Iterator[tuple[Change, str, str, st
                 repair = f"Use `rsample()` in {place}: a mean plus a spread times noise."
                 yield Change(attach=keys), "detached", text, repair
             text = f"{sentence(operation(call, model))} runs under no_grad, which cuts {{it}} off from the loss."
+            place = where(call.quiet_in, model)
             yield Change(gradients=True), "detached", text, f"Remove `torch.no_grad()` in {place}."
         else:
-            text = f"`{call.name}` in {place} returns whole numbers or truth values, which carry no gradient."
+            text = f"{sentence(operation(call, model))} returns whole numbers or truth values, which carry no gradient."
             repair = (
                 SURROGATE
                 if call.name in COMPARISONS
-                else (
-                    f"Use a soft form of `{call.name}`, as softmax, or let the gradient pass it: "
-                    "`soft + (hard - soft).detach()`."
-                )
+                else f"Use a soft form of {operation(call, model)}, as softmax or sigmoid, or let the gradient pass: "
+                "`soft + (hard - soft).detach()`."
             )
             yield Change(attach=keys), "detached", text, repair
     if len(groups) > 1:
@@ -125,7 +124,7 @@ def _not_in_loss(name: str, explainer: "Explainer") -> Reason:
     handed_out = _handed_out(name, explainer)
     if handed_out is not None:
         place = where(handed_out, explainer.replica)
-        text = f"{sentence(place)} hands out what comes of {{it}}, and this loss does not use it."
+        text = f"The output of {{it}} is handed out by {place}, and this loss does not use it."
         return Reason("idle", text, (), "Nothing to do if another loss uses it.", True, "left out by the loss")
     given = _given_to(name, explainer)
     if given is not None:

@@ -48,13 +48,14 @@ def verdict(report: "SymmetryReport") -> str:
         still = f", but updates of {len(lost)} are lost in the model's own precision" if lost else ""
         return f"Will learn: {_awake(report, trained)}{still}."
     first = groups[0][0]
-    stuck = {name for each in report.warnings if each.code in NEVER for name in each.parameters}
+    never = [each for each in report.warnings if each.code in NEVER and not _of_units(each)]
+    stuck = {name for each in never for name in each.parameters}
     weights = [each.name for each in trained if len(each.shape) > 1] or [each.name for each in trained]
     cause = first_sentence(_cause_of(first))
-    if first.code == "ZI013" or (first.code in NEVER and stuck >= set(weights)):
+    if first.code == "ZI013" or (first in never and stuck >= set(weights)):
         start = "Will not learn as it is"
-    elif first.code in NEVER:
-        here = {name for each in groups[0] if each.code in NEVER for name in each.parameters}
+    elif first in never:
+        here = {name for each in groups[0] if each in never for name in each.parameters}
         start = f"{len(here)} of {len(trained)} parameters will not learn"
     elif first.code == "ZI017":
         start = "Learns something else than it should"
@@ -67,10 +68,17 @@ def verdict(report: "SymmetryReport") -> str:
     return f"{start}: {cause}.{also}"
 
 
+def _of_units(finding: "Finding") -> bool:
+    """Tell whether a finding is about some units of a parameter, not about all of it."""
+    return re.match(r"\d+ of \d+ ", finding.message) is not None
+
+
 def _awake(report: "SymmetryReport", trained: list) -> str:
     steps = [each.unlock_step for each in trained if each.unlock_step is not None]
     last = f"by step {max(steps)}" if steps else "yet"
     which = f"all {len(trained)}" if len(steps) == len(trained) else f"{len(steps)} of {len(trained)}"
+    if len(trained) == 1 and steps:
+        return f"the only trained parameter gets a gradient {last}"
     idle = sum(each.reason == "idle" for each in trained)
     later = sum(each.reason == "asleep" for each in trained)
     none = len(trained) - len(steps) - idle - later
@@ -97,4 +105,5 @@ def first_sentence(text: str) -> str:
         '`a.b` is zero'
     """
     first = re.split(r"\.(?:\s|$)", text, maxsplit=1)[0]
-    return first if first[1:2].isupper() else first[:1].lower() + first[1:]
+    named = any(letter.isupper() for letter in first.partition(" ")[0][1:])
+    return first if named else first[:1].lower() + first[1:]
