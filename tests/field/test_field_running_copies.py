@@ -286,7 +286,7 @@ def test_a_gradient_hook_is_carried_over():
         parameter.register_hook(torch.zeros_like)
     report = inspect(model, X, Y)
     assert report.unlock_steps == {"0.weight": None, "0.bias": None, "2.weight": 1, "2.bias": 1}
-    assert "a hook on it sets its gradient to zero" in str(report)
+    assert "ZI019" in {finding.code for finding in report.warnings}
     calls = []
     model = mlp()
     model[0].weight.register_hook(lambda gradient: calls.append(gradient.shape) or 2 * gradient)

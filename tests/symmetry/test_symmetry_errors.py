@@ -166,7 +166,11 @@ def test_a_sparse_gradient_is_no_obstacle():
 def test_a_loss_that_is_not_finite():
     report = inspect(mlp(), VECTORS, loss_fn=lambda output: output.sum() * float("nan"))
     assert [finding.code for finding in report.warnings][:1] == ["ZI013"]
-    assert "the loss is nan at step 1" in report.warnings[0].message
+    assert report.warnings[0].message.startswith(
+        "The loss is NaN from the first step on: the product in the loss works with"
+    )
+    assert "learning rate" not in str(report)
+    assert report.verdict.startswith("Will not learn as it is: the loss is NaN")
 
 
 class Single(nn.Module):

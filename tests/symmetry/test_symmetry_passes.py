@@ -65,7 +65,7 @@ def test_a_healthy_model_takes_few_passes(name):
         assert counted.forward[torch.float64] > 2
         return
     assert sum(counted.forward.values()) <= MOST
-    assert counted.forward[torch.float64] <= 2
+    assert counted.forward[torch.float64] <= 4
     assert sum(counted.forward.values()) >= report.num_steps
 
 
@@ -84,7 +84,7 @@ def first_bias(model: nn.Module, **settings):
     return {each.name: each for each in report.parameters}["0.bias"]
 
 
-@pytest.mark.parametrize(("width", "exact"), [(64, 0), (4, 1)])
+@pytest.mark.parametrize(("width", "exact"), [(64, 0), (4, 3)])
 def test_rounding_is_told_from_signal_without_float64_where_many_values_tell(width, exact):
     """Before a norm a bias has a gradient of rounding alone: drawn anew at each step. A few values do not tell."""
     torch.manual_seed(0)
@@ -166,4 +166,4 @@ def test_a_norm_over_constant_channels_is_a_doubt():
             model[0].weight.data[1] = 0
         counted = Counted(model)
         inspect(model, VECTORS, loss_fn=lambda output: F.mse_loss(output, torch.ones_like(output)))
-        assert (counted.forward[torch.float64] > 1) == flat
+        assert (counted.forward[torch.float64] > 3) == flat

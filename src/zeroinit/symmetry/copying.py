@@ -57,6 +57,8 @@ class Copier:
         memo: Copies by the identity of what they are copies of.
         by_reference: What could not be copied and is used itself: its type by its place.
         parameters: Names of the original's parameters by identity.
+        shared: Names of the parameters that are read in place, by the address of their memory.
+        outside: Identities of the copies of what ``loss_fn`` holds beside the model.
 
     Example:
         >>> model = nn.Linear(2, 2)
@@ -71,6 +73,7 @@ class Copier:
         self.by_reference: dict[str, str] = {}
         self.parameters: dict[int, str] = {}
         self.shared: dict[int, str] = {}
+        self.outside: set[int] = set()
         self._kept: list[Any] = []
         self._modules: set[int] = set()
 
@@ -119,8 +122,11 @@ class Copier:
             return self.memo[id(function)]
         within = copy.copy(self) if others else self
         within.memo = self.memo | others if others else self.memo
+        known = set(within.memo)
         simple = isinstance(function, nn.Module | types.FunctionType | types.MethodType | partial)
-        return within.copy(function, "loss_fn") if simple else within._owner(function, "loss_fn")
+        result = within.copy(function, "loss_fn") if simple else within._owner(function, "loss_fn")
+        self.outside |= {id(within.memo[each]) for each in set(within.memo) - known}
+        return result
 
     def _remember(self, value: Any, result: Any) -> Any:
         self.memo[id(value)] = result
@@ -133,7 +139,7 @@ class Copier:
         if type(value) is not Tensor and not isinstance(value, nn.Buffer):
             return _other_kind(value, self.dtype)
         result = cast(value, self.dtype)
-        return result.requires_grad_() if value.requires_grad and value.is_leaf and _differs(result) else result
+        return result.requires_grad_() if value.requires_grad and _differs(result) else result
 
     def _parameter(self, value: nn.Parameter) -> Tensor:
         """Copy a parameter with its gradient hooks, or have the copy read it in place."""
@@ -184,7 +190,8 @@ class Copier:
     def _function(self, value: types.FunctionType, place: str) -> Any:
         """Copy a function whose closure, defaults or globals lead into the model, or to what it keeps."""
         named = _globals_of(value)
-        anew = {name: self.copy(each, name) for name, each in named.items() if self._is_ours(each, DEEPEST)}
+        ours = [name for name, each in named.items() if isinstance(each, nn.Module) or self._is_ours(each, DEEPEST)]
+        anew = {name: self.copy(named[name], name) for name in ours}
         inside = [*_cells(value), *(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
         if not anew and not any(self._is_ours(each, DEEPEST, True) for each in inside):
             return value

@@ -1,27 +1,32 @@
 """One call for any model: will it learn, what stays identical, when does each layer wake up."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import nn
 
-from zeroinit._batch import map_tensors, take_batch
+from zeroinit._batch import take_batch
 from zeroinit._common import InputError, derive_seed
 from zeroinit.symmetry.capacity import check_memory
 from zeroinit.symmetry.checks import check_devices, check_model, left_out, unwrapped
+from zeroinit.symmetry.choosing import choose
 from zeroinit.symmetry.copying import copier_of
 from zeroinit.symmetry.doubts import Doubts, find_doubts, kinds_of, told_by_steps
+from zeroinit.symmetry.explain import explain
 from zeroinit.symmetry.findings import judge
 from zeroinit.symmetry.graph import Graph
 from zeroinit.symmetry.memory import release
 from zeroinit.symmetry.objective import Objective
-from zeroinit.symmetry.precision import ShadowMode, cast_floats
-from zeroinit.symmetry.reasons import Reason, find_reason, zero_parameters
+from zeroinit.symmetry.own_optimizer import OwnOptimizer
+from zeroinit.symmetry.precision import ShadowMode
+from zeroinit.symmetry.reasons import Reason
 from zeroinit.symmetry.report import SymmetryReport
 from zeroinit.symmetry.shadow import Settings, Trace, backward, copy_of, forward_loss, run_shadow
 from zeroinit.symmetry.sharing import WrittenError, sharing_allowed
+from zeroinit.symmetry.silent import Silent, may_be_stuck
+from zeroinit.symmetry.symptoms import Symptom, died, find_symptoms
 from zeroinit.symmetry.tracking import NEARLY
 from zeroinit.symmetry.undisturbed import undisturbed
 from zeroinit.symmetry.variants import (
@@ -32,12 +37,9 @@ from zeroinit.symmetry.variants import (
     switch_off,
     without_free_kernels,
 )
-from zeroinit.symmetry.watching import Watch
+from zeroinit.symmetry.watching import LayerWatch, Watch
 
 __all__ = ["Evidence", "assert_symmetry_broken", "inspect"]
-
-WAITING = ("zero_pair", "zero_above", "zero_below")
-"""Reasons that end once the parameters named there wake up."""
 
 
 @dataclass
@@ -58,6 +60,8 @@ class Evidence:
     widths_without: dict[str, dict[str, int]]
     notes: list[str]
     widths_deterministic: dict[str, int] = field(default_factory=dict)
+    silent: dict[str, Silent] = field(default_factory=dict)
+    symptoms: list[Symptom] = field(default_factory=list)
 
 
 def inspect(
@@ -66,7 +70,7 @@ def inspect(
     targets: Any = None,
     *,
     loss_fn: Callable | None = None,
-    optimizer: str | Callable = "adam",
+    optimizer: str | Callable | torch.optim.Optimizer = "adam",
     learning_rate: float | None = None,
     steps: int | None = None,
     seed: int = 0,
@@ -87,7 +91,8 @@ def inspect(
         loss_fn: Maps output and targets, or the output alone where ``targets`` is ``None``, to a scalar. By default the
             output's own ``.loss``, else cross entropy for classes and the mean squared error for floats. Where it holds
             the model, in its closure or as a method, it gets the copy.
-        optimizer: ``"adam"``, ``"sgd"``, or a function from a list of parameters to a torch optimizer.
+        optimizer: ``"adam"``, ``"sgd"``, a function from a list of parameters to a torch optimizer, or your optimizer
+            itself: its class, groups and rates train the copy, and parameters that it does not hold are told.
         learning_rate: Of ``"adam"`` (1e-3 by default) or ``"sgd"`` (0.1).
         steps: Updates; by default as many as there is news, at least 4 and at most 64.
         seed: For dropout, drawn targets and whatever else is drawn.
@@ -109,7 +114,8 @@ def inspect(
     if steps is not None and (not isinstance(steps, int) or steps < 1):
         raise InputError(f"steps={steps!r}: must be a whole number of at least 1, or None")
     model = unwrapped(model)
-    settings = Settings(optimizer, learning_rate, steps, seed)
+    rule = OwnOptimizer(optimizer, model) if isinstance(optimizer, torch.optim.Optimizer) else optimizer
+    settings = Settings(rule, learning_rate, steps, seed)
     with undisturbed(model, seed):
         check_model(model)
         batch, targets = take_batch(inputs, targets, model)
@@ -123,13 +129,16 @@ def inspect(
                 return judge(_gather(model, objective, settings))
 
 
-def assert_symmetry_broken(model: nn.Module, inputs: Any, targets: Any = None, **settings: Any) -> None:
+def assert_symmetry_broken(
+    model: nn.Module, inputs: Any, targets: Any = None, *, ignore: Iterable[str] = (), **settings: Any
+) -> None:
     """Raise an ``AssertionError`` that lists the warnings of ``inspect``, if there are any; for tests of your own.
 
     Args:
         model: As for ``inspect``, like ``inputs``, ``targets`` and ``settings``.
         inputs: One batch.
         targets: Classes or values.
+        ignore: Codes of warnings to leave out, or what they start with.
         settings: Further arguments of ``inspect``.
 
     Raises:
@@ -138,7 +147,7 @@ def assert_symmetry_broken(model: nn.Module, inputs: Any, targets: Any = None, *
     Example:
         >>> assert_symmetry_broken(nn.Linear(4, 3), torch.randn(16, 4))
     """
-    report = inspect(model, inputs, targets, **settings)
+    report = choose(inspect(model, inputs, targets, **settings), ignore=ignore)
     if report.warnings:
         listed = "\n".join(f"  {finding}\n    -> {finding.suggestion}" for finding in report.warnings)
         raise AssertionError(f"{report.model}: {len(report.warnings)} warning(s)\n{listed}")
@@ -159,11 +168,21 @@ def _gather(model: nn.Module, objective: Objective, settings: Settings) -> Evide
     trained = [name for name, each in replica.named_parameters() if each.requires_grad and name in inspected]
     narrow = all(each.dtype != torch.float64 for each in model.parameters())
     doubts = find_doubts(single, watch, trained)
+    doubts.reasons += [f"{name} died" for name in died(single)]
+    doubts.reasons += [
+        f"units of {each.layer.weight} may be stuck" for each in watch.layers if _is_stuck(each, evidence)
+    ]
+    if not doubts:
+        evidence.symptoms = list(find_symptoms(evidence))
     if narrow and not doubts and not owe_to_dropout(evidence, inspected) and _is_enough(evidence, replica, doubts):
         return evidence
     release(replica)
-    evidence.reasons = {}
+    evidence.reasons, evidence.symptoms = {}, []
     return _gather_in_double(evidence, inspected, epsilon, watch if narrow else None)
+
+
+def _is_stuck(watched: LayerWatch, evidence: Evidence) -> bool:
+    return bool(may_be_stuck(watched, evidence).any())
 
 
 def _notes(replica: nn.Module) -> list[str]:
@@ -232,7 +251,8 @@ def _gather_in_double(first: Evidence, inspected: list[str], epsilon: float, wat
         notes.append(f"done in float32, for want of a float64 kernel: {', '.join(sorted(double.lowered))}")
     widths = first.widths_in_float32
     evidence = replace(first, single=single, double=double, watch=watch, widths_without=without)
-    if double.sizes:
+    evidence.symptoms += find_symptoms(evidence)
+    if double.sizes and not any(each.code == "ZI013" for each in evidence.symptoms):
         _look_at_the_end(evidence, replica, dtype)
     if any(widths.get(each.layer.weight, 0) > each.tracker.width for each in watch.layers):
         for parameter in replica.parameters():  # only its values are looked at from here on
@@ -257,110 +277,21 @@ def _look_at_the_end(
     mode = ShadowMode(dtype, settings.dropout)
     loss = forward_loss(replica, evidence.objective, dtype, mode)
     features.stop()
-    if not loss.requires_grad:
-        evidence.reasons = _without_gradient(evidence, replica, None, set())
-        return True
-    names = {id(parameter): name for name, parameter in replica.named_parameters()}
-    graph = Graph(loss, names)
-    evidence.fed_to_weights = graph.fed_to_weights({name: p.dim() for name, p in replica.named_parameters()})
-    if faint or (_locked(evidence) and dtype == torch.float64):
-        graph.measure(loss, lambda: backward(loss, replica, dtype, mode, keep=True))
-    if faint and not _settle(evidence, replica, set(faint)):
-        return False
-    locked = _locked(evidence)
-    evidence.reasons = _without_gradient(evidence, replica, graph, locked)
-    if locked and dtype == torch.float64:
-        evidence.waking = _waking(evidence, replica)
+    leaves: list = []
+    quiet: dict[str, str] = {}
+    if loss.requires_grad:
+        graph = Graph(loss, {id(parameter): name for name, parameter in replica.named_parameters()})
+        evidence.fed_to_weights = graph.fed_to_weights({name: p.dim() for name, p in replica.named_parameters()})
+        if faint:
+            backward(loss, replica, dtype, mode)
+            if not _settle(evidence, replica, set(faint)):
+                return False
+        leaves = graph.strangers
+        false = set.intersection(*evidence.double.rounding)
+        quiet = {name: graph.norm_behind(name) for name in false if replica.get_parameter(name).dim() < 2}
+        del graph
+    del loss
+    for parameter in replica.parameters():
+        parameter.grad = None
+    explain(evidence, replica, dtype, leaves, quiet)
     return True
-
-
-def _locked(evidence: Evidence) -> set[str]:
-    return {name for name in evidence.double.sizes[-1] if not _wakes(evidence.double, name)}
-
-
-def _wakes(trace: Trace, name: str) -> bool:
-    return trace.first_step(name) is not None
-
-
-def _without_gradient(evidence, replica, graph, locked) -> dict[str, Reason]:
-    zeros, found = zero_parameters(replica), {}
-    used_elsewhere: set[str] | None = None
-    for name, parameter in evidence.model.named_parameters():
-        if not parameter.requires_grad:
-            found[name] = Reason("frozen", "is frozen (requires_grad=False)")
-        elif name in evidence.not_inspected or (graph is not None and name not in locked):
-            continue
-        elif name not in evidence.double.used and (graph is None or name not in graph.leaves):
-            if used_elsewhere is None:
-                used_elsewhere = _used_with_other_inputs(evidence, replica)
-            idle = name in used_elsewhere
-            text = "takes part for other inputs only" if idle else "does not take part in the forward pass"
-            found[name] = Reason("idle" if idle else "unused", text)
-        elif graph is None:
-            found[name] = Reason("detached", "no gradient leads back from the loss to any parameter")
-        elif _zeroed_by_a_hook(replica.get_parameter(name), graph, name):
-            found[name] = Reason("unknown", "a hook on it sets its gradient to zero (register_hook)")
-        else:
-            found[name] = find_reason(name, replica, graph, zeros)
-    return found
-
-
-def _zeroed_by_a_hook(parameter: torch.Tensor, graph: Graph, name: str) -> bool:
-    """Whether an error arrives at a parameter that has hooks."""
-    arriving = graph.leaves[name].above if name in graph.leaves else []
-    return bool(parameter._backward_hooks) and any(user.passed[at] > 0 for user, at in arriving if user.passed)
-
-
-def _used_with_other_inputs(evidence: Evidence, replica: nn.Module, tries: int = 8) -> set[str]:
-    """Run forward on inputs that are shuffled or noisy, and see which parameters take part then."""
-    dtype = next(parameter.dtype for parameter in replica.parameters() if parameter.is_floating_point())
-    mode = ShadowMode(dtype)
-    for seed in range(tries):
-        other = Objective(_disturbed(evidence.objective.inputs, seed))
-        try:
-            with torch.no_grad(), mode:
-                other.output(replica, dtype)
-        except Exception:  # inputs that this model cannot take
-            continue
-    names = {id(parameter): name for name, parameter in replica.named_parameters()}
-    return {names[each] for each in mode.used if each in names}
-
-
-def _disturbed(inputs: Any, seed: int) -> Any:
-    """Return inputs of the same shapes: floats with noise of their own size, whole numbers in another order."""
-    generator = torch.Generator("cpu").manual_seed(seed)
-
-    def change(value: torch.Tensor) -> torch.Tensor:
-        if value.is_complex() or value.layout != torch.strided:
-            return value
-        if value.is_floating_point():
-            noise = torch.randn(value.shape, generator=generator, device="cpu").to(value.device, value.dtype)
-            return value + noise * (3 * value.std() + 1e-3 if value.numel() > 1 else 1)
-        order = torch.randperm(value.numel(), generator=generator, device="cpu").to(value.device)
-        return value.flatten()[order].reshape(value.shape)
-
-    return map_tensors(cast_floats(inputs, torch.float32), change)
-
-
-def _waking(evidence: Evidence, replica: nn.Module) -> set[str]:
-    """Return the locked parameters that receive a gradient at the next step, or after those they wait for."""
-    gradients = {
-        name: float(each.grad.detach().abs().max()) if each.grad is not None and each.grad.numel() else 0.0
-        for name, each in replica.named_parameters()
-    }
-    largest = max(gradients.values(), default=0.0)
-    rounding = evidence.double.rounding[-1]
-    awake = {name for name, size in gradients.items() if size > (1e-9 * largest if name in rounding else 0)}
-    waking = {name for name in awake if name in evidence.reasons}
-    while True:
-        more = {
-            name
-            for name, reason in evidence.reasons.items()
-            if name not in waking
-            and reason.culprits
-            and set(reason.culprits) <= awake | waking
-            and reason.kind in WAITING
-        }
-        if not more:
-            return waking
-        waking |= more

@@ -20,7 +20,7 @@ from zeroinit.symmetry.memory import frugal, give_back, is_large
 from zeroinit.symmetry.objective import Objective
 from zeroinit.symmetry.precision import ShadowMode
 from zeroinit.symmetry.sharing import WriteGuard, WrittenError, is_shared
-from zeroinit.symmetry.updates import build_updates
+from zeroinit.symmetry.updates import build_updates, scale_rates
 
 __all__ = [
     "Settings", "Trace", "backward", "copy_of", "forward_loss", "is_rounding", "one_pass", "row_sizes", "run_shadow",
@@ -48,6 +48,7 @@ class Settings:
         dropout: ``False`` switches every dropout off.
         equal_biases: Set every bias of a layer to the layer's mean bias before training.
         exact: Set gradients that are rounding to zero, as exact arithmetic would.
+        rate_factor: What every learning rate is multiplied with.
     """
 
     optimizer: str | Callable = "adam"
@@ -57,6 +58,7 @@ class Settings:
     dropout: bool = True
     equal_biases: bool = False
     exact: bool = True
+    rate_factor: float = 1.0
 
 
 @dataclass
@@ -74,6 +76,7 @@ class Trace:
         vectors: For each step without reference, the gradients of vectors that are faint beside the model's largest.
         coarse: Whether the model computes in 16 bits by its own will.
         flat: Whether a norm had constant channels in the first step.
+        broken: The first step with a gradient that is not finite; training ends there.
     """
 
     sizes: list[dict[str, float]] = field(default_factory=list)
@@ -86,10 +89,15 @@ class Trace:
     vectors: list[dict[str, Tensor]] = field(default_factory=list)
     coarse: bool = False
     flat: bool = False
+    broken: int | None = None
 
     def first_step(self, name: str) -> int | None:
         """The step, from 1, of a parameter's first gradient that is not zero; ``None`` if there is none."""
         return next((step for step, of in enumerate(self.sizes, 1) if of.get(name, math.nan) > 0), None)
+
+    def rounding_step(self, name: str) -> int | None:
+        """The step, from 1, at which a parameter first had a gradient that was rounding alone."""
+        return next((step for step, names in enumerate(self.rounding, 1) if name in names), None)
 
 
 def copy_of(model: nn.Module, dtype: torch.dtype) -> nn.Module:
@@ -196,6 +204,7 @@ def run_shadow(
     """
     named = {name: parameter for name, parameter in replica.named_parameters() if parameter.requires_grad}
     updates = build_updates(settings.optimizer, settings.learning_rate, named.values())
+    scale_rates(updates, settings.rate_factor)
     trace, mode = Trace(), ShadowMode(dtype, settings.dropout)
     large = is_large(replica.parameters())
     last_news = 0
@@ -208,6 +217,8 @@ def run_shadow(
             break
         gradients = {name: _dense(each) for name, each in named.items() if each.grad is not None}
         _record(trace, named, gradients, reference, settings.exact)
+        if trace.broken is not None:
+            break
         now = {name for name, size in trace.sizes[-1].items() if size > 0}
         news = bool(now - unlocked)
         unlocked |= now
@@ -307,6 +318,8 @@ def is_rounding(double: np.ndarray, single: np.ndarray, largest: float) -> np.nd
 
 def _record(trace, named, gradients, reference, exact) -> None:
     rows = {name: row_sizes(gradient).double().cpu().numpy() for name, gradient in gradients.items()}
+    if any(not np.isfinite(each).all() for each in rows.values()):
+        trace.broken = len(trace.sizes) + 1
     finite = [float(each.max()) for each in rows.values() if len(each) and np.isfinite(each).all()]
     largest, rounding = max(finite, default=0.0), set()
     if reference is not None:

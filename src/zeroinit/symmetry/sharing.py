@@ -11,9 +11,10 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from zeroinit.symmetry.copying import copier_of
 from zeroinit.symmetry.memory import give_back
 
-__all__ = ["LARGE", "Casts", "WriteGuard", "WrittenError", "is_shared", "sharing_allowed"]
+__all__ = ["LARGE", "Casts", "WriteGuard", "WrittenError", "is_shared", "own_memory", "sharing_allowed"]
 
 LARGE = 2**16
 """Values from which a frozen parameter is read in place."""
@@ -46,6 +47,15 @@ def sharing_allowed(allowed: bool) -> Iterator[None]:
         yield
     finally:
         _allowed.reset(token)
+
+
+def own_memory(parameter: nn.Parameter, replica: nn.Module, dtype: torch.dtype) -> None:
+    """Give a copy's parameter memory of its own, if it is read in place, before it is changed."""
+    copier = copier_of(replica)
+    if copier is None or parameter.layout != torch.strided or not copier.shared:
+        return
+    if parameter.untyped_storage().data_ptr() in copier.shared:
+        parameter.data = parameter.data.to(dtype, copy=True)
 
 
 class WriteGuard(TorchDispatchMode):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from zeroinit._common import InputError, lookup
 from zeroinit.symmetry.memory import is_large
 
-__all__ = ["LEARNING_RATES", "build_updates"]
+__all__ = ["LEARNING_RATES", "build_updates", "scale_rates"]
 
 LEARNING_RATES = {"adam": 1e-3, "sgd": 0.1}
 """Learning rate of each rule where the user names none."""
@@ -117,3 +117,11 @@ def build_updates(optimizer: str | Callable, learning_rate: float | None, parame
             "parameters to a torch optimizer"
         )
     return built
+
+
+def scale_rates(updates: Any, factor: float) -> None:
+    """Multiply the learning rates of what ``build_updates`` returned."""
+    if hasattr(updates, "learning_rate"):
+        updates.learning_rate *= factor
+    for group in getattr(updates, "param_groups", ()):
+        group["lr"] = group["lr"] * factor
