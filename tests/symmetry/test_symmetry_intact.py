@@ -283,3 +283,19 @@ def test_the_comparison_sees_changes():
         assert state(model, {}) == before
         change(model)
         assert state(model, {}) != before
+
+
+@pytest.mark.parametrize("where", ["its own", "another model's"])
+def test_an_optimizer_over_other_parameters_than_the_copy_s_moves_none_of_them(where):
+    """A function that returns an optimizer over the model itself trains the copy; over another model, nothing."""
+    torch.manual_seed(0)
+    model, other = nn.Sequential(nn.Linear(WIDTH, 4), nn.Tanh(), nn.Linear(4, 3)), nn.Linear(WIDTH, 3)
+    held = model[0] if where == "its own" else other
+    for parameter in held.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    before = [each.detach().clone() for each in (*model.parameters(), *other.parameters())]
+    report = inspect(model, torch.randn(8, WIDTH), optimizer=lambda _: torch.optim.SGD(held.parameters(), lr=0.1))
+    assert all(torch.equal(*pair) for pair in zip(before, (*model.parameters(), *other.parameters()), strict=True))
+    missing = {name for each in report.warnings if each.code == "ZI018" for name in each.parameters}
+    own = {"2.weight", "2.bias"}
+    assert missing == (own if where == "its own" else own | {"0.weight", "0.bias"})

@@ -160,6 +160,31 @@ def test_frozen_weights_read_in_place_change_no_result(dtype, monkeypatch):
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
+class Gated(nn.Module):
+    """A branch behind a gate that is zero and frozen."""
+
+    def __init__(self):
+        super().__init__()
+        self.below, self.above = nn.Linear(12, 8), nn.Linear(8, 5)
+        self.gate = nn.Parameter(torch.zeros(8), requires_grad=False)
+
+    def forward(self, x):
+        return self.above(self.gate * self.below(x))
+
+
+@pytest.mark.usefixtures("everything_is_shared")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_frozen_zero_that_is_read_in_place_is_drawn_in_trials_alone(dtype):
+    torch.manual_seed(0)
+    model = Gated().to(dtype)
+    before, address = copy.deepcopy(model.state_dict()), model.gate.data_ptr()
+    report = inspect(model, VECTORS.to(dtype))
+    assert "`gate` is zero and frozen" in report.verdict
+    assert "requires_grad_()" in report.warnings[0].suggestion
+    assert model.gate.data_ptr() == address
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
 @pytest.mark.usefixtures("everything_is_shared")
 def test_autograd_keeps_no_cast_of_a_frozen_weight():
     frozen = nn.Linear(256, 256).requires_grad_(False).to(torch.bfloat16)

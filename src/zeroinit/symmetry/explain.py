@@ -6,26 +6,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from zeroinit.symmetry.batch_causes import nothing_in, small
 from zeroinit.symmetry.calls import Calls
 from zeroinit.symmetry.graph import Graph
 from zeroinit.symmetry.memory import is_large
 from zeroinit.symmetry.naming import draw_line, few, of_model, starred
 from zeroinit.symmetry.other_inputs import used_with_other_inputs
-from zeroinit.symmetry.reasons import (
-    Candidate,
-    Reason,
-    View,
-    candidates,
-    last_operation,
-    nothing_in,
-    small,
-    times_zero,
-    zero_parameters,
-)
+from zeroinit.symmetry.reasons import candidates, last_operation
 from zeroinit.symmetry.silent import find_silent, may_be_stuck
 from zeroinit.symmetry.symptoms import died, of_dead, strangers
 from zeroinit.symmetry.trials import Change, Trials
 from zeroinit.symmetry.unused import reason_for_unused
+from zeroinit.symmetry.views import Candidate, Reason, View, zero_parameters
+from zeroinit.symmetry.zero_causes import times_zero
 
 if TYPE_CHECKING:
     from zeroinit.symmetry.inspector import Evidence

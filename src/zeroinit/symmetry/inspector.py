@@ -21,7 +21,6 @@ from zeroinit.symmetry.memory import release
 from zeroinit.symmetry.objective import Objective
 from zeroinit.symmetry.own_optimizer import OwnOptimizer
 from zeroinit.symmetry.precision import ShadowMode
-from zeroinit.symmetry.reasons import Reason
 from zeroinit.symmetry.report import SymmetryReport
 from zeroinit.symmetry.shadow import Settings, Trace, backward, copy_of, forward_loss, run_shadow
 from zeroinit.symmetry.sharing import WrittenError, sharing_allowed
@@ -37,6 +36,7 @@ from zeroinit.symmetry.variants import (
     switch_off,
     without_free_kernels,
 )
+from zeroinit.symmetry.views import Reason
 from zeroinit.symmetry.watching import Watch
 
 __all__ = ["Evidence", "assert_symmetry_broken", "inspect"]

@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from zeroinit._batch import map_tensors
 from zeroinit._common import InputError
 from zeroinit.symmetry.calls import LOSS, Call, Calls, checkpoints_off, tensors_in
+from zeroinit.symmetry.drawn_inputs import random_inputs
 from zeroinit.symmetry.graph import Graph
 from zeroinit.symmetry.naming import draw_line, few, operation, sentence
 from zeroinit.symmetry.objective import Objective
 from zeroinit.symmetry.precision import ShadowMode
-from zeroinit.symmetry.reasons import zero_parameters
 from zeroinit.symmetry.shadow import Settings, Trace, copy_of, forward_loss, run_shadow
-from zeroinit.symmetry.trials import random_inputs
 from zeroinit.symmetry.undisturbed import reseed
+from zeroinit.symmetry.views import zero_parameters
 
 if TYPE_CHECKING:
     from zeroinit.symmetry.inspector import Evidence

@@ -215,6 +215,7 @@ def run_shadow(
     """
     named = {name: parameter for name, parameter in replica.named_parameters() if parameter.requires_grad}
     updates = build_updates(settings.optimizer, settings.learning_rate, named.values())
+    _rebind(updates, replica)
     scale_rates(updates, settings.rate_factor)
     trace, mode = Trace(held=_held(updates, named)), ShadowMode(dtype, settings.dropout)
     large, sparse = is_large(replica.parameters()), _sparse_by_choice(replica, settings)
@@ -286,6 +287,17 @@ def backward(loss: Tensor, replica: nn.Module, dtype: torch.dtype, mode: ShadowM
                 f"model={type(replica).__name__}: the backward pass failed ({type(error).__name__}: {error}); "
                 "loss.backward() has to run for this model and this batch"
             ) from error
+
+
+def _rebind(updates: Any, replica: nn.Module) -> None:
+    """Let an optimizer that was built over the model itself work on the copy; what belongs to neither is left out."""
+    copier = copier_of(replica)
+    if copier is None or not isinstance(updates, torch.optim.Optimizer):
+        return
+    own = {id(each) for each in replica.parameters()}
+    for group in updates.param_groups:
+        copies = [each if id(each) in own else copier.memo.get(id(each)) for each in group["params"]]
+        group["params"] = [each for each in copies if each is not None and id(each) in own]
 
 
 def _held(updates: Any, named: dict[str, nn.Parameter]) -> dict[str, float] | None:

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from zeroinit.symmetry.graph import Node
 from zeroinit.symmetry.naming import of_model, operation, sentence
-from zeroinit.symmetry.reasons import RECTIFIERS, View
 from zeroinit.symmetry.trials import Change
+from zeroinit.symmetry.views import RECTIFIERS, View
 from zeroinit.symmetry.watching import LayerWatch
 
 if TYPE_CHECKING:

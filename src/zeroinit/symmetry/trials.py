@@ -4,27 +4,28 @@ A reason that is printed was tried here, and so was the repair beside it. A tria
 backward passes with an update in between, and puts everything back.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zeroinit._batch import map_tensors
 from zeroinit._common import InputError, derive_seed
-from zeroinit.symmetry.calls import Call, Calls, Key, checkpoints_off
+from zeroinit.symmetry.actions import ACTIONS
+from zeroinit.symmetry.calls import Calls, Key, checkpoints_off
 from zeroinit.symmetry.copying import copier_of
+from zeroinit.symmetry.drawn_inputs import INPUTS
 from zeroinit.symmetry.layers import Part
 from zeroinit.symmetry.objective import Objective
+from zeroinit.symmetry.passing import passing
 from zeroinit.symmetry.precision import ShadowMode
 from zeroinit.symmetry.shadow import forward_loss, row_sizes
 from zeroinit.symmetry.undisturbed import reseed
 
-__all__ = ["ACTIONS", "Change", "Trials", "other_axis", "random_inputs"]
+__all__ = ["Change", "Trials"]
 
 PASSES = 2
 STEP = 0.5
@@ -224,50 +225,6 @@ class Trials:
                 each._backward_hooks = hooks
 
 
-@contextmanager
-def passing(functions: tuple[type, ...]) -> Iterator[None]:
-    """Let the backward passes of autograd functions hand on noise wherever they hand on nothing, or zeros alone."""
-    with ExitStack() as stack:
-        for each in functions:
-            own = {
-                name: each.__dict__[name] for name in ("forward", "setup_context", "backward") if name in each.__dict__
-            }
-            stack.callback(_restore, each, own)
-            first = "setup_context" if "setup_context" in own else "forward"
-            setattr(each, first, staticmethod(_noting(getattr(each, first), first == "setup_context")))
-            each.backward = staticmethod(_passing(each.backward))  # type: ignore[attr-defined]
-        yield
-
-
-def _restore(function: type, own: dict[str, Any]) -> None:
-    for name, value in own.items():
-        setattr(function, name, value)
-
-
-def _noting(forward: Callable, sets_up: bool) -> Callable:
-    """Note the arguments' places and shapes, for the backward pass."""
-
-    def noted(context: Any, *arguments: Any) -> Any:
-        given = arguments[0] if sets_up else arguments
-        context.zeroinit_shapes = [each.shape if isinstance(each, Tensor) else None for each in given]
-        return forward(context, *arguments)
-
-    return noted
-
-
-def _passing(backward: Callable) -> Callable:
-    def passed(context: Any, *errors: Any) -> tuple:
-        found = backward(context, *errors)
-        listed = list(found) if isinstance(found, tuple) else [found]
-        like = next(each for each in errors if isinstance(each, Tensor))
-        for at, (needed, shape) in enumerate(zip(context.needs_input_grad, context.zeroinit_shapes, strict=True)):
-            if needed and at < len(listed) and (listed[at] is None or not listed[at].any()):
-                listed[at] = like if shape == like.shape else _noise(like.new_empty(shape)) * like.abs().mean()
-        return tuple(listed)
-
-    return passed
-
-
 def empty_rows(value: Tensor, axis: int = 0) -> Tensor:
     """Return which entries of one axis are zero everywhere, in a shape that broadcasts to the tensor.
 
@@ -306,170 +263,3 @@ def _dangling(calls: Calls, loss: Tensor) -> Tensor:
         if node is not None and node not in seen and each.is_floating_point() and each.numel()
     ]
     return sum((1e-3 * each.square().mean() for each in loose), torch.zeros_like(loss))
-
-
-def random_inputs(inputs: Any, seed: int = 0) -> Any:
-    """Draw every float input anew, of normal values."""
-    generator = torch.Generator("cpu").manual_seed(derive_seed(seed, "other inputs"))
-
-    def draw(value: Tensor) -> Tensor:
-        if not value.is_floating_point() or value.layout != torch.strided:
-            return value
-        return torch.randn(value.shape, generator=generator, device="cpu").to(value.device, value.dtype)
-
-    return map_tensors(inputs, draw)
-
-
-def larger_inputs(inputs: Any, times: int = 4) -> Any:
-    """Draw images of so many times the height and width, and sequences of so many times the length."""
-
-    def enlarge(value: Tensor) -> Tensor:
-        if value.dim() < 3 or not value.is_floating_point() or value.layout != torch.strided:
-            return value
-        places = range(1, 2) if value.dim() == 3 else range(2, value.dim())
-        return _noise(value.new_empty([size * times if at in places else size for at, size in enumerate(value.shape)]))
-
-    return map_tensors(inputs, enlarge)
-
-
-def other_inputs(inputs: Any) -> Any:
-    """Draw floats anew, and whole numbers up to a little more than the largest one."""
-    generator = torch.Generator("cpu").manual_seed(9)
-
-    def draw(value: Tensor) -> Tensor:
-        if not value.numel() or value.dtype not in (torch.long, torch.int) or value.layout != torch.strided:
-            return value
-        if bool((value == -100).any()):  # labels, some of which are ignored
-            return value
-        most = int(value.max()) + 3
-        return torch.randint(most, value.shape, generator=generator, device="cpu").to(value.device, value.dtype)
-
-    return map_tensors(random_inputs(inputs), draw)
-
-
-def scaled_inputs(inputs: Any) -> Any:
-    """Divide every float input by its largest value."""
-
-    def scale(value: Tensor) -> Tensor:
-        if not value.is_floating_point() or not value.numel() or value.layout != torch.strided:
-            return value
-        return value / value.abs().max().clamp_min(1e-12)
-
-    return map_tensors(inputs, scale)
-
-
-INPUTS: dict[str, Callable] = {
-    "scaled": scaled_inputs,
-    "random": random_inputs,
-    "other": other_inputs,
-    "larger": larger_inputs,
-}
-"""Other inputs to try, by name."""
-
-
-def _identity(call: Call) -> Tensor:
-    given = call.given[0]
-    shape = torch.broadcast_shapes(given.shape, *(each.shape for each in call.given[1:] if call.name != "layer_norm"))
-    return given.expand(shape) if given.shape != shape and call.name in ("div", "truediv") else given * 1.0
-
-
-def _leaky(call: Call) -> Tensor:
-    return F.leaky_relu(call.given[0], 0.01)
-
-
-def _sigmoid(call: Call) -> Tensor:
-    return torch.sigmoid(call.given[0])
-
-
-def other_axis(shape: torch.Size) -> int | None:
-    """Return the longest axis behind the first of the batch; ``None`` if none has two or more values.
-
-    Example:
-        >>> other_axis(torch.Size([8, 5, 1])), other_axis(torch.Size([8, 1]))
-        (1, None)
-    """
-    axis = max(range(1, len(shape)), key=lambda at: shape[at], default=None)
-    return axis if axis is not None and shape[axis] > 1 else None
-
-
-def _over_other_axis(call: Call) -> Tensor:
-    axis = other_axis(call.given[0].shape)
-    return torch.softmax(call.given[0], -1 if axis is None else axis)
-
-
-def _cooled(call: Call) -> Tensor:
-    scores = call.given[0]
-    args = tuple(each / (1 + each.detach().abs().max()) if each is scores else each for each in call.args)
-    kwargs = {name: each / (1 + each.detach().abs().max()) if each is scores else each for name, each in
-              call.kwargs.items()}  # fmt: skip
-    return call.func(*args, **kwargs)
-
-
-def _noise(like: Tensor) -> Tensor:
-    generator = torch.Generator("cpu").manual_seed(7)
-    return torch.randn(like.shape, generator=generator, device="cpu").to(like.device, like.dtype)
-
-
-def _with_noise(call: Call) -> Any:
-    """Put noise in the place of floats that are zero everywhere, parameters left aside."""
-
-    def other(value: Any) -> Any:
-        plain = isinstance(value, Tensor) and value.is_floating_point() and not isinstance(value, nn.Parameter)
-        if plain and value.numel() and not value.detach().any():
-            return value + _noise(value)
-        return type(value)(map(other, value)) if type(value) in (list, tuple) else value
-
-    return call.func(*map(other, call.args), **{name: other(each) for name, each in call.kwargs.items()})
-
-
-def _more_keys(call: Call) -> Any:
-    """Let attention see one more key, of random values."""
-    names = ("query", "key", "value", "attn_mask")
-    if call.name == "multi_head_attention_forward":
-        arguments = list(call.args)
-        for at in (1, 2):
-            arguments[at] = torch.cat([arguments[at], _noise(arguments[at][:1]) + at], dim=0)
-        for name in ("key_padding_mask", "attn_mask"):
-            call.kwargs.pop(name, None)
-        return call.func(*arguments, **call.kwargs)
-    given = dict(zip(names, call.args, strict=False)) | call.kwargs
-    key, value = [
-        torch.cat([given[name], _noise(given[name][..., :1, :]) + at], dim=-2) for at, name in enumerate(names[1:3])
-    ]
-    return F.scaled_dot_product_attention(given["query"], key, value)
-
-
-def _squared(call: Call) -> Tensor:
-    return call.given[0].square().mean()
-
-
-def _short_targets(call: Call) -> Any:
-    """Let every target of a CTC loss be of one symbol."""
-    names = ("log_probs", "targets", "input_lengths", "target_lengths")
-    given = dict(zip(names, call.args, strict=False)) | call.kwargs
-    targets, lengths = given["targets"], given["target_lengths"]
-    ones = torch.ones_like(lengths) if isinstance(lengths, Tensor) else type(lengths)(1 for _ in lengths)
-    short = targets[:, :1] if targets.dim() > 1 else targets[: len(lengths)]
-    return call.func(
-        given["log_probs"],
-        short,
-        given["input_lengths"],
-        ones,
-        *call.args[4:],
-        **{name: each for name, each in call.kwargs.items() if name not in names},
-    )
-
-
-ACTIONS: dict[str, Callable[[Call], Any]] = {
-    "take out": _identity,
-    "leaky": _leaky,
-    "sigmoid": _sigmoid,
-    "other axis": _over_other_axis,
-    "cooler": _cooled,
-    "noise": _with_noise,
-    "more keys": _more_keys,
-    "squared": _squared,
-    "smooth": lambda call: torch.tanh(call.given[0]),
-    "short targets": _short_targets,
-}
-"""What can be done instead of a call, by name."""

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from zeroinit.symmetry.attached import attached
 from zeroinit.symmetry.calls import Call, Calls, tensors_in
+from zeroinit.symmetry.flat_causes import second_derivative
 from zeroinit.symmetry.naming import operation, sentence, starred, where
-from zeroinit.symmetry.reasons import Reason, View, second_derivative
 from zeroinit.symmetry.trials import Change
+from zeroinit.symmetry.views import Reason, View
 
 if TYPE_CHECKING:
     from zeroinit.symmetry.explain import Explainer
