@@ -16,15 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["ATTRIBUTE", "Copier", "cast", "copier_of", "leads_to"]
+from zeroinit.symmetry.reach import ATOMS, DEEPEST, cells_of, globals_of, has_attributes, is_full, leads_to
 
-ATOMS = (
-    type(None), bool, int, float, complex, str, bytes, type, range, slice, type(Ellipsis), torch.dtype, torch.device,
-    torch.Size, torch.layout, torch.memory_format, types.ModuleType, types.CodeType, property,
-)  # fmt: skip
+__all__ = ["ATTRIBUTE", "Copier", "cast", "copier_of"]
+
 LOCKS: dict[type, Callable] = {type(threading.Lock()): threading.Lock, type(threading.RLock()): threading.RLock}
 WIDE = {torch.float64: torch.complex128}
-DEEPEST = 5
 ATTRIBUTE = "_zeroinit_copier"
 
 
@@ -190,10 +187,10 @@ class Copier:
 
     def _function(self, value: types.FunctionType, place: str) -> Any:
         """Copy a function whose closure, defaults or globals lead into the model, or to what it keeps."""
-        named = _globals_of(value)
+        named = globals_of(value)
         ours = [name for name, each in named.items() if isinstance(each, nn.Module) or self._is_ours(each, DEEPEST)]
         anew = {name: self.copy(named[name], name) for name in ours}
-        inside = [*_cells(value), *(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
+        inside = [*cells_of(value), *(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
         if not anew and not any(self._is_ours(each, DEEPEST, True) for each in inside):
             return value
         cells = tuple(types.CellType() for _ in value.__closure__ or ())
@@ -203,7 +200,7 @@ class Copier:
         result.__qualname__, result.__doc__, result.__module__ = value.__qualname__, value.__doc__, value.__module__
         result.__defaults__, result.__kwdefaults__ = self.copy(value.__defaults__), self.copy(value.__kwdefaults__)
         for old, new in zip(value.__closure__ or (), cells, strict=True):
-            if _is_full(old):
+            if is_full(old):
                 new.cell_contents = self._held(old.cell_contents, place)
         return result
 
@@ -223,7 +220,7 @@ class Copier:
 
     def _owner(self, owner: Any, place: str) -> Any:
         """Copy the object of a bound method; of one that is no part of the model, only what leads into it."""
-        if isinstance(owner, nn.Module | Tensor) or id(owner) in self.memo or not _has_attributes(owner):
+        if isinstance(owner, nn.Module | Tensor) or id(owner) in self.memo or not has_attributes(owner):
             return self.copy(owner, place)
         if not self._is_ours(owner, DEEPEST):
             return owner
@@ -317,73 +314,6 @@ RULES: tuple[tuple[Any, Callable], ...] = (
     (weakref.ref, Copier._weak),
     (tuple(LOCKS), Copier._lock),
 )
-
-
-def leads_to(value: Any, is_it: Callable[[Any], bool], depth: int = DEEPEST, seen: set[int] | None = None) -> bool:
-    """Tell whether a value is, or holds, something: in containers, closures, bound methods and attributes.
-
-    Example:
-        >>> layer = nn.Linear(2, 2)
-        >>> leads_to(lambda x: layer(x), lambda each: each is layer)
-        True
-    """
-    seen = set() if seen is None else seen
-    if isinstance(value, ATOMS) or id(value) in seen:
-        return False
-    if is_it(value):
-        return True
-    seen.add(id(value))
-    return depth > 0 and any(leads_to(each, is_it, depth - 1, seen) for each in _inside(value))
-
-
-def _inside(value: Any) -> list[Any]:
-    if isinstance(value, types.FunctionType):
-        defaults = [*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
-        return [*_cells(value), *defaults, *_globals_of(value).values()]
-    if isinstance(value, types.MethodType | types.BuiltinMethodType):
-        return [value.__self__, getattr(value, "__func__", None)]
-    if isinstance(value, partial):
-        return [value.func, *value.args, *value.keywords.values()]
-    if isinstance(value, weakref.ref):
-        return [value()]
-    if isinstance(value, dict):
-        return [*value.keys(), *value.values()]
-    if isinstance(value, list | tuple | set | frozenset | deque):
-        return list(value)
-    return list(vars(value).values()) if _has_attributes(value) else []
-
-
-def _has_attributes(value: Any) -> bool:
-    return hasattr(value, "__dict__") and not isinstance(value, type | types.ModuleType | types.FunctionType)
-
-
-def _cells(function: types.FunctionType) -> list[Any]:
-    return [each.cell_contents for each in function.__closure__ or () if _is_full(each)]
-
-
-def _is_full(cell: types.CellType) -> bool:
-    try:
-        return cell.cell_contents is not None or True
-    except ValueError:
-        return False
-
-
-def _globals_of(function: types.FunctionType) -> dict[str, Any]:
-    """Return the global objects that a function uses by name: modules, tensors, and functions beside it."""
-    if (function.__module__ or "").split(".")[0] == "torch":
-        return {}
-    found = {}
-    for name in _names_in(function.__code__):
-        value = function.__globals__.get(name)
-        beside = isinstance(value, types.FunctionType) and value.__module__ == function.__module__
-        if isinstance(value, nn.Module | Tensor) or (beside and value is not function):
-            found[name] = value
-    return found
-
-
-def _names_in(code: types.CodeType) -> set[str]:
-    inner = [_names_in(each) for each in code.co_consts if isinstance(each, types.CodeType)]
-    return set(code.co_names).union(*inner)
 
 
 def _differs(tensor: Tensor) -> bool:

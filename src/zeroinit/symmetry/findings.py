@@ -262,7 +262,7 @@ def _of_units(
     if not awake or alone or not tracker.moved.any():
         return
     moved, place = int(tracker.moved.sum()), f"`{report.path or report.weight}`"
-    repair = f"Start the layer at random: {draw_line([report.weight], 1)}. Random biases do, too."
+    repair = f"Start the layer at random: {draw_line([report.weight], 3)}. Random biases do, too."
     if together < moved:
         message = f"{moved} {report.unit} of {place} are only {together} different: {_identical(report, together)}."
         message += _heads(watch, labels) + _by_rounding(report)

@@ -23,7 +23,7 @@ from zeroinit.symmetry.views import (
     line_for,
 )
 
-__all__ = ["leaky_line", "of_flat", "of_function", "of_norm", "second_derivative"]
+__all__ = ["is_summed", "leaky_line", "of_flat", "of_function", "of_norm", "second_derivative"]
 
 CLAMPS = ("hardtanh", "relu6", "clamp", "clip", "clamp_min", "clamp_max", "hardsigmoid")
 
@@ -52,6 +52,12 @@ def of_function(function: type) -> Candidate:
     return Candidate(Reason("dead", text, cause=f"function {word}"), change, ((change, repair),))
 
 
+def is_summed(call: Call, view: View) -> bool:
+    """Tell whether the output of a norm does nothing but be summed up, or averaged."""
+    users = [each for each in view.calls.calls if any(given is out for given in each.given for out in call.out)]
+    return bool(users) and all(each.path == LOSS and each.name in ("sum", "mean") for each in users)
+
+
 def of_norm(name: str, call: Call, view: View) -> Iterator[Candidate]:
     """What a norm removes again."""
     change, shape = view.act(call, "take out"), call.given[0].shape
@@ -59,6 +65,11 @@ def of_norm(name: str, call: Call, view: View) -> Iterator[Candidate]:
         yield from small(view)
     what = operation(call, view.model)
     size = normalized_size(call)
+    if is_summed(call, view):
+        text = f"The loss is a plain sum over what {what} gives, which is always the same."
+        yield Candidate(
+            Reason("cancelled", text, cause="sum"), change, ((change, f"Use another loss than a sum over {what}."),)
+        )
     if size == 1:
         text = f"{sentence(what)} is over one value, so it always returns its bias. Nothing in front of it matters."
         repair = f"Take {what} out, or normalize over more than one value."

@@ -185,12 +185,17 @@ def _alike_once(findings: Iterable["Finding"]) -> list["Finding"]:
                 replace(
                     members[0],
                     path=f"{alike[1]} ({len(members)} of them)",
-                    message=alike[2],
-                    suggestion=_starred(members[0].suggestion),
+                    message=_one({each.message for each in members}) or alike[2],
+                    suggestion=_one({each.suggestion for each in members}) or _starred(members[0].suggestion),
                     cause=members[0].cause if len({each.cause for each in members}) == 1 else "",
                 )
             )
     return kept
+
+
+def _one(texts: set[str]) -> str:
+    """Return the only text of a set; nothing if there are several."""
+    return next(iter(texts)) if len(texts) == 1 else ""
 
 
 def _starred(text: str) -> str:
@@ -201,6 +206,7 @@ def _starred(text: str) -> str:
         '3 units of `blocks.*.dense` and `*.weight` at step 1: `model[*].w`'
     """
     text = re.sub(r"(?<=[`.])\d+(?=[.`])", "*", text)
+    text = re.sub(r"(`[^`]+`)(?:(?:, | and )\1)+", r"\1", text)
     return re.sub(r"(?<=[a-z_\]]\[)\d+(?=\])", "*", text)
 
 

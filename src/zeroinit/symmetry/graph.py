@@ -162,10 +162,10 @@ class Graph:
                     queue.append(parent)
         return None
 
-    def norms_behind(self) -> dict[str, str]:
-        """Say which norm follows each parameter before any other weights enter; none for a norm's own."""
+    def norms_behind(self, names: set[str]) -> dict[str, str]:
+        """Say which norm follows each of some parameters before any other weights enter; none for a norm's own."""
         found = {}
-        for name in self.leaves:
+        for name in names & set(self.leaves):
             norms = [(self.nearest_norm(node), node) for node, _ in self.uses(name)]
             behind = [norm for norm, node in norms if norm is not None and norm is not node]
             if behind:

@@ -290,7 +290,8 @@ def _look_at_the_end(
         dims = {name: each.dim() for name, each in replica.named_parameters()}
         graph = Graph(loss, {id(parameter): name for name, parameter in replica.named_parameters()})
         evidence.fed_to_weights = graph.fed_to_weights(dims)
-        last.strangers, last.norms = graph.strangers, graph.norms_behind()
+        removed = set().union(*evidence.double.rounding)
+        last.strangers, last.norms = graph.strangers, graph.norms_behind(removed)
         del graph
     del loss
     explain(evidence, replica, dtype, last)

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from zeroinit._batch import call_model, describe, tensors_in
 from zeroinit._common import InputError, derive_seed
-from zeroinit.symmetry.copying import copier_of, leads_to
+from zeroinit.symmetry.copying import copier_of
 from zeroinit.symmetry.precision import cast_floats
+from zeroinit.symmetry.reach import leads_to
 
 __all__ = ["Objective", "first_tensor"]
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from zeroinit.symmetry.call_sizes import normalized_by_itself, same_along, softmax_size
 from zeroinit.symmetry.calls import Call
+from zeroinit.symmetry.flat_causes import is_summed, of_norm
 from zeroinit.symmetry.graph import Node
 from zeroinit.symmetry.naming import few, operation, sentence, starred
 from zeroinit.symmetry.trials import Change
@@ -86,6 +87,8 @@ def taken_out_above(node: Node, view: View) -> Iterator[Candidate]:
         if call is not None and may_remove(call) and mark not in done:
             done.add(mark)
             left -= 1
+            if call.name in NORMS and is_summed(call, view):
+                yield from of_norm("", call, view)
             yield without(call, view)
         for parent, _ in taken.above:
             if id(parent) not in seen:

@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +21,7 @@ from zeroinit.symmetry.objective import Objective
 from zeroinit.symmetry.precision import ShadowMode
 from zeroinit.symmetry.sharing import WriteGuard, WrittenError, is_shared
 from zeroinit.symmetry.undisturbed import reseed
-from zeroinit.symmetry.updates import build_updates, scale_rates
+from zeroinit.symmetry.updates import build_updates, held_by, rebind, scale_rates, sparse_by_choice, take_step
 
 __all__ = [
     "Settings", "Trace", "backward", "copy_of", "forward_loss", "is_rounding", "one_pass", "row_sizes", "run_shadow",
@@ -215,10 +214,10 @@ def run_shadow(
     """
     named = {name: parameter for name, parameter in replica.named_parameters() if parameter.requires_grad}
     updates = build_updates(settings.optimizer, settings.learning_rate, named.values())
-    _rebind(updates, replica)
+    rebind(updates, replica)
     scale_rates(updates, settings.rate_factor)
-    trace, mode = Trace(held=_held(updates, named)), ShadowMode(dtype, settings.dropout)
-    large, sparse = is_large(replica.parameters()), _sparse_by_choice(replica, settings)
+    trace, mode = Trace(held=held_by(updates, named)), ShadowMode(dtype, settings.dropout)
+    large, sparse = is_large(replica.parameters()), sparse_by_choice(replica, settings.optimizer)
     last_news = 0
     unlocked: set[str] = set()
     for step in range(1, (settings.steps or MOST_STEPS) + 1):
@@ -239,7 +238,7 @@ def run_shadow(
         last_news = step if news else last_news
         if large:
             give_back()
-        _update(updates)
+        take_step(updates)
         del gradients  # else the old gradients would be in memory beside the new ones
         if settings.steps is None and step >= FEWEST_STEPS and step - last_news >= PATIENCE:
             break
@@ -289,34 +288,6 @@ def backward(loss: Tensor, replica: nn.Module, dtype: torch.dtype, mode: ShadowM
             ) from error
 
 
-def _rebind(updates: Any, replica: nn.Module) -> None:
-    """Let an optimizer that was built over the model itself work on the copy; what belongs to neither is left out."""
-    copier = copier_of(replica)
-    if copier is None or not isinstance(updates, torch.optim.Optimizer):
-        return
-    own = {id(each) for each in replica.parameters()}
-    for group in updates.param_groups:
-        copies = [each if id(each) in own else copier.memo.get(id(each)) for each in group["params"]]
-        group["params"] = [each for each in copies if each is not None and id(each) in own]
-
-
-def _held(updates: Any, named: dict[str, nn.Parameter]) -> dict[str, float] | None:
-    """Return the learning rates of the parameters that an optimizer's groups hold, by name."""
-    groups = getattr(updates, "param_groups", None)
-    if not groups:
-        return None
-    names = {id(each): name for name, each in named.items()}
-    rates = {id(each): group.get("lr") for group in groups for each in group["params"]}
-    return {names[each]: 1.0 if rate is None else float(rate) for each, rate in rates.items() if each in names}
-
-
-def _sparse_by_choice(replica: nn.Module, settings: Settings) -> set[int]:
-    """Return the identities of weights whose gradients the user's own optimizer is to see sparse."""
-    if isinstance(settings.optimizer, str):
-        return set()
-    return {id(each.weight) for each in replica.modules() if getattr(each, "sparse", False) is True}
-
-
 def _dense(parameter: nn.Parameter, keep: bool = False) -> Tensor:
     """Return the gradient, a sparse one as a dense one, which takes its place unless it is to be kept."""
     assert parameter.grad is not None
@@ -326,21 +297,6 @@ def _dense(parameter: nn.Parameter, keep: bool = False) -> Tensor:
     if not keep:
         parameter.grad = dense
     return dense
-
-
-def _update(updates: Any) -> None:
-    """Take one step.
-
-    Raises:
-        InputError: The optimizer failed; its error is chained.
-    """
-    try:
-        updates.step()
-    except Exception as error:
-        raise InputError(
-            f"optimizer={type(updates).__name__}: its step failed ({type(error).__name__}: {error}); optimizer.step() "
-            "has to run for this model"
-        ) from error
 
 
 def row_sizes(gradient: Tensor) -> Tensor:
