@@ -8,6 +8,7 @@ from zeroinit.symmetry import inspect
 from zeroinit.symmetry.attached import attached
 from zeroinit.symmetry.calls import Calls, checkpoints_off
 from zeroinit.symmetry.objective import Objective
+from zeroinit.symmetry.passing import passing
 from zeroinit.symmetry.trials import Change, Trials, empty_rows
 from zeroinit.symmetry.verdict import by_cause, first_sentence
 
@@ -154,3 +155,49 @@ def test_one_cause_is_told_once_and_first():
 def test_the_first_sentence():
     assert first_sentence("The ReLU in `1.act` is off. It stays so.") == "the ReLU in `1.act` is off"
     assert first_sentence("NaN comes first.") == "NaN comes first"
+
+
+class Scaled(torch.autograd.Function):
+    """Hands no gradient on to its second argument."""
+
+    @staticmethod
+    def forward(ctx, x, factor):
+        ctx.save_for_backward(factor)
+        return x * factor
+
+    @staticmethod
+    def backward(ctx, error):
+        return error * ctx.saved_tensors[0], None
+
+
+class Inherited(Scaled):
+    pass
+
+
+class SetUp(torch.autograd.Function):
+    """The same, as torch.func asks for it."""
+
+    @staticmethod
+    def forward(x, factor):
+        return x * factor
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(inputs[1])
+
+    @staticmethod
+    def backward(ctx, error):
+        return error * ctx.saved_tensors[0], None
+
+
+@pytest.mark.parametrize("function", [Scaled, Inherited, SetUp])
+def test_an_autograd_function_passes_an_error_on_in_a_trial_alone(function):
+    before = dict(function.__dict__)
+    x, factor = torch.ones(3, requires_grad=True), torch.full((3,), 2.0, requires_grad=True)
+    for inside in (True, False):
+        x.grad = factor.grad = None
+        with passing((function,) if inside else ()):
+            function.apply(x, factor).sum().backward()
+        assert x.grad.tolist() == [2, 2, 2]
+        assert (factor.grad is not None) == inside
+    assert dict(function.__dict__) == before

@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from torch import Tensor
+from torch.autograd import Function
 
 from zeroinit.symmetry.drawn_inputs import noise
 
@@ -16,19 +17,21 @@ def passing(functions: tuple[type, ...]) -> Iterator[None]:
     """Let the backward passes of autograd functions hand on noise wherever they hand on nothing, or zeros alone."""
     with ExitStack() as stack:
         for each in functions:
-            own = {
-                name: each.__dict__[name] for name in ("forward", "setup_context", "backward") if name in each.__dict__
-            }
-            stack.callback(_restore, each, own)
-            first = "setup_context" if "setup_context" in own else "forward"
-            setattr(each, first, staticmethod(_noting(getattr(each, first), first == "setup_context")))
+            sets_up = each.setup_context is not Function.setup_context  # type: ignore[attr-defined]
+            first = "setup_context" if sets_up else "forward"
+            stack.callback(_restore, each, {name: each.__dict__.get(name) for name in (first, "backward")})
+            setattr(each, first, staticmethod(_noting(getattr(each, first), sets_up)))
             each.backward = staticmethod(_passing(each.backward))  # type: ignore[attr-defined]
         yield
 
 
 def _restore(function: type, own: dict[str, Any]) -> None:
+    """Put back what a class had, and take off what it had inherited."""
     for name, value in own.items():
-        setattr(function, name, value)
+        if value is None:
+            delattr(function, name)
+        else:
+            setattr(function, name, value)
 
 
 def _noting(forward: Callable, sets_up: bool) -> Callable:
