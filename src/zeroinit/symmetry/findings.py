@@ -348,7 +348,7 @@ def _of_copies(evidence: "Evidence", found: list[Finding]) -> Iterator[Finding]:
     others = [name for group in groups for name in group[1:]]
     for group in groups:
         message = f"{few(group)} are copies of each other and get identical updates."
-        repair = f"Start every copy but one at random: {draw_line(others, len(others))}."
+        repair = f"Start every copy but one at random: {draw_line(others, max(3, len(others)))}."
         yield from (
             _finding("ZI004", path, group, message, repair, "copies") for path in dict.fromkeys(map(_owner, group))
         )
