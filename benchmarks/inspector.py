@@ -1,7 +1,8 @@
-"""What an inspection costs: seconds against forward-backward passes, memory against the model, GPT-2 small as a whole.
+"""What an inspection costs: time and passes of healthy models, memory against the model, GPT-2 small as a whole.
 
-* A shadow step is one update of the float32 copy and one of the float64 copy, with all that is watched: a quarter of
-  what four more steps cost. The whole inspection of four steps stands beside it: copies, first looks, reasons.
+* The whole inspection is timed, in turn with one forward and backward pass of the model; the ratio is taken within each
+  round, and its median is shown. Nothing is subtracted.
+* Passes are counted: every forward pass of a copy, in either precision.
 * Memory is the peak of a process of its own above what it held before, in the size of parameters and buffers.
 """
 
@@ -11,6 +12,7 @@ import os
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from functools import partial
 
@@ -20,14 +22,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from measure import measure_in_turn, middle, print_table, span, write_results
+from measure import measure_in_turn, middle, print_table, ratios, span, write_results
 from zeroinit.models import build_model
 from zeroinit.symmetry import inspect
 from zeroinit.symmetry.partition import group_equal_rows, num_groups
 
-STEPS = 4
-BOUNDS = {"shadow step": 6.0, "memory": 6.0, "GPT-2 small, seconds": 90.0, "a million units, seconds": 2.0}
-Made = tuple[nn.Module, Tensor | dict[str, Tensor]]
+BOUNDS = {
+    "passes": 10,
+    "whole": 10.0,
+    "GPT-2 small, memory": 6.0,
+    "GPT-2 small, seconds": 20.0,
+    "adapter, memory": 1.6,
+    "embedding, memory": 4.0,
+    "a million units, seconds": 2.0,
+}
+Made = tuple[nn.Module, Tensor | tuple[Tensor, Tensor] | dict[str, Tensor]]
 
 
 def images(name: str, batch: int) -> Made:
@@ -45,11 +54,50 @@ def gpt2(batch: int, length: int, **settings: int) -> Made:
     return transformers.GPT2LMHeadModel(config), {"input_ids": tokens, "labels": tokens}
 
 
+def adapter(dtype: torch.dtype) -> Made:
+    """Return a language model with a low-rank adapter, .33 % of it trainable, and random tokens."""
+    import peft
+    import transformers
+
+    config = transformers.LlamaConfig(
+        vocab_size=8000, hidden_size=512, intermediate_size=2048, num_hidden_layers=12, num_attention_heads=8,
+        num_key_value_heads=8, max_position_embeddings=64,
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        base = transformers.LlamaForCausalLM(config).to(dtype)
+        model = peft.get_peft_model(base, peft.LoraConfig(r=8, target_modules=["q_proj", "v_proj"]))
+    tokens = torch.randint(8000, (2, 32), generator=torch.Generator().manual_seed(0))
+    return model, {"input_ids": tokens, "labels": tokens}
+
+
+class Bag(nn.Module):
+    """A large vocabulary in front of a small network."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.dense, self.head = nn.Embedding(1_000_000, 32), nn.Linear(32, 32), nn.Linear(32, 5)
+
+    def forward(self, words: Tensor) -> Tensor:
+        """Take the mean over the words (batch, words)."""
+        return self.head(F.relu(self.dense(self.table(words).mean(1))))
+
+
+def embedding() -> Made:
+    """Return a model with an embedding of 32 million values, and random words with classes."""
+    generator = torch.Generator().manual_seed(0)
+    words = torch.randint(1_000_000, (32, 16), generator=generator)
+    return Bag(), (words, torch.randint(5, (32,), generator=generator))
+
+
 MODELS: dict[str, Callable[[], Made]] = {
     "cifar_cnn": partial(images, "cifar_cnn", 8),
     "resnet18": partial(images, "resnet18", 8),
     "gpt2, 2 layers of 128": partial(gpt2, 8, 64, vocab_size=1000, n_embd=128, n_layer=2, n_head=4),
     "gpt2 small": partial(gpt2, 2, 64),
+    "adapter, float32": partial(adapter, torch.float32),
+    "adapter, bfloat16": partial(adapter, torch.bfloat16),
+    "embedding": embedding,
 }
 SMALL = tuple(MODELS)[:3]
 
@@ -63,20 +111,29 @@ def forward_backward(model: nn.Module, batch: Tensor | dict[str, Tensor]) -> Non
         F.cross_entropy(model(batch), torch.zeros(len(batch), dtype=torch.int64)).backward()
 
 
-def in_passes(name: str, rounds: int) -> dict[str, dict[str, float]]:
-    """Return the time of one shadow step, and of a whole inspection, in that of one forward-backward pass."""
+class Counted:
+    """Counts the forward passes of a model and of its copies."""
+
+    def __init__(self):
+        self.count = 0
+
+    def __deepcopy__(self, memo: dict) -> "Counted":
+        return self
+
+    def __call__(self, *_: object) -> None:  # noqa: D102, a hook
+        self.count += 1
+
+
+def in_passes(name: str, rounds: int) -> dict:
+    """Return the time of a whole inspection in that of one forward-backward pass, and the number of its passes."""
     model, batch = MODELS[name]()
-    contestants = {
-        "pass": lambda: [forward_backward(model, batch) for _ in range(STEPS)],
-        "short": lambda: inspect(model, batch, steps=STEPS),
-        "long": lambda: inspect(model, batch, steps=2 * STEPS),
-    }
+    contestants = {"pass": lambda: forward_backward(model, batch), "whole": lambda: inspect(model, batch)}
     seconds = measure_in_turn(contestants, rounds)
-    rows = list(zip(seconds["pass"], seconds["short"], seconds["long"], strict=True))
-    return {
-        "step": middle([(long - short) / one for one, short, long in rows]),
-        "whole": middle([STEPS * short / one for one, short, _ in rows]),
-    }
+    counted = Counted()
+    handle = model.register_forward_hook(counted)
+    inspect(model, batch)
+    handle.remove()
+    return {"whole": middle(ratios(seconds, "whole", "pass")), "passes": counted.count}
 
 
 def use_of(name: str) -> dict[str, float]:
@@ -92,7 +149,7 @@ def measure_use(name: str) -> dict[str, float]:
     size = sum(each.numel() * each.element_size() for each in [*model.parameters(), *model.buffers()])
     before = memory("VmRSS")
     start = time.perf_counter()
-    inspect(model, batch, steps=STEPS)
+    inspect(model, batch)
     return {"seconds": time.perf_counter() - start, "memory": (memory("VmHWM") - before) / size, "bytes": size}
 
 
@@ -121,32 +178,35 @@ def main() -> None:
         print(json.dumps(measure_use(arguments.use_of)))
         return
     rows = [{"model": name, **in_passes(name, arguments.rounds)} for name in SMALL]
-    large = use_of("gpt2 small")
-    rows.append({"model": "gpt2 small", **large})
-    units = grouping(arguments.rounds)
-    report(rows, units)
+    uses = {name: use_of(name) for name in MODELS if name not in SMALL}
+    report(rows, uses, grouping(arguments.rounds))
 
 
-def report(rows: list[dict], units: dict[str, float]) -> None:
+def report(rows: list[dict], uses: dict[str, dict[str, float]], units: dict[str, float]) -> None:
     """Print the figures, and write them as the README's table shows them."""
-    large = rows[-1]
+    large = uses["gpt2 small"]
     cells = [
-        *([f"{row['model']}: one shadow step, in passes", span(row["step"]), "6"] for row in rows[:-1]),
-        *([f"{row['model']}: all of {STEPS} steps, in passes", span(row["whole"]), ""] for row in rows[:-1]),
-        ["GPT-2 small (124 M), 64 tokens, batch 2, 4 steps: seconds", f"{large['seconds']:.0f}", "90"],
+        *([f"{row['model']}: passes in all", f"{row['passes']}", "10"] for row in rows),
+        *([f"{row['model']}: time, in passes", span(row["whole"]), "10"] for row in rows),
+        ["GPT-2 small (124 M), 64 tokens, batch 2: seconds", f"{large['seconds']:.0f}", "20"],
         ["the same: peak memory to the model's", f"{large['memory']:.2f}", "6"],
+        *(
+            [f"adapter of .33 %, frozen {kind}: peak memory", f"{uses[f'adapter, {kind}']['memory']:.2f}", "1.6"]
+            for kind in ("float32", "bfloat16")
+        ),
+        ["embedding of 32 M values: peak memory", f"{uses['embedding']['memory']:.2f}", "4"],
         ["a million units grouped: seconds", span(units), "2"],
     ]
     header = ["", "measured", "at most"]
     notes = [
-        "pass: one forward and backward pass of the model in float32, without update",
-        "a shadow step is an update in float32 and one in float64, with all that is watched",
+        "pass: one forward and backward pass of the model in float32, without update, in turn with the inspection",
+        "passes in all: forward passes of copies, in either precision",
         "memory is the peak of a process above what it held before, in the size of the model's parameters and buffers",
     ]
     title = "What inspect costs"
     print_table(title, header, cells, notes)
     content = {"title": title, "header": header, "cells": cells, "notes": notes, "bounds": BOUNDS}
-    write_results("inspector", content | {"models": rows, "units": units})
+    write_results("inspector", content | {"models": rows, "memory": uses, "units": units})
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ SOURCE = Path(zeroinit.__file__).parent
 MIDDLE = {"init", "models", "data", "training", "remedies", "symmetry", "stats", "plots"}
 MAY_IMPORT: dict[str, set[str]] = {
     "_common": set(),
-    **{room: {"_common"} for room in MIDDLE},
+    "_batch": {"_common"},
+    **{room: {"_common", "_batch"} for room in MIDDLE},
     "recipe": {"_common", "init", "remedies"},
     "experiments": {"_common", *MIDDLE, "recipe"},
     "cli": {"_common", *MIDDLE, "recipe", "experiments"},

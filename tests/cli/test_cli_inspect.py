@@ -40,14 +40,14 @@ def factories(secluded):
 def test_the_table(zeroinit):
     ended = zeroinit("inspect", "factories_for_inspect:healthy", "--inputs", "8x12", "--strict")
     assert (ended.code, ended.err) == (0, "")
-    assert ended.out.startswith("Sequential: no warnings; 4 of 4 parameters learn within 4 steps (adam,")
+    assert ended.out.startswith("Will learn: all 4 parameters get a gradient by step 1.\nSequential: no warnings; 4 of")
 
 
 @pytest.mark.parametrize(("arguments", "code"), [((), 0), (("--strict",), 1)])
 def test_strict_turns_warnings_into_an_exit_code(zeroinit, arguments, code):
     ended = zeroinit("inspect", "factories_for_inspect:flawed", *arguments, "--optimizer", "sgd", "--steps", "3")
     assert ended.code == code
-    assert "ZI001 warning 0: 8 units form 1 group" in ended.out
+    assert "ZI001 warning 0: 8 units of `0` are only 1 different" in ended.out
     assert "within 3 steps (sgd," in ended.out
 
 
@@ -82,3 +82,17 @@ def test_what_a_user_can_mend(zeroinit, arguments, message):
     assert ended.err.startswith("zeroinit: error: ")
     assert message in ended.err
     assert ended.err.count("\n") == 1
+
+
+def test_codes_and_a_baseline(zeroinit, tmp_path):
+    """A model with a fault passes --strict once its code is ignored, or the fault is in the baseline."""
+    flawed = ("inspect", "factories_for_inspect:flawed", "--inputs", "8x12", "--strict")
+    known = str(tmp_path / "known.json")
+    assert zeroinit(*flawed).code == 1
+    assert zeroinit(*flawed, "--ignore", "ZI001").code == 0
+    assert zeroinit(*flawed, "--select", "ZI005").code == 0
+    assert zeroinit(*flawed, "--write-baseline", known).code == 1
+    assert zeroinit(*flawed, "--baseline", known).code == 0
+    ended = zeroinit(*flawed, "--select", "ZI9")
+    assert ended.code == 2
+    assert "no code starts like this" in ended.err

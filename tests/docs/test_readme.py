@@ -96,7 +96,7 @@ def test_the_example_prints_what_the_readme_shows(capsys):
 
 def test_the_inspector_prints_what_the_readme_shows(capsys):
     code = next(block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "zeroinit.inspect" in block)
-    shown = re.search(r"```\n(Sequential: .*?)```", README, re.DOTALL)[1]
+    shown = re.search(r"```\n(Learns, .*?)```", README, re.DOTALL)[1]
     with torch.random.fork_rng():
         torch.manual_seed(0)
         exec(compile(code, "README.md", "exec"), {})

@@ -83,7 +83,8 @@ def refused(*arguments, **settings) -> str:
         ),
         (
             (mlp, "images"),
-            "inputs=a str: must be a tensor, a tuple of positional arguments or a dictionary of named ones",
+            "inputs=a str: holds no tensor; hand over a tensor, a tuple of positional arguments, a dictionary of named "
+            "ones, or a DataLoader",
         ),
     ],
     ids=["no module", "lazy", "frozen", "devices", "meta", "inputs", "nan", "forward", "no loss", "words"],
@@ -165,20 +166,32 @@ def test_a_sparse_gradient_is_no_obstacle():
 def test_a_loss_that_is_not_finite():
     report = inspect(mlp(), VECTORS, loss_fn=lambda output: output.sum() * float("nan"))
     assert [finding.code for finding in report.warnings][:1] == ["ZI013"]
-    assert "the loss is nan at step 1" in report.warnings[0].message
+    assert report.warnings[0].message.startswith(
+        "The loss is NaN from the first step on: the product in the loss works with"
+    )
+    assert "learning rate" not in str(report)
+    assert report.verdict.startswith("Will not learn as it is: the loss is NaN")
+
+
+class Single(nn.Module):
+    """Refuses any other type than float32."""
+
+    def __init__(self):
+        super().__init__()
+        self.below, self.above = nn.Linear(12, 16), nn.Linear(16, 5)
+
+    def forward(self, x):
+        if x.dtype != torch.float32:
+            raise TypeError("float32 alone")
+        return self.above(torch.tanh(self.below(x)))
 
 
 def test_a_model_without_float64_is_inspected_in_float32():
-    class Single(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.dense = nn.Linear(12, 5)
-
-        def forward(self, x):
-            if x.dtype != torch.float32:
-                raise TypeError("float32 alone")
-            return self.dense(x)
-
     report = inspect(Single(), VECTORS)
-    assert report.unlock_steps == {"dense.weight": 1, "dense.bias": 1}
+    assert (report.unlock_steps["below.weight"], report.notes) == (1, ())  # float64 was not needed
+    model = Single()
+    model.below.weight.data[1], model.below.bias.data[1] = model.below.weight.data[0], model.below.bias.data[0]
+    model.above.weight.data[:, 1] = model.above.weight.data[:, 0]
+    report = inspect(model, VECTORS)
+    assert report.unlock_steps["below.weight"] == 1
     assert "no float64 shadow" in report.notes[0]

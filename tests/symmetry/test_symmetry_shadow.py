@@ -213,7 +213,7 @@ def test_kernels_are_named_where_they_alone_part_units():
     report = inspect(twins_before(Free()), VECTORS, steps=4)
     layer = report.layer("0")
     assert (layer.source, layer.effective_width, layer.width_in_float32 > 1) == ("kernels", 1, True)
-    assert "in float32 kernels that give other bits each time part them into" in report.warnings[0].message
+    assert "In float32, kernels that give other bits each time part them into" in report.warnings[0].message
     assert torch.are_deterministic_algorithms_enabled() == before
     layer = inspect(twins_before(nn.Tanh()), VECTORS, steps=4).layer("0")
     assert (layer.source != "kernels", layer.effective_width) == (True, 1)

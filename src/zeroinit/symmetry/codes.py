@@ -48,7 +48,7 @@ CODES: dict[str, Code] = {
     "ZI007": Code(
         "warning",
         "zeros elsewhere cut the gradient off, and stay zero",
-        "Mend the zeros that are named; this parameter then learns.",
+        "Start the parameter that is named at random values; this one then learns.",
     ),
     "ZI008": Code(
         "warning",
@@ -76,13 +76,42 @@ CODES: dict[str, Code] = {
         "loss or gradients are not finite",
         "Lower the learning rate or the scale of the weights; check the batch.",
     ),
-    "ZI101": Code("info", "starts at zero and wakes up", "Nothing to do."),
+    "ZI014": Code(
+        "warning",
+        "a gradient was there and is exactly zero to the end",
+        "Lower the learning rate.",
+    ),
+    "ZI015": Code("warning", "the loss grows a thousandfold", "Lower the learning rate."),
+    "ZI016": Code(
+        "warning",
+        "something is trained through, but not registered",
+        "Register it: nn.Parameter, nn.ModuleList, nn.ModuleDict or nn.ParameterList, made in __init__.",
+    ),
+    "ZI017": Code(
+        "warning",
+        "the loss compares each output with every target",
+        "Give output and targets the same shape.",
+    ),
+    "ZI018": Code(
+        "warning",
+        "the optimizer does not move it",
+        "Make the optimizer after the model is complete, with a learning rate above 0 for each group.",
+    ),
+    "ZI019": Code("warning", "a hook sets the gradient to zero", "Remove the hook."),
+    "ZI101": Code("info", "starts at zero and gets a gradient", "Nothing to do."),
     "ZI102": Code("info", "is frozen", "Nothing to do if that is meant."),
     "ZI103": Code("info", "a bias has no effect", "Leave it out (bias=False): what it adds is removed again."),
-    "ZI104": Code("info", "is still asleep after the last step, but will wake up", "Ask for more steps."),
-    "ZI105": Code("info", "takes part for other inputs only", "Nothing to do; another batch would use it."),
+    "ZI104": Code("info", "has no gradient after the last step, but gets one later", "Ask for more steps."),
+    "ZI105": Code(
+        "info", "gets no gradient from this batch and loss", "Nothing to do if another batch, task or loss uses it."
+    ),
     "ZI106": Code("info", "units coincide in lower precision", "Keep these parameters in float32 until units differ."),
     "ZI107": Code("info", "units have no gradient on this batch", "Try a larger batch."),
+    "ZI109": Code(
+        "info",
+        "updates are lost in the model's own precision",
+        "Keep these parameters in float32, or train float32 weights under autocast.",
+    ),
     "ZI108": Code("info", "slices of a parameter stay identical", "Nothing to do if they see identical inputs."),
 }
 """Findings by code."""

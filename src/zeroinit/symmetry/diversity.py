@@ -78,6 +78,9 @@ def both_ranks(matrix: Float[Tensor, "rows columns"]) -> tuple[float, float]:
     """
     if not torch.isfinite(matrix).all():
         return math.nan, math.nan
+    if 1 in matrix.shape:
+        rank = 1.0 if bool(matrix.any()) else 0.0
+        return rank, rank
     values = torch.linalg.svdvals(matrix.detach().double())
     return _effective_rank(values), _stable_rank(values)
 

@@ -1,5 +1,6 @@
 """What goes into and comes out of layers during one forward pass, thinned so that large models cost little."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -20,14 +21,15 @@ class Features:
         paths: The layers.
         most: Rows and columns that are kept of a matrix.
         latest: Keep what the last pass showed, not the first.
+        sizes: Bound the inputs as well.
 
     Attributes:
         outputs: By path, activations (examples or positions, units) of that pass since ``forget``.
         input_sizes: By path, no less than the norm of whatever a unit is multiplied with.
     """
 
-    def __init__(self, model: nn.Module, paths: list[str], most: int = MOST, latest: bool = False):
-        self._most, self._latest = most, latest
+    def __init__(self, model: nn.Module, paths: list[str], most: int = MOST, latest: bool = False, sizes: bool = True):
+        self._most, self._latest, self._sizes = most, latest, sizes
         self.outputs: dict[str, Tensor] = {}
         self.input_sizes: dict[str, float] = {}
         self._handles = [
@@ -37,7 +39,10 @@ class Features:
 
     def _watch(self, path: str) -> Callable:
         def note(module: nn.Module, arguments: tuple, named: dict, output: Any) -> None:
-            given = next(iter([*arguments, *named.values()]), None)
+            with torch._C.DisableTorchFunction():  # what is done here is no part of the model's own pass
+                look(module, next(iter([*arguments, *named.values()]), None), output)
+
+        def look(module: nn.Module, given: Any, output: Any) -> None:
             result = output[0] if isinstance(output, tuple) and output else output
             if not isinstance(result, Tensor) or not result.is_floating_point() or result.dim() < 2:
                 return
@@ -46,8 +51,8 @@ class Features:
                 by_unit = (
                     result.detach().movedim(1, -1) if convolution or _by_channel(module, result) else result.detach()
                 )
-                self.outputs[path] = thinned(by_unit.reshape(-1, by_unit.shape[-1]), self._most)
-            if isinstance(given, Tensor) and given.is_floating_point() and given.dim() > 1:
+                self.outputs[path] = thinned(_some_rows(by_unit, self._most), self._most)
+            if self._sizes and isinstance(given, Tensor) and given.is_floating_point() and given.dim() > 1:
                 size = _input_size(module, given.detach())
                 self.input_sizes[path] = max(size, self.input_sizes.get(path, 0.0))
 
@@ -72,9 +77,20 @@ def thinned(matrix: Tensor, most: int = MOST) -> Tensor:
     """
     for axis in (0, 1):
         if matrix.shape[axis] > most:
-            chosen = torch.linspace(0, matrix.shape[axis] - 1, most, dtype=torch.float64).long()
-            matrix = matrix.index_select(axis, chosen.to(matrix.device))
+            chosen = torch.linspace(0, matrix.shape[axis] - 1, most, dtype=torch.float64, device="cpu").long()
+            chosen = chosen.to(matrix.device)  # by indexing: index_select copies a transposed matrix as a whole
+            matrix = matrix[chosen] if axis == 0 else matrix[:, chosen]
     return matrix.detach().clone()
+
+
+def _some_rows(values: Tensor, most: int) -> Tensor:
+    """Flatten all axes but the last; of many rows take so many, evenly, without a copy of all."""
+    shape = values.shape[:-1]
+    count = math.prod(shape)
+    if count <= most or values.dim() < 3:
+        return values.reshape(-1, values.shape[-1])
+    chosen = torch.linspace(0, count - 1, most, dtype=torch.float64, device="cpu").long()
+    return values[tuple(each.to(values.device) for each in torch.unravel_index(chosen, shape))]
 
 
 def _by_channel(module: nn.Module, result: Tensor) -> bool:

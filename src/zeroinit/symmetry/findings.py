@@ -5,11 +5,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor
 
+from zeroinit.symmetry.checklist import checks
 from zeroinit.symmetry.codes import CODES
+from zeroinit.symmetry.naming import draw_line, few, starred
 from zeroinit.symmetry.partition import num_groups, without_singles
 from zeroinit.symmetry.report import Finding, LayerReport, ParameterReport, SymmetryReport
+from zeroinit.symmetry.silent import Silent
+from zeroinit.symmetry.symptoms import Symptom
 from zeroinit.symmetry.tracking import Tracker
 from zeroinit.symmetry.watching import LayerWatch
 
@@ -20,23 +23,27 @@ __all__ = ["judge"]
 
 REASON_CODES = {
     "frozen": "ZI102",
+    "asleep": "ZI104",
     "unused": "ZI010",
     "idle": "ZI105",
     "detached": "ZI009",
+    "checkpoint": "ZI009",
     "zero_pair": "ZI006",
     "zero_above": "ZI007",
-    "zero_below": "ZI007",
+    "zero_input": "ZI007",
+    "constant": "ZI007",
+    "batch": "ZI007",
     "dead": "ZI008",
+    "one_key": "ZI008",
     "cancelled": "ZI011",
     "no_effect": "ZI012",
+    "copies": "ZI012",
     "unknown": "ZI012",
+    "hook": "ZI019",
 }
-PLURALS = {"is": "are", "does": "do", "takes": "take"}
 MOST_TWINS = 10
 MOST_NEARLY_DISTINCT = 0.95
 """Among hundreds of random units a few pairs are as close as rounding by chance; a warning needs one unit in twenty."""
-LEAST_DEAD = 0.6
-"""Units with weights that only this size of input cannot wake count as dead if they are so large a share."""
 
 
 def judge(evidence: "Evidence") -> SymmetryReport:
@@ -46,7 +53,7 @@ def judge(evidence: "Evidence") -> SymmetryReport:
     layers = tuple(_layer(each, evidence, steps) for each in evidence.watch.layers)
     findings = [*_of_parameters(parameters, evidence), *_of_layers(layers, evidence, steps)]
     findings += _of_copies(evidence, findings)
-    findings += _of_numbers(evidence)
+    findings += [_of_symptom(each) for each in evidence.symptoms]
     optimizer = evidence.settings.optimizer
     return SymmetryReport(
         model=type(evidence.model).__name__,
@@ -57,13 +64,21 @@ def judge(evidence: "Evidence") -> SymmetryReport:
         parameters=parameters,
         layers=layers,
         findings=tuple(sorted(findings, key=lambda each: each.severity != "warning")),
+        checks=checks(evidence, parameters, layers),
         not_inspected=evidence.not_inspected,
         notes=tuple(evidence.notes),
     )
 
 
-def _finding(code: str, path: str, parameters: tuple[str, ...] | list[str], message: str) -> Finding:
-    return Finding(code, CODES[code].severity, path, tuple(parameters), message, CODES[code].suggestion)
+def _finding(
+    code: str, path: str, parameters: tuple[str, ...] | list[str], message: str, repair: str = "", cause: str = ""
+) -> Finding:
+    entry = CODES[code]
+    return Finding(code, entry.severity, path, tuple(parameters), message, repair or entry.suggestion, cause)
+
+
+def _of_symptom(each: Symptom) -> Finding:
+    return _finding(each.code, each.path, each.parameters, each.text, each.repair, each.text)
 
 
 def _owner(name: str) -> str:
@@ -76,11 +91,7 @@ def _parameters(evidence: "Evidence") -> Iterator[ParameterReport]:
         if name in evidence.not_inspected:
             continue
         step, reason = evidence.double.first_step(name), evidence.reasons.get(name)
-        rounding = next((at for at, names in enumerate(evidence.double.rounding, 1) if name in names), None)
-        if reason is not None and name in evidence.waking:
-            kind, text = "asleep", reason.text if reason.culprits else "its first gradient comes with the next step"
-        else:
-            kind, text = (reason.kind, reason.text) if reason is not None else ("", "")
+        rounding = evidence.double.rounding_step(name)
         yield ParameterReport(
             name=name,
             path=_owner(name),
@@ -88,72 +99,54 @@ def _parameters(evidence: "Evidence") -> Iterator[ParameterReport]:
             unlock_step=step,
             rounding_step=rounding,
             starts_at_zero=bool(parameter.numel()) and not bool(parameter.detach().any()),
-            reason=kind,
-            explanation=text,
+            reason=reason.kind if reason is not None else "",
+            explanation=reason.text.replace("{it}", f"`{name}`") if reason is not None else "",
             gradients=tuple(of.get(name, math.nan) for of in evidence.double.sizes),
         )
 
 
 def _of_parameters(parameters: tuple[ParameterReport, ...], evidence: "Evidence") -> Iterator[Finding]:
-    """One finding for each module and reason; the weights speak for a bias with the same reason."""
-    groups: dict[tuple[str, str], list[ParameterReport]] = {}
+    """One finding for each module and cause; the weights speak for a bias with the same one."""
+    groups: dict[tuple[str, str, str], list[ParameterReport]] = {}
     for each in parameters:
         code = _code_of(each)
         if code:
-            groups.setdefault((each.path, code), []).append(each)
-    for (path, code), members in groups.items():
+            reason = evidence.reasons.get(each.name)
+            cause = (reason.cause or reason.text) if reason is not None and code != "ZI102" else ""
+            groups.setdefault((each.path, code, cause), []).append(each)
+    for (path, code, cause), members in groups.items():
         names = [each.name for each in members]
-        speaker = max(members, key=lambda each: len(each.shape))
-        locals_ = _joined([name.removeprefix(f"{path}.") for name in names])
-        one = len(names) == 1
+        reason = evidence.reasons.get(max(members, key=lambda each: len(each.shape)).name)
         if code == "ZI101":
             step = max(each.unlock_step or 0 for each in members)
-            if len(speaker.shape) > 1 or not speaker.name.endswith("bias"):
-                yield _finding(
-                    code,
-                    path,
-                    names,
-                    f"{locals_} {'starts' if one else 'start'} at zero and "
-                    f"{'wakes' if one else 'wake'} up at step {step}",
-                )
-        elif code == "ZI104":
-            yield _finding(
-                code,
-                path,
-                names,
-                f"{locals_} {'is' if one else 'are'} still asleep after step {len(evidence.double.losses)}: "
-                f"{speaker.explanation}",
-            )
-        elif code == "ZI011" and speaker.rounding_step is not None:
-            yield _finding(
-                code,
-                path,
-                names,
-                f"{locals_} {'has' if one else 'have'} a gradient through rounding alone: {speaker.explanation}",
-            )
-        elif code in ("ZI102", "ZI105", "ZI010"):
-            yield _finding(code, path, names, f"{locals_} {_for_number(speaker.explanation, one)}")
-        elif code == "ZI103":
-            yield _finding(code, path, names, f"{locals_} {'has' if one else 'have'} no effect: {speaker.explanation}")
-        else:
-            yield _finding(
-                code, path, names, f"{locals_} never {'has' if one else 'have'} a gradient: {speaker.explanation}"
-            )
+            if any(len(each.shape) > 1 or not each.name.endswith("bias") for each in members):
+                verbs = ("starts", "gets") if len(names) == 1 else ("start", "get")
+                message = f"{few(names)} {verbs[0]} at zero and {verbs[1]} the first gradient at step {step}."
+                yield _finding(code, path, names, message)
+            continue
+        assert reason is not None
+        text = "" if code == "ZI102" else reason.text.replace("{it}", few(names))
+        repair = "" if CODES[code].severity == "info" else reason.repair
+        yield _finding(code, path, names, f"{_begin(code, names, evidence)} {text}".strip(), repair, cause)
 
 
-def _joined(words: list[str]) -> str:
-    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
-
-
-def _for_number(text: str, one: bool) -> str:
-    """Put the verb that a reason starts with into the plural where it is about several parameters."""
-    verb, _, rest = text.partition(" ")
-    return text if one else f"{PLURALS.get(verb, verb)} {rest}"
+def _begin(code: str, names: list[str], evidence: "Evidence") -> str:
+    """Say what happens, before the reason."""
+    one, listed = len(names) == 1, few(names)
+    if code == "ZI102":
+        return f"{listed} {'is' if one else 'are'} frozen: requires_grad is False."
+    if code == "ZI103":
+        return f"{listed} {'has' if one else 'have'} no effect."
+    if code == "ZI104":
+        return f"{listed} {'has' if one else 'have'} no gradient yet after step {len(evidence.double.losses)}."
+    if code == "ZI105":
+        return f"{listed} {'gets' if one else 'get'} no gradient from this batch and loss."
+    if code == "ZI011" and any(evidence.double.rounding_step(name) for name in names):
+        return f"{listed} {'gets' if one else 'get'} a gradient through rounding alone."
+    return f"{listed} never {'gets' if one else 'get'} a gradient."
 
 
 def _code_of(each: ParameterReport) -> str:
-    if each.reason == "asleep":
-        return "ZI104"
     if each.reason:
         vector = len(each.shape) < 2
         return "ZI103" if vector and each.reason in ("cancelled", "no_effect") else REASON_CODES[each.reason]
@@ -186,7 +179,7 @@ def _layer(watch: LayerWatch, evidence: "Evidence", steps: dict[str, int | None]
         width_in_float32=evidence.widths_in_float32.get(layer.weight, tracker.num_units),
         mirrored_width=num_groups(tracker.mirrored),
         twins=_largest_group(labels, tracker.moved),
-        dead=_num_dead(watch, evidence),
+        dead=int(evidence.silent[layer.weight].dead.sum()) if layer.weight in evidence.silent else 0,
         silent=int((~tracker.moved).sum()),
         unlock_step=steps.get(layer.weight),
         is_output=layer.weight not in evidence.fed_to_weights,
@@ -205,30 +198,6 @@ def _largest_group(labels: np.ndarray, moved: np.ndarray) -> tuple[int, ...]:
         return ()
     values, counts = np.unique(labels[several], return_counts=True)
     return tuple(int(at) for at in several[labels[several] == values[counts.argmax()]][:MOST_TWINS])
-
-
-def _num_dead(watch: LayerWatch, evidence: "Evidence") -> int:
-    """Count units without a gradient whose bias outweighs what weights and any input of this size can reach."""
-    layer, tracker = watch.layer, watch.tracker
-    sizes = evidence.watch.first.input_sizes
-    biases = [part for part in layer.parts if part.role == "bias"]
-    weight = evidence.watch.value(layer.weight)
-    silent = ~tracker.moved
-    if not layer.known or layer.path not in sizes or weight.dim() < 2 or layer.unit == "features":
-        return 0
-    if silent.all() or not silent.any():
-        return 0
-    rows = layer.parts[0].rows(weight).norm(dim=1)
-    bias = evidence.watch.value(biases[0].name) if biases else rows.new_zeros(len(rows))
-    if len(bias) != len(rows):
-        return 0
-    for_ever = silent & ((rows == 0) & (bias <= 0)).cpu().numpy()
-    for_now = silent & ((bias + _reach(rows, sizes[layer.path]) <= 0) & (bias < 0)).cpu().numpy()
-    return int((for_ever | for_now).sum()) if for_now.mean() >= LEAST_DEAD else int(for_ever.sum())
-
-
-def _reach(rows: Tensor, size: float) -> Tensor:
-    return rows * size if math.isfinite(size) else rows.new_full(rows.shape, math.inf).where(rows > 0, 0.0)
 
 
 def _source(watch: LayerWatch, evidence: "Evidence", width: int) -> str:
@@ -255,9 +224,9 @@ def _of_layers(
 ) -> Iterator[Finding]:
     for report, watch in zip(layers, evidence.watch.layers, strict=True):
         if watch.layer.known and len(evidence.watch.value(report.weight).shape) > 1:
-            yield from _of_units(report, watch, steps)
+            yield from _of_units(report, watch, steps, evidence.silent.get(report.weight))
         elif not watch.layer.known:
-            yield from _of_slices(report, watch, steps)
+            yield from _of_slices(report, watch, evidence)
         for name, count in report.distinct_in.items():
             if count < report.initial_width and watch.layer.known:
                 message = f"{count} of {report.initial_width} different {report.unit} stay so in {name}"
@@ -265,47 +234,59 @@ def _of_layers(
                 break
 
 
-def _of_units(report: LayerReport, watch: LayerWatch, steps: dict[str, int | None]) -> Iterator[Finding]:
+def _of_silent(report: LayerReport, silent: Silent | None, names: tuple[str, ...]) -> Iterator[Finding]:
+    """Tell which units of a layer that learns do not."""
+    dead, zero = (int(silent.dead.sum()), int(silent.zero.sum())) if silent is not None else (0, 0)
+    of = f"of {report.num_units} {report.unit}"
+    if silent is not None and dead:
+        message = f"{dead} {of} in `{report.path or report.weight}` are dead. {silent.text}"
+        yield _finding("ZI005", report.path, names, message, silent.repair, f"{starred(report.weight)} units")
+    elif silent is not None and zero:
+        message = f"{zero} {of} in `{report.path or report.weight}` never get a gradient. {silent.text}"
+        yield _finding("ZI006", report.path, names, message, silent.repair, f"{starred(report.weight)} units")
+    rest = report.silent - dead - zero
+    if 0 < rest < report.num_units and not report.is_output:
+        yield _finding("ZI107", report.path, names, f"{rest} {of} have no gradient on this batch.")
+
+
+def _of_units(
+    report: LayerReport, watch: LayerWatch, steps: dict[str, int | None], silent: Silent | None
+) -> Iterator[Finding]:
     tracker, names = watch.tracker, tuple(part.name for part in watch.layer.parts)
     labels = _labels(tracker, steps)
     together = _groups_among(labels, tracker.moved)
     awake = report.unlock_step is not None or bool(tracker.moved.any())
     alone = report.is_output and report.effective_width > 1
-    if report.dead and awake:
-        message = f"{report.dead} of {report.num_units} {report.unit} are dead: no input of this size wakes them"
-        yield _finding("ZI005", report.path, names, message)
-    elif report.silent and awake and report.silent < report.num_units and not report.is_output:
-        yield _finding(
-            "ZI107",
-            report.path,
-            names,
-            f"{report.silent} of {report.num_units} {report.unit} have no gradient on this batch",
-        )
+    if awake:
+        yield from _of_silent(report, silent, names)
     if not awake or alone or not tracker.moved.any():
         return
-    if together < tracker.moved.sum():
-        message = (
-            f"{int(tracker.moved.sum())} {report.unit} form {together} group{'' if together == 1 else 's'} that are "
-            f"identical and receive identical updates (as {_few(report.twins)})"
-        )
-        yield _finding("ZI001", report.path, names, message + _heads(watch, labels) + _by_rounding(report))
+    moved, place = int(tracker.moved.sum()), f"`{report.path or report.weight}`"
+    repair = f"Start the layer at random: {draw_line([report.weight], 3)}. Random biases do, too."
+    if together < moved:
+        message = f"{moved} {report.unit} of {place} are only {together} different: {_identical(report, together)}."
+        message += _heads(watch, labels) + _by_rounding(report)
+        yield _finding("ZI001", report.path, names, message, repair)
         return
     near, mirrored = _groups_among(tracker.nearly, tracker.moved), _groups_among(tracker.mirrored, tracker.moved)
-    if near < MOST_NEARLY_DISTINCT * tracker.moved.sum():
-        yield _finding(
-            "ZI002", report.path, names, f"{int(tracker.moved.sum())} {report.unit} form {near} groups up to rounding"
-        )
-    elif mirrored < tracker.moved.sum() and report.num_units > 2 and not report.is_output:
-        message = (
-            f"{int(tracker.moved.sum())} {report.unit} form {mirrored} groups of {report.unit} and their negatives"
-        )
-        yield _finding("ZI003", report.path, names, message)
+    if near < MOST_NEARLY_DISTINCT * moved:
+        message = f"{moved} {report.unit} of {place} are only {near} different, but for rounding."
+        yield _finding("ZI002", report.path, names, message, repair)
+    elif mirrored < moved and report.num_units > 2 and not report.is_output:
+        message = f"{moved} {report.unit} of {place} are {mirrored} and the negatives of others, and stay so."
+        yield _finding("ZI003", report.path, names, message, repair)
+
+
+def _identical(report: LayerReport, together: int) -> str:
+    """Say which units are identical."""
+    which = "they" if together == 1 else f"{_few(report.twins)}"
+    return f"{which} are identical and get identical updates"
 
 
 def _by_rounding(report: LayerReport) -> str:
     parted = report.width_in_float32 > report.effective_width
     cause = "kernels that give other bits each time part" if report.source == "kernels" else "rounding alone parts"
-    return f"; in float32 {cause} them into {report.width_in_float32}" if parted else ""
+    return f" In float32, {cause} them into {report.width_in_float32}." if parted else ""
 
 
 def _few(numbers: tuple[int, ...]) -> str:
@@ -324,37 +305,50 @@ def _heads(watch: LayerWatch, labels: np.ndarray) -> str:
     by_head = labels.reshape(3, heads, -1).transpose(1, 0, 2).reshape(heads, -1)
     _, groups = np.unique(by_head, axis=0, return_inverse=True)
     several = without_singles(groups.reshape(-1))
-    return f"; heads {', '.join(map(str, several))} are copies" if len(several) else ""
+    return f" Heads {', '.join(map(str, several))} are copies." if len(several) else ""
 
 
-def _of_slices(report: LayerReport, watch: LayerWatch, steps: dict[str, int | None]) -> Iterator[Finding]:
-    """Slices of an axis that nobody explained: a warning where all of them are one and the same."""
+def _of_slices(report: LayerReport, watch: LayerWatch, evidence: "Evidence") -> Iterator[Finding]:
+    """Slices of an axis that nobody explained: a warning where all are one and the same, or were copied."""
     tracker = watch.tracker
     moved = int(tracker.moved.sum())
     together = _groups_among(tracker.labels, tracker.moved)
     if moved < 2 or together == moved:
         return
-    message = f"{report.weight}: {moved} {report.unit} form {together} groups that receive identical updates"
+    groups = f"{together} group{'' if together == 1 else 's'}"
+    message = f"{moved} {report.unit} of `{report.weight}` form {groups} that get identical updates"
     whole = together == 1 and moved == report.num_units and not report.is_output
-    yield _finding("ZI001" if whole else "ZI108", report.path, (report.weight,), message)
+    if not whole and _are_copies(watch, evidence):
+        named = _few(report.twins)
+        repair = f"Draw the copies anew: {draw_line([report.weight], 1)}, or each copy by itself."
+        cause = f"copied slices of {report.path} {watch.tracker.labels.tolist()[:64]}"
+        yield _finding(
+            "ZI004", report.path, (report.weight,), f"{message}, as {named}. They are copies.", repair, cause
+        )
+    else:
+        repair = f"Start it at random: {draw_line([report.weight], 1)}." if whole else ""
+        yield _finding("ZI001" if whole else "ZI108", report.path, (report.weight,), f"{message}.", repair)
+
+
+def _are_copies(watch: LayerWatch, evidence: "Evidence") -> bool:
+    """Tell whether equal slices hold different values, as copies do and fillings with one value do not."""
+    part = watch.layer.parts[0]
+    value = evidence.model.get_parameter(part.name).detach()
+    rows = part.rows(value)
+    several = without_singles(watch.tracker.labels)
+    several = several[watch.tracker.moved[several]]
+    return rows.shape[1] > 1 and any(bool((rows[at] != rows[at][0]).any()) for at in several[:MOST_TWINS])
 
 
 def _of_copies(evidence: "Evidence", found: list[Finding]) -> Iterator[Finding]:
     if evidence.watch.twins is None:
         return
     flagged = {finding.path for finding in found if finding.code == "ZI001"}
-    for group in evidence.watch.twins.twins():
-        paths = [_owner(name) for name in group]
-        if not set(paths) <= flagged:
-            message = f"{', '.join(group[:4])} are copies that receive identical updates"
-            yield from (_finding("ZI004", path, group, message) for path in dict.fromkeys(paths))
-
-
-def _of_numbers(evidence: "Evidence") -> Iterator[Finding]:
-    for trace, precision in ((evidence.double, "float64"), (evidence.single, "float32")):
-        bad = next((step for step, loss in enumerate(trace.losses, 1) if not math.isfinite(loss)), None)
-        if bad is not None:
-            yield _finding(
-                "ZI013", "", (), f"the loss is {trace.losses[bad - 1]} at step {bad} of the shadow in {precision}"
-            )
-            return
+    groups = [group for group in evidence.watch.twins.twins() if not {_owner(name) for name in group} <= flagged]
+    others = [name for group in groups for name in group[1:]]
+    for group in groups:
+        message = f"{few(group)} are copies of each other and get identical updates."
+        repair = f"Start every copy but one at random: {draw_line(others, max(3, len(others)))}."
+        yield from (
+            _finding("ZI004", path, group, message, repair, "copies") for path in dict.fromkeys(map(_owner, group))
+        )

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from zeroinit._common import __version__
 from zeroinit.symmetry.codes import CODES
+from zeroinit.symmetry.naming import few, starred
+from zeroinit.symmetry.verdict import by_cause
 
 if TYPE_CHECKING:
     from zeroinit.symmetry.report import Finding, LayerReport, SymmetryReport
 
 __all__ = ["FORMATS", "layer_rows", "shortened", "to_html", "to_sarif", "to_text"]
 
-HEAD = ("layer", "type", "wakes", "units", "distinct", "told apart by")
+HEAD = ("layer", "type", "gradient", "units", "distinct", "broken by")
 NAME_WIDTH, TYPE_WIDTH, MOST_INFOS, FEWEST_ALIKE = 40, 22, 6, 3
 
 
@@ -41,9 +43,9 @@ def layer_rows(report: "SymmetryReport") -> list[tuple[str, ...]]:
     for layer in report.layers:
         if not layer.is_matrix or layer.weight in frozen:
             continue
-        wakes = "never" if layer.unlock_step is None else f"step {layer.unlock_step}"
+        first = "never" if layer.unlock_step is None else f"step {layer.unlock_step}"
         width = f"{layer.effective_width}" + (f" ({layer.dead} dead)" if layer.dead else "")
-        cells = (layer.kind, wakes, f"{layer.num_units}", width, layer.source or "nothing")
+        cells = (layer.kind, first, f"{layer.num_units}", width, layer.source or "nothing")
         rows.setdefault((re.sub(r"\d+", "*", _name(layer)), *cells), []).append(_name(layer))
     return [row for (pattern, *cells), names in rows.items() for row in _merged(pattern, tuple(cells), names)]
 
@@ -56,7 +58,7 @@ def _merged(pattern: str, cells: tuple[str, ...], names: list[str]) -> list[tupl
     """Return one row for many layers that differ by a number in their path alone, else one for each."""
     if len(names) < FEWEST_ALIKE:
         return [(name, *cells) for name in names]
-    return [(f"{pattern} ({len(names)} alike)", *cells)]
+    return [(f"{pattern} ({len(names)} of them)", *cells)]
 
 
 def _name(layer: "LayerReport") -> str:
@@ -66,8 +68,24 @@ def _name(layer: "LayerReport") -> str:
 
 
 def to_text(report: "SymmetryReport", width: int) -> str:
-    """Return a report as lines of at most ``width`` characters: a table of layers, then the findings."""
-    lines = textwrap.wrap(_headline(report), width)
+    """Return a report as lines of at most ``width`` characters: verdict, causes, layers, information, checks."""
+    lines = textwrap.wrap(report.verdict, width)
+    lines += _warning_lines(report, width)
+    lines += textwrap.wrap(_headline(report), width)
+    lines += _table_lines(report, width)
+    lines += _info_lines(report, width)
+    for name, reason in report.not_inspected.items():
+        lines += textwrap.wrap(f"not inspected: {name}: {reason}", width)
+    for note in report.notes:
+        lines += textwrap.wrap(f"note: {note}", width)
+    for each in report.checks:
+        mark = "ok" if each.passed else "--"
+        lines += textwrap.wrap(f"{mark} {each.name}: {each.result}", width, subsequent_indent="   ")
+    return "\n".join(lines)
+
+
+def _table_lines(report: "SymmetryReport", width: int) -> list[str]:
+    lines = []
     rows, head = _fitted(layer_rows(report), width)
     if rows:
         widths = [max(len(row[at]) for row in [head, *rows]) for at in range(len(head))]
@@ -79,12 +97,7 @@ def to_text(report: "SymmetryReport", width: int) -> str:
             lines.append(shortened(f"  {'  '.join(cells)}".rstrip(), width))
     if frozen := sum(layer.is_matrix and layer.weight in _frozen(report) for layer in report.layers):
         lines.append(f"  ({_count(frozen, 'frozen layer')} not shown)")
-    lines += _finding_lines(report, width)
-    for name, reason in report.not_inspected.items():
-        lines += textwrap.wrap(f"not inspected: {name}: {reason}", width)
-    for note in report.notes:
-        lines += textwrap.wrap(f"note: {note}", width)
-    return "\n".join(lines)
+    return lines
 
 
 def _fitted(rows: list[tuple[str, ...]], width: int) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
@@ -114,19 +127,42 @@ def _count(number: int, word: str) -> str:
     return f"{number or 'no'} {word}{'' if number == 1 else 's'}"
 
 
-def _finding_lines(report: "SymmetryReport", width: int) -> list[str]:
-    lines, infos = [], 0
-    for finding in _alike_once(report.findings):
-        infos += finding.severity == "info"
-        if finding.severity == "info" and infos > MOST_INFOS:
-            continue
-        lines += textwrap.wrap(str(finding), width, subsequent_indent="    ")
-        if finding.severity == "warning":
-            lines += textwrap.wrap(
-                f"-> {finding.suggestion}", width, initial_indent="    ", subsequent_indent="       "
-            )
-    if infos > MOST_INFOS:
-        lines.append(f"... and {infos - MOST_INFOS} more of severity info, in .findings")
+def _warning_lines(report: "SymmetryReport", width: int) -> list[str]:
+    """One paragraph for each cause: where, what happens and why, what to type."""
+    lines: list[str] = []
+    for members in by_cause(_alike_once(report.warnings)):
+        first, names = members[0], list(dict.fromkeys(name for each in members for name in each.parameters))
+        text = str(first)
+        if len(members) > 1:
+            paths = list(dict.fromkeys(each.path or "(the model itself)" for each in members))
+            more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+            text = f"{first.code} warning {paths[0]}{more}: {_of_all(first, names)}"
+        lines += textwrap.wrap(text, width, subsequent_indent="    ", break_on_hyphens=False)
+        lines += textwrap.wrap(
+            f"-> {first.suggestion}",
+            width,
+            initial_indent="    ",
+            subsequent_indent="       ",
+            break_on_hyphens=False,
+        )
+    return lines
+
+
+def _of_all(first: "Finding", names: list[str]) -> str:
+    """Put all names of one cause into the message of the first finding."""
+    _, verb, rest = first.message.partition(" never get")
+    if not verb or first.message.startswith(few(names)):
+        return first.message
+    return f"{few(names)} never get{rest.removeprefix('s') if len(names) > 1 else rest}"
+
+
+def _info_lines(report: "SymmetryReport", width: int) -> list[str]:
+    infos = [each for each in _alike_once(report.findings) if each.severity == "info"]
+    lines = []
+    for members in by_cause(infos)[:MOST_INFOS]:
+        lines += textwrap.wrap(str(members[0]), width, subsequent_indent="    ", break_on_hyphens=False)
+    if len(by_cause(infos)) > MOST_INFOS:
+        lines.append(f"... and {len(by_cause(infos)) - MOST_INFOS} more of severity info, in .findings")
     return lines
 
 
@@ -135,7 +171,7 @@ def _alike_once(findings: Iterable["Finding"]) -> list["Finding"]:
     groups: dict[tuple[str, ...], list[Finding]] = {}
     for each in findings:
         alike: tuple[str, ...] = (
-            ("ZI102",) if each.code == "ZI102" else (each.code, re.sub(r"\d+", "*", each.path), _starred(each.message))
+            ("ZI102",) if each.code == "ZI102" else (each.code, starred(each.path), _starred(each.message))
         )
         groups.setdefault(alike, []).append(each)
     kept = []
@@ -145,18 +181,33 @@ def _alike_once(findings: Iterable["Finding"]) -> list["Finding"]:
         elif len(alike) == 1:
             kept.append(replace(members[0], path=f"{members[0].path} and {len(members) - 1} more modules"))
         else:
-            kept.append(replace(members[0], path=f"{alike[1]} ({len(members)} alike)", message=alike[2]))
+            kept.append(
+                replace(
+                    members[0],
+                    path=f"{alike[1]} ({len(members)} of them)",
+                    message=_one({each.message for each in members}) or alike[2],
+                    suggestion=_one({each.suggestion for each in members}) or _starred(members[0].suggestion),
+                    cause=members[0].cause if len({each.cause for each in members}) == 1 else "",
+                )
+            )
     return kept
+
+
+def _one(texts: set[str]) -> str:
+    """Return the only text of a set; nothing if there are several."""
+    return next(iter(texts)) if len(texts) == 1 else ""
 
 
 def _starred(text: str) -> str:
     """Replace the numbers in the paths of a message.
 
     Example:
-        >>> _starred("3 units of blocks.11.dense and 4.weight at step 1.")
-        '3 units of blocks.*.dense and *.weight at step 1.'
+        >>> _starred("3 units of `blocks.11.dense` and `4.weight` at step 1: `model[2].w`")
+        '3 units of `blocks.*.dense` and `*.weight` at step 1: `model[*].w`'
     """
-    return re.sub(r"\b\d+(?=\.[A-Za-z_])", "*", text)
+    text = re.sub(r"(?<=[`.])\d+(?=[.`])", "*", text)
+    text = re.sub(r"(`[^`]+`)(?:(?:, | and )\1)+", r"\1", text)
+    return re.sub(r"(?<=[a-z_\]]\[)\d+(?=\])", "*", text)
 
 
 def to_html(report: "SymmetryReport") -> str:
@@ -174,7 +225,7 @@ def to_html(report: "SymmetryReport") -> str:
     )
     notes = "".join(f"<li>{escape(note)}</li>" for note in report.notes)
     return (
-        f'<section class="symmetry"><p>{escape(_headline(report))}</p>'
+        f'<section class="symmetry"><p><b>{escape(report.verdict)}</b></p><p>{escape(_headline(report))}</p>'
         f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         f"<ul>{findings}{left}{notes}</ul></section>"
     )

@@ -1,6 +1,6 @@
 """The graph of a loss: where an error comes from, where it ends, and which zero cuts it off."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,6 +58,11 @@ class Node:
         return self.call.name().split("::")[-1].rstrip("0123456789").removesuffix("Backward")
 
     @property
+    def is_leaf(self) -> bool:
+        """Whether it only collects a gradient."""
+        return hasattr(self.call, "variable")
+
+    @property
     def is_norm(self) -> bool:
         """Whether it is a norm of any kind."""
         return any(word.lower() in self.call.name().lower() for word in NORMS)
@@ -79,19 +84,43 @@ class Graph:
     def __init__(self, loss: Tensor, names: dict[int, str]):
         self.nodes: dict[Any, Node] = {}
         self.leaves: dict[str, Node] = {}
+        self.strangers: list[Tensor] = []
         self._names = names
         self._dims: dict[str, int] = {}
         self._collect(loss.grad_fn)
         self.root = self.nodes.get(loss.grad_fn)
 
-    def measure(self, loss: Tensor) -> None:
-        """Go backward once and note the sizes of all errors."""
-        handles = [node.call.register_hook(_note(node)) for node in self.nodes.values() if not node.leaf]
+    def measure(self, loss: Tensor, go_backward: Callable[[], None] | None = None) -> None:
+        """Go backward once, by ``go_backward`` where it is given, and note the sizes of all errors."""
+        handles = [node.call.register_hook(_note(node)) for node in self.nodes.values() if not node.is_leaf]
+        try:
+            go_backward() if go_backward is not None else loss.backward(retain_graph=True)
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def first_broken(self, loss: Tensor) -> Node | None:
+        """Go backward once and return the first operation that makes NaN or infinity of finite errors."""
+        found: list[Node] = []
+
+        def watch(node: Node):
+            def hook(passed: tuple, errors: tuple) -> None:
+                if not found and all(map(_finite, errors)) and not all(map(_finite, passed)):
+                    found.append(node)
+
+            return hook
+
+        handles = [node.call.register_hook(watch(node)) for node in self.nodes.values() if not node.is_leaf]
         try:
             loss.backward(retain_graph=True)
         finally:
             for handle in handles:
                 handle.remove()
+        return found[0] if found else None
+
+    def note_dims(self, dims: dict[str, int]) -> None:
+        """Take in how many axes each parameter has."""
+        self._dims = dims
 
     def uses(self, name: str) -> list[tuple[Node, int]]:
         """Return the operations that a parameter enters, past changes of shape, with the argument's position."""
@@ -133,6 +162,20 @@ class Graph:
                     queue.append(parent)
         return None
 
+    def norms_behind(self, names: set[str]) -> dict[str, str]:
+        """Say which norm follows each of some parameters before any other weights enter; none for a norm's own."""
+        found = {}
+        for name in names & set(self.leaves):
+            norms = [(self.nearest_norm(node), node) for node, _ in self.uses(name)]
+            behind = [norm for norm, node in norms if norm is not None and norm is not node]
+            if behind:
+                weights = self.weights_of(behind[0])
+                kind = next(word for word in NORMS if word.lower() in behind[0].call.name().lower())
+                kind = kind.removesuffix("Norm").lower().replace("rms", "RMS")
+                path = weights[0].rpartition(".")[0] if weights else ""
+                found[name] = f"The {kind} norm in `{path}`" if path else f"A {kind} norm behind it"
+        return found
+
     def fed_to_weights(self, dims: dict[str, int]) -> set[str]:
         """Return the parameters above whose output other weights of two or more axes follow, on the way to the loss."""
         self._dims = dims
@@ -172,6 +215,8 @@ class Graph:
             variable = getattr(call, "variable", None)
             if variable is not None:
                 node.leaf = self._names.get(id(variable), "")
+                if not node.leaf:
+                    self.strangers.append(variable)
                 if node.leaf:
                     self.leaves[node.leaf] = node
                 continue
@@ -200,6 +245,10 @@ def _note(node: Node):
         node.passed = [max(pair) for pair in zip(node.passed, sizes, strict=True)] if node.passed else sizes
 
     return hook
+
+
+def _finite(value: Any) -> bool:
+    return not isinstance(value, Tensor) or not value.is_floating_point() or bool(torch.isfinite(value).all())
 
 
 def _size(value: Any) -> float:

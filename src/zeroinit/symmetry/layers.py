@@ -89,7 +89,11 @@ class UseOfWeights:
 
     def _watch(self, path: str) -> Callable:
         def note(module: nn.Module, arguments: tuple, named: dict, output: Any) -> None:
-            weight, given = _matrix(module), next(iter([*arguments, *named.values()]), None)
+            with torch._C.DisableTorchFunction():  # what is done here is no part of the model's own pass
+                look(module, next(iter([*arguments, *named.values()]), None), output)
+
+        def look(module: nn.Module, given: Any, output: Any) -> None:
+            weight = _matrix(module)
             if (
                 weight is None
                 or path in self.axes

@@ -58,7 +58,7 @@ def parse_inputs(text: str, seed: int = 0) -> Any:
         >>> parse_inputs("2x3").shape, parse_inputs("x=2x3,y=2:int5")["y"].dtype
         (torch.Size([2, 3]), torch.int64)
     """
-    generator = torch.Generator().manual_seed(derive_seed(seed, "inputs"))
+    generator = torch.Generator("cpu").manual_seed(derive_seed(seed, "inputs"))
     drawn: list[tuple[str, Tensor]] = []
     for entry in text.split(","):
         match = re.fullmatch(r"(?:(\w+)=)?(\d+(?:x\d+)*)(?::int(\d+))?", entry.strip())
@@ -68,11 +68,12 @@ def parse_inputs(text: str, seed: int = 0) -> Any:
             )
         if math.prod(sizes) > 2**31:
             raise InputError(f"inputs={text!r}: {math.prod(sizes)} values are too many to draw")
-        whole = match[3] is not None
+        if match[1] and match[1] in {name for name, _ in drawn}:
+            raise InputError(f"inputs={text!r}: {match[1]} is there twice; give each input a name of its own")
         value = (
-            torch.randint(int(match[3]), sizes, generator=generator)
-            if whole
-            else torch.randn(sizes, generator=generator)
+            torch.randn(sizes, generator=generator, device="cpu")
+            if match[3] is None
+            else torch.randint(int(match[3]), sizes, generator=generator, device="cpu")
         )
         drawn.append((match[1] or "", value))
     if all(name for name, _ in drawn):

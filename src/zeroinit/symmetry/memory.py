@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeGuard
 
+import torch
 from torch import nn
 
-__all__ = ["frugal", "give_back", "is_large"]
+__all__ = ["frugal", "give_back", "is_large", "release"]
 
 LARGE_MODEL = 2**24
 """Values from which memory counts for more than time."""
@@ -94,3 +95,12 @@ def give_back() -> bool:
         return bool(ctypes.CDLL(None).malloc_trim(0))
     except (AttributeError, OSError):
         return False
+
+
+def release(replica: nn.Module) -> None:
+    """Free the memory of a copy at once, even where modules refer to each other in circles."""
+    for parameter in replica.parameters():
+        parameter.grad = None
+        if parameter.layout == torch.strided:
+            parameter.data = parameter.data.new_empty(0)
+    give_back()

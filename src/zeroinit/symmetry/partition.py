@@ -9,9 +9,11 @@ __all__ = ["first_signs", "group_equal_rows", "group_mirrored_rows", "num_groups
 
 Labels = Int64[np.ndarray, " units"]
 
-CHUNK = 1 << 22
+CHUNK = 1 << 19
 """Elements hashed at a time, so that a large layer needs little memory."""
 NUM_DIRECTIONS = 3
+FEW, MANY = 16, 2**14
+"""Columns that are looked at first, in layers of so many values."""
 
 
 def group_equal_rows(rows: Shaped[Tensor, "units features"], factors: Shaped[Tensor, " units"] | None = None) -> Labels:
@@ -33,6 +35,10 @@ def group_equal_rows(rows: Shaped[Tensor, "units features"], factors: Shaped[Ten
     rows = rows.detach()
     if rows.shape[1] == 0:
         return np.zeros(len(rows), dtype=np.int64)
+    if rows.shape[1] > FEW and len(rows) * rows.shape[1] > MANY:  # rows that differ in a few columns are not equal
+        labels = group_equal_rows(rows[:, :FEW], factors)
+        if len(rows) == 0 or labels[-1] == len(rows) - 1:
+            return labels
     multipliers = _multipliers(rows.shape[1], rows.device)
     step = max(1, CHUNK // rows.shape[1])
     pieces = [None] * len(rows.split(step)) if factors is None else factors.split(step)
@@ -52,8 +58,13 @@ def first_signs(rows: Shaped[Tensor, "units features"]) -> Shaped[Tensor, " unit
     """
     if rows.shape[1] == 0:
         return rows.new_zeros(len(rows))
-    first = (rows != 0).to(torch.uint8).argmax(dim=1, keepdim=True)
-    return rows.gather(1, first)[:, 0].sign()
+    signs = rows[:, 0].sign()
+    step = max(1, CHUNK // rows.shape[1])
+    for at in torch.nonzero(signs == 0)[:, 0].split(step):
+        some = rows[at]
+        first = (some != 0).to(torch.uint8).argmax(dim=1, keepdim=True)
+        signs[at] = some.gather(1, first)[:, 0].sign()
+    return signs
 
 
 def group_mirrored_rows(rows: Shaped[Tensor, "units features"]) -> Labels:
@@ -95,8 +106,7 @@ def refine(labels: Labels, rows: Shaped[Tensor, "units features"], tolerance: fl
     taken = rows.detach()
     if len(several) < len(rows):
         taken = taken[torch.from_numpy(several).to(rows.device)]
-    taken = taken.double()
-    along, norms = (taken @ _directions(rows.shape[1], rows.device)).cpu().numpy(), taken.norm(dim=1).cpu().numpy()
+    along, norms = (each.cpu().numpy() for each in _along(taken))
     if not np.isfinite(along).all():
         return labels
     groups = labels[several]
@@ -133,6 +143,22 @@ def num_groups(labels: Labels) -> int:
     return len(np.unique(labels))
 
 
+def _along(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return products with a few directions and norms, in float64, a few columns at a time."""
+    directions = _directions(rows.shape[1], rows.device)
+    if rows.numel() <= CHUNK:
+        wide = rows.double()
+        return wide @ directions, wide.norm(dim=1)
+    along = torch.zeros(len(rows), NUM_DIRECTIONS, dtype=torch.float64, device=rows.device)
+    squares = torch.zeros(len(rows), dtype=torch.float64, device=rows.device)
+    step = max(1, CHUNK // len(rows))
+    for part, towards in zip(rows.split(step, dim=1), directions.split(step), strict=True):
+        wide = part.double()
+        along += wide @ towards
+        squares += wide.square_().sum(dim=1)
+    return along, squares.sqrt()
+
+
 def _bits(rows: Tensor) -> Tensor:
     """Return the bits of a float tensor as int64, minus zero as zero."""
     kinds = {8: torch.int64, 4: torch.int32, 2: torch.int16, 1: torch.int8}
@@ -140,14 +166,14 @@ def _bits(rows: Tensor) -> Tensor:
 
 
 def _multipliers(count: int, device: torch.device) -> Tensor:
-    generator = torch.Generator().manual_seed(0)
-    drawn = torch.randint(-(2**63), 2**63 - 1, (count,), dtype=torch.int64, generator=generator)
+    generator = torch.Generator("cpu").manual_seed(0)
+    drawn = torch.randint(-(2**63), 2**63 - 1, (count,), dtype=torch.int64, generator=generator, device="cpu")
     return (drawn | 1).to(device)
 
 
 def _directions(count: int, device: torch.device) -> Tensor:
-    generator = torch.Generator().manual_seed(1)
-    drawn = torch.randn(count, NUM_DIRECTIONS, dtype=torch.float64, generator=generator)
+    generator = torch.Generator("cpu").manual_seed(1)
+    drawn = torch.randn(count, NUM_DIRECTIONS, dtype=torch.float64, generator=generator, device="cpu")
     return drawn.to(device)
 
 

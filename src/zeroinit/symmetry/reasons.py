@@ -1,127 +1,162 @@
-"""Why a parameter never receives a gradient: the zero that cuts it off, named."""
+"""Candidates for why a parameter never gets a gradient, read off the graph of a loss; ``explain`` tries them."""
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import replace
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from zeroinit.symmetry.graph import FAINT, RECTIFIERS, Graph, Node
+from zeroinit.symmetry.batch_causes import of_batch, small, what_is_flat
+from zeroinit.symmetry.calls import LOSS
+from zeroinit.symmetry.flat_causes import of_flat, of_function, of_norm, second_derivative
+from zeroinit.symmetry.graph import FAINT, Graph, Node
+from zeroinit.symmetry.naming import of_model, operation, starred
+from zeroinit.symmetry.removed_causes import may_remove, of_copies, taken_out_above, without
+from zeroinit.symmetry.trials import Change
+from zeroinit.symmetry.views import (
+    ATTENTION,
+    LOSSES,
+    NORMS,
+    RECTIFIERS,
+    ROUNDING,
+    SATURATING,
+    Candidate,
+    Reason,
+    View,
+    drawing,
+    has_zero_constant,
+    lost_at,
+)
+from zeroinit.symmetry.zero_causes import (
+    constant_factor,
+    is_times_zero,
+    of_own_zeros,
+    text_of_times_zero,
+    zero_input,
+    zero_sources,
+)
 
-__all__ = ["Reason", "find_reason", "zero_parameters"]
+__all__ = ["candidates", "last_operation"]
 
 ADDED = {("Addmm", 0), ("Convolution", 2), ("NativeBatchNorm", 2), ("NativeLayerNorm", 2), ("NativeGroupNorm", 2)}
 """Where an argument is added, so that its gradient does not depend on the others."""
 
 
-@dataclass(frozen=True)
-class Reason:
-    """Why a parameter stays where it is.
-
-    Attributes:
-        kind: ``frozen``, ``unused``, ``idle``, ``detached``, ``zero_pair``, ``zero_above``, ``zero_below``, ``dead``,
-            ``cancelled``, ``no_effect`` or ``unknown``.
-        text: The same in words.
-        culprits: Names of other parameters that take part.
-    """
-
-    kind: str
-    text: str
-    culprits: tuple[str, ...] = ()
-
-
-def find_reason(name: str, model: nn.Module, graph: Graph, zeros: set[str]) -> Reason:
-    """Find what keeps a parameter's gradient at zero.
-
-    Args:
-        name: The parameter.
-        model: The shadow whose loss the graph is of.
-        graph: Measured.
-        zeros: Names of the parameters that are zero everywhere.
-    """
-    uses = graph.uses(name)
-    if not uses:
-        return Reason(
-            "detached", "takes part in the forward pass, but no gradient leads back to it (detach, no_grad, argmax)"
-        )
-    reasons = [_of_one_use(name, node, position, graph, zeros) for node, position in uses]
-    order = ("zero_pair", "zero_above", "dead", "zero_below", "cancelled", "no_effect", "unknown")
-    return min(reasons, key=lambda reason: order.index(reason.kind))
+def candidates(name: str, view: View) -> Iterator[Candidate]:
+    """Yield what may keep a parameter's gradient at zero, the likeliest first."""
+    uses = view.graph.uses(name)
+    seen: set[tuple] = set()
+    for each in _all(name, uses, view):
+        mark = (each.reason.kind, each.change)
+        if mark not in seen:
+            seen.add(mark)
+            yield each
+            if (wide := view.widened(each.change)) != each.change and (each.reason.kind, wide) not in seen:
+                seen.add((each.reason.kind, wide))
+                repairs = tuple((view.widened(change), line) for change, line in each.repairs)
+                yield replace(each, change=wide, repairs=repairs)
 
 
-def _of_one_use(name: str, node: Node, position: int, graph: Graph, zeros: set[str]) -> Reason:
-    cutter = _cutter(node)
-    if cutter is not None:
-        return _cut_above(name, node, cutter, graph, zeros)
-    below = _zero_operand(name, node, position, graph, zeros)
-    if below is not None:
-        return below
-    if node.is_norm and (node.name, position) not in ADDED:
-        return Reason("cancelled", "every channel that it scales is constant, so that the norm hands it zeros")
-    norm = graph.nearest_norm(node)
-    if norm is not None:
-        weights = graph.weights_of(norm)
-        return Reason("cancelled", f"{_norm_name(norm, weights)} removes whatever it adds", tuple(weights))
-    return Reason("no_effect", "the loss does not depend on it: what it adds is removed further up")
+def _all(name: str, uses: list[tuple[Node, int]], view: View) -> Iterator[Candidate]:
+    hooked = [each for each in (view.model.get_parameter(name),) if getattr(each, "_backward_hooks", None)]
+    if hooked:
+        text = f"A hook on `{name}` sets its gradient to zero."
+        yield Candidate(Reason("hook", text, (name,)), Change(hooks=True), ((Change(hooks=True), _no_hook(name)),))
+    if what_is_flat(view):
+        yield from of_batch(view)
+    for node, position in uses:
+        cutter, call = lost_at(node), view.call(node)
+        if cutter is not None:
+            yield from _above(name, *cutter, view)
+        elif call is not None and call.name in (*RECTIFIERS, *SATURATING, *ROUNDING):
+            yield from _above(name, node, position, view)
+        else:
+            yield from _below(name, node, position, view)
+    yield from of_own_zeros(name, view)
+    for node, _ in uses:
+        yield from taken_out_above(node, view)
+    if uses and name not in view.zeros:
+        yield from small(view)
+    if uses:
+        yield Candidate(Reason("hook", "A hook on a module sets its gradient to zero."), Change(hooks=True))
+    everything = tuple(sorted(view.zeros & view.stuck - {each for each in view.zeros if each.endswith("bias")}))
+    if len(everything) > 1:
+        yield drawing(everything, view)
 
 
-def _cutter(start: Node) -> tuple[Node, int] | None:
-    """Return the operation above, and its argument, where the error on the way to ``start`` is lost."""
-    queue, seen, lost = [start], {id(start)}, []
-    while queue:
-        node = queue.pop(0)
-        for parent, position in node.above:
-            passed = parent.passed[position] if position < len(parent.passed) else 0.0
-            if parent.error > 0 and passed <= FAINT * parent.error:
-                lost.append((parent, position))
-            elif parent.error > 0:
-                return None if node is start and start.error > 0 else _first(lost)
-            elif id(parent) not in seen:
-                seen.add(id(parent))
-                queue.append(parent)
-    return _first(lost)
+def _no_hook(name: str) -> str:
+    return f"Remove the hook: keep what `{of_model(name)}.register_hook(...)` returned and call its `.remove()`."
 
 
-def _first(lost: list) -> Any:
-    return lost[0] if lost else None
-
-
-def _cut_above(name: str, node: Node, cutter: tuple[Node, int], graph: Graph, zeros: set[str]) -> Reason:
-    cut, position = cutter
-    weights = [each for each in graph.weights_of(cut) if each != name]
-    if cut.is_norm:
-        return Reason("cancelled", f"{_norm_name(cut, weights)} removes whatever it adds", tuple(weights))
+def _above(name: str, cut: Node, position: int, view: View) -> Iterator[Candidate]:
+    """The error is lost in an operation on the way."""
+    graph, call = view.graph, view.call(cut)
+    if (function := getattr(type(cut.call), "_forward_cls", None)) is not None:
+        yield of_function(function)
+    if view.twins and call is not None and call.name in SATURATING:
+        yield from of_copies(view)
+    if call is not None and call.name in NORMS:
+        yield from of_norm(name, call, view)
     others = [edge for at, edge in enumerate(cut.edges) if at != position and edge is not None]
-    zero = [each for each in weights if each in zeros] or _zeros_under(others, graph, zeros - {name})
+    weights = [each for each in graph.weights_of(cut) if each != name and each in view.zeros]
+    zero = weights or _zeros_under(others, graph, view.zeros - {name})
+    zero = zero or (zero_sources(call, view, name) if call is not None else [])
     if zero:
-        own = name in zeros
-        if own:
-            return Reason(
-                "zero_pair", f"it and {_list(zero)} are both zero, so that each cuts off the other", tuple(zero)
-            )
-        return Reason("zero_above", f"{_list(zero)} above it is zero and stays so", tuple(zero))
-    if cut.name.startswith(RECTIFIERS):
-        return Reason("dead", f"{_plain(cut.name)} above it is flat for every input of the batch")
-    if _saves_zero(cut, "", set()):
-        frozen = _nearest(name, zeros - set(graph.leaves))
-        named = f"; {frozen} is zero and gets no gradient" if frozen else ""
-        return Reason("zero_above", f"a factor above it ({cut.name}) is zero, and frozen or constant{named}")
-    return Reason("unknown", f"the error is lost in {cut.name} above it")
+        yield drawing(tuple(zero), view)
+        if name in view.zeros:
+            yield drawing(tuple(sorted({name, *zero})), view)
+    if call is None:
+        return
+    if call.name in (*RECTIFIERS, *SATURATING, *ATTENTION, *ROUNDING, *LOSSES):
+        yield from of_flat(cut, call, view)
+    if call.name == "grad":
+        yield from second_derivative(view.calls, view.model)
+    if call.name == "ctc_loss":
+        change = view.act(call, "short targets")
+        text = "Every target is longer than the input allows: the CTC loss is infinite, and zero_infinity makes it 0."
+        repair = "Hand over longer inputs or shorter targets, or subsample less."
+        yield Candidate(Reason("dead", text, cause="ctc"), change, ((change, repair),))
+    if has_zero_constant(call):
+        yield constant_factor(call, view)
+    if is_times_zero(call):
+        change = view.act(call, "take out")
+        kind = "idle" if call.path == LOSS else "constant"
+        reason = Reason(kind, text_of_times_zero(call, view), cause=f"times 0 {starred(call.path)}")
+        yield Candidate(reason, change, ((change, "Give that factor another value than 0."),))
+    if may_remove(call):
+        yield without(call, view)
 
 
-def _zero_operand(name: str, node: Node, position: int, graph: Graph, zeros: set[str]) -> Reason | None:
-    """Look at what the parameter is multiplied with."""
+def _below(name: str, node: Node, position: int, view: View) -> Iterator[Candidate]:
+    """An error arrives, and what the parameter is multiplied with is zero; or what it adds is removed again."""
     others = [edge for at, edge in enumerate(node.edges) if at != position and edge is not None and not edge.leaf]
-    if (node.name, position) in ADDED or (node.name.startswith(("Add", "Sub")) and node.name != "Addmm"):
-        return None
-    if not _saves_zero(node, name, zeros):
-        return None
-    zero = _zeros_under(others, graph, zeros - {name})
-    if zero and name in zeros:
-        return Reason("zero_pair", f"it and {_list(zero)} are both zero, so that each cuts off the other", tuple(zero))
-    if zero:
-        return Reason("zero_below", f"its input is zero, because {_list(zero)} is zero and stays so", tuple(zero))
-    return Reason("zero_below", "its input is zero everywhere")
+    added = (node.name, position) in ADDED or (node.name.startswith(("Add", "Sub")) and node.name != "Addmm")
+    call = view.call(node)
+    if not added and (_saves_zero(node, name, view.zeros) or (call is not None and has_zero_constant(call))):
+        zero = _zeros_under(others, view.graph, view.zeros - {name})
+        zero = zero or (zero_sources(call, view, name) if call is not None else [])
+        if zero:
+            yield drawing(tuple(zero), view)
+            if name in view.zeros:
+                yield drawing(tuple(sorted({name, *zero})), view)
+        norm = view.graph.nearest_norm(node)
+        if name in view.zeros and norm is not None and (found := view.call(norm)) is not None:
+            yield from of_norm(name, found, view)
+        yield from of_own_zeros(name, view)
+        if call is not None:
+            yield from zero_input(name, call, view)
+    norm = view.graph.nearest_norm(node)
+    if norm is not None and (found := view.call(norm)) is not None:
+        yield from of_norm(name, found, view)
+
+
+def last_operation(name: str, view: View) -> str:
+    """Name the last operation on the way from the loss that an error arrives at."""
+    for node, _ in view.graph.uses(name):
+        cutter = lost_at(node)
+        call = view.call(cutter[0] if cutter is not None else node)
+        if call is not None:
+            return operation(call, view.model)
+    return "an operation that cannot be seen"
 
 
 def _saves_zero(node: Node, name: str, zeros: set[str]) -> bool:
@@ -147,34 +182,3 @@ def _zeros_under(edges: list[Node], graph: Graph, zeros: set[str]) -> list[str]:
                 weights = [each for each in found if not each.endswith("bias")]
                 return weights[:1] or found[:1]
     return []
-
-
-def _nearest(name: str, others: set[str]) -> str:
-    """Return the other parameter whose path has most in common with that of this one; nothing if none has."""
-
-    def shared(other: str) -> int:
-        return next((at for at, (a, b) in enumerate(zip(name, other, strict=False)) if a != b), len(name))
-
-    return max(sorted(others), key=shared, default="")
-
-
-def _norm_name(node: Node, weights: list[str]) -> str:
-    where = f" ({weights[0].rpartition('.')[0] or weights[0]})" if weights else ""
-    return f"the norm above it{where}"
-
-
-def _plain(name: str) -> str:
-    return f"the {name.lower()}"
-
-
-def _list(names: list[str]) -> str:
-    return " and ".join(names)
-
-
-def zero_parameters(model: nn.Module) -> set[str]:
-    """Return the names of all parameters that are zero everywhere."""
-    return {
-        name
-        for name, parameter in model.named_parameters()
-        if parameter.layout == torch.strided and parameter.numel() and not parameter.detach().any()
-    }

@@ -4,11 +4,13 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from zeroinit.symmetry.verdict import verdict
+
 if TYPE_CHECKING:
     import pandas
     from matplotlib.axes import Axes
 
-__all__ = ["Finding", "LayerReport", "ParameterReport", "SymmetryReport"]
+__all__ = ["Check", "Finding", "LayerReport", "ParameterReport", "SymmetryReport"]
 
 WIDTH = 100
 
@@ -24,6 +26,7 @@ class Finding:
         parameters: The parameters concerned.
         message: What is the matter, in plain words.
         suggestion: What to do about it.
+        cause: The same for all findings with one cause; empty where each stands for itself.
     """
 
     code: str
@@ -32,9 +35,25 @@ class Finding:
     parameters: tuple[str, ...]
     message: str
     suggestion: str
+    cause: str = ""
 
     def __str__(self) -> str:
         return f"{self.code} {self.severity} {self.path or '(the model itself)'}: {self.message}"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes:
+        name: What was looked at.
+        result: What was seen, with numbers.
+        passed: Whether nothing is wrong.
+    """
+
+    name: str
+    result: str
+    passed: bool
 
 
 @dataclass(frozen=True)
@@ -61,6 +80,11 @@ class ParameterReport:
     reason: str = ""
     explanation: str = ""
     gradients: tuple[float, ...] = ()
+
+    @property
+    def first_gradient_step(self) -> int | None:
+        """Another name of ``unlock_step``."""
+        return self.unlock_step
 
 
 @dataclass(frozen=True)
@@ -129,6 +153,7 @@ class SymmetryReport:
         findings: Warnings first.
         not_inspected: What was left out, with the reason, by name.
         notes: What the reader should know about the inspection itself.
+        checks: What was looked at, with its numbers, also where nothing is wrong.
     """
 
     model: str
@@ -141,6 +166,12 @@ class SymmetryReport:
     findings: tuple[Finding, ...]
     not_inspected: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    checks: tuple[Check, ...] = ()
+
+    @property
+    def verdict(self) -> str:
+        """One sentence: will the model learn as it is, and if not, why not."""
+        return verdict(self)
 
     @property
     def warnings(self) -> tuple[Finding, ...]:
@@ -151,6 +182,11 @@ class SymmetryReport:
     def unlock_steps(self) -> dict[str, int | None]:
         """Step of each parameter's first signal, by name."""
         return {each.name: each.unlock_step for each in self.parameters}
+
+    @property
+    def first_gradient_steps(self) -> dict[str, int | None]:
+        """Another name of ``unlock_steps``."""
+        return self.unlock_steps
 
     def layer(self, path: str) -> LayerReport:
         """Return the first layer at a module's path, or of a parameter's name."""

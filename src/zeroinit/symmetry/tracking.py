@@ -18,7 +18,7 @@ from zeroinit.symmetry.partition import (
     without_singles,
 )
 
-__all__ = ["Tracker", "TwinParameters"]
+__all__ = ["NEARLY", "SAME", "Tracker", "TwinParameters"]
 
 SAME = 1e-7
 """Relative distance between gradients, in float64, that counts as rounding."""
@@ -36,6 +36,7 @@ class Tracker:
 
     Attributes:
         layer: Where the units are.
+        same: Relative distance between gradients that counts as rounding.
         num_units: How many there are.
         labels: Groups with equal values and equal gradients so far.
         by_weight: The same with biases left aside, for layers whose biases have no effect.
@@ -45,6 +46,7 @@ class Tracker:
     """
 
     layer: Layer
+    same: float = SAME
     num_units: int = 0
     labels: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     by_weight: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
@@ -56,7 +58,9 @@ class Tracker:
 
     def start(self, values: Callable[[str], Tensor], epsilon: float) -> None:
         """Partition the units by their initial values."""
-        rows, weights = self.layer.rows(values, ALL), self.layer.rows(values, WEIGHTS)
+        rows = self.layer.rows(values, ALL)
+        biased = any(part.role == "bias" for part in self.layer.parts)
+        weights = self.layer.rows(values, WEIGHTS) if biased else rows
         self.num_units = len(rows)
         self.labels, self.by_weight = group_equal_rows(rows), group_equal_rows(weights)
         self.mirrored = group_mirrored_rows(rows)
@@ -74,7 +78,7 @@ class Tracker:
     def _begin(self) -> None:
         self._start = self.labels
         self.moved = np.zeros(self.num_units, dtype=bool)
-        self._open = self._any_group()
+        self._open = self.has_groups()
         self.initial, self.initial_by_weight = num_groups(self.labels), num_groups(self.by_weight)
 
     def follow(self, gradients: dict[str, Tensor], values: dict[str, Tensor]) -> bool:
@@ -91,16 +95,16 @@ class Tracker:
         rows = self.layer.rows(gradient, ALL)
         self.moved |= (torch.linalg.vector_norm(rows, math.inf, dim=1) > 0).cpu().numpy()
         if self._open:
-            self.labels = refine(self.labels, rows, SAME)
+            self.labels = refine(self.labels, rows, self.same)
             self.nearly = refine(self.nearly, rows, NEARLY)
             self._signs = torch.where(self._signs == 0, -first_signs(rows), self._signs)
             signs = torch.where(self._signs < 0, -1.0, 1.0).to(rows.dtype)
-            self.mirrored = refine(self.mirrored, rows * signs[:, None], SAME)
-            self.by_weight = refine(self.by_weight, self.layer.rows(gradient, WEIGHTS), SAME)
-            self._open = self._any_group()
+            self.mirrored = refine(self.mirrored, rows * signs[:, None], self.same)
+            self.by_weight = refine(self.by_weight, self.layer.rows(gradient, WEIGHTS), self.same)
+            self._open = self.has_groups()
         return before != (num_groups(self.labels), num_groups(self.by_weight), int(self.moved.sum()))
 
-    def _any_group(self) -> bool:
+    def has_groups(self) -> bool:
         """Whether any partition still has a group of several units."""
         partitions = (self.labels, self.by_weight, self.nearly, self.mirrored)
         return any(num_groups(each) < self.num_units for each in partitions)
@@ -121,7 +125,8 @@ class Tracker:
 class TwinParameters:
     """Follows parameters of equal shape and equal values: copies of one layer that receive the same gradients."""
 
-    def __init__(self, named: dict[str, Tensor]):
+    def __init__(self, named: dict[str, Tensor], same: float = SAME):
+        self._same = same
         self._groups: dict[tuple, np.ndarray] = {}
         self._names: dict[tuple, list[str]] = {}
         self._moved: set[str] = set()
@@ -143,14 +148,18 @@ class TwinParameters:
             if not len(several):
                 continue
             names = self._names[key]
-            zero = torch.zeros(key[0], dtype=torch.float64)
+            zero = torch.zeros(key[0], dtype=torch.float64, device="cpu")
             rows = torch.stack([_projection(gradients.get(names[at], zero)) for at in several])
             self._moved |= {names[at] for at, row in zip(several, rows, strict=True) if row.any()}
-            stretched = torch.zeros(len(labels), rows.shape[1], dtype=torch.float64)
+            stretched = torch.zeros(len(labels), rows.shape[1], dtype=torch.float64, device="cpu")
             stretched[torch.from_numpy(several)] = rows
-            self._groups[key] = refine(labels, stretched, SAME)
+            self._groups[key] = refine(labels, stretched, self._same)
             news |= num_groups(self._groups[key]) != num_groups(labels)
         return news
+
+    def has_groups(self) -> bool:
+        """Whether any are still copies of each other."""
+        return any(len(without_singles(labels)) for labels in self._groups.values())
 
     def twins(self) -> list[list[str]]:
         """Names of parameters that are still copies of each other and have moved, group by group."""
@@ -166,10 +175,10 @@ class TwinParameters:
 def _fingerprint(value: Tensor) -> int:
     """Hash all values; equal tensors have equal fingerprints."""
     flat = (value.detach().double() + 0.0).reshape(1, -1).view(torch.int64)
-    generator = torch.Generator().manual_seed(2)
-    total = torch.zeros((), dtype=torch.int64)
+    generator = torch.Generator("cpu").manual_seed(2)
+    total = torch.zeros((), dtype=torch.int64, device="cpu")
     for part in flat[0].split(1 << 22):
-        draws = torch.randint(-(2**63), 2**63 - 1, (len(part),), dtype=torch.int64, generator=generator)
+        draws = torch.randint(-(2**63), 2**63 - 1, (len(part),), dtype=torch.int64, generator=generator, device="cpu")
         total = total + (part.cpu() * (draws | 1)).sum()
     return int(total)
 
@@ -177,7 +186,7 @@ def _fingerprint(value: Tensor) -> int:
 def _projection(gradient: Tensor) -> Tensor:
     """Three numbers that stand for a gradient: its products with random rows and columns."""
     matrix = gradient.detach().double().reshape(gradient.shape[0], -1)
-    generator = torch.Generator().manual_seed(3)
-    left = torch.randn(3, matrix.shape[0], dtype=torch.float64, generator=generator).to(matrix.device)
-    right = torch.randn(matrix.shape[1], 3, dtype=torch.float64, generator=generator).to(matrix.device)
+    generator = torch.Generator("cpu").manual_seed(3)
+    left = torch.randn(3, matrix.shape[0], dtype=torch.float64, generator=generator, device="cpu").to(matrix.device)
+    right = torch.randn(matrix.shape[1], 3, dtype=torch.float64, generator=generator, device="cpu").to(matrix.device)
     return ((left @ matrix) * right.T).sum(dim=1).cpu()

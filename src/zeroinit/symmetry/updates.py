@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from zeroinit._common import InputError, lookup
+from zeroinit.symmetry.copying import copier_of
 from zeroinit.symmetry.memory import is_large
 
-__all__ = ["LEARNING_RATES", "build_updates"]
+__all__ = ["LEARNING_RATES", "build_updates", "held_by", "rebind", "scale_rates", "sparse_by_choice", "take_step"]
 
 LEARNING_RATES = {"adam": 1e-3, "sgd": 0.1}
 """Learning rate of each rule where the user names none."""
@@ -117,3 +118,55 @@ def build_updates(optimizer: str | Callable, learning_rate: float | None, parame
             "parameters to a torch optimizer"
         )
     return built
+
+
+def scale_rates(updates: Any, factor: float) -> None:
+    """Multiply the learning rates of what ``build_updates`` returned."""
+    if hasattr(updates, "learning_rate"):
+        updates.learning_rate *= factor
+    for group in getattr(updates, "param_groups", ()) if factor != 1 else ():
+        if "lr" in group:
+            group["lr"] = group["lr"] * factor
+
+
+def rebind(updates: Any, replica: nn.Module) -> None:
+    """Let an optimizer that was built over the model itself work on the copy; what belongs to neither is left out."""
+    copier = copier_of(replica)
+    if copier is None or not isinstance(updates, torch.optim.Optimizer):
+        return
+    own = {id(each) for each in replica.parameters()}
+    for group in updates.param_groups:
+        copies = [each if id(each) in own else copier.memo.get(id(each)) for each in group["params"]]
+        group["params"] = [each for each in copies if each is not None and id(each) in own]
+
+
+def held_by(updates: Any, named: dict[str, nn.Parameter]) -> dict[str, float] | None:
+    """Return the learning rates of the parameters that an optimizer's groups hold, by name."""
+    groups = getattr(updates, "param_groups", None)
+    if not groups:
+        return None
+    names = {id(each): name for name, each in named.items()}
+    rates = {id(each): group.get("lr") for group in groups for each in group["params"]}
+    return {names[each]: 1.0 if rate is None else float(rate) for each, rate in rates.items() if each in names}
+
+
+def sparse_by_choice(replica: nn.Module, optimizer: Any) -> set[int]:
+    """Return the identities of weights whose gradients the user's own optimizer is to see sparse."""
+    if isinstance(optimizer, str):
+        return set()
+    return {id(each.weight) for each in replica.modules() if getattr(each, "sparse", False) is True}
+
+
+def take_step(updates: Any) -> None:
+    """Take one step.
+
+    Raises:
+        InputError: The optimizer failed; its error is chained.
+    """
+    try:
+        updates.step()
+    except Exception as error:
+        raise InputError(
+            f"optimizer={type(updates).__name__}: its step failed ({type(error).__name__}: {error}); optimizer.step() "
+            "has to run for this model"
+        ) from error

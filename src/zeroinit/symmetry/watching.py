@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from zeroinit.symmetry.diversity import (
 )
 from zeroinit.symmetry.features import Features, thinned
 from zeroinit.symmetry.layers import Layer, UseOfWeights, find_layers
-from zeroinit.symmetry.tracking import Tracker, TwinParameters
+from zeroinit.symmetry.tracking import SAME, Tracker, TwinParameters
 
 __all__ = ["LayerWatch", "Watch", "kernel_spread"]
 
@@ -29,10 +30,16 @@ class LayerWatch:
     """One layer's partition and a few thinned matrices."""
 
     def __init__(
-        self, layer: Layer, values: Callable[[str], Tensor], epsilon: float, full: bool, earlier: Tracker | None
+        self,
+        layer: Layer,
+        values: Callable[[str], Tensor],
+        epsilon: float,
+        full: bool,
+        earlier: Tracker | None,
+        same: float = SAME,
     ):
         self.layer = layer
-        self.tracker = Tracker(layer)
+        self.tracker = Tracker(layer, same)
         if earlier is None:
             self.tracker.start(values, epsilon)
         else:
@@ -42,10 +49,10 @@ class LayerWatch:
         self.start = thinned(layer.rows(values, ("weight",)))
         self.start_spread = kernel_spread(layer, values)
         self.first_gradient: Tensor | None = None
-        self.series: dict[str, list[float]] = {}
+        self._matrices: list[dict[str, Tensor]] = []
 
     def rank_series(self, gradients: dict[str, Tensor], values: dict[str, Tensor], activations: Tensor | None) -> None:
-        """Add one step to the series of ranks, all before its update."""
+        """Keep what the ranks of one step are of, all before its update."""
         part = self.layer.parts[0]
         start = thinned(self.start, SERIES_MOST)
         weights = thinned(thinned(part.rows(values[part.name])), SERIES_MOST)
@@ -54,11 +61,19 @@ class LayerWatch:
             matrices["gradients"] = thinned(thinned(part.rows(gradients[part.name])), SERIES_MOST)
         if activations is not None:
             matrices["activations"] = thinned(activations, SERIES_MOST)
-        for name in ("weights", "updates", "gradients", "activations"):
-            matrix = matrices.get(name)
-            ranks = both_ranks(matrix) if matrix is not None and matrix.numel() else (math.nan, math.nan)
-            for kind, rank in zip(("effective_rank", "stable_rank"), ranks, strict=True):
-                self.series.setdefault(f"{kind}_{name}", []).append(rank)
+        self._matrices.append(matrices)
+
+    @cached_property
+    def series(self) -> dict[str, list[float]]:
+        """Ranks by name, step by step; NaN where there is none."""
+        found: dict[str, list[float]] = {}
+        for matrices in self._matrices:
+            for name in ("weights", "updates", "gradients", "activations"):
+                matrix = matrices.get(name)
+                ranks = both_ranks(matrix) if matrix is not None and matrix.numel() else (math.nan, math.nan)
+                for kind, rank in zip(("effective_rank", "stable_rank"), ranks, strict=True):
+                    found.setdefault(f"{kind}_{name}", []).append(rank)
+        return found
 
     def follow(self, gradients: dict[str, Tensor], values: dict[str, Tensor]) -> bool:
         """Take one step's gradients in; tell whether there was news."""
@@ -108,6 +123,7 @@ class Watch:
         epsilon: Machine epsilon of the model's own type.
         full: ``False`` follows the partitions alone.
         earlier: Trackers of another shadow that started with the same values, so that these are looked at only once.
+        same: Relative distance between gradients that counts as rounding.
     """
 
     def __init__(
@@ -117,9 +133,12 @@ class Watch:
         epsilon: float,
         full: bool = True,
         earlier: Iterable[Tracker] = (),
+        same: float = SAME,
     ):
+        self._same = same
         self._earlier = {str(each.layer.parts): each for each in earlier}
         self._named = dict(replica.named_parameters())
+        self._axes = {name: each.dim() for name, each in self._named.items()}
         self._replica, self._inspected, self._epsilon, self._full = replica, inspected, epsilon, full
         self._use = UseOfWeights(replica)
         self.layers: list[LayerWatch] = []
@@ -127,10 +146,11 @@ class Watch:
         self._now = Features(nn.Identity(), [])
         self.first = self.last = Features(replica if full else nn.Identity(), _owners(replica) if full else [])
 
-    def look_again(self) -> Features:
-        """Keep the activations of the next forward pass, too."""
+    def look_again(self, replica: nn.Module | None = None) -> Features:
+        """Keep the activations of the next forward pass, too; of another copy where one is given."""
         self._now.stop()
-        self.last = Features(self._replica, [each.layer.path for each in self.layers if each.layer.known])
+        paths = [each.layer.path for each in self.layers if each.layer.known]
+        self.last = Features(replica or self._replica, paths, sizes=False)
         return self.last
 
     def __call__(self, step: int, gradients: dict[str, Tensor]) -> bool:
@@ -148,6 +168,23 @@ class Watch:
             news.append(self.twins.follow(gradients))
         return any(news)
 
+    def equal_units(self) -> list[str]:
+        """Name the weights whose units, or copies of which, may still be equal, or are told apart by biases alone."""
+        found = []
+        for each in self.layers:
+            part, tracker = each.layer.parts[0], each.tracker
+            if not self._named[part.name].requires_grad or (each.layer.known and self._named[part.name].dim() < 2):
+                continue
+            if tracker.has_groups() or (each.layer.known and tracker.initial_by_weight < tracker.initial):
+                found.append(part.name)
+        if self.twins is not None and self.twins.has_groups():
+            found.append("copied layers")
+        return found
+
+    def num_axes(self, name: str) -> int:
+        """Return how many axes a parameter has, also after its memory was given back."""
+        return self._axes[name]
+
     def value(self, name: str) -> Tensor:
         """Return a parameter of the shadow as it is now."""
         return self._named[name].detach()
@@ -157,12 +194,12 @@ class Watch:
         self.first.stop()
         found = find_layers(self._replica, self._use, self._inspected)
         self.layers = [
-            LayerWatch(layer, self.value, self._epsilon, self._full, self._earlier.get(str(layer.parts)))
+            LayerWatch(layer, self.value, self._epsilon, self._full, self._earlier.get(str(layer.parts)), self._same)
             for layer in found
         ]
         if self._full:
-            self._now = Features(self._replica, [each.path for each in found if each.known], SERIES_MOST)
-            self.twins = TwinParameters({name: self._named[name] for name in self._inspected})
+            self._now = Features(self._replica, [each.path for each in found if each.known], SERIES_MOST, sizes=False)
+            self.twins = TwinParameters({name: self._named[name] for name in self._inspected}, self._same)
 
 
 def _owners(model: nn.Module) -> list[str]:

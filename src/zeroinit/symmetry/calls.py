@@ -1,0 +1,307 @@
+"""One forward pass as a list of calls: which module called what, on which tensors, and which of them can be changed."""
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils import checkpoint
+
+__all__ = ["LOSS", "Call", "Calls", "Key", "checkpoints_off", "is_constant", "tensors_in"]
+
+Key = tuple[str, str, int]
+"""A call's place: the module's path, the operation's name, and the how-manieth call of this name there."""
+
+SILENT = {
+    "__get__", "__set__", "dim", "size", "numel", "__len__", "stride", "is_floating_point", "_set_grad_enabled",
+    "requires_grad_", "type", "element_size", "is_contiguous", "__hash__", "__bool__", "is_complex", "storage_offset",
+    "get_device", "__format__", "__repr__", "item", "tolist", "register_hook", "_backward_hooks", "numpy", "__array__",
+}  # fmt: skip
+"""Calls that compute nothing."""
+OF_FIRST = {"to", "type_as", "expand_as", "view_as", "reshape_as", "resize_as_"}
+"""Calls that take the values of their first argument alone."""
+ESCAPING = {"item", "tolist", "numpy", "__array__"}
+MOST_LOST = 8
+LOSS = "<loss>"
+"""The path of calls that no module makes."""
+
+
+@dataclass
+class Call:
+    """One operation of a forward pass.
+
+    Attributes:
+        key: Its place.
+        func: What was called.
+        args: With what, as ``kwargs``.
+        out: The tensors that came out.
+        nodes: Autograd's nodes of these at that moment.
+        cuts: Whether something that depends on a parameter went in, and no float with a gradient came out.
+        quiet: Whether gradients were off, and in which module they were switched last.
+        broken: ``"nan"`` or ``"inf"`` where that came out and did not go in.
+    """
+
+    key: Key
+    func: Any
+    args: tuple
+    kwargs: dict
+    out: list[Tensor] = field(default_factory=list)
+    nodes: list[Any] = field(default_factory=list)
+    cuts: bool = False
+    quiet: bool = False
+    quiet_in: str = ""
+    broken: str = ""
+
+    @property
+    def path(self) -> str:
+        """The module that made the call."""
+        return self.key[0]
+
+    @property
+    def name(self) -> str:
+        """The operation, without underscores."""
+        return self.key[1].strip("_")
+
+    @property
+    def given(self) -> list[Tensor]:
+        """The float tensors that went in."""
+        return [each for each in tensors_in([self.args, self.kwargs]) if each.is_floating_point()]
+
+    @property
+    def data(self) -> list[Tensor]:
+        """The tensors whose values matter: not those that only tell a shape or a type."""
+        if self.name.endswith("_like") or self.name.startswith("new_"):
+            return []
+        return tensors_in(self.args[:1]) if self.name in OF_FIRST else tensors_in([self.args, self.kwargs])
+
+
+class Calls(TorchFunctionMode):
+    """Writes down the calls of a forward pass, and changes some of them.
+
+    Args:
+        model: Whose modules are named.
+        changes: What to do instead of a call, by its key: a function of the call and of what computes its result.
+        gradients: ``True`` takes every ``no_grad`` inside away.
+        attach: Keys of calls that lose the gradient; what follows from them is tied to what they were given.
+        numbers: Look for the first NaN and infinity.
+        unwrap: Use computed tensors themselves where a parameter was made of them on the way.
+        keep: Whether calls are written down; they hold all tensors of the pass.
+
+    Attributes:
+        calls: In order.
+        wrapped: Modules that were given a parameter made of a computed tensor.
+        escapes: Where values that depend on a parameter left torch: module and operation.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        changes: Mapping[Key, Callable] | None = None,
+        *,
+        gradients: bool = False,
+        attach: Iterable[Key] = (),
+        numbers: bool = False,
+        unwrap: bool = False,
+        keep: bool = True,
+    ):
+        super().__init__()
+        self.calls: list[Call] = []
+        self._changes, self._gradients, self._attach, self._numbers = changes or {}, gradients, set(attach), numbers
+        self._counts: dict[tuple[str, str], int] = {}
+        self.escapes: list[tuple[str, str]] = []
+        self.wrapped: list[str] = []
+        self._unwrap, self._registered = unwrap, {id(each) for each in model.parameters()}
+        self._made: dict[int, Tensor] = {}
+        self._stack: list[str] = [LOSS]
+        self._handles: list[Any] = []
+        self._lost: dict[int, tuple[tuple[Key, Tensor], ...]] = {}
+        self._keep = keep
+        self._quiet_in = LOSS
+        self._kept: list[Tensor] = []
+        self._model = model
+
+    def __enter__(self):
+        for path, module in self._model.named_modules():
+            self._handles.append(module.register_forward_pre_hook(self._entering(path)))
+            self._handles.append(module.register_forward_hook(self._leaving, always_call=True))
+        return super().__enter__()
+
+    def __exit__(self, *error):
+        for handle in self._handles:
+            handle.remove()
+        return super().__exit__(*error)
+
+    def _entering(self, path: str) -> Callable:
+        return lambda module, arguments: self._stack.append(path)
+
+    def _leaving(self, module: nn.Module, arguments: tuple, output: Any) -> None:
+        if len(self._stack) > 1:
+            self._stack.pop()
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", str(func))
+        if name == "_set_grad_enabled":
+            self._quiet_in = self._stack[-1]
+            return func(True) if self._gradients else func(*args, **kwargs)
+        if func == torch.Tensor.data.__get__:  # ty: ignore
+            name = "data"
+        if name in ESCAPING and any(each.requires_grad or id(each) in self._lost for each in tensors_in(args)):
+            self.escapes.append((self._stack[-1], name.strip("_")))
+        if name in SILENT:
+            return func(*args, **kwargs)
+        if any(id(each) not in self._registered for each in tensors_in([args, kwargs]) if type(each) is nn.Parameter):
+            args, kwargs = self._unwrapped(args), self._unwrapped(kwargs)
+        place = (self._stack[-1], name)
+        self._counts[place] = self._counts.get(place, 0) + 1
+        call = Call((*place, self._counts[place]), func, args, kwargs, quiet=not torch.is_grad_enabled())
+        call.quiet_in = self._quiet_in
+        change = self._changes.get(call.key)
+        before = [_state(each) for each in call.given] if self._numbers else []
+        result = func(*args, **kwargs) if change is None else change(call)
+        found = tensors_in([result]) if result is not None else tensors_in(args[:1])
+        if not found:
+            return result
+        call.out, call.nodes = found, [each.grad_fn for each in found]
+        if self._numbers:
+            call.broken = _broken(before, [_state(each) for each in found if each.is_floating_point()])
+        if self._keep:
+            self.calls.append(call)
+        if self._keep or self._unwrap:
+            self._made |= {each.data_ptr(): each for each in found if each.grad_fn is not None and each.numel()}
+        return self._followed(call, result)
+
+    def _followed(self, call: Call, result: Any) -> Any:
+        """Note where something that depends on a parameter loses its gradient, and tie on what is asked for."""
+        lost = list(dict.fromkeys(each for given in call.data for each in self._lost.get(id(given), ())))[:MOST_LOST]
+        if any(each.requires_grad for each in call.out):
+            return self._tied(call, result, lost)
+        sources = [_base(each) for each in call.data if each.requires_grad]
+        call.cuts = bool(sources)
+        lost = [*((call.key, each) for each in sources), *lost][:MOST_LOST]
+        if not lost:
+            return result
+        tied = self._tied(call, result, lost)
+        if tied is result:
+            self._lost |= {id(each): tuple(lost) for each in call.out}
+            self._kept += call.out  # so that no other tensor gets the same identity
+        return tied
+
+    def _tied(self, call: Call, result: Any, lost: list[tuple[Key, Tensor]]) -> Any:
+        """Add a little of each lost tensor that is to be attached, where a result can carry a gradient."""
+        sources = [source for key, source in lost if key in self._attach]
+        if not sources or not _can_carry(result):
+            return result
+        tied = result
+        for source in sources:
+            weights = torch.linspace(0.5, 1.5, source.numel(), dtype=source.dtype, device=source.device)
+            tied = tied + 1e-3 * (source.flatten() * weights).mean().to(result.dtype)
+        call.out, call.nodes = [tied], [tied.grad_fn]
+        return tied
+
+    def _unwrapped(self, value: Any) -> Any:
+        """Note parameters that were made of computed tensors, and put these in their place if asked to."""
+        if isinstance(value, dict):
+            return {key: self._unwrapped(each) for key, each in value.items()}
+        if type(value) in (list, tuple):
+            return type(value)(map(self._unwrapped, value))
+        if type(value) is nn.Parameter and id(value) not in self._registered:
+            made = self._made.get(value.data_ptr())
+            if made is not None and made.shape == value.shape:
+                self.wrapped.append(self._stack[-1])
+                return made if self._unwrap else value
+        return value
+
+    def by_node(self) -> dict[Any, Call]:
+        """Return which call made each of autograd's nodes."""
+        found: dict[Any, Call] = {}
+        for call in self.calls:
+            waiting = [each for each in call.nodes if each is not None]
+            while waiting:
+                node = waiting.pop()
+                if node in found or hasattr(node, "variable"):
+                    continue
+                found[node] = call
+                waiting += [each for each, _ in node.next_functions if each is not None]
+        return found
+
+    def producer(self, tensor: Tensor) -> Call | None:
+        """Return the last call that a tensor came out of."""
+        return next((call for call in reversed(self.calls) if any(each is tensor for each in call.out)), None)
+
+
+def _base(tensor: Tensor) -> Tensor:
+    """Return what a view that was made under ``no_grad`` is a view of."""
+    base = tensor._base
+    return base if base is not None and tensor.grad_fn is None else tensor
+
+
+def _can_carry(result: Any) -> bool:
+    return isinstance(result, Tensor) and result.is_floating_point() and torch.is_grad_enabled()
+
+
+def tensors_in(value: Any, depth: int = 4) -> list[Tensor]:
+    """List the tensors in nested lists, tuples and dictionaries.
+
+    Example:
+        >>> tensors_in([1, {"a": torch.ones(1)}])
+        [tensor([1.])]
+    """
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple) and depth:
+        return [found for each in value for found in tensors_in(each, depth - 1)]
+    return []
+
+
+def _state(tensor: Tensor) -> str:
+    values = tensor.detach()
+    if not values.numel() or values.layout != torch.strided or bool(torch.isfinite(values).all()):
+        return ""
+    return "nan" if bool(torch.isnan(values).any()) else "inf"
+
+
+def _broken(before: list[str], after: list[str]) -> str:
+    for kind in ("nan", "inf"):
+        if kind in after and kind not in before and not (kind == "inf" and "nan" in before):
+            return kind
+    return ""
+
+
+def is_constant(tensor: Tensor) -> bool:
+    """Tell whether all values of a tensor are the same.
+
+    Example:
+        >>> is_constant(torch.zeros(3)), is_constant(torch.arange(3.0))
+        (True, False)
+    """
+    values = tensor.detach()
+    return bool(values.numel()) and bool((values == values.flatten()[0]).all())
+
+
+@contextlib.contextmanager
+def checkpoints_off() -> Iterator[list[bool]]:
+    """Run checkpointed functions as if they were not, so that the whole graph can be seen.
+
+    Yields:
+        A list with an entry for each reentrant checkpoint that was met.
+    """
+    met: list[bool] = []
+    function, generator = checkpoint.CheckpointFunction, checkpoint._checkpoint_without_reentrant_generator
+
+    def plain(run: Callable, preserve: bool, *arguments: Any) -> Any:
+        met.append(True)
+        return run(*arguments)
+
+    function.apply = staticmethod(plain)  # type: ignore[method-assign, assignment]
+    checkpoint._checkpoint_without_reentrant_generator = lambda *_, **__: iter([None])  # type: ignore[assignment]
+    try:
+        yield met
+    finally:
+        del function.apply  # the inherited one shows again
+        checkpoint._checkpoint_without_reentrant_generator = generator

@@ -1,0 +1,53 @@
+"""The user's own optimizer: its class, groups and rates train the shadow, and what it does not hold is known."""
+
+import copy
+from collections import defaultdict
+from typing import Any
+
+import torch
+from torch import nn
+
+from zeroinit._common import InputError
+
+__all__ = ["OwnOptimizer"]
+
+
+class OwnOptimizer:
+    """Builds optimizers for copies of a model that are like the user's own, without its state.
+
+    Args:
+        optimizer: The user's own; it stays as it is.
+        model: The user's own, too.
+
+    Attributes:
+        held: The learning rate of each trained parameter that the optimizer holds, by name.
+
+    Raises:
+        InputError: The optimizer needs a closure.
+
+    Example:
+        >>> model = nn.Linear(2, 1)
+        >>> own = OwnOptimizer(torch.optim.SGD([model.weight], lr=0.5), model)
+        >>> own.held
+        {'weight': 0.5}
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, model: nn.Module):
+        if isinstance(optimizer, torch.optim.LBFGS):
+            raise InputError("optimizer=LBFGS: needs a closure; inspect with optimizer='adam' or 'sgd' instead")
+        self.__name__ = type(optimizer).__name__
+        self._optimizer = optimizer
+        trained = [(name, each) for name, each in model.named_parameters() if each.requires_grad]
+        self._positions = {id(each): at for at, (_, each) in enumerate(trained)}
+        rates = {id(each): float(group["lr"]) for group in optimizer.param_groups for each in group["params"]}
+        self.held = {name: rates[id(each)] for name, each in trained if id(each) in rates}
+
+    def __call__(self, parameters: list[nn.Parameter]) -> Any:
+        """Return an optimizer of the same class and settings for the parameters of a copy."""
+        groups = []
+        for group in self._optimizer.param_groups:
+            chosen = [parameters[self._positions[id(each)]] for each in group["params"] if id(each) in self._positions]
+            groups.append({**group, "params": chosen})
+        twin = copy.copy(self._optimizer)
+        twin.param_groups, twin.state = groups, defaultdict(dict)
+        return twin

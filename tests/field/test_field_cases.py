@@ -1,0 +1,104 @@
+"""Each case gets its right answer: verdict, place, cause, and a repair that works; healthy ones get no warning."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from zeroinit.symmetry import SymmetryReport, inspect
+
+from . import flat, numbers, reports_1, reports_2, reports_3, reports_4, routing, wiring, zeros
+from .harness import CASES, Batch, Case
+
+pytestmark = pytest.mark.usefixtures("without_type_checks")
+ROOT = Path(__file__).parents[2]
+REPORTS = (reports_1, reports_2, reports_3, reports_4)
+"""Models of a second reader, who did not know the inspector; their kinds are many."""
+FAULTS = {name: case for name, case in CASES.items() if case.code}
+HEALTHY = {name: case for name, case in CASES.items() if not case.code}
+assert all(module.__name__ for module in (flat, numbers, routing, wiring, zeros, *REPORTS))
+
+
+def built(case: Case) -> Batch:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return case.make()
+
+
+def looked_at(batch: Batch) -> SymmetryReport:
+    return inspect(batch.model, batch.inputs, batch.targets, **(batch.settings or {}))
+
+
+def plain(report: SymmetryReport) -> str:
+    return " ".join(str(report).split())
+
+
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad", "ignore:std\\(\\)", "ignore:Using a target")
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_found_explained_and_mended(name):
+    case = FAULTS[name]
+    batch = built(case)
+    report = looked_at(batch)
+    right = [each for each in report.warnings if each.code == case.code]
+    assert right, str(report)
+    assert {each.code for each in report.warnings} <= {case.code, *_allowed(case)}, str(report)
+    assert any(case.where in (each.path, *each.parameters) or _inside(case.where, each) for each in right), str(report)
+    assert case.says in plain(report), str(report)
+    assert not report.verdict.startswith("Will learn:")
+    assert "Cause not found" not in str(report)
+    assert all(len(line) <= 100 for line in str(report).splitlines())
+    if lines := typed(report):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            for line in lines:
+                exec(line, {"nn": nn, "model": batch.model})
+        assert looked_at(batch).warnings == (), str(looked_at(batch))
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`")
+@pytest.mark.parametrize("name", HEALTHY)
+def test_a_healthy_model_gets_no_warning(name):
+    case = HEALTHY[name]
+    report = looked_at(built(case))
+    assert [str(each) for each in report.warnings] == []
+    assert report.verdict.startswith(("Will learn: ", "No verdict: "))
+    assert case.says in plain(report), str(report)
+
+
+def typed(report: SymmetryReport) -> list[str]:
+    """Return the lines of ``nn.init`` that the report says to type, where it says nothing else."""
+    lines = []
+    for each in report.warnings:
+        found = re.findall(r"`(nn\.init\.[^`]*)`", each.suggestion)
+        if not found or "each p of" in each.suggestion:
+            return []
+        lines += found
+    return list(dict.fromkeys(lines))
+
+
+def _allowed(case: Case) -> tuple[str, ...]:
+    consequences = ("ZI007",) if case.code in ("ZI006", "ZI008") else ()
+    return (*case.also, *consequences)
+
+
+def _inside(where: str, finding) -> bool:
+    return any(name.startswith(where) for name in finding.parameters)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_page_shows_what_is_printed_now():
+    """Every fifth model of docs/field.md is looked at once more; all of them stand there."""
+    page = (ROOT / "docs" / "field.md").read_text()
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == set(CASES)
+    for name in list(CASES)[::5]:
+        line = next(line for line in page.splitlines() if line.startswith(f"| `{name}` |"))
+        assert looked_at(built(CASES[name])).verdict.replace("|", "/") in line, "run `python docs/gallery.py`"
+
+
+def test_every_kind_has_a_healthy_model():
+    names = {module.__name__ for module in REPORTS}
+    kinds = {case.kind for case in FAULTS.values() if case.make.__module__ not in names}
+    without = {"diverges", "sequence of one", "dead layer"}
+    assert kinds - {case.kind for case in HEALTHY.values()} <= without

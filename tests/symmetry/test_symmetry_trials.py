@@ -1,0 +1,203 @@
+"""Trials tell true causes from false ones, and leave the copy as it was."""
+
+import pytest
+import torch
+from torch import nn
+
+from zeroinit.symmetry import inspect
+from zeroinit.symmetry.attached import attached
+from zeroinit.symmetry.calls import Calls, checkpoints_off
+from zeroinit.symmetry.objective import Objective
+from zeroinit.symmetry.passing import passing
+from zeroinit.symmetry.trials import Change, Trials, empty_rows
+from zeroinit.symmetry.verdict import by_cause, first_sentence
+
+from .zoo import VECTORS, classes, drawn, mlp
+
+
+class Branch(nn.Module):
+    """A branch behind a norm; ``down`` and ``up`` are zero, and so is the norm's shift."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.down, self.up = nn.LayerNorm(12), nn.Linear(12, 4, bias=False), nn.Linear(4, 12, bias=False)
+        self.head = nn.Linear(12, 5)
+        for layer in (self.down, self.up):
+            nn.init.zeros_(layer.weight)
+
+    def forward(self, x):
+        return self.head(x + self.up(self.down(self.norm(x))))
+
+
+def trials_on(model: nn.Module, watched: set[str] | None = None, inputs=VECTORS) -> Trials:
+    watched = watched if watched is not None else {name for name, _ in model.named_parameters()}
+    return Trials(model.double(), Objective(inputs, classes(5, len(inputs))), torch.float64, True, 0, watched)
+
+
+BRANCH = {"norm.weight", "norm.bias", "down.weight", "up.weight"}
+
+
+def test_a_true_cause_frees_and_a_false_one_does_not():
+    trials = trials_on(Branch(), BRANCH)
+    assert trials.frees(Change()) == frozenset()
+    assert trials.frees(Change(draw=("norm.bias",))) == frozenset()  # what an earlier version blamed
+    assert trials.frees(Change(draw=("up.weight",))) == BRANCH
+    assert trials.frees(Change(draw=("down.weight",))) == BRANCH
+    assert trials.frees(Change(draw=("up.weight",)), passes=1) == {"down.weight"}
+
+
+def test_a_trial_leaves_the_copy_as_it_was():
+    model = Branch()
+    trials = trials_on(model)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    trials.frees(Change(draw=("up.weight",), zero=("head.bias",), hooks=True))
+    trials.loss_changes(Change(draw=("head.weight",)))
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def test_a_change_that_cannot_be_run_frees_nothing():
+    """Larger inputs do not fit this model; the copy is as before all the same."""
+    trials = trials_on(nn.Sequential(nn.Flatten(), nn.Linear(12, 5)), inputs=drawn(6, 3, 2, 2))
+    assert trials.frees(Change(inputs="larger")) == frozenset()
+    assert trials.frees(Change()) == {"1.weight", "1.bias"}
+
+
+def test_trials_are_counted_and_kept():
+    trials = trials_on(Branch(), BRANCH)
+    left = trials.left
+    for _ in range(3):
+        trials.frees(Change(draw=("up.weight",)))
+    assert trials.left == left - 1
+    trials.left = 0
+    assert trials.frees(Change(draw=("norm.weight",))) == frozenset()
+
+
+def test_an_activation_is_taken_out_at_its_place():
+    model = mlp(nn.ReLU)
+    nn.init.constant_(model[0].bias, -100.0)
+    trials = trials_on(model)
+    first, second = (("1", "relu", 1), "leaky"), (("3", "relu", 1), "leaky")
+    assert "0.weight" not in trials.frees(Change(calls=(second,)))
+    assert "0.weight" in trials.frees(Change(calls=(first,)))
+
+
+def test_what_has_no_effect_does_not_change_the_loss():
+    """A bias in front of a batch norm, and a weight behind it."""
+    trials = trials_on(nn.Sequential(nn.Linear(12, 6), nn.BatchNorm1d(6), nn.Linear(6, 5)))
+    assert not trials.loss_changes(Change(draw=("0.bias",)))
+    assert trials.loss_changes(Change(draw=("2.weight",)))
+
+
+def test_calls_know_their_modules_and_their_cuts():
+    model = nn.Sequential(nn.Linear(12, 6), nn.ReLU(), nn.Linear(6, 5))
+    with Calls(model) as calls:
+        loss = model(VECTORS).detach().sum()
+    assert [call.key for call in calls.calls] == [
+        ("0", "linear", 1), ("1", "relu", 1), ("2", "linear", 1), ("<loss>", "detach", 1), ("<loss>", "sum", 1),
+    ]  # fmt: skip
+    assert [call.key for call in calls.calls if call.cuts] == [("<loss>", "detach", 1)]
+    assert not loss.requires_grad
+    with Calls(model, attach=[("<loss>", "detach", 1)]):
+        assert model(VECTORS).detach().sum().requires_grad
+
+
+def test_no_grad_is_taken_away_where_asked():
+    model = nn.Linear(12, 5)
+
+    def quiet():
+        with torch.no_grad():
+            return model(VECTORS)
+
+    with Calls(model, gradients=True):
+        assert quiet().requires_grad
+    with Calls(model):
+        assert not quiet().requires_grad
+
+
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
+def test_checkpoints_are_as_before_afterwards():
+    layer = nn.Linear(12, 5)
+    run = torch.utils.checkpoint.checkpoint
+    with checkpoints_off() as met:
+        assert run(layer, VECTORS, use_reentrant=True).requires_grad
+        assert run(layer, VECTORS, use_reentrant=False).requires_grad
+    assert met == [True]
+    assert not run(layer, VECTORS, use_reentrant=True).requires_grad
+    assert run(layer, VECTORS, use_reentrant=False).requires_grad
+
+
+def test_what_hangs_on_a_model():
+    model = mlp()
+    model.kept, model.own = {"a": [nn.Linear(2, 2, bias=False)]}, model[0].weight
+    assert [place for place, _ in attached(model)] == ["kept['a'][0].weight"]
+
+
+def test_rows_that_are_zero():
+    value = torch.ones(2, 3)
+    value[:, 1] = 0
+    assert empty_rows(value, 1).tolist() == [[False, True, False]]
+    assert not empty_rows(value, 0).any()
+
+
+def test_one_cause_is_told_once_and_first():
+    report = inspect(Branch(), VECTORS)
+    groups = by_cause(report.warnings)
+    assert len(groups) == 1
+    assert {each.path for each in groups[0]} == {"norm", "down", "up"}
+    assert report.verdict == "4 of 6 parameters will not learn: `down.weight` and `up.weight` both start at zero."
+    assert groups[0][0].suggestion == "Start with `nn.init.normal_(model.down.weight, std=0.02)`."
+    assert all(each.passed for each in inspect(mlp(), VECTORS).checks)
+    assert not all(each.passed for each in report.checks)
+
+
+def test_the_first_sentence():
+    assert first_sentence("The ReLU in `1.act` is off. It stays so.") == "the ReLU in `1.act` is off"
+    assert first_sentence("NaN comes first.") == "NaN comes first"
+
+
+class Scaled(torch.autograd.Function):
+    """Hands no gradient on to its second argument."""
+
+    @staticmethod
+    def forward(ctx, x, factor):
+        ctx.save_for_backward(factor)
+        return x * factor
+
+    @staticmethod
+    def backward(ctx, error):
+        return error * ctx.saved_tensors[0], None
+
+
+class Inherited(Scaled):
+    pass
+
+
+class SetUp(torch.autograd.Function):
+    """The same, as torch.func asks for it."""
+
+    @staticmethod
+    def forward(x, factor):
+        return x * factor
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(inputs[1])
+
+    @staticmethod
+    def backward(ctx, error):
+        return error * ctx.saved_tensors[0], None
+
+
+@pytest.mark.parametrize("function", [Scaled, Inherited, SetUp])
+def test_an_autograd_function_passes_an_error_on_in_a_trial_alone(function):
+    before = dict(function.__dict__)
+    x, factor = torch.ones(3, requires_grad=True), torch.full((3,), 2.0, requires_grad=True)
+    for inside in (True, False):
+        x.grad = factor.grad = None
+        with passing((function,) if inside else ()):
+            function.apply(x, factor).sum().backward()
+        assert x.grad.tolist() == [2, 2, 2]
+        assert (factor.grad is not None) == inside
+    assert dict(function.__dict__) == before
