@@ -2,11 +2,15 @@
 
 import contextlib
 import dataclasses
+from typing import ClassVar
 
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
+from torch.optim.optimizer import _global_optimizer_post_hooks
 
+from zeroinit import zero_start_
 from zeroinit.training import Moment, Observer, fit
 
 SETTINGS = {"epochs": 3, "batch_size": 8}
@@ -251,3 +255,36 @@ def test_an_error_of_an_observer_is_not_swallowed(model, train, generator):
 
     with pytest.raises(RuntimeError, match="disk full"):
         fit(model, train, generator=generator(0), observers=[Broken()], **SETTINGS)
+
+
+def test_an_observer_hears_of_an_error_and_the_error_goes_on():
+    class Ends(Observer):
+        seen: ClassVar[list[str]] = []
+
+        def on_epoch(self, moment):
+            raise KeyError("mine")
+
+        def on_error(self, moment):
+            self.seen.append("error")
+
+        def on_end(self, moment):
+            self.seen.append("end")
+
+    with pytest.raises(KeyError, match="mine"):
+        fit(nn.Linear(2, 2), (torch.randn(8, 2), torch.zeros(8, dtype=torch.long)), epochs=1, observers=[Ends()])
+    assert Ends.seen == ["error"]
+
+
+def test_a_remedy_comes_off_when_an_error_ends_fit():
+    class Ends(Observer):
+        def on_epoch(self, moment):
+            raise KeyError("mine")
+
+    model = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 2))
+    start = zero_start_(model)
+    data = torch.randn(8, 2), torch.zeros(8, dtype=torch.long)
+    before = len(_global_optimizer_post_hooks)
+    with pytest.raises(KeyError, match="mine"):
+        fit(model, data, epochs=1, observers=[start, Ends()])
+    assert not any(module._forward_hooks for module in model.modules())
+    assert len(_global_optimizer_post_hooks) == before

@@ -90,8 +90,7 @@ def affine_norms(
         generator: Not used: nothing is drawn.
 
     Returns:
-        A context manager, which is also an observer of ``fit``. If ``fit`` raises an error, an observer stays attached.
-        A ``with`` statement around ``fit`` detaches it even then.
+        A context manager, which is also an observer of ``fit``. It is detached when ``fit`` ends, also by an error.
 
     Raises:
         InputError: ``steps`` is not a whole number of at least 0, or a norm keeps no running statistics. Nothing is

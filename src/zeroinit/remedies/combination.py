@@ -62,6 +62,10 @@ class Combination:
         """Detach when ``fit`` ends."""
         close(self.parts, label=self._label)
 
+    def on_error(self, moment) -> None:
+        """Detach without a warning when an error ends ``fit``."""
+        close(self.parts, label=self._label, is_silent=True)
+
     def state_dict(self) -> dict:
         """Return the state of each remedy, for a checkpoint of ``fit``."""
         return {"parts": [part.state_dict() for part in self.parts]}

@@ -104,6 +104,10 @@ class Remedy:
         """Detach when ``fit`` ends."""
         close((self,))
 
+    def on_error(self, moment) -> None:
+        """Detach without a warning when an error ends ``fit``."""
+        close((self,), is_silent=True)
+
     def join(self, parts: Sequence["Remedy"]) -> None:
         """Learn of the remedies of the same ``Combination``, with this one; they count updates together."""
         self._updates = parts[0]._updates

@@ -94,6 +94,13 @@ class Loop:
 
     def run(self, epochs: int) -> None:
         """Train for so many epochs in all, those before a checkpoint included."""
+        try:
+            self._run(epochs)
+        except BaseException:
+            self.observers.notify("on_error", self._moment(self.epoch))
+            raise
+
+    def _run(self, epochs: int) -> None:
         self.observers.notify("on_start", self._moment(0))
         self.with_gradients = list(dict.fromkeys([*self.parameters, *self.model.parameters()]))
         self._resume()

@@ -53,6 +53,9 @@ class Observer:
     def on_end(self, moment: Moment) -> None:
         """After the last epoch, also of a run that diverged."""
 
+    def on_error(self, moment: Moment) -> None:
+        """When an error, Ctrl-C or a deadline ends the run; the error goes on afterwards."""
+
 
 @contextmanager
 def modes_kept(model: nn.Module) -> Iterator[None]:
@@ -112,7 +115,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
                     parameter.grad = None if pair is None else pair[0].copy_(pair[1])
 
 
-MOMENTS = ("on_start", "on_gradients", "on_epoch", "on_end")
+MOMENTS = ("on_start", "on_gradients", "on_epoch", "on_end", "on_error")
 
 
 class Observers:
