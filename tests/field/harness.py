@@ -32,6 +32,7 @@ class Case:
         code: Of the warning; empty for a healthy model.
         where: A module or parameter that a warning of this code names.
         says: Words that the report holds: the cause.
+        never: Words that the report must not hold: a wrong reason, or a repair that does not help.
         also: Codes of further warnings that are right as well.
         mend: Applied to the model: what the report says to type, where that is more than a line of ``nn.init``.
     """
@@ -42,6 +43,7 @@ class Case:
     code: str = ""
     where: str = ""
     says: str = ""
+    never: str = ""
     also: tuple[str, ...] = ()
     mend: Callable[[Batch], Any] | None = None
 
