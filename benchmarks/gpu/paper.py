@@ -12,6 +12,7 @@ from there. Stages, in this order:
 """
 
 import argparse
+import json
 import subprocess
 import sys
 import time
@@ -26,11 +27,11 @@ from zeroinit.experiments.spec import Curve
 from zeroinit.experiments.store import Store
 
 WARM_UP = """
-import sys, torch
+import json, sys
 from zeroinit.experiments.calibrate import time_steps
 from zeroinit.experiments.spec import Run
 from zeroinit.experiments.work import network
-kind = Run(**eval(sys.argv[1]))
+kind = Run(**json.loads(sys.argv[1]))
 time_steps(kind, [network(kind).cuda()], kind.batch_size, 3, 8, execution="compiled")
 """
 
@@ -90,7 +91,7 @@ def warm_up(tasks: list[Task], device: str) -> list[subprocess.Popen]:
             run = task.run
             names = ("dataset", "model", "augmentation", "pixels", "precision")
             kinds[run.model, run.precision] = {name: getattr(run, name) for name in names}
-    return [subprocess.Popen([sys.executable, "-c", WARM_UP, repr(kind)]) for kind in kinds.values()]
+    return [subprocess.Popen([sys.executable, "-c", WARM_UP, json.dumps(kind)]) for kind in kinds.values()]
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from measure import print_table, square_product, waiting_for
 from zeroinit.experiments.calibrate import time_steps
 from zeroinit.experiments.spec import Run
-from zeroinit.experiments.work import TRAINING, flops_per_image, network
+from zeroinit.experiments.work import TRAINING, flops_per_image, network, sizes_of
 from zeroinit.training import PRECISIONS
 from zeroinit.training.precision import choose_precision
 
@@ -63,8 +63,8 @@ def plain_loop(kind: Run, device: torch.device, batch: int) -> float:
     """Return the seconds per update of the loop that people write, with the data on the device."""
     steps, wait = num_steps(kind, device), waiting_for(device)
     model = network(kind).to(device).train()
-    shape = next(model.parameters()).new_empty(0), (3, 32, 32) if kind.dataset == "cifar10" else (1, 28, 28)
-    images = torch.randint(256, (batch * 4, *shape[1]), dtype=torch.uint8, device=device)
+    shape = sizes_of(kind.dataset).input_shape
+    images = torch.randint(256, (batch * 4, *shape), dtype=torch.uint8, device=device)
     labels = torch.randint(10, (batch * 4,), device=device)
     optimizer = torch.optim.Adam(model.parameters())
     precision = choose_precision(kind.precision, device)
