@@ -159,8 +159,33 @@ def gpu_speed() -> str:
     parts += markdown(["training", "images a second", "share of that peak", "speed relative to a plain loop"], cells)
     stacks = [[row["network"], str(row["seeds"]), f"{row['ratio']:.2f}"] for row in speed["stacked"]]
     parts += ["", *markdown(["network", "stacked seeds", "time relative to one seed"], stacks), ""]
-    parts += [f"* Not measured: {each}" for each in speed["left_out"]]
-    return "\n".join([*parts, f"* {len(checks)} checks against the CPU passed: `benchmarks/results/gpu.json`."])
+    parts += [f"* {speed['device']}: {len(checks)} checks against the CPU passed: `benchmarks/results/gpu.json`."]
+    second = content["second"]
+    passed = [row for row in second["check"] if row["outcome"] == "ok"]
+    parts += [f"* {second['device']}: {len(passed)} of {len(second['check'])} checks against the CPU passed."]
+    seconds = second["seconds_of_inspect_on_gpt2_small"]
+    parts += [f"* {second['device']}: `inspect` takes {seconds:.1f} s on GPT-2 small (2 texts of 64 tokens)."]
+    return "\n".join(parts)
+
+
+def gpu_kernels() -> str:
+    """Return where the time of an update goes."""
+    content = json.loads((BENCHMARKS / "gpu.json").read_text())["kernels"]
+    ways, kinds = ("plain loop", "fit", "fit, searched"), content["rows"][0]["shares"]
+    cells = [
+        [
+            f"{row['network']}, {row['precision']}, {row['execution']}",
+            *(f"{row['milliseconds'][way]:.2f}" if way in row["milliseconds"] else "" for way in ways),
+            *(f"{100 * row['shares'][kind]:.0f} %" for kind in kinds),
+            f"{100 * row['share_of_peak']:.1f} %",
+            f"{100 * row['share_of_peak_of_products']:.1f} %",
+        ]
+        for row in content["rows"]
+    ]
+    header = ["training", *(f"{way} (ms)" for way in ways), *kinds, "share of peak", "if products alone took time"]
+    rate = content["copied_bytes_per_second"] / 1e12
+    parts = [f"{content['device']}, PyTorch {content['torch']}. A large copy moves {rate:.1f} TB/s.", ""]
+    return "\n".join([*parts, *markdown(header, cells)])
 
 
 def gpu_blocks(reports: dict[str, Report]) -> dict[str, str]:
@@ -173,6 +198,7 @@ def gpu_blocks(reports: dict[str, Report]) -> dict[str, str]:
         **figures,
         "precision": f"{results_table(reports['precision'], 'results/precision')}\n\n{precision}",
         "speed": gpu_speed(),
+        "kernels": gpu_kernels(),
     }
 
 

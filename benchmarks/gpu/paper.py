@@ -20,6 +20,8 @@ import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
 from zeroinit.experiments.catalogue import FIGURES
 from zeroinit.experiments.runner import choose_device, choose_execution
 from zeroinit.experiments.schedule import Options, Task, missing, run_all
@@ -68,8 +70,8 @@ PARTS = (
     Part("corrected", "fig11", "corrected", "paper_bf16", (0,)),
     Part("published", "fig9", "published", "paper_bf16", (0, 1, 2)),
     Part("published", "fig10", "published", "paper_bf16", (0, 1, 2)),
-    Part("check-cnn", "precision", "corrected", "paper", (0, 1, 2), both("CIFAR CNN")),
     Part("published", "fig11", "published", "paper_bf16", (0,)),
+    Part("check-cnn", "precision", "corrected", "paper", (0, 1, 2), both("CIFAR CNN")),
     Part("corrected", "fig11", "corrected", "paper_bf16", (1, 2)),
 )
 STAGES = tuple(dict.fromkeys(part.stage for part in PARTS))
@@ -102,9 +104,11 @@ def main() -> None:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--only", nargs="*", choices=STAGES, default=list(STAGES))
     parser.add_argument("--stored", type=Path, help="a folder of results that need not be computed again")
+    parser.add_argument("--search", action="store_true", help="let cuDNN search for the fastest convolutions")
     parser.add_argument("--trial", action="store_true", help="one seed of everything on small digits, in seconds")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
+    torch.backends.cudnn.benchmark = arguments.search  # for this process and its runs
     begin = time.time()
     deadline = begin + arguments.time_limit
     options = Options(arguments.results, arguments.data_dir, arguments.device, deadline=deadline)

@@ -147,6 +147,7 @@ class Speed:
         """Time several seeds at once against one."""
         kind = Run(**{**NETWORKS[name].to_dict(), "precision": precision})
         one = None
+        self.timed(f"warm-up of {name}", lambda: fit_step(kind, self.device, self.batch, "auto"))
         for count in counts:
             seconds = self.timed(
                 f"{count} x {name}", lambda count=count: fit_step(kind, self.device, self.batch, "auto", count)

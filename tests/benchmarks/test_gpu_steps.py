@@ -17,7 +17,7 @@ from zeroinit.experiments.store import Store
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "benchmarks" / "gpu"
-BESIDE = ("check", "measure", "paper", "speed")
+BESIDE = ("check", "kernels", "measure", "paper", "speed")
 
 
 @pytest.fixture
@@ -89,6 +89,36 @@ def test_speed(step, tmp_path):
     assert [row["seeds"] for row in content["stacked"]] == [1, 2]
     for row in content["networks"]:
         assert row["images_per_second"] * row["seconds_per_update"] == pytest.approx(content["batch"])
+
+
+def test_kernels(step, tmp_path):
+    code, out = step("kernels", str(tmp_path), "--tiny")
+    assert code == 0, out
+    content = json.loads((tmp_path / "kernels.json").read_text())
+    assert content["left_out"] == []
+    assert set(content["rows"][0]["milliseconds"]) == {"plain loop", "fit", "fit, searched"}
+    assert min(content["rows"][0]["milliseconds"].values()) > 0
+    assert not torch.backends.cudnn.benchmark
+
+
+def test_kernels_says_what_it_left_out(step, tmp_path):
+    code, out = step("kernels", str(tmp_path), "--tiny", "--time-limit", "0")
+    assert code == 0
+    assert json.loads((tmp_path / "kernels.json").read_text())["rows"] == []
+    assert "mnist_fnn, float32, eager: out of time" in out
+
+
+@pytest.mark.parametrize(
+    ("kernel", "kind"),
+    [
+        ("sm90_xmma_fprop_implicit_gemm_bf16", "products"),
+        ("triton_red_fused__native_batch_norm_legit_functional_12", "norms"),
+        ("void multi_tensor_apply_kernel<FusedAdamMathFunctor>", "optimizer"),
+        ("vectorized_elementwise_kernel<4>", "element-wise and copies"),
+    ],
+)
+def test_kinds_of_kernels(kernel, kind, step):
+    assert importlib.import_module("kernels").kind_of(kernel) == kind
 
 
 def test_speed_says_what_it_left_out(step, tmp_path):

@@ -81,3 +81,49 @@ def test_the_global_seed_has_no_effect():
             torch.manual_seed(seed)
             losses.append(inspect(model, IMAGES).losses)
     assert losses[0] == losses[1]
+
+
+SETTINGS = (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.mkldnn.matmul)
+
+
+class Noting(nn.Module):
+    """Notes with which precision float32 products are computed."""
+
+    def __init__(self, fails=False):
+        super().__init__()
+        self.dense = nn.Linear(12, 5)
+        self.fails = fails
+
+    def forward(self, x):
+        NOTED.append([each.fp32_precision for each in SETTINGS])
+        if self.fails:
+            raise RuntimeError("on purpose")
+        return self.dense(x)
+
+
+NOTED: list[list[str]] = []
+
+
+@pytest.fixture
+def _medium():
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    yield
+    torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.usefixtures("_medium")
+@pytest.mark.parametrize("fails", [False, True])
+def test_copies_compute_products_in_float32_whatever_the_caller_has_set(fails):
+    NOTED.clear()
+    before = [each.fp32_precision for each in SETTINGS]
+    assert "ieee" not in before
+    if fails:
+        with pytest.raises(InputError, match="on purpose"):
+            inspect(Noting(fails=True), VECTORS)
+    else:
+        inspect(Noting(), VECTORS)
+    assert NOTED
+    assert all(each == ["ieee"] * len(SETTINGS) for each in NOTED)
+    assert [each.fp32_precision for each in SETTINGS] == before
+    assert torch.get_float32_matmul_precision() == "medium"

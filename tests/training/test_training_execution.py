@@ -240,3 +240,35 @@ def test_a_cuda_graph_learns_as_ever(precision):
         history = fit(model, (images.cuda(), labels.cuda()), generator=torch.Generator().manual_seed(0), **settings)
         losses[execution] = history.train_loss
     assert losses["graphed"] == pytest.approx(losses["eager"], rel=5e-2)
+
+
+class Noting(nn.Module):
+    """Notes whether cuDNN searches."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        SEARCHED.append(torch.backends.cudnn.benchmark)
+        return inputs
+
+
+SEARCHED: list[bool] = []
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+@pytest.mark.parametrize("execution", ["graphed", "eager"])
+def test_convolutions_are_searched_where_updates_are_recorded(execution, deterministic, recorded, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", deterministic)
+    SEARCHED.clear()
+    train(nn.Sequential(Noting(), build_model("mnist_fnn", (1, 8, 8))), execution=execution)
+    assert set(SEARCHED) == {execution == "graphed" and not deterministic}
+    assert not torch.backends.cudnn.benchmark
+
+
+class Failing:
+    def on_epoch(self, moment) -> None:
+        raise ValueError("on purpose")
+
+
+def test_the_search_is_over_after_an_error(recorded):
+    with pytest.raises(ValueError, match="on purpose"):
+        train(build_model("mnist_fnn", (1, 8, 8)), execution="graphed", observers=[Failing()])
+    assert not torch.backends.cudnn.benchmark

@@ -4,6 +4,7 @@ import random
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from torch import nn
 
 from zeroinit._common import derive_seed
 
-__all__ = ["random_state_kept", "reseed", "undisturbed"]
+__all__ = ["exact_products", "random_state_kept", "reseed", "undisturbed"]
 
 
 @contextmanager
@@ -56,8 +57,39 @@ def reseed(seed: int, step: int) -> None:
 
 
 @contextmanager
+def exact_products() -> Iterator[None]:
+    """Compute float32 products and convolutions in float32, not in TensorFloat-32 or bfloat16.
+
+    CUDA devices use TensorFloat-32 for convolutions unless told otherwise. Its rounding is as large as small signals.
+
+    Example:
+        >>> with exact_products():
+        ...     torch.backends.cuda.matmul.fp32_precision
+        'ieee'
+    """
+    cuda, cudnn, mkldnn = torch.backends.cuda, torch.backends.cudnn, torch.backends.mkldnn
+    places = [
+        (cuda, "matmul"),
+        (cudnn, "conv"),
+        (cudnn, "rnn"),
+        *((mkldnn, kind) for kind in ("matmul", "conv", "rnn")),
+    ]
+    settings: list[Any] = [getattr(place, kind, None) for place, kind in places]
+    before = {each: each.fp32_precision for each in settings if hasattr(each, "fp32_precision")}
+    try:
+        for each in before:
+            each.fp32_precision = "ieee"
+        yield
+    finally:
+        for each, precision in before.items():
+            each.fp32_precision = precision
+
+
+@contextmanager
 def undisturbed(model: nn.Module, seed: int = 0) -> Iterator[None]:
     """Keep every random state; inside, gradients can be had whatever the caller has switched off, and nothing compiles.
+
+    Products are exact to float32.
 
     Example:
         >>> with torch.inference_mode(), undisturbed(nn.Identity()):
@@ -67,6 +99,7 @@ def undisturbed(model: nn.Module, seed: int = 0) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
+        stack.enter_context(exact_products())
         if "torch._dynamo" in sys.modules:  # without it nothing is compiled
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         if isinstance(model, nn.Module):

@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from zeroinit._common import InputError
 from zeroinit.training.checkpoint import Checkpoint, random_state, restore_random_state
 from zeroinit.training.evaluate import measure
-from zeroinit.training.execution import Forward, Updates, choose_execution, record_cuda_graph
+from zeroinit.training.execution import Forward, Updates, choose_execution, fastest_convolutions, record_cuda_graph
 from zeroinit.training.history import History
 from zeroinit.training.observers import Moment, Observers, into_train_mode
 from zeroinit.training.precision import Precision
@@ -95,7 +95,8 @@ class Loop:
     def run(self, epochs: int) -> None:
         """Train for so many epochs in all, those before a checkpoint included."""
         try:
-            self._run(epochs)
+            with fastest_convolutions(isinstance(self._do_update, Updates)):
+                self._run(epochs)
         except BaseException:
             self.observers.notify("on_error", self._moment(self.epoch))
             raise
