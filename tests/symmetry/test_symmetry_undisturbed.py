@@ -10,6 +10,7 @@ from torch import nn
 
 from zeroinit import InputError
 from zeroinit.symmetry import inspect
+from zeroinit.symmetry.undisturbed import _old_settings
 
 from .zoo import IMAGES, VECTORS, vgg_with_batch_norm
 
@@ -83,47 +84,67 @@ def test_the_global_seed_has_no_effect():
     assert losses[0] == losses[1]
 
 
-SETTINGS = (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.mkldnn.matmul)
+CUDA, CUDNN, MKLDNN = torch.backends.cuda, torch.backends.cudnn, torch.backends.mkldnn
+SETTINGS = (CUDA.matmul, CUDNN.conv, CUDNN.rnn, MKLDNN.matmul, MKLDNN.conv, MKLDNN.rnn)
+
+
+def settings() -> list[str]:
+    return [each.fp32_precision for each in SETTINGS]
 
 
 class Noting(nn.Module):
-    """Notes with which precision float32 products are computed."""
+    """Notes with which precision float32 products are computed, and looks at cuDNN's flags as CTC models do."""
 
-    def __init__(self, fails=False):
+    def __init__(self, fails: bool, looks: bool):
         super().__init__()
         self.dense = nn.Linear(12, 5)
-        self.fails = fails
+        self.fails, self.looks = fails, looks
 
     def forward(self, x):
-        NOTED.append([each.fp32_precision for each in SETTINGS])
+        NOTED.append(settings())
         if self.fails:
             raise RuntimeError("on purpose")
+        if self.looks:
+            with torch.backends.cudnn.flags(enabled=False):
+                return self.dense(x)
         return self.dense(x)
 
 
 NOTED: list[list[str]] = []
+USED = {
+    "default": lambda: None,
+    "medium": lambda: torch.set_float32_matmul_precision("medium"),
+    "allow_tf32": lambda: setattr(CUDA.matmul, "allow_tf32", True),
+    "conv in tf32, rnn not": lambda: setattr(CUDNN.rnn, "fp32_precision", "ieee"),
+    "products in tf32": lambda: setattr(CUDA.matmul, "fp32_precision", "tf32"),
+    "mkldnn in bf16": lambda: setattr(MKLDNN.conv, "fp32_precision", "bf16"),
+}
 
 
 @pytest.fixture
-def _medium():
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("medium")
+def _settings_kept():
+    before, old = settings(), _old_settings()
+    assert old is not None
     yield
-    torch.set_float32_matmul_precision(before)
+    torch.set_float32_matmul_precision(old[0])
+    CUDNN.allow_tf32 = old[1]
+    for each, precision in zip(SETTINGS, before, strict=True):
+        each.fp32_precision = precision
 
 
-@pytest.mark.usefixtures("_medium")
+@pytest.mark.usefixtures("_settings_kept")
 @pytest.mark.parametrize("fails", [False, True])
-def test_copies_compute_products_in_float32_whatever_the_caller_has_set(fails):
+@pytest.mark.parametrize("used", USED)
+def test_copies_compute_products_in_float32_whatever_the_caller_has_set(used, fails):
+    USED[used]()
     NOTED.clear()
-    before = [each.fp32_precision for each in SETTINGS]
-    assert "ieee" not in before
+    before, old = settings(), _old_settings()
     if fails:
         with pytest.raises(InputError, match="on purpose"):
-            inspect(Noting(fails=True), VECTORS)
+            inspect(Noting(True, looks=False), VECTORS)
     else:
-        inspect(Noting(), VECTORS)
+        inspect(Noting(False, looks=old is not None), VECTORS)
     assert NOTED
-    assert all(each == ["ieee"] * len(SETTINGS) for each in NOTED)
-    assert [each.fp32_precision for each in SETTINGS] == before
-    assert torch.get_float32_matmul_precision() == "medium"
+    assert not {"tf32", "bf16"} & {precision for each in NOTED for precision in each}
+    assert settings() == before
+    assert _old_settings() == old

@@ -64,25 +64,42 @@ def exact_products() -> Iterator[None]:
 
     Example:
         >>> with exact_products():
-        ...     torch.backends.cuda.matmul.fp32_precision
-        'ieee'
+        ...     torch.get_float32_matmul_precision()
+        'highest'
     """
     cuda, cudnn, mkldnn = torch.backends.cuda, torch.backends.cudnn, torch.backends.mkldnn
-    places = [
-        (cuda, "matmul"),
-        (cudnn, "conv"),
-        (cudnn, "rnn"),
-        *((mkldnn, kind) for kind in ("matmul", "conv", "rnn")),
+    of_cuda: list[Any] = [
+        getattr(each, kind, None) for each, kind in ((cuda, "matmul"), (cudnn, "conv"), (cudnn, "rnn"))
     ]
-    settings: list[Any] = [getattr(place, kind, None) for place, kind in places]
-    before = {each: each.fp32_precision for each in settings if hasattr(each, "fp32_precision")}
+    of_cpu: list[Any] = [getattr(mkldnn, kind, None) for kind in ("matmul", "conv", "rnn")]
+    before = {each: each.fp32_precision for each in (*of_cuda, *of_cpu) if hasattr(each, "fp32_precision")}
+    old = _old_settings()
     try:
+        if (
+            old is not None
+        ):  # what the new settings do alone, reading the old ones would refuse (cudnn.flags reads them)
+            torch.set_float32_matmul_precision("highest")
+            cudnn.allow_tf32 = False
         for each in before:
-            each.fp32_precision = "ieee"
+            if old is None or each in of_cpu:
+                each.fp32_precision = "ieee"
         yield
     finally:
+        if old is not None:
+            torch.set_float32_matmul_precision(old[0])
+            cudnn.allow_tf32 = old[1]
         for each, precision in before.items():
-            each.fp32_precision = precision
+            if each.fp32_precision != precision:
+                each.fp32_precision = precision
+
+
+def _old_settings() -> tuple[str, bool] | None:
+    """Return the precision of products and whether cuDNN may use TensorFloat-32; ``None`` if torch refuses to say."""
+    try:
+        _ = torch.backends.cuda.matmul.allow_tf32
+        return torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    except RuntimeError:  # the new settings contradict the old ones
+        return None
 
 
 @contextmanager
