@@ -14,18 +14,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_common": set(),
     "_batch": {"_common"},
     **{room: {"_common", "_batch"} for room in MIDDLE},
-    "recipe": {"_common", "init", "remedies"},
-    "experiments": {"_common", *MIDDLE, "recipe"},
-    "cli": {"_common", *MIDDLE, "recipe", "experiments"},
+    "zero_start": {"_common", "init", "remedies"},
+    "experiments": {"_common", *MIDDLE, "zero_start"},
+    "cli": {"_common", *MIDDLE, "zero_start", "experiments"},
     "__main__": {"cli"},
-    "__init__": {"_common", *MIDDLE, "recipe", "experiments"},
+    "__init__": {"_common", *MIDDLE, "zero_start", "experiments"},
 }
 WITHOUT_TORCH = {"_common", "stats", "plots"}
 MOST_LINES = 400
 
 
 def room_of(path: str) -> str:
-    """``"init/laws.py"`` -> ``"init"``; ``"cli.py"`` -> ``"cli"``."""
+    """``"init/distributions.py"`` -> ``"init"``; ``"cli.py"`` -> ``"cli"``."""
     return path.split("/")[0].removesuffix(".py")
 
 
@@ -63,21 +63,25 @@ def offences(files: Mapping[str, str]) -> list[str]:
 
 def test_the_house_is_in_order():
     files = {path.relative_to(SOURCE).as_posix(): path.read_text(encoding="utf-8") for path in SOURCE.rglob("*.py")}
-    assert {"_common.py", "init/laws.py", "stats/__init__.py"} <= set(files)
+    assert {"_common.py", "init/distributions.py", "stats/__init__.py"} <= set(files)
     assert offences(files) == []
 
 
 @pytest.mark.parametrize(
     ("path", "source", "part"),
     [
-        ("init/laws.py", "import zeroinit.models", "imports zeroinit.models"),
-        ("init/laws.py", "from zeroinit.models import build_model", "imports zeroinit.models.build_model"),
-        ("init/laws.py", "from zeroinit import models", "imports zeroinit.models"),
-        ("init/laws.py", "from zeroinit import initialize_", "imports zeroinit.initialize_"),
-        ("init/laws.py", "from ..models import fnn", "imports zeroinit.models.fnn"),
-        ("init/deep/laws.py", "from ... import models", "imports zeroinit.models"),
-        ("init/laws.py", "def f():\n    import zeroinit.data as d", "imports zeroinit.data"),
-        ("init/laws.py", "if TYPE_CHECKING:\n    from zeroinit.training import fit", "imports zeroinit.training.fit"),
+        ("init/distributions.py", "import zeroinit.models", "imports zeroinit.models"),
+        ("init/distributions.py", "from zeroinit.models import build_model", "imports zeroinit.models.build_model"),
+        ("init/distributions.py", "from zeroinit import models", "imports zeroinit.models"),
+        ("init/distributions.py", "from zeroinit import initialize_", "imports zeroinit.initialize_"),
+        ("init/distributions.py", "from ..models import fnn", "imports zeroinit.models.fnn"),
+        ("init/deep/distributions.py", "from ... import models", "imports zeroinit.models"),
+        ("init/distributions.py", "def f():\n    import zeroinit.data as d", "imports zeroinit.data"),
+        (
+            "init/distributions.py",
+            "if TYPE_CHECKING:\n    from zeroinit.training import fit",
+            "imports zeroinit.training.fit",
+        ),
         ("plots.py", "from zeroinit.stats import t_interval", "imports zeroinit.stats.t_interval"),
         ("_common.py", "from zeroinit.init import initialize_", "_common may import [] only"),
         ("training/fit.py", "from zeroinit.experiments.spec import Run", "imports zeroinit.experiments.spec.Run"),
@@ -101,8 +105,14 @@ def test_an_offence_is_found(path, source, part):
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("init/laws.py", "from zeroinit._common import InputError\nfrom zeroinit.init.record import InitRecord"),
-        ("init/laws.py", "import torch\nfrom .record import InitRecord\nfrom . import record\nfrom .. import _common"),
+        (
+            "init/distributions.py",
+            "from zeroinit._common import InputError\nfrom zeroinit.init.record import InitRecord",
+        ),
+        (
+            "init/distributions.py",
+            "import torch\nfrom .record import InitRecord\nfrom . import record\nfrom .. import _common",
+        ),
         ("experiments/catalogue/fig3.py", "from zeroinit.stats import t_interval\nfrom ..spec import Run"),
         ("cli.py", "from zeroinit.experiments import store\nfrom zeroinit.data import load_dataset"),
         ("__main__.py", "from zeroinit.cli import main"),

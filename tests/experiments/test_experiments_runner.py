@@ -25,11 +25,11 @@ def hashes(model: torch.nn.Module) -> list[str]:
 class Recorder(Observer):
     """Keeps the hashes of all parameters before the first and after the last step."""
 
-    def on_start(self, moment):
-        self.before = hashes(moment.model)
+    def on_start(self, state):
+        self.before = hashes(state.model)
 
-    def on_end(self, moment):
-        self.after = hashes(moment.model)
+    def on_end(self, state):
+        self.after = hashes(state.model)
 
 
 @pytest.fixture

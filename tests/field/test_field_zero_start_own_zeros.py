@@ -72,7 +72,7 @@ def test_every_weight_moves(name):
 @pytest.mark.parametrize("name", ["ResNet, zero γ", *DRAWN])
 def test_without_the_care_for_its_zeros_weights_stay_and_are_named(name, monkeypatch):
     """The negative case: what happened before."""
-    monkeypatch.setattr("zeroinit.recipe.NORMS", ())
+    monkeypatch.setattr("zeroinit.zero_start.own_zeros.NORMS", ())
     monkeypatch.setattr(importlib.import_module("zeroinit.remedies.draw_stuck"), "PATIENCE", 1000)
     model = build(name)
     start = start_of(model)

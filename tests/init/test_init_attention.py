@@ -31,8 +31,8 @@ def dense_twin(fans: list[int], generator: torch.Generator, name: str) -> tuple[
     layers = [nn.Linear(fan, EMBED) for fan in fans]
     for part in ("weight", "bias"):
         for layer in layers:
-            law, fan, values = getattr(INITIALIZERS[name], part), layer.in_features, getattr(layer, part)
-            values.data.copy_(law.draw(fan, torch.empty(values.shape), generator))
+            distribution, fan, values = getattr(INITIALIZERS[name], part), layer.in_features, getattr(layer, part)
+            values.data.copy_(distribution.draw(fan, torch.empty(values.shape), generator))
     return [layer.weight for layer in layers], [layer.bias for layer in layers]
 
 

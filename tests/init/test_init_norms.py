@@ -100,18 +100,18 @@ def test_other_norms_are_left_alone(kind, generator, snapshot):
 
 
 @pytest.mark.parametrize(
-    ("name", "law"),
+    ("name", "distribution"),
     [
         ("normal_bias", lambda source: torch.randn(4, generator=source)),
         ("uniform_bias", lambda source: torch.rand(4, generator=source)),
         ("constant_bias", lambda source: torch.ones(4)),
     ],
 )
-def test_beta_follows_the_law_of_the_biases(name, law, model, generator):
+def test_beta_follows_the_distribution_of_the_biases(name, distribution, model, generator):
     source = generator(1)
     initialize_(model, name, generator=source.clone_state(), norm_aware=True)
     initialize_(nn.Sequential(nn.Linear(2, 4), nn.Linear(4, 2)), name, generator=source)
-    assert torch.equal(model[1].bias, law(source))
+    assert torch.equal(model[1].bias, distribution(source))
 
 
 @pytest.mark.parametrize("probed", [False, True])

@@ -47,7 +47,7 @@ SITES = {"early_dropout", "early_channel_dropout", "unit_masks"} | {name for nam
 LASTING = {name for name in REMEDIES if name.startswith("weight_")} | {"moment_reset", TOGETHER}
 """What does something after its last update, and so warns if there is none."""
 DRAWING = {*SITES, "gradient_noise", TOGETHER}
-IDLE = {"until_awake", "draw_stuck", "revive_units"}
+IDLE = {"until_moved", "draw_stuck", "revive_units"}
 """What tells others when to end, or acts on zero weights alone."""
 
 

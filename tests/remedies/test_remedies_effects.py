@@ -330,10 +330,10 @@ class Updates(Observer):
     def __init__(self, weight: nn.Parameter):
         self.weight, self.before, self.updates = weight, None, []
 
-    def on_gradients(self, moment) -> None:
+    def on_gradients(self, state) -> None:
         self.before = self.weight.detach().clone()
 
-    def on_epoch(self, moment) -> None:
+    def on_epoch(self, state) -> None:
         self.updates.append(self.weight.detach() - self.before)
 
 
@@ -438,8 +438,8 @@ class Spectra(Observer):
     def __init__(self):
         self.ratios = []
 
-    def on_gradients(self, moment) -> None:
-        values = torch.linalg.svdvals(moment.model[1].weight.detach())
+    def on_gradients(self, state) -> None:
+        values = torch.linalg.svdvals(state.model[1].weight.detach())
         self.ratios.append(float(values[1] / values[0].clamp(min=1e-300)))
 
 

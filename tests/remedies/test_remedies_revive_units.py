@@ -222,7 +222,7 @@ def test_the_phase_goes_on_until_revived_units_have_moved():
     lengths = []
     for act in (F.tanh, F.relu):
         model = dense(act)
-        with make_remedy("position_signs+revive_units+until_awake", model, 40) as remedy:
+        with make_remedy("position_signs+revive_units+until_moved", model, 40) as remedy:
             train(model, 20)
         lengths.append(remedy.steps)
     assert lengths == [10, 14]

@@ -156,7 +156,7 @@ def test_weights_without_values_or_under_a_parametrization_are_let_be():
         model.add_module("empty", nn.Linear(0, 4))
     assert [weight.name for weight in weights_of(model).values()] == ["0.weight", "empty.weight"]
     optimizer = SGD(model.parameters(), lr=0.1)
-    with make_remedy("weight_orthogonal+until_awake+draw_stuck", model, 2):
+    with make_remedy("weight_orthogonal+until_moved+draw_stuck", model, 2):
         for _ in range(2):
             (model[:2](torch.ones(2, 3)).sum() + model.empty(torch.ones(2, 0)).sum()).backward()
             optimizer.step()

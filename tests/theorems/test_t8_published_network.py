@@ -26,11 +26,11 @@ class Watch(Observer):
         self.first: dict[str, int] = {}
         self.largest: dict[str, float] = {}
 
-    def on_gradients(self, moment) -> None:
+    def on_gradients(self, state) -> None:
         for name in LAYERS:
-            weight = moment.model.get_submodule(name).weight
+            weight = state.model.get_submodule(name).weight
             if weight.grad.any():
-                self.first.setdefault(name, moment.step)
+                self.first.setdefault(name, state.step)
                 self.largest.setdefault(name, weight.grad.abs().max().item())
 
 

@@ -44,8 +44,8 @@ class Counter(Observer):
     def __init__(self) -> None:
         self.seen: list[float] = []
 
-    def on_gradients(self, moment) -> None:
-        self.seen.append(next(iter(moment.model.parameters())).grad.sum().item())
+    def on_gradients(self, state) -> None:
+        self.seen.append(next(iter(state.model.parameters())).grad.sum().item())
 
     def state_dict(self) -> dict:
         return {"seen": self.seen}
@@ -127,7 +127,7 @@ def start(train, validation, generator) -> Callable[..., dict]:
 class Silent(Observer):
     """Has no state."""
 
-    def on_epoch(self, moment) -> None:
+    def on_epoch(self, state) -> None:
         pass
 
 
@@ -389,7 +389,7 @@ def test_the_remedy_goes_on_with_what_remained(train, tmp_path, generator):
         def __init__(self, remedy) -> None:
             self.remedy = remedy
 
-        def on_gradients(self, moment) -> None:
+        def on_gradients(self, state) -> None:
             remaining.append(self.remedy.remaining)
 
     def run(checkpoint) -> nn.Module:

@@ -26,7 +26,7 @@ from zeroinit.experiments.work import flops
 from zeroinit.init import hash_tensor, initialize_
 from zeroinit.models import build_model
 from zeroinit.remedies import make_remedy
-from zeroinit.training import Checkpoint, Moment, Observer, fit
+from zeroinit.training import Checkpoint, Observer, TrainState, fit
 
 __all__ = ["TRAINED", "choose_device", "execute", "execute_seeds", "is_stackable", "start_model"]
 
@@ -82,8 +82,8 @@ class _EpochCallback(Observer):
     def __init__(self, callback: Callable[[int], None]):
         self._callback = callback
 
-    def on_epoch(self, moment: Moment) -> None:
-        self._callback(moment.epoch)
+    def on_epoch(self, state: TrainState) -> None:
+        self._callback(state.epoch)
 
 
 def stream(seed: int, purpose: str) -> torch.Generator:

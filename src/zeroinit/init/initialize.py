@@ -250,7 +250,7 @@ def _set(entries: list[Entry], generator: torch.Generator | None) -> tuple[Param
 
 def _rows(entry: Entry) -> list[tuple[Shared, nn.Parameter, str]]:
     """Return the rows of a record for an entry: the values, the parameter that holds them, and the rule."""
-    rule = entry.law.describe(entry.factor)
+    rule = entry.distribution.describe(entry.factor)
     if entry.norm is None:
         return [(entry.shared, entry.parameter, rule)]
     norm = entry.norm.parameters[0]

@@ -26,7 +26,7 @@ from zeroinit.remedies.optimizer_remedies import moment_reset, warmup
 from zeroinit.remedies.remedy import Remedy, RemedyWarning
 from zeroinit.remedies.revive_units import ReviveUnits, revive_units
 from zeroinit.remedies.table import REMEDIES, RemedyEntry
-from zeroinit.remedies.until_awake import until_awake
+from zeroinit.remedies.until_moved import until_moved
 from zeroinit.remedies.weight_orthonormal import WeightOrthonormal, polar_factor, weight_orthonormal
 from zeroinit.remedies.weight_rescale import WeightRescale, weight_orthogonal, weight_rescale
 
@@ -59,7 +59,7 @@ __all__ = [
     "revive_units",
     "unit_masks",
     "unit_signs",
-    "until_awake",
+    "until_moved",
     "warmup",
     "weight_orthogonal",
     "weight_orthonormal",

@@ -53,16 +53,16 @@ class Combination:
     def __exit__(self, kind: object, *error: object) -> None:
         close(self.parts, label=self._label, is_silent=kind is not None)
 
-    def on_start(self, moment) -> None:
+    def on_start(self, state) -> None:
         """Attach when ``fit`` starts; raises an ``InputError`` if it trains another model."""
         for part in self.parts:
-            part.on_start(moment)
+            part.on_start(state)
 
-    def on_end(self, moment) -> None:
+    def on_end(self, state) -> None:
         """Detach when ``fit`` ends."""
         close(self.parts, label=self._label)
 
-    def on_error(self, moment) -> None:
+    def on_error(self, state) -> None:
         """Detach without a warning when an error ends ``fit``."""
         close(self.parts, label=self._label, is_silent=True)
 

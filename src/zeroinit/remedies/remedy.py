@@ -88,23 +88,23 @@ class Remedy:
     def __exit__(self, kind: object, *error: object) -> None:
         close((self,), is_silent=kind is not None)
 
-    def on_start(self, moment) -> None:
+    def on_start(self, state) -> None:
         """Attach when ``fit`` starts.
 
         Raises:
             InputError: ``fit`` trains another model.
         """
-        if unwrapped(moment.model) is not self._model:
+        if unwrapped(state.model) is not self._model:
             raise InputError(
                 "observers: a remedy was made for another model; make the remedy for the model that fit trains"
             )
         self.attach()
 
-    def on_end(self, moment) -> None:
+    def on_end(self, state) -> None:
         """Detach when ``fit`` ends."""
         close((self,))
 
-    def on_error(self, moment) -> None:
+    def on_error(self, state) -> None:
         """Detach without a warning when an error ends ``fit``."""
         close((self,), is_silent=True)
 
@@ -192,7 +192,7 @@ class Remedy:
                 warnings.warn(text, RemedyWarning, stacklevel=2)
 
     def _holds(self) -> bool:
-        """Whether ``until_awake`` beside it has to wait for what it does."""
+        """Whether ``until_moved`` beside it has to wait for what it does."""
         return False
 
     def _undone(self) -> str | None:

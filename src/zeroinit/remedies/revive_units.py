@@ -201,7 +201,7 @@ def revive_units(
     its shift counts as well. As soon as gradients reach nothing new in an update, each negative entry of a bias or
     shift takes its absolute value if its gradient was exactly zero in every update and the unit's incoming weights are
     zero. No knowledge of the model is needed, so functional activations count. Other activations have no gradient of
-    exactly zero: nothing happens there. Beside ``until_awake`` the phase goes on until these units have moved, or three
+    exactly zero: nothing happens there. Beside ``until_moved`` the phase goes on until these units have moved, or three
     updates long. After the last update layers are named in a warning if more than a tenth of their units is at zero.
 
     Args:

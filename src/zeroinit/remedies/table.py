@@ -20,7 +20,7 @@ from zeroinit.remedies.gradient_noise import gradient_noise
 from zeroinit.remedies.optimizer_remedies import moment_reset, warmup
 from zeroinit.remedies.remedy import Remedy
 from zeroinit.remedies.revive_units import revive_units
-from zeroinit.remedies.until_awake import until_awake
+from zeroinit.remedies.until_moved import until_moved
 from zeroinit.remedies.weight_orthonormal import weight_orthonormal
 from zeroinit.remedies.weight_rescale import weight_orthogonal, weight_rescale
 
@@ -101,8 +101,8 @@ REMEDIES: dict[str, RemedyEntry] = {
         "this package; Saxe et al. 2014",
         1.0,
     ),
-    "until_awake": RemedyEntry(
-        until_awake, "the other remedies end after twice as many steps as every weight needs to leave zero", OWN
+    "until_moved": RemedyEntry(
+        until_moved, "the other remedies end after twice as many steps as every weight needs to leave zero", OWN
     ),
     "draw_stuck": RemedyEntry(
         draw_stuck, "draws zero weights that keep each other at zero; names weights that never move", OWN

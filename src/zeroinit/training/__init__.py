@@ -10,7 +10,7 @@ from zeroinit.training.execution import EXECUTIONS, ExecutionWarning
 from zeroinit.training.fit import STACKINGS, choose_stacking, fit
 from zeroinit.training.history import History
 from zeroinit.training.layout import LAYOUTS
-from zeroinit.training.observers import Moment, Observer, undisturbed
+from zeroinit.training.observers import Observer, TrainState, undisturbed
 from zeroinit.training.optimizers import OPTIMIZERS, build_optimizers
 from zeroinit.training.precision import PRECISIONS
 from zeroinit.training.tensorboard import TensorBoardObserver
@@ -25,10 +25,10 @@ __all__ = [
     "CheckpointWarning",
     "ExecutionWarning",
     "History",
-    "Moment",
     "Observer",
     "OutOfTime",
     "TensorBoardObserver",
+    "TrainState",
     "build_optimizers",
     "choose_stacking",
     "evaluate",

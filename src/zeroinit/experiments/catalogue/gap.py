@@ -31,7 +31,7 @@ from typing import NamedTuple
 from zeroinit.experiments.claims import Claim
 from zeroinit.experiments.labels import NORMAL, PYTORCH
 from zeroinit.experiments.spec import Curve, Figure, Run
-from zeroinit.recipe import SCALE, choose_parts, num_first_steps, remedy_text
+from zeroinit.zero_start import SCALE, choose_parts, num_first_steps, remedy_text
 
 __all__ = ["GAP", "RECIPE_NAME", "SMALL_CNN", "Network", "network_claims", "network_curves", "recipe"]
 

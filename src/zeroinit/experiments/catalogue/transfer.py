@@ -21,7 +21,7 @@ from zeroinit.experiments.catalogue.gap import RECIPE_NAME, recipe, recipe_of
 from zeroinit.experiments.claims import Claim
 from zeroinit.experiments.labels import PYTORCH
 from zeroinit.experiments.spec import Curve, Figure, Run
-from zeroinit.recipe import DEEP, choose_parts
+from zeroinit.zero_start import DEEP, choose_parts
 
 __all__ = ["TRANSFER"]
 

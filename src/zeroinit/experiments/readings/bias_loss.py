@@ -20,7 +20,7 @@ from scipy.special import ndtri
 from zeroinit.experiments.spec import Run
 from zeroinit.experiments.work import network, work_of
 from zeroinit.init.auto_scale import auto_scales
-from zeroinit.init.laws import fan_in
+from zeroinit.init.distributions import fan_in
 from zeroinit.models import make_activation
 from zeroinit.remedies.activations import weight_layers
 

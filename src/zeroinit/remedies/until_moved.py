@@ -9,14 +9,14 @@ from torch.optim import Optimizer
 from zeroinit.remedies.remedy import Remedy, no_strength
 from zeroinit.remedies.weights import weights_of
 
-__all__ = ["FEWEST_STEPS", "UntilAwake", "until_awake"]
+__all__ = ["FEWEST_STEPS", "UntilMoved", "until_moved"]
 
 FEWEST_STEPS = 10
 """The fewest updates of a shortened phase."""
 
 
-class UntilAwake(Remedy):
-    """Shortens the remedies beside it when every weight has moved; see ``until_awake``.
+class UntilMoved(Remedy):
+    """Shortens the remedies beside it when every weight has moved; see ``until_moved``.
 
     Attributes:
         only: The weights that count; all of the model if ``None``.
@@ -48,9 +48,9 @@ class UntilAwake(Remedy):
                 part.shorten(needed, whole)
 
 
-def until_awake(
+def until_moved(
     model: nn.Module, steps: int, *, strength: float | None = None, generator: torch.Generator | None = None
-) -> UntilAwake:
+) -> UntilMoved:
     """End the other remedies early: after twice as many updates as every weight needs to leave zero, at least 10.
 
     For zero weights. Gradients reach one layer more with each update, and how many updates it takes is a matter of the
@@ -77,7 +77,7 @@ def until_awake(
         >>> model = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2))
         >>> record = initialize_(model, "normal_bias")
         >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        >>> with make_remedy("until_awake+unit_signs", model, steps=100) as remedy:
+        >>> with make_remedy("until_moved+unit_signs", model, steps=100) as remedy:
         ...     for _ in range(2):
         ...         optimizer.zero_grad()
         ...         model(torch.rand(8, 4)).square().sum().backward()
@@ -86,5 +86,5 @@ def until_awake(
         99
         8
     """
-    no_strength("until_awake", strength)
-    return UntilAwake(model, steps)
+    no_strength("until_moved", strength)
+    return UntilMoved(model, steps)
