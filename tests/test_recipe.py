@@ -10,17 +10,17 @@ from torch import nn
 
 import zeroinit
 from zeroinit import InputError, zero_start_
-from zeroinit.experiments.catalogue.recommended import NETWORKS, RECOMMENDED
-from zeroinit.experiments.catalogue.residual import NETWORKS as RESIDUAL_NETWORKS
-from zeroinit.experiments.catalogue.residual import RESIDUAL
-from zeroinit.experiments.runner import stream
-from zeroinit.models import build_model
+from zeroinit.bench.experiments.catalogue.recommended import NETWORKS, RECOMMENDED
+from zeroinit.bench.experiments.catalogue.residual import NETWORKS as RESIDUAL_NETWORKS
+from zeroinit.bench.experiments.catalogue.residual import RESIDUAL
+from zeroinit.bench.experiments.runner import stream
+from zeroinit.bench.models import build_model
+from zeroinit.bench.training import fit
 from zeroinit.recipe import DEEP, PARTS, choose_parts
 from zeroinit.remedies import RemedyWarning, make_remedy
 from zeroinit.remedies.draw_stuck import DrawStuck
 from zeroinit.remedies.revive_units import ReviveUnits
 from zeroinit.remedies.until_awake import UntilAwake
-from zeroinit.training import fit
 
 SHAPE = (3, 8, 8)
 LENGTHS = {"mnist_fnn": 10, "mnist_cnn": 10, "cifar_fnn": 10, "cifar_cnn_quarter": 20, "resnet50_quarter": 16}
