@@ -251,7 +251,9 @@ def in_backward(model: nn.Module, images: Tensor, labels: Tensor, num: int) -> l
 
 
 def with_fit(model: nn.Module, images: Tensor, labels: Tensor, num: int) -> list[Optimizer]:
-    zeroinit.fit(model, (images, labels), epochs=num, batch_size=IMAGES, generator=torch.Generator().manual_seed(0))
+    zeroinit.bench.fit(
+        model, (images, labels), epochs=num, batch_size=IMAGES, generator=torch.Generator().manual_seed(0)
+    )
     return []
 
 

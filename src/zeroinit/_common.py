@@ -6,12 +6,14 @@ Imports nothing of the package and no torch, so that every room may stand on it.
 import contextlib
 import difflib
 import hashlib
+import importlib
 import operator
 import os
+import sys
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 __version__ = "0.1.0"
 
@@ -46,6 +48,39 @@ def lookup(table: Mapping[str, Entry], name: str, argument: str) -> Entry:
     if name in table:
         return table[name]
     raise InputError(f"{argument}={name!r}: must be one of {', '.join(sorted(table))}{closest(str(name), table)}")
+
+
+def names_when_used(
+    package: str, homes: Mapping[str, Sequence[str]], subpackages: Iterable[str] = ()
+) -> Callable[[str], Any]:
+    """Return a ``__getattr__`` for a package whose names are imported when somebody first uses them.
+
+    Args:
+        package: The package, ``__name__`` there.
+        homes: The names that each module holds.
+        subpackages: What is imported as a whole, as in ``package.name``.
+
+    Returns:
+        A function from a name to its value. It raises ``AttributeError`` for a name that the package does not have.
+
+    Example:
+        >>> names_when_used("zeroinit", {"zeroinit._common": ["lookup"]})("lookup") is lookup
+        True
+    """
+    home_of = {name: module for module, names in homes.items() for name in names}
+    wholes = set(subpackages)
+
+    def find(name: str) -> Any:
+        if name in home_of:
+            found = getattr(importlib.import_module(home_of[name]), name)
+        elif name in wholes:
+            found = importlib.import_module(f"{package}.{name}")
+        else:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}{closest(name, home_of)}")
+        setattr(sys.modules[package], name, found)
+        return found
+
+    return find
 
 
 def whole_number(value: object, argument: str, least: int | None = None) -> int:

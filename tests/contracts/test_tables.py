@@ -5,17 +5,17 @@ import re
 
 import pytest
 
-from zeroinit.data import AUGMENTATIONS, DATASETS, PIXELS
-from zeroinit.experiments.catalogue import FIGURES
-from zeroinit.experiments.claims import KINDS
-from zeroinit.experiments.drawings import DRAWINGS
-from zeroinit.experiments.measures import MEASURES
-from zeroinit.experiments.recorders import RECORDERS
+from zeroinit.bench.data import AUGMENTATIONS, DATASETS, PIXELS
+from zeroinit.bench.experiments.catalogue import FIGURES
+from zeroinit.bench.experiments.claims import KINDS
+from zeroinit.bench.experiments.drawings import DRAWINGS
+from zeroinit.bench.experiments.measures import MEASURES
+from zeroinit.bench.experiments.recorders import RECORDERS
+from zeroinit.bench.models import ACTIVATIONS, MODELS
+from zeroinit.bench.training import OPTIMIZERS
 from zeroinit.init import INITIALIZERS
-from zeroinit.models import ACTIVATIONS, MODELS
 from zeroinit.remedies import REMEDIES
 from zeroinit.symmetry import DIAGNOSTICS
-from zeroinit.training import OPTIMIZERS
 
 TABLES = {
     "ACTIVATIONS": ACTIVATIONS,

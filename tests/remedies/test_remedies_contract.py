@@ -9,10 +9,10 @@ from torch import nn
 from torch.optim import optimizer as torch_optimizer
 
 from zeroinit._common import InputError
+from zeroinit.bench.models import build_model
+from zeroinit.bench.training import Checkpoint, fit
 from zeroinit.init import initialize_
-from zeroinit.models import build_model
 from zeroinit.remedies import REMEDIES, RemedyWarning, affine_norms, make_remedy
-from zeroinit.training import Checkpoint, fit
 
 
 class Residual(nn.Module):

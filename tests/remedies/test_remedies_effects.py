@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from zeroinit._common import InputError
+from zeroinit.bench.training import Observer, fit
 from zeroinit.remedies import REMEDIES, RemedyWarning, make_remedy, orthogonalized, polar_factor
 from zeroinit.remedies.activations import mask_shape
-from zeroinit.training import Observer, fit
 
 IMAGES, CLASSES = 24, 4
 

@@ -181,7 +181,7 @@ REMEDY = "affine_norms+position_signs+weight_orthogonal+revive_units"
 
 def nine_layers(activation: str) -> nn.Module:
     """Return a network in which float32 loses gradients before they reach the first of nine layers."""
-    model = zeroinit.build_model("cifar_cnn_quarter", (1, 8, 8), activation=activation)
+    model = zeroinit.bench.build_model("cifar_cnn_quarter", (1, 8, 8), activation=activation)
     zeroinit.initialize_(model, "normal_bias", scale=0.1, norm_aware=True, generator=torch.Generator().manual_seed(0))
     return model
 

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from zeroinit._common import InputError
+from zeroinit.bench.training import fit
 from zeroinit.remedies import AffineNorms, Combination, Remedy, make_remedy
-from zeroinit.training import fit
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from zeroinit import initialize_
-from zeroinit.models import build_model
+from zeroinit.bench.models import build_model
 from zeroinit.remedies import RemedyWarning, make_remedy, until_moved
 from zeroinit.remedies.until_moved import FEWEST_STEPS
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from zeroinit.bench.models import build_model
+from zeroinit.bench.training import Observer, fit
 from zeroinit.init import initialize_
-from zeroinit.models import build_model
 from zeroinit.remedies import affine_norms
-from zeroinit.training import Observer, fit
 
 CONVOLUTIONS = [f"conv_{number}" for number in range(1, 7)]
 LAYERS = [*CONVOLUTIONS, "dense_1", "dense_2", "dense_3"]

@@ -10,16 +10,16 @@ from torch import nn
 
 import zeroinit
 from zeroinit import InputError, zero_start_
-from zeroinit.experiments.catalogue.recommended import NETWORKS, RECOMMENDED
-from zeroinit.experiments.catalogue.residual import NETWORKS as RESIDUAL_NETWORKS
-from zeroinit.experiments.catalogue.residual import RESIDUAL
-from zeroinit.experiments.runner import stream
-from zeroinit.models import build_model
+from zeroinit.bench.experiments.catalogue.recommended import NETWORKS, RECOMMENDED
+from zeroinit.bench.experiments.catalogue.residual import NETWORKS as RESIDUAL_NETWORKS
+from zeroinit.bench.experiments.catalogue.residual import RESIDUAL
+from zeroinit.bench.experiments.runner import stream
+from zeroinit.bench.models import build_model
+from zeroinit.bench.training import fit
 from zeroinit.remedies import RemedyWarning, make_remedy
 from zeroinit.remedies.draw_stuck import DrawStuck
 from zeroinit.remedies.revive_units import ReviveUnits
 from zeroinit.remedies.until_moved import UntilMoved
-from zeroinit.training import fit
 from zeroinit.zero_start import DEEP, PARTS, choose_parts
 
 SHAPE = (3, 8, 8)
