@@ -14,9 +14,9 @@ from torch.optim import LBFGS, SGD, Adam, AdamW, Muon, Optimizer
 from torch.utils.checkpoint import checkpoint
 
 import zeroinit
+from zeroinit._modules.layers import weights_of
 from zeroinit.remedies import Remedy, orthogonalized
 from zeroinit.remedies.weight_rescale import default_size
-from zeroinit.remedies.weights import weights_of
 
 __all__ = ["LOOPS", "Outcome", "run"]
 

@@ -9,12 +9,11 @@ import pytest
 import zeroinit
 
 SOURCE = Path(zeroinit.__file__).parent
-GROUND = {"_common", "_modules", "_batch"}
+GROUND = {"_common", "_modules"}
 LIBRARY = GROUND | {"init", "remedies", "symmetry", "zero_start"}
 MIDDLE = {"bench.data", "bench.models", "bench.training", "bench.stats", "bench.plots"}
 MAY_IMPORT: dict[str, set[str]] = {
     "_common": set(),
-    "_batch": {"_common"},
     "_modules": {"_common"},
     **dict.fromkeys(("init", "remedies", "symmetry"), GROUND),
     "zero_start": GROUND | {"init", "remedies", "symmetry"},

@@ -20,9 +20,9 @@ from torch.optim import Adam
 
 import zeroinit
 from zeroinit import InitWarning, InputError, RemedyWarning, zero_start_
+from zeroinit._modules.layers import weights_of
 from zeroinit.remedies import ReviveUnits
 from zeroinit.remedies.weight_rescale import default_size
-from zeroinit.remedies.weights import weights_of
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 

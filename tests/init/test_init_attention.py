@@ -6,9 +6,9 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from zeroinit._common import InputError
+from zeroinit._modules.layers import fan_in, is_conv1d, num_inputs, slots_of
 from zeroinit.init import INITIALIZERS, SymmetryWarning, initialize_
 from zeroinit.init.auto_scale import auto_scales
-from zeroinit.init.layers import fan_in, is_conv1d, num_inputs, slots_of
 
 EVERY_INITIALIZER = pytest.mark.parametrize("name", sorted(INITIALIZERS))
 EMBED, KEYS, VALUES = 12, 5, 7

@@ -6,8 +6,9 @@ import torch
 from scipy.stats import ks_2samp, kstest
 from torch import nn
 
+from zeroinit._modules.layers import fan_in
 from zeroinit.init import INITIALIZERS, initialize_
-from zeroinit.init.distributions import CONSTANT, FAN_IN_UNIFORM, NORMAL, UNIFORM, ZERO, fan_in
+from zeroinit.init.distributions import CONSTANT, FAN_IN_UNIFORM, NORMAL, UNIFORM, ZERO
 
 ZERO_WEIGHTS = sorted(name for name, entry in INITIALIZERS.items() if entry.weight is ZERO)
 SCALED = sorted(name for name, entry in INITIALIZERS.items() if entry.uses_scale)

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.optim import SGD, Adam
 
+from zeroinit._modules.layers import weights_of
 from zeroinit.remedies import RemedyWarning, draw_stuck, make_remedy
 from zeroinit.remedies.updates import PATIENCE, is_recomputing
-from zeroinit.remedies.weights import weights_of
 
 
 @pytest.fixture

@@ -11,9 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from zeroinit.init.layers import fan_in
-
-__all__ = ["CONSTANT", "FAN_IN_UNIFORM", "NORMAL", "UNIFORM", "ZERO", "Distribution", "fan_in"]
+__all__ = ["CONSTANT", "FAN_IN_UNIFORM", "NORMAL", "UNIFORM", "ZERO", "Distribution"]
 
 
 @dataclass(frozen=True)

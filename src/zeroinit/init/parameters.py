@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
 from zeroinit._common import InputError
+from zeroinit._modules.layers import Slot
 from zeroinit.init.distributions import Distribution
-from zeroinit.init.layers import Slot
 
 __all__ = ["check_settable", "set_parameter"]
 

@@ -7,11 +7,12 @@ import torch
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
+from zeroinit._modules.layers import Slot, slots_of
+from zeroinit._modules.norms import NORMS
 from zeroinit.init.choice import KEEP, Choice
 from zeroinit.init.computed import behind, computed_from, is_computed, refuse_computed
 from zeroinit.init.distributions import ZERO, Distribution
 from zeroinit.init.initializers import Initializer
-from zeroinit.init.layers import Slot, slots_of
 from zeroinit.init.names import Names
 from zeroinit.init.parameters import check_settable, set_parameter
 from zeroinit.init.sharing import Holder, Shared, find_shared
@@ -24,7 +25,7 @@ BETA = Slot("bias", "bias", (0,), 1)
 EXCLUDED, FROZEN, SHARED, OVERLAPPING = "excluded", "frozen", "shared", "overlapping"
 NO_RULE, NO_WEIGHT = "no rule", "no weight"
 WHY_FROZEN = "frozen (requires_grad is False)"
-NOT_WEIGHTS = (nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, nn.RMSNorm)
+NOT_WEIGHTS = (nn.Embedding, nn.EmbeddingBag, *NORMS)
 
 
 @dataclass(frozen=True)

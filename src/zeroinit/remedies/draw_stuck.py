@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from zeroinit._modules.layers import Weight, weights_of
 from zeroinit.remedies.remedy import Remedy, RemedyWarning, fresh_generator, no_strength
-from zeroinit.remedies.weights import Weight, weights_of
 
 __all__ = ["DrawStuck", "draw_stuck", "is_underflow"]
 

@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from zeroinit._common import InputError
-from zeroinit.remedies.compiled import unwrapped
+from zeroinit._modules.state import unwrapped
 from zeroinit.remedies.updates import Updates
 
 __all__ = ["Remedy", "RemedyWarning", "check_strength", "fresh_generator", "no_strength", "positive_strength"]

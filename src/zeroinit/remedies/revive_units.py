@@ -5,16 +5,15 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 from torch.optim import Optimizer
 
+from zeroinit._modules.norms import NORMS
 from zeroinit.remedies.draw_stuck import is_underflow
 from zeroinit.remedies.remedy import Remedy, RemedyWarning, no_strength
 from zeroinit.remedies.units import Units, units_of
 
 __all__ = ["FEW", "ReviveUnits", "revive_units"]
 
-NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
 PATIENCE = 3
 """Updates that the phase waits for units that were revived."""
 FEW = 0.1

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from zeroinit._modules.layers import weights_of
 from zeroinit.remedies.remedy import Remedy, no_strength
-from zeroinit.remedies.weights import weights_of
 
 __all__ = ["FEWEST_STEPS", "UntilMoved", "until_moved"]
 

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from zeroinit._modules.layers import Weight, weights_of
 from zeroinit.remedies.draw_stuck import is_underflow
 from zeroinit.remedies.early_muon import orthogonalized
 from zeroinit.remedies.remedy import Remedy, positive_strength
-from zeroinit.remedies.weights import Weight, weights_of
 
 __all__ = ["WeightRemedy", "WeightRescale", "default_size", "weight_orthogonal", "weight_rescale"]
 

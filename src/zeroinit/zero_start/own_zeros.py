@@ -6,14 +6,13 @@ from fnmatch import fnmatchcase
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _NormBase
 
+from zeroinit._modules.layers import weights_of
+from zeroinit._modules.norms import NORMS
 from zeroinit.init.record import InitRecord, ParameterRecord, hash_tensor
-from zeroinit.remedies.weights import weights_of
 
 __all__ = ["OwnZeros", "find_own_zeros", "matches", "open_gammas"]
 
-NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 OWN_GAMMA = "1 (was 0)"
 
 

@@ -8,18 +8,17 @@ import torch
 from torch import nn
 
 from zeroinit._common import InputError, derive_seed
+from zeroinit._modules.layers import slots_of, weights_of
+from zeroinit._modules.norms import find_canceling_norms
+from zeroinit._modules.state import unwrapped
 from zeroinit.init import InitRecord, SymmetryWarning, initialize_
 from zeroinit.init.computed import is_computed, refuse_computed
-from zeroinit.init.layers import slots_of
-from zeroinit.init.norms import find_norms
 from zeroinit.remedies import Combination, Remedy, RemedyWarning
 from zeroinit.remedies.combination import make_parts
-from zeroinit.remedies.compiled import unwrapped
 from zeroinit.remedies.draw_stuck import DrawStuck
 from zeroinit.remedies.revive_units import ReviveUnits
 from zeroinit.remedies.until_moved import FEWEST_STEPS, UntilMoved
 from zeroinit.remedies.weight_rescale import WeightRemedy, WeightRescale
-from zeroinit.remedies.weights import weights_of
 from zeroinit.zero_start.choice import PARTS, SCALE, choose_parts, num_first_steps, remedy_text
 from zeroinit.zero_start.own_zeros import OwnZeros, find_own_zeros, matches, open_gammas
 
@@ -188,7 +187,7 @@ def zero_start_(
     if generator is not None:
         drawn = int(torch.randint(2**62, (), generator=generator, device=generator.device))
         signs = torch.Generator().manual_seed(derive_seed(drawn, "zero_start_"))
-    parts = choose_parts(len(trained), has_norms=bool(find_norms(model)))
+    parts = choose_parts(len(trained), has_norms=bool(find_canceling_norms(model)))
     care = ["revive_units", *(["until_moved"] if steps is None else []), "draw_stuck"]
     text = "+".join([remedy_text(parts, chosen), *(f"{name}:{chosen}" for name in care)])
     acting = make_parts(text, model, chosen, generator=signs)

@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from zeroinit._common import InputError
+from zeroinit._modules.state import modes_kept
 from zeroinit.bench.training.history import History
 
-__all__ = ["Observer", "Observers", "TrainState", "into_train_mode", "modes_kept", "undisturbed"]
+__all__ = ["Observer", "Observers", "TrainState", "into_train_mode", "undisturbed"]
 
 
 @dataclass(frozen=True)
@@ -55,17 +56,6 @@ class Observer:
 
     def on_error(self, state: TrainState) -> None:
         """When an error, Ctrl-C or a deadline ends the run; the error goes on afterwards."""
-
-
-@contextmanager
-def modes_kept(model: nn.Module) -> Iterator[None]:
-    """Restore the mode of every module on leaving."""
-    modes = {module: module.training for module in model.modules()}
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
 
 
 def into_train_mode(model: nn.Module) -> None:

@@ -17,12 +17,11 @@ import pandas as pd
 import torch
 from scipy.special import ndtri
 
+from zeroinit._modules.layers import fan_in, weight_layers
 from zeroinit.bench.experiments.spec import Run
 from zeroinit.bench.experiments.work import network, work_of
 from zeroinit.bench.models import make_activation
 from zeroinit.init.auto_scale import auto_scales
-from zeroinit.init.distributions import fan_in
-from zeroinit.remedies.activations import weight_layers
 
 if TYPE_CHECKING:
     from sklearn.ensemble import ExtraTreesRegressor
