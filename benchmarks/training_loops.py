@@ -55,7 +55,7 @@ class Before(Remedy):
     def __init__(self, start: "zeroinit.ZeroStart", model: nn.Module):
         super().__init__(model, start.steps)
         self.kept: dict[nn.Parameter, Tensor] = {}
-        start.parts = (self, *start.parts)
+        start._parts = (self, *start.parts)
         self.join(start.parts[::-1])
 
     def _after_update(self, optimizers: Sequence[Optimizer], parameters: set[nn.Parameter]) -> None:

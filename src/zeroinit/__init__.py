@@ -10,7 +10,7 @@ from zeroinit._common import InputError, __version__, names_when_used
 
 if TYPE_CHECKING:
     from zeroinit.init import INITIALIZERS, InitRecord, InitWarning, SymmetryWarning, initialize_
-    from zeroinit.remedies import REMEDIES, RemedyWarning, affine_norms, make_remedy
+    from zeroinit.remedies import REMEDIES, AffineNorms, RemedyWarning, make_remedy
     from zeroinit.symmetry import (
         DIAGNOSTICS,
         Finding,
@@ -25,6 +25,7 @@ __all__ = [
     "DIAGNOSTICS",
     "INITIALIZERS",
     "REMEDIES",
+    "AffineNorms",
     "Finding",
     "InitRecord",
     "InitWarning",
@@ -35,7 +36,6 @@ __all__ = [
     "SymmetryWarning",
     "ZeroStart",
     "__version__",
-    "affine_norms",
     "assert_symmetry_broken",
     "initialize_",
     "inspect",
@@ -46,7 +46,7 @@ __all__ = [
 HOMES = {
     "zeroinit.init": ["INITIALIZERS", "InitRecord", "InitWarning", "SymmetryWarning", "initialize_"],
     "zeroinit.zero_start": ["ZeroStart", "zero_start_"],
-    "zeroinit.remedies": ["REMEDIES", "RemedyWarning", "affine_norms", "make_remedy"],
+    "zeroinit.remedies": ["REMEDIES", "RemedyWarning", "AffineNorms", "make_remedy"],
     "zeroinit.symmetry": [
         "DIAGNOSTICS",
         "Finding",

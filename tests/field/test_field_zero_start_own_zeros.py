@@ -235,7 +235,7 @@ def test_a_narrow_layer_whose_biases_a_rectifier_cuts_off_gets_positive_ones(is_
         assert start.unmoved == {}
         assert start.revived["3.bias"] == 2
         return
-    start.parts = tuple(part for part in start.parts if not isinstance(part, ReviveUnits))
+    start._parts = tuple(part for part in start.parts if not isinstance(part, ReviveUnits))
     with pytest.warns(RemedyWarning, match="weights do not move"):
         train(model, start)
 

@@ -184,7 +184,7 @@ def test_masks_have_mean_one(name, strength):
     nn.init.ones_(site.weight)
     model = nn.Sequential(nn.Identity(), site)
     inputs = torch.ones(20000, 1, 1, requires_grad=True)
-    with REMEDIES[name].factory(model, 1, strength=strength):
+    with REMEDIES[name].remedy(model, 1, strength=strength):
         result = model(inputs)
         if name == "unit_masks":
             (result,) = torch.autograd.grad(result.sum(), inputs)
@@ -248,7 +248,7 @@ def test_the_noise_is_as_large_as_asked_for(generator):
     (plain,) = torch.autograd.grad(model(inputs).square().sum(), model.weight)
     for strength in (0.5, 2.0):
         model.zero_grad()
-        with REMEDIES["gradient_noise"].factory(model, 1, strength=strength):
+        with REMEDIES["gradient_noise"].remedy(model, 1, strength=strength):
             model(inputs).square().sum().backward()
         noise = model.weight.grad - plain
         assert (noise.square().mean() / plain.square().mean()).sqrt().item() == pytest.approx(strength, rel=0.02)

@@ -9,7 +9,7 @@ from torch import nn
 
 from zeroinit import initialize_
 from zeroinit.bench.models import build_model
-from zeroinit.remedies import RemedyWarning, make_remedy, until_moved
+from zeroinit.remedies import RemedyWarning, UntilMoved, make_remedy
 from zeroinit.remedies.until_moved import FEWEST_STEPS
 
 WIDTH = 64
@@ -114,7 +114,7 @@ def test_what_would_have_ended_has_one_pass_to_come(inputs, generator):
 
 def test_alone_it_does_nothing(inputs, generator):
     first, second = (zero(chain(3), generator) for _ in range(2))
-    with until_moved(first, 50):
+    with UntilMoved(first, 50):
         train(first, inputs, 12)
     train(second, inputs, 12)
     assert torch.equal(first[0].weight, second[0].weight)

@@ -8,7 +8,7 @@ from torch import nn
 from torch.optim import SGD, Adam
 
 from zeroinit._modules.layers import weights_of
-from zeroinit.remedies import RemedyWarning, draw_stuck, make_remedy
+from zeroinit.remedies import DrawStuck, RemedyWarning, make_remedy
 from zeroinit.remedies.updates import PATIENCE, is_recomputing
 
 
@@ -212,7 +212,7 @@ def factors(is_tiny: bool) -> nn.Module:
 def test_weights_are_drawn_only_where_gradients_are_not_lost_by_rounding(is_tiny):
     model = factors(is_tiny)
     optimizer = SGD(model.parameters(), lr=0.1)
-    remedy = draw_stuck(model, 20)
+    remedy = DrawStuck(model, 20)
     with remedy:
         for _ in range(8):
             optimizer.zero_grad()

@@ -98,7 +98,7 @@ def test_care_for_stuck_weights_changes_nothing_where_none_is_stuck(name, data, 
             torch.manual_seed(0)
             model = make(name)
         start = zero_start_(model, generator=generator(3))
-        start.parts = start.parts if is_there else start.parts[:-1]
+        start._parts = start.parts if is_there else start.parts[:-1]
         fit(model, data, epochs=start.steps + 2, batch_size=64, observers=[start], generator=generator(4))
         assert (start.drawn, start.revived) == ([], {})
         ends.append([parameter.tolist() for parameter in model.parameters()])

@@ -77,7 +77,7 @@ def initialize_(
         norm_aware: Also draw beta, from the distribution of the biases, in every norm that maps a constant channel to
             beta: batch norm, instance norm, group norm with one channel per group. Beta is drawn last, so no other
             value changes. The layer after such a norm then trains. A convolution before the norm with a constant input
-            still gets only rounding as its gradient; ``zeroinit.remedies.affine_norms`` gives it a true gradient.
+            still gets only rounding as its gradient; ``zeroinit.remedies.AffineNorms`` gives it a true gradient.
         probe: Inputs for one forward pass. With a probe, beta is drawn only where a norm gets at least one constant
             channel. A mapping (also ``BatchEncoding``, ``UserDict``) holds named arguments, a tuple or list positional
             arguments; anything else is the only argument. The pass runs in train mode on a copy. The model's mode and

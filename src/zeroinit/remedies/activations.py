@@ -1,4 +1,4 @@
-"""Remedies at the activations: the inputs of all weight layers except the layers that see the data."""
+"""Remedies that change what enters dense and convolutional layers; layers that see the data stay as they are."""
 
 from collections.abc import Collection, Sequence
 
@@ -26,9 +26,10 @@ class ActivationRemedy(Remedy):
     ``use_reentrant=True`` the first call shows no gradient, so only the second call is changed.
     """
 
-    def __init__(self, model: nn.Module, steps: int, generator: torch.Generator):
-        super().__init__(model, steps, generator)
-        self._sites: dict[nn.Module, str] = {layer: name for name, layer in weight_layers(model).items()}
+    draws = True
+
+    def _set_up(self) -> None:
+        self._sites: dict[nn.Module, str] = {layer: name for name, layer in weight_layers(self._model).items()}
 
     def _is_needed(self) -> bool:
         return bool(self._sites)

@@ -1,4 +1,4 @@
-"""End the first steps early: after twice as many updates as every weight needs to leave zero."""
+"""End the first updates early: after twice as many as every weight needs to leave zero."""
 
 from collections.abc import Sequence
 
@@ -7,23 +7,48 @@ from torch import nn
 from torch.optim import Optimizer
 
 from zeroinit._modules.layers import weights_of
-from zeroinit.remedies.remedy import Remedy, no_strength
+from zeroinit.remedies.remedy import Remedy
 
-__all__ = ["FEWEST_STEPS", "UntilMoved", "until_moved"]
+__all__ = ["FEWEST_STEPS", "UntilMoved"]
 
 FEWEST_STEPS = 10
-"""The fewest updates of a shortened phase."""
+"""The fewest updates to which the remedies are shortened."""
 
 
 class UntilMoved(Remedy):
-    """Shortens the remedies beside it when every weight has moved; see ``until_moved``.
+    """Ends the other remedies early: after twice as many updates as every weight needs to leave zero, at least 10.
+
+    For zero weights. Each update lets gradients reach one layer more. So the longest chain of layers decides how many
+    updates all weights need, measured along the shortest paths: every layer of a plain network, 7 of 54 in a ResNet-50.
+
+    If the last weights leave zero in update t < ``steps`` / 2, the remedy is shortened to 2 (t + 1) steps, at least 10.
+    Each remedy of the same ``Combination`` is shortened by the same factor. If a weight never leaves zero, nothing is
+    shortened. Alone this remedy does nothing. Frozen weights do not count. With ``ReviveUnits`` beside it, the units
+    that it revived count, too.
 
     Attributes:
         only: The weights that count; all of the model if ``None``.
+
+    Source:
+        This package; Schicho 2023 (one layer more per update).
+
+    Example:
+        >>> from zeroinit import initialize_
+        >>> from zeroinit.remedies import make_remedy
+        >>> model = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2))
+        >>> record = initialize_(model, "normal_bias")
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        >>> with make_remedy("until_moved+unit_signs", model, steps=100) as remedy:
+        ...     for _ in range(2):
+        ...         optimizer.zero_grad()
+        ...         model(torch.rand(8, 4)).square().sum().backward()
+        ...         optimizer.step()
+        ...         print(remedy.remaining)
+        99
+        8
     """
 
-    def __init__(self, model: nn.Module, steps: int):
-        super().__init__(model, steps)
+    def _set_up(self) -> None:
         self.only: set[nn.Parameter] | None = None
         self._beside: tuple[Remedy, ...] = ()
 
@@ -46,45 +71,3 @@ class UntilMoved(Remedy):
         if have_moved and not any(part._holds() for part in self._beside):
             for part in (self, *self._beside):
                 part.shorten(needed, whole)
-
-
-def until_moved(
-    model: nn.Module, steps: int, *, strength: float | None = None, generator: torch.Generator | None = None
-) -> UntilMoved:
-    """End the other remedies early: after twice as many updates as every weight needs to leave zero, at least 10.
-
-    For zero weights. Gradients reach one layer more with each update, and how many updates it takes is a matter of the
-    longest chain of layers on the shortest paths: all of them where one follows the other, 7 of 54 in a ResNet-50. If
-    the last weights leave zero in update t < ``steps`` / 2, the phase is shortened to 2 (t + 1) steps, at least 10, and
-    each remedy of the same ``Combination`` by the same factor. One that is never reached leaves it as long as it is. By
-    itself it does nothing. Frozen weights do not count. Beside ``revive_units`` the units that it has revived count.
-
-    Args:
-        model: The model that is trained.
-        steps: The most updates that the phase may have.
-        strength: Not used: this remedy takes none.
-        generator: Not used: nothing is drawn.
-
-    Raises:
-        InputError: ``steps`` is out of range, or a strength is given.
-
-    Source:
-        This package; Schicho 2023 (one layer more per update).
-
-    Example:
-        >>> from zeroinit import initialize_
-        >>> from zeroinit.remedies import make_remedy
-        >>> model = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2))
-        >>> record = initialize_(model, "normal_bias")
-        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        >>> with make_remedy("until_moved+unit_signs", model, steps=100) as remedy:
-        ...     for _ in range(2):
-        ...         optimizer.zero_grad()
-        ...         model(torch.rand(8, 4)).square().sum().backward()
-        ...         optimizer.step()
-        ...         print(remedy.remaining)
-        99
-        8
-    """
-    no_strength("until_moved", strength)
-    return UntilMoved(model, steps)
