@@ -7,13 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zeroinit.data import Dataset
-from zeroinit.data.pixels import UnitPixels
-from zeroinit.experiments.spec import Run
-from zeroinit.experiments.work import TRAINING, flops_per_image
-from zeroinit.models import build_model
-from zeroinit.training import fit
-from zeroinit.training.precision import choose_precision
+from zeroinit.bench.data import Dataset
+from zeroinit.bench.data.pixels import UnitPixels
+from zeroinit.bench.experiments.spec import Run
+from zeroinit.bench.experiments.work import TRAINING, flops_per_image
+from zeroinit.bench.models import build_model
+from zeroinit.bench.training import fit
+from zeroinit.bench.training.precision import choose_precision
 
 
 @dataclass(frozen=True)

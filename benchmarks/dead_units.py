@@ -57,7 +57,7 @@ class AllDirections(WeightRescale):
 def before(model: nn.Module, generator: torch.Generator) -> "zeroinit.ZeroStart":
     """Return a zero start that leaves dead units as they are."""
     start = zeroinit.zero_start_(model, generator=generator)
-    start.parts = tuple(part for part in start.parts if not isinstance(part, ReviveUnits))
+    start._parts = tuple(part for part in start.parts if not isinstance(part, ReviveUnits))
     for part in start.parts:
         if isinstance(part, WeightRescale):
             part.helps_halfway = False
@@ -104,13 +104,13 @@ def main() -> None:
 
 def run(name: str, activation: str, start: str, seed: int, epochs: int) -> dict:
     """Train one network; return the accuracy in percent, and which share of its units never moved."""
-    digits = zeroinit.load_dataset("digits")
+    digits = zeroinit.bench.load_dataset("digits")
     torch.manual_seed(seed)
     model = ACTIVATED[name](activation)
     make = STARTS[start]
     observers = [] if make is None else [make(model, torch.Generator().manual_seed(seed))]
     first = {units.name: units.weight.detach().clone() for units in units_of(model)}
-    history = zeroinit.fit(
+    history = zeroinit.bench.fit(
         model,
         (digits.train_images, digits.train_labels),
         test=(digits.test_images, digits.test_labels),

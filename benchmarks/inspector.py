@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from measure import measure_in_turn, middle, print_table, ratios, span, write_results
-from zeroinit.models import build_model
+from zeroinit.bench.models import build_model
 from zeroinit.symmetry import inspect
 from zeroinit.symmetry.partition import group_equal_rows, num_groups
 

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from measure import dense_products, measure_in_turn, report, summarize
-from zeroinit.data import load_dataset, pixel_transform, split_validation
+from zeroinit.bench.data import load_dataset, pixel_transform, split_validation
+from zeroinit.bench.models import build_model
+from zeroinit.bench.training import fit
 from zeroinit.init import initialize_
-from zeroinit.models import build_model
-from zeroinit.training import fit
 
 BATCH = 128
 Labeled = tuple[Tensor, Tensor]

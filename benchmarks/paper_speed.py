@@ -29,10 +29,10 @@ from measure import (
     waiting_for,
     write_results,
 )
-from zeroinit.data import load_dataset
-from zeroinit.experiments.allocator import keep_freed_memory
-from zeroinit.experiments.runner import choose_device
-from zeroinit.training.precision import PRECISIONS
+from zeroinit.bench.data import load_dataset
+from zeroinit.bench.experiments.allocator import keep_freed_memory
+from zeroinit.bench.experiments.runner import choose_device
+from zeroinit.bench.training.precision import PRECISIONS
 
 SEEDS = (1, 2, 4, 5, 8, 16, 32)
 

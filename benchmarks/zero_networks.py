@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import zeroinit
-from zeroinit.models import make_activation
+from zeroinit.bench.models import make_activation
 
 __all__ = ["ACTIVATED", "NETWORKS"]
 
@@ -208,7 +208,7 @@ ACTIVATED: dict[str, Callable[[str], nn.Module]] = {
     "dense, 500": dense(500),
     "dense, 16-16": dense(16, 16),
     "dense, 6 layers": dense(64, 64, 64, 64, 64),
-    "CNN with batch norm": lambda activation: zeroinit.build_model(
+    "CNN with batch norm": lambda activation: zeroinit.bench.build_model(
         "cifar_cnn_quarter", (1, 8, 8), activation=activation
     ),
     "ResNet-18, quarter": resnet18_quarter,

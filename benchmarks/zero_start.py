@@ -40,7 +40,7 @@ def main() -> None:
 
 def run(name: str, start: str, seed: int, epochs: int) -> dict:
     """Train one network; return the accuracy in percent and what the zero start says."""
-    digits = zeroinit.load_dataset("digits")
+    digits = zeroinit.bench.load_dataset("digits")
     train, test = (digits.train_images, digits.train_labels), (digits.test_images, digits.test_labels)
     settings = {
         "epochs": epochs,
@@ -53,14 +53,14 @@ def run(name: str, start: str, seed: int, epochs: int) -> dict:
     model: nn.Module = NETWORKS[name]()
     if name == "LoRA":
         turned = (train[0].rot90(1, (2, 3)), train[1])
-        zeroinit.fit(model, turned, generator=torch.Generator().manual_seed(seed), **settings)
+        zeroinit.bench.fit(model, turned, generator=torch.Generator().manual_seed(seed), **settings)
         model = adapt(model)
     told: dict = {}
     observers = []
     if start == "zero start":
         observers = [zeroinit.zero_start_(model, generator=torch.Generator().manual_seed(seed))]
     order = torch.Generator().manual_seed(100 + seed)
-    history = zeroinit.fit(model, train, test=test, generator=order, observers=observers, **settings)
+    history = zeroinit.bench.fit(model, train, test=test, generator=order, observers=observers, **settings)
     for each in observers:
         told = {"updates": each.steps, "drawn": each.drawn, "unmoved": each.unmoved}
     return {"accuracy": 100 * history.test_accuracy[-1], **told}

@@ -9,12 +9,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from zeroinit.experiments.claims import write_estimate
-from zeroinit.experiments.drawings import DRAWINGS
-from zeroinit.experiments.report import Report, build_report, write_report
-from zeroinit.experiments.reproduce import choose_figures
-from zeroinit.experiments.spec import PROTOCOLS
-from zeroinit.experiments.store import Store
+from zeroinit.bench.experiments.claims import write_estimate
+from zeroinit.bench.experiments.drawings import DRAWINGS
+from zeroinit.bench.experiments.report import Report, build_report, write_report
+from zeroinit.bench.experiments.reproduce import choose_figures
+from zeroinit.bench.experiments.spec import PROTOCOLS
+from zeroinit.bench.experiments.store import Store
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "results"

@@ -24,9 +24,9 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import zeroinit
+from zeroinit.bench.models import MODELS
+from zeroinit.bench.training import PRECISIONS, Checkpoint, OutOfTime
 from zeroinit.init import INITIALIZERS, hash_tensor
-from zeroinit.models import MODELS
-from zeroinit.training import PRECISIONS, Checkpoint, OutOfTime
 
 ROOT = Path(__file__).parents[2]
 TINY = ("mnist_fnn", "cifar_cnn_quarter")
@@ -47,14 +47,14 @@ def noise(shape: tuple[int, int, int], count: int, device: str) -> tuple[Tensor,
 def fit_losses(model: nn.Module, data: tuple[Tensor, Tensor], precision: str, execution: str) -> list[float]:
     """Train for three epochs of six updates; return the epochs' losses."""
     settings = {"epochs": 3, "batch_size": len(data[1]) // 6, "reduction": "mean", "generator": seeded()}
-    return zeroinit.fit(model, data, precision=precision, execution=execution, **settings).train_loss
+    return zeroinit.bench.fit(model, data, precision=precision, execution=execution, **settings).train_loss
 
 
 def marked_tests(device: str) -> str:
     """Run the tests that are marked gpu, without the plugins that may be missing."""
     files = [str(path) for path in sorted(ROOT.glob("tests/**/test_*.py")) if "pytest.mark.gpu" in path.read_text()]
     if importlib.util.find_spec("pooch") is None:  # the folder's fixtures are about downloads
-        files = [path for path in files if "tests/data/" not in path]
+        files = [path for path in files if "tests/bench/data/" not in path]
     arguments = ["-q", "-o", "addopts=", "-W", "default", "--import-mode=importlib", "-p", "no:cacheprovider"]
     command = [sys.executable, "-m", "pytest", *arguments, "-m", "gpu", *files]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -77,7 +77,7 @@ def networks(names: tuple[str, ...], device: str) -> Iterator[tuple[str, Callabl
             data = noise((3, 16, 16), 48, device)
             found = {}
             for execution in ("eager", "auto"):
-                model = zeroinit.build_model(name, (3, 16, 16)).to(device)
+                model = zeroinit.bench.build_model(name, (3, 16, 16)).to(device)
                 found[execution] = fit_losses(model, data, precision, execution)
             for eager, auto in zip(*found.values(), strict=True):
                 if not abs(eager - auto) <= CLOSE[precision] * abs(eager) + 1e-3:
@@ -91,7 +91,7 @@ def same_verdicts(name: str, initializer: str, dtype: torch.dtype, device: str) 
     """Inspect one network on both devices; compare what is found."""
     shape, reports = SHAPES[name], []
     for place in ("cpu", device):
-        model = zeroinit.build_model(name, shape)
+        model = zeroinit.bench.build_model(name, shape)
         zeroinit.initialize_(model, initializer, generator=seeded())
         model = model.to(place, dtype)
         images, labels = noise(shape, 16, place)
@@ -106,7 +106,7 @@ def zero_start(name: str, dtype: torch.dtype, device: str) -> str:
     """The same start on both devices; at its end every weight is orthogonal, on the device as on the CPU."""
     shape, spread = SHAPES[name], {}
     for place in ("cpu", device):
-        model = zeroinit.build_model(name, shape).to(place, dtype)
+        model = zeroinit.bench.build_model(name, shape).to(place, dtype)
         start = zeroinit.zero_start_(model, generator=seeded())
         images, labels = noise(shape, 32, place)
         optimizer = torch.optim.Adam(model.parameters())
@@ -131,7 +131,7 @@ def same_values(device: str) -> str:
     for name in INITIALIZERS:
         hashes = []
         for place in ("cpu", device):
-            model = zeroinit.build_model("cifar_cnn_quarter", (3, 8, 8)).to(place)
+            model = zeroinit.bench.build_model("cifar_cnn_quarter", (3, 8, 8)).to(place)
             zeroinit.initialize_(model, name, generator=seeded(3))
             hashes.append([hash_tensor(parameter.detach().cpu()) for parameter in model.parameters()])
         if hashes[0] != hashes[1]:
@@ -145,8 +145,8 @@ def resumed(device: str) -> str:
     settings = {"epochs": 2, "batch_size": 8, "reduction": "mean"}
 
     def once(checkpoint: Checkpoint | None) -> list[float]:
-        model = zeroinit.build_model("cifar_cnn_quarter", (3, 16, 16)).to(device)
-        return zeroinit.fit(model, data, generator=seeded(), checkpoint=checkpoint, **settings).train_loss
+        model = zeroinit.bench.build_model("cifar_cnn_quarter", (3, 16, 16)).to(device)
+        return zeroinit.bench.fit(model, data, generator=seeded(), checkpoint=checkpoint, **settings).train_loss
 
     whole = once(None)
     with tempfile.TemporaryDirectory() as folder:
@@ -165,7 +165,7 @@ def peak_memory(name: str, shape: tuple[int, int, int], batch: int, device: str)
         return "not measured on the CPU"
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
-    fit_losses(zeroinit.build_model(name, shape).to(device), noise(shape, 6 * batch, device), "bf16", "auto")
+    fit_losses(zeroinit.bench.build_model(name, shape).to(device), noise(shape, 6 * batch, device), "bf16", "auto")
     return f"{torch.cuda.max_memory_allocated() / 2**20:.0f} MiB at the peak, batch {batch}"
 
 

@@ -124,9 +124,9 @@ def reproduce(
     ] = False,
 ) -> None:
     """Run figures of the paper, the longest runs first, keep every result, and write the report."""
-    from zeroinit.experiments.estimate import estimate
-    from zeroinit.experiments.reproduce import choose_figures, reproduce
-    from zeroinit.experiments.schedule import Options
+    from zeroinit.bench.experiments.estimate import estimate
+    from zeroinit.bench.experiments.reproduce import choose_figures, reproduce
+    from zeroinit.bench.experiments.schedule import Options
 
     if histogram_every < 0:
         raise InputError(f"histogram-every={histogram_every}: must be at least 0")
@@ -165,9 +165,9 @@ def report_command(
     report: ReportDir = Path("report"),
 ) -> None:
     """Write the report again from stored results; nothing is run."""
-    from zeroinit.experiments.report import build_report, write_report
-    from zeroinit.experiments.reproduce import choose_figures
-    from zeroinit.experiments.store import Store
+    from zeroinit.bench.experiments.report import build_report, write_report
+    from zeroinit.bench.experiments.reproduce import choose_figures
+    from zeroinit.bench.experiments.store import Store
 
     written = build_report(choose_figures(figures), Store(results), parse_seeds(seeds), profile, protocol)
     write_report(written, report)
@@ -177,12 +177,12 @@ def report_command(
 @app.command(name="list")
 def list_command() -> None:
     """List figures, initializers, remedies, data sets, networks and what else a run names."""
-    from zeroinit.data import AUGMENTATIONS, DATASETS, PIXELS
-    from zeroinit.experiments.catalogue import FIGURES
+    from zeroinit.bench.data import AUGMENTATIONS, DATASETS, PIXELS
+    from zeroinit.bench.experiments.catalogue import FIGURES
+    from zeroinit.bench.models import ACTIVATIONS, MODELS
+    from zeroinit.bench.training import OPTIMIZERS
     from zeroinit.init import INITIALIZERS
-    from zeroinit.models import ACTIVATIONS, MODELS
     from zeroinit.remedies import REMEDIES
-    from zeroinit.training import OPTIMIZERS
 
     figures = {name: figure.title for name, figure in FIGURES.items()}
     initializers = {name: entry.summary for name, entry in INITIALIZERS.items()}
@@ -210,7 +210,7 @@ def data(
     fetch: Annotated[bool, typer.Option("--fetch", help="Fetch what is missing and decode it.")] = False,
 ) -> None:
     """Tell where the data sets are and whether they are whole."""
-    from zeroinit.data import DATASETS, dataset_status, load_dataset
+    from zeroinit.bench.data import DATASETS, dataset_status, load_dataset
 
     for name in names or DATASETS:
         lookup(DATASETS, name, "dataset")
@@ -261,10 +261,10 @@ def _confirm_the_whole_paper(figures, options, seeds: list[int], profile: str, p
     Raises:
         InputError: There is no terminal.
     """
-    from zeroinit.experiments.estimate import estimate
-    from zeroinit.experiments.schedule import Task, missing
-    from zeroinit.experiments.spec import PROFILES
-    from zeroinit.experiments.store import Store
+    from zeroinit.bench.experiments.estimate import estimate
+    from zeroinit.bench.experiments.schedule import Task, missing
+    from zeroinit.bench.experiments.spec import PROFILES
+    from zeroinit.bench.experiments.store import Store
 
     if not lookup(PROFILES, profile, "profile").is_paper:
         return
@@ -292,7 +292,7 @@ def _codes(text: str) -> list[str]:
 
 def _print_claims(report, folder: Path) -> None:
     """Print the verdicts as a table, then where the report lies."""
-    from zeroinit.experiments.report import claim_records
+    from zeroinit.bench.experiments.report import claim_records
 
     colors = {"supported": "green", "refuted": "red", "inconclusive": "yellow", "not run": "dim"}
     table = Table("statement", "verdict", "estimate [95 %]", title=report.title, title_justify="left")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from zeroinit.experiments.store import Store
+from zeroinit.bench.experiments.store import Store
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "benchmarks" / "gpu"
@@ -61,7 +61,7 @@ def test_check(step, tmp_path):
 
 
 def test_check_names_what_fails_and_goes_on(step, tmp_path, monkeypatch):
-    monkeypatch.setattr("zeroinit.training.fit", None)
+    monkeypatch.setattr("zeroinit.bench.training.fit", None)
     monkeypatch.setattr("zeroinit.initialize_", None)
     code, out = step("check", str(tmp_path), "--tiny")
     assert code == 1

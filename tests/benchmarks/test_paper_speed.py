@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from zeroinit._common import InputError
-from zeroinit.data import load_dataset
+from zeroinit.bench.data import load_dataset
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 CPU = torch.device("cpu")

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import pytest
 
+from zeroinit.bench.experiments import reproduce, spec
 from zeroinit.cli import main
-from zeroinit.experiments import reproduce, spec
 
 
 class Ended(NamedTuple):

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from zeroinit.experiments import reproduce, spec
-from zeroinit.experiments.store import Store
+from zeroinit.bench.experiments import reproduce, spec
+from zeroinit.bench.experiments.store import Store
 
 ARGUMENTS = ["reproduce", "fig3", "--profile", "quick", "--seeds", "2"]
 EPOCHS = 8
@@ -22,7 +22,7 @@ import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell started this in the background
 from dataclasses import replace
 from zeroinit import cli
-from zeroinit.experiments import spec
+from zeroinit.bench.experiments import spec
 quick = spec.PROFILES["quick"]
 spec.PROFILES["quick"] = replace(quick, overrides={{**quick.overrides, "epochs": {EPOCHS}}})
 cli.main([*{ARGUMENTS}, "--jobs", "2"])

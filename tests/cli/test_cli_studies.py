@@ -4,8 +4,8 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from zeroinit.experiments.catalogue import FIGURES
-from zeroinit.experiments.store import Store
+from zeroinit.bench.experiments.catalogue import FIGURES
+from zeroinit.bench.experiments.store import Store
 
 
 def test_both_studies_run_and_are_drawn(zeroinit, monkeypatch):

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
+from zeroinit.bench.models import MODELS, build_model
 from zeroinit.init import INITIALIZERS, InitRecord, SymmetryWarning, hash_tensor, initialize_
-from zeroinit.models import MODELS, build_model
 
 INPUT_SHAPE = (3, 32, 32)
 RANDOM = {"pytorch", "normal_bias", "uniform_bias"}

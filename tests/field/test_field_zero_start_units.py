@@ -139,7 +139,7 @@ def test_without_it_units_are_dead_after_three_hundred_updates(name):
     """The negative case: what happened before."""
     model = build(MODELS[name], 0)
     start = zero_start_(model, generator=torch.Generator().manual_seed(0))
-    start.parts = tuple(part for part in start.parts if not isinstance(part, ReviveUnits))
+    start._parts = tuple(part for part in start.parts if not isinstance(part, ReviveUnits))
     train(model, start, 300)
     assert max(still(model)) >= (2 if name == "residual" else 3)
 
@@ -156,7 +156,7 @@ def test_smooth_networks_are_let_be(name):
 @pytest.mark.parametrize("activation", ["relu", "elu"])
 def test_nine_layers_lose_no_gradient(activation):
     """Without help half-way the first layer does not move, and its dead units could not be told."""
-    model = zeroinit.build_model("cifar_cnn_quarter", (1, 8, 8), activation=activation)
+    model = zeroinit.bench.build_model("cifar_cnn_quarter", (1, 8, 8), activation=activation)
     start = zero_start_(model, generator=torch.Generator().manual_seed(0))
     optimizer = Adam(model.parameters(), lr=3e-4)
     with start:

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from zeroinit._common import InputError
+from zeroinit.bench.models import MODELS, build_model
 from zeroinit.init import initialize_
 from zeroinit.init.auto_scale import LAST_SCALE, NORM, auto_scales
-from zeroinit.models import MODELS, build_model
 
 
 def network() -> nn.Sequential:

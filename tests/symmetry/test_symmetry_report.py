@@ -152,10 +152,10 @@ def test_the_observer_records_while_fit_runs():
     zeroinit.initialize_(model, "normal_bias", generator=torch.Generator().manual_seed(0))
     watch = SymmetryObserver(every=4)
     labels = torch.arange(64) % 5
-    alone = zeroinit.fit(
+    alone = zeroinit.bench.fit(
         flawed(), (drawn(64, 12), labels), epochs=2, batch_size=16, generator=torch.Generator().manual_seed(0)
     )
-    history = zeroinit.fit(
+    history = zeroinit.bench.fit(
         model,
         (drawn(64, 12), labels),
         epochs=4,
@@ -189,7 +189,7 @@ def test_the_observer_sees_the_training_pass_not_the_evaluation_between():
     def frame(**more):
         watch, model = SymmetryObserver(every=1), seeded(lambda: Case(mlp(), None)).model
         order = torch.Generator().manual_seed(0)
-        zeroinit.fit(model, data, epochs=2, batch_size=16, observers=[watch], generator=order, **more)
+        zeroinit.bench.fit(model, data, epochs=2, batch_size=16, observers=[watch], generator=order, **more)
         return watch.to_frame()
 
     assert frame(test=data).equals(frame())

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zeroinit.bench.models import MODELS, build_model
+from zeroinit.bench.models.fnn import dense_network
 from zeroinit.init import initialize_
-from zeroinit.models import MODELS, build_model
-from zeroinit.models.fnn import dense_network
 
 INPUT_SHAPE, NUM_CLASSES, NUM_IMAGES = (1, 4, 4), 5, 32
 OPTIMIZERS = {

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from zeroinit.bench.models import build_model
+from zeroinit.bench.training import fit
 from zeroinit.init import initialize_
-from zeroinit.models import build_model
-from zeroinit.training import fit
 
 ZERO_AT_ZERO = ["elu", "relu", "tanh"]
 MAJORITY = 2

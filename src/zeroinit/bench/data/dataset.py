@@ -1,0 +1,45 @@
+"""What every data set is once loaded: stored pixels, classes and a few numbers."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+
+__all__ = ["Dataset"]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Labeled images as stored, on the CPU; ``pixel_transform`` turns them into a network's input.
+
+    Attributes:
+        name: A key of ``DATASETS``.
+        train_images: Stored pixels.
+        train_labels: Classes from 0 to ``num_classes - 1``.
+        test_images: Like ``train_images``.
+        test_labels: Like ``train_labels``.
+        num_classes: How many classes there are.
+        peak: The largest value that a pixel can have: 255 for bytes, 16 for the digits.
+        num_validation: How many training images a run holds out if it does not say.
+
+    Example:
+        >>> from zeroinit.bench.data import load_dataset
+        >>> digits = load_dataset("digits")
+        >>> digits.input_shape, len(digits.train_images), len(digits.test_images)
+        ((1, 8, 8), 1347, 450)
+    """
+
+    name: str
+    train_images: UInt8[Tensor, "train channels height width"]
+    train_labels: Int64[Tensor, " train"]
+    test_images: UInt8[Tensor, "test channels height width"]
+    test_labels: Int64[Tensor, " test"]
+    num_classes: int
+    peak: int
+    num_validation: int
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of one image."""
+        channels, height, width = self.train_images.shape[1:]
+        return channels, height, width

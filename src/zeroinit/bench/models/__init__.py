@@ -1,0 +1,106 @@
+"""The paper's networks, one file per architecture; any activation by name, any input shape.
+
+To add an architecture: write one file with a function ``(input_shape, num_classes, activation) -> nn.Module``
+and add one line to ``MODELS``. The contract tests then try it with every initializer.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+
+from zeroinit._common import InputError, lookup
+from zeroinit.bench.models.activations import ACTIVATIONS, make_activation
+from zeroinit.bench.models.cnn import cifar_cnn, cifar_cnn_quarter, mnist_cnn, mnist_cnn_quarter
+from zeroinit.bench.models.fnn import cifar_fnn, dense_network, logistic_regression, mnist_fnn
+from zeroinit.bench.models.norms import NORMS, ExactBatchNorm2d, replace_norms
+from zeroinit.bench.models.resnet import (
+    resnet18,
+    resnet18_standard,
+    resnet34,
+    resnet34_standard,
+    resnet50,
+    resnet50_quarter,
+    resnet50_standard,
+    resnet101,
+    resnet101_standard,
+)
+
+__all__ = ["ACTIVATIONS", "MODELS", "NORMS", "ExactBatchNorm2d", "build_model", "make_activation"]
+
+Architecture = Callable[[tuple[int, int, int], int, str], nn.Module]
+
+MODELS: dict[str, Architecture] = {
+    "logistic_regression": logistic_regression,
+    "mnist_fnn": mnist_fnn,
+    "mnist_cnn": mnist_cnn,
+    "mnist_cnn_quarter": mnist_cnn_quarter,
+    "cifar_fnn": cifar_fnn,
+    "cifar_cnn": cifar_cnn,
+    "cifar_cnn_quarter": cifar_cnn_quarter,
+    "resnet18": resnet18,
+    "resnet34": resnet34,
+    "resnet50": resnet50,
+    "resnet50_quarter": resnet50_quarter,
+    "resnet101": resnet101,
+    "resnet18_standard": resnet18_standard,
+    "resnet34_standard": resnet34_standard,
+    "resnet50_standard": resnet50_standard,
+    "resnet101_standard": resnet101_standard,
+}
+
+
+DENSE = ("mnist_fnn", "cifar_fnn")
+"""Networks whose hidden layers may be others."""
+
+
+def build_model(
+    name: str,
+    input_shape: tuple[int, int, int],
+    num_classes: int = 10,
+    *,
+    activation: str = "elu",
+    norm: str = "batch",
+    hidden: Sequence[int] = (),
+) -> nn.Module:
+    """Build a network by name; the global random state is left as it was.
+
+    The parameters carry PyTorch's default from a fixed seed until ``initialize_`` sets them.
+
+    Args:
+        name: A key of ``MODELS``.
+        input_shape: Channels, height and width of one image.
+        num_classes: The number of outputs, at least 2.
+        activation: A key of ``ACTIVATIONS``, placed after every layer but the last.
+        norm: A key of ``NORMS``: what stands in the place of batch norm.
+        hidden: Units of each hidden layer of a dense network, in place of its own; its own if empty.
+
+    Returns:
+        A module from images (batch, channels, height, width) to logits (batch, num_classes).
+
+    Raises:
+        InputError: An unknown name, a shape that is not three positive counts, fewer than two classes, another norm for
+            a network without batch norm, or hidden layers for one that is not dense.
+
+    Example:
+        >>> build_model("mnist_fnn", (1, 28, 28))(torch.zeros(2, 1, 28, 28)).shape
+        torch.Size([2, 10])
+    """
+    architecture = lookup(MODELS, name, "model")
+    lookup(ACTIVATIONS, activation, "activation")
+    if len(input_shape) != 3 or any(count < 1 for count in input_shape):
+        raise InputError(f"input_shape={input_shape}: must be three positive counts (channels, height, width)")
+    if num_classes < 2:
+        raise InputError(f"num_classes={num_classes}: must be at least 2")
+    if hidden and (name not in DENSE or any(units < 1 for units in hidden)):
+        raise InputError(f"hidden={tuple(hidden)}: must be positive counts, for {' or '.join(DENSE)} alone, not {name}")
+    # On the CPU first: torch.manual_seed and layers made on a GPU would disturb the random state of every GPU.
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        torch.default_generator.manual_seed(0)
+        model: nn.Module = (
+            dense_network(input_shape, hidden, num_classes, activation)
+            if hidden
+            else architecture(input_shape, num_classes, activation)
+        )
+        replace_norms(model, norm)
+    return model.to(torch.get_default_device())

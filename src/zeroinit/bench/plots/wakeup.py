@@ -1,0 +1,70 @@
+"""When each layer wakes up: layers by update steps, colored by the cause of the layer's first gradient."""
+
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.patches import Patch
+
+from zeroinit._common import InputError
+from zeroinit.bench.plots.frames import check_frame
+from zeroinit.bench.plots.style import STYLE
+
+__all__ = ["CAUSE_COLORS", "WAKE_COLUMNS", "wake_up_chart", "wake_up_legend"]
+
+WAKE_COLUMNS = ("layer", "name", "step", "cause", "num_steps")
+CAUSE_COLORS = {"signal": "#0072B2", "rounding": "#E69F00", "unclear": "#CC79A7", "never": "#FFFFFF"}
+_ASLEEP = "#EEEEEE"
+_MEANINGS = {
+    "signal": "a signal, the same in float64",
+    "rounding": "rounding, vanishes in float64",
+    "unclear": "neither is clear",
+    "asleep": "exactly zero so far",
+}
+
+
+def wake_up_chart(frame: pd.DataFrame, axes: Axes, *, title: str = "") -> Axes:
+    """Draw one bar per layer, the input at the bottom: pale until its first gradient, then in the color of its cause.
+
+    Args:
+        frame: One row per layer, with the columns ``WAKE_COLUMNS``: its number from the input, from 1; its name; the
+            step of its first gradient, NaN if there is none; the cause, a key of ``CAUSE_COLORS``; how many steps
+            there were.
+        axes: Where to draw.
+        title: Above the axes.
+
+    Returns:
+        The same axes.
+
+    Raises:
+        InputError: A column is missing, there is no row, or a cause is unknown.
+
+    Example:
+        >>> from zeroinit.bench.plots import new_figure
+        >>> frame = pd.DataFrame([(1, "stem", 3, "signal", 8)], columns=WAKE_COLUMNS)
+        >>> len(wake_up_chart(frame, new_figure()[1]).patches)
+        2
+    """
+    check_frame(frame, WAKE_COLUMNS)
+    unknown = sorted(set(frame["cause"]) - set(CAUSE_COLORS))
+    if unknown:
+        raise InputError(f"frame: has the causes {unknown}; must be of {list(CAUSE_COLORS)}")
+    with plt.style.context(STYLE):
+        last = int(frame["num_steps"].max())
+        begin = frame["step"].fillna(last + 1)
+        colors = [CAUSE_COLORS[cause] for cause in frame["cause"]]
+        axes.barh(frame["layer"], begin - 1, left=0.5, height=0.86, color=_ASLEEP)
+        axes.barh(frame["layer"], last + 1 - begin, left=begin - 0.5, height=0.86, color=colors)
+        axes.set_xlim(0.5, last + 0.5)
+        axes.set_ylim(0.3, frame["layer"].max() + 0.7)
+        axes.set_xticks([1, *range(4, last + 1, 4)])
+        axes.set_yticks([])
+        axes.grid(visible=False)
+        axes.spines["left"].set_visible(False)
+        axes.set_title(title)
+        axes.set_xlabel("Update step")
+    return axes
+
+
+def wake_up_legend() -> list[Patch]:
+    """Return one patch for each color, with what it means."""
+    return [Patch(color=CAUSE_COLORS.get(cause, _ASLEEP), label=text) for cause, text in _MEANINGS.items()]

@@ -1,0 +1,95 @@
+import math
+
+import numpy as np
+import pytest
+from scipy import integrate, stats
+
+from zeroinit._common import InputError
+from zeroinit.bench.stats import num_seeds_needed
+from zeroinit.bench.stats.sample_size import _power
+
+
+def slow_power(num_pairs: int, effect: float, alpha: float) -> float:
+    """Both tails of the noncentral t, integrated over the spread that a sample may show."""
+    freedom, shift = num_pairs - 1, effect * math.sqrt(num_pairs)
+    critical = stats.t.isf(alpha / 2, freedom)
+
+    def given_spread(spread: float) -> float:
+        beyond = stats.norm.sf(critical * spread, shift) + stats.norm.cdf(-critical * spread, shift)
+        return float(beyond * stats.chi.pdf(spread * math.sqrt(freedom), freedom) * math.sqrt(freedom))
+
+    return float(integrate.quad(given_spread, 0, 8, points=[0.1, 1.0], epsabs=1e-9)[0])
+
+
+@pytest.mark.parametrize(("num_pairs", "effect", "alpha"), [(2, 1.0, 0.05), (5, 1.5, 0.05), (10, 1.0, 0.01)])
+def test_power_is_that_of_the_noncentral_t(num_pairs: int, effect: float, alpha: float):
+    (power,) = _power(np.array([num_pairs]), effect, alpha)
+    critical = stats.t.isf(alpha / 2, num_pairs - 1)
+    shift = effect * math.sqrt(num_pairs)
+    upper_tail = stats.nct.sf(critical, num_pairs - 1, shift)
+    assert power == pytest.approx(slow_power(num_pairs, effect, alpha), abs=1e-7)
+    assert power == pytest.approx(upper_tail, abs=0.01)
+    assert power != pytest.approx(stats.norm.sf(stats.norm.isf(alpha / 2), shift), abs=0.01), "normal is too bold"
+
+
+def test_power_grows_with_the_seeds_and_is_never_nan():
+    for effect in np.logspace(-3, 4, 15):
+        powers = _power(np.arange(2, 400), float(effect), 0.05)
+        assert (np.diff(powers) >= -1e-9).all()
+        assert ((powers >= 0) & (powers <= 1)).all()
+
+
+@pytest.mark.parametrize(
+    ("effect", "power", "expected"), [(1.0, 0.8, 10), (0.5, 0.8, 34), (0.2, 0.8, 199), (0.5, 0.9, 44), (0.8, 0.8, 15)]
+)
+def test_known_sizes(effect: float, power: float, expected: int):
+    """The sizes that tables of the paired t test give (two-sided, 5 %)."""
+    assert num_seeds_needed(effect, 1.0, power) == expected
+
+
+@pytest.mark.parametrize("effect", [0.3, 0.7, 1.0, 1.6, 3.0])
+def test_it_is_the_fewest(effect: float):
+    num_seeds = num_seeds_needed(effect, 1.0)
+    assert slow_power(num_seeds, effect, 0.05) >= 0.8
+    if num_seeds > 2:
+        assert slow_power(num_seeds - 1, effect, 0.05) < 0.8
+
+
+def test_simulated_experiments_find_the_gap_as_often_as_asked():
+    gap, spread = 0.012, 0.01
+    num_seeds = num_seeds_needed(gap, spread)
+    differences = np.random.default_rng(0).normal(gap, spread, size=(20_000, num_seeds))
+
+    def found(samples: np.ndarray) -> float:
+        return float((stats.ttest_1samp(samples, 0.0, axis=1).pvalue < 0.05).mean())
+
+    assert 0.79 <= found(differences) <= 0.87
+    assert found(differences[:, :-1]) < 0.8
+
+
+def test_only_the_ratio_counts():
+    assert num_seeds_needed(0.01, 0.02) == num_seeds_needed(-1.0, 2.0) == num_seeds_needed(0.5, 1.0)
+    assert num_seeds_needed(0.01, 0.02) < num_seeds_needed(0.01, 0.03)
+    assert num_seeds_needed(0.01, 0.02) < num_seeds_needed(0.01, 0.02, alpha=0.01)
+
+
+def test_two_seeds_are_the_least():
+    assert num_seeds_needed(1.0, 0.0) == 2
+    assert num_seeds_needed(1.0, 1e-300) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"gap": 0.0, "standard_deviation": 1.0}, r"gap=0\.0: must be finite and not 0; state the smallest"),
+        ({"gap": math.nan, "standard_deviation": 1.0}, "gap=nan: must be finite"),
+        ({"gap": 1.0, "standard_deviation": -1.0}, r"standard_deviation=-1\.0: must be finite and at least 0"),
+        ({"gap": 1.0, "standard_deviation": math.inf}, "standard_deviation=inf"),
+        ({"gap": 1.0, "standard_deviation": 1.0, "power": 1.0}, r"alpha=0\.05, power=1\.0: must satisfy 0 < alpha"),
+        ({"gap": 1.0, "standard_deviation": 1.0, "alpha": 0.9}, r"alpha=0\.9, power=0\.8: must satisfy"),
+        ({"gap": 1e-4, "standard_deviation": 1.0}, r"gap=0\.0001: needs more than 100000 seeds .* larger gap"),
+    ],
+)
+def test_unusable_plans_are_named(arguments: dict[str, float], message: str):
+    with pytest.raises(InputError, match=message):
+        num_seeds_needed(**arguments)

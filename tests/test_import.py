@@ -1,0 +1,78 @@
+"""What ``import zeroinit`` loads, and what the library's main calls load: each in a process of its own."""
+
+import ast
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import zeroinit
+import zeroinit.bench
+
+OF_THE_BENCH = ("scipy", "pandas", "matplotlib", "sklearn", "typer", "rich", "jinja2", "pooch", "tensorboard")
+"""Not tqdm: torch itself imports it where it finds it."""
+
+
+def loaded_after(code: str) -> set[str]:
+    """Names of all modules that a fresh interpreter holds after some code, parents without a dot."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys\nprint(*sys.modules, sep='\\n')"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(done.stdout.split())
+
+
+def test_import_loads_no_part_of_the_package_and_no_torch():
+    ours = {name for name in loaded_after("import zeroinit") if name.split(".")[0] in ("zeroinit", "torch", "numpy")}
+    assert ours == {"zeroinit", "zeroinit._common"}
+
+
+def test_the_library_does_its_work_without_the_packages_of_the_bench():
+    code = """
+import warnings
+import torch
+import zeroinit
+model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2))
+str(zeroinit.inspect(model, torch.ones(8, 4), steps=2))
+optimizer = torch.optim.Adam(model.parameters())
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    with zeroinit.zero_start_(model, steps=1):
+        model(torch.ones(8, 4)).square().sum().backward()
+        optimizer.step()
+"""
+    found = loaded_after(code)
+    assert {"zeroinit.symmetry", "zeroinit.init", "zeroinit.remedies"} <= found
+    assert {name for name in found if name.split(".")[0] in OF_THE_BENCH} == set()
+    assert {name for name in found if name.startswith(("zeroinit.bench", "zeroinit.cli"))} == set()
+
+
+def test_what_the_bench_loads_is_noticed():
+    found = loaded_after("import zeroinit\nzeroinit.bench.stats.mean_interval")
+    assert {"zeroinit.bench.stats", "scipy"} <= found
+
+
+@pytest.mark.parametrize("package", [zeroinit, zeroinit.bench], ids=lambda package: package.__name__)
+def test_the_imports_for_type_checkers_the_table_and_the_public_names_agree(package):
+    """Three lists say where a name comes from; each must say the same."""
+    tree = ast.parse(Path(package.__file__).read_text(encoding="utf-8"))
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    for_checkers = {node.module: [alias.name for alias in node.names] for node in block.body}
+    assert {module: sorted(names) for module, names in package.HOMES.items()} == {
+        module: sorted(names) for module, names in for_checkers.items()
+    }
+    at_once = {"InputError", "__version__"} if package is zeroinit else set()
+    assert set(package.__all__) == {name for names in package.HOMES.values() for name in names} | at_once
+    assert set(package.__all__) <= set(dir(package))
+    for module, names in package.HOMES.items():
+        for name in names:
+            assert getattr(package, name) is getattr(importlib.import_module(module), name)
+
+
+def test_an_unknown_name_is_refused_with_the_nearest():
+    with pytest.raises(AttributeError, match=r"module 'zeroinit' has no attribute 'inspekt'; did you mean 'inspect'\?"):
+        _ = zeroinit.inspekt
