@@ -10,13 +10,14 @@ import zeroinit
 
 SOURCE = Path(zeroinit.__file__).parent
 GROUND = {"_common", "_modules"}
-LIBRARY = GROUND | {"init", "remedies", "symmetry", "zero_start"}
+LIBRARY = GROUND | {"init", "integrations", "remedies", "symmetry", "zero_start"}
 MIDDLE = {"bench.data", "bench.models", "bench.training", "bench.stats", "bench.plots"}
 MAY_IMPORT: dict[str, set[str]] = {
     "_common": set(),
     "_modules": {"_common"},
     **dict.fromkeys(("init", "remedies", "symmetry"), GROUND),
     "zero_start": GROUND | {"init", "remedies", "symmetry"},
+    "integrations": GROUND | {"init", "remedies", "symmetry", "zero_start"},
     "__init__": LIBRARY,
     **dict.fromkeys(MIDDLE, GROUND),
     "bench": {"_common", *MIDDLE},
@@ -95,6 +96,8 @@ def test_the_house_is_in_order():
         ("init/names.py", "from zeroinit import initialize_", "imports zeroinit.initialize_"),
         ("init/names.py", "from ..remedies import table", "imports zeroinit.remedies.table"),
         ("init/deep/names.py", "from ... import symmetry", "imports zeroinit.symmetry"),
+        ("symmetry/report.py", "from zeroinit.integrations import watch", "imports zeroinit.integrations.watch"),
+        ("integrations/own_loop.py", "from zeroinit.bench import fit", "imports zeroinit.bench.fit"),
         ("symmetry/report.py", "def f():\n    import zeroinit.bench.plots as p", "imports zeroinit.bench.plots"),
         ("zero_start.py", "from zeroinit.bench.training import fit", "imports zeroinit.bench.training.fit"),
         ("_common.py", "from zeroinit.init import initialize_", "_common may import [] only"),

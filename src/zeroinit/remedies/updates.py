@@ -19,9 +19,9 @@ from torch.utils.hooks import RemovableHandle
 from zeroinit.remedies.compiled import Eager
 
 if TYPE_CHECKING:
-    from zeroinit.remedies.remedy import Remedy
+    from zeroinit.remedies.part import Part
 
-__all__ = ["Updates", "is_recomputing"]
+__all__ = ["Updates", "is_recomputing", "updated_by"]
 
 PATIENCE = 10
 """The count does not wait for an optimizer that rests while another one makes so many updates."""
@@ -46,10 +46,13 @@ class Updates:
 
     Args:
         model: The model whose updates are counted.
+        has_hooks: Whether passes are watched by hooks on the model, and compiled functions run uncompiled for them.
+            ``False`` watches optimizers alone: updates by hand are not counted then.
 
     Attributes:
         model: The model whose updates are counted.
-        parts: The remedies that are notified, in their order.
+        has_hooks: Whether passes are watched, too.
+        parts: What is notified, remedies for instance, in their order.
         num: Updates done.
         num_skipped: Steps that changed nothing: gradients that were not finite, or none at all.
         is_in_pass: Whether a training pass of the model is running.
@@ -57,9 +60,10 @@ class Updates:
         changed: The parameters updated so far.
     """
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: nn.Module, has_hooks: bool = True):
         self.model = model
-        self.parts: list[Remedy] = []
+        self.has_hooks = has_hooks
+        self.parts: list[Part] = []
         self.num = self.num_skipped = 0
         self.has_optimizer = False
         self._handles: list[RemovableHandle] = []
@@ -78,25 +82,25 @@ class Updates:
 
     def __getstate__(self) -> dict:
         """Leave out the optimizers and the hooks on their steps, which belong to this model alone."""
-        kept = ("model", "parts", "num", "num_skipped", "has_optimizer", "_handles")
+        kept = ("model", "has_hooks", "parts", "num", "num_skipped", "has_optimizer", "_handles")
         return {name: vars(self)[name] for name in kept}
 
     def __setstate__(self, state: dict) -> None:
         vars(self).update(state)
         self._forget()
 
-    def add(self, part: "Remedy") -> None:
+    def add(self, part: "Part") -> None:
         """Notify one more part from now on."""
         if part not in self.parts:
             self.parts.append(part)
-        if not self._handles:
+        if self.has_hooks and not self._handles:
             self._handles = [
                 self.model.register_forward_pre_hook(self._begin_pass),
                 self.model.register_forward_hook(self._end_pass, prepend=True, always_call=True),
             ]
         self._watch = self._watch or _Watch(self)
 
-    def remove(self, part: "Remedy") -> None:
+    def remove(self, part: "Part") -> None:
         """Notify a part no longer; without parts, remove all hooks."""
         if part in self.parts:
             self.parts.remove(part)
@@ -207,7 +211,7 @@ class Updates:
         if known is None or not known.is_open:
             return
         known.is_open = False
-        updated = _updated(optimizer, known.parameters)
+        updated = updated_by(optimizer, known.parameters)
         if updated:
             self.has_optimizer = True
             self.changed |= updated
@@ -232,7 +236,7 @@ class Updates:
         is_new, self._seen = done > self._seen, max(done, self._seen)
         return is_new
 
-    def _count(self) -> list["Remedy"]:
+    def _count(self) -> list["Part"]:
         """Count an update; return the parts that act in it."""
         self.num += 1
         self._num_passes = 0
@@ -249,12 +253,12 @@ class Updates:
 class _Watch:
     """The hooks on the steps of all optimizers; they hold only a weak reference to the model.
 
-    While these hooks exist, compiled functions run uncompiled, so that hooks on modules are called.
+    While these hooks exist, compiled functions run uncompiled, so that hooks on modules are called, if there are any.
     """
 
     def __init__(self, updates: Updates):
         reference = weakref.ref(updates)
-        self._eager = Eager()
+        self._eager = Eager() if updates.has_hooks else None
         self._handles = [
             register_optimizer_step_pre_hook(_forward(reference, Updates.before_step)),
             register_optimizer_step_post_hook(_forward(reference, Updates.after_step)),
@@ -264,7 +268,8 @@ class _Watch:
     def fade(self) -> None:
         """Remove what can be removed while torch runs the hooks before a step."""
         self._handles[1].remove()
-        self._eager.end()
+        if self._eager is not None:
+            self._eager.end()
 
     def end(self) -> None:
         self._finalizer()
@@ -284,13 +289,14 @@ def _forward(reference: "weakref.ref[Updates]", method: Callable[[Updates, Optim
     return hook
 
 
-def _end(handles: list[RemovableHandle], eager: Eager) -> None:
+def _end(handles: list[RemovableHandle], eager: Eager | None) -> None:
     for handle in handles:
         handle.remove()
-    eager.end()
+    if eager is not None:
+        eager.end()
 
 
-def _updated(optimizer: Optimizer, parameters: set[nn.Parameter]) -> set[nn.Parameter]:
+def updated_by(optimizer: Optimizer, parameters: set[nn.Parameter]) -> set[nn.Parameter]:
     """Return the parameters that a step has updated: those with a gradient, or none if a ``GradScaler`` skipped it."""
     found_inf = getattr(optimizer, "found_inf", None)  # what a GradScaler tells a fused optimizer
     if isinstance(found_inf, Tensor) and bool(found_inf.detach().sum() > 0):
