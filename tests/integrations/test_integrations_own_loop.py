@@ -155,6 +155,48 @@ def test_several_optimizers_make_one_update():
     assert sorted(set(logged)) == [1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("by_name", [False, True])
+def test_gradients_that_a_closure_makes_are_seen(by_name):
+    """Lightning hands its steps over like that; gradients of the step before would be seen otherwise."""
+    model = build()
+    optimizer = SGD(model.parameters(), lr=0.1)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = (model(BATCH) - 1).square().mean()
+        loss.backward()
+        return loss
+
+    with watch(model) as seen:
+        for _ in range(2):
+            loss = optimizer.step(closure=closure) if by_name else optimizer.step(closure)
+            assert loss > 0
+    alone = build()
+    backward(alone)
+    first = {each.path: each.gradient for each in seen.records if each.step == 1}
+    assert first == {path: float(alone[int(path)].weight.grad.abs().max()) for path in "02"}
+    assert seen.num_updates == 2
+    assert seen.without_gradient == ()
+
+
+def test_a_step_of_many_passes_is_one_update():
+    model = build()
+    optimizer = torch.optim.LBFGS(model.parameters(), max_iter=5)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = (model(BATCH) - 1).square().mean()
+        loss.backward()
+        return loss
+
+    with watch(model) as seen:
+        optimizer.step(closure)
+        optimizer.step(closure)
+    assert seen.num_updates == 2
+    assert [each.step for each in seen.records if each.path == "0"] == [1, 2]
+    assert seen.records[0].diversity["stable_rank_updates"] == 0  # as it was before the first change
+
+
 @pytest.mark.parametrize("fused", [False, True])
 def test_steps_that_a_scaler_skips_are_no_updates(fused):
     model = build()

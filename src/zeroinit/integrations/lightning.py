@@ -101,9 +101,9 @@ class InspectCallback(Callback):
         """Log what was seen, if this update was due."""
         numbers, self._numbers = self._numbers, {}
         if numbers:
-            step = trainer.fit_loop.epoch_loop._batches_that_stepped - 1  # the axis of what the module itself logs
+            step = trainer.fit_loop.epoch_loop._batches_that_stepped  # the axis of what the module itself logs
             for logger in trainer.loggers:
-                logger.log_metrics(numbers, step=max(step, 0))
+                logger.log_metrics(numbers, step=step)
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Watch no longer."""

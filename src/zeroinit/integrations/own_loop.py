@@ -101,7 +101,7 @@ class Watch(Part):
         self._log.close()
         self._log = Log()
 
-    def _before_step(self, optimizer: Optimizer, is_late: bool) -> None:
+    def _before_change(self, optimizer: Optimizer, is_late: bool) -> None:
         step = self._updates.num + (not is_late)
         if self._recorder.is_due(step):
             held = {each for group in optimizer.param_groups for each in group["params"]}

@@ -2,6 +2,7 @@
 
 import inspect as signatures
 import sys
+import types
 import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -22,6 +23,9 @@ except ImportError as error:
     raise ImportError(missing("transformers", "transformers")) from error
 
 __all__ = ["InspectCallback"]
+
+NEAR = 12
+"""Calls that may lie between the Trainer's list of callbacks and this file, decorators included."""
 
 
 class InspectCallback(TrainerCallback):
@@ -171,7 +175,11 @@ def _by_name(model: nn.Module, arguments: tuple, named: dict) -> Any:
 
 
 def _handler_above() -> CallbackHandler | None:
-    """Return the Trainer's list of callbacks, which calls this one: it has no other way to log from a callback."""
-    frame = sys._getframe(2)
-    found = frame.f_locals.get("self")
+    """Return the Trainer's list of callbacks, which calls this one: a callback has no other way to log."""
+    frame: types.FrameType | None = sys._getframe()
+    for _ in range(NEAR):
+        if frame is None or isinstance(frame.f_locals.get("self"), CallbackHandler):
+            break
+        frame = frame.f_back
+    found = frame.f_locals.get("self") if frame is not None else None
     return found if isinstance(found, CallbackHandler) else None

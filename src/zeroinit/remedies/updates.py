@@ -8,18 +8,14 @@ is no update. With several optimizers, an update is done once each optimizer has
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 from torch.utils.hooks import RemovableHandle
 
-from zeroinit.remedies.compiled import Eager
-
-if TYPE_CHECKING:
-    from zeroinit.remedies.part import Part
+from zeroinit.remedies.part import Part
+from zeroinit.remedies.step_hooks import StepHooks, notifying
 
 __all__ = ["Updates", "is_recomputing", "updated_by"]
 
@@ -78,7 +74,7 @@ class Updates:
         self._num_by_hand = 0
         self._is_stepping = False
         self._versions: dict[nn.Parameter, int] = {}
-        self._watch: _Watch | None = None
+        self._watch: StepHooks | None = None
 
     def __getstate__(self) -> dict:
         """Leave out the optimizers and the hooks on their steps, which belong to this model alone."""
@@ -89,7 +85,7 @@ class Updates:
         vars(self).update(state)
         self._forget()
 
-    def add(self, part: "Part") -> None:
+    def add(self, part: Part) -> None:
         """Notify one more part from now on."""
         if part not in self.parts:
             self.parts.append(part)
@@ -98,9 +94,9 @@ class Updates:
                 self.model.register_forward_pre_hook(self._begin_pass),
                 self.model.register_forward_hook(self._end_pass, prepend=True, always_call=True),
             ]
-        self._watch = self._watch or _Watch(self)
+        self._watch = self._watch or StepHooks(self)
 
-    def remove(self, part: "Part") -> None:
+    def remove(self, part: Part) -> None:
         """Notify a part no longer; without parts, remove all hooks."""
         if part in self.parts:
             self.parts.remove(part)
@@ -132,7 +128,7 @@ class Updates:
         self._drop_finished()
         if not self.parts:
             return
-        self._watch = self._watch or _Watch(self)
+        self._watch = self._watch or StepHooks(self)
         self.is_in_pass = True
         for part in self.parts:
             part._begin_pass()
@@ -175,11 +171,19 @@ class Updates:
         own = set(self.model.parameters())
         return {each for group in optimizer.param_groups for each in group["params"] if each in own}
 
-    def before_step(self, optimizer: Optimizer) -> None:
-        """An optimizer, perhaps of another model, is about to update its parameters."""
+    def before_step(self, optimizer: Optimizer, closure: Callable | None = None) -> Callable | None:
+        """An optimizer, perhaps of another model, is about to update its parameters.
+
+        Args:
+            optimizer: The optimizer.
+            closure: What makes the gradients within the step, if anything does.
+
+        Returns:
+            The closure; it notifies the parts afterwards that gradients are ready.
+        """
         parameters = self._own(optimizer)
         if not parameters:
-            return
+            return closure
         known = self._known.get(id(optimizer))
         if known is None or known.optimizer() is not optimizer:
             known = self._meet(optimizer, parameters)
@@ -192,6 +196,16 @@ class Updates:
             self._is_stepping = False
         for part in self.parts:
             part._before_step(optimizer, known.is_late)
+        followers = [part for part in self.parts if type(part)._before_change is not Part._before_change]
+
+        def notify() -> None:
+            for part in followers:
+                part._before_change(optimizer, known.is_late)
+
+        if closure is not None and followers:
+            return notifying(closure, notify)
+        notify()
+        return closure
 
     def _meet(self, optimizer: Optimizer, parameters: set[nn.Parameter]) -> _Known:
         """Note a new optimizer; it replaces optimizers whose parameters it holds, unless one of them is calling it."""
@@ -236,7 +250,7 @@ class Updates:
         is_new, self._seen = done > self._seen, max(done, self._seen)
         return is_new
 
-    def _count(self) -> list["Part"]:
+    def _count(self) -> list[Part]:
         """Count an update; return the parts that act in it."""
         self.num += 1
         self._num_passes = 0
@@ -248,52 +262,6 @@ class Updates:
     def _optimizers(self) -> list[Optimizer]:
         found = (known.optimizer() for known in self._known.values())
         return [optimizer for optimizer in found if optimizer is not None]
-
-
-class _Watch:
-    """The hooks on the steps of all optimizers; they hold only a weak reference to the model.
-
-    While these hooks exist, compiled functions run uncompiled, so that hooks on modules are called, if there are any.
-    """
-
-    def __init__(self, updates: Updates):
-        reference = weakref.ref(updates)
-        self._eager = Eager() if updates.has_hooks else None
-        self._handles = [
-            register_optimizer_step_pre_hook(_forward(reference, Updates.before_step)),
-            register_optimizer_step_post_hook(_forward(reference, Updates.after_step)),
-        ]
-        self._finalizer = weakref.finalize(updates, _end, self._handles, self._eager)
-
-    def fade(self) -> None:
-        """Remove what can be removed while torch runs the hooks before a step."""
-        self._handles[1].remove()
-        if self._eager is not None:
-            self._eager.end()
-
-    def end(self) -> None:
-        self._finalizer()
-
-
-def _forward(reference: "weakref.ref[Updates]", method: Callable[[Updates, Optimizer], None]) -> Callable:
-    def hook(optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
-        updates = reference()
-        if updates is not None:
-            method(updates, optimizer)
-
-    def concerns(model: nn.Module) -> bool:
-        updates = reference()
-        return updates is not None and updates.model is model and bool(updates.parts)
-
-    hook.concerns = concerns  # type: ignore[attr-defined]  # what records updates asks every hook that can answer
-    return hook
-
-
-def _end(handles: list[RemovableHandle], eager: Eager | None) -> None:
-    for handle in handles:
-        handle.remove()
-    if eager is not None:
-        eager.end()
 
 
 def updated_by(optimizer: Optimizer, parameters: set[nn.Parameter]) -> set[nn.Parameter]:
