@@ -97,7 +97,7 @@ def test_it_inspects_training_step_once_and_leaves_the_module_as_it_was(tmp_path
     before = set(vars(model))
     callback = InspectCallback(show=shown.append)
     trainer(tmp_path, [callback], logger).fit(model, loader(), loader(4))
-    assert shown == [f"zeroinit: {callback.report.verdict}"]
+    assert shown == [f"zeroinit: {callback.report.verdict}", f"zeroinit: {callback.watch}"]
     assert shown[0] == "zeroinit: Will learn: all 4 parameters get a gradient by step 1."
     assert callback.report.parameters[0].name == "net.0.weight"
     assert model.num_calls == 3

@@ -58,7 +58,8 @@ def test_it_inspects_once_and_says_so(tmp_path):
     shown, model = [], tiny()
     callback = InspectCallback(show=shown.append, steps=4)
     trainer(tmp_path, model, [callback]).train()
-    assert shown == [f"zeroinit: {callback.report.verdict}"]
+    seen = "zeroinit: After 3 updates: no units are identical, and each of 28 parameters had a gradient."
+    assert shown == [f"zeroinit: {callback.report.verdict}", seen]
     assert shown[0].startswith("zeroinit: Will learn: ")
     assert callback.report.loss == "the output's own loss"
     assert hooks(model) == 0
@@ -75,10 +76,20 @@ def test_strict_stops_before_the_first_update(tmp_path):
         "strict=True: training stops before its first update. 5 of 28 parameters will not learn: "
     )
     assert "`transformer.h.0.mlp.c_fc.weight`" in message
-    assert message.endswith("To train nevertheless: strict=False, or ignore=['ZI007', 'ZI006']")
+    assert message.endswith("To train nevertheless: strict=False, or ignore=['ZI006', 'ZI007']")
     assert all(torch.equal(*pair) for pair in zip(model.parameters(), before, strict=True))
+    assert message.count("nn.init.normal_(model.transformer.h[0].mlp.c_fc.weight, std=0.02)") == 1
     assert hooks(model) == 0
-    assert len(shown) == 1
+    assert shown == []
+
+
+def test_without_strict_the_whole_report_is_shown_and_training_goes_on(tmp_path):
+    shown = []
+    callback = InspectCallback(show=shown.append)
+    assert trainer(tmp_path, tiny(broken=True), [callback]).train().global_step == 3
+    assert shown[0] == f"zeroinit: {callback.report}"
+    assert "ZI006 warning" in shown[0]
+    assert "5 of 28 parameters (`transformer.h.0.ln_2.bias`, " in shown[1]
 
 
 def test_what_is_ignored_does_not_stop_it(tmp_path):
@@ -143,7 +154,7 @@ def test_a_compiled_model_is_inspected_and_compiled_afterwards(tmp_path):
     shown, model = [], Net()
     callback = InspectCallback(strict=True, show=shown.append)
     trainer(tmp_path, model, [callback], torch_compile=True, torch_compile_backend="eager").train()
-    assert shown == [f"zeroinit: {callback.report.verdict}"]
+    assert shown[0] == f"zeroinit: {callback.report.verdict}"
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
     assert hooks(model) == 0
     torch._dynamo.reset()
@@ -179,7 +190,7 @@ def test_what_cannot_be_inspected_is_said_and_stops_a_strict_run(tmp_path):
     shown = []
     callback = InspectCallback(show=shown.append, optimizer=lambda parameters: 1 / 0)
     assert trainer(tmp_path, Net(), [callback]).train().global_step == 3
-    assert shown == ["zeroinit: the model was not inspected (ZeroDivisionError: division by zero)"]
+    assert shown[0] == "zeroinit: the model was not inspected (ZeroDivisionError: division by zero)"
     callback = InspectCallback(True, show=shown.append, optimizer=lambda parameters: 1 / 0)
     with pytest.raises(SymmetryError, match="strict=True: the model was not inspected"):
         trainer(tmp_path, Net(), [callback]).train()
@@ -194,7 +205,7 @@ def test_training_that_goes_on_is_not_inspected_again(tmp_path):
     run.state.global_step = 2
     callback.on_train_begin(run.args, run.state, run.control, model=run.model)
     callback.on_step_begin(run.args, run.state, run.control, model=run.model)
-    assert len(shown) == 1
+    assert len(shown) == 2
     assert hooks(run.model) == 0
 
 

@@ -12,6 +12,7 @@ from zeroinit.integrations.recorder import is_sharded
 from zeroinit.symmetry.choosing import choose, known_codes
 from zeroinit.symmetry.inspector import inspect
 from zeroinit.symmetry.report import SymmetryReport
+from zeroinit.symmetry.verdict import by_cause
 
 __all__ = ["FirstInspection", "SymmetryError"]
 
@@ -26,7 +27,7 @@ class FirstInspection:
     Args:
         strict: Raise where there is a warning, or where the model cannot be inspected.
         ignore: Codes of warnings that do not count, or what they start with.
-        show: Gets the text: the verdict, and the whole report where there are warnings.
+        show: Gets the text: the verdict; the whole report where there are warnings, unless ``strict`` raises them.
         settings: Further arguments of ``inspect``, as ``loss_fn`` and ``steps``.
 
     Attributes:
@@ -61,18 +62,22 @@ class FirstInspection:
             self.report = choose(inspect(model, inputs, targets, **self._settings | settings), ignore=self._ignore)
         except Exception as error:  # whatever a model does in a trial is no reason to stop its training
             text = f"the model was not inspected ({type(error).__name__}: {error})"
-            self._show(f"zeroinit: {text}")
+            if not self._strict:
+                self._show(f"zeroinit: {text}")
             return f"strict=True: {text}; with strict=False training goes on"
-        self._show(f"zeroinit: {self.report if self.report.warnings else self.report.verdict}")
-        return _problem(self.report) if self.report.warnings else ""
+        if not self.report.warnings:
+            self._show(f"zeroinit: {self.report.verdict}")
+            return ""
+        if not self._strict:  # else the error says what is wrong
+            self._show(f"zeroinit: {self.report}")
+        return _problem(self.report)
 
 
 def _problem(report: SymmetryReport) -> str:
-    """Write what stops training: the verdict, what to type, and how to go on nevertheless."""
-    repairs = "\n".join(
-        f"  {each.code} {each.path or '(the model itself)'}: {each.suggestion}" for each in report.warnings
-    )
-    codes = ", ".join(repr(code) for code in dict.fromkeys(each.code for each in report.warnings))
+    """Write what stops training: the verdict, what to type for each cause, and how to go on nevertheless."""
+    first = [members[0] for members in by_cause(report.warnings)]
+    repairs = "\n".join(f"  {each.code} {each.path or '(the model itself)'}: {each.suggestion}" for each in first)
+    codes = ", ".join(repr(code) for code in sorted({each.code for each in report.warnings}))
     return (
         f"strict=True: training stops before its first update. {report.verdict}\n{repairs}\n"
         f"To train nevertheless: strict=False, or ignore=[{codes}]"

@@ -37,7 +37,7 @@ class InspectCallback(Callback):
         every: Updates between two records; the first ten are always recorded. 0 watches nothing.
         ignore: Codes of warnings that do not count, or what they start with.
         by_layer: Log numbers for each layer, too.
-        show: Gets the verdict, and the whole report where there are warnings.
+        show: Gets the verdict, or the whole report where there are warnings; at the end, what was seen of the updates.
         step: A function ``(module, batch) -> loss`` instead of ``training_step``; under manual optimization, where
             ``training_step`` updates the module itself, there is no inspection without it.
         settings: Further arguments of ``zeroinit.inspect``.
@@ -66,6 +66,7 @@ class InspectCallback(Callback):
         **settings: Any,
     ):
         self._every = whole_number(every, "every", least=0)
+        self._show = show
         self._new_inspection = lambda: FirstInspection(strict, ignore, show, settings)
         self._inspection = self._new_inspection()
         self._by_layer, self._step = by_layer, step
@@ -106,8 +107,10 @@ class InspectCallback(Callback):
                 logger.log_metrics(numbers, step=step)
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-        """Watch no longer."""
+        """Say what was seen, and watch no longer."""
         self._leave()
+        if self.watch is not None and self.watch.is_active and self.watch.num_updates:
+            self._show(f"zeroinit: {self.watch}")
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Watch no longer, after an error or Ctrl-C."""

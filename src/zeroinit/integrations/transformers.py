@@ -18,7 +18,7 @@ from zeroinit.symmetry.report import SymmetryReport
 
 try:
     from transformers import TrainerCallback
-    from transformers.trainer_callback import CallbackHandler
+    from transformers.trainer_callback import CallbackHandler, PrinterCallback, ProgressCallback
 except ImportError as error:
     raise ImportError(missing("transformers", "transformers")) from error
 
@@ -33,14 +33,14 @@ class InspectCallback(TrainerCallback):
 
     The inspection runs once, in the first process, on the batch as the model gets it. It trains copies, so that the
     training itself is bit for bit as without it. After that the numbers of ``zeroinit.watch`` go where the Trainer's
-    own go: TensorBoard, Weights & Biases, the console, ``trainer.state.log_history``.
+    own go: TensorBoard, Weights & Biases, ``trainer.state.log_history``.
 
     Args:
         strict: Stop the training with a ``SymmetryError`` where there is a warning.
         every: Updates between two records; the first ten are always recorded. 0 watches nothing.
         ignore: Codes of warnings that do not count, or what they start with.
         by_layer: Log numbers for each layer, too.
-        show: Gets the verdict, and the whole report where there are warnings.
+        show: Gets the verdict, or the whole report where there are warnings; at the end, what was seen of the updates.
         settings: Further arguments of ``zeroinit.inspect``, as ``loss_fn`` for a Trainer with a loss of its own.
 
     Attributes:
@@ -66,6 +66,7 @@ class InspectCallback(TrainerCallback):
         **settings: Any,
     ):
         self._every = whole_number(every, "every", least=0)
+        self._show = show
         self._new_inspection = lambda: FirstInspection(strict, ignore, show, settings)
         self._inspection = self._new_inspection()
         self._by_layer = by_layer
@@ -133,19 +134,23 @@ class InspectCallback(TrainerCallback):
             self._numbers = self.recorder.take()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
-        """Log as the Trainer does."""
+        """Log as the Trainer does, but leave the console alone."""
         numbers, self._numbers = self._numbers, {}
-        if numbers:
-            state.log_history.append({**numbers, "epoch": state.epoch, "step": state.global_step})
-            if self._handler is not None:
-                should_log = control.should_log
-                self._handler.on_log(args, state, control, numbers)
-                control.should_log = should_log
+        if not numbers:
+            return
+        state.log_history.append({**numbers, "epoch": state.epoch, "step": state.global_step})
+        should_log = control.should_log
+        for callback in self._handler.callbacks if self._handler is not None else ():
+            if not isinstance(callback, PrinterCallback | ProgressCallback):
+                callback.on_log(args, state, control, logs=dict(numbers), **others)
+        control.should_log = should_log
 
     def on_train_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
-        """Leave nothing behind."""
+        """Say what was seen, and leave nothing behind."""
         self._leave()
         self._handler = None
+        if self.recorder is not None and self.recorder.num_recorded:
+            self._show(f"zeroinit: After {self._num_updates} updates: {self.recorder.findings()}.")
 
     def _leave(self) -> None:
         """Take the hook off, and let compiled functions run compiled; may be called more than once."""
