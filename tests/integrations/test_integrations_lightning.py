@@ -40,7 +40,7 @@ class Net(lightning.LightningModule):
         inputs, targets = batch
         self.num_calls += 1
         loss = nn.functional.cross_entropy(self(inputs), targets)
-        self.log("loss", loss)
+        self.log("loss", loss, on_step=True, on_epoch=True)
         self.log_dict({"epoch_now": float(self.current_epoch), "steps": float(self.trainer.global_step)})
         return loss
 
@@ -102,9 +102,26 @@ def test_it_inspects_training_step_once_and_leaves_the_module_as_it_was(tmp_path
     assert callback.report.parameters[0].name == "net.0.weight"
     assert model.num_calls == 3
     assert set(vars(model)) - before <= {"_trainer", "_hparams"}
-    losses = [(step, logs["loss"]) for step, logs in logger.seen if "loss" in logs]
-    assert [step for step, _ in losses] == [0, 1, 2]
     assert all_hooks(model) == 0
+    alone = Kept()
+    trainer(tmp_path, [], alone).fit(Net(), loader(), loader(4))
+    ours = [(step, logs) for step, logs in logger.seen if not any(name.startswith("zeroinit/") for name in logs)]
+    assert ours == alone.seen
+    assert sum("loss_step" in logs for _, logs in ours) == 3
+    assert sum("loss_epoch" in logs for _, logs in ours) == 1
+
+
+def test_what_a_copy_logs_goes_nowhere(tmp_path):
+    class Speaks(Net):
+        def training_step(self, batch, batch_idx):
+            self.log("own" if self is model else "of_a_copy", 1.0)
+            return super().training_step(batch, batch_idx)
+
+    model, logger = Speaks(), Kept()
+    trainer(tmp_path, [InspectCallback(show=lambda text: None)], logger).fit(model, loader())
+    names = {name for _, logs in logger.seen for name in logs}
+    assert "own" in names
+    assert "of_a_copy" not in names
 
 
 def test_strict_stops_before_the_first_update(tmp_path):

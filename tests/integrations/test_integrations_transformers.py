@@ -141,10 +141,14 @@ def test_updates_that_a_scaler_skips_are_not_recorded(tmp_path):
     callback.on_train_begin(run.args, state, control, model=run.model)
     for skipped in (True, False, True, False):
         Optimizer.step_was_skipped = skipped
+        for parameter in run.model.parameters():
+            parameter.grad = torch.full_like(parameter, 0.0 if skipped else 1.0)
         callback.on_pre_optimizer_step(run.args, state, control, optimizer=Optimizer)
         callback.on_optimizer_step(run.args, state, control, optimizer=Optimizer)
     assert sorted({each.step for each in callback.recorder.records}) == [1, 2]
     assert callback.recorder.num_recorded == 2
+    assert callback.recorder.without_gradient == ()
+    assert {each.gradient for each in callback.recorder.records} == {1.0}
     callback.on_train_end(run.args, state, control)
 
 

@@ -104,12 +104,11 @@ class Watch(Part):
     def _before_change(self, optimizer: Optimizer, is_late: bool) -> None:
         step = self._updates.num + (not is_late)
         if self._recorder.is_due(step):
-            held = {each for group in optimizer.param_groups for each in group["params"]}
             scale = getattr(optimizer, "grad_scale", None)  # what a GradScaler tells a fused optimizer
-            self._recorder.look(step, held, 1.0 if scale is None else float(scale))
+            self._recorder.look(step, _held(optimizer), 1.0 if scale is None else float(scale))
 
     def _after_step(self, optimizer: Optimizer) -> None:
-        if not updated_by(optimizer, set(self._recorder.model.parameters())):
+        if self._recorder.is_looking and not updated_by(optimizer, _held(optimizer)):
             self._recorder.drop()
 
     def _after_update(self, optimizers: Sequence[Optimizer], parameters: set[nn.Parameter]) -> None:
@@ -167,6 +166,10 @@ def is_first_rank() -> bool:
     """
     distributed = torch.distributed
     return not (distributed.is_available() and distributed.is_initialized()) or distributed.get_rank() == 0
+
+
+def _held(optimizer: Optimizer) -> set[nn.Parameter]:
+    return {each for group in optimizer.param_groups for each in group["params"]}
 
 
 def _count(number: int, word: str) -> str:

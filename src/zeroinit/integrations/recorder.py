@@ -62,6 +62,11 @@ class Recorder:
         return self._observer.records
 
     @property
+    def is_looking(self) -> bool:
+        """Whether an update was looked at and is not kept yet."""
+        return self._update.step > 0
+
+    @property
     def without_gradient(self) -> tuple[str, ...]:
         """Names of the parameters that had no gradient at any recorded update."""
         return tuple(name for name in self._missed if name not in self._seen)
@@ -190,11 +195,13 @@ def is_sharded(model: nn.Module) -> str:
 def _have_gradients(parameters: dict[nn.Parameter, str]) -> dict[str, bool]:
     """Tell for each parameter by name whether any entry of its gradient differs from zero; one wait for the device."""
     found = dict.fromkeys(parameters.values(), False)
-    present = [(name, each.grad) for each, name in parameters.items() if each.grad is not None and each.grad.numel()]
+    present = [(name, each.grad) for each, name in parameters.items() if each.grad is not None]
     by_device: dict[torch.device, list[tuple[str, Tensor]]] = {}
     for name, gradient in present:
         values = gradient.coalesce().values() if gradient.layout == torch.sparse_coo else gradient
-        by_device.setdefault(values.device, []).append((name, (values != 0).any()))
+        if not values.numel():
+            continue
+        by_device.setdefault(values.device, []).append((name, (values.amax() != 0) | (values.amin() != 0)))
     for pairs in by_device.values():
         flags = torch.stack([flag for _, flag in pairs]).tolist()
         found |= {name: flag for (name, _), flag in zip(pairs, flags, strict=True)}
