@@ -7,7 +7,7 @@ from torch import nn
 
 from zeroinit.symmetry.calls import LOSS, Call
 
-__all__ = ["draw_line", "few", "joined", "of_model", "operation", "sentence", "starred", "where"]
+__all__ = ["draw_line", "few", "joined", "of_model", "operation", "pattern_of", "sentence", "starred", "where"]
 
 MOST_NAMES = 3
 LONG = 40
@@ -35,6 +35,21 @@ def starred(path: str) -> str:
     return re.sub(r"(?<![^.])\d+(?![^.])", "*", path)
 
 
+def pattern_of(names: Iterable[str]) -> str:
+    """Write names that differ by numbers as one: a number that is the same in all of them stays.
+
+    Names that differ by more are written as the first one, all of whose numbers are replaced.
+
+    Example:
+        >>> pattern_of(["flow.0.net.2", "flow.1.net.2"]), pattern_of(["h.0.1", "h.1.0"]), pattern_of(["h.3"])
+        ('flow.*.net.2', 'h.*.*', 'h.3')
+    """
+    parts = [name.split(".") for name in names]
+    if len({len(each) for each in parts}) > 1:
+        return starred(".".join(parts[0]))
+    return ".".join(column[0] if len(set(column)) == 1 else starred(column[0]) for column in zip(*parts, strict=True))
+
+
 def joined(words: Iterable[str]) -> str:
     """Join words as in a sentence.
 
@@ -59,7 +74,7 @@ def few(names: Iterable[str]) -> str:
     words: list[str] = []
     for pattern, members in patterns.items():
         short = len(members) <= MOST_NAMES and (len(members) == 1 or len(pattern) < LONG)
-        words += [f"`{each}`" for each in members] if short else [f"`{pattern}` ({len(members)} times)"]
+        words += [f"`{each}`" for each in members] if short else [f"`{pattern_of(members)}` ({len(members)} times)"]
     if len(words) > MOST_NAMES + 1:
         words = [*words[:MOST_NAMES], f"{len(words) - MOST_NAMES} more"]
     return joined(words)
@@ -83,7 +98,10 @@ def draw_line(names: list[str], together: int, vectors: bool = False) -> str:
     call = "nn.init.normal_({}, std=0.02)" if together <= 2 or vectors else "nn.init.kaiming_uniform_({}, a=5**0.5)"
     if len(names) <= 2 and (len(names) == 1 or len(names[0]) < LONG):
         return "; ".join(f"`{call.format(of_model(name))}`" for name in names)
-    patterns = list(dict.fromkeys(starred(name) for name in names))
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(starred(name), []).append(name)
+    patterns = [pattern_of(members) for members in groups.values()]
     return f"`{call.format('p')}` for each p of {few(patterns) if len(patterns) > 1 else f'`{patterns[0]}`'}"
 
 
