@@ -219,7 +219,10 @@ class Explainer:
         for parameter in self.replica.parameters():
             parameter.grad = None
         inputs = self.evidence.objective.inputs
-        return View(step, self.replica, graph, calls, inputs, self.zeros, set(self.locked), self.twins), reentrant
+        still = not any(size > 0 for of in self.evidence.double.sizes for size in of.values())
+        return View(
+            step, self.replica, graph, calls, inputs, self.zeros, set(self.locked), self.twins, still
+        ), reentrant
 
     def _other_views(self, absent: list[str]) -> dict[str, View]:
         """Look at passes with other random states, for what is left out at random."""
