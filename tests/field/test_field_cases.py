@@ -22,6 +22,7 @@ from . import (
     reports_8,
     reports_9,
     routing,
+    still,
     wiring,
     zeros,
 )
@@ -47,7 +48,7 @@ Whoever mends one takes it off this list; if the words there do not fit the new 
 FAULTS = {name: case for name, case in CASES.items() if case.code}
 HEALTHY = {name: case for name, case in CASES.items() if not case.code}
 assert set(FAULTS) >= OPEN
-assert all(module.__name__ for module in (flat, numbers, routing, wiring, zeros, *REPORTS))
+assert all(module.__name__ for module in (flat, numbers, routing, still, wiring, zeros, *REPORTS))
 
 
 def built(case: Case) -> Batch:

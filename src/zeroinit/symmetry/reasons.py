@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from zeroinit.symmetry.batch_causes import of_batch, small, what_is_flat
+from zeroinit.symmetry.batch_causes import of_batch, of_kept_targets, small, what_is_flat
 from zeroinit.symmetry.calls import LOSS, Call
 from zeroinit.symmetry.flat_causes import of_flat, of_norm, second_derivative
 from zeroinit.symmetry.function_causes import of_function
@@ -65,6 +65,7 @@ def _all(name: str, uses: list[tuple[Node, int]], view: View) -> Iterator[Candid
         yield Candidate(Reason("hook", text, (name,)), Change(hooks=True), ((Change(hooks=True), _no_hook(name)),))
     if what_is_flat(view):
         yield from of_batch(view)
+    yield from of_kept_targets(view)
     for node, position in uses:
         cutter, call = lost_at(node), view.call(node)
         if cutter is not None:

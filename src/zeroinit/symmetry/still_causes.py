@@ -13,7 +13,7 @@ from zeroinit.symmetry.still_actions import MARGINS, argument, bounds, branches
 from zeroinit.symmetry.trials import SHRUNK, Change
 from zeroinit.symmetry.views import Candidate, Reason, View
 
-__all__ = ["DRAWS", "cuts_in_loss", "is_still", "of_still", "outside", "sampled_outside"]
+__all__ = ["DRAWS", "all_masked", "cuts_in_loss", "is_still", "of_still", "outside", "sampled_outside"]
 
 DRAWS = ("normal", "bernoulli", "poisson")
 HINGES = ("relu", "clamp", "clip", "clamp_min", "threshold", "max", "maximum", "fmax")
@@ -41,14 +41,20 @@ def of_still(name: str, cut: Node, position: int, call: Call, view: View) -> Ite
     elif branches(call):
         yield from _of_choice(name, cut, position, call, view)
     elif call.name == "masked_fill":
-        change = view.act(call, "take out")
-        text = f"{sentence(what)} replaces every value that {{it}} makes: its mask is true everywhere."
-        yield Candidate(Reason("dead", text, cause="all masked"), change, ((change, "Check the mask: it hides all."),))
+        yield all_masked(call, view)
     else:
         change = view.act(call, "divide")
         text = f"{sentence(what)} rounds its result, so its slope is zero everywhere."
         repair = f"Let the gradient pass {what}: `x / y + (x // y - x / y).detach()`."
         yield Candidate(Reason("dead", text, cause="rounded division"), change, ((change, repair),))
+
+
+def all_masked(call: Call, view: View) -> Candidate:
+    """Return the candidate for a mask that hides everything: it is taken off."""
+    change, what = view.act(call, "take out"), operation(call, view.model)
+    text = f"{sentence(what)} hides every value: its mask is true everywhere."
+    repair = f"Check the mask of {what}, or turn it round: `~mask`. Without it gradients arrive."
+    return Candidate(Reason("dead", text, cause=f"all masked {starred(call.path)}"), change, ((change, repair),))
 
 
 def _floors(call: Call) -> bool:
@@ -104,13 +110,15 @@ def _of_choice(name: str, cut: Node, position: int, call: Call, view: View) -> I
     what, change = operation(call, view.model), view.act(call, "between")
     if any(node is cut for node, _ in view.graph.uses(name)):
         yield never_reached(name, call, view)
-    text = f"{sentence(what)} takes the other value for every input of the batch, so {{it}} gets no gradient."
+    text = f"{sentence(what)} takes the other value for every input of the batch, so no gradient comes to {{it}}."
     if call.name == "where":
-        text = f"{sentence(what)} never takes what {{it}} makes: its condition is the same for the whole batch."
+        text = f"{sentence(what)} never takes what comes from {{it}}: its condition is the same for the whole batch."
     cause = f"choice {what}"
     for source in (Change(inputs="other"), Change(inputs="other", targets="targets")):
         yield Candidate(Reason("idle", text, cause=cause), source, ((source, "Nothing to do if other inputs do."),))
     repair = f"Bring both values of {what} nearer to each other, or use their mean or a soft form."
+    if call.name == "where":
+        repair = f"Check the condition of {what}. With both branches in use gradients arrive."
     yield Candidate(Reason("dead", text, cause=cause), change, ((change, repair),))
 
 
