@@ -5,8 +5,9 @@ import torch
 from torch import nn
 
 from zeroinit.symmetry import inspect
+from zeroinit.symmetry.applied import checkpoints_off
 from zeroinit.symmetry.attached import attached
-from zeroinit.symmetry.calls import Calls, checkpoints_off
+from zeroinit.symmetry.calls import Calls
 from zeroinit.symmetry.objective import Objective
 from zeroinit.symmetry.passing import passing
 from zeroinit.symmetry.trials import Change, Trials, empty_rows

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from zeroinit.symmetry.calls import Call
 from zeroinit.symmetry.drawn_inputs import noise
+from zeroinit.symmetry.still_actions import STILL
 
 __all__ = ["ACTIONS", "other_axis"]
 
@@ -101,7 +102,7 @@ def _short_targets(call: Call) -> Any:
     )
 
 
-ACTIONS: dict[str, Callable[[Call], Any]] = {
+ACTIONS: dict[str, Callable[[Call], Any]] = STILL | {
     "take out": _identity,
     "leaky": _leaky,
     "sigmoid": _sigmoid,

@@ -3,13 +3,18 @@
 from collections.abc import Iterator
 
 import torch
+from torch import Tensor
 
 from zeroinit.symmetry.call_sizes import num_keys, softmax_size
-from zeroinit.symmetry.calls import Call, is_constant, tensors_in
+from zeroinit.symmetry.calls import LOSS, Call, is_constant, tensors_in
+from zeroinit.symmetry.naming import operation
 from zeroinit.symmetry.trials import Change
 from zeroinit.symmetry.views import ATTENTION, NORMS, Candidate, Reason, View
 
-__all__ = ["nothing_in", "of_batch", "small", "what_is_flat"]
+__all__ = ["nothing_in", "of_batch", "of_kept_targets", "small", "what_is_flat"]
+
+PAIRED = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "sub", "subtract")
+"""Calls that compare an output with targets, value by value."""
 
 
 def of_batch(view: View) -> Iterator[Candidate]:
@@ -35,11 +40,29 @@ def what_is_flat(view: View) -> str:
         return ""
     if is_constant(first) or any(map(is_constant, floats)):
         return f"{who} the same"
+    if any(_same(one, other) for at, one in enumerate(floats) for other in floats[:at]):
+        return "two inputs in it are the same"
     if first.dim() > 1 and len(first) > 1 and bool((first == first[:1]).all()):
         return "all examples in it are the same"
     if first.dim() > 1 and first.shape[1] > 1 and bool((first == first[:, :1]).all()):
         return "all positions of each example are the same"
     return ""
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and torch.equal(one.detach(), other.detach())
+
+
+def of_kept_targets(view: View) -> Iterator[Candidate]:
+    """The output equals the targets, so that the loss is at its minimum before the first update."""
+    for call in view.calls.calls:
+        if view.nothing_moves and call.path == LOSS and call.name in PAIRED and len(call.given) > 1:
+            if not torch.equal(*(each.detach() for each in call.given[:2])):
+                continue
+            change = Change(targets="targets")
+            text = f"The loss is zero from the start: {operation(call, view.model)} compares equal values."
+            repair = "Hand over targets that differ from the first output. Others were tried."
+            yield Candidate(Reason("batch", text, cause="kept targets"), change, ((change, repair),))
 
 
 def small(view: View) -> Iterator[Candidate]:

@@ -1,16 +1,16 @@
 """One forward pass as a list of calls: which module called what, on which tensors, and which of them can be changed."""
 
-import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils import checkpoint
 
-__all__ = ["LOSS", "Call", "Calls", "Key", "checkpoints_off", "is_constant", "tensors_in"]
+from zeroinit.symmetry.applied import AppliedFunctions
+
+__all__ = ["LOSS", "Call", "Calls", "Key", "is_constant", "tensors_in"]
 
 Key = tuple[str, str, int]
 """A call's place: the module's path, the operation's name, and the how-manieth call of this name there."""
@@ -42,6 +42,8 @@ class Call:
         cuts: Whether something that depends on a parameter went in, and no float with a gradient came out.
         quiet: Whether gradients were off, and in which module they were switched last.
         broken: ``"nan"`` or ``"inf"`` where that came out and did not go in.
+        function: The autograd function of the user's own that was applied, if it was one.
+        held: What depends on a parameter and was used inside of that function, beside its arguments.
     """
 
     key: Key
@@ -54,6 +56,8 @@ class Call:
     quiet: bool = False
     quiet_in: str = ""
     broken: str = ""
+    function: type | None = None
+    held: list[Tensor] = field(default_factory=list)
 
     @property
     def path(self) -> str:
@@ -122,14 +126,18 @@ class Calls(TorchFunctionMode):
         self._quiet_in = LOSS
         self._kept: list[Tensor] = []
         self._model = model
+        self._inside: list[list[Tensor]] = []
+        self._applied = AppliedFunctions(self._of_function)
 
     def __enter__(self):
+        self._applied.start()
         for path, module in self._model.named_modules():
             self._handles.append(module.register_forward_pre_hook(self._entering(path)))
             self._handles.append(module.register_forward_hook(self._leaving, always_call=True))
         return super().__enter__()
 
     def __exit__(self, *error):
+        self._applied.stop()
         for handle in self._handles:
             handle.remove()
         return super().__exit__(*error)
@@ -146,23 +154,47 @@ class Calls(TorchFunctionMode):
         name = getattr(func, "__name__", str(func))
         if name == "_set_grad_enabled":
             self._quiet_in = self._stack[-1]
-            return func(True) if self._gradients else func(*args, **kwargs)
+            return func(True) if self._gradients and not self._inside else func(*args, **kwargs)
         if func == torch.Tensor.data.__get__:  # ty: ignore
             name = "data"
-        if name in ESCAPING and any(each.requires_grad or id(each) in self._lost for each in tensors_in(args)):
+        if name in ESCAPING and not self._inside and self._has_gradient(args):
             self.escapes.append((self._stack[-1], name.strip("_")))
         if name in SILENT:
             return func(*args, **kwargs)
         if any(id(each) not in self._registered for each in tensors_in([args, kwargs]) if type(each) is nn.Parameter):
             args, kwargs = self._unwrapped(args), self._unwrapped(kwargs)
+        call = self._placed(name, func, args, kwargs)
+        before = [_state(each) for each in call.given] if self._numbers else []
+        return self._written(call, before, self._made_by(call))
+
+    def _of_function(self, function: type, func: Callable, args: tuple, kwargs: dict) -> Any:
+        """Write an autograd function of the user's own down as one call; gradients are off inside by its nature."""
+        call = self._placed(function.__name__, func, args, kwargs)
+        call.function = function
+        before = [_state(each) for each in call.given] if self._numbers else []
+        self._inside.append([])
+        try:
+            result = self._made_by(call)
+        finally:
+            call.held = self._inside.pop()
+        return self._written(call, before, result)
+
+    def _has_gradient(self, args: tuple) -> bool:
+        return any(each.requires_grad or id(each) in self._lost for each in tensors_in(args))
+
+    def _placed(self, name: str, func: Any, args: tuple, kwargs: dict) -> Call:
         place = (self._stack[-1], name)
         self._counts[place] = self._counts.get(place, 0) + 1
         call = Call((*place, self._counts[place]), func, args, kwargs, quiet=not torch.is_grad_enabled())
         call.quiet_in = self._quiet_in
+        return call
+
+    def _made_by(self, call: Call) -> Any:
         change = self._changes.get(call.key)
-        before = [_state(each) for each in call.given] if self._numbers else []
-        result = func(*args, **kwargs) if change is None else change(call)
-        found = tensors_in([result]) if result is not None else tensors_in(args[:1])
+        return call.func(*call.args, **call.kwargs) if change is None else change(call)
+
+    def _written(self, call: Call, before: list[str], result: Any) -> Any:
+        found = tensors_in([result]) if result is not None else tensors_in(call.args[:1])
         if not found:
             return result
         call.out, call.nodes = found, [each.grad_fn for each in found]
@@ -179,7 +211,10 @@ class Calls(TorchFunctionMode):
         lost = list(dict.fromkeys(each for given in call.data for each in self._lost.get(id(given), ())))[:MOST_LOST]
         if any(each.requires_grad for each in call.out):
             return self._tied(call, result, lost)
-        sources = [_base(each) for each in call.data if each.requires_grad]
+        sources = [_base(each) for each in [*call.data, *call.held] if each.requires_grad]
+        if self._inside:  # the function around it hands the gradient on, or does not
+            self._inside[-1] += sources
+            return result
         call.cuts = bool(sources)
         lost = [*((call.key, each) for each in sources), *lost][:MOST_LOST]
         if not lost:
@@ -282,26 +317,3 @@ def is_constant(tensor: Tensor) -> bool:
     """
     values = tensor.detach()
     return bool(values.numel()) and bool((values == values.flatten()[0]).all())
-
-
-@contextlib.contextmanager
-def checkpoints_off() -> Iterator[list[bool]]:
-    """Run checkpointed functions as if they were not, so that the whole graph can be seen.
-
-    Yields:
-        A list with an entry for each reentrant checkpoint that was met.
-    """
-    met: list[bool] = []
-    function, generator = checkpoint.CheckpointFunction, checkpoint._checkpoint_without_reentrant_generator
-
-    def plain(run: Callable, preserve: bool, *arguments: Any) -> Any:
-        met.append(True)
-        return run(*arguments)
-
-    function.apply = staticmethod(plain)  # type: ignore[method-assign, assignment]
-    checkpoint._checkpoint_without_reentrant_generator = lambda *_, **__: iter([None])  # type: ignore[assignment]
-    try:
-        yield met
-    finally:
-        del function.apply  # the inherited one shows again
-        checkpoint._checkpoint_without_reentrant_generator = generator

@@ -1,4 +1,4 @@
-"""Other inputs to try: drawn anew, larger, scaled."""
+"""Other inputs and targets to try: drawn anew, larger, scaled."""
 
 from collections.abc import Callable
 from typing import Any
@@ -73,10 +73,24 @@ def scaled_inputs(inputs: Any) -> Any:
     return map_tensors(inputs, scale)
 
 
+def other_targets(targets: Any) -> Any:
+    """Draw floats and truth values anew, and whole numbers among those that are there."""
+    generator = torch.Generator("cpu").manual_seed(10)
+
+    def draw(value: Tensor) -> Tensor:
+        if not value.numel() or value.is_floating_point() or value.is_complex() or value.layout != torch.strided:
+            return value
+        most = 2 if value.dtype == torch.bool else max(1, int(value.max()) + 1)
+        return torch.randint(most, value.shape, generator=generator, device="cpu").to(value.device, value.dtype)
+
+    return map_tensors(random_inputs(targets, seed=1), draw)
+
+
 INPUTS: dict[str, Callable] = {
     "scaled": scaled_inputs,
     "random": random_inputs,
     "other": other_inputs,
     "larger": larger_inputs,
+    "targets": other_targets,
 }
 """Other inputs to try, by name."""

@@ -63,7 +63,8 @@ def explain(evidence: "Evidence", replica: nn.Module, dtype: torch.dtype, last: 
     locked -= set(evidence.reasons)
     if locked:
         explainer = Explainer(evidence, replica, dtype, locked)
-        evidence.reasons |= explainer.reasons()
+        reasons = explainer.reasons()
+        evidence.reasons |= _of_nothing(reasons) if locked == set(looked_at) else reasons
         evidence.waking = explainer.waking
     lost = {name: step for name, step in died(trace).items() if name in looked_at}
     if lost:
@@ -79,6 +80,18 @@ def explain(evidence: "Evidence", replica: nn.Module, dtype: torch.dtype, last: 
         evidence.silent = find_silent(Explainer(evidence, replica, dtype, set(looked_at), parts), stuck)
     if last.strangers:
         evidence.symptoms += strangers(last.strangers, Explainer(evidence, replica, dtype, set()))
+
+
+def _of_nothing(found: dict[str, Reason]) -> dict[str, Reason]:
+    """Where nothing at all learns, a batch that leaves everything out is what is wrong."""
+    if {each.kind for each in found.values()} - {"idle", "no_effect"}:
+        return found
+    told = "Hand over a batch and a loss from which something can be learned."
+    return {
+        name: replace(each, kind="batch", repair=each.repair if "Nothing to do" not in each.repair else told)
+        for name, each in found.items()
+        if each.kind == "idle"
+    } | {name: each for name, each in found.items() if each.kind != "idle"}
 
 
 def _of_removed(evidence, replica, dtype, locked: set[str], last: LastPass) -> dict[str, Reason]:
@@ -219,7 +232,10 @@ class Explainer:
         for parameter in self.replica.parameters():
             parameter.grad = None
         inputs = self.evidence.objective.inputs
-        return View(step, self.replica, graph, calls, inputs, self.zeros, set(self.locked), self.twins), reentrant
+        still = not any(size > 0 for of in self.evidence.double.sizes for size in of.values())
+        return View(
+            step, self.replica, graph, calls, inputs, self.zeros, set(self.locked), self.twins, still
+        ), reentrant
 
     def _other_views(self, absent: list[str]) -> dict[str, View]:
         """Look at passes with other random states, for what is left out at random."""

@@ -23,7 +23,7 @@ from zeroinit.symmetry.views import (
     line_for,
 )
 
-__all__ = ["is_summed", "leaky_line", "of_flat", "of_function", "of_norm", "second_derivative"]
+__all__ = ["is_summed", "leaky_line", "of_flat", "of_norm", "second_derivative"]
 
 CLAMPS = ("hardtanh", "relu6", "clamp", "clip", "clamp_min", "clamp_max", "hardsigmoid")
 
@@ -39,17 +39,6 @@ def second_derivative(calls: Calls, model: nn.Module) -> Iterator[Candidate]:
     text = f"The loss holds a derivative, taken in {where(taken.path, model)}, and {what} has no second one."
     repair = f"Use a smooth activation in place of {what}: `nn.Tanh()`."
     yield Candidate(Reason("dead", text, cause="second derivative"), change, ((change, repair),))
-
-
-def of_function(function: type) -> Candidate:
-    """An autograd function of the user's own whose backward pass hands nothing on."""
-    word, change = function.__name__, Change(functions=(function,))
-    text = f"The backward pass of `{word}` returns zero, or nothing, for {{it}} and every input of the batch."
-    repair = (
-        f"Let `{word}.backward` return a gradient there. If that depends on what comes in, widen its range or "
-        "scale its input."
-    )
-    return Candidate(Reason("dead", text, cause=f"function {word}"), change, ((change, repair),))
 
 
 def is_summed(call: Call, view: View) -> bool:

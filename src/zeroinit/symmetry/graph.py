@@ -42,6 +42,7 @@ class Node:
         passed: Largest absolute error that is handed on, by argument.
         leaf: Name of the parameter, for a node that only collects its gradient.
         above: Operations that hand their error to this one, with the argument's position.
+        silent: For which arguments nothing was handed on, not even zeros.
     """
 
     call: Any
@@ -50,7 +51,7 @@ class Node:
     passed: list[float] = field(default_factory=list)
     leaf: str = ""
     above: list[tuple["Node", int]] = field(default_factory=list)
-    order: int = 0
+    silent: list[bool] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -61,6 +62,11 @@ class Node:
     def is_leaf(self) -> bool:
         """Whether it only collects a gradient."""
         return hasattr(self.call, "variable")
+
+    @property
+    def function(self) -> type | None:
+        """The autograd function of the user's own whose backward pass it is, if it is one."""
+        return getattr(type(self.call), "_forward_cls", None)
 
     @property
     def is_norm(self) -> bool:
@@ -243,6 +249,7 @@ def _note(node: Node):
         node.error = max([node.error, *map(_size, errors)])
         sizes = [_size(each) for each in passed]
         node.passed = [max(pair) for pair in zip(node.passed, sizes, strict=True)] if node.passed else sizes
+        node.silent = [each is None for each in passed]
 
     return hook
 

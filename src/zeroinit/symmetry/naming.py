@@ -21,6 +21,8 @@ WORDS = {
     "mul": "product", "add": "sum", "sub": "difference", "mm": "matrix product", "matmul": "matrix product",
     "zeros_like": "zeros_like", "to": "conversion", "setitem": "assignment to an index", "ctc_loss": "CTC loss",
     "gt": "comparison", "ge": "comparison", "lt": "comparison", "le": "comparison", "eq": "comparison",
+    "maximum": "maximum", "max": "maximum", "minimum": "minimum", "min": "minimum", "where": "choice by `torch.where`",
+    "normal": "drawing by `torch.normal`", "bernoulli": "drawing by `bernoulli`", "poisson": "drawing by `poisson`",
     "linear": "linear map", "bmm": "matrix product", "addmm": "matrix product",
 }  # fmt: skip
 
@@ -107,6 +109,8 @@ def draw_line(names: list[str], together: int, vectors: bool = False) -> str:
 
 def operation(call: Call, model: nn.Module) -> str:
     """Name an operation and where it is, as in ``"the ReLU in `1`"``."""
+    if call.function is not None:
+        return f"`{call.name}` in {where(call.path, model)}"
     return f"the {WORDS.get(call.name, call.name.replace('_', ' '))} in {where(call.path, model)}"
 
 

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from zeroinit._common import InputError
 from zeroinit._modules.batch import map_tensors
-from zeroinit.symmetry.calls import LOSS, Call, Calls, checkpoints_off, tensors_in
+from zeroinit.symmetry.applied import checkpoints_off
+from zeroinit.symmetry.calls import LOSS, Call, Calls, tensors_in
 from zeroinit.symmetry.drawn_inputs import random_inputs
 from zeroinit.symmetry.graph import Graph
 from zeroinit.symmetry.naming import draw_line, few, operation, sentence
@@ -19,6 +20,7 @@ from zeroinit.symmetry.precision import ShadowMode
 from zeroinit.symmetry.shadow import Settings, Trace, copy_of, forward_loss, run_shadow
 from zeroinit.symmetry.undisturbed import reseed
 from zeroinit.symmetry.views import zero_parameters
+from zeroinit.symmetry.zero_paths import zeros_behind_division
 
 if TYPE_CHECKING:
     from zeroinit.symmetry.inspector import Evidence
@@ -114,10 +116,10 @@ def _source(evidence: "Evidence", step: int, in_loss: bool) -> Trouble:
     replica = copy_of(evidence.model, torch.float64)
     dtype = torch.float64
     try:
-        call, loss = _watched(evidence, replica, step, dtype)
+        call, loss, calls = _watched(evidence, replica, step, dtype)
     except InputError:
         replica, dtype = copy_of(evidence.model, torch.float32), torch.float32
-        call, loss = _watched(evidence, replica, step, dtype)
+        call, loss, calls = _watched(evidence, replica, step, dtype)
     what = f"the loss is {_word(loss)}" if in_loss else "a gradient is NaN or infinite"
     what = f"From step {step} on {what}" if step > 1 else f"{sentence(what)} from the first step on"
     broken = [name for name, each in replica.named_parameters() if not bool(torch.isfinite(each.detach()).all())]
@@ -130,7 +132,7 @@ def _source(evidence: "Evidence", step: int, in_loss: bool) -> Trouble:
             "nan", f"{what}. Where it begins could not be seen.", "Check the batch and the loss.", tried=False
         )
     path = "" if call.path == LOSS else call.path.split(".parametrizations")[0]
-    reason, repairs, names = _why(call, replica, evidence.objective, in_loss)
+    reason, repairs, names = _why(call, calls, replica, evidence.objective, in_loss)
     text = f"{what}: {operation(call, replica)} {reason}."
     for change, repair in repairs:
         if _helps(evidence, change, step, dtype):
@@ -143,19 +145,19 @@ def _word(loss: float) -> str:
     return "NaN" if math.isnan(loss) else "infinite" if math.isinf(loss) else f"{loss:.3g}"
 
 
-def _watched(evidence, replica: nn.Module, step: int, dtype: torch.dtype) -> tuple[Call | None, float]:
+def _watched(evidence, replica: nn.Module, step: int, dtype: torch.dtype) -> tuple[Call | None, float, Calls]:
     """Return the call that first made numbers that are not finite, forward or backward, and the loss."""
     if step > 1:
         run_shadow(replica, evidence.objective, dtype, replace(evidence.settings, steps=step - 1))
     calls = Calls(replica, numbers=True)
     loss = _forward(evidence, replica, step, dtype, calls, evidence.objective)
     if not math.isfinite(float(loss.detach())):
-        return _first_broken(calls), float(loss.detach())
+        return _first_broken(calls), float(loss.detach()), calls
     if any(call.broken == "nan" for call in calls.calls):  # it does not reach the loss, but the gradients
-        return _first_broken(calls), float(loss.detach())
+        return _first_broken(calls), float(loss.detach()), calls
     graph = Graph(loss, {})
     node = graph.first_broken(loss)
-    return (calls.by_node().get(node.call) if node is not None else None), float(loss.detach())
+    return (calls.by_node().get(node.call) if node is not None else None), float(loss.detach()), calls
 
 
 def _forward(evidence, replica, step, dtype, calls, objective: Objective) -> Tensor:
@@ -173,7 +175,9 @@ def _first_broken(calls: Calls) -> Call | None:
     return None
 
 
-def _why(call: Call, model: nn.Module, objective: Objective, in_loss: bool) -> tuple[str, list[tuple[Any, str]], tuple]:
+def _why(
+    call: Call, calls: Calls, model: nn.Module, objective: Objective, in_loss: bool
+) -> tuple[str, list[tuple[Any, str]], tuple]:
     """Say what about an operation's arguments makes NaN, which changes may help, and which parameters are named."""
     names = {id(each): name for name, each in model.named_parameters()}
     zero = [names[id(each)] for each in call.given if id(each) in names and not each.detach().any()]
@@ -196,6 +200,10 @@ def _why(call: Call, model: nn.Module, objective: Objective, in_loss: bool) -> t
         repairs.append((("draw", tuple(owner[:1])), f"Start with {draw_line(owner[:1], 1)}."))
         return reason, repairs, tuple(owner[:1])
     reason = _of_operation(call, in_loss)
+    if behind := zeros_behind_division(call, calls, model):
+        reason += f", because {few(behind)} {'starts' if len(behind) == 1 else 'start'} at zero"
+        repairs.append((("draw", behind), f"Start with {draw_line(list(behind), len(behind), True)}."))
+        return reason, repairs, behind
     floats = [each for each in tensors_in(objective.inputs) if each.is_floating_point() and each.numel()]
     if floats and any(not each.any() for each in floats):
         reason += "; the batch is all zeros"

@@ -5,12 +5,14 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from zeroinit.symmetry.batch_causes import of_batch, small, what_is_flat
-from zeroinit.symmetry.calls import LOSS
-from zeroinit.symmetry.flat_causes import of_flat, of_function, of_norm, second_derivative
+from zeroinit.symmetry.batch_causes import of_batch, of_kept_targets, small, what_is_flat
+from zeroinit.symmetry.calls import LOSS, Call
+from zeroinit.symmetry.flat_causes import of_flat, of_norm, second_derivative
+from zeroinit.symmetry.function_causes import of_function
 from zeroinit.symmetry.graph import FAINT, Graph, Node
 from zeroinit.symmetry.naming import of_model, operation, starred
 from zeroinit.symmetry.removed_causes import may_remove, of_copies, taken_out_above, without
+from zeroinit.symmetry.still_causes import cuts_in_loss, is_still, of_still
 from zeroinit.symmetry.trials import Change
 from zeroinit.symmetry.views import (
     ATTENTION,
@@ -63,11 +65,12 @@ def _all(name: str, uses: list[tuple[Node, int]], view: View) -> Iterator[Candid
         yield Candidate(Reason("hook", text, (name,)), Change(hooks=True), ((Change(hooks=True), _no_hook(name)),))
     if what_is_flat(view):
         yield from of_batch(view)
+    yield from of_kept_targets(view)
     for node, position in uses:
         cutter, call = lost_at(node), view.call(node)
         if cutter is not None:
             yield from _above(name, *cutter, view)
-        elif call is not None and call.name in (*RECTIFIERS, *SATURATING, *ROUNDING):
+        elif node.function is not None or (call is not None and _has_slope(call)):
             yield from _above(name, node, position, view)
         else:
             yield from _below(name, node, position, view)
@@ -83,6 +86,11 @@ def _all(name: str, uses: list[tuple[Node, int]], view: View) -> Iterator[Candid
         yield drawing(everything, view)
 
 
+def _has_slope(call: Call) -> bool:
+    """Tell whether a call has a slope of its own, which may be zero."""
+    return call.name in (*RECTIFIERS, *SATURATING, *ROUNDING) or is_still(call)
+
+
 def _no_hook(name: str) -> str:
     return f"Remove the hook: keep what `{of_model(name)}.register_hook(...)` returned and call its `.remove()`."
 
@@ -90,8 +98,12 @@ def _no_hook(name: str) -> str:
 def _above(name: str, cut: Node, position: int, view: View) -> Iterator[Candidate]:
     """The error is lost in an operation on the way."""
     graph, call = view.graph, view.call(cut)
-    if (function := getattr(type(cut.call), "_forward_cls", None)) is not None:
-        yield of_function(function)
+    if cut.function is not None:
+        yield from of_function(name, cut, position, view)
+    elif call is not None and call.name in RECTIFIERS:
+        yield from cuts_in_loss(name, cut, position, call, view)
+    elif call is not None and is_still(call):
+        yield from of_still(name, cut, position, call, view)
     if view.twins and call is not None and call.name in SATURATING:
         yield from of_copies(view)
     if call is not None and call.name in NORMS:
@@ -116,7 +128,7 @@ def _above(name: str, cut: Node, position: int, view: View) -> Iterator[Candidat
         repair = "Hand over longer inputs or shorter targets, or subsample less."
         yield Candidate(Reason("dead", text, cause="ctc"), change, ((change, repair),))
     if has_zero_constant(call):
-        yield constant_factor(call, view)
+        yield from constant_factor(call, view)
     if is_times_zero(call):
         change = view.act(call, "take out")
         kind = "idle" if call.path == LOSS else "constant"

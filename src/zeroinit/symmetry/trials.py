@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from zeroinit._common import InputError, derive_seed
 from zeroinit._modules.copying import copier_of
 from zeroinit.symmetry.actions import ACTIONS
-from zeroinit.symmetry.calls import Calls, Key, checkpoints_off
+from zeroinit.symmetry.applied import checkpoints_off
+from zeroinit.symmetry.calls import Calls, Key
 from zeroinit.symmetry.drawn_inputs import INPUTS
 from zeroinit.symmetry.layers import Part
 from zeroinit.symmetry.objective import Objective
@@ -33,6 +34,7 @@ STEP = 0.5
 FAINT = {torch.float64: 1e-9, torch.float32: 1e-5}
 """Below this share of the model's largest gradient a freed gradient is rounding."""
 MOST_TRIALS = 80
+SHRUNK = 100
 STD = 0.02
 
 
@@ -44,11 +46,13 @@ class Change:
         draw: Parameters that are drawn at random where they are zero, and disturbed where they are not.
         rows: Parameters of which only the rows that are zero are drawn.
         zero: Parameters that are set to zero.
+        shrink: Parameters that are divided by ``SHRUNK``.
         calls: What is done instead of calls: their keys and names of ``ACTIONS``.
         attach: Calls whose result is tied to what went in.
         gradients: Take every ``no_grad`` away.
         hooks: Take hooks on gradients off.
         inputs: A name of ``INPUTS``.
+        targets: The same for the targets.
         outputs: Let the loss look at everything that the model computes.
         functions: Autograd functions whose backward pass hands on an error where it hands on nothing.
         unwrap: Use computed tensors themselves where a parameter was made of them on the way.
@@ -57,11 +61,13 @@ class Change:
     draw: tuple[str, ...] = ()
     rows: tuple[str, ...] = ()
     zero: tuple[str, ...] = ()
+    shrink: tuple[str, ...] = ()
     calls: tuple[tuple[Key, str], ...] = ()
     attach: tuple[Key, ...] = ()
     gradients: bool = False
     hooks: bool = False
     inputs: str = ""
+    targets: str = ""
     outputs: bool = False
     functions: tuple[type, ...] = ()
     unwrap: bool = False
@@ -131,6 +137,8 @@ class Trials:
         objective = self.objective
         if change.inputs:
             objective = replace(objective, inputs=INPUTS[change.inputs](objective.inputs))
+        if change.targets:
+            objective = replace(objective, targets=INPUTS[change.targets](objective.targets))
         with checkpoints_off() as met, calls:
             loss = forward_loss(self.replica, objective, self.dtype, ShadowMode(self.dtype, self.dropout))
         self.reentrant = bool(met)
@@ -172,7 +180,13 @@ class Trials:
             loss = self.loss(change, step)
             if not loss.requires_grad:
                 return (None,) * len(parameters)
-            return torch.autograd.grad(loss, parameters, allow_unused=True)
+            if not any(action == "with gradient" for _, action in change.calls):
+                return torch.autograd.grad(loss, parameters, allow_unused=True)
+            self.replica.zero_grad()
+            loss.backward()  # functions that hold modules go backward through them by themselves
+        found = tuple(each.grad for each in parameters)
+        self.replica.zero_grad()
+        return found
 
     def _update(self, named: dict[str, nn.Parameter], watched: list[str], gradients: tuple) -> None:
         limit = FAINT.get(self.dtype, 1e-5) * self.scale
@@ -187,7 +201,7 @@ class Trials:
         """Change parameters; afterwards all that can have changed is as before."""
         named = dict(self.replica.named_parameters())
         copier = copier_of(self.replica)
-        touched = {*change.draw, *change.rows, *change.zero, *self.watched} & set(named)
+        touched = {*change.draw, *change.rows, *change.zero, *change.shrink, *self.watched} & set(named)
         saved = {name: (named[name].data, named[name].detach().clone()) for name in touched}
         generator = torch.Generator("cpu").manual_seed(derive_seed(self.seed, "trials"))
         try:
@@ -202,6 +216,8 @@ class Trials:
                     named[name].add_(_drawn(named[name], 1, generator) * empty)
                 for name in change.zero:
                     named[name].zero_()
+                for name in change.shrink:
+                    named[name].div_(SHRUNK)
             yield
         finally:
             with torch.no_grad():

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from zeroinit.symmetry.attached import attached
 from zeroinit.symmetry.calls import Call, Calls, tensors_in
 from zeroinit.symmetry.flat_causes import second_derivative
+from zeroinit.symmetry.function_causes import of_function_never_asked
 from zeroinit.symmetry.naming import operation, sentence, starred, where
 from zeroinit.symmetry.trials import Change
 from zeroinit.symmetry.views import Reason, View
@@ -79,7 +80,9 @@ def _cuts(calls: Calls, model: nn.Module) -> Iterator[tuple[Change, str, str, st
     for members in list(groups.values())[:MOST_CUTS]:
         call, keys = members[0], tuple(each.key for each in members)
         place = where(call.path, model)
-        if call.name in DETACHED:
+        if call.function is not None:
+            yield from _of_function(members, model)
+        elif call.name in DETACHED:
             word = ".data" if call.name == "data" else "detach()"
             change = Change(calls=tuple((key, "take out") for key in keys))
             yield (
@@ -113,6 +116,20 @@ def _cuts(calls: Calls, model: nn.Module) -> Iterator[tuple[Change, str, str, st
         text = f"{len(groups)} operations cut it off from the loss, in {where(next(iter(groups))[0], model)} first."
         everything = tuple(each.key for group in groups.values() for each in group if each.name not in DETACHED)
         yield Change(calls=tuple(changes), attach=everything, gradients=True), "detached", text, "Remove all of them."
+
+
+def _of_function(members: list[Call], model: nn.Module) -> Iterator[tuple[Change, str, str, str]]:
+    """An autograd function whose backward pass never runs, or whose result is marked as without a gradient."""
+    text, repair = of_function_never_asked(members[0])
+    yield Change(calls=tuple((each.key, "with gradient") for each in members)), "detached", text, repair
+    call, place = members[0], where(members[0].path, model)
+    if call.quiet:
+        text = f"`{call.name}` in {place} runs under no_grad, which cuts {{it}} off from the loss."
+        repair = f"Remove `torch.no_grad()` in {where(call.quiet_in, model)}."
+        yield Change(gradients=True), "detached", text, repair
+    text = f"The result of `{call.name}` in {place} carries no gradient: its type has none, or it is marked so."
+    repair = f"Let `{call.name}.forward` return floats, and do not call `ctx.mark_non_differentiable` on them."
+    yield Change(attach=tuple(each.key for each in members)), "detached", text, repair
 
 
 def _not_in_loss(name: str, explainer: "Explainer") -> Reason:

@@ -84,6 +84,7 @@ class View:
         zeros: Names of the parameters that are zero everywhere.
         stuck: Names of the parameters that never got a gradient.
         twins: Groups of modules' parameters that are copies of each other.
+        nothing_moves: Whether no parameter of the model ever got a gradient.
     """
 
     step: int
@@ -94,6 +95,7 @@ class View:
     zeros: set[str]
     stuck: set[str]
     twins: list[list[str]] = field(default_factory=list)
+    nothing_moves: bool = False
 
     def __post_init__(self) -> None:
         self.owners = self.calls.by_node()

@@ -10,6 +10,7 @@ from zeroinit.symmetry.calls import Call, tensors_in
 from zeroinit.symmetry.flat_causes import leaky_line
 from zeroinit.symmetry.naming import operation, sentence, starred, where
 from zeroinit.symmetry.removed_causes import may_remove, without
+from zeroinit.symmetry.still_causes import all_masked, outside, sampled_outside
 from zeroinit.symmetry.trials import Change
 from zeroinit.symmetry.views import (
     COMPARISONS,
@@ -41,6 +42,15 @@ CHOOSING = (
 )  # fmt: skip
 """Calls that choose by data, or at random."""
 MOST_CHOICES = 200
+WITHOUT_SLOPE_AT_ZERO = ("abs", "square", "pow", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "norm")
+SAME_VALUES = (
+    "to", "float", "double", "half", "bfloat16", "type_as", "getitem", "view", "reshape", "unsqueeze", "squeeze",
+    "expand", "flatten", "clone", "contiguous", "transpose", "permute", "detach",
+)  # fmt: skip
+"""Calls that hand values on as they are."""
+FILLED = ("zeros", "zeros_like", "new_zeros", "full", "full_like", "new_full")
+OTHER_BATCHES = (Change(inputs="random"), Change(inputs="other"), Change(inputs="other", targets="targets"))
+"""What is tried to see whether the batch makes zeros."""
 
 
 def is_times_zero(call: Call) -> bool:
@@ -64,19 +74,66 @@ def times_zero(name: str, view: View) -> Reason | None:
     return None
 
 
-def constant_factor(call: Call, view: View) -> Candidate:
-    """A factor that is zero: a buffer, a constant, or a choice that fell on another part."""
+def constant_factor(call: Call, view: View) -> Iterator[Candidate]:
+    """A factor that is zero: a buffer, a choice that fell on another part, computed zeros, the batch, or a constant."""
     factors = [each for each in call.given if plain_zero(each)]
     buffers = [path for path, each in view.model.named_buffers() if any(each is factor for factor in factors)]
-    change, place = view.act(call, "noise"), operation(call, view.model)
-    if not buffers and _is_chosen(call, view):
-        text = f"{sentence(place)} multiplies the output of {{it}} by zero for every example of this batch."
+    noise, place = view.act(call, "noise"), operation(call, view.model)
+    start = f"{sentence(place)} multiplies the output of {{it}} by"
+    if buffers:
+        text = f"{start} the buffer `{buffers[0]}`, which is zero."
+        repair = f"Let the buffer `{buffers[0]}` start at another value than zero."
+        yield Candidate(Reason("constant", text, cause=f"buffer {buffers[0]}"), noise, ((noise, repair),))
+        return
+    if call.name in WITHOUT_SLOPE_AT_ZERO:
+        yield from _of_zero_argument(call, view)
+        return
+    origin = next((each for factor in factors if (each := _maker(factor, view)) is not None), None)
+    made = operation(origin, view.model) if origin is not None else ""
+    if origin is not None and origin.name in RECTIFIERS and any(each.requires_grad for each in origin.given):
+        change = view.act(origin, "leaky")
+        text = f"{sentence(made)} is off for every input of the batch, and {place} multiplies what {{it}} makes by it."
+        reason = Reason("dead", text, cause=f"closed {starred(origin.path)}")
+        yield Candidate(reason, change, ((change, leaky_line(origin, view)),))
+    if _is_chosen(call, view) and not view.nothing_moves:
+        text = f"{start} zero for every example of this batch."
         reason = Reason("idle", text, cause=f"not chosen {starred(call.path)}")
-        return Candidate(reason, change, ((change, "Nothing to do if other examples choose it."),))
-    what = f"the buffer `{buffers[0]}`" if buffers else "a constant"
-    text = f"{sentence(place)} multiplies the output of {{it}} by {what}, which is zero."
-    repair = f"Let {what} start at another value than zero."
-    return Candidate(Reason("constant", text, cause=f"constant {starred(call.path)}"), change, ((change, repair),))
+        yield Candidate(reason, noise, ((noise, "Nothing to do if other examples choose it."),))
+        return
+    text = f"{start} zero for every example of this batch."
+    text += f" {sentence(made)} makes these zeros." if made else " These zeros are in the batch."
+    repair = f"Hand over another batch, for which {made or 'that factor'} is not zero everywhere."
+    for change in OTHER_BATCHES:
+        yield Candidate(Reason("batch", text, cause=f"zero by batch {starred(call.path)}"), change, ((change, repair),))
+    what, repair = "a constant, which is zero", "Let that constant have another value than zero."
+    if origin is not None and origin.name in FILLED:
+        what = f"zeros that `{origin.name}` makes in {where(origin.path, view.model)}"
+        repair = f"Take that product out, or let `{origin.name}` make way for other values."
+    elif made:
+        what, repair = f"zeros that {made} makes", f"Look at what goes into {made}: it should give other values."
+    reason = Reason("constant", f"{start} {what}.", cause=f"constant {starred(call.path)}")
+    yield Candidate(reason, noise, ((noise, repair),))
+
+
+def _of_zero_argument(call: Call, view: View) -> Iterator[Candidate]:
+    """A square, a distance or the like, whose slope is zero where its argument is."""
+    what, noise = operation(call, view.model), view.act(call, "noise")
+    text = f"What goes into {what} is zero for every example of this batch, and its slope is zero there."
+    for change in OTHER_BATCHES:
+        repair = f"Hand over another batch, for which {what} is not zero."
+        yield Candidate(Reason("batch", text, cause=f"zero by batch {starred(call.path)}"), change, ((change, repair),))
+    repair = f"Let what goes into {what} start away from zero."
+    yield Candidate(Reason("dead", text, cause=f"no slope {starred(call.path)}"), noise, ((noise, repair),))
+
+
+def _maker(zero: Tensor, view: View) -> Call | None:
+    """Return the call that made zeros, of something else if that is seen; none for the batch's own values."""
+    made = view.calls.producer(zero)
+    found = None if made is None else _origin(made, view) or made
+    while found is not None and found.name in SAME_VALUES:
+        given = next(iter(tensors_in([found.args])), None)
+        found = view.calls.producer(given) if given is not None else None
+    return found
 
 
 def _is_chosen(call: Call, view: View) -> bool:
@@ -115,6 +172,10 @@ def zero_input(name: str, call: Call, view: View) -> Iterator[Candidate]:
         change = view.act(origin, "leaky")
         text = f"The input of {{it}} is zero: {operation(origin, view.model)} is off for every input of the batch."
         yield Candidate(Reason("zero_input", text), change, ((change, f"{leaky_line(origin, view)}"),))
+    if origin is not None and origin.name.startswith("grid_sample") and outside(origin):
+        yield sampled_outside(origin, view)
+    if origin is not None and origin.name == "masked_fill":
+        yield all_masked(origin, view)
     change = view.act(call, "noise")
     if call.name in RECURRENT and "hh" in name.rpartition(".")[2]:
         text = (
