@@ -41,9 +41,13 @@ def second_derivative(calls: Calls, model: nn.Module) -> Iterator[Candidate]:
     yield Candidate(Reason("dead", text, cause="second derivative"), change, ((change, repair),))
 
 
-def of_function(function: type) -> Candidate:
-    """An autograd function of the user's own whose backward pass hands nothing on."""
+def of_function(function: type, nothing: bool = False) -> Candidate:
+    """An autograd function of the user's own whose backward pass hands nothing on: ``None``, or zeros."""
     word, change = function.__name__, Change(functions=(function,))
+    if nothing:
+        text = f"The backward pass of `{word}` returns None for {{it}}."
+        repair = f"Let `{word}.backward` return a gradient for it in place of None."
+        return Candidate(Reason("detached", text, cause=f"function {word}"), change, ((change, repair),))
     text = f"The backward pass of `{word}` returns zero, or nothing, for {{it}} and every input of the batch."
     repair = (
         f"Let `{word}.backward` return a gradient there. If that depends on what comes in, widen its range or "
@@ -88,7 +92,7 @@ def of_norm(name: str, call: Call, view: View) -> Iterator[Candidate]:
 
 def of_flat(cut: Node, call: Call, view: View) -> Iterator[Candidate]:
     """An operation whose slope is zero for the whole batch."""
-    what, model = operation(call, view.model), view.model
+    what = operation(call, view.model)
     if call.name in LOSSES:
         if call.given[0].dim() > 1 and call.given[0].shape[1] == 1:
             change = view.act(call, "squared")
@@ -122,10 +126,7 @@ def of_flat(cut: Node, call: Call, view: View) -> Iterator[Candidate]:
             )
         yield Candidate(Reason("dead", text, cause=f"softmax of one {starred(call.path)}"), change, ((change, repair),))
         return
-    biases = tuple(
-        each for edge in cut.edges if edge is not None for each in view.graph.weights_of(edge) if _is_bias(each, model)
-    )
-    level = [(Change(zero=biases), "Set the biases in front to zero: " + _zero_line(biases))] if biases else []
+    level = list(_level(cut, view))
     if call.name in ROUNDING:
         change = view.act(call, "take out")
         text = f"{sentence(what)} has slope zero everywhere."
@@ -148,6 +149,15 @@ def of_flat(cut: Node, call: Call, view: View) -> Iterator[Candidate]:
         change = view.act(call, "leaky")
         text = f"{sentence(what)} is off for every input of the batch."
         yield Candidate(Reason("dead", text), change, (*level, (change, leaky_line(call, view))))
+
+
+def _level(cut: Node, view: View) -> Iterator[tuple[Change, str]]:
+    """Set the biases to zero that come next in front of an operation, behind operations without weights."""
+    for edge in filter(None, cut.edges):
+        names = next((found for node in view.graph.below(edge) if (found := view.graph.weights_of(node))), [])
+        biases = tuple(each for each in names if _is_bias(each, view.model))
+        if biases:
+            yield Change(zero=biases), "Set the biases in front to zero: " + _zero_line(biases)
 
 
 def leaky_line(call: Call, view: View) -> str:

@@ -40,6 +40,7 @@ class Node:
         edges: The operations that receive an error from it, by argument; ``None`` for arguments without a gradient.
         error: Largest absolute error that arrives.
         passed: Largest absolute error that is handed on, by argument.
+        nothing: Arguments for which no error at all is handed on.
         leaf: Name of the parameter, for a node that only collects its gradient.
         above: Operations that hand their error to this one, with the argument's position.
     """
@@ -48,6 +49,7 @@ class Node:
     edges: list["Node | None"] = field(default_factory=list)
     error: float = 0.0
     passed: list[float] = field(default_factory=list)
+    nothing: set[int] = field(default_factory=set)
     leaf: str = ""
     above: list[tuple["Node", int]] = field(default_factory=list)
     order: int = 0
@@ -242,6 +244,7 @@ def _note(node: Node):
     def hook(passed: tuple, errors: tuple) -> None:
         node.error = max([node.error, *map(_size, errors)])
         sizes = [_size(each) for each in passed]
+        node.nothing = {at for at, each in enumerate(passed) if each is None}
         node.passed = [max(pair) for pair in zip(node.passed, sizes, strict=True)] if node.passed else sizes
 
     return hook

@@ -31,6 +31,7 @@ from zeroinit.symmetry.zero_causes import (
     is_times_zero,
     of_own_zeros,
     text_of_times_zero,
+    zero_gate,
     zero_input,
     zero_sources,
 )
@@ -65,6 +66,9 @@ def _all(name: str, uses: list[tuple[Node, int]], view: View) -> Iterator[Candid
         yield from of_batch(view)
     for node, position in uses:
         cutter, call = lost_at(node), view.call(node)
+        function = getattr(type(node.call), "_forward_cls", None)
+        if function is not None and position in node.nothing:
+            yield of_function(function, nothing=True)
         if cutter is not None:
             yield from _above(name, *cutter, view)
         elif call is not None and call.name in (*RECTIFIERS, *SATURATING, *ROUNDING):
@@ -91,7 +95,7 @@ def _above(name: str, cut: Node, position: int, view: View) -> Iterator[Candidat
     """The error is lost in an operation on the way."""
     graph, call = view.graph, view.call(cut)
     if (function := getattr(type(cut.call), "_forward_cls", None)) is not None:
-        yield of_function(function)
+        yield of_function(function, nothing=position in cut.nothing)
     if view.twins and call is not None and call.name in SATURATING:
         yield from of_copies(view)
     if call is not None and call.name in NORMS:
@@ -116,6 +120,7 @@ def _above(name: str, cut: Node, position: int, view: View) -> Iterator[Candidat
         repair = "Hand over longer inputs or shorter targets, or subsample less."
         yield Candidate(Reason("dead", text, cause="ctc"), change, ((change, repair),))
     if has_zero_constant(call):
+        yield from zero_gate(call, view)
         yield constant_factor(call, view)
     if is_times_zero(call):
         change = view.act(call, "take out")

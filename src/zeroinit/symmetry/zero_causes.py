@@ -1,13 +1,14 @@
 """Zeros as the reason: factors, inputs and the parameter itself."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from zeroinit.symmetry.batch_causes import small
 from zeroinit.symmetry.calls import Call, tensors_in
-from zeroinit.symmetry.flat_causes import leaky_line
+from zeroinit.symmetry.flat_causes import leaky_line, of_flat
 from zeroinit.symmetry.naming import operation, sentence, starred, where
 from zeroinit.symmetry.removed_causes import may_remove, without
 from zeroinit.symmetry.trials import Change
@@ -30,6 +31,7 @@ __all__ = [
     "of_own_zeros",
     "text_of_times_zero",
     "times_zero",
+    "zero_gate",
     "zero_input",
     "zero_sources",
 ]
@@ -77,6 +79,19 @@ def constant_factor(call: Call, view: View) -> Candidate:
     text = f"{sentence(place)} multiplies the output of {{it}} by {what}, which is zero."
     repair = f"Let {what} start at another value than zero."
     return Candidate(Reason("constant", text, cause=f"constant {starred(call.path)}"), change, ((change, repair),))
+
+
+def zero_gate(call: Call, view: View) -> Iterator[Candidate]:
+    """A factor that the model computes and a rectifier keeps at zero: a gate that is closed for every input."""
+    origin = _origin(call, view)
+    if origin is None or origin.name not in RECTIFIERS or not any(each.requires_grad for each in origin.given):
+        return
+    node = next((view.graph.nodes[each] for each in origin.nodes if each in view.graph.nodes), None)
+    for each in of_flat(node, origin, view) if node is not None else ():
+        text = f"{sentence(operation(call, view.model))} multiplies the output of {{it}} by zero: "
+        text += each.reason.text[:1].lower() + each.reason.text[1:]
+        reason = replace(each.reason, kind="zero_input", text=text, cause=f"gate {starred(origin.path)}")
+        yield replace(each, reason=reason)
 
 
 def _is_chosen(call: Call, view: View) -> bool:
