@@ -615,7 +615,7 @@ def stochastic_depth():
     return Batch(Net(), torch.randn(16, 6), torch.randint(0, 3, (16,)))
 
 
-@healthy("pytorch/pytorch#41101", "multi-task", "`heads.b.weight` gets no gradient from this batch and loss")
+@healthy("pytorch/pytorch#41101", "multi-task", "`heads.b.weight` and `heads.b.bias` get no gradient")
 def multitask_inactive_head():
     """The batch is for task a; head b is not called (only a zero times its parameters is added so that DDP does
     not complain).
@@ -651,7 +651,7 @@ def loss_made_a_new_leaf():
     return Batch(m, torch.randn(16, 6), torch.randint(0, 3, (16,)), {"loss_fn": lf})
 
 
-@fault("jonkhler/s2cnn#7", "custom function", "ZI008", "kernel", "The backward pass of `Mul`")
+@fault("jonkhler/s2cnn#7", "custom function", "ZI009", "kernel", "The backward pass of `Mul`")
 def custom_function_drops_gradient():
     """The custom autograd function returns None for both its inputs, so neither the kernel nor what comes before
     it gets a gradient.

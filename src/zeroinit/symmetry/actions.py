@@ -24,6 +24,23 @@ def _leaky(call: Call) -> Tensor:
     return F.leaky_relu(call.given[0], 0.01)
 
 
+def _normalized(call: Call) -> Any:
+    """Put a batch norm in front of an activation: over all but the channels of a map, or the last axis."""
+    given = call.given[0]
+    axes = [at for at in range(given.dim()) if at != (1 if given.dim() > 3 else given.dim() - 1)]
+    spread = given.var(axes, unbiased=False, keepdim=True) + 1e-5
+    other = (given - given.mean(axes, keepdim=True)) * spread.rsqrt()
+    args = tuple(other if each is given else each for each in call.args)
+    kwargs = {name: other if each is given else each for name, each in call.kwargs.items() if name != "inplace"}
+    return call.func(*args, **kwargs)
+
+
+def _with_skip(call: Call) -> Any:
+    """Add what goes into an activation to what comes out."""
+    given = call.given[0] * 1.0
+    return call.func(*call.args, **call.kwargs) + given
+
+
 def _sigmoid(call: Call) -> Tensor:
     return torch.sigmoid(call.given[0])
 
@@ -111,6 +128,8 @@ ACTIONS: dict[str, Callable[[Call], Any]] = STILL | {
     "noise": _with_noise,
     "more keys": _more_keys,
     "squared": _squared,
+    "normalized": _normalized,
+    "skip": _with_skip,
     "smooth": lambda call: torch.tanh(call.given[0]),
     "short targets": _short_targets,
 }

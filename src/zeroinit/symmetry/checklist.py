@@ -1,51 +1,142 @@
 """What was looked at, with its numbers, also where nothing is wrong."""
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from zeroinit.symmetry.calls import is_constant, tensors_in
+from zeroinit.symmetry.verdict import first_sentence
 
 if TYPE_CHECKING:
     from zeroinit.symmetry.inspector import Evidence
-    from zeroinit.symmetry.report import Check, LayerReport, ParameterReport
+    from zeroinit.symmetry.report import Check, Finding, LayerReport, ParameterReport
 
-__all__ = ["checks"]
+__all__ = ["checks", "counted"]
+
+BAD_LOSS = {"ZI013", "ZI014", "ZI015", "ZI017"}
+IDENTICAL = {"ZI001", "ZI002", "ZI003"}
+LOST = {"ZI109", "ZI020"}
+NEVER = {"ZI006", "ZI007", "ZI008", "ZI009", "ZI011", "ZI012", "ZI019"}
+FINE = ("idle", "asleep")
+"""Reasons of parameters that nothing is wrong with."""
 
 
 def checks(
-    evidence: "Evidence", parameters: "tuple[ParameterReport, ...]", layers: "tuple[LayerReport, ...]"
+    evidence: "Evidence",
+    parameters: "tuple[ParameterReport, ...]",
+    layers: "tuple[LayerReport, ...]",
+    findings: "Sequence[Finding]",
 ) -> "tuple[Check, ...]":
-    """List the checks of an inspection."""
+    """List the checks of an inspection; none is passed that a finding contradicts."""
     from zeroinit.symmetry.report import Check
 
-    codes = {each.code for each in evidence.symptoms}
-    trained = [each for each in parameters if each.reason != "frozen"]
-    steps = [each.unlock_step for each in trained if each.unlock_step is not None]
-    fine = ("idle", "asleep")
-    quiet = [each for each in trained if each.reason in fine or (len(each.shape) < 2 and _harmless(each))]
-    units = [each for each in layers if each.is_matrix and not each.unit.startswith("slices")]
-    same = [each for each in units if each.effective_width < each.num_units and each.twins]
-    dead, counted = sum(each.dead for each in units), sum(each.num_units for each in units)
+    codes = {each.code for each in findings if each.severity == "warning"} | {
+        each.code for each in findings if each.code == "ZI109"
+    }
     losses = evidence.double.losses
     finite = [each for each in losses if math.isfinite(each)]
-    course = f"{finite[0]:.4g} to {finite[-1]:.4g}" if finite else "never finite"
-    groups = len(evidence.watch.twins.twins()) if evidence.watch.twins is not None else 0
-    steps_text = f"by step {max(steps)}" if steps else f"in {len(losses)} steps"
+    copied = len(evidence.watch.twins.twins()) if evidence.watch.twins is not None else 0
+    copied = copied or sum(each.code == "ZI004" for each in findings)
     return (
-        Check("gradients", f"{len(steps)} of {len(trained)} parameters get one {steps_text}",
-              len(steps) + len(quiet) >= len(trained)),
-        Check("identical units", f"in {len(same)} of {len(units)} layers", not any(map(_counts, same))),
-        Check("dead units", f"{dead} of {counted}", not dead),
-        Check("copied layers", f"{groups} groups of parameters", not groups),
-        Check("numbers", f"loss and gradients finite in {len(finite)} of {len(losses)} steps", "ZI013" not in codes),
-        Check("loss", f"from {course} in {len(losses)} steps", not codes & {"ZI014", "ZI015", "ZI017"}),
-        Check("registered", "every value that is trained through is a parameter of the model"
-              if "ZI016" not in codes else "something that is trained through is no parameter", "ZI016" not in codes),
-        Check("precision", f"updates survive in {_dtypes(evidence)}" if "ZI109" not in codes
-              else f"some updates are lost in {_dtypes(evidence)}", "ZI109" not in codes),
+        _of_gradients(evidence, parameters, findings),
+        _of_units(layers, codes),
+        _of_dead(layers, parameters),
+        Check("copied layers", f"{copied} groups of parameters", not copied),
+        Check("numbers", f"loss and gradients finite in {_finite_steps(evidence)} of {counted(len(losses), 'step')}",
+              "ZI013" not in codes),
+        Check("loss", _course(losses, finite), len(finite) == len(losses) and not codes & BAD_LOSS),
+        Check("registered", _registered(evidence, codes), "ZI016" not in codes),
+        _of_precision(evidence, codes, findings),
         *_of_optimizer(evidence, codes),
-        _of_batch(evidence),
+        _of_batch(evidence, findings),
     )  # fmt: skip
+
+
+def counted(number: int, word: str) -> str:
+    """Write a number with a word.
+
+    Example:
+        >>> counted(1, "step"), counted(4, "step")
+        ('1 step', '4 steps')
+    """
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
+def _of_gradients(
+    evidence: "Evidence", parameters: "tuple[ParameterReport, ...]", findings: "Sequence[Finding]"
+) -> "Check":
+    from zeroinit.symmetry.report import Check
+
+    trained = [each for each in parameters if each.reason != "frozen"]
+    steps = [each.unlock_step for each in trained if each.unlock_step is not None]
+    quiet = [each for each in trained if each.reason in FINE or (len(each.shape) < 2 and _harmless(each))]
+    when = f"by step {max(steps)}" if steps else f"in {counted(len(evidence.double.losses), 'step')}"
+    result = f"{len(steps)} of {len(trained)} parameters get one {when}"
+    passed = len(steps) + len(quiet) >= len(trained) and bool(steps or not trained)
+    if passed and any(each.severity == "warning" and each.code in NEVER for each in findings):
+        return Check("gradients", f"{result}, but not all of their units do", False)
+    faint = [name for each in findings if each.code == "ZI020" for name in each.parameters]
+    if faint:
+        return Check("gradients", f"{result}, but {len(faint)} are too small to move a value", False)
+    return Check("gradients", result, passed)
+
+
+def _of_units(layers: "tuple[LayerReport, ...]", codes: set[str]) -> "Check":
+    from zeroinit.symmetry.report import Check
+
+    units = [each for each in layers if each.is_matrix and not each.unit.startswith("slices")]
+    same = [each for each in units if each.effective_width < each.num_units and each.twins]
+    result = f"in {len(same)} of {counted(len(units), 'layer')}"
+    if codes & IDENTICAL and not same:
+        result = "slices of a parameter are identical"
+    return Check("identical units", result, not codes & IDENTICAL and not any(map(_counts, same)))
+
+
+def _of_dead(layers: "tuple[LayerReport, ...]", parameters: "tuple[ParameterReport, ...]") -> "Check":
+    """Count dead units, those of layers that are off as a whole among them."""
+    from zeroinit.symmetry.report import Check
+
+    units = [each for each in layers if each.is_matrix and not each.unit.startswith("slices")]
+    off = {each.name for each in parameters if each.reason == "dead" and " is off for every " in each.explanation}
+    dead = sum(each.num_units if each.weight in off else each.dead for each in units)
+    return Check("dead units", f"{dead} of {sum(each.num_units for each in units)}", not dead)
+
+
+def _finite_steps(evidence: "Evidence") -> int:
+    finite = sum(map(math.isfinite, evidence.double.losses))
+    broken = [each.broken for each in (evidence.double, evidence.single) if each.broken is not None]
+    return min([finite, *(each - 1 for each in broken)])
+
+
+def _course(losses: list[float], finite: list[float]) -> str:
+    steps = counted(len(losses), "step")
+    if not finite:
+        return f"never finite in {steps}"
+    later = ", then not finite" if len(finite) < len(losses) else ""
+    return f"from {finite[0]:.4g} to {finite[-1]:.4g} in {steps}{later}"
+
+
+def _registered(evidence: "Evidence", codes: set[str]) -> str:
+    if "ZI016" in codes:
+        return "something that is trained through is no parameter"
+    place = "of the model or of loss_fn" if evidence.of_loss else "of the model"
+    return f"every value that is trained through is a parameter {place}"
+
+
+def _of_precision(evidence: "Evidence", codes: set[str], findings: "Sequence[Finding]") -> "Check":
+    from zeroinit.symmetry.report import Check
+
+    lost = [name for each in findings if each.code in LOST for name in each.parameters]
+    if lost:
+        result = f"updates of {counted(len(lost), 'parameter')} are lost in {_dtypes(evidence)}"
+        return Check("precision", result, False)
+    if not evidence.double.sizes or "ZI013" in codes or not any(map(_moves, evidence.double.sizes)):
+        return Check("precision", "no update to look at", False)
+    return Check("precision", f"updates survive in {_dtypes(evidence)}", True)
+
+
+def _moves(sizes: dict[str, float]) -> bool:
+    return any(size > 0 for size in sizes.values())
 
 
 def _harmless(each: "ParameterReport") -> bool:
@@ -68,19 +159,26 @@ def _of_optimizer(evidence: "Evidence", codes: set[str]) -> "list[Check]":
     if held is None:
         return []
     trained = [name for name, each in evidence.model.named_parameters() if each.requires_grad]
-    moved = sum(held.get(name, 0) != 0 for name in trained)
-    return [Check("optimizer", f"moves {moved} of {len(trained)} parameters", "ZI018" not in codes)]
+    others = [rate for rate in evidence.of_loss.values() if rate == rate]
+    moved = sum(held.get(name, 0) != 0 for name in trained) + sum(rate != 0 for rate in others)
+    result = f"moves {moved} of {len(trained) + len(others)} parameters"
+    return [Check("optimizer", result, "ZI018" not in codes)]
 
 
-def _of_batch(evidence: "Evidence") -> "Check":
+def _of_batch(evidence: "Evidence", findings: "Sequence[Finding]") -> "Check":
     """Tell whether the batch varies at all: values, and classes."""
     from zeroinit.symmetry.report import Check
 
     floats = [each for each in tensors_in(evidence.objective.inputs) if each.is_floating_point() and each.numel() > 1]
     flat = [each for each in floats if is_constant(each)]
+    blamed = next((each.text for each in evidence.reasons.values() if each.kind == "batch"), "")
     labels = [each for each in tensors_in(evidence.objective.targets) if not each.is_floating_point()]
     if flat:
         return Check("batch", "all values are zero" if not flat[0].any() else "all values are the same", False)
     if labels and labels[0].numel() > 1 and is_constant(labels[0]):
         return Check("batch", f"all {labels[0].numel()} labels are {int(labels[0].flatten()[0])}", False)
-    return Check("batch", f"{len(tensors_in(evidence.objective.inputs))} input tensors, not constant", True)
+    if blamed:
+        return Check("batch", first_sentence(blamed.removeprefix("The batch is the reason: ")), False)
+    if any(each.code == "ZI013" and " values that are not finite" in each.message for each in findings):
+        return Check("batch", "values that are not finite", False)
+    return Check("batch", f"{counted(len(tensors_in(evidence.objective.inputs)), 'input tensor')}, not constant", True)

@@ -98,6 +98,11 @@ CODES: dict[str, Code] = {
         "Make the optimizer after the model is complete, with a learning rate above 0 for each group.",
     ),
     "ZI019": Code("warning", "a hook sets the gradient to zero", "Remove the hook."),
+    "ZI020": Code(
+        "warning",
+        "every update is smaller than rounding",
+        "Start with larger weights, add skip connections, or put norms between the layers.",
+    ),
     "ZI101": Code("info", "starts at zero and gets a gradient", "Nothing to do."),
     "ZI102": Code("info", "is frozen", "Nothing to do if that is meant."),
     "ZI103": Code("info", "a bias has no effect", "Leave it out (bias=False): what it adds is removed again."),

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from zeroinit._common import derive_seed
 from zeroinit._modules.batch import map_tensors
+from zeroinit.symmetry.masks import flipped_masks
 
 __all__ = ["INPUTS", "noise", "random_inputs"]
 
@@ -62,6 +63,21 @@ def other_inputs(inputs: Any) -> Any:
     return map_tensors(random_inputs(inputs), draw)
 
 
+def other_choices(inputs: Any) -> Any:
+    """Draw truth values anew, and floats that are 0 or 1."""
+    generator = torch.Generator("cpu").manual_seed(11)
+
+    def draw(value: Tensor) -> Tensor:
+        if value.layout != torch.strided or not value.numel() or value.is_complex():
+            return value
+        chosen = value.is_floating_point() and bool(((value == 0) | (value == 1)).all()) and bool(value.any())
+        if value.dtype != torch.bool and not chosen:
+            return value
+        return (torch.rand(value.shape, generator=generator, device="cpu") < 0.5).to(value.device, value.dtype)
+
+    return map_tensors(inputs, draw)
+
+
 def scaled_inputs(inputs: Any) -> Any:
     """Divide every float input by its largest value."""
 
@@ -92,5 +108,7 @@ INPUTS: dict[str, Callable] = {
     "other": other_inputs,
     "larger": larger_inputs,
     "targets": other_targets,
+    "choices": other_choices,
+    "flipped masks": flipped_masks,
 }
 """Other inputs to try, by name."""

@@ -9,8 +9,10 @@ from torch import nn
 from zeroinit.symmetry.batch_causes import nothing_in, small
 from zeroinit.symmetry.calls import Calls
 from zeroinit.symmetry.graph import Graph
+from zeroinit.symmetry.mask_causes import of_mask
 from zeroinit.symmetry.memory import is_large
 from zeroinit.symmetry.naming import draw_line, few, of_model, starred
+from zeroinit.symmetry.no_effect import among_equal_slices, comes_later, hidden_effects
 from zeroinit.symmetry.other_inputs import used_with_other_inputs
 from zeroinit.symmetry.reasons import candidates, last_operation
 from zeroinit.symmetry.silent import find_silent, may_be_stuck
@@ -98,9 +100,15 @@ def _of_removed(evidence, replica, dtype, locked: set[str], last: LastPass) -> d
     """Return the reasons of vectors whose gradient is rounding, if the loss is the same with all of them changed."""
     names = [name for name in sorted(locked) if replica.get_parameter(name).dim() < 2]
     names = [name for name in names if evidence.double.rounding_step(name) is not None]
-    trials = Explainer(evidence, replica, dtype, set()).trials
-    if not names or trials.loss_changes(Change(draw=tuple(names)), len(evidence.double.losses) + 1, last.loss):
+    if not names:
         return {}
+    hidden = {name for name in names if name not in last.norms}
+    effects = hidden_effects(Explainer(evidence, replica, dtype, hidden)) if hidden else set()
+    if effects is None or len(hidden) < len(names):
+        trials, step = Explainer(evidence, replica, dtype, set()).trials, len(evidence.double.losses) + 1
+        if trials.loss_changes(Change(draw=tuple(names)), step, last.loss):
+            return {}
+    names = [name for name in names if name not in (effects or ())]
     other = Reason("no_effect", "The loss is the same whatever its value.", tried=True)
     norms = {name: last.norms[name] for name in names if name in last.norms}
     removed = {
@@ -260,16 +268,28 @@ class Explainer:
         for each in candidates(name, view):
             if not self._frees(each.change, name, view):
                 continue
+            if each.reason.kind == "no_effect" and (later := self._later(name, view)) is not None:
+                return later
             for change, repair in each.repairs:
                 if change == each.change or self._frees(change, name, view):
                     return self._accepted(name, each, repair)
             return self._accepted(name, each, "")
-        if vector and not self.trials.loss_changes(Change(draw=(name,)), view.step):
-            return Reason("no_effect", "The loss is the same whatever its value.", tried=True)
+        return self._without_candidate(name, view, vector)
+
+    def _without_candidate(self, name: str, view: View, vector: bool) -> Reason:
+        """Tell why no candidate was true: no effect, none yet, or none with this batch."""
+        still = vector and not self.trials.loss_changes(Change(draw=(name,)), view.step)
+        if still and (later := self._later(name, view)) is not None:
+            return later
+        for each in of_mask(view):
+            if self._frees(each.change, name, view):
+                return self._accepted(name, each, each.repairs[0][1])
         if (times := times_zero(name, view)) is not None:
             return times
-        if name in self.trials.frees(Change(inputs="other"), view.step):
+        if any(name in self.trials.frees(Change(inputs=kind), view.step) for kind in ("other", "choices")):
             return Reason("idle", "Other inputs give {it} a gradient.", (), "", True, "other inputs")
+        if still:
+            return Reason("no_effect", "The loss is the same whatever its value.", tried=True)
         if self.trials.left <= 0:
             return Reason(
                 "unknown", "Why was not looked into: many other causes were tried.", (), "Mend the others first."
@@ -277,6 +297,12 @@ class Explainer:
         last = last_operation(name, view)
         text = f"Cause not found; {last} is the last operation on the way where the gradient was seen."
         return Reason("unknown", text, (), f"Follow the path from `{of_model(name)}` to {last}.")
+
+    def _later(self, name: str, view: View) -> Reason | None:
+        """Return the reason of a parameter whose effect is hidden by the values of others."""
+        if self.replica.get_parameter(name).dim() < 2:
+            return comes_later(name, self, view.step)
+        return among_equal_slices(name, self, view.step)
 
     def _frees(self, change: Change, name: str, view: View) -> bool:
         """Try a change; where a parameter like this one was explained before, on all places that are alike at once."""

@@ -64,7 +64,7 @@ def judge(evidence: "Evidence") -> SymmetryReport:
         parameters=parameters,
         layers=layers,
         findings=tuple(sorted(findings, key=lambda each: each.severity != "warning")),
-        checks=checks(evidence, parameters, layers),
+        checks=checks(evidence, parameters, layers, findings),
         not_inspected=evidence.not_inspected,
         notes=tuple(evidence.notes),
     )
@@ -317,7 +317,10 @@ def _of_slices(report: LayerReport, watch: LayerWatch, evidence: "Evidence") -> 
         return
     groups = f"{together} group{'' if together == 1 else 's'}"
     message = f"{moved} {report.unit} of `{report.weight}` form {groups} that get identical updates"
-    whole = together == 1 and moved == report.num_units and not report.is_output
+    compete = (report.weight, report.unit) in evidence.competing
+    whole = together == 1 and moved == report.num_units and (compete or not report.is_output)
+    if together == 1:
+        message = f"{moved} {report.unit} of `{report.weight}` are identical and get identical updates"
     if not whole and _are_copies(watch, evidence):
         named = _few(report.twins)
         repair = f"Draw the copies anew: {draw_line([report.weight], 1)}, or each copy by itself."
@@ -327,7 +330,8 @@ def _of_slices(report: LayerReport, watch: LayerWatch, evidence: "Evidence") -> 
         )
     else:
         repair = f"Start it at random: {draw_line([report.weight], 1)}." if whole else ""
-        yield _finding("ZI001" if whole else "ZI108", report.path, (report.weight,), f"{message}.", repair)
+        cause = f"equal slices of {report.weight}" if whole else ""
+        yield _finding("ZI001" if whole else "ZI108", report.path, (report.weight,), f"{message}.", repair, cause)
 
 
 def _are_copies(watch: LayerWatch, evidence: "Evidence") -> bool:

@@ -77,7 +77,7 @@ def of_norm(name: str, call: Call, view: View) -> Iterator[Candidate]:
 
 def of_flat(cut: Node, call: Call, view: View) -> Iterator[Candidate]:
     """An operation whose slope is zero for the whole batch."""
-    what, model = operation(call, view.model), view.model
+    what = operation(call, view.model)
     if call.name in LOSSES:
         if call.given[0].dim() > 1 and call.given[0].shape[1] == 1:
             change = view.act(call, "squared")
@@ -111,10 +111,7 @@ def of_flat(cut: Node, call: Call, view: View) -> Iterator[Candidate]:
             )
         yield Candidate(Reason("dead", text, cause=f"softmax of one {starred(call.path)}"), change, ((change, repair),))
         return
-    biases = tuple(
-        each for edge in cut.edges if edge is not None for each in view.graph.weights_of(edge) if _is_bias(each, model)
-    )
-    level = [(Change(zero=biases), "Set the biases in front to zero: " + _zero_line(biases))] if biases else []
+    level = list(_level(cut, view))
     if call.name in ROUNDING:
         change = view.act(call, "take out")
         text = f"{sentence(what)} has slope zero everywhere."
@@ -137,6 +134,15 @@ def of_flat(cut: Node, call: Call, view: View) -> Iterator[Candidate]:
         change = view.act(call, "leaky")
         text = f"{sentence(what)} is off for every input of the batch."
         yield Candidate(Reason("dead", text), change, (*level, (change, leaky_line(call, view))))
+
+
+def _level(cut: Node, view: View) -> Iterator[tuple[Change, str]]:
+    """Set the biases to zero that come next in front of an operation, behind operations without weights."""
+    for edge in filter(None, cut.edges):
+        names = next((found for node in view.graph.below(edge) if (found := view.graph.weights_of(node))), [])
+        biases = tuple(each for each in names if _is_bias(each, view.model))
+        if biases:
+            yield Change(zero=biases), "Set the biases in front to zero: " + _zero_line(biases)
 
 
 def leaky_line(call: Call, view: View) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["FORMATS", "layer_rows", "shortened", "to_html", "to_sarif", "to_text"]
 
 HEAD = ("layer", "type", "gradient", "units", "distinct", "broken by")
+NEVER, STILL = " never get", ("ZI018", "ZI020")
 NAME_WIDTH, TYPE_WIDTH, MOST_INFOS, FEWEST_ALIKE = 40, 22, 6, 3
 
 
@@ -116,7 +117,8 @@ def _fitted(rows: list[tuple[str, ...]], width: int) -> tuple[list[tuple[str, ..
 
 def _headline(report: "SymmetryReport") -> str:
     trained = [each for each in report.parameters if each.reason != "frozen"]
-    awake = sum(each.unlock_step is not None for each in trained)
+    stuck = {name for each in report.warnings if each.code in STILL for name in each.parameters}
+    awake = sum(each.unlock_step is not None and each.name not in stuck for each in trained)
     return (
         f"{report.model}: {_count(len(report.warnings), 'warning')}; {awake} of {len(trained)} parameters learn within "
         f"{_count(report.num_steps, 'step')} ({report.optimizer}, {report.loss})"
@@ -138,19 +140,37 @@ def _warning_lines(report: "SymmetryReport", width: int) -> list[str]:
             more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
             text = f"{first.code} warning {paths[0]}{more}: {_of_all(first, names)}"
         lines += textwrap.wrap(text, width, subsequent_indent="    ", break_on_hyphens=False)
-        lines += textwrap.wrap(
-            f"-> {first.suggestion}",
-            width,
-            initial_indent="    ",
-            subsequent_indent="       ",
-            break_on_hyphens=False,
-        )
+        lines += _suggested(first.suggestion, width)
+        lines += _other_members(members, width)
     return lines
+
+
+def _suggested(suggestion: str, width: int) -> list[str]:
+    return textwrap.wrap(
+        f"-> {suggestion}", width, initial_indent="    ", subsequent_indent="       ", break_on_hyphens=False
+    )
+
+
+def _other_members(members: list["Finding"], width: int) -> list[str]:
+    """Tell what else happens by the same cause, where the first paragraph does not name it."""
+    first, lines = members[0], []
+    told = {_without_names(first)}
+    for each in members[1:]:
+        if _without_names(each) not in told and not (NEVER in first.message and NEVER in each.message):
+            told.add(_without_names(each))
+            text = f"also {each.code} {each.path or '(the model itself)'}: {each.message}"
+            lines += textwrap.wrap(text, width, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False)
+    return lines
+
+
+def _without_names(finding: "Finding") -> str:
+    """Return a message without names and numbers, to see whether two say the same."""
+    return re.sub(r"`[^`]*`(?:, | and )?|\d+( more| times)?|\bgets?\b|[() ]", "", finding.message)
 
 
 def _of_all(first: "Finding", names: list[str]) -> str:
     """Put all names of one cause into the message of the first finding."""
-    _, verb, rest = first.message.partition(" never get")
+    _, verb, rest = first.message.partition(NEVER)
     if not verb or first.message.startswith(few(names)):
         return first.message
     return f"{few(names)} never get{rest.removeprefix('s') if len(names) > 1 else rest}"
@@ -160,7 +180,11 @@ def _info_lines(report: "SymmetryReport", width: int) -> list[str]:
     infos = [each for each in _alike_once(report.findings) if each.severity == "info"]
     lines = []
     for members in by_cause(infos)[:MOST_INFOS]:
-        lines += textwrap.wrap(str(members[0]), width, subsequent_indent="    ", break_on_hyphens=False)
+        paths = list(dict.fromkeys(each.path or "(the model itself)" for each in members))
+        text = str(members[0])
+        if len(paths) > 1:
+            text = f"{members[0].code} {members[0].severity} {paths[0]} and {len(paths) - 1} more: {members[0].message}"
+        lines += textwrap.wrap(text, width, subsequent_indent="    ", break_on_hyphens=False)
     if len(by_cause(infos)) > MOST_INFOS:
         lines.append(f"... and {len(by_cause(infos)) - MOST_INFOS} more of severity info, in .findings")
     return lines

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,10 +15,13 @@ from zeroinit.symmetry.capacity import check_memory
 from zeroinit.symmetry.checks import check_devices, check_model, left_out, unwrapped
 from zeroinit.symmetry.choosing import choose
 from zeroinit.symmetry.doubts import Doubts, find_doubts, kinds_of, told_by_steps
-from zeroinit.symmetry.explain import LastPass, explain
+from zeroinit.symmetry.explain import Explainer, LastPass, explain
+from zeroinit.symmetry.faint_updates import find_still, of_still
 from zeroinit.symmetry.findings import judge
 from zeroinit.symmetry.graph import Graph
+from zeroinit.symmetry.loss_parameters import note_loss_parameters
 from zeroinit.symmetry.memory import release
+from zeroinit.symmetry.no_effect import slices_that_compete
 from zeroinit.symmetry.objective import Objective
 from zeroinit.symmetry.own_optimizer import OwnOptimizer
 from zeroinit.symmetry.precision import ShadowMode
@@ -65,6 +69,12 @@ class Evidence:
     widths_deterministic: dict[str, int] = field(default_factory=dict)
     silent: dict[str, Silent] = field(default_factory=dict)
     symptoms: list[Symptom] = field(default_factory=list)
+    still: set[str] = field(default_factory=set)
+    """Parameters that the updates of the float32 run moved by less than rounding."""
+    competing: set[tuple[str, str]] = field(default_factory=set)
+    """Weights and axes whose slices are identical although they would learn different things."""
+    of_loss: dict[str, float] = field(default_factory=dict)
+    """Rates of what trains in the loss alone, by name; 0 where no optimizer holds it, NaN where that is not known."""
 
 
 def inspect(
@@ -169,6 +179,7 @@ def _gather(model: nn.Module, objective: Objective, settings: Settings) -> Evide
     evidence = Evidence(
         model, objective, settings, single, single, watch, widths, {}, set(), set(), skipped, {}, _notes(replica)
     )
+    evidence.still = find_still(model, replica, single)
     narrow = all(each.dtype != torch.float64 for each in model.parameters())
     if narrow and _is_enough(evidence, replica, inspected):
         return evidence
@@ -189,7 +200,7 @@ def _is_enough(evidence: Evidence, replica: nn.Module, inspected: list[str]) -> 
     """Tell whether the float32 run settles everything; finish it with one more pass if so."""
     trained = [name for name, each in replica.named_parameters() if each.requires_grad and name in inspected]
     doubts = find_doubts(evidence.single, evidence.watch, trained)
-    if doubts or died(evidence.single) or owe_to_dropout(evidence, inspected):
+    if doubts or evidence.still or died(evidence.single) or owe_to_dropout(evidence, inspected):
         return False
     if any(may_be_stuck(each, evidence).any() for each in evidence.watch.layers):
         return False
@@ -256,6 +267,8 @@ def _gather_in_double(first: Evidence, inspected: list[str], epsilon: float, wat
     widths = first.widths_in_float32
     evidence = replace(first, single=single, double=double, watch=watch, widths_without=without)
     evidence.symptoms += find_symptoms(evidence)
+    if not any(each.code in ("ZI013", "ZI015") for each in evidence.symptoms):
+        evidence.symptoms += of_still(evidence)
     if double.sizes and not any(each.code == "ZI013" for each in evidence.symptoms):
         _look_at_the_end(evidence, replica, dtype)
     if any(widths.get(each.layer.weight, 0) > each.tracker.width for each in watch.layers):
@@ -295,4 +308,6 @@ def _look_at_the_end(
         del graph
     del loss
     explain(evidence, replica, dtype, last)
+    note_loss_parameters(evidence, replica, last.strangers)
+    evidence.competing = slices_that_compete(evidence, partial(Explainer, evidence, replica, dtype))
     return True

@@ -11,6 +11,9 @@ from zeroinit._common import InputError
 
 __all__ = ["OwnOptimizer"]
 
+WARM = 0.01
+"""A rate below this share of the one that a schedule started from is one of its ends, not a fault."""
+
 
 class OwnOptimizer:
     """Builds optimizers for copies of a model that are like the user's own, without its state.
@@ -21,6 +24,8 @@ class OwnOptimizer:
 
     Attributes:
         held: The learning rate of each trained parameter that the optimizer holds, by name.
+        rates: Learning rates of everything that it holds, by identity. Where a schedule warms up from zero, the rate
+            that it warms up to.
 
     Raises:
         InputError: The optimizer needs a closure.
@@ -39,15 +44,21 @@ class OwnOptimizer:
         self._optimizer = optimizer
         trained = [(name, each) for name, each in model.named_parameters() if each.requires_grad]
         self._positions = {id(each): at for at, (_, each) in enumerate(trained)}
-        rates = {id(each): float(group["lr"]) for group in optimizer.param_groups for each in group["params"]}
-        self.held = {name: rates[id(each)] for name, each in trained if id(each) in rates}
+        self.rates = {id(each): _rate(group) for group in optimizer.param_groups for each in group["params"]}
+        self.held = {name: self.rates[id(each)] for name, each in trained if id(each) in self.rates}
 
     def __call__(self, parameters: list[nn.Parameter]) -> Any:
         """Return an optimizer of the same class and settings for the parameters of a copy."""
         groups = []
         for group in self._optimizer.param_groups:
             chosen = [parameters[self._positions[id(each)]] for each in group["params"] if id(each) in self._positions]
-            groups.append({**group, "params": chosen})
+            groups.append({**group, "params": chosen, "lr": _rate(group)})
         twin = copy.copy(self._optimizer)
         twin.param_groups, twin.state = groups, defaultdict(dict)
         return twin
+
+
+def _rate(group: dict[str, Any]) -> float:
+    """Return a group's learning rate; where a schedule has brought it near zero, the rate that it goes up to."""
+    rate, peak = float(group.get("lr", 1.0)), float(group.get("initial_lr", 0.0))
+    return peak if rate < WARM * peak else rate

@@ -21,7 +21,15 @@ from zeroinit.symmetry.objective import Objective
 from zeroinit.symmetry.precision import ShadowMode
 from zeroinit.symmetry.sharing import WriteGuard, WrittenError, is_shared
 from zeroinit.symmetry.undisturbed import reseed
-from zeroinit.symmetry.updates import build_updates, held_by, rebind, scale_rates, sparse_by_choice, take_step
+from zeroinit.symmetry.updates import (
+    build_updates,
+    held_by,
+    options_of,
+    rebind,
+    scale_rates,
+    sparse_by_choice,
+    take_step,
+)
 
 __all__ = [
     "Settings", "Trace", "backward", "copy_of", "forward_loss", "is_rounding", "one_pass", "row_sizes", "run_shadow",
@@ -77,6 +85,7 @@ class Trace:
         vectors: For each step without reference, the gradients of vectors that are faint beside the model's largest.
         coarse: Whether the model computes in 16 bits by its own will.
         flat: Whether a norm had constant channels in the first step.
+        options: What else the optimizer's groups say in numbers, by name of a parameter.
         held: Learning rates by name of what the user's own optimizer holds; ``None`` where that is not known.
         broadcast: Shapes of an output and of targets that the loss compares each with each.
         broken: The first step with a gradient that is not finite; training ends there.
@@ -94,6 +103,7 @@ class Trace:
     flat: bool = False
     broken: int | None = None
     held: dict[str, float] | None = None
+    options: dict[str, dict[str, float]] = field(default_factory=dict)
     broadcast: tuple[torch.Size, torch.Size] | None = None
 
     def first_step(self, name: str) -> int | None:
@@ -216,7 +226,8 @@ def run_shadow(
     updates = build_updates(settings.optimizer, settings.learning_rate, named.values())
     rebind(updates, replica)
     scale_rates(updates, settings.rate_factor)
-    trace, mode = Trace(held=held_by(updates, named)), ShadowMode(dtype, settings.dropout)
+    trace = Trace(held=held_by(updates, named), options=options_of(updates, named))
+    mode = ShadowMode(dtype, settings.dropout)
     large, sparse = is_large(replica.parameters()), sparse_by_choice(replica, settings.optimizer)
     last_news = 0
     unlocked: set[str] = set()

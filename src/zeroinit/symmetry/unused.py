@@ -14,6 +14,7 @@ from zeroinit.symmetry.calls import Call, Calls, tensors_in
 from zeroinit.symmetry.flat_causes import second_derivative
 from zeroinit.symmetry.function_causes import of_function_never_asked
 from zeroinit.symmetry.naming import operation, sentence, starred, where
+from zeroinit.symmetry.no_effect import comes_later
 from zeroinit.symmetry.trials import Change
 from zeroinit.symmetry.views import Reason, View
 
@@ -62,7 +63,8 @@ def _cut(name: str, explainer: "Explainer") -> Reason:
         text = "The loss changes with {it}, but no gradient leads back. Where it is lost could not be seen."
         return Reason("detached", text, (), "Look for detach(), no_grad(), .data or .numpy() on its way to the loss.")
     if model.get_parameter(name).dim() < 2:
-        return Reason("no_effect", "The loss is the same whatever its value.", tried=True)
+        none = Reason("no_effect", "The loss is the same whatever its value.", tried=True)
+        return comes_later(name, explainer, step) or none
     text = "The loss is the same whatever the value of {it}."
     return Reason("unused", text, (), "Use what it computes, or remove it.", True)
 

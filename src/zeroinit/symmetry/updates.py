@@ -10,7 +10,16 @@ from zeroinit._common import InputError, lookup
 from zeroinit._modules.copying import copier_of
 from zeroinit.symmetry.memory import is_large
 
-__all__ = ["LEARNING_RATES", "build_updates", "held_by", "rebind", "scale_rates", "sparse_by_choice", "take_step"]
+__all__ = [
+    "LEARNING_RATES",
+    "build_updates",
+    "held_by",
+    "options_of",
+    "rebind",
+    "scale_rates",
+    "sparse_by_choice",
+    "take_step",
+]
 
 LEARNING_RATES = {"adam": 1e-3, "sgd": 0.1}
 """Learning rate of each rule where the user names none."""
@@ -148,6 +157,16 @@ def held_by(updates: Any, named: dict[str, nn.Parameter]) -> dict[str, float] | 
     names = {id(each): name for name, each in named.items()}
     rates = {id(each): group.get("lr") for group in groups for each in group["params"]}
     return {names[each]: 1.0 if rate is None else float(rate) for each, rate in rates.items() if each in names}
+
+
+def options_of(updates: Any, named: dict[str, nn.Parameter]) -> dict[str, dict[str, float]]:
+    """Return the numbers in an optimizer's groups, as its weight decay, for each parameter by name."""
+    names = {id(each): name for name, each in named.items()}
+    found: dict[str, dict[str, float]] = {}
+    for group in getattr(updates, "param_groups", None) or ():
+        numbers = {key: float(value) for key, value in group.items() if isinstance(value, int | float)}
+        found |= {names[id(each)]: numbers for each in group["params"] if id(each) in names}
+    return found
 
 
 def sparse_by_choice(replica: nn.Module, optimizer: Any) -> set[int]:

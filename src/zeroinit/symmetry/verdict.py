@@ -9,11 +9,11 @@ if TYPE_CHECKING:
 __all__ = ["by_cause", "first_sentence", "verdict"]
 
 GRAVEST = (
-    "ZI013", "ZI018", "ZI016", "ZI017", "ZI006", "ZI009", "ZI019", "ZI008", "ZI011", "ZI007", "ZI012", "ZI014", "ZI015",
-    "ZI001", "ZI004", "ZI002", "ZI003", "ZI005", "ZI010",
+    "ZI013", "ZI018", "ZI016", "ZI017", "ZI006", "ZI009", "ZI019", "ZI008", "ZI011", "ZI007", "ZI012", "ZI020", "ZI014",
+    "ZI015", "ZI001", "ZI004", "ZI002", "ZI003", "ZI005", "ZI010",
 )  # fmt: skip
 """Codes of warnings, the gravest first."""
-NEVER = {"ZI006", "ZI007", "ZI008", "ZI009", "ZI011", "ZI012", "ZI018", "ZI019"}
+NEVER = {"ZI006", "ZI007", "ZI008", "ZI009", "ZI011", "ZI012", "ZI018", "ZI019", "ZI020"}
 """Codes of parameters that never get a gradient, or never move."""
 
 
@@ -28,7 +28,7 @@ def by_cause(findings: "tuple[Finding, ...] | list[Finding]") -> "list[list[Find
 
 def _in_group(code: str) -> tuple[bool, int]:
     """Copies are a cause of what cannot choose among them."""
-    return code != "ZI004", _rank(code)
+    return code not in ("ZI001", "ZI004"), _rank(code)
 
 
 def _rank(code: str) -> int:
@@ -46,7 +46,9 @@ def verdict(report: "SymmetryReport") -> str:
     if not groups:
         lost = [name for each in report.findings if each.code == "ZI109" for name in each.parameters]
         still = f", but updates of {len(lost)} are lost in the model's own precision" if lost else ""
-        return f"Will learn: {_awake(report, trained)}{still}."
+        learns = any(each.unlock_step is not None for each in trained)
+        start = "Will learn" if learns else "Will not learn from this batch and loss"
+        return f"{start}: {_awake(report, trained)}{still}."
     first = groups[0][0]
     never = [each for each in report.warnings if each.code in NEVER and not _of_units(each)]
     stuck = {name for each in never for name in each.parameters}
@@ -56,7 +58,8 @@ def verdict(report: "SymmetryReport") -> str:
         start = "Will not learn as it is"
     elif first in never:
         here = {name for each in groups[0] if each in never for name in each.parameters}
-        start = f"{len(here)} of {len(trained)} parameters will not learn"
+        here &= {each.name for each in trained}
+        start = f"{len(here)} of {len(trained)} parameters will not learn" if here else "Learns, but not all of it"
     elif first.code == "ZI017":
         start = "Learns something else than it should"
     elif first.code in ("ZI014", "ZI015"):
@@ -75,16 +78,22 @@ def _of_units(finding: "Finding") -> bool:
 
 def _awake(report: "SymmetryReport", trained: list) -> str:
     steps = [each.unlock_step for each in trained if each.unlock_step is not None]
-    last = f"by step {max(steps)}" if steps else "yet"
+    if not steps:
+        told = next((each.explanation for each in trained if each.explanation), "")
+        why = f": {first_sentence(told)}" if told else ""
+        return f"none of the {len(trained)} parameters gets a gradient{why}"
+    last = f"by step {max(steps)}"
     which = f"all {len(trained)}" if len(steps) == len(trained) else f"{len(steps)} of {len(trained)}"
-    if len(trained) == 1 and steps:
+    if len(trained) == 1:
         return f"the only trained parameter gets a gradient {last}"
     idle = sum(each.reason == "idle" for each in trained)
     later = sum(each.reason == "asleep" for each in trained)
-    none = len(trained) - len(steps) - idle - later
+    none = sum(each.reason in ("cancelled", "no_effect") for each in trained)
+    rest = len(trained) - len(steps) - idle - later - none
     words = [f"{idle} {'is' if idle == 1 else 'are'} not used for this batch and loss"] if idle else []
     words += [f"{later} later"] if later else []
     words += [f"{none} {'has' if none == 1 else 'have'} no effect"] if none else []
+    words += [f"{rest} {'gets' if rest == 1 else 'get'} none"] if rest else []
     return f"{', '.join([f'{which} parameters get a gradient {last}', *words])}"
 
 
