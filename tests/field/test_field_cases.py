@@ -10,6 +10,7 @@ from torch import nn
 from zeroinit.symmetry import SymmetryReport, inspect
 
 from . import (
+    copies,
     flat,
     numbers,
     reports_1,
@@ -48,7 +49,7 @@ Whoever mends one takes it off this list; if the words there do not fit the new 
 FAULTS = {name: case for name, case in CASES.items() if case.code}
 HEALTHY = {name: case for name, case in CASES.items() if not case.code}
 assert set(FAULTS) >= OPEN
-assert all(module.__name__ for module in (flat, numbers, routing, still, wiring, zeros, *REPORTS))
+assert all(module.__name__ for module in (copies, flat, numbers, routing, still, wiring, zeros, *REPORTS))
 
 
 def built(case: Case) -> Batch:
