@@ -10,6 +10,7 @@ from torch import nn
 from zeroinit.symmetry import SymmetryReport, inspect
 
 from . import (
+    copies,
     flat,
     hidden,
     numbers,
@@ -44,7 +45,8 @@ Whoever mends one takes it off this list; if the words there do not fit the new 
 FAULTS = {name: case for name, case in CASES.items() if case.code}
 HEALTHY = {name: case for name, case in CASES.items() if not case.code}
 assert set(FAULTS) >= OPEN
-assert all(module.__name__ for module in (flat, hidden, numbers, routing, still, verdicts, wiring, zeros, *REPORTS))
+modules = (copies, flat, hidden, numbers, routing, still, verdicts, wiring, zeros, *REPORTS)
+assert all(module.__name__ for module in modules)
 
 
 def built(case: Case) -> Batch:

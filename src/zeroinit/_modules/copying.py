@@ -23,6 +23,8 @@ __all__ = ["ATTRIBUTE", "Copier", "cast", "copier_of"]
 LOCKS: dict[type, Callable] = {type(threading.Lock()): threading.Lock, type(threading.RLock()): threading.RLock}
 WIDE = {torch.float64: torch.complex128}
 ATTRIBUTE = "_zeroinit_copier"
+TRANSFORMS = "torch.distributions.transforms"
+"""Where objects live that forget their inverse when they are copied by torch itself."""
 
 
 def cast(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
@@ -249,7 +251,8 @@ class Copier:
 
     def _object(self, value: Any, place: str) -> Any:
         """Copy an object as ``copy.deepcopy`` would; else attribute by attribute; else use it itself, and say so."""
-        for way in (self._by_itself, self._by_parts, self._by_attributes):
+        ways: tuple[Callable, ...] = (self._by_itself, self._by_parts, self._by_attributes)
+        for way in ways[2:] if type(value).__module__ == TRANSFORMS else ways:
             known = set(self.memo)
             try:
                 return self._remember(value, way(value, place))

@@ -4,10 +4,11 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from torch import nn
 from torch.autograd import Function
 from torch.utils import checkpoint
 
-__all__ = ["AppliedFunctions", "checkpoints_off"]
+__all__ = ["AppliedFunctions", "CopiedParameters", "checkpoints_off"]
 
 
 class AppliedFunctions:
@@ -32,6 +33,30 @@ class AppliedFunctions:
     def stop(self) -> None:
         """Let functions be applied as before."""
         Function.apply = self._own  # type: ignore[method-assign]
+
+
+class CopiedParameters:
+    """Tells of each parameter that is copied with ``copy.deepcopy``.
+
+    Args:
+        note: Takes the parameter; returns whether it is handed out itself in the place of a copy.
+    """
+
+    def __init__(self, note: Callable[[nn.Parameter], bool]):
+        self._note, self._own = note, nn.Parameter.__deepcopy__
+
+    def start(self) -> None:
+        """Look at every copy from now on."""
+        own, note = self._own, self._note
+
+        def copied(parameter: nn.Parameter, memo: dict) -> Any:
+            return parameter if note(parameter) else own(parameter, memo)
+
+        nn.Parameter.__deepcopy__ = copied  # type: ignore[method-assign, assignment]
+
+    def stop(self) -> None:
+        """Let parameters be copied as before."""
+        nn.Parameter.__deepcopy__ = self._own  # type: ignore[method-assign]
 
 
 @contextlib.contextmanager

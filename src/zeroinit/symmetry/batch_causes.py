@@ -9,9 +9,9 @@ from zeroinit.symmetry.call_sizes import num_keys, softmax_size
 from zeroinit.symmetry.calls import LOSS, Call, is_constant, tensors_in
 from zeroinit.symmetry.naming import operation
 from zeroinit.symmetry.trials import Change
-from zeroinit.symmetry.views import ATTENTION, NORMS, Candidate, Reason, View
+from zeroinit.symmetry.views import ATTENTION, NORMS, Candidate, Reason, View, lost_at
 
-__all__ = ["nothing_in", "of_batch", "of_kept_targets", "small", "what_is_flat"]
+__all__ = ["emptied", "nothing_in", "of_batch", "of_kept_targets", "small", "what_is_flat"]
 
 PAIRED = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "sub", "subtract")
 """Calls that compare an output with targets, value by value."""
@@ -84,6 +84,16 @@ def _is_over_one(call: Call) -> bool:
     if call.name in ATTENTION:
         return num_keys(call) == 1
     return (call.name in NORMS or "pool" in call.name) and len(shape) > 2 and (shape[2:].numel() == 1 or shape[1] == 1)
+
+
+def emptied(name: str, view: View) -> Call | None:
+    """Return the call above a parameter that works on no value at all, as a sum over examples of which none counts."""
+    for node, _ in view.graph.uses(name):
+        cutter = lost_at(node)
+        call = view.call(cutter[0]) if cutter is not None else None
+        if call is not None and call.given and not any(each.numel() for each in call.given):
+            return call
+    return None
 
 
 def nothing_in(name: str, view: View) -> bool:

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from zeroinit.symmetry.applied import AppliedFunctions
+from zeroinit.symmetry.applied import AppliedFunctions, CopiedParameters
+from zeroinit.symmetry.drawn_inputs import uneven
+from zeroinit.symmetry.states import broken_in, state
 
 __all__ = ["LOSS", "Call", "Calls", "Key", "is_constant", "tensors_in"]
 
@@ -19,6 +21,7 @@ SILENT = {
     "__get__", "__set__", "dim", "size", "numel", "__len__", "stride", "is_floating_point", "_set_grad_enabled",
     "requires_grad_", "type", "element_size", "is_contiguous", "__hash__", "__bool__", "is_complex", "storage_offset",
     "get_device", "__format__", "__repr__", "item", "tolist", "register_hook", "_backward_hooks", "numpy", "__array__",
+    "__deepcopy__",
 }  # fmt: skip
 """Calls that compute nothing."""
 OF_FIRST = {"to", "type_as", "expand_as", "view_as", "reshape_as", "resize_as_"}
@@ -92,11 +95,13 @@ class Calls(TorchFunctionMode):
         attach: Keys of calls that lose the gradient; what follows from them is tied to what they were given.
         numbers: Look for the first NaN and infinity.
         unwrap: Use computed tensors themselves where a parameter was made of them on the way.
+        uncopied: Hand out parameters themselves where they are copied with ``copy.deepcopy``.
         keep: Whether calls are written down; they hold all tensors of the pass.
 
     Attributes:
         calls: In order.
         wrapped: Modules that were given a parameter made of a computed tensor.
+        copied: Modules in whose forward pass parameters were copied with ``copy.deepcopy``.
         escapes: Where values that depend on a parameter left torch: module and operation.
     """
 
@@ -109,6 +114,7 @@ class Calls(TorchFunctionMode):
         attach: Iterable[Key] = (),
         numbers: bool = False,
         unwrap: bool = False,
+        uncopied: bool = False,
         keep: bool = True,
     ):
         super().__init__()
@@ -128,9 +134,12 @@ class Calls(TorchFunctionMode):
         self._model = model
         self._inside: list[list[Tensor]] = []
         self._applied = AppliedFunctions(self._of_function)
+        self.copied: list[str] = []
+        self._uncopied, self._copies = uncopied, CopiedParameters(self._of_copy)
 
     def __enter__(self):
         self._applied.start()
+        self._copies.start()
         for path, module in self._model.named_modules():
             self._handles.append(module.register_forward_pre_hook(self._entering(path)))
             self._handles.append(module.register_forward_hook(self._leaving, always_call=True))
@@ -138,9 +147,14 @@ class Calls(TorchFunctionMode):
 
     def __exit__(self, *error):
         self._applied.stop()
+        self._copies.stop()
         for handle in self._handles:
             handle.remove()
         return super().__exit__(*error)
+
+    def __deepcopy__(self, memo: dict) -> "Calls":
+        """Return this object: the hooks of a module that is copied while it runs lead here as well."""
+        return self
 
     def _entering(self, path: str) -> Callable:
         return lambda module, arguments: self._stack.append(path)
@@ -164,14 +178,14 @@ class Calls(TorchFunctionMode):
         if any(id(each) not in self._registered for each in tensors_in([args, kwargs]) if type(each) is nn.Parameter):
             args, kwargs = self._unwrapped(args), self._unwrapped(kwargs)
         call = self._placed(name, func, args, kwargs)
-        before = [_state(each) for each in call.given] if self._numbers else []
+        before = [state(each) for each in call.given] if self._numbers else []
         return self._written(call, before, self._made_by(call))
 
     def _of_function(self, function: type, func: Callable, args: tuple, kwargs: dict) -> Any:
         """Write an autograd function of the user's own down as one call; gradients are off inside by its nature."""
         call = self._placed(function.__name__, func, args, kwargs)
         call.function = function
-        before = [_state(each) for each in call.given] if self._numbers else []
+        before = [state(each) for each in call.given] if self._numbers else []
         self._inside.append([])
         try:
             result = self._made_by(call)
@@ -181,6 +195,12 @@ class Calls(TorchFunctionMode):
 
     def _has_gradient(self, args: tuple) -> bool:
         return any(each.requires_grad or id(each) in self._lost for each in tensors_in(args))
+
+    def _of_copy(self, parameter: nn.Parameter) -> bool:
+        """Note that a parameter is copied; tell whether it is handed out itself."""
+        if id(parameter) in self._registered:
+            self.copied.append(self._stack[-1])
+        return self._uncopied
 
     def _placed(self, name: str, func: Any, args: tuple, kwargs: dict) -> Call:
         place = (self._stack[-1], name)
@@ -199,7 +219,7 @@ class Calls(TorchFunctionMode):
             return result
         call.out, call.nodes = found, [each.grad_fn for each in found]
         if self._numbers:
-            call.broken = _broken(before, [_state(each) for each in found if each.is_floating_point()])
+            call.broken = broken_in(before, [state(each) for each in found if each.is_floating_point()])
         if self._keep:
             self.calls.append(call)
         if self._keep or self._unwrap:
@@ -233,7 +253,8 @@ class Calls(TorchFunctionMode):
         tied = result
         for source in sources:
             weights = torch.linspace(0.5, 1.5, source.numel(), dtype=source.dtype, device=source.device)
-            tied = tied + 1e-3 * (source.flatten() * weights).mean().to(result.dtype)
+            mean = (source.flatten() * weights).mean().to(result.dtype)
+            tied = tied + 1e-3 * mean * uneven(result)  # a softmax takes out what is even
         call.out, call.nodes = [tied], [tied.grad_fn]
         return tied
 
@@ -294,20 +315,6 @@ def tensors_in(value: Any, depth: int = 4) -> list[Tensor]:
     return []
 
 
-def _state(tensor: Tensor) -> str:
-    values = tensor.detach()
-    if not values.numel() or values.layout != torch.strided or bool(torch.isfinite(values).all()):
-        return ""
-    return "nan" if bool(torch.isnan(values).any()) else "inf"
-
-
-def _broken(before: list[str], after: list[str]) -> str:
-    for kind in ("nan", "inf"):
-        if kind in after and kind not in before and not (kind == "inf" and "nan" in before):
-            return kind
-    return ""
-
-
 def is_constant(tensor: Tensor) -> bool:
     """Tell whether all values of a tensor are the same.
 
@@ -316,4 +323,6 @@ def is_constant(tensor: Tensor) -> bool:
         (True, False)
     """
     values = tensor.detach()
-    return bool(values.numel()) and bool((values == values.flatten()[0]).all())
+    if values.layout != torch.strided or not values.numel():
+        return False
+    return bool((values == values.flatten()[0]).all())

@@ -10,7 +10,18 @@ from zeroinit._common import derive_seed
 from zeroinit._modules.batch import map_tensors
 from zeroinit.symmetry.masks import flipped_masks
 
-__all__ = ["INPUTS", "noise", "random_inputs"]
+__all__ = ["INPUTS", "noise", "random_inputs", "uneven"]
+
+
+def uneven(like: Tensor) -> Tensor:
+    """Return values from .5 to 1.5 in the shape of a tensor.
+
+    Example:
+        >>> uneven(torch.zeros(3)).tolist()
+        [0.5, 1.0, 1.5]
+    """
+    values = torch.linspace(0.5, 1.5, max(1, like.numel()), dtype=like.dtype, device=like.device)
+    return values[: like.numel()].reshape(like.shape) if like.dim() else values[0]
 
 
 def noise(like: Tensor) -> Tensor:
@@ -89,6 +100,28 @@ def scaled_inputs(inputs: Any) -> Any:
     return map_tensors(inputs, scale)
 
 
+def normalized_inputs(inputs: Any) -> Any:
+    """Give each column of every float input a mean of zero and a spread of one."""
+
+    def normalize(value: Tensor) -> Tensor:
+        if not value.is_floating_point() or value.layout != torch.strided or value.dim() < 2 or len(value) < 2:
+            return value
+        return (value - value.mean(0)) / (value.std(0) + 1e-12)
+
+    return map_tensors(inputs, normalize)
+
+
+def two_examples(inputs: Any) -> Any:
+    """Add an example to a batch of one: floats drawn anew, all else as in the first."""
+
+    def add(value: Tensor) -> Tensor:
+        if value.dim() == 0 or len(value) != 1 or value.layout != torch.strided:
+            return value
+        return torch.cat([value, noise(value) if value.is_floating_point() else value])
+
+    return map_tensors(inputs, add)
+
+
 def other_targets(targets: Any) -> Any:
     """Draw floats and truth values anew, and whole numbers among those that are there."""
     generator = torch.Generator("cpu").manual_seed(10)
@@ -110,5 +143,7 @@ INPUTS: dict[str, Callable] = {
     "targets": other_targets,
     "choices": other_choices,
     "flipped masks": flipped_masks,
+    "normalized": normalized_inputs,
+    "twice": two_examples,
 }
 """Other inputs to try, by name."""

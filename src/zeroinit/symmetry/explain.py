@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from zeroinit.symmetry.batch_causes import nothing_in, small
+from zeroinit.symmetry.batch_causes import emptied, nothing_in, small
 from zeroinit.symmetry.calls import Calls
 from zeroinit.symmetry.graph import Graph
 from zeroinit.symmetry.mask_causes import of_mask
 from zeroinit.symmetry.memory import is_large
-from zeroinit.symmetry.naming import draw_line, few, of_model, starred
+from zeroinit.symmetry.naming import draw_line, few, of_model, operation, starred
 from zeroinit.symmetry.no_effect import among_equal_slices, comes_later, hidden_effects
 from zeroinit.symmetry.other_inputs import used_with_other_inputs
 from zeroinit.symmetry.reasons import candidates, last_operation
@@ -200,7 +200,7 @@ class Explainer:
     def _baseline(self, found: dict[str, Reason], view: View | None, reentrant: bool) -> None:
         """Take out what would move with more steps, and what only a checkpoint hides."""
         freed = self.trials.frees(Change(), self.step)
-        if freed and freed != self.locked and not reentrant:
+        if (self.trials.counts or (freed and freed != self.locked)) and not reentrant:
             freed |= self.trials.frees(Change(), self.step, MORE_PASSES)
         for name in freed:
             if reentrant:
@@ -265,6 +265,10 @@ class Explainer:
             return Reason("idle", text, (), "Nothing to do if other examples do.", True, "no example")
         if vector and self._is_small and not self.trials.loss_changes(Change(draw=(name,)), view.step):
             return Reason("no_effect", "The loss is the same whatever its value.", tried=True)
+        if (sum_of_none := emptied(name, view)) is not None:
+            what = operation(sum_of_none, self.replica)
+            text = f"No example of this batch is left for {what}: it works on no value at all."
+            return Reason("idle", text, (), "Nothing to do if other batches do.", True, "no example left")
         for each in candidates(name, view):
             if not self._frees(each.change, name, view):
                 continue

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
+from torch import nn
 
 from zeroinit.symmetry.checklist import checks
 from zeroinit.symmetry.codes import CODES
@@ -109,7 +110,7 @@ def _of_parameters(parameters: tuple[ParameterReport, ...], evidence: "Evidence"
     """One finding for each module and cause; the weights speak for a bias with the same one."""
     groups: dict[tuple[str, str, str], list[ParameterReport]] = {}
     for each in parameters:
-        code = _code_of(each)
+        code = _code_of(each, evidence)
         if code:
             reason = evidence.reasons.get(each.name)
             cause = (reason.cause or reason.text) if reason is not None and code != "ZI102" else ""
@@ -146,9 +147,10 @@ def _begin(code: str, names: list[str], evidence: "Evidence") -> str:
     return f"{listed} never {'gets' if one else 'get'} a gradient."
 
 
-def _code_of(each: ParameterReport) -> str:
+def _code_of(each: ParameterReport, evidence: "Evidence") -> str:
     if each.reason:
-        vector = len(each.shape) < 2
+        table = each.shape[1:] == (1,) and isinstance(evidence.model.get_submodule(each.path), nn.Embedding)
+        vector = len(each.shape) < 2 or table  # one number for each user or item is a bias, too
         return "ZI103" if vector and each.reason in ("cancelled", "no_effect") else REASON_CODES[each.reason]
     return "ZI101" if each.starts_at_zero and each.unlock_step is not None else ""
 

@@ -25,6 +25,8 @@ from zeroinit.symmetry.views import (
 
 __all__ = ["is_summed", "leaky_line", "of_flat", "of_norm", "second_derivative"]
 
+FAR = 30.0
+"""Inputs of this size are worth a try with normalized ones."""
 CLAMPS = ("hardtanh", "relu6", "clamp", "clip", "clamp_min", "clamp_max", "hardsigmoid")
 
 
@@ -80,6 +82,11 @@ def of_flat(cut: Node, call: Call, view: View) -> Iterator[Candidate]:
     what = operation(call, view.model)
     if call.name in LOSSES:
         if call.given[0].dim() > 1 and call.given[0].shape[1] == 1:
+            if len(call.given[0]) == 1:  # the classes may be the examples
+                change = Change(inputs="twice", targets="twice")
+                text = "Cross entropy is over one class, and so always zero, because the batch has one example."
+                repair = "Hand over two or more examples."
+                yield Candidate(Reason("batch", text, cause="one example"), change, ((change, repair),))
             change = view.act(call, "squared")
             text = "Cross entropy over one class is always zero."
             line = "Give the model two or more outputs, or use `binary_cross_entropy_with_logits` for one."
@@ -120,6 +127,7 @@ def of_flat(cut: Node, call: Call, view: View) -> Iterator[Candidate]:
     elif call.name in SATURATING:
         change = view.act(call, "cooler")
         text = f"{sentence(what)} is saturated for every input of the batch."
+        yield from _of_far_inputs(text, view)
         repair = f"Divide what goes into {what} by its largest value, or scale the layer in front of it down."
         yield Candidate(Reason("dead", text), change, (*level, (change, repair)))
     elif call.name in CLAMPS:
@@ -143,6 +151,17 @@ def _level(cut: Node, view: View) -> Iterator[tuple[Change, str]]:
         biases = tuple(each for each in names if _is_bias(each, view.model))
         if biases:
             yield Change(zero=biases), "Set the biases in front to zero: " + _zero_line(biases)
+
+
+def _of_far_inputs(text: str, view: View) -> Iterator[Candidate]:
+    """Inputs that are far from zero: normalized ones are tried."""
+    floats = [each for each in tensors_in(view.inputs) if each.is_floating_point() and each.numel()]
+    if any(float(each.abs().max()) > FAR for each in floats):
+        low, high = min(float(each.min()) for each in floats), max(float(each.max()) for each in floats)
+        change = Change(inputs="normalized")
+        text += f" The inputs lie from {low:.3g} to {high:.3g}."
+        repair = "Normalize the inputs: `(x - x.mean(0)) / x.std(0)`. Normalized ones were tried."
+        yield Candidate(Reason("dead", text, cause="far inputs"), change, ((change, repair),))
 
 
 def leaky_line(call: Call, view: View) -> str:

@@ -255,10 +255,12 @@ def _note(node: Node):
 
 
 def _finite(value: Any) -> bool:
-    return not isinstance(value, Tensor) or not value.is_floating_point() or bool(torch.isfinite(value).all())
+    known = isinstance(value, Tensor) and (value.is_floating_point() or value.is_complex())
+    return not known or bool(torch.isfinite(value).all())
 
 
 def _size(value: Any) -> float:
     if not isinstance(value, Tensor) or not value.numel():
         return 0.0
-    return float(torch.nan_to_num(value.detach()).abs().max()) if value.is_floating_point() else 0.0
+    known = value.is_floating_point() or value.is_complex()
+    return float(torch.nan_to_num(value.detach().abs()).max()) if known else 0.0

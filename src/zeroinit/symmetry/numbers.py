@@ -15,6 +15,7 @@ from zeroinit.symmetry.calls import LOSS, Call, Calls, tensors_in
 from zeroinit.symmetry.drawn_inputs import random_inputs
 from zeroinit.symmetry.graph import Graph
 from zeroinit.symmetry.naming import draw_line, few, operation, sentence
+from zeroinit.symmetry.number_causes import ATTENTION, guarded, guards, of_operation
 from zeroinit.symmetry.objective import Objective
 from zeroinit.symmetry.precision import ShadowMode
 from zeroinit.symmetry.shadow import Settings, Trace, copy_of, forward_loss, run_shadow
@@ -44,7 +45,6 @@ NORMED = (
     "cosine_similarity",
 )
 """Operations that a parameter of zeros turns into NaN."""
-ATTENTION = ("softmax", "log_softmax", "scaled_dot_product_attention", "multi_head_attention_forward")
 
 
 @dataclass(frozen=True)
@@ -120,10 +120,15 @@ def _source(evidence: "Evidence", step: int, in_loss: bool) -> Trouble:
     except InputError:
         replica, dtype = copy_of(evidence.model, torch.float32), torch.float32
         call, loss, calls = _watched(evidence, replica, step, dtype)
+    narrow = ""
+    if call is None and dtype == torch.float64 and not _broken_parameters(replica):
+        replica, dtype = copy_of(evidence.model, torch.float32), torch.float32  # too small or too large there alone
+        call, loss, calls = _watched(evidence, replica, step, dtype)
+        narrow = ", in float32 alone" if call is not None else ""
     what = f"the loss is {_word(loss)}" if in_loss else "a gradient is NaN or infinite"
     what = f"From step {step} on {what}" if step > 1 else f"{sentence(what)} from the first step on"
-    broken = [name for name, each in replica.named_parameters() if not bool(torch.isfinite(each.detach()).all())]
-    if broken:
+    what += narrow
+    if broken := _broken_parameters(replica):
         text = f"{what}: the optimizer makes {few(broken)} NaN or infinite, though loss and gradients are finite."
         repair = "Add a small number where the optimizer divides: a gradient can be exactly zero at the first steps."
         return Trouble("nan", text, repair, "", tuple(broken), tried=False)
@@ -139,6 +144,10 @@ def _source(evidence: "Evidence", step: int, in_loss: bool) -> Trouble:
             return Trouble("nan", text, repair, path, names)
     repair = f"Look at what goes into {operation(call, replica)}."
     return Trouble("nan", text, repair, path, names, tried=False)
+
+
+def _broken_parameters(replica: nn.Module) -> list[str]:
+    return [name for name, each in replica.named_parameters() if not bool(torch.isfinite(each.detach()).all())]
 
 
 def _word(loss: float) -> str:
@@ -199,7 +208,7 @@ def _why(
             reason = f"works on {shown}, which is zero"
         repairs.append((("draw", tuple(owner[:1])), f"Start with {draw_line(owner[:1], 1)}."))
         return reason, repairs, tuple(owner[:1])
-    reason = _of_operation(call, in_loss)
+    reason = of_operation(call, in_loss)
     if behind := zeros_behind_division(call, calls, model):
         reason += f", because {few(behind)} {'starts' if len(behind) == 1 else 'start'} at zero"
         repairs.append((("draw", behind), f"Start with {draw_line(list(behind), len(behind), True)}."))
@@ -210,51 +219,8 @@ def _why(
         repairs.append(("inputs", "Hand over a batch of real or random values."))
     if call.name in ATTENTION:
         repairs.append(("masks", "Leave at least one key unmasked in each row."))
-    repairs += _guards(call)
+    repairs += guards(call)
     return reason, repairs, ()
-
-
-def _of_operation(call: Call, in_loss: bool) -> str:
-    given = call.given
-    if any(isinstance(each, float) and not math.isfinite(each) for each in call.args):
-        return "works with a number that is not finite"
-    first = given[0].detach() if given else torch.zeros(1)
-    if call.name in ATTENTION:
-        return "has a row in which every key is masked (minus infinity)"
-    if call.name in ("div", "truediv", "true_divide", "divide", "reciprocal"):
-        below = given[-1].detach()
-        return "divides by zero" if not bool(below.all()) else "overflows"
-    if call.name in ("log", "log2", "log10", "log1p"):
-        return "is of a negative number" if bool((first < 0).any()) else "is of zero"
-    if call.name == "sqrt" or (call.name == "pow" and not in_loss):
-        if bool((first < 0).any()):
-            return "is of a negative number"
-        return "has no finite slope at zero" if not in_loss else "is of a number that is not finite"
-    if call.name in ("std", "var", "std_mean", "var_mean") and in_loss:
-        return "is over a single value"
-    weights = call.kwargs.get("weight")
-    if call.name in ("cross_entropy", "nll_loss") and isinstance(weights, Tensor) and not bool(weights.all()):
-        return "averages over labels whose weights are all zero"
-    if call.name in ("mean", "cross_entropy", "nll_loss") and not first.numel():
-        return "is over no value at all"
-    if call.name in ("norm", "vector_norm", "linalg_vector_norm", "std", "acos", "asin", "normalize"):
-        return "has no finite slope where its argument is zero" if not in_loss else "is not finite there"
-    if call.name in ("exp", "expm1", "pow", "mul", "square", "matmul", "linear", "mm", "cosh", "sinh"):
-        return "overflows: its result is too large"
-    return "makes it of finite numbers" if in_loss else "has a slope there that is not finite"
-
-
-def _guards(call: Call) -> list[tuple[Any, str]]:
-    guards = {
-        "div": ("eps", "Add a small number to the denominator: `x / (y + 1e-8)`."),
-        "truediv": ("eps", "Add a small number to the denominator: `x / (y + 1e-8)`."),
-        "sqrt": ("eps", "Keep what is under the root above zero: `x.clamp_min(1e-12).sqrt()`."),
-        "pow": ("eps", "Add a small number to its base: `(x + 1e-12).pow(...)`."),
-        "log": ("eps", "Keep its argument above zero: `x.clamp_min(1e-8).log()`."),
-        "norm": ("eps", "Write it as `(x.square().sum(-1) + 1e-12).sqrt()`."),
-        "std": ("eps", "Add a small number: `(x.var(...) + 1e-12).sqrt()`."),
-    }
-    return [((call.key, *guards[call.name][:1]), guards[call.name][1])] if call.name in guards else []
 
 
 def _helps(evidence, change: Any, step: int, dtype: torch.dtype) -> bool:
@@ -274,7 +240,7 @@ def _helps(evidence, change: Any, step: int, dtype: torch.dtype) -> bool:
             for name in change[1]:
                 replica.get_parameter(name).normal_(0, 0.02)
     else:
-        changes = {change[0]: _guarded}
+        changes = {change[0]: guarded}
     try:
         if step > 1:
             run_shadow(replica, objective, dtype, replace(evidence.settings, steps=step - 1))
@@ -304,23 +270,6 @@ def _unmasked(value: Any, fill: bool) -> Any:
         return torch.zeros_like(each) if each.layout == torch.strided and bool(torch.isinf(each).any()) else each
 
     return map_tensors(value, unmask)
-
-
-def _guarded(call: Call) -> Any:
-    """Do an operation a little away from where it is not finite."""
-    args = list(call.args)
-    if call.name in ("div", "truediv"):
-        args[1] = args[1] + 1e-8
-    elif call.name == "log":
-        args[0] = args[0].clamp_min(1e-8)
-    elif call.name == "sqrt":
-        args[0] = args[0].clamp_min(1e-12)
-    elif call.name == "pow":
-        args[0] = args[0] + 1e-12
-    else:
-        noise = torch.linspace(1e-6, 2e-6, args[0].numel(), device=args[0].device, dtype=args[0].dtype)
-        args[0] = args[0] + noise.reshape(args[0].shape)
-    return call.func(*args, **call.kwargs)
 
 
 def _smaller_rate(evidence: "Evidence") -> tuple[str, str, tuple[str, ...], bool]:

@@ -18,7 +18,7 @@ __all__ = ["DRAWS", "all_masked", "cuts_in_loss", "is_still", "of_still", "outsi
 DRAWS = ("normal", "bernoulli", "poisson")
 HINGES = ("relu", "clamp", "clip", "clamp_min", "threshold", "max", "maximum", "fmax")
 CUTS = ("clamp", "clip", "hardtanh", "clamp_min", "clamp_max", "relu6")
-SUMS = ("Mean", "Sum", "Div", "Mul", "Add", "Neg", "Pow", "Stack", "Cat", "Nansum")
+SUMS = ("Mean", "Sum", "Div", "Mul", "Add", "Neg", "Pow", "Stack", "Cat", "Nansum", "Minimum", "Maximum")
 """What may come between a hinge and the loss that it is a part of."""
 
 
@@ -164,8 +164,8 @@ def _out_of_range(call: Call, low: float | None, high: float | None, view: View)
     made = view.calls.producer(call.given[0])
     if made is not None and made.name == "exp":
         repair = (
-            f"Look at the ratio that goes into {what}. It starts at 1 if both sides are logarithms of probabilities; "
-            "a ratio of 1 was tried."
+            f"Look at the ratio that goes into {what}. It starts at 1 if both sides are logarithms of probabilities "
+            "and the batch was drawn with this policy; a ratio of 1 was tried."
         )
     return Candidate(Reason("dead", text, cause=f"range {what}"), change, ((change, repair),))
 

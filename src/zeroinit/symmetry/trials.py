@@ -36,6 +36,8 @@ FAINT = {torch.float64: 1e-9, torch.float32: 1e-5}
 MOST_TRIALS = 80
 SHRUNK = 100
 STD = 0.02
+SMALL = 16
+"""Buffers of so many values at most are put back after a trial: what counts passes is among them."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class Change:
         outputs: Let the loss look at everything that the model computes.
         functions: Autograd functions whose backward pass hands on an error where it hands on nothing.
         unwrap: Use computed tensors themselves where a parameter was made of them on the way.
+        uncopied: Use parameters themselves where they are copied on the way.
     """
 
     draw: tuple[str, ...] = ()
@@ -71,6 +74,7 @@ class Change:
     outputs: bool = False
     functions: tuple[type, ...] = ()
     unwrap: bool = False
+    uncopied: bool = False
 
 
 @dataclass
@@ -88,6 +92,7 @@ class Trials:
         parts: Along which axis the units of a watched weight are counted, where that is not the first.
         left: How many more trials may be run.
         reentrant: Whether the last pass met a reentrant checkpoint.
+        counts: Whether the model changes numbers of its own in a pass, as one that counts its steps.
     """
 
     replica: nn.Module
@@ -100,6 +105,7 @@ class Trials:
     parts: dict[str, Part] = field(default_factory=dict)
     left: int = MOST_TRIALS
     reentrant: bool = False
+    counts: bool = False
     _kept: dict[Any, dict[str, np.ndarray]] = field(default_factory=dict)
 
     def frees(self, change: Change, step: int = 0, passes: int = PASSES) -> frozenset[str]:
@@ -124,7 +130,16 @@ class Trials:
         return self._kept[key]
 
     def loss(self, change: Change, step: int, calls: Calls | None = None) -> Tensor:
-        """Go forward once with a change."""
+        """Go forward once with a change; numbers that count passes are put back."""
+        counters = _counters(self.replica)
+        try:
+            return self._loss(change, step, calls)
+        finally:
+            for module, (numbers, _) in counters.items():
+                self.counts = self.counts or any(vars(module).get(name) != each for name, each in numbers.items())
+                module.__dict__.update(numbers)
+
+    def _loss(self, change: Change, step: int, calls: Calls | None = None) -> Tensor:
         reseed(self.seed, step)
         calls = calls or Calls(
             self.replica,
@@ -132,6 +147,7 @@ class Trials:
             gradients=change.gradients,
             attach=change.attach,
             unwrap=change.unwrap,
+            uncopied=change.uncopied,
             keep=change.outputs,
         )
         objective = self.objective
@@ -177,7 +193,7 @@ class Trials:
 
     def _gradients(self, change: Change, step: int, parameters: list[nn.Parameter]) -> tuple:
         with torch.enable_grad():
-            loss = self.loss(change, step)
+            loss = self._loss(change, step)
             if not loss.requires_grad:
                 return (None,) * len(parameters)
             if not any(action == "with gradient" for _, action in change.calls):
@@ -204,6 +220,7 @@ class Trials:
         touched = {*change.draw, *change.rows, *change.zero, *change.shrink, *self.watched} & set(named)
         saved = {name: (named[name].data, named[name].detach().clone()) for name in touched}
         generator = torch.Generator("cpu").manual_seed(derive_seed(self.seed, "trials"))
+        counters = _counters(self.replica)
         try:
             for name in touched:
                 if copier is not None and named[name].untyped_storage().data_ptr() in copier.shared:
@@ -226,6 +243,10 @@ class Trials:
                         named[name].copy_(value)
                     else:
                         named[name].data = memory
+                for module, (numbers, buffers) in counters.items():
+                    module.__dict__.update(numbers)
+                    for buffer, before in buffers:
+                        buffer.copy_(before)
 
     @contextmanager
     def _hooks_off(self, named: dict[str, nn.Parameter]) -> Iterator[None]:
@@ -239,6 +260,17 @@ class Trials:
         finally:
             for each, hooks in saved:
                 each._backward_hooks = hooks
+
+
+def _counters(model: nn.Module) -> dict[nn.Module, tuple[dict[str, Any], list[tuple[Tensor, Tensor]]]]:
+    """Keep what may count passes: numbers that are attributes of modules, and small buffers."""
+    return {
+        each: (
+            {name: value for name, value in vars(each).items() if type(value) in (int, float, bool)},
+            [(b, b.clone()) for b in each.buffers(recurse=False) if b.numel() <= SMALL and b.layout == torch.strided],
+        )
+        for each in model.modules()
+    }
 
 
 def empty_rows(value: Tensor, axis: int = 0) -> Tensor:

@@ -75,6 +75,11 @@ def _cuts(calls: Calls, model: nn.Module) -> Iterator[tuple[Change, str, str, st
         place = where(calls.wrapped[0], model)
         text = f"A computed tensor is made a new `nn.Parameter` in {place}, which cuts off what it was computed from."
         yield Change(unwrap=True), "detached", text, f"Use the tensor as it is in {place}, with torch.nn.functional."
+    if calls.copied:
+        place = where(calls.copied[0], model)
+        text = f"`copy.deepcopy` in {place} makes copies, from which no gradient leads back to {{it}}."
+        repair = "Compute with the parameters themselves: `torch.func.functional_call(part, {name: p - rate * g}, x)`."
+        yield Change(uncopied=True), "detached", text, repair
     groups: dict[tuple, list[Call]] = {}
     for call in calls.calls:
         if call.cuts:
@@ -93,10 +98,10 @@ def _cuts(calls: Calls, model: nn.Module) -> Iterator[tuple[Change, str, str, st
                 f"`{word}` in {place} cuts {{it}} off from the loss.",
                 f"Remove `{word}` in {place}.",
             )
-        elif any(each.is_floating_point() for each in call.out) and not call.quiet:
+        elif any(map(_can_have_gradient, call.out)) and not call.quiet:
             text = f"`{call.name}` in {place} copies {{it}} without a gradient."
             yield Change(attach=keys), "detached", text, f"Use the tensor itself in place of `{call.name}` in {place}."
-        elif any(each.is_floating_point() for each in call.out):
+        elif any(map(_can_have_gradient, call.out)):
             if any(each.name in DRAWS and each.quiet and each.path == call.path for each in calls.calls):
                 text = f"`sample()` in {place} draws values under no_grad, which carry no gradient to {{it}}."
                 repair = f"Use `rsample()` in {place}: a mean plus a spread times noise."
@@ -118,6 +123,10 @@ def _cuts(calls: Calls, model: nn.Module) -> Iterator[tuple[Change, str, str, st
         text = f"{len(groups)} operations cut it off from the loss, in {where(next(iter(groups))[0], model)} first."
         everything = tuple(each.key for group in groups.values() for each in group if each.name not in DETACHED)
         yield Change(calls=tuple(changes), attach=everything, gradients=True), "detached", text, "Remove all of them."
+
+
+def _can_have_gradient(value: Tensor) -> bool:
+    return value.is_floating_point() or value.is_complex()
 
 
 def _of_function(members: list[Call], model: nn.Module) -> Iterator[tuple[Change, str, str, str]]:
