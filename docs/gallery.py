@@ -15,7 +15,17 @@ from zeroinit.symmetry import inspect
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "field.md"
-FILES = ("zeros", "flat", "routing", "wiring", "numbers", "verdicts", "hidden", *(f"reports_{i}" for i in range(1, 10)))
+FILES = (
+    "zeros",
+    "flat",
+    "routing",
+    "wiring",
+    "numbers",
+    "verdicts",
+    "hidden",
+    "steps",
+    *(f"reports_{i}" for i in range(1, 10)),
+)
 HEAD = """# Models from public reports
 
 What `zeroinit.inspect` says about models that people asked about, and about healthy ones that look like them. Each

@@ -23,6 +23,7 @@ from . import (
     reports_8,
     reports_9,
     routing,
+    steps,
     verdicts,
     wiring,
     zeros,
@@ -52,7 +53,7 @@ Whoever mends one takes it off this list; if the words there do not fit the new 
 FAULTS = {name: case for name, case in CASES.items() if case.code}
 HEALTHY = {name: case for name, case in CASES.items() if not case.code}
 assert set(FAULTS) >= OPEN
-assert all(module.__name__ for module in (flat, hidden, numbers, routing, verdicts, wiring, zeros, *REPORTS))
+assert all(module.__name__ for module in (flat, hidden, numbers, routing, steps, verdicts, wiring, zeros, *REPORTS))
 
 
 def built(case: Case) -> Batch:

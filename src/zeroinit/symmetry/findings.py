@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
+from torch import nn
 
 from zeroinit.symmetry.checklist import checks
 from zeroinit.symmetry.codes import CODES
 from zeroinit.symmetry.naming import draw_line, few, starred
+from zeroinit.symmetry.no_effect import equal_cause
 from zeroinit.symmetry.partition import num_groups, without_singles
 from zeroinit.symmetry.report import Finding, LayerReport, ParameterReport, SymmetryReport
 from zeroinit.symmetry.silent import Silent
@@ -38,6 +40,7 @@ REASON_CODES = {
     "cancelled": "ZI011",
     "no_effect": "ZI012",
     "copies": "ZI012",
+    "equal": "ZI001",
     "unknown": "ZI012",
     "hook": "ZI019",
 }
@@ -109,7 +112,7 @@ def _of_parameters(parameters: tuple[ParameterReport, ...], evidence: "Evidence"
     """One finding for each module and cause; the weights speak for a bias with the same one."""
     groups: dict[tuple[str, str, str], list[ParameterReport]] = {}
     for each in parameters:
-        code = _code_of(each)
+        code = _code_of(each, evidence)
         if code:
             reason = evidence.reasons.get(each.name)
             cause = (reason.cause or reason.text) if reason is not None and code != "ZI102" else ""
@@ -146,11 +149,17 @@ def _begin(code: str, names: list[str], evidence: "Evidence") -> str:
     return f"{listed} never {'gets' if one else 'get'} a gradient."
 
 
-def _code_of(each: ParameterReport) -> str:
+def _code_of(each: ParameterReport, evidence: "Evidence") -> str:
     if each.reason:
-        vector = len(each.shape) < 2
+        vector = len(each.shape) < 2 or _is_bias_table(each, evidence)
         return "ZI103" if vector and each.reason in ("cancelled", "no_effect") else REASON_CODES[each.reason]
     return "ZI101" if each.starts_at_zero and each.unlock_step is not None else ""
+
+
+def _is_bias_table(each: ParameterReport, evidence: "Evidence") -> bool:
+    """Tell whether a parameter is a bias for each entry of a table, as that of a user."""
+    owner = evidence.model.get_submodule(each.path)
+    return isinstance(owner, nn.Embedding) and len(each.shape) == 2 and each.shape[1] == 1
 
 
 def _labels(tracker: Tracker, steps: dict[str, int | None]) -> np.ndarray:
@@ -266,7 +275,7 @@ def _of_units(
     if together < moved:
         message = f"{moved} {report.unit} of {place} are only {together} different: {_identical(report, together)}."
         message += _heads(watch, labels) + _by_rounding(report)
-        yield _finding("ZI001", report.path, names, message, repair)
+        yield _finding("ZI001", report.path, names, message, repair, equal_cause(report.weight))
         return
     near, mirrored = _groups_among(tracker.nearly, tracker.moved), _groups_among(tracker.mirrored, tracker.moved)
     if near < MOST_NEARLY_DISTINCT * moved:
@@ -317,8 +326,7 @@ def _of_slices(report: LayerReport, watch: LayerWatch, evidence: "Evidence") -> 
         return
     groups = f"{together} group{'' if together == 1 else 's'}"
     message = f"{moved} {report.unit} of `{report.weight}` form {groups} that get identical updates"
-    compete = (report.weight, report.unit) in evidence.competing
-    whole = together == 1 and moved == report.num_units and (compete or not report.is_output)
+    whole = together == 1 and moved == report.num_units and (report.weight, report.unit) in evidence.competing
     if together == 1:
         message = f"{moved} {report.unit} of `{report.weight}` are identical and get identical updates"
     if not whole and _are_copies(watch, evidence):
@@ -330,7 +338,7 @@ def _of_slices(report: LayerReport, watch: LayerWatch, evidence: "Evidence") -> 
         )
     else:
         repair = f"Start it at random: {draw_line([report.weight], 1)}." if whole else ""
-        cause = f"equal slices of {report.weight}" if whole else ""
+        cause = equal_cause(report.weight) if whole else ""
         yield _finding("ZI001" if whole else "ZI108", report.path, (report.weight,), f"{message}.", repair, cause)
 
 
