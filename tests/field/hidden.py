@@ -207,3 +207,58 @@ def experts_chosen_by_a_mask():
     belongs = torch.zeros(12, 3)
     belongs[torch.arange(12), torch.arange(12) % 2] = 1.0
     return Batch(OneOf(forward, **parts), (floats(12, 6), belongs.bool()), labels(3, 12))
+
+
+def mixture_head(zero: bool) -> Batch:
+    """A head for the shares and one for the means of a mixture density."""
+    parts = {"body": nn.Linear(4, 16), "shares": nn.Linear(16, 3), "means": nn.Linear(16, 3)}
+    for part in ("shares", "means") if zero else ():
+        nn.init.zeros_(parts[part].weight), nn.init.zeros_(parts[part].bias)
+
+    def forward(self, x, y):
+        x = torch.tanh(self.body(x))
+        return -torch.logsumexp(self.shares(x).log_softmax(-1) - (y - self.means(x)).square() / 2, -1).mean()
+
+    return Batch(OneOf(forward, **parts), (floats(32, 4), floats(32, 1)))
+
+
+@fault("own", "equal slices", "ZI001", "means", "chooses among units of `means.weight`", also=("ZI012",))
+def a_mixture_density_whose_heads_are_zero():
+    """Both heads start at zero, so all parts have one mean, and the shares make no difference."""
+    return mixture_head(True)
+
+
+@healthy("own", "equal slices")
+def a_mixture_density_with_drawn_heads():
+    """Both heads are drawn."""
+    return mixture_head(False)
+
+
+@fault(
+    "own",
+    "equal slices",
+    "ZI001",
+    "slots",
+    "All slices of `slots` are identical",
+    never="layer of its own",
+    also=("ZI012",),
+)
+def slots_that_start_at_zero():
+    """Slots compete for the inputs by a softmax; all are zero, so each gets the same share."""
+
+    def forward(self, x):
+        shares = torch.einsum("kd,btd->bkt", self.query(self.slots), self.key(x)).softmax(1)
+        shares = shares / (shares.sum(-1, keepdim=True) + 1e-6)
+        return self.head(torch.tanh(self.mix(shares @ self.value(x)))).amax(1)
+
+    names = {"query": nn.Linear(8, 8), "key": nn.Linear(6, 8), "value": nn.Linear(6, 8), "mix": nn.Linear(8, 8)}
+    slots = nn.Parameter(torch.zeros(4, 8))
+    return Batch(OneOf(forward, slots=slots, head=nn.Linear(8, 3), **names), floats(8, 10, 6), labels(3, 8))
+
+
+@healthy("own", "equal slices", "8 slices of axis 2 of `shift`")
+def a_map_of_shifts_before_a_mean():
+    """Entries that are only added up are equal, and stay equal, and need not differ."""
+    parts = {"conv": nn.Conv2d(3, 8, 3, padding=1), "shift": nn.Parameter(torch.zeros(1, 1, 8, 8))}
+    model = OneOf(lambda self, x: self.head((self.conv(x) + self.shift).mean((2, 3))), **parts, head=nn.Linear(8, 3))
+    return Batch(model, floats(8, 3, 8, 8), labels(3, 8))

@@ -24,6 +24,7 @@ from . import (
     reports_8,
     reports_9,
     routing,
+    steps,
     still,
     verdicts,
     wiring,
@@ -45,7 +46,7 @@ Whoever mends one takes it off this list; if the words there do not fit the new 
 FAULTS = {name: case for name, case in CASES.items() if case.code}
 HEALTHY = {name: case for name, case in CASES.items() if not case.code}
 assert set(FAULTS) >= OPEN
-modules = (copies, flat, hidden, numbers, routing, still, verdicts, wiring, zeros, *REPORTS)
+modules = (copies, flat, hidden, numbers, routing, steps, still, verdicts, wiring, zeros, *REPORTS)
 assert all(module.__name__ for module in modules)
 
 

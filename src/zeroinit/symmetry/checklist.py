@@ -1,8 +1,10 @@
 """What was looked at, with its numbers, also where nothing is wrong."""
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
 
 from zeroinit.symmetry.calls import is_constant, tensors_in
 from zeroinit.symmetry.verdict import first_sentence
@@ -44,10 +46,10 @@ def checks(
         Check("copied layers", f"{copied} groups of parameters", not copied),
         Check("numbers", f"loss and gradients finite in {_finite_steps(evidence)} of {counted(len(losses), 'step')}",
               "ZI013" not in codes),
-        Check("loss", _course(losses, finite), len(finite) == len(losses) and not codes & BAD_LOSS),
+        Check("loss", _course(losses, finite), _is_fine(losses, finite, codes)),
         Check("registered", _registered(evidence, codes), "ZI016" not in codes),
         _of_precision(evidence, codes, findings),
-        *_of_optimizer(evidence, codes),
+        *_of_optimizer(evidence, parameters, codes),
         _of_batch(evidence, findings),
     )  # fmt: skip
 
@@ -69,12 +71,15 @@ def _of_gradients(
 
     trained = [each for each in parameters if each.reason != "frozen"]
     steps = [each.unlock_step for each in trained if each.unlock_step is not None]
-    quiet = [each for each in trained if each.reason in FINE or (len(each.shape) < 2 and _harmless(each))]
+    told = {name for each in findings if each.code == "ZI103" for name in each.parameters}
+    quiet = [each for each in trained if each.reason in FINE or each.name in told]
     when = f"by step {max(steps)}" if steps else f"in {counted(len(evidence.double.losses), 'step')}"
     result = f"{len(steps)} of {len(trained)} parameters get one {when}"
     passed = len(steps) + len(quiet) >= len(trained) and bool(steps or not trained)
     if passed and any(each.severity == "warning" and each.code in NEVER for each in findings):
         return Check("gradients", f"{result}, but not all of their units do", False)
+    if any(each.code == "ZI013" for each in findings):
+        return Check("gradients", f"{result}; numbers are not finite", False)
     faint = [name for each in findings if each.code == "ZI020" for name in each.parameters]
     if faint:
         return Check("gradients", f"{result}, but {len(faint)} are too small to move a value", False)
@@ -116,6 +121,12 @@ def _course(losses: list[float], finite: list[float]) -> str:
     return f"from {finite[0]:.4g} to {finite[-1]:.4g} in {steps}{later}"
 
 
+def _is_fine(losses: list[float], finite: list[float], codes: set[str]) -> bool:
+    """Tell whether a loss is finite and changes; one that does not change is fine where nothing else is wrong."""
+    moves = len(set(losses)) > 1 or len(losses) < 2 or not codes
+    return len(finite) == len(losses) and not codes & BAD_LOSS and moves
+
+
 def _registered(evidence: "Evidence", codes: set[str]) -> str:
     if "ZI016" in codes:
         return "something that is trained through is no parameter"
@@ -139,10 +150,6 @@ def _moves(sizes: dict[str, float]) -> bool:
     return any(size > 0 for size in sizes.values())
 
 
-def _harmless(each: "ParameterReport") -> bool:
-    return each.reason in ("cancelled", "no_effect")
-
-
 def _counts(layer: "LayerReport") -> bool:
     return not (layer.is_output and layer.effective_width > 1)
 
@@ -152,15 +159,17 @@ def _dtypes(evidence: "Evidence") -> str:
     return " and ".join(sorted(names))
 
 
-def _of_optimizer(evidence: "Evidence", codes: set[str]) -> "list[Check]":
+def _of_optimizer(evidence: "Evidence", parameters: "tuple[ParameterReport, ...]", codes: set[str]) -> "list[Check]":
+    """Count what the user's own optimizer moves: it holds that, with a rate, and a gradient arrives."""
     from zeroinit.symmetry.report import Check
 
     held = evidence.single.held
     if held is None:
         return []
-    trained = [name for name, each in evidence.model.named_parameters() if each.requires_grad]
+    trained = [each for each in parameters if each.reason != "frozen" and each.name not in evidence.left_to_others]
     others = [rate for rate in evidence.of_loss.values() if rate == rate]
-    moved = sum(held.get(name, 0) != 0 for name in trained) + sum(rate != 0 for rate in others)
+    moved = sum(held.get(each.name, 0) != 0 and each.unlock_step is not None for each in trained)
+    moved += sum(rate != 0 for rate in others)
     result = f"moves {moved} of {len(trained) + len(others)} parameters"
     return [Check("optimizer", result, "ZI018" not in codes)]
 
@@ -169,16 +178,26 @@ def _of_batch(evidence: "Evidence", findings: "Sequence[Finding]") -> "Check":
     """Tell whether the batch varies at all: values, and classes."""
     from zeroinit.symmetry.report import Check
 
-    floats = [each for each in tensors_in(evidence.objective.inputs) if each.is_floating_point() and each.numel() > 1]
-    flat = [each for each in floats if is_constant(each)]
+    inputs = evidence.objective.inputs
+    given = tensors_in(inputs)
+    flat = [each for each in given if each.is_floating_point() and each.numel() > 1 and is_constant(each)]
     blamed = next((each.text for each in evidence.reasons.values() if each.kind == "batch"), "")
     labels = [each for each in tensors_in(evidence.objective.targets) if not each.is_floating_point()]
-    if flat:
+    if flat and len(given) == 1:
         return Check("batch", "all values are zero" if not flat[0].any() else "all values are the same", False)
-    if labels and labels[0].numel() > 1 and is_constant(labels[0]):
-        return Check("batch", f"all {labels[0].numel()} labels are {int(labels[0].flatten()[0])}", False)
     if blamed:
         return Check("batch", first_sentence(blamed.removeprefix("The batch is the reason: ")), False)
     if any(each.code == "ZI013" and " values that are not finite" in each.message for each in findings):
         return Check("batch", "values that are not finite", False)
-    return Check("batch", f"{counted(len(tensors_in(evidence.objective.inputs)), 'input tensor')}, not constant", True)
+    if labels and labels[0].numel() > 1 and is_constant(labels[0]):
+        return Check("batch", f"all {labels[0].numel()} labels are {int(labels[0].flatten()[0])}", False)
+    if flat:  # one of several, as a first state of zeros
+        value = "zero" if not flat[0].any() else "the same"
+        result = f"{len(given)} input tensors; all values of {_named(flat[0], inputs)} are {value}"
+        return Check("batch", result, not any(each.severity == "warning" for each in findings))
+    return Check("batch", f"{counted(len(given), 'input tensor')}, not constant", True)
+
+
+def _named(tensor: Tensor, inputs: Any) -> str:
+    named = inputs.items() if isinstance(inputs, Mapping) else ()
+    return next((f"`{name}`" for name, each in named if each is tensor), "one of them")

@@ -222,7 +222,9 @@ class Explainer:
         for view in dict.fromkeys(views.values()):
             for each in small(view):
                 freed = self.trials.frees(each.change, view.step)
-                freed = freed and freed - self.trials.frees(Change(inputs="random"), view.step)
+                other = Change(inputs="random")
+                freed = freed and freed - self.trials.frees(other, view.step)
+                freed |= self.trials.frees_from_zero(each.change, other, view.step) if freed else frozenset()
                 self._is_small = self._is_small or bool(freed)
                 for name in freed & set(views):
                     found[name] = self._accepted(name, each, each.repairs[0][1])

@@ -29,6 +29,8 @@ STEADY = 1.5
 """A gradient that grows more than this from its first step to the last may open by itself."""
 FEWEST_STEPS = 3
 SMALL = 0.1
+LARGE = 1e-4
+"""A gradient that is not small by itself."""
 CHUNK = 1 << 20
 FREED = 1e-6
 """A trial has helped if all gradients are at least this share of the model's largest."""
@@ -89,7 +91,10 @@ def of_still(evidence: "Evidence") -> Iterator[Symptom]:
     here = max(first.get(name, 0.0) for name in weights)
     text = f"Every update of {few(lost)} is lost: it is smaller than the rounding of the values it is added to."
     trained = [name for name, each in evidence.model.named_parameters() if each.requires_grad and each.dim() > 1]
-    if set(weights) >= set(trained):
+    rates = [rate for name, rate in (evidence.single.held or {}).items() if name in lost]
+    if set(weights) >= set(trained) and rates and here > LARGE:
+        text += f" The learning rate is {max(rates):.1g}."
+    elif set(weights) >= set(trained):
         text += f" No gradient of the model is larger than {first[largest]:.1g}."
     else:
         text += f" The gradient there is at most {here:.1g}, and {first[largest]:.1g} in `{largest}`."

@@ -10,6 +10,7 @@ from torch import nn
 from zeroinit.symmetry.checklist import checks
 from zeroinit.symmetry.codes import CODES
 from zeroinit.symmetry.naming import draw_line, few, starred
+from zeroinit.symmetry.no_effect import equal_cause
 from zeroinit.symmetry.partition import num_groups, without_singles
 from zeroinit.symmetry.report import Finding, LayerReport, ParameterReport, SymmetryReport
 from zeroinit.symmetry.silent import Silent
@@ -39,6 +40,7 @@ REASON_CODES = {
     "cancelled": "ZI011",
     "no_effect": "ZI012",
     "copies": "ZI012",
+    "equal": "ZI001",
     "unknown": "ZI012",
     "hook": "ZI019",
 }
@@ -149,10 +151,15 @@ def _begin(code: str, names: list[str], evidence: "Evidence") -> str:
 
 def _code_of(each: ParameterReport, evidence: "Evidence") -> str:
     if each.reason:
-        table = each.shape[1:] == (1,) and isinstance(evidence.model.get_submodule(each.path), nn.Embedding)
-        vector = len(each.shape) < 2 or table  # one number for each user or item is a bias, too
+        vector = len(each.shape) < 2 or _is_bias_table(each, evidence)
         return "ZI103" if vector and each.reason in ("cancelled", "no_effect") else REASON_CODES[each.reason]
     return "ZI101" if each.starts_at_zero and each.unlock_step is not None else ""
+
+
+def _is_bias_table(each: ParameterReport, evidence: "Evidence") -> bool:
+    """Tell whether a parameter is a bias for each entry of a table, as that of a user."""
+    owner = evidence.model.get_submodule(each.path)
+    return isinstance(owner, nn.Embedding) and len(each.shape) == 2 and each.shape[1] == 1
 
 
 def _labels(tracker: Tracker, steps: dict[str, int | None]) -> np.ndarray:
@@ -268,7 +275,7 @@ def _of_units(
     if together < moved:
         message = f"{moved} {report.unit} of {place} are only {together} different: {_identical(report, together)}."
         message += _heads(watch, labels) + _by_rounding(report)
-        yield _finding("ZI001", report.path, names, message, repair)
+        yield _finding("ZI001", report.path, names, message, repair, equal_cause(report.weight))
         return
     near, mirrored = _groups_among(tracker.nearly, tracker.moved), _groups_among(tracker.mirrored, tracker.moved)
     if near < MOST_NEARLY_DISTINCT * moved:
@@ -319,8 +326,7 @@ def _of_slices(report: LayerReport, watch: LayerWatch, evidence: "Evidence") -> 
         return
     groups = f"{together} group{'' if together == 1 else 's'}"
     message = f"{moved} {report.unit} of `{report.weight}` form {groups} that get identical updates"
-    compete = (report.weight, report.unit) in evidence.competing
-    whole = together == 1 and moved == report.num_units and (compete or not report.is_output)
+    whole = together == 1 and moved == report.num_units and (report.weight, report.unit) in evidence.competing
     if together == 1:
         message = f"{moved} {report.unit} of `{report.weight}` are identical and get identical updates"
     if not whole and _are_copies(watch, evidence):
@@ -332,7 +338,7 @@ def _of_slices(report: LayerReport, watch: LayerWatch, evidence: "Evidence") -> 
         )
     else:
         repair = f"Start it at random: {draw_line([report.weight], 1)}." if whole else ""
-        cause = f"equal slices of {report.weight}" if whole else ""
+        cause = equal_cause(report.weight) if whole else ""
         yield _finding("ZI001" if whole else "ZI108", report.path, (report.weight,), f"{message}.", repair, cause)
 
 

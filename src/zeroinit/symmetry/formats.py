@@ -118,6 +118,8 @@ def _fitted(rows: list[tuple[str, ...]], width: int) -> tuple[list[tuple[str, ..
 def _headline(report: "SymmetryReport") -> str:
     trained = [each for each in report.parameters if each.reason != "frozen"]
     stuck = {name for each in report.warnings if each.code in STILL for name in each.parameters}
+    if any(each.code == "ZI013" for each in report.warnings):
+        stuck = {each.name for each in trained}
     awake = sum(each.unlock_step is not None and each.name not in stuck for each in trained)
     return (
         f"{report.model}: {_count(len(report.warnings), 'warning')}; {awake} of {len(trained)} parameters learn within "

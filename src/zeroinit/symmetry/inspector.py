@@ -31,6 +31,7 @@ from zeroinit.symmetry.sharing import WrittenError, sharing_allowed
 from zeroinit.symmetry.silent import Silent, may_be_stuck
 from zeroinit.symmetry.symptoms import Symptom, died, find_symptoms
 from zeroinit.symmetry.tracking import NEARLY
+from zeroinit.symmetry.trained_elsewhere import leave_to_others
 from zeroinit.symmetry.undisturbed import reseed, undisturbed
 from zeroinit.symmetry.variants import (
     is_signal_at_first,
@@ -71,6 +72,8 @@ class Evidence:
     symptoms: list[Symptom] = field(default_factory=list)
     still: set[str] = field(default_factory=set)
     """Parameters that the updates of the float32 run moved by less than rounding."""
+    left_to_others: set[str] = field(default_factory=set)
+    """Parameters that the user's own optimizer need not hold."""
     competing: set[tuple[str, str]] = field(default_factory=set)
     """Weights and axes whose slices are identical although they would learn different things."""
     of_loss: dict[str, float] = field(default_factory=dict)
@@ -308,6 +311,7 @@ def _look_at_the_end(
         del graph
     del loss
     explain(evidence, replica, dtype, last)
+    leave_to_others(evidence)
     note_loss_parameters(evidence, replica, last.strangers)
     evidence.competing = slices_that_compete(evidence, partial(Explainer, evidence, replica, dtype))
     return True

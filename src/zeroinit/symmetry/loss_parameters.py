@@ -1,6 +1,5 @@
 """Trainable values that the loss alone has: of a loss module, or of what the closure of ``loss_fn`` holds."""
 
-import gc
 import math
 import types
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from zeroinit.symmetry.calls import tensors_in
 from zeroinit.symmetry.naming import few
 from zeroinit.symmetry.own_optimizer import OwnOptimizer
 from zeroinit.symmetry.symptoms import Symptom
+from zeroinit.symmetry.trained_elsewhere import rates_elsewhere
 
 if TYPE_CHECKING:
     from zeroinit.symmetry.inspector import Evidence
@@ -101,7 +101,7 @@ def note_loss_parameters(evidence: "Evidence", replica: nn.Module, leaves: list[
     resting = _at_rest(objective.loss_fn, evidence.model)
     used = {name: each for name, each in used.items() if id(each) not in resting}
     if isinstance(optimizer, OwnOptimizer):
-        elsewhere = _rates_elsewhere(optimizer, used)
+        elsewhere = rates_elsewhere(optimizer, used.values())
         rates = {name: optimizer.rates.get(id(each), elsewhere.get(id(each))) for name, each in used.items()}
         missing = [name for name, rate in rates.items() if rate is None and _is_own(objective.loss_fn, name)]
         evidence.of_loss = {
@@ -156,16 +156,6 @@ def _at_rest(loss_fn: Any, model: nn.Module) -> set[int]:
 
     leads_to(loss_fn, look)
     return found
-
-
-def _rates_elsewhere(optimizer: OwnOptimizer, used: dict[str, Tensor]) -> dict[int, float]:
-    """Return the rates of what any other optimizer of this process holds, as that of a discriminator."""
-    wanted = {id(each) for each in used.values()} - set(optimizer.rates)
-    if not wanted:
-        return {}
-    others = [each for each in gc.get_objects() if issubclass(type(each), torch.optim.Optimizer)]
-    groups = [group for each in others for group in each.param_groups]
-    return {id(each): float(group.get("lr", 1.0)) for group in groups for each in group["params"] if id(each) in wanted}
 
 
 def _is_among(value: Tensor, copies: list[Tensor]) -> bool:

@@ -13,9 +13,9 @@ def flipped_masks(inputs: Any) -> Any:
     """Return the inputs with every mask that divides padding from the rest inverted.
 
     Example:
-        >>> tokens, mask = torch.tensor([[5, 3, 0]]), torch.tensor([[1, 1, 0]])
+        >>> tokens, mask = torch.tensor([[5, 3, 0, 0]]), torch.tensor([[1, 1, 0, 0]])
         >>> flipped_masks({"tokens": tokens, "mask": mask})["mask"]
-        tensor([[0, 0, 1]])
+        tensor([[0, 0, 1, 1]])
     """
     masks = {id(mask) for _, mask in masks_in(inputs)}
 
@@ -60,7 +60,7 @@ def _divides(mask: Tensor, content: Tensor) -> bool:
     rows = content.reshape(mask.numel(), -1)
     on = _truth(mask).flatten()
     sides = [rows[on], rows[~on]]
-    same = [bool((side == side[:1]).all()) for side in sides]
+    same = [len(side) > 1 and bool((side == side[:1]).all()) for side in sides]
     if same[0] == same[1]:
         return False
     padding, rest = sides if same[0] else sides[::-1]

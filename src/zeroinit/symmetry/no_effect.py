@@ -7,13 +7,20 @@ from zeroinit.symmetry.masks import masks_in
 from zeroinit.symmetry.memory import is_large
 from zeroinit.symmetry.naming import draw_line, few
 from zeroinit.symmetry.trials import Change
-from zeroinit.symmetry.views import Reason, View
+from zeroinit.symmetry.views import Reason
 
 if TYPE_CHECKING:
     from zeroinit.symmetry.explain import Explainer
     from zeroinit.symmetry.inspector import Evidence
 
-__all__ = ["among_equal_slices", "comes_later", "everything_else", "hidden_effects", "slices_that_compete"]
+__all__ = [
+    "among_equal_slices",
+    "comes_later",
+    "equal_cause",
+    "everything_else",
+    "hidden_effects",
+    "slices_that_compete",
+]
 
 APART = 1e-3
 """Gradients that differ by this share are different ones."""
@@ -59,16 +66,26 @@ def comes_later(name: str, explainer: "Explainer", step: int) -> Reason | None:
     return Reason("asleep", text, (), "", True, "later")
 
 
-def among_equal_slices(name: str, explainer: "Explainer", step: int, view: View | None = None) -> Reason | None:
-    """Return the reason of a parameter that gets a gradient once equal slices of others differ."""
-    equal = [each for each in _with_equal_slices(explainer) if each != name]
-    for chosen in [*((each,) for each in equal), tuple(equal)] if equal else []:
-        if name in explainer.trials.frees(Change(draw=chosen), step):
-            text = f"{{it}} chooses among slices of {few(chosen)}, which are identical."
-            repair = f"Start with {draw_line(list(chosen), len(chosen))}."
-            cause = f"equal slices of {chosen[0]}" if len(chosen) == 1 else f"equal slices {chosen}"
-            return Reason("copies", text, chosen, repair, True, cause)
+def among_equal_slices(name: str, explainer: "Explainer", step: int) -> Reason | None:
+    """Return the reason of a parameter that gets a gradient once equal units or slices, its own or others', differ."""
+    layers = _with_equal_slices(explainer)
+    choices = [(each,) for each in sorted(layers, key=lambda each: each != name)]
+    for chosen in [*choices, tuple(layers)] if layers else []:
+        if name not in explainer.trials.frees(Change(draw=chosen), step):
+            continue
+        repair = f"Start with {draw_line(list(chosen), len(chosen))}."
+        cause = equal_cause(chosen[0]) if len(chosen) == 1 else f"equal slices of {chosen}"
+        if chosen == (name,):
+            text = f"All {layers[name]} of {{it}} are identical, so nothing can be chosen among them."
+            return Reason("equal", text, chosen, repair, True, cause)
+        text = f"{{it}} chooses among {layers[chosen[0]]} of {few(chosen)}, which are identical."
+        return Reason("copies", text, chosen, repair, True, cause)
     return None
+
+
+def equal_cause(weight: str) -> str:
+    """Return what findings about one layer of equal units, and about what chooses among them, have as their cause."""
+    return f"equal slices of {weight}"
 
 
 def slices_that_compete(evidence: "Evidence", explain: Callable[..., "Explainer"]) -> set[tuple[str, str]]:
@@ -85,19 +102,20 @@ def slices_that_compete(evidence: "Evidence", explain: Callable[..., "Explainer"
         tracker, part = each.tracker, each.layer.parts[0]
         if each.layer.known or tracker.num_units < 2 or tracker.width > 1 or not tracker.moved.all():
             continue
-        if part.name in evidence.fed_to_weights:
-            continue  # it counts anyway
         sizes = explain({part.name}, {part.name: part}).trials.rows(Change(draw=(part.name,)), 0, 1).get(part.name)
-        if sizes is not None and len(sizes) and sizes.max() - sizes.min() > APART * sizes.max():
+        if sizes is None or not len(sizes):
+            differ = part.name in evidence.fed_to_weights
+        else:
+            differ = bool(sizes.max() - sizes.min() > APART * sizes.max())
+        if differ:
             found.add((part.name, each.layer.unit))
     return found
 
 
-def _with_equal_slices(explainer: "Explainer") -> list[str]:
-    """Return the parameters with equal units or slices that have received equal gradients so far."""
-    found = [
-        each.layer.weight
+def _with_equal_slices(explainer: "Explainer") -> dict[str, str]:
+    """Return the parameters with equal units that have received equal gradients so far, and what these are called."""
+    return {
+        each.layer.weight: "slices" if not each.layer.known else each.layer.unit
         for each in explainer.evidence.watch.layers
         if each.tracker.num_units > 1 and each.tracker.width < each.tracker.num_units
-    ]
-    return list(dict.fromkeys(found))
+    }

@@ -1,7 +1,7 @@
 """What shows in a shadow training beside stuck parameters: died on the way, unregistered, swallowed, not held."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ from torch import nn
 
 from zeroinit._common import InputError
 from zeroinit._modules.copying import copier_of
-from zeroinit.symmetry.attached import unregistered
+from zeroinit.symmetry.attached import attached, unregistered
 from zeroinit.symmetry.calls import LOSS, Calls, tensors_in
 from zeroinit.symmetry.naming import few, where
 from zeroinit.symmetry.numbers import RATES, find_trouble, grows, lost_updates
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from zeroinit.symmetry.explain import Explainer
     from zeroinit.symmetry.inspector import Evidence
 
-__all__ = ["Symptom", "died", "find_symptoms", "of_dead", "strangers"]
+__all__ = ["Symptom", "died", "find_symptoms", "of_dead", "of_optimizer", "strangers"]
 
 FEWEST_STILL = 2
 """A gradient is gone if it is exactly zero for so many last steps."""
@@ -57,22 +57,33 @@ def find_symptoms(evidence: "Evidence") -> Iterator[Symptom]:
         output, targets = map(tuple, evidence.single.broadcast)
         text = f"The loss compares each output with every target: their shapes are {output} and {targets}."
         yield Symptom("ZI017", "", (), text, f"Give both one shape: `targets.reshape({output})`.", False)
-    yield from _of_optimizer(evidence)
+    yield from of_optimizer(evidence)
 
 
-def _of_optimizer(evidence: "Evidence") -> Iterator[Symptom]:
+def of_optimizer(evidence: "Evidence", left_out: Container[str] = ()) -> Iterator[Symptom]:
+    """Yield what the user's own optimizer does not move.
+
+    Args:
+        evidence: Whose float32 run knows what the optimizer holds.
+        left_out: Names of parameters that it need not hold.
+    """
     held = evidence.single.held
     if held is None:
         return
     trained = {name: each for name, each in evidence.model.named_parameters() if each.requires_grad}
-    missing = tuple(name for name in trained if name not in held)
+    missing = tuple(name for name in trained if name not in held and name not in left_out)
     still = tuple(name for name in trained if held.get(name) == 0)
-    if missing:
-        if len(missing) == len(trained):
-            text = "The optimizer holds no parameter of this model: it was made for another one, or for a copy."
-        else:
-            text = f"The optimizer does not hold {few(missing)}, so {_they(missing)} never move."
-        repair = "Make the optimizer after the model is complete: `optimizer = Optimizer(model.parameters(), ...)`."
+    repair = "Make the optimizer after the model is complete: `optimizer = Optimizer(model.parameters(), ...)`."
+    if missing and len(missing) == len(trained):
+        text = "The optimizer holds no parameter of this model: it was made for another one, or for a copy."
+        rates = getattr(evidence.settings.optimizer, "rates", {})
+        if any(id(each) in rates for each in evidence.model.parameters()):
+            text = f"The optimizer holds frozen parameters of this model alone, not {few(missing)}."
+        yield Symptom("ZI018", "", missing, text, repair, False)
+    elif missing:
+        text = f"The optimizer does not hold {few(missing)}, so {_they(missing)} never move."
+        them = "it" if len(missing) == 1 else "them"
+        repair += f" Nothing to do if another optimizer trains {them}."
         yield Symptom("ZI018", "", missing, text, repair, False)
     if still:
         text = f"The learning rate of {few(still)} is 0, so {_they(still)} never move."
@@ -94,6 +105,11 @@ def strangers(leaves: list[Any], explainer: "Explainer") -> Iterator[Symptom]:
     if not leaves:
         return
     places = unregistered(replica, {id(each) for each in leaves})
+    rates = getattr(evidence.settings.optimizer, "rates", {})
+    held = {place for place, each in attached(evidence.model) if id(each) in rates}
+    if held and set(places) <= held:
+        return
+    places = [place for place in places if place not in held]
     groups: dict[str, list[str]] = {}
     for place in places:
         groups.setdefault(re.split(r"[\[]", place)[0] if "[" in place else place, []).append(place)

@@ -35,6 +35,8 @@ FAINT = {torch.float64: 1e-9, torch.float32: 1e-5}
 """Below this share of the model's largest gradient a freed gradient is rounding."""
 MOST_TRIALS = 80
 SHRUNK = 100
+TINY = 64
+"""So many machine epsilons of the model's largest gradient are more than rounding."""
 STD = 0.02
 SMALL = 16
 """Buffers of so many values at most are put back after a trial: what counts passes is among them."""
@@ -112,6 +114,12 @@ class Trials:
         """Return the watched parameters that get a gradient."""
         limit = FAINT.get(self.dtype, 1e-5) * self.scale
         return frozenset(name for name, rows in self.rows(change, step, passes).items() if (rows > limit).any())
+
+    def frees_from_zero(self, change: Change, other: Change, step: int = 0) -> frozenset[str]:
+        """Return the watched parameters with a gradient, however small, that is exactly zero with another change."""
+        limit, zero = TINY * torch.finfo(self.dtype).eps * self.scale, self.rows(other, step)
+        there = {name for name, rows in self.rows(change, step).items() if (rows > limit).any()}
+        return frozenset(name for name in there if name in zero and not zero[name].any())
 
     def freed_rows(self, change: Change, name: str, step: int = 0) -> np.ndarray:
         """Return which rows of one parameter get a gradient (rows,)."""

@@ -23,12 +23,19 @@ def by_cause(findings: "tuple[Finding, ...] | list[Finding]") -> "list[list[Find
     for at, each in enumerate(findings):
         groups.setdefault((each.severity, each.cause or f"{at}"), []).append(each)
     ranked = [sorted(members, key=lambda each: _in_group(each.code)) for members in groups.values()]
-    return sorted(ranked, key=lambda members: (members[0].severity != "warning", _rank(members[0].code)))
+    return sorted(ranked, key=lambda members: (members[0].severity != "warning", _rank_of(members[0])))
 
 
 def _in_group(code: str) -> tuple[bool, int]:
     """Copies are a cause of what cannot choose among them."""
     return code not in ("ZI001", "ZI004"), _rank(code)
+
+
+def _rank_of(finding: "Finding") -> float:
+    """What an optimizer does not hold comes behind what keeps a gradient from what it holds."""
+    if finding.code == "ZI018" and " does not hold " in finding.message:
+        return GRAVEST.index("ZI012") + 0.5
+    return _rank(finding.code)
 
 
 def _rank(code: str) -> int:
@@ -99,7 +106,7 @@ def _awake(report: "SymmetryReport", trained: list) -> str:
 
 def _cause_of(finding: "Finding") -> str:
     """Return what a message says after what happens."""
-    if finding.code in NEVER or finding.code == "ZI010":
+    if finding.code in NEVER or finding.code in ("ZI001", "ZI010"):
         match = re.match(r"(.*? (?:a gradient|rounding alone)\.) (.+)", finding.message)
         if match is not None:
             return match[2]
