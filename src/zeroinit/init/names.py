@@ -91,7 +91,8 @@ def matching(
 
     Args:
         choices: The names under which each choice is found, by its first name.
-        patterns: One pattern or several (``*``, ``?``, ``[]``) over whole names.
+        patterns: One pattern or several (``*``, ``?``, ``[]``) over whole names. A pattern that is itself a name means
+            this name alone.
         argument: What the user calls the patterns.
         what: What a choice is, in words.
         listed: What the list of choices is called.
@@ -109,14 +110,13 @@ def matching(
             f"{argument}={patterns!r}: must be a pattern or a list of patterns over names, such as 'head.*'"
         )
     every = [name for names in choices.values() for name in names]
+    found: set[str] = set()
     for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in every):
+        hits = {name for name in every if name == pattern} or {name for name in every if fnmatchcase(name, pattern)}
+        if not hits:
             raise InputError(
                 f"{argument}={pattern!r}: matches no {what}{closest(pattern, every)}; "
                 f"the {listed} are {', '.join(map(repr, list(choices)[:20]))}{', ...' if len(choices) > 20 else ''}"
             )
-    return [
-        choice
-        for choice, names in choices.items()
-        if any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
-    ]
+        found |= hits
+    return [choice for choice, names in choices.items() if not found.isdisjoint(names)]
