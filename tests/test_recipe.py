@@ -10,11 +10,11 @@ from torch import nn
 
 import zeroinit
 from zeroinit import InputError, zero_start_
-from zeroinit.bench.experiments.catalogue.recommended import NETWORKS, RECOMMENDED
-from zeroinit.bench.experiments.catalogue.residual import NETWORKS as RESIDUAL_NETWORKS
-from zeroinit.bench.experiments.catalogue.residual import RESIDUAL
-from zeroinit.bench.experiments.runner import stream
+from zeroinit.bench.catalogue.studies.recommended import NETWORKS, RECOMMENDED
+from zeroinit.bench.catalogue.studies.residual import NETWORKS as RESIDUAL_NETWORKS
+from zeroinit.bench.catalogue.studies.residual import RESIDUAL
 from zeroinit.bench.models import build_model
+from zeroinit.bench.running.start import stream
 from zeroinit.bench.training import fit
 from zeroinit.recipe import DEEP, PARTS, choose_parts
 from zeroinit.remedies import RemedyWarning, make_remedy

@@ -12,7 +12,8 @@ from zeroinit.bench.training.evaluate import EVALUATION_MODES
 from zeroinit.bench.training.execution import EXECUTIONS
 from zeroinit.bench.training.history import History
 from zeroinit.bench.training.layout import LAYOUTS, laid_out
-from zeroinit.bench.training.loop import Loop, Member
+from zeroinit.bench.training.loop import Loop
+from zeroinit.bench.training.member import Member
 from zeroinit.bench.training.observers import Observers, into_train_mode
 from zeroinit.bench.training.optimizers import OPTIMIZERS, build_optimizers
 from zeroinit.bench.training.precision import choose_precision
