@@ -57,7 +57,7 @@ class AllDirections(WeightRescale):
 def before(model: nn.Module, generator: torch.Generator) -> "zeroinit.ZeroStart":
     """Return a zero start that leaves dead units as they are."""
     start = zeroinit.zero_start_(model, generator=generator)
-    start.parts = tuple(part for part in start.parts if not isinstance(part, ReviveUnits))
+    start._parts = tuple(part for part in start.parts if not isinstance(part, ReviveUnits))
     for part in start.parts:
         if isinstance(part, WeightRescale):
             part.helps_halfway = False

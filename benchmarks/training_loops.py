@@ -14,9 +14,9 @@ from torch.optim import LBFGS, SGD, Adam, AdamW, Muon, Optimizer
 from torch.utils.checkpoint import checkpoint
 
 import zeroinit
+from zeroinit._modules.layers import weights_of
 from zeroinit.remedies import Remedy, orthogonalized
 from zeroinit.remedies.weight_rescale import default_size
-from zeroinit.remedies.weights import weights_of
 
 __all__ = ["LOOPS", "Outcome", "run"]
 
@@ -55,7 +55,7 @@ class Before(Remedy):
     def __init__(self, start: "zeroinit.ZeroStart", model: nn.Module):
         super().__init__(model, start.steps)
         self.kept: dict[nn.Parameter, Tensor] = {}
-        start.parts = (self, *start.parts)
+        start._parts = (self, *start.parts)
         self.join(start.parts[::-1])
 
     def _after_update(self, optimizers: Sequence[Optimizer], parameters: set[nn.Parameter]) -> None:

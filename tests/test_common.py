@@ -1,5 +1,6 @@
-"""The floor of the house: seeds, look-up, atomic files."""
+"""Look-ups, seeds, values for JSON, atomic files."""
 
+import json
 import os
 import re
 import stat
@@ -7,7 +8,7 @@ import threading
 
 import pytest
 
-from zeroinit._common import InputError, closest, derive_seed, lookup, write_atomically
+from zeroinit._common import InputError, closest, derive_seed, jsonable, lookup, write_atomically
 
 TABLE = {"adam": 1, "adamw": 2, "sgd": 3}
 
@@ -152,3 +153,13 @@ def test_a_reader_never_sees_half_a_file(tmp_path):
     for thread in threads:
         thread.join()
     assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+def test_json_has_no_word_for_a_number_that_is_not_finite(number):
+    value = {"low": number, "rows": [(1, number), {"deep": [number]}], "text": "nan", "flag": True, "count": 2}
+    expected = {"low": None, "rows": [[1, None], {"deep": [None]}], "text": "nan", "flag": True, "count": 2}
+    assert jsonable(value) == expected
+    assert json.loads(json.dumps(jsonable(value), allow_nan=False)) == expected
+    with pytest.raises(ValueError, match="JSON"):
+        json.dumps(value, allow_nan=False)

@@ -12,18 +12,17 @@ import zeroinit
 
 SOURCE = Path(zeroinit.__file__).parent
 PAGE = Path(__file__).parents[1] / "docs" / "architecture.md"
-GROUND = {"_common", "_modules", "_batch"}
-LIBRARY = GROUND | {"init", "remedies", "symmetry", "recipe", "zero_start"}
+GROUND = {"_common", "_modules"}
+LIBRARY = GROUND | {"init", "remedies", "symmetry", "zero_start"}
 MIDDLE = {"bench.data", "bench.models", "bench.training", "bench.stats", "bench.plots"}
 SETTINGS = {"bench.profiles", "bench.labels", "bench.spec"}
 AT_WORK = {"bench.store", "bench.catalogue", "bench.running", "bench.reporting"}
 RUNS = {"bench.interventions", "bench.network", "bench.work"}
 MAY_IMPORT: dict[str, set[str]] = {
     "_common": set(),
-    "_batch": {"_common"},
     "_modules": {"_common"},
     **dict.fromkeys(("init", "remedies", "symmetry"), GROUND),
-    **dict.fromkeys(("recipe", "zero_start"), GROUND | {"init", "remedies", "symmetry"}),
+    "zero_start": GROUND | {"init", "remedies", "symmetry"},
     "__init__": LIBRARY,
     **dict.fromkeys(MIDDLE, GROUND),
     "bench": {"_common", *MIDDLE},
@@ -100,7 +99,7 @@ def all_files() -> dict[str, str]:
 
 def test_the_package_is_in_order():
     files = all_files()
-    assert {"_common.py", "init/parameters.py", "bench/stats/__init__.py"} <= set(files)
+    assert {"_common.py", "init/names.py", "bench/stats/__init__.py"} <= set(files)
     assert offences(files) == []
 
 
@@ -197,16 +196,20 @@ def test_large_folders_have_a_reason():
 @pytest.mark.parametrize(
     ("path", "source", "part"),
     [
-        ("init/laws.py", "import zeroinit.bench.models", "imports zeroinit.bench.models"),
-        ("init/laws.py", "from zeroinit.bench.models import build_model", "imports zeroinit.bench.models.build_model"),
-        ("init/laws.py", "from zeroinit.bench import models", "imports zeroinit.bench.models"),
-        ("init/laws.py", "from zeroinit.bench import fit", "imports zeroinit.bench.fit"),
-        ("init/laws.py", "from zeroinit import bench", "imports zeroinit.bench"),
-        ("init/laws.py", "from zeroinit import initialize_", "imports zeroinit.initialize_"),
-        ("init/laws.py", "from ..remedies import table", "imports zeroinit.remedies.table"),
-        ("init/deep/laws.py", "from ... import symmetry", "imports zeroinit.symmetry"),
+        ("init/names.py", "import zeroinit.bench.models", "imports zeroinit.bench.models"),
+        (
+            "init/names.py",
+            "from zeroinit.bench.models import build_model",
+            "imports zeroinit.bench.models.build_model",
+        ),
+        ("init/names.py", "from zeroinit.bench import models", "imports zeroinit.bench.models"),
+        ("init/names.py", "from zeroinit.bench import fit", "imports zeroinit.bench.fit"),
+        ("init/names.py", "from zeroinit import bench", "imports zeroinit.bench"),
+        ("init/names.py", "from zeroinit import initialize_", "imports zeroinit.initialize_"),
+        ("init/names.py", "from ..remedies import table", "imports zeroinit.remedies.table"),
+        ("init/deep/names.py", "from ... import symmetry", "imports zeroinit.symmetry"),
         ("symmetry/report.py", "def f():\n    import zeroinit.bench.plots as p", "imports zeroinit.bench.plots"),
-        ("recipe.py", "from zeroinit.bench.training import fit", "imports zeroinit.bench.training.fit"),
+        ("zero_start.py", "from zeroinit.bench.training import fit", "imports zeroinit.bench.training.fit"),
         ("_common.py", "from zeroinit.init import initialize_", "_common may import [] only"),
         ("bench/plots/curves.py", "from zeroinit.bench.stats import holm", "imports zeroinit.bench.stats.holm"),
         (
@@ -249,8 +252,8 @@ def test_an_offence_is_found(path, source, part):
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("init/laws.py", "from zeroinit._common import InputError\nfrom zeroinit.init.record import InitRecord"),
-        ("init/laws.py", "import torch\nfrom .record import InitRecord\nfrom . import record\nfrom .. import _common"),
+        ("init/names.py", "from zeroinit._common import InputError\nfrom zeroinit.init.record import InitRecord"),
+        ("init/names.py", "import torch\nfrom .record import InitRecord\nfrom . import record\nfrom .. import _common"),
         ("bench/catalogue/paper/fig3.py", "from zeroinit.bench.labels import NORMAL\nfrom ...spec import Run"),
         ("cli/report.py", "from zeroinit.bench import store\nfrom zeroinit.bench.data import load_dataset"),
         ("__main__.py", "from zeroinit.cli import main"),

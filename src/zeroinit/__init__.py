@@ -10,8 +10,7 @@ from zeroinit._common import InputError, __version__, names_when_used
 
 if TYPE_CHECKING:
     from zeroinit.init import INITIALIZERS, InitRecord, InitWarning, SymmetryWarning, initialize_
-    from zeroinit.recipe import ZeroStart, zero_start_
-    from zeroinit.remedies import REMEDIES, RemedyWarning, affine_norms, make_remedy
+    from zeroinit.remedies import REMEDIES, AffineNorms, RemedyWarning, make_remedy
     from zeroinit.symmetry import (
         DIAGNOSTICS,
         Finding,
@@ -20,11 +19,13 @@ if TYPE_CHECKING:
         assert_symmetry_broken,
         inspect,
     )
+    from zeroinit.zero_start import ZeroStart, zero_start_
 
 __all__ = [
     "DIAGNOSTICS",
     "INITIALIZERS",
     "REMEDIES",
+    "AffineNorms",
     "Finding",
     "InitRecord",
     "InitWarning",
@@ -35,7 +36,6 @@ __all__ = [
     "SymmetryWarning",
     "ZeroStart",
     "__version__",
-    "affine_norms",
     "assert_symmetry_broken",
     "initialize_",
     "inspect",
@@ -45,8 +45,8 @@ __all__ = [
 
 HOMES = {
     "zeroinit.init": ["INITIALIZERS", "InitRecord", "InitWarning", "SymmetryWarning", "initialize_"],
-    "zeroinit.recipe": ["ZeroStart", "zero_start_"],
-    "zeroinit.remedies": ["REMEDIES", "RemedyWarning", "affine_norms", "make_remedy"],
+    "zeroinit.zero_start": ["ZeroStart", "zero_start_"],
+    "zeroinit.remedies": ["REMEDIES", "RemedyWarning", "AffineNorms", "make_remedy"],
     "zeroinit.symmetry": [
         "DIAGNOSTICS",
         "Finding",
@@ -58,7 +58,7 @@ HOMES = {
 }
 """Where each name comes from, as the imports above say it to a type checker."""
 
-__getattr__ = names_when_used(__name__, HOMES, ("bench", "init", "remedies", "symmetry"))
+__getattr__ = names_when_used(__name__, HOMES, ("bench", "init", "remedies", "symmetry", "zero_start"))
 
 
 def __dir__() -> list[str]:

@@ -1,12 +1,13 @@
-"""The floor of the house: seeds split by purpose, table look-up with helpful errors, atomic files.
+"""Look-ups with helpful errors, seeds split by purpose, values for JSON, atomic files.
 
-Imports nothing of the package and no torch, so that every room may stand on it.
+This module imports nothing of the package and no torch, so every other module may import it.
 """
 
 import contextlib
 import difflib
 import hashlib
 import importlib
+import math
 import operator
 import os
 import sys
@@ -21,7 +22,7 @@ Entry = TypeVar("Entry")
 
 
 class InputError(ValueError):
-    """What a user handed over cannot be used; the message names the argument, the value and the way out."""
+    """You handed over something that cannot be used; the message names the argument, the value and the way out."""
 
 
 def closest(name: str, choices: Iterable[str]) -> str:
@@ -84,7 +85,7 @@ def names_when_used(
 
 
 def whole_number(value: object, argument: str, least: int | None = None) -> int:
-    """Return a count as an ``int``; what is not a whole number is refused, ``True`` and ``2.0`` included.
+    """Return a count as an ``int``; refuse everything else, also ``True`` and ``2.0``.
 
     Args:
         value: What the user handed over.
@@ -112,7 +113,7 @@ def whole_number(value: object, argument: str, least: int | None = None) -> int:
 def derive_seed(seed: int, purpose: str) -> int:
     """Derive an independent 63-bit seed for one purpose (``"init"``, ``"order"``, ...) of one run.
 
-    Purposes never share a stream, so that another batch order leaves the initial weights as they were.
+    Purposes never share a stream. So another batch order does not change the initial weights.
 
     Args:
         seed: The run's seed, at least 0.
@@ -131,8 +132,22 @@ def derive_seed(seed: int, purpose: str) -> int:
     return int.from_bytes(digest[:8], "little") >> 1
 
 
+def jsonable(value: Any) -> Any:
+    """Return a value as JSON can hold it: tuples become lists, and NaN and infinities become ``None``, at every depth.
+
+    Example:
+        >>> jsonable({"interval": (0.5, float("inf"))})
+        {'interval': [0.5, None]}
+    """
+    if isinstance(value, dict):
+        return {key: jsonable(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [jsonable(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write ``content`` to ``path`` so that the file is whole or absent, whatever happens meanwhile.
+    """Write ``content`` to ``path``; the file is whole or absent, whatever happens meanwhile.
 
     Args:
         path: The file; its folder is made where missing.

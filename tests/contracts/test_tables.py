@@ -67,13 +67,12 @@ def test_summaries_differ():
 @pytest.mark.parametrize("name", sorted(REMEDIES))
 def test_remedies_have_a_summary_a_source_and_the_common_signature(name):
     entry = REMEDIES[name]
-    for text in (entry.summary, entry.source):
+    for text in (entry.summary, entry.source, (inspect.getdoc(entry.remedy) or "").partition("\n")[0]):
         assert text.strip() == text != ""
         assert "\n" not in text
-    parameters = inspect.signature(entry.factory).parameters
-    assert list(parameters) == ["model", "steps", "strength", "generator"]
-    assert parameters["strength"].default == entry.strength
-    assert entry.factory.__name__ == name
+    assert list(inspect.signature(entry.remedy).parameters) == ["model", "steps", "strength", "generator"]
+    assert entry.remedy.key() == name
+    assert "Source:" in inspect.getdoc(entry.remedy)
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))

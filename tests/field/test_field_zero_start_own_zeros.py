@@ -20,9 +20,9 @@ from torch.optim import Adam
 
 import zeroinit
 from zeroinit import InitWarning, InputError, RemedyWarning, zero_start_
+from zeroinit._modules.layers import weights_of
 from zeroinit.remedies import ReviveUnits
 from zeroinit.remedies.weight_rescale import default_size
-from zeroinit.remedies.weights import weights_of
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 
@@ -72,7 +72,7 @@ def test_every_weight_moves(name):
 @pytest.mark.parametrize("name", ["ResNet, zero γ", *DRAWN])
 def test_without_the_care_for_its_zeros_weights_stay_and_are_named(name, monkeypatch):
     """The negative case: what happened before."""
-    monkeypatch.setattr("zeroinit.recipe.NORMS", ())
+    monkeypatch.setattr("zeroinit.zero_start.own_zeros.NORMS", ())
     monkeypatch.setattr(importlib.import_module("zeroinit.remedies.draw_stuck"), "PATIENCE", 1000)
     model = build(name)
     start = start_of(model)
@@ -235,7 +235,7 @@ def test_a_narrow_layer_whose_biases_a_rectifier_cuts_off_gets_positive_ones(is_
         assert start.unmoved == {}
         assert start.revived["3.bias"] == 2
         return
-    start.parts = tuple(part for part in start.parts if not isinstance(part, ReviveUnits))
+    start._parts = tuple(part for part in start.parts if not isinstance(part, ReviveUnits))
     with pytest.warns(RemedyWarning, match="weights do not move"):
         train(model, start)
 

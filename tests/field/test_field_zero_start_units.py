@@ -139,7 +139,7 @@ def test_without_it_units_are_dead_after_three_hundred_updates(name):
     """The negative case: what happened before."""
     model = build(MODELS[name], 0)
     start = zero_start_(model, generator=torch.Generator().manual_seed(0))
-    start.parts = tuple(part for part in start.parts if not isinstance(part, ReviveUnits))
+    start._parts = tuple(part for part in start.parts if not isinstance(part, ReviveUnits))
     train(model, start, 300)
     assert max(still(model)) >= (2 if name == "residual" else 3)
 

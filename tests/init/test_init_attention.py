@@ -6,9 +6,9 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from zeroinit._common import InputError
+from zeroinit._modules.layers import fan_in, is_conv1d, num_inputs, slots_of
 from zeroinit.init import INITIALIZERS, SymmetryWarning, initialize_
 from zeroinit.init.auto_scale import auto_scales
-from zeroinit.init.layers import fan_in, is_conv1d, num_inputs, slots_of
 
 EVERY_INITIALIZER = pytest.mark.parametrize("name", sorted(INITIALIZERS))
 EMBED, KEYS, VALUES = 12, 5, 7
@@ -31,8 +31,8 @@ def dense_twin(fans: list[int], generator: torch.Generator, name: str) -> tuple[
     layers = [nn.Linear(fan, EMBED) for fan in fans]
     for part in ("weight", "bias"):
         for layer in layers:
-            law, fan, values = getattr(INITIALIZERS[name], part), layer.in_features, getattr(layer, part)
-            values.data.copy_(law.draw(fan, torch.empty(values.shape), generator))
+            distribution, fan, values = getattr(INITIALIZERS[name], part), layer.in_features, getattr(layer, part)
+            values.data.copy_(distribution.draw(fan, torch.empty(values.shape), generator))
     return [layer.weight for layer in layers], [layer.bias for layer in layers]
 
 

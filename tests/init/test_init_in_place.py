@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from zeroinit._modules.layers import LAYER_TYPES
 from zeroinit.init import INITIALIZERS, initialize_
-from zeroinit.init.initialize import LAYER_TYPES
 
 EVERY_INITIALIZER = pytest.mark.parametrize("name", sorted(INITIALIZERS))
 

@@ -10,6 +10,7 @@ from types import MappingProxyType, SimpleNamespace
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 from transformers import BatchEncoding
 
 from zeroinit._common import InputError
@@ -100,18 +101,18 @@ def test_other_norms_are_left_alone(kind, generator, snapshot):
 
 
 @pytest.mark.parametrize(
-    ("name", "law"),
+    ("name", "distribution"),
     [
         ("normal_bias", lambda source: torch.randn(4, generator=source)),
         ("uniform_bias", lambda source: torch.rand(4, generator=source)),
         ("constant_bias", lambda source: torch.ones(4)),
     ],
 )
-def test_beta_follows_the_law_of_the_biases(name, law, model, generator):
+def test_beta_follows_the_distribution_of_the_biases(name, distribution, model, generator):
     source = generator(1)
     initialize_(model, name, generator=source.clone_state(), norm_aware=True)
     initialize_(nn.Sequential(nn.Linear(2, 4), nn.Linear(4, 2)), name, generator=source)
-    assert torch.equal(model[1].bias, law(source))
+    assert torch.equal(model[1].bias, distribution(source))
 
 
 @pytest.mark.parametrize("probed", [False, True])
@@ -437,27 +438,45 @@ def test_initializers_without_drawn_biases_beside_zero_weights(name, model, snap
 
 
 def test_a_probe_without_the_option(model, images, snapshot):
-    assert_refused(model, snapshot, "probe=Tensor: has an effect only together with norm_aware=True", probe=images)
+    assert_refused(
+        model, snapshot, re.escape("probe=a tensor (6, 3, 5, 5) of float32: has an effect only together"), probe=images
+    )
 
 
 @pytest.mark.parametrize("probe", ["images", 3, 2.5, True, nn.Linear(2, 2), nn.Linear, len], ids=repr)
 def test_what_is_no_probe(model, snapshot, probe):
-    message = f"probe={type(probe).__name__}: must be inputs of the model: a tensor, a tuple or list of arguments, a"
+    message = rf"probe=an? {type(probe).__name__}: holds no tensor; hand over a tensor, a tuple of positional arguments"
     assert_refused(model, snapshot, message, norm_aware=True, probe=probe)
 
 
 def test_a_probe_that_fails(model, images, snapshot):
-    message = re.escape("probe=Tensor(6, 3, 4, 4): the forward pass failed (RuntimeError: ") + ".*or leave probe out"
-    assert_refused(model, snapshot, message, norm_aware=True, probe=images[:, :, 1:, 1:])
-    with pytest.raises(InputError, match="probe=tuple of 2: ") as caught:
-        initialize_(model, "normal_bias", norm_aware=True, probe=(images, images))
+    message = re.escape("probe=a tensor (6, 3, 4, 4) of float32: the forward pass failed (RuntimeError: ")
+    assert_refused(model, snapshot, f"{message}.*or leave probe out", norm_aware=True, probe=images[:, :, 1:, 1:])
+    with pytest.raises(InputError, match="probe=a tuple of 3: ") as caught:
+        initialize_(model, "normal_bias", norm_aware=True, probe=(images, images, images))
     assert isinstance(caught.value.__cause__, TypeError)
 
 
-def test_a_model_that_cannot_be_copied(model, images, snapshot):
+def test_a_loader_gives_its_first_batch_and_draws_nothing(model, images, generator):
+    """A loader that shuffles draws from torch's global generator."""
+    loader = DataLoader(TensorDataset(images, torch.zeros(len(images))), batch_size=3, shuffle=True)
+    state = torch.get_rng_state()
+    record = initialize_(model, "normal_bias", generator=generator(0), norm_aware=True, probe=loader)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert reasons(record) == {"1": "batch norm: 4 of 4 channels constant"}
+
+
+def test_a_model_that_keeps_an_activation_is_probed(model, images, generator):
+    """``copy.deepcopy`` refuses a tensor with a history."""
     model.trace = torch.ones(2, requires_grad=True) * 2
+    record = initialize_(model, "normal_bias", generator=generator(0), norm_aware=True, probe=images)
+    assert reasons(record) == {"1": "batch norm: 4 of 4 channels constant"}
+
+
+def test_a_model_that_cannot_be_copied(model, images, snapshot):
+    model.noise = (number for number in range(3))
     message = (
-        r"model=Sequential: cannot be copied for the probe \(RuntimeError: .*\); leave probe out; beta is then drawn in"
+        r"model=Sequential: cannot be copied for the probe \(noise is a generator\); leave probe out; beta is then"
     )
     assert_refused(model, snapshot, message, norm_aware=True, probe=images)
 

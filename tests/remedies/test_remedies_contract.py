@@ -12,7 +12,7 @@ from zeroinit._common import InputError
 from zeroinit.bench.models import build_model
 from zeroinit.bench.training import Checkpoint, fit
 from zeroinit.init import initialize_
-from zeroinit.remedies import REMEDIES, RemedyWarning, affine_norms, make_remedy
+from zeroinit.remedies import REMEDIES, AffineNorms, RemedyWarning, make_remedy
 
 
 class Residual(nn.Module):
@@ -47,7 +47,7 @@ SITES = {"early_dropout", "early_channel_dropout", "unit_masks"} | {name for nam
 LASTING = {name for name in REMEDIES if name.startswith("weight_")} | {"moment_reset", TOGETHER}
 """What does something after its last update, and so warns if there is none."""
 DRAWING = {*SITES, "gradient_noise", TOGETHER}
-IDLE = {"until_awake", "draw_stuck", "revive_units"}
+IDLE = {"until_moved", "draw_stuck", "revive_units"}
 """What tells others when to end, or acts on zero weights alone."""
 
 
@@ -89,7 +89,7 @@ def name(request) -> str:
 def make(name):
     if name == TOGETHER:
         return lambda model, steps, generator=None: make_remedy(name, model, steps, generator=generator)
-    return REMEDIES[name].factory
+    return REMEDIES[name].remedy
 
 
 @pytest.fixture
@@ -238,7 +238,7 @@ def test_no_steps_attach_nothing(make, make_model, model, kind, images):
 @pytest.mark.parametrize("kind", ["batch"])
 @pytest.mark.parametrize("steps", [-1, -100])
 def test_negative_steps(make, model, steps):
-    with pytest.raises(InputError, match=f"steps={steps}: must be a whole number of at least 0"):
+    with pytest.raises(InputError, match=f"steps={steps}: must be at least 0"):
         make(model, steps)
     assert num_hooks(model) == 0
 
@@ -247,7 +247,7 @@ def test_negative_steps(make, model, steps):
 @pytest.mark.parametrize("kind", ["batch"])
 @pytest.mark.parametrize("steps", [2.5, "3", None])
 def test_steps_that_are_no_count(make, model, steps):
-    with pytest.raises(InputError, match=f"steps={steps!r}: must be a whole number of at least 0"):
+    with pytest.raises(InputError, match=f"steps={steps!r}: must be a whole number, such as 1"):
         make(model, steps)
 
 
@@ -327,7 +327,7 @@ def test_norms_are_affine_during_the_steps(make_model, images, generator):
     seen = []
     norm.register_forward_hook(lambda module, inputs, result: seen.append((inputs[0], result)))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
-    with affine_norms(model, 2):
+    with AffineNorms(model, 2):
         for _ in range(3):
             model(images).sum().backward()
             optimizer.step()
@@ -340,7 +340,7 @@ def test_norms_are_affine_during_the_steps(make_model, images, generator):
 
 def test_parts_called_alone_are_affine_too_but_not_to_evaluate(make_model, images):
     model = make_model("batch")
-    with affine_norms(model, STEPS):
+    with AffineNorms(model, STEPS):
         model[1](model[0](images))
         assert model[1].num_batches_tracked == 0
         with torch.no_grad():
@@ -366,14 +366,14 @@ def test_parts_called_alone_are_affine_too_but_not_to_evaluate(make_model, image
 def test_norms_without_running_statistics(norm, message):
     model = nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3), nn.Sequential(norm))
     with pytest.raises(InputError, match=message):
-        affine_norms(model, STEPS)
+        AffineNorms(model, STEPS)
     assert num_hooks(model) == 0
 
 
 @pytest.mark.parametrize("norm", [nn.LayerNorm((4, 3, 3)), nn.GroupNorm(1, 4), nn.GroupNorm(2, 4)])
 def test_other_norms_are_let_be(norm):
     model = nn.Sequential(nn.Conv2d(3, 4, 3), norm)
-    with affine_norms(model, STEPS):
+    with AffineNorms(model, STEPS):
         assert num_hooks(model) == 0
 
 
@@ -534,13 +534,15 @@ def test_in_other_precisions(name, make, make_model, images, generator, precisio
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
 
 
-@pytest.mark.parametrize("name", sorted(name for name in REMEDIES if REMEDIES[name].strength is None))
+@pytest.mark.parametrize("name", sorted(name for name in REMEDIES if REMEDIES[name].remedy.default_strength is None))
 def test_a_strength_where_there_is_none(name, make, make_model):
     with pytest.raises(InputError, match=rf"strength=0\.5: {name} takes no strength; leave strength out"):
         make(make_model("dense"), STEPS, strength=0.5)
 
 
-@pytest.mark.parametrize("name", sorted(name for name in REMEDIES if REMEDIES[name].strength is not None))
+@pytest.mark.parametrize(
+    "name", sorted(name for name in REMEDIES if REMEDIES[name].remedy.default_strength is not None)
+)
 @pytest.mark.parametrize("strength", [-0.1, float("nan"), float("inf")])
 def test_a_strength_out_of_range(name, make, make_model, strength):
     with pytest.raises(InputError, match=rf"strength={strength}: must lie in \[0, "):
@@ -548,7 +550,8 @@ def test_a_strength_out_of_range(name, make, make_model, strength):
 
 
 @pytest.mark.parametrize(
-    "name", sorted(name for name in REMEDIES if REMEDIES[name].strength is not None and "weight" not in name)
+    "name",
+    sorted(name for name in REMEDIES if REMEDIES[name].remedy.default_strength is not None and "weight" not in name),
 )
 def test_a_strength_of_zero_changes_nothing(name, make, make_model, images):
     def without_strength(model, steps):

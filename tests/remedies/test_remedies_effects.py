@@ -184,7 +184,7 @@ def test_masks_have_mean_one(name, strength):
     nn.init.ones_(site.weight)
     model = nn.Sequential(nn.Identity(), site)
     inputs = torch.ones(20000, 1, 1, requires_grad=True)
-    with REMEDIES[name].factory(model, 1, strength=strength):
+    with REMEDIES[name].remedy(model, 1, strength=strength):
         result = model(inputs)
         if name == "unit_masks":
             (result,) = torch.autograd.grad(result.sum(), inputs)
@@ -248,7 +248,7 @@ def test_the_noise_is_as_large_as_asked_for(generator):
     (plain,) = torch.autograd.grad(model(inputs).square().sum(), model.weight)
     for strength in (0.5, 2.0):
         model.zero_grad()
-        with REMEDIES["gradient_noise"].factory(model, 1, strength=strength):
+        with REMEDIES["gradient_noise"].remedy(model, 1, strength=strength):
             model(inputs).square().sum().backward()
         noise = model.weight.grad - plain
         assert (noise.square().mean() / plain.square().mean()).sqrt().item() == pytest.approx(strength, rel=0.02)
@@ -330,10 +330,10 @@ class Updates(Observer):
     def __init__(self, weight: nn.Parameter):
         self.weight, self.before, self.updates = weight, None, []
 
-    def on_gradients(self, moment) -> None:
+    def on_gradients(self, state) -> None:
         self.before = self.weight.detach().clone()
 
-    def on_epoch(self, moment) -> None:
+    def on_epoch(self, state) -> None:
         self.updates.append(self.weight.detach() - self.before)
 
 
@@ -438,8 +438,8 @@ class Spectra(Observer):
     def __init__(self):
         self.ratios = []
 
-    def on_gradients(self, moment) -> None:
-        values = torch.linalg.svdvals(moment.model[1].weight.detach())
+    def on_gradients(self, state) -> None:
+        values = torch.linalg.svdvals(state.model[1].weight.detach())
         self.ratios.append(float(values[1] / values[0].clamp(min=1e-300)))
 
 

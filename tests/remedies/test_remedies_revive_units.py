@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim import SGD, Adam
 
 import zeroinit
-from zeroinit.remedies import RemedyWarning, ReviveUnits, make_remedy, revive_units
+from zeroinit.remedies import RemedyWarning, ReviveUnits, make_remedy
 from zeroinit.remedies.revive_units import FEW, PATIENCE
 from zeroinit.remedies.units import units_of
 from zeroinit.remedies.weight_rescale import WeightRescale, default_size
@@ -75,7 +75,7 @@ def is_still(model) -> list[int]:
 
 def test_dead_units_get_the_absolute_value_and_move():
     model = dense()
-    with revive_units(model, 10) as remedy:
+    with ReviveUnits(model, 10) as remedy:
         train(model, 10)
     assert remedy.revived == {"first.bias": 4, "second.bias": 4}
     assert is_still(model) == [0, 0, 0]
@@ -94,7 +94,7 @@ def test_without_it_they_stay_for_ever():
 @pytest.mark.parametrize("act", [F.elu, F.gelu, torch.tanh, F.silu, F.softplus, F.leaky_relu, torch.sigmoid])
 def test_other_activations_are_let_be(act):
     kept, other = dense(act), dense(act)
-    with revive_units(kept, 12) as remedy:
+    with ReviveUnits(kept, 12) as remedy:
         train(kept, 15)
     train(other, 15)
     assert remedy.revived == {}
@@ -114,7 +114,7 @@ def test_a_zero_start_of_a_smooth_network_is_the_same_bit_by_bit(build, act):
             model = build(act)
         start = zeroinit.zero_start_(model, generator=torch.Generator().manual_seed(3))
         if not is_whole:
-            start.parts = tuple(part for part in start.parts if not isinstance(part, ReviveUnits))
+            start._parts = tuple(part for part in start.parts if not isinstance(part, ReviveUnits))
         with start:
             train(model, 20)
         ends.append([value.tolist() for value in model.state_dict().values()] + [start.steps])
@@ -156,7 +156,7 @@ def test_a_rectifier_at_the_output_is_seen_although_nothing_has_a_gradient():
             layer.weight.zero_()
             layer.bias.copy_(BIASES[: len(layer.bias)])
     optimizer = Adam(model.parameters(), lr=1e-3)
-    with revive_units(model, 10) as remedy:
+    with ReviveUnits(model, 10) as remedy:
         for _ in range(10):
             optimizer.zero_grad()
             F.mse_loss(model(IMAGES).flatten(), IMAGES.mean((1, 2, 3))).backward()
@@ -171,7 +171,7 @@ def test_gradients_on_their_way_are_no_dead_units():
     for rate in (1e-3, 0.0):
         model = nn.Sequential(nn.Flatten(), *layers, nn.Linear(64, 4))
         zeroinit.initialize_(model, "normal_bias", scale=0.1, generator=torch.Generator().manual_seed(0))
-        with revive_units(model, 4) as remedy:
+        with ReviveUnits(model, 4) as remedy:
             train(model, 4, Adam(model.parameters(), lr=rate))
         assert remedy.revived == {}
 
@@ -222,7 +222,7 @@ def test_the_phase_goes_on_until_revived_units_have_moved():
     lengths = []
     for act in (F.tanh, F.relu):
         model = dense(act)
-        with make_remedy("position_signs+revive_units+until_awake", model, 40) as remedy:
+        with make_remedy("position_signs+revive_units+until_moved", model, 40) as remedy:
             train(model, 20)
         lengths.append(remedy.steps)
     assert lengths == [10, 14]
@@ -268,14 +268,14 @@ def two(model):
 @pytest.mark.parametrize("loop", [by_hand, in_backward, decayed, two])
 def test_in_other_loops(loop):
     model = dense()
-    with revive_units(model, 9) as remedy:
+    with ReviveUnits(model, 9) as remedy:
         loop(model)
     assert remedy.revived == {"first.bias": 4, "second.bias": 4}
 
 
 def test_a_copy_revives_its_own():
     model = dense()
-    with revive_units(model, 10) as remedy:
+    with ReviveUnits(model, 10) as remedy:
         train(model, 1)
         duplicate = copy.deepcopy(model)
     train(duplicate, 10)
@@ -287,7 +287,7 @@ def test_a_copy_revives_its_own():
 def test_frozen_and_other_biases_are_let_be():
     model = dense()
     model.first.bias.requires_grad_(False)
-    remedy = revive_units(model, 10)
+    remedy = ReviveUnits(model, 10)
     remedy.only = {model.first.bias}
     with pytest.warns(RemedyWarning, match=r"4 of 8 of 'first.weight', 4 of 8 of 'second.weight' have no"), remedy:
         train(model, 10)
@@ -301,7 +301,7 @@ def test_layers_with_more_than_a_tenth_of_still_units_are_named(num, is_told):
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 20))
     nn.init.zeros_(model[1].weight)
     nn.init.ones_(model[1].bias)
-    remedy = revive_units(model, 3)
+    remedy = ReviveUnits(model, 3)
     optimizer = SGD(model.parameters(), lr=0.1)
 
     def loop():
@@ -338,7 +338,7 @@ def test_a_bias_without_a_gradient_is_let_be_where_its_unit_moves():
     with torch.no_grad():
         model.layer.weight.zero_()
         model.layer.bias.copy_(BIASES)
-    with revive_units(model, 10) as remedy:
+    with ReviveUnits(model, 10) as remedy:
         train(model, 10, SGD(model.parameters(), lr=0.1))
     assert (remedy.revived, is_still(model)) == ({}, [0, 0])
     assert float(model.layer.bias.grad.abs().max()) < 1e-6
@@ -351,7 +351,7 @@ def test_complex_and_flat_parameters_are_no_obstacle():
     flat["flat"].weight = nn.Parameter(torch.zeros(4))
     assert [units.name for units in units_of(flat)] == ["whole.0.weight", "whole.1.weight"]
     optimizer = SGD(model.parameters(), lr=0.1)
-    with revive_units(model, 4) as remedy:
+    with ReviveUnits(model, 4) as remedy:
         for _ in range(4):
             optimizer.zero_grad()
             model(torch.ones(2, 4, dtype=torch.complex64)).abs().sum().backward()

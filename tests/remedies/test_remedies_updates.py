@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.optim import SGD, Adam
 
-from zeroinit.remedies import RemedyWarning, draw_stuck, make_remedy
+from zeroinit._modules.layers import weights_of
+from zeroinit.remedies import DrawStuck, RemedyWarning, make_remedy
 from zeroinit.remedies.updates import PATIENCE, is_recomputing
-from zeroinit.remedies.weights import weights_of
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def test_weights_without_values_or_under_a_parametrization_are_let_be():
         model.add_module("empty", nn.Linear(0, 4))
     assert [weight.name for weight in weights_of(model).values()] == ["0.weight", "empty.weight"]
     optimizer = SGD(model.parameters(), lr=0.1)
-    with make_remedy("weight_orthogonal+until_awake+draw_stuck", model, 2):
+    with make_remedy("weight_orthogonal+until_moved+draw_stuck", model, 2):
         for _ in range(2):
             (model[:2](torch.ones(2, 3)).sum() + model.empty(torch.ones(2, 0)).sum()).backward()
             optimizer.step()
@@ -212,7 +212,7 @@ def factors(is_tiny: bool) -> nn.Module:
 def test_weights_are_drawn_only_where_gradients_are_not_lost_by_rounding(is_tiny):
     model = factors(is_tiny)
     optimizer = SGD(model.parameters(), lr=0.1)
-    remedy = draw_stuck(model, 20)
+    remedy = DrawStuck(model, 20)
     with remedy:
         for _ in range(8):
             optimizer.zero_grad()

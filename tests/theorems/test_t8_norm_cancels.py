@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zeroinit.init import initialize_
-from zeroinit.remedies import affine_norms
+from zeroinit.remedies import AffineNorms
 
 NUM_IMAGES, NUM_CLASSES, STEPS = 32, 5, 60
 FIRST_DENSE = 5
@@ -105,7 +105,7 @@ def train(data, generator):
         updates = OPTIMIZERS[optimizer](model.parameters())
         weights = [module.weight for module in model if isinstance(module, nn.Conv2d | nn.Linear)]
         first = [(0, 0.0)] * len(weights)
-        with affine_norms(model, affine) if affine else contextlib.nullcontext():
+        with AffineNorms(model, affine) if affine else contextlib.nullcontext():
             for step in range(1, steps + 1):
                 updates.zero_grad()
                 F.cross_entropy(model(images.to(dtype)), labels).backward()

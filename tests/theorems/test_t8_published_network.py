@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from zeroinit.bench.models import build_model
 from zeroinit.bench.training import Observer, fit
 from zeroinit.init import initialize_
-from zeroinit.remedies import affine_norms
+from zeroinit.remedies import AffineNorms
 
 CONVOLUTIONS = [f"conv_{number}" for number in range(1, 7)]
 LAYERS = [*CONVOLUTIONS, "dense_1", "dense_2", "dense_3"]
@@ -26,11 +26,11 @@ class Watch(Observer):
         self.first: dict[str, int] = {}
         self.largest: dict[str, float] = {}
 
-    def on_gradients(self, moment) -> None:
+    def on_gradients(self, state) -> None:
         for name in LAYERS:
-            weight = moment.model.get_submodule(name).weight
+            weight = state.model.get_submodule(name).weight
             if weight.grad.any():
-                self.first.setdefault(name, moment.step)
+                self.first.setdefault(name, state.step)
                 self.largest.setdefault(name, weight.grad.abs().max().item())
 
 
@@ -58,7 +58,7 @@ def train(data, generator):
             change(model)
         initialize_(model, "normal_bias", generator=generator(0), norm_aware=aware)
         watch = Watch()
-        observers = [affine_norms(model, affine), watch] if affine else [watch]
+        observers = [AffineNorms(model, affine), watch] if affine else [watch]
         settings = {"optimizer": optimizer, "observers": observers, "precision": precision, **OPTIMIZERS[optimizer]}
         fit(model, data, epochs=steps, batch_size=NUM_IMAGES, generator=generator(1), **settings)
         return model, watch

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from zeroinit._common import InputError, lookup
+from zeroinit._modules.layers import weight_layers
 from zeroinit.bench.training.observers import modes_kept
-from zeroinit.remedies.activations import weight_layers
 
 __all__ = ["ABLATIONS", "ablate_weights", "scale_output_bias", "shift_features"]
 

@@ -4,13 +4,12 @@ A bundle, ``<root>/<name>.jsonl``, holds one result a line, with only those sett
 """
 
 import json
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 
-from zeroinit._common import InputError, write_atomically
+from zeroinit._common import InputError, jsonable, write_atomically
 from zeroinit.bench.spec import Run
 
 __all__ = ["QUANTILES", "Result", "Store"]
@@ -74,7 +73,7 @@ class Store:
         content = {"format": FORMAT, **asdict(result)}
         if result.recorded is None:
             del content["recorded"]
-        text = json.dumps(_without_nonfinite(content), indent=1, allow_nan=False)
+        text = json.dumps(jsonable(content), indent=1, allow_nan=False)
         write_atomically(self.path(result.run, result.seed), text + "\n")
 
     def load(self, run: Run, seed: int) -> Result:
@@ -114,7 +113,7 @@ class Store:
             content = {"format": FORMAT, **asdict(result), "run": result.run.settings}
             if result.recorded is None:
                 del content["recorded"]
-            lines.append(json.dumps(_without_nonfinite(content), allow_nan=False) + "\n")
+            lines.append(json.dumps(jsonable(content), allow_nan=False) + "\n")
         write_atomically(self.root / f"{name}.jsonl", "".join(lines))
         self.__dict__.pop("_bundled", None)
         return self.root / f"{name}.jsonl"
@@ -180,12 +179,3 @@ def _check(result: Result) -> None:
     if result.run.recorder != "none" and not isinstance(result.recorded, dict):
         raise ValueError("it holds nothing of what its recorder found")
     _ = result.environment["device"], result.environment["threads"]
-
-
-def _without_nonfinite(value):
-    """Replace NaN and infinities by ``None``: JSON has no word for them."""
-    if isinstance(value, dict):
-        return {key: _without_nonfinite(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nonfinite(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

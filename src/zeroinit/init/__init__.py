@@ -1,6 +1,6 @@
 """In-place initializers for any ``nn.Module``; each returns a record of the parameters that it set and left.
 
-To add an initializer, combine two distributions of ``laws.py`` (or write a new one there) and add one line to
+To add an initializer, combine two distributions of ``distributions.py`` (or write a new one there) and add one line to
 ``INITIALIZERS``. The contract tests then try it on every model.
 """
 

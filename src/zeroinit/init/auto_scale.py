@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from torch import nn
 
-from zeroinit.init.layers import num_inputs
+from zeroinit._modules.layers import num_inputs
 
 __all__ = ["LAST_SCALE", "auto_scales"]
 

@@ -10,20 +10,23 @@ from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
 from zeroinit._common import InputError, lookup
+from zeroinit._modules.batch import describe, take_batch
+from zeroinit._modules.layers import slots_of
+from zeroinit._modules.norms import find_canceling_norms
+from zeroinit._modules.state import random_state_kept
 from zeroinit.init.auto_scale import auto_scales
 from zeroinit.init.choice import KEEP, choose
 from zeroinit.init.computed import is_computed
 from zeroinit.init.concerns import Concerns, InitWarning, SymmetryWarning
 from zeroinit.init.initializers import INITIALIZERS, Initializer
-from zeroinit.init.layers import LAYER_TYPES, slots_of
 from zeroinit.init.names import Names
-from zeroinit.init.norms import find_norms, judge_norms
+from zeroinit.init.norms import judge_norms
 from zeroinit.init.plan import BETA, Entry, Left, Plan
-from zeroinit.init.probe import ConstantChannels, check_probe, copy_model, probe_norms, random_state_kept
+from zeroinit.init.probe import ConstantChannels, copy_model, probe_norms
 from zeroinit.init.record import InitRecord, NormRecord, ParameterRecord, Untouched, hash_tensor
 from zeroinit.init.sharing import Shared
 
-__all__ = ["LAYER_TYPES", "InitWarning", "SymmetryWarning", "initialize_"]
+__all__ = ["InitWarning", "SymmetryWarning", "initialize_"]
 
 AUTO = "auto"
 
@@ -74,7 +77,7 @@ def initialize_(
         norm_aware: Also draw beta, from the distribution of the biases, in every norm that maps a constant channel to
             beta: batch norm, instance norm, group norm with one channel per group. Beta is drawn last, so no other
             value changes. The layer after such a norm then trains. A convolution before the norm with a constant input
-            still gets only rounding as its gradient; ``zeroinit.remedies.affine_norms`` gives it a true gradient.
+            still gets only rounding as its gradient; ``zeroinit.remedies.AffineNorms`` gives it a true gradient.
         probe: Inputs for one forward pass. With a probe, beta is drawn only where a norm gets at least one constant
             channel. A mapping (also ``BatchEncoding``, ``UserDict``) holds named arguments, a tuple or list positional
             arguments; anything else is the only argument. The pass runs in train mode on a copy. The model's mode and
@@ -118,7 +121,7 @@ def initialize_(
     names = Names(model)
     layers = {path: module for path, module in names.modules.items() if slots_of(module)}
     _check_layers(model, names, layers)
-    norms = find_norms(model) if norm_aware else {}
+    norms = find_canceling_norms(model) if norm_aware else {}
     choice = choose(names, layers, norms, include=include, exclude=exclude, frozen=frozen, tied=tied)
     plan = Plan(names, choice, initializer, _factors(model, layers, norms, scale))
     plan.add_layers()
@@ -175,8 +178,7 @@ def _check_norm_aware(name: str, initializer: Initializer, norm_aware: bool, pro
             f"initializer {name!r}"
         )
     if probe is not None and not norm_aware:
-        raise InputError(f"probe={type(probe).__name__}: has an effect only together with norm_aware=True")
-    check_probe(probe)
+        raise InputError(f"probe={describe(probe)}: has an effect only together with norm_aware=True")
 
 
 def _check_layers(model: nn.Module, names: Names, layers: Mapping) -> None:
@@ -230,9 +232,11 @@ def _rehearse(
     replica = copy_model(model)
     source = None if generator is None else generator.clone_state()
     with random_state_kept(replica):
+        batch, _ = take_batch(probe, None, model, "probe")  # a loader may draw
+    with random_state_kept(replica):
         for entry in plan.entries:
             entry.draw(replica.get_submodule(entry.holder.path), source)
-        return probe_norms(replica, norms, probe)
+        return probe_norms(replica, norms, batch)
 
 
 def _set(entries: list[Entry], generator: torch.Generator | None) -> tuple[ParameterRecord, ...]:
@@ -250,7 +254,7 @@ def _set(entries: list[Entry], generator: torch.Generator | None) -> tuple[Param
 
 def _rows(entry: Entry) -> list[tuple[Shared, nn.Parameter, str]]:
     """Return the rows of a record for an entry: the values, the parameter that holds them, and the rule."""
-    rule = entry.law.describe(entry.factor)
+    rule = entry.distribution.describe(entry.factor)
     if entry.norm is None:
         return [(entry.shared, entry.parameter, rule)]
     norm = entry.norm.parameters[0]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from zeroinit.init.laws import CONSTANT, FAN_IN_UNIFORM, NORMAL, UNIFORM, ZERO, Law
+from zeroinit.init.distributions import CONSTANT, FAN_IN_UNIFORM, NORMAL, UNIFORM, ZERO, Distribution
 
 __all__ = ["INITIALIZERS", "Initializer"]
 
@@ -11,8 +11,8 @@ __all__ = ["INITIALIZERS", "Initializer"]
 class Initializer:
     """The distributions of weights and of biases, and the source."""
 
-    weight: Law
-    bias: Law
+    weight: Distribution
+    bias: Distribution
     summary: str
     source: str
 

@@ -1,52 +1,14 @@
-"""Norms that cancel a constant channel, and what is done with each.
-
-With zero weights and random biases, every channel of a convolution is constant over batch and positions. Every unit of
-a dense layer is constant over the batch. A norm over these axes maps a constant channel to beta, whatever the bias was.
-
-Source: Ioffe and Szegedy 2015, "Batch normalization", algorithm 1 (beta); Schicho 2023, section 4 (a CNN with norms).
-"""
+"""Decide for each norm that cancels constant channels whether its β is drawn."""
 
 from collections.abc import Collection, Mapping
 
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.instancenorm import _InstanceNorm
 
+from zeroinit._modules.norms import canceling_kind
 from zeroinit.init.probe import ConstantChannels
 from zeroinit.init.record import NormRecord
 
-__all__ = ["find_norms", "judge_norms", "kind_of"]
-
-
-def kind_of(module: nn.Module) -> str | None:
-    """Name the kind of a norm that maps a constant channel to its beta; ``None`` for every other module.
-
-    Layer norm and group norm over several channels do not: their channels still differ by their biases.
-
-    Args:
-        module: Any module.
-
-    Example:
-        >>> [kind_of(norm) for norm in (nn.BatchNorm2d(4), nn.GroupNorm(4, 4), nn.GroupNorm(2, 4), nn.LayerNorm(4))]
-        ['batch norm', 'group norm with one channel per group', None, None]
-    """
-    if isinstance(module, _BatchNorm):
-        return "batch norm"
-    if isinstance(module, _InstanceNorm):
-        return "instance norm"
-    if isinstance(module, nn.GroupNorm) and module.num_groups == module.num_channels:
-        return "group norm with one channel per group"
-    return None
-
-
-def find_norms(model: nn.Module) -> dict[str, nn.Module]:
-    """Return the norms that cancel constant channels, by path.
-
-    Example:
-        >>> list(find_norms(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.GroupNorm(1, 4))))
-        ['1']
-    """
-    return {path: module for path, module in model.named_modules() if kind_of(module)}
+__all__ = ["judge_norms"]
 
 
 def judge_norms(
@@ -83,7 +45,7 @@ def judge_norms(
         if cancels and is_kept:
             reason += f", but its beta is {(kept or {})[path]}"
         changed = cancels and has_beta and not is_kept
-        records.append(NormRecord(path, type(norm).__name__, f"{kind_of(norm)}: {reason}", changed))
+        records.append(NormRecord(path, type(norm).__name__, f"{canceling_kind(norm)}: {reason}", changed))
     return tuple(records), without_beta
 
 

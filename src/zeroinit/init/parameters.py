@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
 from zeroinit._common import InputError
-from zeroinit.init.laws import Law
-from zeroinit.init.layers import Slot
+from zeroinit._modules.layers import Slot
+from zeroinit.init.distributions import Distribution
 
 __all__ = ["check_settable", "set_parameter"]
 
@@ -57,7 +57,9 @@ def check_settable(parameter: nn.Parameter, slot: Slot, name: str) -> None:
 
 
 @torch.no_grad()
-def set_parameter(parameter: Tensor, slot: Slot, law: Law, scale: float, generator: torch.Generator | None) -> Tensor:
+def set_parameter(
+    parameter: Tensor, slot: Slot, distribution: Distribution, scale: float, generator: torch.Generator | None
+) -> Tensor:
     """Draw the values of one parameter, in place.
 
     A packed parameter is drawn matrix by matrix. A transposed parameter is drawn as if units came first. So a layer
@@ -66,7 +68,7 @@ def set_parameter(parameter: Tensor, slot: Slot, law: Law, scale: float, generat
     Args:
         parameter: The parameter that is set.
         slot: How it is stored, and the fan-in.
-        law: How values are drawn.
+        distribution: How values are drawn.
         scale: Factor on the drawn values.
         generator: Source of randomness; torch's global generator if ``None``.
 
@@ -74,15 +76,15 @@ def set_parameter(parameter: Tensor, slot: Slot, law: Law, scale: float, generat
         The parameter.
 
     Example:
-        >>> from zeroinit.init.laws import CONSTANT
+        >>> from zeroinit.init.distributions import CONSTANT
         >>> set_parameter(torch.zeros(2), Slot("bias", "bias", (3,), 1), CONSTANT, 0.5, None).tolist()
         [0.5, 0.5]
     """
     for whole, fan in zip(_matrices(parameter, slot), slot.fans, strict=True):
         target = whole.t() if slot.is_transposed else whole
         device = generator.device if generator is not None else target.device
-        values = law.draw(fan, torch.empty(target.shape, dtype=torch.float32, device=device), generator)
-        if law.scaled and scale != 1.0:
+        values = distribution.draw(fan, torch.empty(target.shape, dtype=torch.float32, device=device), generator)
+        if distribution.scaled and scale != 1.0:
             values = values.to(torch.promote_types(target.dtype, torch.float32)) * scale
         target.copy_(values)
     return parameter

@@ -7,11 +7,12 @@ import torch
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
+from zeroinit._modules.layers import Slot, slots_of
+from zeroinit._modules.norms import NORMS
 from zeroinit.init.choice import KEEP, Choice
 from zeroinit.init.computed import behind, computed_from, is_computed, refuse_computed
+from zeroinit.init.distributions import ZERO, Distribution
 from zeroinit.init.initializers import Initializer
-from zeroinit.init.laws import ZERO, Law
-from zeroinit.init.layers import Slot, slots_of
 from zeroinit.init.names import Names
 from zeroinit.init.parameters import check_settable, set_parameter
 from zeroinit.init.sharing import Holder, Shared, find_shared
@@ -24,7 +25,7 @@ BETA = Slot("bias", "bias", (0,), 1)
 EXCLUDED, FROZEN, SHARED, OVERLAPPING = "excluded", "frozen", "shared", "overlapping"
 NO_RULE, NO_WEIGHT = "no rule", "no weight"
 WHY_FROZEN = "frozen (requires_grad is False)"
-NOT_WEIGHTS = (nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, nn.RMSNorm)
+NOT_WEIGHTS = (nn.Embedding, nn.EmbeddingBag, *NORMS)
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Entry:
         holder: The layer that draws them, and the attribute.
         parameter: The parameter that gets the values; not the attribute itself if the attribute is computed.
         slot: How it is stored.
-        law: How it is drawn.
+        distribution: How it is drawn.
         factor: The scale.
         norm: With weight norm the values of g, which follow from the drawn values.
     """
@@ -45,7 +46,7 @@ class Entry:
     holder: Holder
     parameter: nn.Parameter
     slot: Slot
-    law: Law
+    distribution: Distribution
     factor: float
     norm: Shared | None = None
 
@@ -60,7 +61,7 @@ class Entry:
     @property
     def is_zero(self) -> bool:
         """Whether all drawn values are zero."""
-        return self.law is ZERO or (self.law.scaled and self.factor == 0)
+        return self.distribution is ZERO or (self.distribution.scaled and self.factor == 0)
 
     def draw(self, layer: nn.Module, generator: torch.Generator | None) -> None:
         """Set the values in the layer, or in a copy of it."""
@@ -68,11 +69,11 @@ class Entry:
         if computed is None:
             parameter = layer._parameters[self.slot.name]
             assert parameter is not None
-            set_parameter(parameter, self.slot, self.law, self.factor, generator)
+            set_parameter(parameter, self.slot, self.distribution, self.factor, generator)
         else:
             is_zero = computed.norm is not None and self.is_zero  # v = 0 would make the weight 0 / 0
             if not is_zero:
-                set_parameter(computed.drawn, self.slot, self.law, self.factor, generator)
+                set_parameter(computed.drawn, self.slot, self.distribution, self.factor, generator)
             computed.settle(is_zero)
 
 
@@ -175,8 +176,8 @@ class Plan:
             return self._leave(parameters, Left(FROZEN, "frozen in part (requires_grad is False)"))
         drawn = self._of[id(computed.drawn)]
         check_settable(computed.drawn, slot, drawn.names[0])
-        law, factor = getattr(self.initializer, slot.part), self.factors[holder.path]
-        entry = Entry(drawn, holder, computed.drawn, slot, law, factor)
+        distribution, factor = getattr(self.initializer, slot.part), self.factors[holder.path]
+        entry = Entry(drawn, holder, computed.drawn, slot, distribution, factor)
         if computed.norm is None:
             return entry
         norm = self._of[id(computed.norm)]
@@ -228,9 +229,9 @@ class Plan:
 
     def _rule(self, holder: Holder, slot: Slot) -> tuple:
         """Return all that the values of a parameter depend on."""
-        law = getattr(self.initializer, slot.part)
-        factor = self.factors.get(holder.path) if law.scaled else None
-        return law, factor, slot.fans if law.uses_fan_in else None
+        distribution = getattr(self.initializer, slot.part)
+        factor = self.factors.get(holder.path) if distribution.scaled else None
+        return distribution, factor, slot.fans if distribution.uses_fan_in else None
 
     def reason(self, shared: Shared) -> Left:
         """Say why a parameter that is not set stays as it is."""

@@ -1,10 +1,6 @@
 """One forward pass that shows which norms of a model get constant channels."""
 
-import copy
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -13,15 +9,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from zeroinit._common import InputError
+from zeroinit._modules.batch import Batch, call_model, describe, map_tensors
+from zeroinit._modules.copying import Copier
 
-__all__ = [
-    "ConstantChannels",
-    "check_probe",
-    "constant_channels",
-    "copy_model",
-    "probe_norms",
-    "random_state_kept",
-]
+__all__ = ["ConstantChannels", "constant_channels", "copy_model", "probe_norms"]
 
 ROUNDING = 16
 """A channel counts as constant if its spread is at most so many machine epsilons of the input's largest magnitude."""
@@ -74,14 +65,14 @@ def constant_channels(norm: nn.Module, inputs: Float[Tensor, "..."]) -> Bool[Ten
     return (spread <= tolerance).all(dim=0)
 
 
-def probe_norms(replica: nn.Module, paths: list[str], probe: Any) -> dict[str, ConstantChannels]:
+def probe_norms(replica: nn.Module, paths: list[str], probe: Batch) -> dict[str, ConstantChannels]:
     """Run a model forward once in train mode and see which channels of its norms' inputs are constant.
 
     Args:
         replica: A copy of the model that you discard afterwards. Its mode and its buffers change. Torch's random state
             changes too if the model draws numbers.
         paths: The norms to watch.
-        probe: Inputs, as ``check_probe`` takes them.
+        probe: A batch. The model gets a copy, because it may change its inputs in place.
 
     Returns:
         What was seen, by path.
@@ -107,84 +98,36 @@ def probe_norms(replica: nn.Module, paths: list[str], probe: Any) -> dict[str, C
         watch(path, replica.get_submodule(path))
     try:
         with torch.no_grad():
-            _call(replica.train(), probe)
+            call_model(replica.train(), map_tensors(probe, torch.clone))
     except Exception as error:
         raise InputError(
-            f"probe={_shown(probe)}: the forward pass failed ({type(error).__name__}: {error}); pass inputs with "
+            f"probe={describe(probe)}: the forward pass failed ({type(error).__name__}: {error}); pass inputs with "
             "which model(*probe), model(**probe) or model(probe) runs in train mode, or leave probe out"
         ) from error
     return seen
-
-
-@contextmanager
-def random_state_kept(model: nn.Module) -> Iterator[None]:
-    """Restore torch's random state, on the CPU and on the devices of a model, on leaving."""
-    tensors = [*model.parameters(), *model.buffers()]
-    with torch.random.fork_rng(devices=sorted({each.device.index for each in tensors if each.is_cuda})):
-        yield
 
 
 def copy_model(model: nn.Module) -> nn.Module:
     """Copy a model for a probe.
 
     Raises:
-        InputError: The model cannot be copied; the error is chained.
-    """
-    try:
-        return copy.deepcopy(model)
-    except Exception as error:
-        raise InputError(
-            f"model={type(model).__name__}: cannot be copied for the probe ({type(error).__name__}: {error}); "
-            "leave probe out; beta is then drawn in every norm that cancels constant channels"
-        ) from error
-
-
-def check_probe(probe: Any) -> None:
-    """Check the type of a probe.
-
-    A mapping (also ``BatchEncoding``, ``UserDict``) holds named arguments, a tuple or a list positional arguments. A
-    tensor or an object of any other class (a dataclass, a graph) is the only argument.
-
-    Args:
-        probe: The inputs; ``None`` is no probe.
-
-    Raises:
-        InputError: The probe is a number, a text, a class, a module or a function.
+        InputError: The model, or something that it holds, cannot be copied.
 
     Example:
-        >>> check_probe({"images": torch.zeros(2)})
+        >>> model = nn.Linear(2, 2)
+        >>> model.kept = model(torch.ones(1, 2))
+        >>> copy_model(model).kept is model.kept
+        False
     """
-    if isinstance(probe, int | float | complex | str | bytes | type | nn.Module) or callable(probe):
-        raise InputError(
-            f"probe={type(probe).__name__}: must be inputs of the model: a tensor, a tuple or list of arguments, a "
-            "mapping of named ones, or one object that holds a batch"
-        )
-
-
-def _call(model: nn.Module, probe: Any) -> None:
-    """Pass copies, because a model may change its inputs in place."""
-    if isinstance(probe, Mapping):
-        model(**{name: _copied(value) for name, value in probe.items()})
-    elif isinstance(probe, tuple | list):
-        model(*map(_copied, probe))
-    else:
-        model(_copied(probe))
-
-
-def _copied(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return value.clone()
-    if type(value) in (list, tuple):
-        return type(value)(map(_copied, value))
-    if type(value) is dict:
-        return {key: _copied(each) for key, each in value.items()}
+    copier, cause = Copier(None), None
     try:
-        return copy.deepcopy(value)
-    except Exception:  # what cannot be copied is handed over as it is
-        return value
-
-
-def _shown(probe: Any) -> str:
-    if isinstance(probe, Tensor):
-        return f"Tensor{tuple(probe.shape)}"
-    return f"{type(probe).__name__} of {len(probe)}" if hasattr(probe, "__len__") else type(probe).__name__
+        replica = copier.model(model)
+        if not copier.by_reference:
+            return replica
+        why = ", ".join(f"{place} is a {kind}" for place, kind in copier.by_reference.items())
+    except Exception as error:
+        cause, why = error, f"{type(error).__name__}: {error}"
+    raise InputError(
+        f"model={type(model).__name__}: cannot be copied for the probe ({why}); leave probe out; beta is then drawn in "
+        "every norm that cancels constant channels"
+    ) from cause

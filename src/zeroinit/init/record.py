@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
+from zeroinit._common import jsonable
+
 __all__ = ["InitRecord", "NormRecord", "ParameterRecord", "Untouched", "hash_tensor"]
 
 
@@ -81,7 +83,7 @@ class InitRecord:
 
     def to_dict(self) -> dict:
         """Return plain dictionaries, lists, strings and numbers, ready for JSON; ``norms`` only with ``norm_aware``."""
-        return {key: _as_lists(value) for key, value in asdict(self).items() if key != "norms" or value is not None}
+        return {key: value for key, value in jsonable(asdict(self)).items() if key != "norms" or value is not None}
 
     def __str__(self) -> str:
         rows = [(entry.name, _shape(entry.shape), _deed(entry)) for entry in self.parameters]
@@ -108,13 +110,6 @@ def _deed(entry: ParameterRecord) -> str:
 
 def _also(aliases: tuple[str, ...]) -> str:
     return f"; also {', '.join(aliases)}" if aliases else ""
-
-
-def _as_lists(value):
-    """Replace tuples by lists at every depth, as JSON does."""
-    if isinstance(value, dict):
-        return {key: _as_lists(entry) for key, entry in value.items()}
-    return [_as_lists(entry) for entry in value] if isinstance(value, tuple) else value
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -1,4 +1,4 @@
-"""Remedies at the activations: the inputs of all weight layers except the layers that see the data."""
+"""Remedies that change what enters dense and convolutional layers; layers that see the data stay as they are."""
 
 from collections.abc import Collection, Sequence
 
@@ -7,22 +7,13 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.utils.hooks import RemovableHandle
 
+from zeroinit._modules.layers import weight_layers
 from zeroinit.remedies.remedy import Remedy
 from zeroinit.remedies.updates import is_recomputing
 
-__all__ = ["ActivationRemedy", "kept", "mask_shape", "signs", "weight_layers"]
+__all__ = ["ActivationRemedy", "kept", "mask_shape", "signs"]
 
 EVERY_ELEMENT = ("example", "unit", "position")
-
-
-def weight_layers(model: nn.Module) -> dict[str, nn.Linear | _ConvNd]:
-    """Return the dense and (transposed) convolutional layers by name, in the order of the model.
-
-    Example:
-        >>> list(weight_layers(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(2, 2))))
-        ['0', '3']
-    """
-    return {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear | _ConvNd)}
 
 
 class ActivationRemedy(Remedy):
@@ -35,9 +26,10 @@ class ActivationRemedy(Remedy):
     ``use_reentrant=True`` the first call shows no gradient, so only the second call is changed.
     """
 
-    def __init__(self, model: nn.Module, steps: int, generator: torch.Generator):
-        super().__init__(model, steps, generator)
-        self._sites: dict[nn.Module, str] = {layer: name for name, layer in weight_layers(model).items()}
+    draws = True
+
+    def _set_up(self) -> None:
+        self._sites: dict[nn.Module, str] = {layer: name for name, layer in weight_layers(self._model).items()}
 
     def _is_needed(self) -> bool:
         return bool(self._sites)

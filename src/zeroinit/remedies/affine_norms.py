@@ -1,27 +1,50 @@
-"""Norms that act as the affine map gamma * x + beta during the first steps."""
+"""Norms that act as the affine map γx + β during the first updates."""
 
 import warnings
 from collections.abc import Sequence
 
-import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.utils.hooks import RemovableHandle
 
 from zeroinit._common import InputError
-from zeroinit.remedies.remedy import Remedy, RemedyWarning, no_strength
+from zeroinit._modules.norms import canceling_kind
+from zeroinit.remedies.remedy import Remedy, RemedyWarning
 from zeroinit.remedies.updates import is_recomputing
 
-__all__ = ["AffineNorms", "affine_norms"]
+__all__ = ["AffineNorms"]
 
 
 class AffineNorms(Remedy):
-    """Puts norms into eval mode whenever they are called in training; see ``affine_norms``."""
+    """Lets the norms of a model act as affine maps during its first updates.
 
-    def __init__(self, model: nn.Module, steps: int):
-        super().__init__(model, steps)
-        self._norms = {module: path for path, module in model.named_modules() if _has_statistics(path, module)}
+    After zero weights every channel is constant, and a norm over batch and positions maps a constant channel to β. The
+    norm's backward pass removes the mean over batch and positions. So a convolution before the norm, with a constant
+    input, gets only rounding as its gradient, even if β is random.
+
+    This remedy lets a norm use its running statistics (mean 0 and variance 1 in a new model). The norm is then γx + β
+    (up to its eps), and signals pass in both directions. Running statistics do not change meanwhile.
+
+    It acts on batch norms, instance norms and group norms with one channel per group. Norms in eval mode stay as they
+    are. A model with such a norm that keeps no running statistics is refused with an ``InputError``.
+
+    Source:
+        Ioffe and Szegedy 2015, "Batch normalization", algorithm 2 (a norm with fixed statistics).
+
+    Example:
+        >>> import torch
+        >>> model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        >>> with AffineNorms(model, steps=10) as remedy:
+        ...     model(torch.randn(4, 1, 5, 5)).sum().backward()
+        ...     optimizer.step()
+        ...     remedy.remaining
+        9
+        >>> model[1].num_batches_tracked.item(), model[1].training
+        (0, True)
+    """
+
+    def _set_up(self) -> None:
+        self._norms = {each: path for path, each in self._model.named_modules() if _has_statistics(path, each)}
         self._switched: list[nn.Module] = []
         self._is_told = False
 
@@ -67,60 +90,12 @@ class AffineNorms(Remedy):
             )
 
 
-def affine_norms(
-    model: nn.Module, steps: int, *, strength: float | None = None, generator: torch.Generator | None = None
-) -> AffineNorms:
-    """Let the norms of ``model`` act as affine maps during its first ``steps`` updates.
-
-    After zero weights every channel is constant, and a norm over batch and positions maps a constant channel to beta.
-    The norm's backward pass removes the mean over batch and positions. So a convolution before the norm, with a
-    constant input, gets only rounding as its gradient, even if beta is random.
-
-    This remedy lets a norm use its running statistics (mean 0 and variance 1 in a new model). The norm is then
-    gamma * x + beta (up to its eps), and signals pass in both directions. Running statistics do not change meanwhile.
-
-    It acts on batch norms, instance norms and group norms with one channel per group. Norms in eval mode stay as they
-    are. It acts on all passes in train mode with gradients enabled. A copy of the model made meanwhile has its own
-    count of updates.
-
-    Args:
-        model: The model that is trained.
-        steps: The number of updates, at least 0; with 0 nothing is attached.
-        strength: Not used: this remedy takes none.
-        generator: Not used: nothing is drawn.
-
-    Returns:
-        A context manager, which is also an observer of ``fit``. It is detached when ``fit`` ends, also by an error.
-
-    Raises:
-        InputError: ``steps`` is not a whole number of at least 0, or a norm keeps no running statistics. Nothing is
-            attached then.
-
-    Source:
-        Ioffe and Szegedy 2015, "Batch normalization", algorithm 2 (a norm with fixed statistics).
-
-    Example:
-        >>> model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
-        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        >>> with affine_norms(model, steps=10) as remedy:
-        ...     model(torch.randn(4, 1, 5, 5)).sum().backward()
-        ...     optimizer.step()
-        ...     remedy.remaining
-        9
-        >>> model[1].num_batches_tracked.item(), model[1].training
-        (0, True)
-    """
-    no_strength("affine_norms", strength)
-    return AffineNorms(model, steps)
-
-
 def _has_statistics(path: str, module: nn.Module) -> bool:
     """Tell whether a module is a norm that cancels constant channels; raise where it cannot act as an affine map."""
-    one_each = isinstance(module, nn.GroupNorm) and module.num_groups == module.num_channels
-    if not (one_each or isinstance(module, _BatchNorm | _InstanceNorm)):
+    if canceling_kind(module) is None:
         return False
     if getattr(module, "running_mean", None) is None:
-        way_out = "use a batch norm" if one_each else "build it with track_running_stats=True"
+        way_out = "use a batch norm" if isinstance(module, nn.GroupNorm) else "build it with track_running_stats=True"
         raise InputError(
             f"model: {path or 'itself'} ({type(module).__name__}) cannot act as an affine map: the norm keeps no "
             f"running statistics; {way_out}"

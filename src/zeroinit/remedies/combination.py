@@ -6,25 +6,24 @@ import torch
 from torch import nn
 
 from zeroinit._common import InputError, derive_seed, lookup
-from zeroinit.remedies.remedy import Remedy, close, fresh_generator
+from zeroinit.remedies.remedy import Attachable, Remedy, fresh_generator
 from zeroinit.remedies.table import REMEDIES
 
 __all__ = ["Combination", "make_parts", "make_remedy"]
 
 
-class Combination:
-    """Several remedies of one model together; a context manager and an observer of ``fit``.
-
-    Attributes:
-        parts: The remedies, in the order in which they act on weights and the optimizer.
-    """
-
-    _label = ""
+class Combination(Attachable):
+    """Several remedies of one model together; a context manager and an observer of ``fit``."""
 
     def __init__(self, parts: Sequence[Remedy]):
-        self.parts = tuple(parts)
+        self._parts = tuple(parts)
         for part in self.parts:
             part.join(self.parts)
+
+    @property
+    def parts(self) -> tuple[Remedy, ...]:
+        """The remedies, in the order in which they act on weights and the optimizer."""
+        return self._parts
 
     @property
     def steps(self) -> int:
@@ -35,36 +34,6 @@ class Combination:
     def remaining(self) -> int:
         """Updates still to come in which any of the remedies acts."""
         return max(part.remaining for part in self.parts)
-
-    def attach(self) -> None:
-        """Hook all remedies into the model; on the optimizer's side they act in their order."""
-        for part in self.parts:
-            part.attach()
-
-    def detach(self) -> None:
-        """Remove all remedies."""
-        for part in self.parts:
-            part.detach()
-
-    def __enter__(self) -> "Combination":
-        self.attach()
-        return self
-
-    def __exit__(self, kind: object, *error: object) -> None:
-        close(self.parts, label=self._label, is_silent=kind is not None)
-
-    def on_start(self, moment) -> None:
-        """Attach when ``fit`` starts; raises an ``InputError`` if it trains another model."""
-        for part in self.parts:
-            part.on_start(moment)
-
-    def on_end(self, moment) -> None:
-        """Detach when ``fit`` ends."""
-        close(self.parts, label=self._label)
-
-    def on_error(self, moment) -> None:
-        """Detach without a warning when an error ends ``fit``."""
-        close(self.parts, label=self._label, is_silent=True)
 
     def state_dict(self) -> dict:
         """Return the state of each remedy, for a checkpoint of ``fit``."""
@@ -128,17 +97,17 @@ def make_parts(
     names = [part for part, _, _ in written]
     if len(set(names)) < len(names):
         raise InputError(f"remedy={name!r}: names a remedy twice; name each remedy once")
-    if strength is not None and all(REMEDIES[part].strength is None for part in names):
+    takes_strength = [part for part in names if REMEDIES[part].remedy.default_strength is not None]
+    if strength is not None and not takes_strength:
         raise InputError(f"strength={strength!r}: {name} takes no strength; leave strength out")
     source = fresh_generator(generator)
     seed = int(torch.randint(2**62, (), generator=source, device=source.device))
     parts = []
     for part, own_steps, own_strength in written:
-        entry, settings = REMEDIES[part], {}
-        if own_strength is not None or (strength is not None and entry.strength is not None):
-            settings["strength"] = strength if own_strength is None else own_strength
+        chosen = strength if own_strength is None and part in takes_strength else own_strength
         numbers = torch.Generator(source.device).manual_seed(derive_seed(seed, part))
-        parts.append(entry.factory(model, steps if own_steps is None else own_steps, generator=numbers, **settings))
+        chosen_steps = steps if own_steps is None else own_steps
+        parts.append(REMEDIES[part].remedy(model, chosen_steps, strength=chosen, generator=numbers))
     return parts
 
 

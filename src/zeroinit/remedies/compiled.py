@@ -3,9 +3,8 @@
 from typing import Any
 
 import torch
-from torch import nn
 
-__all__ = ["Eager", "unwrapped"]
+__all__ = ["Eager"]
 
 
 class Eager:
@@ -32,15 +31,3 @@ class Eager:
         if not Eager._num_active and Eager._held is not None:
             Eager._held.__exit__(None, None, None)
             Eager._held = None
-
-
-def unwrapped(model: nn.Module) -> nn.Module:
-    """Return the model inside a compiled one; return any other model unchanged.
-
-    Example:
-        >>> model = nn.Linear(2, 2)
-        >>> unwrapped(torch.compile(model, backend="eager")) is model, unwrapped(model) is model
-        (True, True)
-    """
-    inner = model._modules.get("_orig_mod")
-    return inner if isinstance(inner, nn.Module) and type(model).__name__ == "OptimizedModule" else model

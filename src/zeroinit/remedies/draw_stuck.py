@@ -1,4 +1,4 @@
-"""Zero weights that keep each other's gradient at zero get PyTorch's default; those that never move are named."""
+"""Draw zero weights that keep each other's gradient at zero; name weights that never move."""
 
 import warnings
 from collections.abc import Iterable, Sequence
@@ -7,27 +7,49 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from zeroinit.remedies.remedy import Remedy, RemedyWarning, fresh_generator, no_strength
-from zeroinit.remedies.weights import Weight, weights_of
+from zeroinit._modules.layers import Weight, weights_of
+from zeroinit.remedies.remedy import Remedy, RemedyWarning
 
-__all__ = ["DrawStuck", "draw_stuck", "is_underflow"]
+__all__ = ["DrawStuck", "is_underflow"]
 
 PATIENCE = 3
-"""Updates in which nothing leaves zero, after which what is zero is held to be stuck."""
+"""After so many updates in which nothing leaves zero, zero weights count as stuck."""
 
 
 class DrawStuck(Remedy):
-    """Draws zero weights whose gradient stays exactly zero; see ``draw_stuck``.
+    """Gives PyTorch's default to zero weights that cannot leave zero, and warns of weights that do not move.
+
+    Of two factors that are both zero, each keeps the other's gradient at zero. Examples are a layer without a bias and
+    the scale behind it, or LoRA's two matrices. If nothing in the model leaves zero for three updates, this remedy
+    draws every dense or convolutional weight that is zero and has a gradient of exactly zero. It waits while gradients
+    elsewhere are so small that rounding loses them. After the last update, a ``RemedyWarning`` names the weights that
+    did not move.
 
     Attributes:
         only: The weights that it looks after; all of the model if ``None``.
         kept: Those among them that it never draws.
         drawn: Names of those that it has drawn.
         unmoved: Names of those that had not moved after the last update, each with the reason.
+
+    Source:
+        This package.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(4, 3, bias=False), nn.Linear(3, 2, bias=False))
+        >>> _ = [nn.init.zeros_(parameter) for parameter in model.parameters()]
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        >>> with DrawStuck(model, steps=10) as remedy:
+        ...     for _ in range(10):
+        ...         optimizer.zero_grad()
+        ...         (1 - model(torch.ones(1, 4))).square().sum().backward()
+        ...         optimizer.step()
+        >>> remedy.drawn
+        ['0.weight', '1.weight']
     """
 
-    def __init__(self, model: nn.Module, steps: int, generator: torch.Generator | None):
-        super().__init__(model, steps, fresh_generator(generator))
+    draws = True
+
+    def _set_up(self) -> None:
         self.only: set[nn.Parameter] | None = None
         self.kept: set[nn.Parameter] = set()
         self.drawn: list[str] = []
@@ -65,7 +87,6 @@ class DrawStuck(Remedy):
             self._check(parameters)
 
     def _draw(self) -> None:
-        assert self._generator is not None
         for weight in self._weights():
             gradient = weight.parameter.grad
             if weight.parameter in self.kept or weight.parameter.any() or gradient is None or gradient.any():
@@ -90,7 +111,7 @@ class DrawStuck(Remedy):
 
 
 def is_underflow(weights: Iterable[nn.Parameter]) -> bool:
-    """Tell whether gradients get lost on their way down a chain of small weights; they come back as the weights grow.
+    """Tell whether small weights make gradients vanish on their way down; they come back as the weights grow.
 
     Example:
         >>> weight = nn.Parameter(torch.zeros(2))
@@ -125,45 +146,3 @@ def unmoved_text(unmoved: dict[str, str], steps: int) -> str:
         f"{count} not move in the first {steps} updates: {names}{more}; check that the loss depends on {them} and that "
         f"the optimizer holds {them}, or draw {them}: zeroinit.initialize_(model, 'pytorch', include={layer!r})"
     )
-
-
-def draw_stuck(
-    model: nn.Module, steps: int, *, strength: float | None = None, generator: torch.Generator | None = None
-) -> DrawStuck:
-    """Draw zero weights by PyTorch's default where they cannot leave zero, and warn of those that do not move.
-
-    Of two factors that are both zero each keeps the other's gradient at zero: a bias-free layer and the scale behind
-    it, or LoRA's two matrices. If nothing of the model leaves zero in three updates, each dense or convolutional weight
-    that is zero and whose gradient is exactly zero gets PyTorch's default, unless gradients elsewhere are so small that
-    they are lost by rounding. After the last update weights that did not move are
-    named in a warning.
-
-    Args:
-        model: As of ``Remedy``, likewise ``steps``.
-        steps: The number of updates.
-        strength: It has none.
-        generator: Where the weights come from; a fresh one with seed 0 if ``None``.
-
-    Raises:
-        InputError: ``steps`` is out of range, or a strength is given.
-
-    Warns:
-        RemedyWarning: A weight has not moved after the last update.
-
-    Source:
-        This package.
-
-    Example:
-        >>> model = nn.Sequential(nn.Linear(4, 3, bias=False), nn.Linear(3, 2, bias=False))
-        >>> _ = [nn.init.zeros_(parameter) for parameter in model.parameters()]
-        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        >>> with draw_stuck(model, steps=10) as remedy:
-        ...     for _ in range(10):
-        ...         optimizer.zero_grad()
-        ...         (1 - model(torch.ones(1, 4))).square().sum().backward()
-        ...         optimizer.step()
-        >>> remedy.drawn
-        ['0.weight', '1.weight']
-    """
-    no_strength("draw_stuck", strength)
-    return DrawStuck(model, steps, generator)

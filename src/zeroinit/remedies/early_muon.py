@@ -1,12 +1,12 @@
-"""Orthogonal updates during the first steps, whatever the optimizer."""
+"""Orthogonal updates at first, whatever the optimizer."""
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from zeroinit.remedies.remedy import Remedy, no_strength
+from zeroinit.remedies.remedy import Remedy
 
-__all__ = ["EarlyMuon", "early_muon", "orthogonalized"]
+__all__ = ["EarlyMuon", "orthogonalized"]
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """a, b, c of a polynomial a s + b s^3 + c s^5. It brings singular values s in (0.01, 1] to about 1 in five rounds."""
@@ -14,10 +14,19 @@ NUM_ROUNDS = 5
 
 
 class EarlyMuon(Remedy):
-    """Replaces each update of a weight by the orthogonal matrix next to it; see ``early_muon``."""
+    """Makes each update of a weight orthogonal and keeps its Frobenius norm, whatever the optimizer.
 
-    def __init__(self, model: nn.Module, steps: int):
-        super().__init__(model, steps)
+    Weights are parameters with two axes or more; those of a convolution count as matrices (channels, rest). All
+    directions of the update become equally large, as in Muon. So the first steps raise the rank of the weights.
+
+    The remedy adds no new directions. A rank-1 update stays rank 1, apart from amplified rounding error. This error
+    becomes up to 485 times as large in each update. After about ten steps it makes identical units differ.
+
+    Source:
+        Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks".
+    """
+
+    def _set_up(self) -> None:
         self._kept: list[tuple[nn.Parameter, Tensor]] = []
 
     def _before_step(self, optimizer: Optimizer, is_late: bool) -> None:
@@ -68,30 +77,3 @@ def orthogonalized(update: Tensor) -> Tensor:
         current = linear * current + (cubic * gram + quintic * gram @ gram) @ current
     current = current * (norm / current.norm().clamp(min=tiny)) * largest
     return (current.T if is_tall else current).reshape(update.shape).to(update.dtype)
-
-
-def early_muon(
-    model: nn.Module, steps: int, *, strength: float | None = None, generator: torch.Generator | None = None
-) -> EarlyMuon:
-    """Make each update of a weight orthogonal and keep its Frobenius norm, whatever the optimizer.
-
-    Weights are parameters with two axes or more; those of a convolution count as matrices (channels, rest). All
-    directions of the update become equally large, as in Muon. So the first steps raise the rank of the weights.
-
-    The remedy adds no new directions. A rank-1 update stays rank 1, apart from amplified rounding error. This error
-    becomes up to 485 times as large in each update. After about ten steps it makes identical units differ.
-
-    Args:
-        model: The model that is trained.
-        steps: The number of updates.
-        strength: Not used: this remedy takes none.
-        generator: Not used: nothing is drawn.
-
-    Raises:
-        InputError: ``steps`` is out of range, or a strength is given.
-
-    Source:
-        Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks".
-    """
-    no_strength("early_muon", strength)
-    return EarlyMuon(model, steps)

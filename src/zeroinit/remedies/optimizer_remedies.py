@@ -5,20 +5,35 @@ They act on every optimizer that holds parameters of the model, for example on M
 
 from collections.abc import Sequence
 
-import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from zeroinit.remedies.remedy import Remedy, no_strength
+from zeroinit.remedies.remedy import Remedy
 
-__all__ = ["MomentReset", "Warmup", "moment_reset", "warmup"]
+__all__ = ["MomentReset", "Warmup"]
 
 
 class Warmup(Remedy):
-    """Lowers the learning rate for the duration of each step; see ``warmup``."""
+    """Lets the learning rate rise linearly: at step t of the first ``steps`` it is multiplied by t / ``steps``.
 
-    def __init__(self, model: nn.Module, steps: int):
-        super().__init__(model, steps)
+    The learning rate is lowered only during each update and restored after it. So the factor multiplies with a schedule
+    or with the warm-up of ``fit``.
+
+    Source:
+        Goyal et al. 2017, "Accurate, large minibatch SGD", arXiv:1706.02677.
+
+    Example:
+        >>> import torch
+        >>> model = nn.Linear(1, 1, bias=False)
+        >>> optimizer, before = torch.optim.SGD(model.parameters(), lr=1.0), model.weight.item()
+        >>> with Warmup(model, steps=4):
+        ...     model(torch.ones(1, 1)).sum().backward()
+        ...     optimizer.step()
+        >>> round(before - model.weight.item(), 4), optimizer.param_groups[0]["lr"]
+        (0.25, 1.0)
+    """
+
+    def _set_up(self) -> None:
         self._lowered: list[tuple[dict, object]] = []
 
     def _before_step(self, optimizer: Optimizer, is_late: bool) -> None:
@@ -46,10 +61,15 @@ class Warmup(Remedy):
 
 
 class MomentReset(Remedy):
-    """Clears the state of optimizers; see ``moment_reset``."""
+    """Clears the optimizer's state for the model's parameters, after the last of the first ``steps`` updates.
 
-    def __init__(self, model: nn.Module, steps: int):
-        super().__init__(model, steps)
+    Moments, momentum and Adam's count of steps start again, as with a new optimizer.
+
+    Source:
+        This package.
+    """
+
+    def _set_up(self) -> None:
         self._is_done = False
 
     def _after_update(self, optimizers: Sequence[Optimizer], parameters: set[nn.Parameter]) -> None:
@@ -71,59 +91,3 @@ class MomentReset(Remedy):
             "moments are not reset: you update the parameters by hand, not with an optimizer of torch; clear the state "
             "that your update rule keeps"
         )
-
-
-def warmup(
-    model: nn.Module, steps: int, *, strength: float | None = None, generator: torch.Generator | None = None
-) -> Warmup:
-    """Let the learning rate rise linearly: at step t of the first ``steps`` it is multiplied by t / ``steps``.
-
-    The learning rate is lowered only during each update and restored after it. So the factor multiplies with a schedule
-    or with the warm-up of ``fit``.
-
-    Args:
-        model: The model that is trained.
-        steps: The number of updates.
-        strength: Not used: this remedy takes none.
-        generator: Not used: nothing is drawn.
-
-    Raises:
-        InputError: ``steps`` is out of range, or a strength is given.
-
-    Source:
-        Goyal et al. 2017, "Accurate, large minibatch SGD", arXiv:1706.02677.
-
-    Example:
-        >>> model = nn.Linear(1, 1, bias=False)
-        >>> optimizer, before = torch.optim.SGD(model.parameters(), lr=1.0), model.weight.item()
-        >>> with warmup(model, steps=4):
-        ...     model(torch.ones(1, 1)).sum().backward()
-        ...     optimizer.step()
-        >>> round(before - model.weight.item(), 4), optimizer.param_groups[0]["lr"]
-        (0.25, 1.0)
-    """
-    no_strength("warmup", strength)
-    return Warmup(model, steps)
-
-
-def moment_reset(
-    model: nn.Module, steps: int, *, strength: float | None = None, generator: torch.Generator | None = None
-) -> MomentReset:
-    """Clear the optimizer's state for the model's parameters, after the last of the first ``steps`` updates.
-
-    Moments, momentum and Adam's count of steps start again, as with a new optimizer.
-
-    Args:
-        model: The model that is trained.
-        steps: The number of updates.
-        strength: Not used: this remedy takes none.
-        generator: Not used: nothing is drawn.
-
-    Raises:
-        InputError: ``steps`` is out of range, or a strength is given.
-
-    Source:
-        This package.
-    """
-    no_strength("moment_reset", strength)
-    return MomentReset(model, steps)

@@ -1,21 +1,23 @@
 """The base class of remedies: they act during a model's first updates and then remove themselves."""
 
+import math
+import re
 import warnings
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
-from zeroinit._common import InputError
-from zeroinit.remedies.compiled import unwrapped
+from zeroinit._common import InputError, whole_number
+from zeroinit._modules.state import unwrapped
 from zeroinit.remedies.updates import Updates
 
-__all__ = ["Remedy", "RemedyWarning", "check_strength", "fresh_generator", "no_strength", "positive_strength"]
+__all__ = ["Attachable", "Remedy", "RemedyWarning", "fresh_generator"]
 
-Kind = TypeVar("Kind", bound="Remedy")
+Kind = TypeVar("Kind", bound="Attachable")
 
 DEFAULT_SEED = 0
 """Seed of a remedy's generator if you pass none."""
@@ -25,41 +27,132 @@ class RemedyWarning(UserWarning):
     """A remedy or a zero start ended before its last action, or cannot act in some place."""
 
 
-class Remedy:
+class Attachable:
+    """Remedies of one model that are attached together; a context manager and an observer of ``fit``."""
+
+    _label: ClassVar[str] = ""
+
+    @property
+    def parts(self) -> tuple["Remedy", ...]:
+        """The remedies, in the order in which they act on weights and the optimizer."""
+        raise NotImplementedError
+
+    def attach(self) -> None:
+        """Hook all remedies into the model; on the optimizer's side they act in their order."""
+        for part in self.parts:
+            part.attach()
+
+    def detach(self) -> None:
+        """Remove all remedies."""
+        for part in self.parts:
+            part.detach()
+
+    def __enter__(self: Kind) -> Kind:
+        self.attach()
+        return self
+
+    def __exit__(self, kind: object, *error: object) -> None:
+        self._close(is_silent=kind is not None)
+
+    def on_start(self, state) -> None:
+        """Attach when ``fit`` starts.
+
+        Raises:
+            InputError: ``fit`` trains another model.
+        """
+        if any(unwrapped(state.model) is not part._model for part in self.parts):
+            raise InputError(
+                "observers: a remedy was made for another model; make the remedy for the model that fit trains"
+            )
+        self.attach()
+
+    def on_end(self, state) -> None:
+        """Detach when ``fit`` ends."""
+        self._close()
+
+    def on_error(self, state) -> None:
+        """Detach without a warning when an error ends ``fit``."""
+        self._close(is_silent=True)
+
+    def _close(self, is_silent: bool = False) -> None:
+        """Detach, and warn if that is before the last action of a remedy."""
+        updates = self.parts[0]._updates
+        updates.notice_by_hand(is_last=True)
+        attached = [part for part in self.parts if part._is_attached]
+        undone = [text for part in attached if part.remaining and (text := part._undone())]
+        self.detach()
+        if undone and not is_silent:
+            text = unfinished(updates, max(part.steps for part in attached), undone)
+            warnings.warn(f"{self._label}{text}", RemedyWarning, stacklevel=3)
+
+
+class Remedy(Attachable):
     """Acts on a model during its first updates, through hooks; a context manager and an observer of ``fit``.
 
     An update is a step of the optimizer that changes parameters of the model. The number of passes does not matter; see
     ``Updates``. A remedy acts on passes in train mode with gradients enabled, even if you call only a part of the
     model. It draws from its own generator, never from torch's global one. A copy of the model made meanwhile has its
-    own count of updates and removes its own hooks.
+    own count of updates and removes its own hooks. ``fit`` detaches the remedy when it ends, also by an error.
 
-    A subclass overrides some of the methods that begin with one underscore, from ``_is_needed`` on.
+    A subclass sets some of the class attributes, and overrides some of the methods that begin with one underscore,
+    from ``_set_up`` on.
 
     Args:
         model: The model that is trained.
         steps: The number of updates, at least 0; with 0 nothing is attached.
-        generator: Where random numbers come from, if the remedy draws any.
+        strength: In [0, ``below``); the class's own if ``None``. Remedies without a strength refuse one.
+        generator: Where random numbers come from, if the remedy draws any; a new generator with seed 0 if ``None``.
 
     Attributes:
+        default_strength: The strength if you give none; ``None`` if the remedy takes no strength.
+        below: A strength is smaller than this.
+        draws: Whether the remedy draws random numbers.
         steps: The number of updates in all.
         remaining: Updates still to come in which the remedy acts.
 
     Raises:
-        InputError: ``steps`` is not a whole number of at least 0.
+        InputError: ``steps`` or ``strength`` is out of range, or a strength is given to a remedy without one. Nothing
+            is attached then.
     """
 
-    def __init__(self, model: nn.Module, steps: int, generator: torch.Generator | None = None):
-        if not isinstance(steps, int) or steps < 0:
-            raise InputError(f"steps={steps!r}: must be a whole number of at least 0")
-        self.steps = steps
-        self.remaining = steps
+    default_strength: ClassVar[float | None] = None
+    below: ClassVar[float] = math.inf
+    draws: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        model: nn.Module,
+        steps: int,
+        *,
+        strength: float | None = None,
+        generator: torch.Generator | None = None,
+    ):
+        self.steps = self.remaining = whole_number(steps, "steps", least=0)
+        self._strength = self._check_strength(strength)
         self._model = unwrapped(model)
-        self._generator = generator
+        self._generator = fresh_generator(generator)
         self._updates = Updates(self._model)
         self._is_attached = False
         self._handles: list[RemovableHandle] = []
         self._late: list[RemovableHandle] = []
         self._met: set[nn.Module] = set()
+        self._set_up()
+
+    @classmethod
+    def key(cls) -> str:
+        """Return the name in ``REMEDIES``.
+
+        Example:
+            >>> from zeroinit.remedies import AffineNorms
+            >>> AffineNorms.key()
+            'affine_norms'
+        """
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+
+    @property
+    def parts(self) -> tuple["Remedy", ...]:
+        """The remedy itself."""
+        return (self,)
 
     def attach(self) -> None:
         """Hook into the model, unless this is done already or no updates remain."""
@@ -81,33 +174,6 @@ class Remedy:
         self._handles, self._late = [], []
         self._met.clear()
 
-    def __enter__(self: Kind) -> Kind:
-        self.attach()
-        return self
-
-    def __exit__(self, kind: object, *error: object) -> None:
-        close((self,), is_silent=kind is not None)
-
-    def on_start(self, moment) -> None:
-        """Attach when ``fit`` starts.
-
-        Raises:
-            InputError: ``fit`` trains another model.
-        """
-        if unwrapped(moment.model) is not self._model:
-            raise InputError(
-                "observers: a remedy was made for another model; make the remedy for the model that fit trains"
-            )
-        self.attach()
-
-    def on_end(self, moment) -> None:
-        """Detach when ``fit`` ends."""
-        close((self,))
-
-    def on_error(self, moment) -> None:
-        """Detach without a warning when an error ends ``fit``."""
-        close((self,), is_silent=True)
-
     def join(self, parts: Sequence["Remedy"]) -> None:
         """Learn of the remedies of the same ``Combination``, with this one; they count updates together."""
         self._updates = parts[0]._updates
@@ -121,16 +187,14 @@ class Remedy:
 
     def state_dict(self) -> dict:
         """Return what remains and the state of the generator, for a checkpoint of ``fit``."""
-        state: dict = {"remaining": self.remaining, "steps": self.steps}
-        if self._generator is not None:
-            state["generator"] = self._generator.get_state()
-        return state
+        state = {"remaining": self.remaining, "steps": self.steps}
+        return state | ({"generator": self._generator.get_state()} if self.draws else {})
 
     def load_state_dict(self, state: dict) -> None:
         """Go on with what remained."""
         self.remaining = state["remaining"]
         self.steps = state.get("steps", self.steps)
-        if self._generator is not None:
+        if self.draws:
             self._generator.set_state(state["generator"])
         if not self.remaining:
             self.detach()
@@ -139,10 +203,25 @@ class Remedy:
         """Leave out hooks that are not on modules: hooks on gradients belong to this model alone."""
         return vars(self) | {"_late": []}
 
+    @classmethod
+    def _check_strength(cls, strength: float | None) -> float:
+        """Return the strength as a number; 0 for a remedy without one."""
+        if cls.default_strength is None:
+            if strength is not None:
+                raise InputError(f"strength={strength!r}: {cls.key()} takes no strength; leave strength out")
+            return 0.0
+        chosen = cls.default_strength if strength is None else strength
+        if isinstance(chosen, Tensor | bool | str) or not 0 <= chosen < cls.below:
+            raise InputError(f"strength={chosen!r}: must lie in [0, {cls.below})")
+        return float(chosen)
+
     def _is_on(self) -> bool:
         """Whether the remedy acts on a pass that runs now, or would run."""
         is_training = self._updates.is_in_pass or torch.is_grad_enabled()
         return bool(self._is_attached and self.remaining and self._model.training and is_training)
+
+    def _set_up(self) -> None:
+        """Make what the remedy needs besides the base class, at the end of ``__init__``."""
 
     def _is_needed(self) -> bool:
         """Whether the model has anything to act on."""
@@ -192,7 +271,7 @@ class Remedy:
                 warnings.warn(text, RemedyWarning, stacklevel=2)
 
     def _holds(self) -> bool:
-        """Whether ``until_awake`` beside it has to wait for what it does."""
+        """Whether ``until_moved`` beside it has to wait for what it does."""
         return False
 
     def _undone(self) -> str | None:
@@ -202,19 +281,6 @@ class Remedy:
     def _failed(self) -> str | None:
         """Say after the last update what the remedy could not do, why, and what to do; ``None`` if nothing."""
         return None
-
-
-def close(parts: Sequence[Remedy], *, label: str = "", is_silent: bool = False) -> None:
-    """Remove remedies that act together, and warn if they end before their last action."""
-    updates = parts[0]._updates
-    updates.notice_by_hand(is_last=True)
-    attached = [part for part in parts if part._is_attached]
-    undone = [text for part in attached if part.remaining and (text := part._undone())]
-    for part in parts:
-        part.detach()
-    if undone and not is_silent:
-        text = unfinished(updates, max(part.steps for part in attached), undone)
-        warnings.warn(f"{label}{text}", RemedyWarning, stacklevel=3)
 
 
 def unfinished(updates: Updates, steps: int, undone: Sequence[str]) -> str:
@@ -236,35 +302,3 @@ def unfinished(updates: Updates, steps: int, undone: Sequence[str]) -> str:
 def fresh_generator(generator: torch.Generator | None) -> torch.Generator:
     """Return the generator; if there is none, return a new one with seed 0."""
     return torch.Generator().manual_seed(DEFAULT_SEED) if generator is None else generator
-
-
-def no_strength(name: str, strength: float | None) -> None:
-    """Refuse a strength for a remedy that has none.
-
-    Raises:
-        InputError: ``strength`` is not ``None``.
-    """
-    if strength is not None:
-        raise InputError(f"strength={strength!r}: {name} takes no strength; leave strength out")
-
-
-def check_strength(strength: float, *, below: float) -> float:
-    """Return a strength that lies in its range.
-
-    Raises:
-        InputError: It is negative, or ``below`` or more.
-    """
-    if isinstance(strength, Tensor | bool | str) or strength is None or not 0 <= strength < below:
-        raise InputError(f"strength={strength!r}: must lie in [0, {below})")
-    return float(strength)
-
-
-def positive_strength(strength: float) -> float:
-    """Return the strength of a remedy that multiplies weights.
-
-    Raises:
-        InputError: It is not a number above 0.
-    """
-    if check_strength(strength, below=float("inf")) == 0:
-        raise InputError("strength=0.0: would set all weights to zero; choose a number above 0, such as 1")
-    return strength

@@ -1,40 +1,66 @@
-"""Units that a rectifier cuts off for ever get a positive bias; units that never move are named."""
+"""Give a positive bias to units that a rectifier cuts off for good; name units that never move."""
 
 import warnings
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 from torch.optim import Optimizer
 
+from zeroinit._modules.norms import NORMS
 from zeroinit.remedies.draw_stuck import is_underflow
-from zeroinit.remedies.remedy import Remedy, RemedyWarning, no_strength
+from zeroinit.remedies.remedy import Remedy, RemedyWarning
 from zeroinit.remedies.units import Units, units_of
 
-__all__ = ["FEW", "ReviveUnits", "revive_units"]
+__all__ = ["FEW", "ReviveUnits"]
 
-NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
 PATIENCE = 3
-"""Updates that the phase waits for units that were revived."""
+"""For so many updates, remedies do not end while units that were revived have not moved."""
 FEW = 0.1
 """The share of a layer's units that may stay at zero without a warning."""
 FAINT = 1e6
-"""How many times the smallest number of full precision a gradient is at least, so that zeros in it are true."""
+"""A gradient is so many times the smallest number of full precision, or its zeros may be rounding."""
 
 
 class ReviveUnits(Remedy):
-    """Makes biases positive where no gradient comes; see ``revive_units``.
+    """Makes biases positive where a rectifier cuts units off, and warns of units that do not move.
+
+    For zero weights. The output of a unit is then its bias, for every input. Behind a ReLU a negative bias means a dead
+    unit: its incoming weights, its bias and the weights that read it never have a gradient. Where a norm acts as an
+    affine map, its β counts as a bias.
+
+    The remedy waits until gradients reach nothing new in an update. Then a negative entry of a bias or β takes its
+    absolute value on two conditions: its gradient was exactly zero in every update, and the unit's incoming weights are
+    zero. The remedy needs no knowledge of the model, so functional activations count. Other activations have no
+    gradient of exactly zero, so nothing happens there.
+
+    Beside ``UntilMoved``, remedies go on until these units have moved, or for three updates. After the last update, a
+    ``RemedyWarning`` names layers with more than a tenth of their units at zero.
 
     Attributes:
         only: The biases and shifts that it may change; all of layers and norms if ``None``.
         weights: The weights whose units it checks at the end; all of the model if ``None``.
         revived: How many entries of each bias or shift it has made positive, by name.
         unmoved: How many units of each weight had not moved after the last update, and of how many, by name.
+
+    Source:
+        This package; Lu et al. 2020, "Dying ReLU and initialization" (an asymmetric draw of biases).
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(4, 2), nn.ReLU(), nn.Linear(2, 2))
+        >>> _ = [nn.init.zeros_(layer.weight) for layer in (model[0], model[2])]
+        >>> _ = model[0].bias.data.copy_(torch.tensor([-0.1, 0.2]))
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        >>> with ReviveUnits(model, steps=8) as remedy:
+        ...     for _ in range(8):
+        ...         optimizer.zero_grad()
+        ...         (1 - model(torch.eye(4))).square().sum().backward()
+        ...         optimizer.step()
+        >>> remedy.revived, bool(model[0].weight.any(1).all())
+        ({'0.bias': 1}, True)
     """
 
-    def __init__(self, model: nn.Module, steps: int):
-        super().__init__(model, steps)
+    def _set_up(self) -> None:
         self.only: set[nn.Parameter] | None = None
         self.weights: set[nn.Parameter] | None = None
         self.revived: dict[str, int] = {}
@@ -189,48 +215,3 @@ def unmoved_units_text(unmoved: dict[str, tuple[int, int]], steps: int) -> str:
         f"(steps=...), see that the loss depends on them, or draw them: "
         f"zeroinit.initialize_(model, 'pytorch', include={layer!r})"
     )
-
-
-def revive_units(
-    model: nn.Module, steps: int, *, strength: float | None = None, generator: torch.Generator | None = None
-) -> ReviveUnits:
-    """Make biases positive of units that a rectifier cuts off, and warn of units that do not move.
-
-    For zero weights. A unit puts out its bias then, for every input. Behind a ReLU a negative bias is a dead unit: its
-    incoming weights, its bias and the weights that read it never have a gradient. Where a norm acts as an affine map
-    its shift counts as well. As soon as gradients reach nothing new in an update, each negative entry of a bias or
-    shift takes its absolute value if its gradient was exactly zero in every update and the unit's incoming weights are
-    zero. No knowledge of the model is needed, so functional activations count. Other activations have no gradient of
-    exactly zero: nothing happens there. Beside ``until_awake`` the phase goes on until these units have moved, or three
-    updates long. After the last update layers are named in a warning if more than a tenth of their units is at zero.
-
-    Args:
-        model: As of ``Remedy``, likewise ``steps``.
-        steps: The number of updates.
-        strength: It has none.
-        generator: Not used: nothing is drawn.
-
-    Raises:
-        InputError: ``steps`` is out of range, or a strength is given.
-
-    Warns:
-        RemedyWarning: Units have not moved after the last update.
-
-    Source:
-        This package; Lu et al. 2020, "Dying ReLU and initialization" (an asymmetric draw of biases).
-
-    Example:
-        >>> model = nn.Sequential(nn.Linear(4, 2), nn.ReLU(), nn.Linear(2, 2))
-        >>> _ = [nn.init.zeros_(layer.weight) for layer in (model[0], model[2])]
-        >>> _ = model[0].bias.data.copy_(torch.tensor([-0.1, 0.2]))
-        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        >>> with revive_units(model, steps=8) as remedy:
-        ...     for _ in range(8):
-        ...         optimizer.zero_grad()
-        ...         (1 - model(torch.eye(4))).square().sum().backward()
-        ...         optimizer.step()
-        >>> remedy.revived, bool(model[0].weight.any(1).all())
-        ({'0.bias': 1}, True)
-    """
-    no_strength("revive_units", strength)
-    return ReviveUnits(model, steps)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvTransposeNd
 
-from zeroinit.remedies.weights import weights_of
+from zeroinit._modules.layers import rows_of_units, weights_of
 
 __all__ = ["Units", "units_of"]
 
@@ -30,10 +30,9 @@ class Units:
 
     def have_moved(self) -> Tensor:
         """Return for each unit whether its incoming weights are anything but zero."""
-        weight = self.weight.detach()
-        if isinstance(self.module, _ConvTransposeNd):  # (inputs, units of a group, *kernel), one group below the other
-            return weight.unflatten(0, (self.module.groups, -1)).flatten(3).any(-1).any(1).flatten()
-        return weight.any(0) if self.is_transposed else weight.flatten(1).any(1)
+        is_reversed = self.is_transposed or isinstance(self.module, _ConvTransposeNd)
+        groups = self.module.groups if isinstance(self.module, _ConvTransposeNd) else 1
+        return rows_of_units(self.weight.detach(), int(is_reversed), groups).any(1)
 
 
 def units_of(model: nn.Module) -> list[Units]:

@@ -1,4 +1,4 @@
-"""Make weights orthonormal twice during the first steps, so that signals cross a deep network."""
+"""Make weights orthonormal twice during the first updates, so that signals cross a deep network."""
 
 from collections.abc import Sequence
 
@@ -6,17 +6,40 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from zeroinit.remedies.remedy import positive_strength
 from zeroinit.remedies.weight_rescale import WeightRemedy
 
-__all__ = ["WeightOrthonormal", "polar_factor", "weight_orthonormal"]
+__all__ = ["WeightOrthonormal", "polar_factor"]
 
 
 class WeightOrthonormal(WeightRemedy):
-    """Makes each layer's weight orthonormal half-way and after the last of the first updates."""
+    """Makes each layer's weight orthonormal after half of the first ``steps`` updates, and after the last.
 
-    def __init__(self, model: nn.Module, steps: int, strength: float):
-        super().__init__(model, steps, strength)
+    All singular values become equal, however small they were. The root mean square becomes ``strength`` / sqrt(fan_in);
+    with ``strength`` 1 a layer then keeps the size of its input.
+
+    Until half-way, the layers of a deep network see almost constant inputs. After the first change, signals cross the
+    network, and weights learn directions from these signals. The second change makes these directions equally large.
+    With one step, weights are changed once.
+
+    A weight that is still zero stays zero. No new directions are added. The cost is one singular value decomposition
+    per layer and change.
+
+    Source:
+        This package; Saxe et al. 2014, "Exact solutions to the nonlinear dynamics of learning in deep linear neural
+        networks" (orthogonal starts); LeCun et al. 1998 (the size).
+
+    Example:
+        >>> model = nn.Linear(4, 2)
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        >>> with WeightOrthonormal(model, steps=1):
+        ...     model(torch.eye(4)).square().sum().backward()
+        ...     optimizer.step()
+        >>> torch.allclose(model.weight @ model.weight.T, torch.eye(2), atol=1e-6)
+        True
+    """
+
+    def _set_up(self) -> None:
+        super()._set_up()
         self._halfway_at: int | None = None
 
     def state_dict(self) -> dict:
@@ -69,42 +92,3 @@ def polar_factor(weight: Tensor) -> Tensor:
     left, values, right = torch.linalg.svd(weight.detach().flatten(1).double(), full_matrices=False)
     kept = (values > torch.finfo(torch.float32).eps * values.max()).to(left.dtype)
     return ((left * kept) @ right).reshape(weight.shape).to(weight.dtype)
-
-
-def weight_orthonormal(
-    model: nn.Module, steps: int, *, strength: float = 1.0, generator: torch.Generator | None = None
-) -> WeightOrthonormal:
-    """Make each layer's weight orthonormal after half of the first ``steps`` updates, and after the last.
-
-    All singular values become equal, however small they were. The root mean square becomes ``strength`` / sqrt(fan_in);
-    with ``strength`` 1 a layer then keeps the size of its input.
-
-    Until half-way, the layers of a deep network see almost constant inputs. After the first change, signals cross the
-    network, and weights learn directions from these signals. The second change makes these directions equally large.
-
-    A weight that is still zero stays zero. No new directions are added. The cost is one singular value decomposition
-    per layer and change.
-
-    Args:
-        model: The model that is trained.
-        steps: The number of updates; with 1, weights are changed once.
-        strength: Above 0.
-        generator: Not used: nothing is drawn.
-
-    Raises:
-        InputError: ``steps`` or ``strength`` is out of range.
-
-    Source:
-        This package; Saxe et al. 2014, "Exact solutions to the nonlinear dynamics of learning in deep linear neural
-        networks" (orthogonal starts); LeCun et al. 1998 (the size).
-
-    Example:
-        >>> model = nn.Linear(4, 2)
-        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        >>> with weight_orthonormal(model, steps=1):
-        ...     model(torch.eye(4)).square().sum().backward()
-        ...     optimizer.step()
-        >>> torch.allclose(model.weight @ model.weight.T, torch.eye(2), atol=1e-6)
-        True
-    """
-    return WeightOrthonormal(model, steps, positive_strength(strength))

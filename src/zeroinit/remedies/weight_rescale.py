@@ -1,4 +1,4 @@
-"""Give weights the size of PyTorch's default after the first steps, and keep the directions that they learned."""
+"""Give weights the size of PyTorch's default after the first updates, and keep the directions that they learned."""
 
 from collections.abc import Sequence
 
@@ -6,12 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from zeroinit._common import InputError
+from zeroinit._modules.layers import Weight, weights_of
 from zeroinit.remedies.draw_stuck import is_underflow
 from zeroinit.remedies.early_muon import orthogonalized
-from zeroinit.remedies.remedy import Remedy, positive_strength
-from zeroinit.remedies.weights import Weight, weights_of
+from zeroinit.remedies.remedy import Remedy
 
-__all__ = ["WeightRemedy", "WeightRescale", "default_size", "weight_orthogonal", "weight_rescale"]
+__all__ = ["WeightOrthogonal", "WeightRemedy", "WeightRescale", "default_size"]
 
 
 class WeightRemedy(Remedy):
@@ -21,11 +22,17 @@ class WeightRemedy(Remedy):
         only: The weights that the remedy may change; all of the model if ``None``.
     """
 
-    def __init__(self, model: nn.Module, steps: int, strength: float):
-        super().__init__(model, steps)
+    default_strength = 1.0
+
+    def _set_up(self) -> None:
         self.only: set[nn.Parameter] | None = None
-        self._strength = strength
         self._infinite: list[str] = []
+
+    @classmethod
+    def _check_strength(cls, strength: float | None) -> float:
+        if (chosen := super()._check_strength(strength)) == 0:
+            raise InputError("strength=0.0: would set all weights to zero; choose a number above 0, such as 1")
+        return chosen
 
     def _is_needed(self) -> bool:
         return bool(self._weights())
@@ -65,17 +72,32 @@ class WeightRemedy(Remedy):
 
 
 class WeightRescale(WeightRemedy):
-    """Scales each layer's weight after the last of the first updates; see ``weight_rescale``.
+    """Multiplies each layer's weight by one number after the last of the first ``steps`` updates.
+
+    The root mean square of the weight is then ``strength`` times PyTorch's default, 1 / sqrt(3 fan_in). Adam's steps
+    are about as large as the learning rate, whatever the layer. So after a few steps, weights with a small fan-in are
+    far smaller than the default. The learned directions do not change. A weight that is still zero stays zero.
 
     Attributes:
         helps_halfway: Whether it acts half-way, too, if gradients are lost there before they reach every weight.
         has_helped: Whether it did so.
+
+    Source:
+        This package; Mishkin and Matas 2016, "All you need is a good init" (one factor per layer).
+
+    Example:
+        >>> model = nn.Linear(3, 2)
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)
+        >>> with WeightRescale(model, steps=1):
+        ...     model(torch.ones(1, 3)).sum().backward()
+        ...     optimizer.step()
+        >>> round(model.weight.square().mean().sqrt().item(), 6) == round(default_size(model.weight), 6)
+        True
     """
 
-    def __init__(self, model: nn.Module, steps: int, strength: float, is_orthogonal: bool = False):
-        super().__init__(model, steps, strength)
+    def _set_up(self) -> None:
+        super()._set_up()
         self.helps_halfway = self.has_helped = False
-        self._is_orthogonal = is_orthogonal
 
     def state_dict(self) -> dict:
         """Return what remains, and whether it has acted half-way."""
@@ -99,12 +121,33 @@ class WeightRescale(WeightRemedy):
         return is_underflow(weights) and not all(weight.any() for weight in weights if weight.numel())
 
     def _changed(self, matrix: Tensor) -> Tensor:
-        whole = matrix / matrix.abs().max()  # the squares of 1e-25 would be zero
-        whole = orthogonalized(whole) if self._is_orthogonal else whole
+        whole = self._shaped(matrix / matrix.abs().max())  # the squares of 1e-25 would be zero
         return whole * (self._strength * default_size(matrix) / whole.square().mean().sqrt())
 
+    def _shaped(self, matrix: Tensor) -> Tensor:
+        """Return a matrix whose size is still open."""
+        return matrix
+
+
+class WeightOrthogonal(WeightRescale):
+    """Makes each layer's weight orthogonal after the last of the first ``steps`` updates, in the default's size.
+
+    All directions that the weight has learned become about equally large. The iteration of ``EarlyMuon`` brings the
+    singular values close to each other. The root mean square becomes ``strength`` times PyTorch's default,
+    1 / sqrt(3 fan_in).
+
+    No new directions are added, and a direction below about 0.003 of the norm stays smaller. A weight that is still
+    zero stays zero.
+
+    Source:
+        This package; Saxe et al. 2014 (orthogonal starts), Jordan et al. 2024 (the iteration).
+    """
+
+    def _shaped(self, matrix: Tensor) -> Tensor:
+        return orthogonalized(matrix)
+
     def _promise(self) -> str:
-        return "weights are not made orthogonal" if self._is_orthogonal else super()._promise()
+        return "weights are not made orthogonal"
 
 
 def default_size(weight: Tensor) -> float:
@@ -115,63 +158,3 @@ def default_size(weight: Tensor) -> float:
         0.16666666666666666
     """
     return float((3 * weight[0].numel()) ** -0.5)
-
-
-def weight_rescale(
-    model: nn.Module, steps: int, *, strength: float = 1.0, generator: torch.Generator | None = None
-) -> WeightRescale:
-    """Multiply each layer's weight by one number after the last of the first ``steps`` updates.
-
-    The root mean square of the weight is then ``strength`` times PyTorch's default, 1 / sqrt(3 fan_in). Adam's steps
-    are about as large as the learning rate, whatever the layer. So after a few steps, weights with a small fan-in are
-    far smaller than the default. The learned directions do not change. A weight that is still zero stays zero.
-
-    Args:
-        model: The model that is trained.
-        steps: The number of updates.
-        strength: Above 0.
-        generator: Not used: nothing is drawn.
-
-    Raises:
-        InputError: ``steps`` or ``strength`` is out of range.
-
-    Example:
-        >>> model = nn.Linear(3, 2)
-        >>> optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)
-        >>> with weight_rescale(model, steps=1):
-        ...     model(torch.ones(1, 3)).sum().backward()
-        ...     optimizer.step()
-        >>> round(model.weight.square().mean().sqrt().item(), 6) == round(default_size(model.weight), 6)
-        True
-
-    Source:
-        This package; Mishkin and Matas 2016, "All you need is a good init" (one factor per layer).
-    """
-    return WeightRescale(model, steps, positive_strength(strength))
-
-
-def weight_orthogonal(
-    model: nn.Module, steps: int, *, strength: float = 1.0, generator: torch.Generator | None = None
-) -> WeightRescale:
-    """Make each layer's weight orthogonal after the last of the first ``steps`` updates, in the default's size.
-
-    All directions that the weight has learned become about equally large. The iteration of ``early_muon`` brings the
-    singular values close to each other. The root mean square becomes ``strength`` times PyTorch's default,
-    1 / sqrt(3 fan_in).
-
-    No new directions are added, and a direction below about 0.003 of the norm stays smaller. A weight that is still
-    zero stays zero.
-
-    Args:
-        model: The model that is trained.
-        steps: The number of updates.
-        strength: Above 0.
-        generator: Not used: nothing is drawn.
-
-    Raises:
-        InputError: ``steps`` or ``strength`` is out of range.
-
-    Source:
-        This package; Saxe et al. 2014 (orthogonal starts), Jordan et al. 2024 (the iteration).
-    """
-    return WeightRescale(model, steps, positive_strength(strength), is_orthogonal=True)

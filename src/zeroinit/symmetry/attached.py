@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from zeroinit.symmetry.copying import ATTRIBUTE
+from zeroinit._modules.copying import ATTRIBUTE
 
 __all__ = ["Attached", "attached", "leaves_of", "unregistered"]
 

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
-from zeroinit._batch import tensors_in
 from zeroinit._common import InputError
+from zeroinit._modules.batch import tensors_in
 
 __all__ = ["check_devices", "check_model", "left_out", "unwrapped"]
 

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zeroinit._batch import map_tensors
 from zeroinit._common import derive_seed
+from zeroinit._modules.batch import map_tensors
 
 __all__ = ["INPUTS", "noise", "random_inputs"]
 

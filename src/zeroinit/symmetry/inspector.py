@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from zeroinit._batch import take_batch
 from zeroinit._common import InputError
+from zeroinit._modules.batch import take_batch
+from zeroinit._modules.copying import copier_of
 from zeroinit.symmetry.capacity import check_memory
 from zeroinit.symmetry.checks import check_devices, check_model, left_out, unwrapped
 from zeroinit.symmetry.choosing import choose
-from zeroinit.symmetry.copying import copier_of
 from zeroinit.symmetry.doubts import Doubts, find_doubts, kinds_of, told_by_steps
 from zeroinit.symmetry.explain import LastPass, explain
 from zeroinit.symmetry.findings import judge

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
+from zeroinit._modules.layers import rows_of_units
+
 __all__ = ["Layer", "Part", "UseOfWeights", "find_layers"]
 
 
@@ -31,10 +33,7 @@ class Part:
 
     def rows(self, tensor: Tensor) -> Tensor:
         """Return one row for each unit (units, features)."""
-        if self.groups > 1:
-            shape = (self.groups, tensor.shape[0] // self.groups, *tensor.shape[1:])
-            return tensor.reshape(shape).movedim(2, 1).flatten(0, 1).flatten(1)
-        rows = tensor.movedim(self.axis, 0).reshape(tensor.shape[self.axis], -1)
+        rows = rows_of_units(tensor, self.axis, self.groups)
         if self.gates == 1 and self.role != "recurrent":
             return rows
         by_gate = rows.reshape(self.gates, -1, rows.shape[1]).movedim(0, 1)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from zeroinit._batch import map_tensors
 from zeroinit._common import InputError
+from zeroinit._modules.batch import map_tensors
 from zeroinit.symmetry.calls import LOSS, Call, Calls, checkpoints_off, tensors_in
 from zeroinit.symmetry.drawn_inputs import random_inputs
 from zeroinit.symmetry.graph import Graph

@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zeroinit._batch import call_model, describe, tensors_in
 from zeroinit._common import InputError, derive_seed
-from zeroinit.symmetry.copying import copier_of
+from zeroinit._modules.batch import call_model, describe, tensors_in
+from zeroinit._modules.copying import copier_of
+from zeroinit._modules.reach import leads_to
 from zeroinit.symmetry.precision import cast_floats
-from zeroinit.symmetry.reach import leads_to
 
 __all__ = ["Objective", "first_tensor"]
 

@@ -88,23 +88,23 @@ class SymmetryObserver:
         self._starts: dict[str, Tensor] = {}
         self._features: Features | None = None
 
-    def on_start(self, moment) -> None:
+    def on_start(self, state) -> None:
         """Forget an earlier run, and look at the weights and at the next forward pass."""
-        self.on_end(moment)
+        self.on_end(state)
         self.records, self._layers = [], None
-        self._look_at(moment.model)
-        self._watch_features(moment.model, 1)
+        self._look_at(state.model)
+        self._watch_features(state.model, 1)
 
-    def on_gradients(self, moment) -> None:
+    def on_gradients(self, state) -> None:
         """Record a step, before its update."""
         if self._layers is None:
-            self._look_at(moment.model)
-        if self._is_recorded(moment.step):
-            named = dict(moment.model.named_parameters())
-            self.records += [self._record(moment.step, layer, named) for layer in self._layers or []]
-        self._watch_features(moment.model, moment.step + 1)
+            self._look_at(state.model)
+        if self._is_recorded(state.step):
+            named = dict(state.model.named_parameters())
+            self.records += [self._record(state.step, layer, named) for layer in self._layers or []]
+        self._watch_features(state.model, state.step + 1)
 
-    def on_end(self, moment) -> None:
+    def on_end(self, state) -> None:
         """Take the hooks off."""
         if self._features is not None:
             self._features.stop()

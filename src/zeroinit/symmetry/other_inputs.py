@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zeroinit._batch import map_tensors
+from zeroinit._modules.batch import map_tensors
 from zeroinit.symmetry.objective import Objective
 from zeroinit.symmetry.precision import ShadowMode, cast_floats
 from zeroinit.symmetry.undisturbed import reseed

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from zeroinit._batch import map_tensors
-from zeroinit.symmetry.copying import cast
+from zeroinit._modules.batch import map_tensors
+from zeroinit._modules.copying import cast
 from zeroinit.symmetry.flat import NORMS, has_flat_channels
 from zeroinit.symmetry.sharing import Casts
 

@@ -1,9 +1,9 @@
 """What the inspector found, as plain data and as a table."""
 
-import math
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from zeroinit._common import jsonable
 from zeroinit.symmetry.verdict import verdict
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ class SymmetryReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain dictionaries, lists, strings and numbers, ready for JSON; what is not finite is ``None``."""
-        return _plain(asdict(self))
+        return jsonable(asdict(self))
 
     def to_frame(self) -> "pandas.DataFrame":
         """Return one row for each layer."""
@@ -244,13 +244,3 @@ class SymmetryReport:
         from zeroinit.symmetry.formats import to_text
 
         return to_text(self, WIDTH)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Variable
 
-from zeroinit._batch import describe
 from zeroinit._common import InputError
-from zeroinit.symmetry.copying import Copier, copier_of
+from zeroinit._modules.batch import describe
+from zeroinit._modules.copying import Copier, copier_of
 from zeroinit.symmetry.memory import frugal, give_back, is_large
 from zeroinit.symmetry.objective import Objective
 from zeroinit.symmetry.precision import ShadowMode

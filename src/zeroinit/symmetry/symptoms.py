@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from zeroinit._common import InputError
+from zeroinit._modules.copying import copier_of
 from zeroinit.symmetry.attached import unregistered
 from zeroinit.symmetry.calls import LOSS, Calls, tensors_in
-from zeroinit.symmetry.copying import copier_of
 from zeroinit.symmetry.naming import few, where
 from zeroinit.symmetry.numbers import RATES, find_trouble, grows, lost_updates
 from zeroinit.symmetry.shadow import Trace, copy_of, run_shadow

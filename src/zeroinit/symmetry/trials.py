@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from zeroinit._common import InputError, derive_seed
+from zeroinit._modules.copying import copier_of
 from zeroinit.symmetry.actions import ACTIONS
 from zeroinit.symmetry.calls import Calls, Key, checkpoints_off
-from zeroinit.symmetry.copying import copier_of
 from zeroinit.symmetry.drawn_inputs import INPUTS
 from zeroinit.symmetry.layers import Part
 from zeroinit.symmetry.objective import Objective

@@ -10,32 +10,9 @@ import torch
 from torch import nn
 
 from zeroinit._common import derive_seed
+from zeroinit._modules.state import random_state_kept
 
-__all__ = ["random_state_kept", "reseed", "undisturbed"]
-
-
-@contextmanager
-def random_state_kept(model: nn.Module, seed: int = 0) -> Iterator[None]:
-    """Seed Python's and NumPy's random state, and restore these and torch's, on every device of a model, on leaving.
-
-    Example:
-        >>> model, before = nn.Identity(), torch.get_rng_state()
-        >>> with random_state_kept(model):
-        ...     _ = torch.rand(3)
-        >>> torch.equal(before, torch.get_rng_state())
-        True
-    """
-    # The model may draw from any of them.
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
-    tensors = [*model.parameters(), *model.buffers()]
-    with torch.random.fork_rng(devices=sorted({each.device.index for each in tensors if each.is_cuda})):
-        try:
-            random.seed(seed)
-            np.random.seed(seed % 2**32)  # noqa: NPY002
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(numpy)  # noqa: NPY002
+__all__ = ["reseed", "undisturbed"]
 
 
 def reseed(seed: int, step: int) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from zeroinit._common import InputError, lookup
-from zeroinit.symmetry.copying import copier_of
+from zeroinit._modules.copying import copier_of
 from zeroinit.symmetry.memory import is_large
 
 __all__ = ["LEARNING_RATES", "build_updates", "held_by", "rebind", "scale_rates", "sparse_by_choice", "take_step"]

@@ -35,8 +35,8 @@ class Keeper(Observer):
     def __init__(self):
         self.gradients = []
 
-    def on_gradients(self, moment):
-        self.gradients.append({name: p.grad.clone().numpy() for name, p in moment.model.named_parameters()})
+    def on_gradients(self, state):
+        self.gradients.append({name: p.grad.clone().numpy() for name, p in state.model.named_parameters()})
 
 
 @pytest.fixture(params=RECORDERS)
@@ -85,8 +85,8 @@ def test_a_recorder_that_meddles_would_be_noticed(monkeypatch, run):
     """The comparison above can fail: a recorder that reaches the weights changes the history."""
 
     class Meddler(GradientSizes):
-        def on_gradients(self, moment):
-            next(moment.model.parameters()).data.mul_(1.5)
+        def on_gradients(self, state):
+            next(state.model.parameters()).data.mul_(1.5)
 
     monkeypatch.setitem(RECORDERS, "meddler", Meddler)
     assert execute(replace(run, recorder="meddler"), 3).history != execute(run, 3).history
@@ -331,7 +331,7 @@ def test_a_run_that_goes_on_after_its_last_batch_is_inspected(tmp_path, generato
     """The checkpoint after the last epoch holds the images; without them there would be nothing to inspect with."""
 
     class Fails(Observer):
-        def on_end(self, moment):
+        def on_end(self, state):
             raise RuntimeError("killed")
 
     data = torch.rand(16, 1, 4, 4), torch.randint(4, (16,), generator=generator(1))

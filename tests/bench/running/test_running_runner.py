@@ -27,11 +27,11 @@ def hashes(model: torch.nn.Module) -> list[str]:
 class Recorder(Observer):
     """Keeps the hashes of all parameters before the first and after the last step."""
 
-    def on_start(self, moment):
-        self.before = hashes(moment.model)
+    def on_start(self, state):
+        self.before = hashes(state.model)
 
-    def on_end(self, moment):
-        self.after = hashes(moment.model)
+    def on_end(self, state):
+        self.after = hashes(state.model)
 
 
 @pytest.fixture
@@ -295,7 +295,7 @@ def test_divergence_is_an_outcome_and_no_error(diverging):
         ({"remedy": "affine_norms+warm"}, r"remedy='warm': must be one of affine_norms, .*; did you mean 'warmup'\?"),
         ({"remedy": "warmup:x"}, "remedy='warmup:x': 'warmup:x' must be a name, name:steps or name:steps:strength"),
         ({"remedy_steps": 3}, "remedy_steps=3: there is no remedy to take steps"),
-        ({"remedy": "affine_norms", "remedy_steps": -1}, "steps=-1: must be a whole number of at least 0"),
+        ({"remedy": "affine_norms", "remedy_steps": -1}, "steps=-1: must be at least 0"),
         ({"norm_aware": True, "initializer": "pytorch"}, "norm_aware=True: "),
         ({"num_validation": 1347}, "num_validation=1347: must be from 0 to 1346"),
         ({"epochs": -1}, "epochs=-1: must be at least 0"),

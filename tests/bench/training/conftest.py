@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zeroinit.bench.training import History, Moment, Observer
+from zeroinit.bench.training import History, Observer, TrainState
 
 NUM_FEATURES = 6
 NUM_CLASSES = 3
@@ -199,28 +199,28 @@ class Recorder(Observer):
         self.gradients: list[dict[str, Tensor]] = []
         self.histories: list[dict] = []
 
-    def _note(self, name: str, moment: Moment) -> None:
-        self.calls.append((name, moment.step, moment.epoch))
-        self.histories.append({key: list(value) for key, value in moment.history.to_dict().items() if key in MEASURES})
+    def _note(self, name: str, state: TrainState) -> None:
+        self.calls.append((name, state.step, state.epoch))
+        self.histories.append({key: list(value) for key, value in state.history.to_dict().items() if key in MEASURES})
         if name == "on_epoch":
-            self.losses.append(moment.losses.tolist())
+            self.losses.append(state.losses.tolist())
         else:
-            assert moment.losses.shape == (0,)
+            assert state.losses.shape == (0,)
 
-    def on_start(self, moment: Moment) -> None:
-        self._note("on_start", moment)
+    def on_start(self, state: TrainState) -> None:
+        self._note("on_start", state)
 
-    def on_gradients(self, moment: Moment) -> None:
-        self._note("on_gradients", moment)
-        named = list(moment.model.named_parameters())
+    def on_gradients(self, state: TrainState) -> None:
+        self._note("on_gradients", state)
+        named = list(state.model.named_parameters())
         self.parameters.append({name: parameter.detach().clone() for name, parameter in named})
         self.gradients.append({name: parameter.grad.clone() for name, parameter in named if parameter.grad is not None})
 
-    def on_epoch(self, moment: Moment) -> None:
-        self._note("on_epoch", moment)
+    def on_epoch(self, state: TrainState) -> None:
+        self._note("on_epoch", state)
 
-    def on_end(self, moment: Moment) -> None:
-        self._note("on_end", moment)
+    def on_end(self, state: TrainState) -> None:
+        self._note("on_end", state)
 
 
 MEASURES = ("train_loss", "validation_loss", "validation_accuracy", "test_loss", "test_accuracy")

@@ -5,7 +5,7 @@ from torch import nn
 
 from zeroinit.bench.data.augment import CropFlip
 from zeroinit.bench.training import Checkpoint, fit
-from zeroinit.remedies import affine_norms
+from zeroinit.remedies import AffineNorms
 
 NUM_IMAGES, SHAPE, NUM_CLASSES = 45, (2, 8, 8), 5
 
@@ -57,6 +57,6 @@ def train(folder: str | None, result: str, seed: int) -> None:
         augment=CropFlip(torch.Generator().manual_seed(3), padding=1),
         generator=torch.Generator().manual_seed(4),
         checkpoint=None if folder is None else Checkpoint(folder, every=0),
-        observers=[affine_norms(model, 9)],
+        observers=[AffineNorms(model, 9)],
     )
     torch.save({"history": history.to_dict(), "model": model.state_dict()}, result)

@@ -259,7 +259,7 @@ class FreezeCount(Observer):
     def __init__(self) -> None:
         self.counts: list[int] = []
 
-    def on_gradients(self, moment) -> None:
+    def on_gradients(self, state) -> None:
         self.counts.append(gc.get_freeze_count())
 
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from zeroinit._common import InputError
 from zeroinit.bench.training import OPTIMIZERS, Checkpoint, CheckpointWarning, Observer, fit
-from zeroinit.remedies import affine_norms
+from zeroinit.remedies import AffineNorms
 
 NUM_STEPS, PER_EPOCH = 9, 3
 
@@ -44,8 +44,8 @@ class Counter(Observer):
     def __init__(self) -> None:
         self.seen: list[float] = []
 
-    def on_gradients(self, moment) -> None:
-        self.seen.append(next(iter(moment.model.parameters())).grad.sum().item())
+    def on_gradients(self, state) -> None:
+        self.seen.append(next(iter(state.model.parameters())).grad.sum().item())
 
     def state_dict(self) -> dict:
         return {"seen": self.seen}
@@ -112,7 +112,7 @@ def start(train, validation, generator) -> Callable[..., dict]:
             if settings.pop("observers", False):
                 settings["observers"] = [Silent(), counter]
             if steps:
-                settings["observers"] = [affine_norms(models[0], steps)]
+                settings["observers"] = [AffineNorms(models[0], steps)]
             data = (train[0] * (torch.nan if settings.pop("poison", False) else 1), train[1])
             histories = fit(models if number > 1 else models[0], data, checkpoint=checkpoint, **settings)
         return {
@@ -127,7 +127,7 @@ def start(train, validation, generator) -> Callable[..., dict]:
 class Silent(Observer):
     """Has no state."""
 
-    def on_epoch(self, moment) -> None:
+    def on_epoch(self, state) -> None:
         pass
 
 
@@ -389,12 +389,12 @@ def test_the_remedy_goes_on_with_what_remained(train, tmp_path, generator):
         def __init__(self, remedy) -> None:
             self.remedy = remedy
 
-        def on_gradients(self, moment) -> None:
+        def on_gradients(self, state) -> None:
             remaining.append(self.remedy.remaining)
 
     def run(checkpoint) -> nn.Module:
         model = convolutional().double()
-        remedy = affine_norms(model, 5)
+        remedy = AffineNorms(model, 5)
         settings = {"generator": generator(0), "observers": [remedy, Watch(remedy)]}
         fit(model, train, epochs=3, batch_size=8, checkpoint=checkpoint, **settings)
         assert not model._forward_hooks

@@ -88,7 +88,7 @@ def test_observers_of_gradients_are_called_at_each_step(recorded):
     class Counts:
         steps = 0
 
-        def on_gradients(self, moment):
+        def on_gradients(self, state):
             self.steps += 1
 
     counts = Counts()
@@ -127,8 +127,8 @@ def test_a_hook_that_comes_later_is_called_though_there_is_a_record(recorded):
     model, calls = build_model("mnist_fnn", (1, 8, 8)), []
 
     class Hooks:
-        def on_epoch(self, moment):
-            if moment.epoch == 2:
+        def on_epoch(self, state):
+            if state.epoch == 2:
                 model.dense_1.register_forward_hook(lambda *_: calls.append(1))
 
     train(model, observers=[Hooks()])

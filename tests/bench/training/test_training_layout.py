@@ -43,9 +43,9 @@ class Watch(Observer):
         self.seen: set[tuple[str, bool]] = set()
         model[0].register_forward_pre_hook(lambda module, inputs: self._note("images", inputs[0]))
 
-    def on_gradients(self, moment) -> None:
-        self._note("kernel", moment.model[0].weight)
-        self._note("gradient", moment.model[0].weight.grad)
+    def on_gradients(self, state) -> None:
+        self._note("kernel", state.model[0].weight)
+        self._note("gradient", state.model[0].weight.grad)
 
     def _note(self, name: str, tensor: Tensor) -> None:
         self.seen.add((name, tensor.is_contiguous(memory_format=torch.channels_last)))

@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim.optimizer import _global_optimizer_post_hooks
 
 from zeroinit import zero_start_
-from zeroinit.bench.training import Moment, Observer, fit
+from zeroinit.bench.training import Observer, TrainState, fit
 
 SETTINGS = {"epochs": 3, "batch_size": 8}
 DISTURBED = ("dense", "batch_norm", "dropout")
@@ -84,15 +84,15 @@ def test_several_observers_in_the_order_given(model, train, generator):
     calls = []
 
     class First(Observer):
-        def on_epoch(self, moment: Moment) -> None:
-            calls.append(("first", moment.epoch))
+        def on_epoch(self, state: TrainState) -> None:
+            calls.append(("first", state.epoch))
 
-        def on_end(self, moment: Moment) -> None:
+        def on_end(self, state: TrainState) -> None:
             calls.append(("first", "end"))
 
     class Second(Observer):
-        def on_epoch(self, moment: Moment) -> None:
-            calls.append(("second", moment.epoch))
+        def on_epoch(self, state: TrainState) -> None:
+            calls.append(("second", state.epoch))
 
     fit(model, train, generator=generator(0), observers=(First(), Observer(), Second()), **(SETTINGS | {"epochs": 2}))
     assert calls == [("first", 1), ("second", 1), ("first", 2), ("second", 2), ("first", "end")]
@@ -100,9 +100,9 @@ def test_several_observers_in_the_order_given(model, train, generator):
 
 def test_moment_cannot_be_changed(model, train, generator):
     class Meddler(Observer):
-        def on_epoch(self, moment: Moment) -> None:
-            assert moment.model is model
-            moment.step = 0
+        def on_epoch(self, state: TrainState) -> None:
+            assert state.model is model
+            state.step = 0
 
     with pytest.raises(dataclasses.FrozenInstanceError):
         fit(model, train, generator=generator(0), observers=[Meddler()], **SETTINGS)
@@ -163,17 +163,17 @@ class Disturber(Observer):
     def __init__(self, disturb):
         self.disturb = disturb
 
-    def on_start(self, moment: Moment) -> None:
-        self.disturb(moment.model)
+    def on_start(self, state: TrainState) -> None:
+        self.disturb(state.model)
 
-    def on_gradients(self, moment: Moment) -> None:
-        self.disturb(moment.model)
+    def on_gradients(self, state: TrainState) -> None:
+        self.disturb(state.model)
 
-    def on_epoch(self, moment: Moment) -> None:
-        self.disturb(moment.model)
+    def on_epoch(self, state: TrainState) -> None:
+        self.disturb(state.model)
 
-    def on_end(self, moment: Moment) -> None:
-        self.disturb(moment.model)
+    def on_end(self, state: TrainState) -> None:
+        self.disturb(state.model)
 
 
 @pytest.fixture
@@ -250,7 +250,7 @@ def test_a_forward_hook_is_not_protected(outcome):
 
 def test_an_error_of_an_observer_is_not_swallowed(model, train, generator):
     class Broken(Observer):
-        def on_epoch(self, moment: Moment) -> None:
+        def on_epoch(self, state: TrainState) -> None:
             raise RuntimeError("disk full")
 
     with pytest.raises(RuntimeError, match="disk full"):
@@ -261,13 +261,13 @@ def test_an_observer_hears_of_an_error_and_the_error_goes_on():
     class Ends(Observer):
         seen: ClassVar[list[str]] = []
 
-        def on_epoch(self, moment):
+        def on_epoch(self, state):
             raise KeyError("mine")
 
-        def on_error(self, moment):
+        def on_error(self, state):
             self.seen.append("error")
 
-        def on_end(self, moment):
+        def on_end(self, state):
             self.seen.append("end")
 
     with pytest.raises(KeyError, match="mine"):
@@ -277,7 +277,7 @@ def test_an_observer_hears_of_an_error_and_the_error_goes_on():
 
 def test_a_remedy_comes_off_when_an_error_ends_fit():
     class Ends(Observer):
-        def on_epoch(self, moment):
+        def on_epoch(self, state):
             raise KeyError("mine")
 
     model = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 2))

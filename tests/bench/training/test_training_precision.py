@@ -14,8 +14,8 @@ SETTINGS = {"epochs": 2, "batch_size": 8, "optimizer": "adam", "learning_rate": 
 class Types(Observer):
     """Keeps the type of everything at the first update."""
 
-    def on_gradients(self, moment) -> None:
-        model = moment.model
+    def on_gradients(self, state) -> None:
+        model = state.model
         self.parameters = {parameter.dtype for parameter in model.parameters()}
         self.gradients = {parameter.grad.dtype for parameter in model.parameters()}
         self.buffers = {name.split(".")[-1]: buffer.dtype for name, buffer in model.named_buffers()}

@@ -17,13 +17,12 @@ import pandas as pd
 import torch
 from scipy.special import ndtri
 
+from zeroinit._modules.layers import fan_in, weight_layers
 from zeroinit.bench.models import make_activation
 from zeroinit.bench.network import network
 from zeroinit.bench.spec import Run
 from zeroinit.bench.work import work_of
 from zeroinit.init.auto_scale import auto_scales
-from zeroinit.init.laws import fan_in
-from zeroinit.remedies.activations import weight_layers
 
 if TYPE_CHECKING:
     from sklearn.ensemble import ExtraTreesRegressor

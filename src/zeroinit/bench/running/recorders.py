@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from zeroinit._common import lookup
 from zeroinit.bench.store import QUANTILES
-from zeroinit.bench.training import Moment, Observer
+from zeroinit.bench.training import Observer, TrainState
 from zeroinit.symmetry import DIAGNOSTICS, inspect
 
 __all__ = [
@@ -60,20 +60,20 @@ class Recorder(Observer):
         """Go on from what was recorded before."""
         self.recorded = state["recorded"]
 
-    def on_gradients(self, moment: Moment) -> None:
+    def on_gradients(self, state: TrainState) -> None:
         """Measure the gradient of each parameter that is chosen."""
-        if moment.step > MOST_STEPS:
+        if state.step > MOST_STEPS:
             return
-        for name, parameter in chosen_parameters(moment.model, self.min_axes):
+        for name, parameter in chosen_parameters(state.model, self.min_axes):
             gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
             entry = self.recorded["parameters"].setdefault(name, {"shape": list(parameter.shape)})
             for measure, value in self.measure(gradient).items():
                 entry.setdefault(measure, []).append(value)
 
-    def on_epoch(self, moment: Moment) -> None:
+    def on_epoch(self, state: TrainState) -> None:
         """Add the losses of the epoch's batches, mean per image."""
         left = MOST_STEPS - len(self.recorded["losses"])
-        self.recorded["losses"] += [rounded(loss) for loss in moment.losses[: max(left, 0)].tolist()]
+        self.recorded["losses"] += [rounded(loss) for loss in state.losses[: max(left, 0)].tolist()]
 
     min_axes = 1
     """Parameters with fewer axes are left out."""
@@ -118,20 +118,20 @@ class Ranks(Recorder):
     with one column per channel and tap. Of ``weight_rank`` the last entry is that after the last update.
     """
 
-    def on_gradients(self, moment: Moment) -> None:
+    def on_gradients(self, state: TrainState) -> None:
         """Measure weights and gradients, at some steps."""
-        if moment.step not in RANK_STEPS:
+        if state.step not in RANK_STEPS:
             return
-        self.recorded.setdefault("steps", []).append(moment.step)
-        for name, parameter in chosen_parameters(moment.model, 2):
+        self.recorded.setdefault("steps", []).append(state.step)
+        for name, parameter in chosen_parameters(state.model, 2):
             gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
             entry = self.recorded["parameters"].setdefault(name, {"shape": list(parameter.shape)})
             entry.setdefault("weight_rank", []).append(rank(parameter))
             entry.setdefault("gradient_rank", []).append(rank(gradient))
 
-    def on_end(self, moment: Moment) -> None:
+    def on_end(self, state: TrainState) -> None:
         """Measure the weights once more."""
-        for name, parameter in chosen_parameters(moment.model, 2):
+        for name, parameter in chosen_parameters(state.model, 2):
             self.recorded["parameters"].setdefault(name, {}).setdefault("weight_rank", []).append(rank(parameter))
 
 
@@ -164,27 +164,27 @@ class Symmetry(Recorder):
         super().load_state_dict(state)
         self._images = state.get("images")
 
-    def on_start(self, moment: Moment) -> None:
+    def on_start(self, state: TrainState) -> None:
         """Keep some images of each batch."""
-        self._hook = moment.model.register_forward_pre_hook(self._keep)
+        self._hook = state.model.register_forward_pre_hook(self._keep)
 
     def _keep(self, module: nn.Module, arguments: tuple) -> None:
         if module.training:
             self._images = arguments[0].detach()[:INSPECTED].clone()
 
-    def on_gradients(self, moment: Moment) -> None:
+    def on_gradients(self, state: TrainState) -> None:
         """Measure the weights, at some steps."""
-        if moment.step in RANK_STEPS:
-            self.recorded.setdefault("steps", []).append(moment.step)
-            self._measure_weights(moment.model)
+        if state.step in RANK_STEPS:
+            self.recorded.setdefault("steps", []).append(state.step)
+            self._measure_weights(state.model)
 
-    def on_end(self, moment: Moment) -> None:
+    def on_end(self, state: TrainState) -> None:
         """Measure once more, and inspect."""
         self._hook.remove()
-        self._measure_weights(moment.model)
-        if self._images is None or not all(bool(each.isfinite().all()) for each in moment.model.parameters()):
+        self._measure_weights(state.model)
+        if self._images is None or not all(bool(each.isfinite().all()) for each in state.model.parameters()):
             return
-        report = inspect(moment.model, self._images)
+        report = inspect(state.model, self._images)
         self.recorded["warnings"] = [finding.code for finding in report.warnings]
         self.recorded["layers"] = [
             {"path": each.path, "units": each.num_units, "distinct": each.effective_width}

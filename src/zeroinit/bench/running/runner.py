@@ -17,7 +17,7 @@ from zeroinit.bench.running.recorders import make_recorder
 from zeroinit.bench.running.start import prepare
 from zeroinit.bench.spec import Run
 from zeroinit.bench.store import Result
-from zeroinit.bench.training import Checkpoint, Moment, Observer, fit
+from zeroinit.bench.training import Checkpoint, Observer, TrainState, fit
 from zeroinit.remedies import make_remedy
 
 __all__ = ["TRAINED", "execute", "execute_seeds", "is_stackable"]
@@ -35,8 +35,8 @@ class _EpochCallback(Observer):
     def __init__(self, callback: Callable[[int], None]):
         self._callback = callback
 
-    def on_epoch(self, moment: Moment) -> None:
-        self._callback(moment.epoch)
+    def on_epoch(self, state: TrainState) -> None:
+        self._callback(state.epoch)
 
 
 def execute(

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import special, stats
 
-from zeroinit._common import InputError
+from zeroinit._common import InputError, jsonable
 from zeroinit.bench.stats.estimate import ROUND_OFF, Estimate, Values, checked_values
 from zeroinit.bench.stats.t_interval import mean_interval
 
@@ -34,10 +34,7 @@ class PairedDifference:
 
     def to_dict(self) -> dict[str, object]:
         """Return the fields as plain values, ready for JSON: what is not finite becomes ``None``."""
-        p_values = {"p_value": self.p_value, "p_greater": self.p_greater, "p_less": self.p_less}
-        return {"estimate": self.estimate.to_dict()} | {
-            name: None if math.isnan(p) else p for name, p in p_values.items()
-        }
+        return jsonable(dataclasses.asdict(self))
 
 
 class PValues(NamedTuple):

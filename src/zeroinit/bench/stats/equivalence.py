@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from zeroinit._common import InputError
+from zeroinit._common import InputError, jsonable
 from zeroinit.bench.stats.differences import t_test
 from zeroinit.bench.stats.estimate import Estimate, Values, checked_values
 from zeroinit.bench.stats.t_interval import mean_interval
@@ -37,13 +37,7 @@ class EquivalenceResult:
 
     def to_dict(self) -> dict[str, object]:
         """Return the fields as plain values, ready for JSON: what is not finite becomes ``None``."""
-        return {
-            "margin": self.margin,
-            "p_equivalent": None if math.isnan(self.p_equivalent) else self.p_equivalent,
-            "p_different": None if math.isnan(self.p_different) else self.p_different,
-            "estimate_90": self.estimate_90.to_dict(),
-            "estimate_95": self.estimate_95.to_dict(),
-        }
+        return jsonable(dataclasses.asdict(self))
 
 
 def equivalence(differences: Values, margin: float) -> EquivalenceResult:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from jaxtyping import Float, Real
 
-from zeroinit._common import InputError
+from zeroinit._common import InputError, jsonable
 
 Values = Real[np.ndarray, " seeds"] | Sequence[float | int]
 """One number per seed."""
@@ -56,11 +56,7 @@ class Estimate:
             >>> Estimate(0.5, float("nan"), float("nan"), num_seeds=1).to_dict()["low"] is None
             True
         """
-        fields = dataclasses.asdict(self)
-        return {
-            name: None if isinstance(field, float) and not math.isfinite(field) else field
-            for name, field in fields.items()
-        }
+        return jsonable(dataclasses.asdict(self))
 
 
 def estimate_mean(

@@ -10,7 +10,7 @@ from zeroinit.bench.training.execution import EXECUTIONS, ExecutionWarning
 from zeroinit.bench.training.fit import STACKINGS, choose_stacking, fit
 from zeroinit.bench.training.history import History
 from zeroinit.bench.training.layout import LAYOUTS
-from zeroinit.bench.training.observers import Moment, Observer, undisturbed
+from zeroinit.bench.training.observers import Observer, TrainState, undisturbed
 from zeroinit.bench.training.optimizers import OPTIMIZERS, build_optimizers
 from zeroinit.bench.training.precision import PRECISIONS
 from zeroinit.bench.training.tensorboard import TensorBoardObserver
@@ -25,10 +25,10 @@ __all__ = [
     "CheckpointWarning",
     "ExecutionWarning",
     "History",
-    "Moment",
     "Observer",
     "OutOfTime",
     "TensorBoardObserver",
+    "TrainState",
     "build_optimizers",
     "choose_stacking",
     "evaluate",

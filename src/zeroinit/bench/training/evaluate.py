@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zeroinit._common import lookup
-from zeroinit.bench.training.observers import into_train_mode, modes_kept
+from zeroinit._modules.state import modes_kept
+from zeroinit.bench.training.observers import into_train_mode
 from zeroinit.bench.training.precision import AS_IT_IS, Precision
 
 __all__ = ["EVALUATION_MODES", "evaluate", "measure"]

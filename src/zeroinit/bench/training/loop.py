@@ -18,7 +18,7 @@ from zeroinit.bench.training.checkpoint import Checkpoint, random_state, restore
 from zeroinit.bench.training.evaluate import measure
 from zeroinit.bench.training.execution import Forward, Updates, choose_execution, record_cuda_graph
 from zeroinit.bench.training.member import Labeled, Member, Transform
-from zeroinit.bench.training.observers import Moment, Observers, into_train_mode
+from zeroinit.bench.training.observers import Observers, TrainState, into_train_mode
 from zeroinit.bench.training.precision import Precision
 
 __all__ = ["Loop"]
@@ -75,11 +75,11 @@ class Loop:
         try:
             self._run(epochs)
         except BaseException:
-            self.observers.notify("on_error", self._moment(self.epoch))
+            self.observers.notify("on_error", self._train_state(self.epoch))
             raise
 
     def _run(self, epochs: int) -> None:
-        self.observers.notify("on_start", self._moment(0))
+        self.observers.notify("on_start", self._train_state(0))
         self.with_gradients = list(dict.fromkeys([*self.parameters, *self.model.parameters()]))
         self._resume()
         while not self._is_over(epochs):
@@ -90,8 +90,8 @@ class Loop:
             for name in self.members[0].held_out:
                 self._measure(name)
             self.position = 0
-            self.observers.notify("on_epoch", self._moment(self.epoch, losses))
-        self.observers.notify("on_end", self._moment(self.epoch))
+            self.observers.notify("on_epoch", self._train_state(self.epoch, losses))
+        self.observers.notify("on_end", self._train_state(self.epoch))
 
     def _is_over(self, epochs: int) -> bool:
         have_diverged = all(member.history.outcome == "diverged" for member in self.members)
@@ -100,9 +100,9 @@ class Loop:
     def _out_of_steps(self) -> bool:
         return self.max_steps is not None and self.num_steps >= self.max_steps
 
-    def _moment(self, epoch: int, losses: Tensor | None = None) -> Moment:
+    def _train_state(self, epoch: int, losses: Tensor | None = None) -> TrainState:
         history = self.members[0].history
-        return Moment(self.model, history, self.num_steps, epoch, torch.empty(0) if losses is None else losses)
+        return TrainState(self.model, history, self.num_steps, epoch, torch.empty(0) if losses is None else losses)
 
     def _begin_epoch(self) -> None:
         if self.epoch == 0 or self.order == "fresh":
@@ -197,7 +197,7 @@ class Loop:
         loss = self._loss(inputs, labels)
         loss.sum().backward() if self.stacked else loss.backward()
         if self.observers.listens("on_gradients"):
-            self.observers.notify("on_gradients", self._moment(self.epoch))
+            self.observers.notify("on_gradients", self._train_state(self.epoch))
         for optimizer in self.optimizers:
             optimizer.step()
         return loss.detach()

@@ -9,13 +9,14 @@ import torch
 from torch import nn
 
 from zeroinit._common import InputError
+from zeroinit._modules.state import modes_kept
 from zeroinit.bench.training.history import History
 
-__all__ = ["Moment", "Observer", "Observers", "into_train_mode", "modes_kept", "undisturbed"]
+__all__ = ["Observer", "Observers", "TrainState", "into_train_mode", "undisturbed"]
 
 
 @dataclass(frozen=True)
-class Moment:
+class TrainState:
     """Where a run stands when an observer is called.
 
     Attributes:
@@ -41,31 +42,20 @@ class Observer:
     numbers, strings, lists and dicts.
     """
 
-    def on_start(self, moment: Moment) -> None:
+    def on_start(self, state: TrainState) -> None:
         """Before the first update."""
 
-    def on_gradients(self, moment: Moment) -> None:
+    def on_gradients(self, state: TrainState) -> None:
         """At each step, after the backward pass and before the update."""
 
-    def on_epoch(self, moment: Moment) -> None:
+    def on_epoch(self, state: TrainState) -> None:
         """After each epoch and its evaluation."""
 
-    def on_end(self, moment: Moment) -> None:
+    def on_end(self, state: TrainState) -> None:
         """After the last epoch, also of a run that diverged."""
 
-    def on_error(self, moment: Moment) -> None:
+    def on_error(self, state: TrainState) -> None:
         """When an error, Ctrl-C or a deadline ends the run; the error goes on afterwards."""
-
-
-@contextmanager
-def modes_kept(model: nn.Module) -> Iterator[None]:
-    """Restore the mode of every module on leaving."""
-    modes = {module: module.training for module in model.modules()}
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
 
 
 def into_train_mode(model: nn.Module) -> None:
@@ -115,7 +105,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
                     parameter.grad = None if pair is None else pair[0].copy_(pair[1])
 
 
-MOMENTS = ("on_start", "on_gradients", "on_epoch", "on_end", "on_error")
+CALLBACKS = ("on_start", "on_gradients", "on_epoch", "on_end", "on_error")
 
 
 class Observers:
@@ -126,8 +116,8 @@ class Observers:
 
     def __init__(self, observers: Sequence[object]):
         for observer in observers:
-            if not any(hasattr(type(observer), name) for name in MOMENTS):
-                raise InputError(f"observers: {observer!r} has none of the methods {', '.join(MOMENTS)}")
+            if not any(hasattr(type(observer), name) for name in CALLBACKS):
+                raise InputError(f"observers: {observer!r} has none of the methods {', '.join(CALLBACKS)}")
         self._with_state: list[Any] = [observer for observer in observers if hasattr(observer, "state_dict")]
         self._listening = {
             name: [
@@ -135,7 +125,7 @@ class Observers:
                 for observer in observers
                 if getattr(type(observer), name, None) not in (None, getattr(Observer, name))
             ]
-            for name in MOMENTS
+            for name in CALLBACKS
         }
 
     def listens(self, name: str) -> bool:
@@ -151,8 +141,8 @@ class Observers:
         for observer, state in zip(self._with_state, states, strict=True):
             observer.load_state_dict(state)
 
-    def notify(self, name: str, moment: Moment) -> None:
+    def notify(self, name: str, state: TrainState) -> None:
         """Call every observer that listens to ``name``."""
         for observer in self._listening[name]:
-            with undisturbed(moment.model):
-                getattr(observer, name)(moment)
+            with undisturbed(state.model):
+                getattr(observer, name)(state)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from zeroinit._common import InputError
-from zeroinit.bench.training.observers import modes_kept
+from zeroinit._modules.state import modes_kept
 
 __all__ = ["StackedModel", "has_hooks", "why_not_stackable"]
 

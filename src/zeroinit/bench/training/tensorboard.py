@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from zeroinit.bench.training.observers import Moment, Observer
+from zeroinit.bench.training.observers import Observer, TrainState
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -35,7 +35,7 @@ class TensorBoardObserver(Observer):
         self._writer: SummaryWriter | None = None
         self._step = 0
 
-    def on_start(self, moment: Moment) -> None:
+    def on_start(self, state: TrainState) -> None:
         """Open the event file."""
         self._open()
 
@@ -55,15 +55,15 @@ class TensorBoardObserver(Observer):
         self._step = state["step"]
         self._open(purge_step=self._step + 1)
 
-    def on_gradients(self, moment: Moment) -> None:
+    def on_gradients(self, state: TrainState) -> None:
         """Write the histograms when one is due."""
-        self._step = moment.step
-        if self._writer is None or not self.histogram_every or (moment.step - 1) % self.histogram_every:
+        self._step = state.step
+        if self._writer is None or not self.histogram_every or (state.step - 1) % self.histogram_every:
             return
-        for name, parameter in moment.model.named_parameters():
-            self._write_histogram(f"parameters/{name}", parameter.detach(), moment.step)
+        for name, parameter in state.model.named_parameters():
+            self._write_histogram(f"parameters/{name}", parameter.detach(), state.step)
             if parameter.grad is not None:
-                self._write_histogram(f"gradients/{name}", parameter.grad, moment.step)
+                self._write_histogram(f"gradients/{name}", parameter.grad, state.step)
 
     def _write_histogram(self, tag: str, values: Tensor, step: int) -> None:
         """Write the values that TensorBoard's buckets hold; in a run that diverges there may be none."""
@@ -72,19 +72,19 @@ class TensorBoardObserver(Observer):
         if len(inside):
             self._writer.add_histogram(tag, inside, step)
 
-    def on_epoch(self, moment: Moment) -> None:
+    def on_epoch(self, state: TrainState) -> None:
         """Write the epoch's losses and accuracies."""
         assert self._writer is not None
-        first = moment.step - len(moment.losses) + 1
-        for offset, loss in enumerate(moment.losses.tolist()):
+        first = state.step - len(state.losses) + 1
+        for offset, loss in enumerate(state.losses.tolist()):
             self._writer.add_scalar("loss/train", loss, first + offset)
         for measure in EPOCH_MEASURES:
-            values = getattr(moment.history, measure)
+            values = getattr(state.history, measure)
             if values:
                 split, kind = measure.split("_")
-                self._writer.add_scalar(f"{kind}/{split}", values[-1], moment.epoch)
+                self._writer.add_scalar(f"{kind}/{split}", values[-1], state.epoch)
 
-    def on_end(self, moment: Moment) -> None:
+    def on_end(self, state: TrainState) -> None:
         """Close the event file."""
         if self._writer is not None:
             self._writer.close()

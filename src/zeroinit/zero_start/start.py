@@ -1,62 +1,28 @@
-"""``zero_start_``: zero weights that train as well as PyTorch's default, in one line."""
+"""``zero_start_`` and what it returns: remedies that act during the first updates of a model with zero weights."""
 
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _NormBase
 
 from zeroinit._common import InputError, derive_seed
+from zeroinit._modules.layers import slots_of, weights_of
+from zeroinit._modules.norms import find_canceling_norms
+from zeroinit._modules.state import unwrapped
 from zeroinit.init import InitRecord, SymmetryWarning, initialize_
 from zeroinit.init.computed import is_computed, refuse_computed
-from zeroinit.init.layers import slots_of
-from zeroinit.init.norms import find_norms
-from zeroinit.init.record import ParameterRecord, hash_tensor
 from zeroinit.remedies import Combination, Remedy, RemedyWarning
 from zeroinit.remedies.combination import make_parts
-from zeroinit.remedies.compiled import unwrapped
 from zeroinit.remedies.draw_stuck import DrawStuck
 from zeroinit.remedies.revive_units import ReviveUnits
-from zeroinit.remedies.until_awake import FEWEST_STEPS, UntilAwake
+from zeroinit.remedies.until_moved import FEWEST_STEPS, UntilMoved
 from zeroinit.remedies.weight_rescale import WeightRemedy, WeightRescale
-from zeroinit.remedies.weights import weights_of
+from zeroinit.zero_start.choice import PARTS, SCALE, choose_parts, num_first_steps, remedy_text
+from zeroinit.zero_start.own_zeros import OwnZeros, find_own_zeros, matches, open_gammas
 
-__all__ = ["PARTS", "SCALE", "ZeroStart", "choose_parts", "num_first_steps", "remedy_text", "zero_start_"]
-
-SCALE = 0.1
-MOST_STEPS = 100
-DEEP, DEEP_WITH_NORMS = 4, 20
-"""With more layers than this, small weights lose signals, so weights also become orthonormal half-way."""
-
-PARTS = {
-    "affine_norms": "norms act as γx + β and so do not cancel constant channels",
-    "position_signs": "random signs on the gradient per example, unit and position make units and positions differ",
-    "moment_reset": "at the end the optimizer's moments and step count are cleared",
-    "weight_orthogonal": "at the end each weight becomes orthogonal, in the size of PyTorch's default",
-    "weight_orthonormal": "each weight becomes orthonormal half-way and at the end, so signals cross a deep network",
-}
-"""Remedies that a zero start may use, and why; keys of ``REMEDIES``. ``choose_parts`` chooses among them."""
-
-
-NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
-OWN_GAMMA = "1 (was 0)"
-
-
-@dataclass(frozen=True)
-class OwnZeros:
-    """Trained parameters that a model itself starts at zero.
-
-    Attributes:
-        gammas: Norms whose scale is zero everywhere, by path.
-        weights: Weights of layers that are zero, by name; empty if most weights of the model are zero.
-    """
-
-    gammas: dict[str, nn.Module]
-    weights: dict[str, nn.Parameter]
+__all__ = ["ZeroStart", "zero_start_"]
 
 
 class ZeroStart(Combination):
@@ -85,10 +51,10 @@ class ZeroStart(Combination):
         self._is_used = True
         super().attach()
 
-    def on_start(self, moment) -> None:
+    def on_start(self, state) -> None:
         """Attach when ``fit`` starts; raises an ``InputError`` if it trains another model."""
         self._is_used = True
-        super().on_start(moment)
+        super().on_start(state)
 
     def __del__(self) -> None:
         """Warn if nobody used this object: the weights are zero, and nothing helps the model train."""
@@ -149,47 +115,6 @@ class ZeroStart(Combination):
         width = max(len(choice) for choice in reasons)
         chosen = [f"  {choice:{width}}  {reason}" for choice, reason in reasons.items()]
         return "\n".join([f"zero start, {self.standing()}", *chosen, str(self.record)])
-
-
-def num_first_steps(num_layers: int) -> int:
-    """Return the number of updates of a zero start on a chain of ``num_layers`` layers: 2 (n + 1), from 10 to 100.
-
-    A model with paths around its layers needs fewer updates; ``until_awake`` then ends the zero start earlier.
-
-    Example:
-        >>> [num_first_steps(count) for count in (2, 9, 200)]
-        [10, 20, 100]
-    """
-    return min(max(FEWEST_STEPS, 2 * (num_layers + 1)), MOST_STEPS)
-
-
-def choose_parts(num_layers: int, has_norms: bool) -> list[str]:
-    """Return which of ``PARTS`` act on a network with ``num_layers`` dense and convolutional layers.
-
-    Example:
-        >>> choose_parts(4, has_norms=False)
-        ['position_signs', 'moment_reset', 'weight_orthogonal']
-        >>> choose_parts(8, has_norms=False)[-1], choose_parts(8, has_norms=True)[-1]
-        ('weight_orthonormal', 'weight_orthogonal')
-    """
-    is_deep = num_layers > (DEEP_WITH_NORMS if has_norms else DEEP)
-    last = "weight_orthonormal" if is_deep else "weight_orthogonal"
-    return [*(["affine_norms"] if has_norms else []), "position_signs", "moment_reset", last]
-
-
-def remedy_text(parts: Sequence[str], steps: int) -> str:
-    """Return the parts as a name that ``make_remedy`` reads.
-
-    ``affine_norms`` ends when the weights become orthonormal for the first time.
-
-    Example:
-        >>> remedy_text(["affine_norms", "weight_orthonormal"], 16)
-        'affine_norms:8+weight_orthonormal:16'
-        >>> remedy_text(["affine_norms", "weight_orthogonal"], 16)
-        'affine_norms:16+weight_orthogonal:16'
-    """
-    is_twofold = "weight_orthonormal" in parts
-    return "+".join(f"{part}:{steps // 2 if is_twofold and part == 'affine_norms' else steps}" for part in parts)
 
 
 def zero_start_(
@@ -262,19 +187,19 @@ def zero_start_(
     if generator is not None:
         drawn = int(torch.randint(2**62, (), generator=generator, device=generator.device))
         signs = torch.Generator().manual_seed(derive_seed(drawn, "zero_start_"))
-    parts = choose_parts(len(trained), has_norms=bool(find_norms(model)))
-    care = ["revive_units", *(["until_awake"] if steps is None else []), "draw_stuck"]
+    parts = choose_parts(len(trained), has_norms=bool(find_canceling_norms(model)))
+    care = ["revive_units", *(["until_moved"] if steps is None else []), "draw_stuck"]
     text = "+".join([remedy_text(parts, chosen), *(f"{name}:{chosen}" for name in care)])
     acting = make_parts(text, model, chosen, generator=signs)
     left = [exclude] if isinstance(exclude, str) else list(exclude or ())
     _refuse_computed(model, left)
-    own = _own_zeros(model, left)
+    own = find_own_zeros(model, left)
     with warnings.catch_warnings():  # signs on the gradient make units without a bias differ
         warnings.simplefilter("ignore", SymmetryWarning)
         record = initialize_(model, "normal_bias", scale=SCALE, generator=generator, norm_aware=True, exclude=exclude)
     zeroed = _zeroed(model, record)
     shifts = _drawn(model, record)
-    record = _open_gammas(record, own.gammas)
+    record = open_gammas(record, own.gammas)
     _look_after(acting, zeroed, shifts, own)
     return ZeroStart(record, acting, _reasons(parts, chosen, steps, own))
 
@@ -283,24 +208,8 @@ def _refuse_computed(model: nn.Module, exclude: Sequence[str]) -> None:
     """Raise where a weight is computed from other parameters: what acts on weights would not find it."""
     for path, module in model.named_modules():
         for attribute in ("weight", "in_proj_weight") if slots_of(module) else ():
-            if is_computed(module, attribute) and not _matches(path, exclude):
+            if is_computed(module, attribute) and not matches(path, exclude):
                 refuse_computed(module, attribute, f"{path}.{attribute}" if path else attribute)
-
-
-def _matches(path: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(path, pattern) for pattern in patterns)
-
-
-def _own_zeros(model: nn.Module, exclude: Sequence[str]) -> OwnZeros:
-    """Find zeros that the model has already."""
-    gammas = {}
-    for path, module in model.named_modules():
-        gamma = module._parameters.get("weight") if isinstance(module, NORMS) and not _matches(path, exclude) else None
-        if gamma is not None and gamma.requires_grad and gamma.numel() and not gamma.any():
-            gammas[path] = module
-    trained = {each.name: each.parameter for each in weights_of(model).values() if each.parameter.requires_grad}
-    weights = {name: weight for name, weight in trained.items() if weight.numel() and not weight.any()}
-    return OwnZeros(gammas, weights if 2 * len(weights) <= len(trained) else {})
 
 
 def _zeroed(model: nn.Module, record: InitRecord) -> dict[str, nn.Parameter]:
@@ -315,21 +224,6 @@ def _drawn(model: nn.Module, record: InitRecord) -> set[nn.Parameter]:
     return {parameters[each.name] for each in record.parameters if each.rule != "0"}
 
 
-@torch.no_grad()
-def _open_gammas(record: InitRecord, gammas: dict[str, nn.Module]) -> InitRecord:
-    """Set the scales of norms to one; return the record with them."""
-    opened = []
-    for path, norm in gammas.items():
-        gamma = norm._parameters["weight"]
-        assert gamma is not None
-        before = hash_tensor(gamma)
-        name = f"{path}.weight" if path else "weight"
-        opened.append(ParameterRecord(name, tuple(gamma.shape), OWN_GAMMA, before, hash_tensor(gamma.fill_(1.0))))
-    names = {each.name for each in opened}
-    untouched = tuple(each for each in record.untouched if each.name not in names)
-    return replace(record, parameters=(*record.parameters, *opened), untouched=untouched)
-
-
 def _look_after(
     parts: Sequence[Remedy], zeroed: dict[str, nn.Parameter], drawn: set[nn.Parameter], own: OwnZeros
 ) -> None:
@@ -338,7 +232,7 @@ def _look_after(
     for part in parts:
         if isinstance(part, WeightRemedy):
             part.only = set(zeroed.values()) - kept
-        elif isinstance(part, UntilAwake | DrawStuck):
+        elif isinstance(part, UntilMoved | DrawStuck):
             part.only = set(zeroed.values())
         if isinstance(part, DrawStuck):
             part.kept = kept

@@ -1,6 +1,6 @@
 """What counts as a batch, how a model is called with it, and how the tensors in it are changed.
 
-One place for all that takes inputs of a model: ``inspect``, ``initialize_(probe=...)`` and the command line.
+``inspect``, ``initialize_(probe=...)`` and the command line take batches as this module reads them.
 """
 
 import copy
@@ -128,16 +128,18 @@ def describe(value: Any) -> str:
     """Name a value in a message: a tensor by its shape and type, a container by its entries.
 
     Example:
-        >>> describe(torch.zeros(2, 3)), describe({"a": 1})
-        ('a tensor (2, 3) of float32', 'a dict with a')
+        >>> describe(torch.zeros(2, 3)), describe({"a": 1}), describe(3)
+        ('a tensor (2, 3) of float32', 'a dict with a', 'an int')
     """
     if isinstance(value, Tensor):
         return f"a tensor {tuple(value.shape)} of {str(value.dtype).removeprefix('torch.')}"
+    kind = type(value).__name__
+    kind = f"{'an' if kind[:1].lower() in 'aeiou' else 'a'} {kind}"
     if isinstance(value, Mapping):
-        return f"a {type(value).__name__} with {', '.join(map(str, value)) or 'nothing in it'}"
+        return f"{kind} with {', '.join(map(str, value)) or 'nothing in it'}"
     if isinstance(value, tuple | list):
-        return f"a {type(value).__name__} of {len(value)}"
-    return "None" if value is None else f"a {type(value).__name__}"
+        return f"{kind} of {len(value)}"
+    return "None" if value is None else kind
 
 
 def _first(loader: DataLoader, argument: str) -> Any:

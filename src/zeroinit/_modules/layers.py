@@ -1,14 +1,25 @@
-"""The layers that ``initialize_`` sets: their weights and biases, how each is stored, and its fan-in."""
+"""What a layer is: its weights and biases, how each is stored, its fan-in, and the rows of its units."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.parameter import UninitializedParameter
 
-__all__ = ["LAYER_TYPES", "Slot", "fan_in", "is_conv1d", "num_inputs", "slots_of"]
+__all__ = [
+    "LAYER_TYPES",
+    "Slot",
+    "Weight",
+    "fan_in",
+    "is_conv1d",
+    "num_inputs",
+    "rows_of_units",
+    "slots_of",
+    "weight_layers",
+    "weights_of",
+]
 
 LAYER_TYPES = (
     nn.Linear,
@@ -142,3 +153,74 @@ def slots_of(module: nn.Module) -> tuple[Slot, ...]:
         ()
     """
     return next((list_slots(module) for fits, list_slots in _RULES if fits(module)), ())
+
+
+@dataclass(frozen=True, eq=False)
+class Weight:
+    """One parameter that holds the weight of a layer, or of several.
+
+    Attributes:
+        name: Its name in the model.
+        parameter: The parameter.
+        num_parts: How many weights it packs, one below the other.
+        is_transposed: Whether inputs come first, as in GPT-2's ``Conv1D``.
+    """
+
+    name: str
+    parameter: nn.Parameter
+    num_parts: int = 1
+    is_transposed: bool = False
+
+    def matrices(self) -> list[Tensor]:
+        """Return views of the parameter, one a weight: (units, inputs) or (units, channels, *kernel)."""
+        whole = self.parameter.t() if self.is_transposed else self.parameter
+        return list(whole.chunk(self.num_parts)) if self.num_parts > 1 else [whole]
+
+
+def weights_of(model: nn.Module) -> dict[nn.Parameter, Weight]:
+    """Return the weights of all layers with a rule, each once; weights that a parametrization computes are left out.
+
+    Example:
+        >>> model = nn.ModuleDict({"mixer": nn.MultiheadAttention(4, 2), "head": nn.Linear(4, 2)})
+        >>> for weight in weights_of(model).values():
+        ...     print(weight.name, [tuple(matrix.shape) for matrix in weight.matrices()])
+        mixer.in_proj_weight [(4, 4), (4, 4), (4, 4)]
+        mixer.out_proj.weight [(4, 4)]
+        head.weight [(2, 4)]
+    """
+    found: dict[nn.Parameter, Weight] = {}
+    for path, module in model.named_modules():
+        for slot in slots_of(module):
+            parameter = module._parameters.get(slot.name)
+            if slot.part == "weight" and parameter is not None:
+                name = f"{path}.{slot.name}" if path else slot.name
+                found.setdefault(parameter, Weight(name, parameter, len(slot.fans), slot.is_transposed))
+    return found
+
+
+def weight_layers(model: nn.Module) -> dict[str, nn.Linear | _ConvNd]:
+    """Return the dense and (transposed) convolutional layers by name, in the order of the model.
+
+    Example:
+        >>> list(weight_layers(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(2, 2))))
+        ['0', '3']
+    """
+    return {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear | _ConvNd)}
+
+
+def rows_of_units(weight: Tensor, axis: int = 0, groups: int = 1) -> Tensor:
+    """Return a weight with one row for each unit (units, features).
+
+    Args:
+        weight: Any tensor with an axis of units.
+        axis: This axis.
+        groups: Of a transposed convolution, whose first axis counts (group, input) and whose second one units.
+
+    Example:
+        >>> layer = nn.ConvTranspose1d(4, 6, 3, groups=2)
+        >>> rows_of_units(layer.weight, axis=1, groups=2).shape
+        torch.Size([6, 6])
+    """
+    if groups > 1:
+        return weight.unflatten(0, (groups, -1)).movedim(2, 1).flatten(0, 1).flatten(1)
+    return weight.movedim(axis, 0).reshape(weight.shape[axis], -1)

@@ -1,4 +1,4 @@
-"""``zero_start_``: weights are zero at step 0, all layers wake up by a signal, and nothing is left behind."""
+"""``zero_start_``: weights are zero at step 0, every weight leaves zero by a signal, and nothing is left behind."""
 
 import copy
 import itertools
@@ -16,15 +16,15 @@ from zeroinit.bench.catalogue.studies.residual import RESIDUAL
 from zeroinit.bench.models import build_model
 from zeroinit.bench.running.start import stream
 from zeroinit.bench.training import fit
-from zeroinit.recipe import DEEP, PARTS, choose_parts
 from zeroinit.remedies import RemedyWarning, make_remedy
 from zeroinit.remedies.draw_stuck import DrawStuck
 from zeroinit.remedies.revive_units import ReviveUnits
-from zeroinit.remedies.until_awake import UntilAwake
+from zeroinit.remedies.until_moved import UntilMoved
+from zeroinit.zero_start import DEEP, PARTS, choose_parts
 
 SHAPE = (3, 8, 8)
 LENGTHS = {"mnist_fnn": 10, "mnist_cnn": 10, "cifar_fnn": 10, "cifar_cnn_quarter": 20, "resnet50_quarter": 16}
-"""Networks, and after how many steps the recipe is done."""
+"""Networks, and after how many updates the zero start is done."""
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_care_for_stuck_weights_changes_nothing_where_none_is_stuck(name, data, 
             torch.manual_seed(0)
             model = make(name)
         start = zero_start_(model, generator=generator(3))
-        start.parts = start.parts if is_there else start.parts[:-1]
+        start._parts = start.parts if is_there else start.parts[:-1]
         fit(model, data, epochs=start.steps + 2, batch_size=64, observers=[start], generator=generator(4))
         assert (start.drawn, start.revived) == ([], {})
         ends.append([parameter.tolist() for parameter in model.parameters()])
@@ -174,7 +174,7 @@ def test_the_study_runs_what_it_does(network, generator):
         with pytest.warns(RemedyWarning, match=f"ended after {chain} of {2 * (chain + 1)}"):
             fit(model, (images, torch.arange(4)), epochs=chain, batch_size=4, observers=[start])
     ours = {
-        type(part): part.steps for part in start.parts if not isinstance(part, UntilAwake | DrawStuck | ReviveUnits)
+        type(part): part.steps for part in start.parts if not isinstance(part, UntilMoved | DrawStuck | ReviveUnits)
     }
     theirs = {type(part): part.steps for part in remedy.parts if type(part) in ours}
     assert ours == theirs

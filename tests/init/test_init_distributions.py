@@ -1,4 +1,4 @@
-"""What is drawn: zeros, the scale law, the ranges, and PyTorch's own default."""
+"""What is drawn: zeros, how the scale acts, the ranges, and PyTorch's own default."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,9 @@ import torch
 from scipy.stats import ks_2samp, kstest
 from torch import nn
 
+from zeroinit._modules.layers import fan_in
 from zeroinit.init import INITIALIZERS, initialize_
-from zeroinit.init.laws import CONSTANT, FAN_IN_UNIFORM, NORMAL, UNIFORM, ZERO, fan_in
+from zeroinit.init.distributions import CONSTANT, FAN_IN_UNIFORM, NORMAL, UNIFORM, ZERO
 
 ZERO_WEIGHTS = sorted(name for name, entry in INITIALIZERS.items() if entry.weight is ZERO)
 SCALED = sorted(name for name, entry in INITIALIZERS.items() if entry.uses_scale)
@@ -93,7 +94,7 @@ def test_pytorch_equals_reset_parameters(make_layer, part, generator):
 
 @pytest.mark.parametrize("part", ["weight", "bias"])
 def test_another_law_is_told_apart_from_reset_parameters(make_layer, part, generator):
-    """The negative cases: another width of the uniform law, and a normal law of the same variance."""
+    """The negative cases: another width of the uniform distribution, and a normal distribution of the same variance."""
     layer = make_layer(WIDTH)
     theirs = pooled(layer, part, by_torch)
     wider = pooled(layer, part, lambda layer, seed: initialize_(layer, "pytorch", scale=1.2, generator=generator(seed)))
@@ -103,7 +104,7 @@ def test_another_law_is_told_apart_from_reset_parameters(make_layer, part, gener
 
 
 def test_pytorch_equals_reset_parameters_value_by_value(layer, generator):
-    """Stronger than the law: torch's own draws from the same seed."""
+    """Stronger than a test of the distribution: torch's own draws from the same seed."""
     initialize_(layer, "pytorch", generator=generator(10_007))
     ours = [parameter.detach().clone() for parameter in layer.parameters()]
     by_torch(layer, 7)

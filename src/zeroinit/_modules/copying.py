@@ -1,7 +1,7 @@
-"""A copy of any model: also where ``copy.deepcopy`` gives up, and with everything that points into it pointing anew.
+"""Copy any model, with everything that points into it.
 
-``copy.deepcopy`` refuses tensors with a history (kept activations, old ``weight_norm``, pruning), locks and generators,
-and leaves closures and weak references on the original. This copier knows what a model is made of.
+``copy.deepcopy`` refuses tensors with a history (kept activations, old ``weight_norm``, pruning), locks and generators.
+Closures and weak references of its copies still point at the original. The copier here handles all of these.
 """
 
 import copy
@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zeroinit.symmetry.reach import ATOMS, DEEPEST, cells_of, globals_of, has_attributes, is_full, leads_to
+from zeroinit._modules.reach import ATOMS, DEEPEST, cells_of, globals_of, has_attributes, is_full, leads_to
 
 __all__ = ["ATTRIBUTE", "Copier", "cast", "copier_of"]
 
@@ -25,14 +25,18 @@ WIDE = {torch.float64: torch.complex128}
 ATTRIBUTE = "_zeroinit_copier"
 
 
-def cast(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+def cast(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
     """Copy a tensor without its history; floats as ``dtype``, complex numbers with parts of that type.
+
+    With ``None`` every tensor keeps its type.
 
     Example:
         >>> cast(torch.ones(1), torch.float64), cast(torch.arange(2), torch.float64)
         (tensor([1.], dtype=torch.float64), tensor([0, 1]))
     """
     plain = tensor.detach()
+    if dtype is None:
+        return plain.clone()
     if plain.is_floating_point() and (plain.element_size() >= 2 or plain.layout != torch.strided):
         return plain.to(dtype, copy=True)
     return plain.to(WIDE.get(dtype, torch.complex64), copy=True) if plain.is_complex() else plain.clone()
@@ -47,7 +51,7 @@ class Copier:
     """Copies objects one after the other; what two of them share is shared by their copies.
 
     Args:
-        dtype: Of all floats in the copy.
+        dtype: Of all floats in the copy; ``None`` keeps each type.
         shared: Frozen parameters that the copy may read in place instead of having its own, as they are.
 
     Attributes:
@@ -64,7 +68,7 @@ class Copier:
         torch.float64
     """
 
-    def __init__(self, dtype: torch.dtype, shared: Callable[[nn.Parameter], bool] = lambda _: False):
+    def __init__(self, dtype: torch.dtype | None, shared: Callable[[nn.Parameter], bool] = lambda _: False):
         self.dtype, self._shares = dtype, shared
         self.memo: dict[int, Any] = {}
         self.by_reference: dict[str, str] = {}
@@ -320,10 +324,10 @@ def _differs(tensor: Tensor) -> bool:
     return tensor.is_floating_point() or tensor.is_complex()
 
 
-def _other_kind(value: Tensor, dtype: torch.dtype) -> Tensor:
+def _other_kind(value: Tensor, dtype: torch.dtype | None) -> Tensor:
     """Copy a tensor of a class of its own, quantized ones for instance."""
     result = copy.deepcopy(value if value.is_leaf else value.detach())
-    if result.layout == torch.strided and result.is_floating_point() and result.element_size() >= 2:
+    if dtype and result.layout == torch.strided and result.is_floating_point() and result.element_size() >= 2:
         try:
             result.data = result.data.to(dtype)
         except (RuntimeError, TypeError, NotImplementedError):  # a class that knows one type alone

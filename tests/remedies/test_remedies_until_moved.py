@@ -1,4 +1,4 @@
-"""``until_awake``: the phase ends two steps after twice the steps that the last weight took to leave zero."""
+"""``until_moved``: the phase ends two steps after twice the steps that the last weight took to leave zero."""
 
 import copy
 import itertools
@@ -9,8 +9,8 @@ from torch import nn
 
 from zeroinit import initialize_
 from zeroinit.bench.models import build_model
-from zeroinit.remedies import RemedyWarning, make_remedy, until_awake
-from zeroinit.remedies.until_awake import FEWEST_STEPS
+from zeroinit.remedies import RemedyWarning, UntilMoved, make_remedy
+from zeroinit.remedies.until_moved import FEWEST_STEPS
 
 WIDTH = 64
 """In narrow deep networks the first gradients of float32 are too small to be above 0."""
@@ -54,7 +54,7 @@ def train(model: nn.Module, inputs: torch.Tensor, steps: int) -> None:
 
 def length(model: nn.Module, inputs: torch.Tensor, steps: int = 60) -> int:
     """Return how many steps the phase has in the end."""
-    with make_remedy("until_awake+position_signs+affine_norms", model, steps) as remedy:
+    with make_remedy("until_moved+position_signs+affine_norms", model, steps) as remedy:
         train(model, inputs, 20)
     assert {part.steps for part in remedy.parts[:2]} == {remedy.steps}
     return remedy.steps
@@ -96,7 +96,7 @@ def test_a_shorter_phase_is_not_made_longer(inputs, generator):
 
 def test_each_part_is_shortened_by_the_same_factor(inputs, generator):
     model = zero(chain(7), generator)
-    remedy = make_remedy("position_signs:60+unit_signs:30+moment_reset:120+until_awake:60", model, 1)
+    remedy = make_remedy("position_signs:60+unit_signs:30+moment_reset:120+until_moved:60", model, 1)
     with pytest.warns(RemedyWarning, match="^the optimizer keeps its moments: .* after 7 of 32 updates"), remedy:
         train(model, inputs, 7)
     assert [part.steps for part in remedy.parts] == [16, 8, 32, 16]
@@ -105,7 +105,7 @@ def test_each_part_is_shortened_by_the_same_factor(inputs, generator):
 
 def test_what_would_have_ended_has_one_pass_to_come(inputs, generator):
     model = zero(chain(7), generator)
-    with make_remedy("unit_signs:16+until_awake:60", model, 1) as remedy:
+    with make_remedy("unit_signs:16+until_moved:60", model, 1) as remedy:
         train(model, inputs, 7)
         assert (remedy.parts[0].steps, remedy.parts[0].remaining) == (5, 1)
         train(model, inputs, 1)
@@ -114,7 +114,7 @@ def test_what_would_have_ended_has_one_pass_to_come(inputs, generator):
 
 def test_alone_it_does_nothing(inputs, generator):
     first, second = (zero(chain(3), generator) for _ in range(2))
-    with until_awake(first, 50):
+    with UntilMoved(first, 50):
         train(first, inputs, 12)
     train(second, inputs, 12)
     assert torch.equal(first[0].weight, second[0].weight)
@@ -122,16 +122,16 @@ def test_alone_it_does_nothing(inputs, generator):
 
 def test_a_checkpoint_keeps_the_length(inputs, generator):
     model = zero(chain(7), generator)
-    with make_remedy("until_awake+unit_signs", model, 60) as remedy:
+    with make_remedy("until_moved+unit_signs", model, 60) as remedy:
         train(model, inputs, 8)
-    again = make_remedy("until_awake+unit_signs", model, 60)
+    again = make_remedy("until_moved+unit_signs", model, 60)
     again.load_state_dict(remedy.state_dict())
     assert [(part.steps, part.remaining) for part in again.parts] == [(16, 8), (16, 8)]
 
 
 def test_a_copy_shortens_its_own_parts(inputs, generator):
     model = zero(chain(7), generator)
-    with make_remedy("until_awake+unit_signs", model, 60) as remedy:
+    with make_remedy("until_moved+unit_signs", model, 60) as remedy:
         train(model, inputs, 1)
         duplicate = copy.deepcopy(model)
     train(duplicate, inputs, 16)

@@ -6,7 +6,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from zeroinit import InputError, zero_start_
-from zeroinit.remedies.weights import weights_of
+from zeroinit._modules.layers import weights_of
 
 
 @pytest.mark.filterwarnings("ignore:zero start. weights are zero and nothing:zeroinit.RemedyWarning")

@@ -11,13 +11,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from zeroinit.init.layers import fan_in
-
-__all__ = ["CONSTANT", "FAN_IN_UNIFORM", "NORMAL", "UNIFORM", "ZERO", "Law", "fan_in"]
+__all__ = ["CONSTANT", "FAN_IN_UNIFORM", "NORMAL", "UNIFORM", "ZERO", "Distribution"]
 
 
 @dataclass(frozen=True)
-class Law:
+class Distribution:
     """How values are drawn.
 
     Attributes:
@@ -45,8 +43,8 @@ def _fan_in_uniform(
     return empty.uniform_(-bound, bound, generator=generator)
 
 
-ZERO = Law("0", lambda fan, empty, generator: empty.zero_(), scaled=False)
-CONSTANT = Law("1", lambda fan, empty, generator: empty.fill_(1.0))
-NORMAL = Law("N(0, 1)", lambda fan, empty, generator: empty.normal_(generator=generator))
-UNIFORM = Law("U[0, 1)", lambda fan, empty, generator: empty.uniform_(generator=generator))
-FAN_IN_UNIFORM = Law("U(-1/sqrt(fan_in), 1/sqrt(fan_in))", _fan_in_uniform, uses_fan_in=True)
+ZERO = Distribution("0", lambda fan, empty, generator: empty.zero_(), scaled=False)
+CONSTANT = Distribution("1", lambda fan, empty, generator: empty.fill_(1.0))
+NORMAL = Distribution("N(0, 1)", lambda fan, empty, generator: empty.normal_(generator=generator))
+UNIFORM = Distribution("U[0, 1)", lambda fan, empty, generator: empty.uniform_(generator=generator))
+FAN_IN_UNIFORM = Distribution("U(-1/sqrt(fan_in), 1/sqrt(fan_in))", _fan_in_uniform, uses_fan_in=True)

@@ -1,0 +1,15 @@
+"""``zero_start_``: zero weights that train as well as PyTorch's default, in one line."""
+
+from zeroinit.zero_start.choice import DEEP, PARTS, SCALE, choose_parts, num_first_steps, remedy_text
+from zeroinit.zero_start.start import ZeroStart, zero_start_
+
+__all__ = [
+    "DEEP",
+    "PARTS",
+    "SCALE",
+    "ZeroStart",
+    "choose_parts",
+    "num_first_steps",
+    "remedy_text",
+    "zero_start_",
+]
