@@ -24,7 +24,7 @@ from zeroinit.bench.network import network, sizes_of
 from zeroinit.bench.running.calibrate import time_steps
 from zeroinit.bench.spec import Run
 from zeroinit.bench.training import PRECISIONS
-from zeroinit.bench.training.precision import choose_precision
+from zeroinit.bench.training.steps.precision import choose_precision
 from zeroinit.bench.work import TRAINING, flops_per_image
 
 NETWORKS = {

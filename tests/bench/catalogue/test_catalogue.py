@@ -21,7 +21,7 @@ from zeroinit.bench.spec import Figure, Run
 from zeroinit.bench.stats import INTERVALS
 from zeroinit.bench.training import OPTIMIZERS
 from zeroinit.bench.training.fit import EVALUATION_MODES, ORDERS, REDUCTIONS
-from zeroinit.bench.training.precision import PRECISIONS
+from zeroinit.bench.training.steps.precision import PRECISIONS
 from zeroinit.init import INITIALIZERS
 
 TABLES = {

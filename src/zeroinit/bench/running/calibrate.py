@@ -201,9 +201,9 @@ def time_steps(
 
 def _noise(kind: Run, count: int, place: torch.device) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
-    recipe, shape = DATASETS[kind.dataset], sizes_of(kind.dataset).input_shape
-    images = torch.randint(recipe.peak + 1, (count, *shape), dtype=torch.uint8, generator=generator)
-    return images.to(place), torch.randint(recipe.num_classes, (count,), generator=generator).to(place)
+    spec, shape = DATASETS[kind.dataset], sizes_of(kind.dataset).input_shape
+    images = torch.randint(spec.peak + 1, (count, *shape), dtype=torch.uint8, generator=generator)
+    return images.to(place), torch.randint(spec.num_classes, (count,), generator=generator).to(place)
 
 
 def _time_update(kind: Run, models: list[nn.Module]) -> float:

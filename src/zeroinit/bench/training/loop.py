@@ -16,10 +16,10 @@ from torch.optim import Optimizer
 from zeroinit._common import InputError
 from zeroinit.bench.training.checkpoint import Checkpoint, random_state, restore_random_state
 from zeroinit.bench.training.evaluate import measure
-from zeroinit.bench.training.execution import Forward, Updates, choose_execution, record_cuda_graph
 from zeroinit.bench.training.member import Labeled, Member, Transform
 from zeroinit.bench.training.observers import Observers, TrainState, into_train_mode
-from zeroinit.bench.training.precision import Precision
+from zeroinit.bench.training.steps.execution import Forward, Updates, choose_execution, record_cuda_graph
+from zeroinit.bench.training.steps.precision import Precision
 
 __all__ = ["Loop"]
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from zeroinit._common import InputError
-from zeroinit.bench.data.idx import decode_idx, gunzip
+from zeroinit.bench.data.files.idx import decode_idx, gunzip
 
 
 def decode_slowly(content: bytes) -> list:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from zeroinit._common import InputError
 from zeroinit.bench.models import MODELS, build_model
 from zeroinit.bench.training import Checkpoint, Observer, choose_stacking, fit
-from zeroinit.bench.training.stacked import StackedModel, why_not_stackable
+from zeroinit.bench.training.steps.stacked import StackedModel, why_not_stackable
 
 
 def dense() -> nn.Sequential:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from zeroinit._common import InputError, write_atomically
-from zeroinit.bench.data.source import Arrays, Layout
+from zeroinit.bench.data.files.source import Arrays, Layout
 
 __all__ = ["CACHE_FORMAT", "cache_path", "read_cache", "write_cache"]
 

@@ -11,7 +11,7 @@ from zeroinit import InputError, RemedyWarning, zero_start_
 from zeroinit.bench import build_model, fit
 from zeroinit.bench.training import EXECUTIONS, ExecutionWarning
 from zeroinit.bench.training import loop as loop_module
-from zeroinit.bench.training.execution import WARM_UPS, Forward, Updates, choose_execution
+from zeroinit.bench.training.steps.execution import WARM_UPS, Forward, Updates, choose_execution
 
 SETTINGS = {"epochs": 3, "batch_size": 8, "reduction": "mean"}
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from zeroinit._common import InputError
-from zeroinit.bench.data import DataSource, Recipe, load_dataset
-from zeroinit.bench.data.source import read_verified
+from zeroinit.bench.data import DatasetSpec, DataSource, load_dataset
+from zeroinit.bench.data.files.source import read_verified
 
 
 def source(root: Path | None, tmp_path: Path, **settings: bool) -> DataSource:
@@ -18,7 +18,7 @@ def source(root: Path | None, tmp_path: Path, **settings: bool) -> DataSource:
 
 @pytest.mark.parametrize("packed", [True, False])
 def test_both_layouts_give_the_arrays(small, tmp_path: Path, packed: bool) -> None:
-    dataset = small.recipe()(source(small.write(tmp_path / "data", packed=packed), tmp_path))
+    dataset = small.spec()(source(small.write(tmp_path / "data", packed=packed), tmp_path))
     assert dataset.input_shape == (1, 4, 5)
     for name, array in small.arrays.items():
         decoded = getattr(dataset, name).numpy()
@@ -28,7 +28,7 @@ def test_both_layouts_give_the_arrays(small, tmp_path: Path, packed: bool) -> No
 def test_the_data_folder_is_only_read(small, tmp_path: Path) -> None:
     root = small.write(tmp_path / "data")
     before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
-    small.recipe()(source(root, tmp_path))
+    small.spec()(source(root, tmp_path))
     assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
 
 
@@ -44,9 +44,9 @@ def test_variable_names_the_folder_and_the_argument_wins(small, tmp_path: Path, 
 
 
 def test_a_given_folder_is_never_completed_by_a_download(small, web, tmp_path: Path) -> None:
-    recipe = small.recipe(web.mirror("good", small))
+    spec = small.spec(web.mirror("good", small))
     with pytest.raises(InputError, match="torchvision root"):
-        recipe(source(tmp_path, tmp_path, download=True))
+        spec(source(tmp_path, tmp_path, download=True))
     assert web.requests == []
 
 
@@ -68,14 +68,14 @@ def test_folder_without_the_data_set_names_the_path_that_was_looked_for(tmp_path
 def test_folder_inside_the_root_is_answered_with_the_root(small, tmp_path: Path, inside: str) -> None:
     root = small.write(tmp_path / "data")
     with pytest.raises(InputError, match=rf"did you mean {root}\?$"):
-        small.recipe()(source(root / inside, tmp_path))
+        small.spec()(source(root / inside, tmp_path))
 
 
 def test_one_missing_file_is_named(small, tmp_path: Path) -> None:
     root = small.write(tmp_path / "data", packed=False)
     small.path(root, "test_labels", packed=False).unlink()
     with pytest.raises(InputError, match=r"^data set 'small': no .*/t10k-labels-idx1-ubyte; "):
-        small.recipe()(source(root, tmp_path))
+        small.spec()(source(root, tmp_path))
 
 
 @pytest.mark.parametrize("packed", [True, False])
@@ -83,12 +83,12 @@ def test_one_missing_file_is_named(small, tmp_path: Path) -> None:
 def test_truncated_file(small, tmp_path: Path, packed: bool, cached: bool) -> None:
     root = small.write(tmp_path / "data", packed=packed)
     if cached:
-        small.recipe()(source(root, tmp_path))
+        small.spec()(source(root, tmp_path))
     path = small.path(root, "train_images", packed=packed)
     whole = path.read_bytes()
     path.write_bytes(whole[:100])
     with pytest.raises(InputError, match=rf"^{path}: has 100 bytes, expected {len(whole)}; delete it and copy"):
-        small.recipe()(source(root, tmp_path))
+        small.spec()(source(root, tmp_path))
 
 
 @pytest.mark.parametrize("packed", [True, False])
@@ -96,13 +96,13 @@ def test_truncated_file(small, tmp_path: Path, packed: bool, cached: bool) -> No
 def test_one_changed_bit(small, tmp_path: Path, packed: bool, cached: bool) -> None:
     root = small.write(tmp_path / "data", packed=packed)
     if cached:
-        small.recipe()(source(root, tmp_path))
+        small.spec()(source(root, tmp_path))
     path = small.path(root, "train_labels", packed=packed)
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
     with pytest.raises(InputError, match=rf"^{path}: is damaged: SHA-256 expected \w{{64}}, found \w{{64}}; delete it"):
-        small.recipe()(source(root, tmp_path))
+        small.spec()(source(root, tmp_path))
 
 
 def test_file_that_cannot_be_read(small, tmp_path: Path, monkeypatch) -> None:
@@ -112,7 +112,7 @@ def test_file_that_cannot_be_read(small, tmp_path: Path, monkeypatch) -> None:
     root = small.write(tmp_path / "data")
     monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(InputError, match=r"train-images-idx3-ubyte\.gz: cannot be read: Permission denied$"):
-        small.recipe()(source(root, tmp_path))
+        small.spec()(source(root, tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -130,23 +130,23 @@ def test_file_that_cannot_be_read(small, tmp_path: Path, monkeypatch) -> None:
 )
 def test_files_with_the_right_checksum_that_do_not_fit(small, tmp_path, part, content, message) -> None:
     small.replace(part, content)
-    recipe: Recipe = small.recipe()
+    spec: DatasetSpec = small.spec()
     with pytest.raises(InputError, match=message):
-        recipe(source(small.write(tmp_path / "data"), tmp_path))
-    assert not recipe.cache_path(source(None, tmp_path)).exists()
+        spec(source(small.write(tmp_path / "data"), tmp_path))
+    assert not spec.cache_path(source(None, tmp_path)).exists()
 
 
 def test_a_file_that_is_no_gzip_file(small, tmp_path: Path) -> None:
     small.packed["test_images"] = gzip.compress(small.plain["test_images"])[:-10]
     with pytest.raises(InputError, match=r"^t10k-images-idx3-ubyte\.gz: is not a whole gzip file"):
-        small.recipe()(source(small.write(tmp_path / "data"), tmp_path))
+        small.spec()(source(small.write(tmp_path / "data"), tmp_path))
 
 
 def test_gzip_files_come_before_unpacked_ones(small, tmp_path: Path) -> None:
     root = small.write(small.write(tmp_path / "data"), packed=False)
-    recipe = small.recipe()
-    layout, contents = read_verified("small", recipe.layouts, source(root, tmp_path))
-    assert layout is recipe.layouts[0]
+    spec = small.spec()
+    layout, contents = read_verified("small", spec.layouts, source(root, tmp_path))
+    assert layout is spec.layouts[0]
     assert all(name.endswith(".gz") for name in contents)
 
 
@@ -154,7 +154,7 @@ def test_download_refused(small, tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"^data set 'small': .*-ubyte\.gz does not exist and download=False; .*--data-dir"
     ):
-        small.recipe("http://127.0.0.1:9/")(source(None, tmp_path, download=False))
+        small.spec("http://127.0.0.1:9/")(source(None, tmp_path, download=False))
     with pytest.raises(InputError, match=r"'mnist': .* download=False"):
         load_dataset("mnist", download=False)
 

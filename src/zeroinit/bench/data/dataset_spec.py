@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 
 from zeroinit._common import InputError
-from zeroinit.bench.data.cache import cache_path, read_cache, write_cache
 from zeroinit.bench.data.dataset import Dataset
-from zeroinit.bench.data.source import Arrays, DataSource, Layout, read_verified
+from zeroinit.bench.data.files.cache import cache_path, read_cache, write_cache
+from zeroinit.bench.data.files.source import Arrays, DataSource, Layout, read_verified
 
-__all__ = ["Recipe", "Sizes"]
+__all__ = ["DatasetSpec", "Sizes"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class DatasetSpec:
     """All that is known of a data set before it is loaded; calling it loads it.
 
     Attributes:

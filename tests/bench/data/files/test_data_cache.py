@@ -13,45 +13,45 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from zeroinit.bench.data import DataSource
-from zeroinit.bench.data import cache as cache_module
-from zeroinit.bench.data.cache import ARRAY_NAMES, read_cache, write_cache
+from zeroinit.bench.data.files import cache as cache_module
+from zeroinit.bench.data.files.cache import ARRAY_NAMES, read_cache, write_cache
 
 
 @pytest.fixture
 def loaded(small, tmp_path: Path):
-    """The small data set with its cache written: recipe, source and cache file."""
-    recipe = small.recipe()
+    """The small data set with its cache written: spec, source and cache file."""
+    spec = small.spec()
     source = DataSource(small.write(tmp_path / "data"), tmp_path / "cache")
-    recipe(source)
-    return recipe, source, recipe.cache_path(source)
+    spec(source)
+    return spec, source, spec.cache_path(source)
 
 
 def test_second_load_does_not_decode(loaded, monkeypatch) -> None:
-    recipe, source, _ = loaded
-    first = recipe(source)
+    spec, source, _ = loaded
+    first = spec(source)
     monkeypatch.setattr("zeroinit.bench.data.mnist.decode_idx", None)
-    second = recipe(source)
+    second = spec(source)
     for name in ARRAY_NAMES:
         assert torch.equal(getattr(first, name), getattr(second, name))
 
 
 def test_cache_alone_is_enough_once_downloads_are_gone(loaded) -> None:
-    recipe, source, _ = loaded
-    assert len(recipe(DataSource(None, source.cache_dir, download=False)).train_images) == 20
+    spec, source, _ = loaded
+    assert len(spec(DataSource(None, source.cache_dir, download=False)).train_images) == 20
 
 
 def test_file_name_tells_data_set_checksums_and_format(small, loaded, monkeypatch) -> None:
-    recipe, source, path = loaded
+    spec, source, path = loaded
     assert path.name.startswith("small-")
     assert path.name.endswith("-v1.npz")
     small.replace("test_labels", small.plain["test_labels"][:-1] + b"\7")
-    assert small.recipe().cache_path(source) != path
+    assert small.spec().cache_path(source) != path
     monkeypatch.setattr(cache_module, "CACHE_FORMAT", 2)
-    assert recipe.cache_path(source) != path
+    assert spec.cache_path(source) != path
 
 
 def test_crash_while_writing_leaves_no_cache(small, tmp_path: Path, monkeypatch) -> None:
-    recipe = small.recipe()
+    spec = small.spec()
     source = DataSource(small.write(tmp_path / "data"), tmp_path / "cache")
 
     def crash(*paths: object) -> None:
@@ -60,10 +60,10 @@ def test_crash_while_writing_leaves_no_cache(small, tmp_path: Path, monkeypatch)
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", crash)
         with pytest.raises(KeyboardInterrupt):
-            recipe(source)
+            spec(source)
     assert [path for path in source.cache_dir.rglob("*") if path.is_file()] == []
-    assert len(recipe(source).train_images) == 20
-    assert [path.name for path in source.cache_dir.rglob("*") if path.is_file()] == [recipe.cache_path(source).name]
+    assert len(spec(source).train_images) == 20
+    assert [path.name for path in source.cache_dir.rglob("*") if path.is_file()] == [spec.cache_path(source).name]
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), PermissionError(13, "Permission denied")])
@@ -72,23 +72,23 @@ def test_unwritable_cache_stops_nobody(small, tmp_path: Path, monkeypatch, error
         raise error
 
     monkeypatch.setattr(os, "replace", refuse)
-    dataset = small.recipe()(DataSource(small.write(tmp_path / "data"), tmp_path / "cache"))
+    dataset = small.spec()(DataSource(small.write(tmp_path / "data"), tmp_path / "cache"))
     assert len(dataset.train_images) == 20
 
 
 def test_cache_folder_that_is_a_file_stops_nobody(small, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("I am a file")
-    dataset = small.recipe()(DataSource(small.write(tmp_path / "data"), tmp_path / "cache"))
+    dataset = small.spec()(DataSource(small.write(tmp_path / "data"), tmp_path / "cache"))
     assert len(dataset.train_images) == 20
 
 
 @pytest.mark.parametrize("damage", [lambda whole: b"", lambda whole: whole[:-50], lambda whole: whole[50:]])
 def test_damaged_cache_is_rebuilt(loaded, damage) -> None:
-    recipe, source, path = loaded
+    spec, source, path = loaded
     whole = path.read_bytes()
     path.write_bytes(damage(whole))
     assert read_cache(path) is None
-    recipe(source)
+    spec(source)
     assert read_cache(path) is not None
 
 
@@ -111,7 +111,7 @@ class Bomb:
 
 
 def test_nothing_is_unpickled(loaded) -> None:
-    recipe, source, path = loaded
+    spec, source, path = loaded
     pickled = io.BytesIO()
     np.lib.format.write_array(pickled, np.array([Bomb()], dtype=object), allow_pickle=True)
     for content in (pickled.getvalue(), pickle.dumps(Bomb())):
@@ -120,7 +120,7 @@ def test_nothing_is_unpickled(loaded) -> None:
                 archive.writestr(f"{name}.npy", content)
         assert read_cache(path) is None
     path.write_bytes(pickle.dumps(Bomb()))
-    assert len(recipe(source).train_images) == 20
+    assert len(spec(source).train_images) == 20
 
 
 def test_arrays_of_another_type_are_refused(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from zeroinit._common import InputError
 from zeroinit.bench.data import DataSource
-from zeroinit.bench.data.fetch import fetch
+from zeroinit.bench.data.files.fetch import fetch
 
 
 @pytest.fixture
@@ -22,74 +22,74 @@ def files_of(source: DataSource) -> list[str]:
 
 
 def test_second_mirror_is_asked_when_the_first_fails(small, web, source) -> None:
-    recipe = small.recipe(web.mirror("broken"), web.mirror("good", small), web.mirror("unused"))
-    dataset = recipe(source)
+    spec = small.spec(web.mirror("broken"), web.mirror("good", small), web.mirror("unused"))
+    dataset = spec(source)
     assert dataset.train_labels.tolist() == small.arrays["train_labels"].tolist()
     asked = [request.split("/")[1] for request in web.requests]
     assert asked == ["broken", "good"] * 4
 
 
 def test_first_mirror_is_enough_and_nothing_is_fetched_twice(small, web, source) -> None:
-    recipe = small.recipe(web.mirror("good", small), web.mirror("unused"))
-    recipe(source)
-    recipe(source)
-    recipe.cache_path(source).unlink()
-    recipe(source)
+    spec = small.spec(web.mirror("good", small), web.mirror("unused"))
+    spec(source)
+    spec(source)
+    spec.cache_path(source).unlink()
+    spec(source)
     assert len(web.requests) == 4
     assert all(request.startswith("/good/") for request in web.requests)
 
 
 def test_downloads_are_a_torchvision_root(small, web, source, tmp_path: Path) -> None:
-    recipe = small.recipe(web.mirror("good", small))
-    recipe(source)
-    assert len(recipe(DataSource(source.root, tmp_path / "other")).test_images) == 7
+    spec = small.spec(web.mirror("good", small))
+    spec(source)
+    assert len(spec(DataSource(source.root, tmp_path / "other")).test_images) == 7
 
 
 def test_wrong_content_is_rejected_and_removed(small, web, source) -> None:
-    recipe = small.recipe(web.mirror("bad", small))
+    spec = small.spec(web.mirror("bad", small))
     web.pages = {page: content[:-1] + b"?" for page, content in web.pages.items()}
     with pytest.raises(InputError, match=rf"tried {web.address} \(wrong checksum\); check the network"):
-        recipe(source)
+        spec(source)
     assert files_of(source) == []
 
 
 def test_wrong_content_is_followed_by_the_next_mirror(small, web, source) -> None:
-    recipe = small.recipe(web.mirror("bad", small), web.mirror("good", small))
+    spec = small.spec(web.mirror("bad", small), web.mirror("good", small))
     web.pages = {page: b"<html>" if "bad" in page else content for page, content in web.pages.items()}
-    assert len(recipe(source).test_images) == 7
+    assert len(spec(source).test_images) == 7
 
 
 @pytest.mark.parametrize("damage", [lambda whole: whole[:-5], lambda whole: whole[:-1] + b"?"])
 def test_damaged_download_is_fetched_again(small, web, source, damage) -> None:
-    recipe = small.recipe(web.mirror("good", small))
-    recipe(source)
-    recipe.cache_path(source).unlink()
+    spec = small.spec(web.mirror("good", small))
+    spec(source)
+    spec.cache_path(source).unlink()
     path = small.path(source.root, "train_images")
     path.write_bytes(damage(path.read_bytes()))
-    recipe(source)
+    spec(source)
     assert len(web.requests) == 5
     assert path.read_bytes() == small.packed["train_images"]
 
 
 def test_damaged_download_is_reported_where_nothing_may_be_fetched(small, web, source) -> None:
-    recipe = small.recipe(web.mirror("good", small))
-    recipe(source)
-    recipe.cache_path(source).unlink()
+    spec = small.spec(web.mirror("good", small))
+    spec(source)
+    spec.cache_path(source).unlink()
     path = small.path(source.root, "train_images")
     path.write_bytes(b"short")
     with pytest.raises(InputError, match=rf"^{path}: has 5 bytes, expected "):
-        recipe(DataSource(None, source.cache_dir, download=False))
+        spec(DataSource(None, source.cache_dir, download=False))
     assert path.read_bytes() == b"short"
 
 
 def test_without_a_network_every_host_is_named_with_its_reason(small, web, source) -> None:
-    recipe = small.recipe("http://127.0.0.1:9/", web.mirror("broken"))
+    spec = small.spec("http://127.0.0.1:9/", web.mirror("broken"))
     with pytest.raises(
         InputError,
         match=rf"^cannot download train-images-idx3-ubyte\.gz: tried 127\.0\.0\.1:9 \(no connection\), {web.address} "
         r"\(HTTP status 404\); check the network, or name a torchvision root .* with --data-dir or ZEROINIT_DATA_DIR$",
     ):
-        recipe(source)
+        spec(source)
     assert files_of(source) == []
 
 
@@ -101,16 +101,16 @@ def test_silent_host_is_given_up(small, source, monkeypatch) -> None:
 
     monkeypatch.setattr(requests, "get", never)
     with pytest.raises(InputError, match=r"127\.0\.0\.1 \(no answer in time\)"):
-        small.recipe("http://127.0.0.1/")(source)
+        small.spec("http://127.0.0.1/")(source)
 
 
 def test_cache_folder_that_cannot_be_written(small, web, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("I am a file")
-    recipe = small.recipe(web.mirror("good", small))
+    spec = small.spec(web.mirror("good", small))
     with pytest.raises(
         InputError, match=r"^cannot write .*-ubyte\.gz: .*; choose another cache folder with ZEROINIT_C"
     ):
-        recipe(DataSource(None, tmp_path / "cache"))
+        spec(DataSource(None, tmp_path / "cache"))
     assert web.requests == []
 
 
@@ -120,7 +120,7 @@ def test_crash_during_a_download_leaves_no_file(small, web, source, monkeypatch)
 
     monkeypatch.setattr("pooch.core.shutil.move", crash)
     with pytest.raises(KeyboardInterrupt):
-        small.recipe(web.mirror("good", small))(source)
+        small.spec(web.mirror("good", small))(source)
     assert files_of(source) == []
 
 
@@ -133,7 +133,7 @@ def test_progress_is_shown_on_a_terminal_only(small, web, tmp_path: Path, monkey
     stderr = Stderr()
     monkeypatch.setattr("sys.stderr", stderr)
     content = small.packed["train_images"]
-    layout = small.recipe().layouts[0]
+    layout = small.spec().layouts[0]
     fetch(
         tmp_path / layout.files[0].name,
         (web.mirror("good", small),),
@@ -146,7 +146,7 @@ def test_progress_is_shown_on_a_terminal_only(small, web, tmp_path: Path, monkey
 
 def test_pooch_speaks_as_before_afterwards(small, web, source) -> None:
     before = pooch.get_logger().level
-    small.recipe(web.mirror("good", small))(source)
+    small.spec(web.mirror("good", small))(source)
     assert pooch.get_logger().level == before
 
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from zeroinit._common import InputError
 from zeroinit.bench.models import build_model
 from zeroinit.bench.training import LAYOUTS, Observer, fit
-from zeroinit.bench.training.layout import WIDE, choose_layout
+from zeroinit.bench.training.steps.layout import WIDE, choose_layout
 
 SHAPE = (2, 6, 6)
 SETTINGS = {"epochs": 2, "batch_size": 8, "optimizer": "sgd", "momentum": 0.8, "learning_rate": 0.01}

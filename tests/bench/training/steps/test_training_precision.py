@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from zeroinit._common import InputError
 from zeroinit.bench.training import PRECISIONS, Observer, fit
-from zeroinit.bench.training.precision import AS_IT_IS, choose_precision
+from zeroinit.bench.training.steps.precision import AS_IT_IS, choose_precision
 
 SETTINGS = {"epochs": 2, "batch_size": 8, "optimizer": "adam", "learning_rate": 0.01}
 

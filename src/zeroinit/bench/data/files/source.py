@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from zeroinit._common import InputError
-from zeroinit.bench.data.fetch import fetch
+from zeroinit.bench.data.files.fetch import fetch
 
 __all__ = ["Arrays", "DataSource", "Layout", "SourceFile", "find_layout", "read_verified"]
 

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from torch.optim import optimizer as torch_optimizer
 
 from zeroinit._common import InputError, lookup
-from zeroinit.bench.training.stacked import StackedModel, has_hooks, why_not_stackable
+from zeroinit.bench.training.steps.stacked import StackedModel, has_hooks, why_not_stackable
 
 __all__ = ["EXECUTIONS", "ExecutionWarning", "Forward", "Updates", "choose_execution", "record_cuda_graph"]
 
