@@ -135,6 +135,36 @@ def test_a_circle_is_found():
     list(graphlib.TopologicalSorter(edges(files)).static_order())
 
 
+GONE = {"experiment", "experiments", "reading", "readings", "drawing", "drawings", "recipe", "recipes", "spoil"}
+"""Names of earlier versions, as words of a name; each had two meanings, or has another name elsewhere."""
+
+
+def names_in(path: str, source: str) -> set[str]:
+    """Returns the words of all names that a file gives: its own, of functions, classes, arguments, variables."""
+    tree = ast.parse(source)
+    named = [path.removesuffix(".py").replace("/", "_")]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            named.append(node.name)
+        elif isinstance(node, ast.arg):
+            named.append(node.arg)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            named.append(node.id)
+    return {word.lower() for name in named for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)}
+
+
+def test_names_of_earlier_versions_are_gone_from_the_bench():
+    for path, source in all_files().items():
+        if path.startswith(("bench/", "cli/")):
+            assert names_in(path, source) & GONE == set(), path
+
+
+@pytest.mark.parametrize("source", ["def f(recipe): ...", "DRAWINGS = 1", "class GridReading: ...", "recipe_of = 1"])
+def test_a_name_of_earlier_versions_is_found(source):
+    assert names_in("bench/a.py", source) & GONE
+    assert names_in("bench/readings/a.py", "") & GONE == {"readings"}
+
+
 def block(page: str, language: str) -> list[str]:
     """Lists the lines of a page's only block in a language."""
     (found,) = re.findall(rf"^```{language}\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)

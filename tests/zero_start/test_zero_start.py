@@ -163,7 +163,7 @@ STUDIES = dict.fromkeys(NETWORKS, RECOMMENDED) | dict.fromkeys(RESIDUAL_NETWORKS
 @pytest.mark.parametrize("network", STUDIES)
 def test_the_study_runs_what_it_does(network, generator):
     """The settings of the runs stand for the same parts and the same number of steps."""
-    run = next(curve.run for curve in STUDIES[network].curves if curve.label == f"{network}: recipe")
+    run = next(curve.run for curve in STUDIES[network].curves if curve.label == f"{network}: zero start")
     shape = {"mnist": (1, 28, 28), "cifar10": (3, 32, 32), "digits": (1, 8, 8)}[run.dataset]
     model = build_model(run.model, shape)
     start = zero_start_(model, generator=stream(0, "init"))

@@ -89,7 +89,7 @@ def _rank_one(weight: Tensor) -> Tensor:
 
 
 def _constant_kernels(weight: Tensor) -> Tensor:
-    """Return kernels with the same value at each tap, and the size of the whole."""
+    """Return kernels with one value at all positions, and the size of the whole."""
     if weight.ndim < 3:
         return weight
     mean = weight.flatten(2).mean(2).view(*weight.shape[:2], *[1] * (weight.ndim - 2)).expand_as(weight)

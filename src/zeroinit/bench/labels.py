@@ -3,7 +3,7 @@
 __all__ = ["BASELINE", "NORMAL", "PYTORCH", "UNIFORM", "ZERO_START", "split_label"]
 
 BASELINE, PYTORCH, NORMAL, UNIFORM = "Logistic regression", "PyTorch default", "Normal", "Uniform"
-ZERO_START = "recipe"
+ZERO_START = "zero start"
 
 
 def split_label(label: str) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from zeroinit._common import InputError, lookup
 from zeroinit.bench.catalogue import FIGURES
-from zeroinit.bench.reporting.report import Report, build_report, write_report
+from zeroinit.bench.reporting.report import Report, build_report, check_figures, write_report
 from zeroinit.bench.running.device import choose_device
 from zeroinit.bench.running.schedule import Options, Task, choose_jobs, flops, missing, run_all
 from zeroinit.bench.running.start import load
@@ -70,6 +70,7 @@ def reproduce(
     Raises:
         InputError: Something that you can fix: an unknown name, missing data, a folder that cannot be written to.
     """
+    check_figures(figures)
     jobs = choose_jobs(jobs, choose_device(options.device))
     tasks = [Task(curve.run, seed) for figure in figures for seed in seeds for curve in figure.at(profile, protocol)]
     for folder in (options.results, report_dir, options.tensorboard):

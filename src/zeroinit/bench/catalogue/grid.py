@@ -31,15 +31,15 @@ REFERENCES: dict[str, dict] = {
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
-    """Draw from a law that is uniform on a logarithmic scale, to three digits."""
+    """Draw from a distribution that is uniform on a logarithmic scale, to three digits."""
     return float(f"{np.exp(rng.uniform(np.log(low), np.log(high))):.3g}")
 
 
 def draw_context(rng: np.random.Generator) -> Run:
     """Draw all but the scales.
 
-    The logarithm of a width has a triangular law, highest at 125 and zero at 4,000, as wide networks take long; with
-    two hidden layers, which are equally wide, widths end at 500. Everything else is uniform, learning rates
+    The logarithm of a width has a triangular distribution, highest at 125 and zero at 4,000, as wide networks take
+    long. With two hidden layers, which are equally wide, widths end at 500. Everything else is uniform, learning rates
     on a logarithmic scale.
     """
     kind = rng.choice(list(KINDS), p=list(KINDS.values()))

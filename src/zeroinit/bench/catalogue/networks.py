@@ -116,7 +116,7 @@ def network_claims(
     return (
         Claim(
             f"{ids[0]}-{word}-recipe-as-good",
-            f"{where}{network}: zero weights with the recipe are not worse than PyTorch's default",
+            f"{where}{network}: a zero start is not worse than PyTorch's default",
             "not_worse",
             ours,
             default,
@@ -124,7 +124,7 @@ def network_claims(
         ),
         Claim(
             f"{ids[1]}-{word}-beats-normal",
-            f"{where}{network}: the recipe beats the paper's start",
+            f"{where}{network}: a zero start beats the paper's start",
             "greater",
             ours,
             normal,

@@ -10,19 +10,19 @@ import numpy as np
 
 from zeroinit._common import lookup
 from zeroinit.bench.data import DATASETS
-from zeroinit.bench.reporting.symmetries import all_told_apart, mean_position_spread
-from zeroinit.bench.reporting.views.wake_up import is_awake, wake_causes
+from zeroinit.bench.reporting.symmetries import has_no_identical_units, mean_position_spread
+from zeroinit.bench.reporting.views.wake_up import has_gradient, wake_causes
 from zeroinit.bench.store import Result
 
 __all__ = [
     "MEASURES",
     "Measure",
     "final_accuracy",
+    "no_identical_units",
     "one_layer_per_step",
     "position_spread",
     "signal_everywhere",
     "signal_in_last_alone",
-    "told_apart",
 ]
 
 Measure = Callable[[Sequence[Result], Sequence[Result]], np.ndarray]
@@ -41,9 +41,9 @@ def one_layer_per_step(results: Sequence[Result], references: Sequence[Result]) 
 
     All layers of the reference must have one from the first step on.
     """
-    hits = [_matches_staircase(is_awake(result)) for result in results]
+    hits = [_matches_staircase(has_gradient(result)) for result in results]
     if references:
-        hits = [hit and bool(is_awake(other).all()) for hit, other in zip(hits, references, strict=True)]
+        hits = [hit and bool(has_gradient(other).all()) for hit, other in zip(hits, references, strict=True)]
     return np.array(hits, dtype=float)
 
 
@@ -68,9 +68,9 @@ def _causes_match(results, references, condition: Callable[[list[str]], bool]) -
     return np.array([condition(each) for each in causes], dtype=float)
 
 
-def told_apart(results: Sequence[Result], references: Sequence[Result]) -> np.ndarray:
-    """Tell for each seed whether the inspector has no warning of the trained network, and no unit is a copy."""
-    return np.array([all_told_apart(result) for result in results], dtype=float)
+def no_identical_units(results: Sequence[Result], references: Sequence[Result]) -> np.ndarray:
+    """Tell for each seed whether the trained network has no identical units and the inspector no warning of it."""
+    return np.array([has_no_identical_units(result) for result in results], dtype=float)
 
 
 def position_spread(results: Sequence[Result], references: Sequence[Result]) -> np.ndarray:
@@ -84,6 +84,6 @@ MEASURES: dict[str, Measure] = {
     "one_layer_per_step": one_layer_per_step,
     "signal_everywhere": signal_everywhere,
     "signal_in_last_alone": signal_in_last_alone,
-    "told_apart": told_apart,
+    "no_identical_units": no_identical_units,
     "position_spread": position_spread,
 }

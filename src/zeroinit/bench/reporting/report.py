@@ -8,17 +8,18 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from zeroinit._common import InputError, __version__, write_atomically
+from zeroinit._common import InputError, __version__, lookup, write_atomically
 from zeroinit.bench.plots import save_figure
 from zeroinit.bench.profiles import PROFILES, PROTOCOLS
 from zeroinit.bench.reporting.analysis import FigureSummary, summarize
 from zeroinit.bench.reporting.inspections import inspect_curves
-from zeroinit.bench.reporting.verdicts import Decision, decide_claims
+from zeroinit.bench.reporting.measures import MEASURES
+from zeroinit.bench.reporting.verdicts import KINDS, Decision, decide_claims
 from zeroinit.bench.reporting.views import VIEWS
 from zeroinit.bench.spec import Figure
 from zeroinit.bench.store import Store
 
-__all__ = ["Report", "build_report", "claim_records", "write_report"]
+__all__ = ["Report", "build_report", "check_figures", "claim_records", "write_report"]
 
 
 @dataclass(frozen=True)
@@ -81,12 +82,29 @@ def write_seeds(seeds: Sequence[int]) -> str:
     return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
 
 
+def check_figures(figures: Sequence[Figure]) -> None:
+    """Check what figures name and a report looks up: views, kinds and measures of claims, labels of curves.
+
+    Raises:
+        InputError: A name that is not known.
+    """
+    for figure in figures:
+        lookup(VIEWS, figure.view, f"{figure.name}: view")
+        labels = {curve.label: curve for curve in figure.curves}
+        for claim in figure.claims:
+            lookup(KINDS, claim.kind, f"{claim.id}: kind")
+            lookup(MEASURES, claim.measure, f"{claim.id}: measure")
+            for label in filter(None, (claim.curve, claim.reference)):
+                lookup(labels, label, f"{claim.id}: curve")
+
+
 def build_report(figures: Sequence[Figure], store: Store, seeds: Sequence[int], profile: str, protocol: str) -> Report:
     """Read the stored results of some figures and decide their claims.
 
     Raises:
-        InputError: No result is stored for any of them, or one cannot be read.
+        InputError: A figure names what is not known; no result is stored for any of them, or one cannot be read.
     """
+    check_figures(figures)
     summaries = tuple(summarize(figure, store, seeds, profile, protocol) for figure in figures)
     if not any(summary.curves for summary in summaries):
         raise InputError(
@@ -132,11 +150,11 @@ def write_report(report: Report, folder: Path) -> Path:
     Raises:
         InputError: The folder cannot be written to.
     """
-    drawings, tables, inspections = {}, {}, {}
+    pictures, tables, inspections = {}, {}, {}
     for summary in report.summaries:
         if summary.curves:
             name, table = summary.figure.name, VIEWS[summary.figure.view].table
-            drawings[name] = _draw(report, summary, folder / "figures")
+            pictures[name] = _draw(report, summary, folder / "figures")
             tables[name] = table(summary, report.profile, report.protocol)
             if summary.figure.inspected:
                 inspections[name] = [(label, Markup(html)) for label, html in inspect_curves(summary.curves)]
@@ -146,7 +164,7 @@ def write_report(report: Report, folder: Path) -> Path:
         "profile": PROFILES[report.profile],
         "protocol": PROTOCOLS[report.protocol],
         "version": __version__,
-        "drawings": {name: Markup(svg) for name, svg in drawings.items()},
+        "pictures": {name: Markup(svg) for name, svg in pictures.items()},
         "tables": tables,
         "inspections": inspections,
         "notes": {name: view.note for name, view in VIEWS.items()},

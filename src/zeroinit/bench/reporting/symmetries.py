@@ -1,4 +1,4 @@
-"""What recorded symmetries say of one run: how alike units and positions are, during training and at the end."""
+"""What recorded symmetries say of one run: how far units and positions differ, during training and at the end."""
 
 from math import prod
 from typing import Any
@@ -10,8 +10,8 @@ from zeroinit.symmetry.features import MOST
 
 __all__ = [
     "activation_rank",
-    "all_told_apart",
     "distinct_share",
+    "has_no_identical_units",
     "has_positions",
     "mean_position_spread",
     "position_spread_at",
@@ -29,8 +29,8 @@ def has_positions(recorded: dict[str, Any] | None) -> bool:
     return recorded is not None and any("position_spread" in each for each in recorded["parameters"].values())
 
 
-def all_told_apart(result: Result) -> bool:
-    """Whether the inspector has no warning of a trained network, and no unit is the copy of another of its layer."""
+def has_no_identical_units(result: Result) -> bool:
+    """Whether the inspector has no warning of a trained network, and no two units of a layer are identical."""
     recorded = result.recorded or {}
     return "layers" in recorded and not recorded["warnings"] and distinct_share(recorded) == 1
 
@@ -42,7 +42,7 @@ def mean_position_spread(result: Result) -> float:
 
 
 def distinct_share(recorded: dict[str, Any]) -> float:
-    """Return the share of units that are no copy of another of their layer, at the end."""
+    """Return the share of units that are identical to no other of their layer, at the end."""
     return sum(each["distinct"] for each in recorded["layers"]) / sum(each["units"] for each in recorded["layers"])
 
 

@@ -115,7 +115,7 @@ class Ranks(Recorder):
     """The effective rank of each weight and of its gradient, at the update steps ``RANK_STEPS`` and at the end.
 
     A weight is looked at before the update of its step, so that at step 1 it is as initialized; kernels count as rows
-    with one column per channel and tap. Of ``weight_rank`` the last entry is that after the last update.
+    with one column per channel and position. Of ``weight_rank`` the last entry is that after the last update.
     """
 
     def on_gradients(self, state: TrainState) -> None:
@@ -142,11 +142,11 @@ def rank(matrix: Tensor) -> float:
 
 
 class Symmetry(Recorder):
-    """What is alike while a network trains, and what the inspector says of it at the end.
+    """What is identical while a network trains, and what the inspector says of it at the end.
 
     ``parameters`` has for each weight its ``shape`` and, at the update steps ``RANK_STEPS`` before the update and once
     more at the end, ``weight_rank`` (effective) and, if it has several positions, ``position_spread``: how much of it
-    varies over the taps of its kernels, or over the positions of the map that a dense layer is on.
+    varies over the positions of its kernels, or over the positions of the map that a dense layer is on.
     ``warnings`` are the codes of the inspector's, ``layers`` what it says of each layer with a matrix, both on
     images of the last batch, with classes that are drawn.
     """
@@ -206,7 +206,8 @@ class Symmetry(Recorder):
 def views_by_position(model: nn.Module) -> dict[str, Tensor]:
     """Return, by name, the weights that have several positions, as (units, channels, positions).
 
-    These are kernels with more than one tap, and a dense layer whose inputs are a multiple of the channels in front.
+    These are kernels with more than one position, and a dense layer whose inputs are a multiple of the channels in
+    front.
     """
     views, channels = {}, 0
     for name, parameter in chosen_parameters(model, 2):

@@ -10,7 +10,13 @@ from zeroinit.bench.reporting.analysis import summarize
 from zeroinit.bench.reporting.measures import MEASURES, one_layer_per_step, signal_everywhere, signal_in_last_alone
 from zeroinit.bench.reporting.verdicts import decide_claims
 from zeroinit.bench.reporting.views.gradients import DRAWN, quantile_frame
-from zeroinit.bench.reporting.views.wake_up import gradient_sizes, is_awake, precision_pairs, wake_causes, wake_frame
+from zeroinit.bench.reporting.views.wake_up import (
+    gradient_sizes,
+    has_gradient,
+    precision_pairs,
+    wake_causes,
+    wake_frame,
+)
 from zeroinit.bench.spec import Curve, Figure, Run
 from zeroinit.bench.store import QUANTILES
 
@@ -56,13 +62,13 @@ def test_sizes_are_those_of_the_weights_from_input_to_output(recorded):
     names, sizes = gradient_sizes(recorded(STAIRCASE))
     assert names == [f"dense_{layer}.weight" for layer in (1, 2, 3, 4)]
     assert (sizes == STAIRCASE).all()
-    assert (is_awake(recorded(1e-30 * STAIRCASE)) == STAIRCASE.astype(bool)).all()
+    assert (has_gradient(recorded(1e-30 * STAIRCASE)) == STAIRCASE.astype(bool)).all()
 
 
 def test_what_is_not_finite_is_no_zero(recorded):
     result = recorded(STAIRCASE)
     result.recorded["parameters"]["dense_1.weight"]["max_abs"][0] = None
-    assert is_awake(result)[0, 0]
+    assert has_gradient(result)[0, 0]
 
 
 def changed(layer: int, step: int, size: float) -> np.ndarray:

@@ -15,7 +15,7 @@ from zeroinit.bench.running.runner import execute
 from zeroinit.bench.store import Result, Store
 
 ENVIRONMENT = {"zeroinit": "0", "python": "3", "torch": "2", "device": "cpu", "threads": 1}
-SPREADS = {"PyTorch default": 0.9, "Normal": 0.3, "recipe": 0.85}
+SPREADS = {"PyTorch default": 0.9, "Normal": 0.3, "zero start": 0.85}
 
 
 def recorded(spread: float, warnings: tuple[str, ...] = (), distinct: int = 4) -> dict:
@@ -49,17 +49,17 @@ def summary(tmp_path):
 def test_what_remains(summary):
     found = {each.name: each for each in remaining(summary)}
     assert list(found) == list(SPREADS)
-    normal, recipe = found["Normal"], found["recipe"]
-    assert (normal.warnings, recipe.warnings) == (("ZI001",), ())
+    normal, start = found["Normal"], found["zero start"]
+    assert (normal.warnings, start.warnings) == (("ZI001",), ())
     assert normal.distinct.value == pytest.approx(1 - 1 / 262 / 3)
-    assert recipe.distinct.value == 1
-    assert recipe.weight_rank.value == pytest.approx((2 / 4 + 2 / 2 + 2 / 2) / 3)
-    assert recipe.activation_rank.value == pytest.approx((2 / 4 + 64 / 128) / 2)
-    assert {name: each.value for name, each in recipe.spreads.items()} == pytest.approx(
+    assert start.distinct.value == 1
+    assert start.weight_rank.value == pytest.approx((2 / 4 + 2 / 2 + 2 / 2) / 3)
+    assert start.activation_rank.value == pytest.approx((2 / 4 + 64 / 128) / 2)
+    assert {name: each.value for name, each in start.spreads.items()} == pytest.approx(
         {"conv_1.weight": 0.86, "dense_1.weight": 0.66}
     )
-    assert recipe.mean_spread == pytest.approx(0.76)
-    assert recipe.least_spread[0] == "dense_1.weight"
+    assert start.mean_spread == pytest.approx(0.76)
+    assert start.least_spread[0] == "dense_1.weight"
 
 
 def test_the_course_over_steps(summary):
@@ -68,19 +68,19 @@ def test_the_course_over_steps(summary):
     assert normal["step"].tolist() == [1, 2]
     assert normal["value"].tolist() == pytest.approx([0.0, 5e-10])
     assert set(frame["network"]) == {"MNIST CNN"}
-    ranks = frame[(frame["label"] == "recipe") & (frame["measure"] == "weight_rank")]
+    ranks = frame[(frame["label"] == "zero start") & (frame["measure"] == "weight_rank")]
     assert ranks["value"].tolist() == pytest.approx([0.0, (1 / 4 + 1 / 2 + 1 / 2) / 3])
 
 
 def test_the_table(summary):
     table = VIEWS["symmetries"].table(summary, "paper", "corrected")
     rows = {row[1].text: [cell.text for cell in row] for row in table.rows}
-    assert len(table.headings) == len(rows["recipe"])
-    assert rows["recipe"][:4] == ["MNIST CNN", "recipe", "none", "1.0000 [1.0000, 1.0000]"]
+    assert len(table.headings) == len(rows["zero start"])
+    assert rows["zero start"][:4] == ["MNIST CNN", "zero start", "none", "1.0000 [1.0000, 1.0000]"]
     assert rows["Normal"][2] == "ZI001"
-    assert rows["recipe"][6] == "0.760"
-    assert rows["recipe"][7].startswith("dense_1: 0.6600 [")
-    assert rows["recipe"][8] == "3"
+    assert rows["zero start"][6] == "0.760"
+    assert rows["zero start"][7].startswith("dense_1: 0.6600 [")
+    assert rows["zero start"][8] == "3"
 
 
 def test_the_drawing(summary):
@@ -94,26 +94,26 @@ def test_the_drawing(summary):
 
 def test_the_claims(summary):
     verdicts = {each.claim.id: each for each in decide_claims([summary], "paper")["remaining"]}
-    told_apart, recipe, normal = (
+    identical, start, normal = (
         verdicts[f"{claim}"]
         for claim in ("S1-mnist-cnn-told-apart", "S2-mnist-cnn-recipe-positions", "S3-mnist-cnn-normal-positions")
     )
-    assert told_apart.verdict == recipe.verdict == normal.verdict == "supported"
-    assert recipe.estimate.value == pytest.approx(-0.05)
+    assert identical.verdict == start.verdict == normal.verdict == "supported"
+    assert start.estimate.value == pytest.approx(-0.05)
     assert normal.estimate.value == pytest.approx(0.6)
     assert {each.verdict for id, each in verdicts.items() if "resnet" in id} == {"not run"}
 
 
 def test_a_warning_or_a_copy_refutes(summary):
     by_name = {split_label(entry.curve.label)[1]: list(entry.results.values()) for entry in summary.curves}
-    assert MEASURES["told_apart"](by_name["Normal"], []).tolist() == [1, 1, 0]
+    assert MEASURES["no_identical_units"](by_name["Normal"], []).tolist() == [1, 1, 0]
     copied = [
-        Result(each.run, each.seed, each.history, "", {}, 1.0, recorded(0.5, (), 3)) for each in by_name["recipe"]
+        Result(each.run, each.seed, each.history, "", {}, 1.0, recorded(0.5, (), 3)) for each in by_name["zero start"]
     ]
-    assert MEASURES["told_apart"](copied, []).tolist() == [0, 0, 0]
+    assert MEASURES["no_identical_units"](copied, []).tolist() == [0, 0, 0]
     warned = [Result(each.run, each.seed, each.history, "", {}, 1.0, recorded(0.5, ("ZI005",))) for each in copied]
-    assert MEASURES["told_apart"](warned, []).tolist() == [0, 0, 0]
-    assert MEASURES["position_spread"](by_name["recipe"], []).tolist() == pytest.approx([0.75, 0.76, 0.77])
+    assert MEASURES["no_identical_units"](warned, []).tolist() == [0, 0, 0]
+    assert MEASURES["position_spread"](by_name["zero start"], []).tolist() == pytest.approx([0.75, 0.76, 0.77])
 
 
 def test_runs_that_diverged_or_recorded_nothing_are_left_out(tmp_path):
@@ -128,22 +128,22 @@ def test_runs_that_diverged_or_recorded_nothing_are_left_out(tmp_path):
     frame = symmetry_frame(summary)
     assert frame["step"].tolist() == [1, 1, 2, 2]
     assert frame["value"].isna().tolist() == [False, True, True, True]
-    assert MEASURES["told_apart"](list(summary.curves[0].results.values()), []).tolist() == [0, 0]
+    assert MEASURES["no_identical_units"](list(summary.curves[0].results.values()), []).tolist() == [0, 0]
     assert VIEWS["symmetries"].table(summary, "paper", "corrected").rows == ()
 
 
 def test_a_real_run_on_digits(tmp_path):
-    """From zero weights, whose kernels do not vary, the recipe ends with kernels that do."""
+    """From zero weights, whose kernels do not vary, a zero start ends with kernels that do."""
     store = Store(tmp_path)
     for curve in REMAINING.at("quick", "corrected")[:3]:
         store.save(execute(curve.run, 0))
     summary = summarize(REMAINING, store, range(1), "quick", "corrected")
     found = {each.name: each for each in remaining(summary)}
-    assert found["recipe"].distinct.value == 1
-    assert found["recipe"].mean_spread > 0.7
+    assert found["zero start"].distinct.value == 1
+    assert found["zero start"].mean_spread > 0.7
     assert found["PyTorch default"].mean_spread > 0.9
     assert not math.isnan(found["Normal"].mean_spread)
-    start = symmetry_frame(summary).query("label == 'recipe' and measure == 'position_spread' and step == 1")
+    start = symmetry_frame(summary).query("label == 'zero start' and measure == 'position_spread' and step == 1")
     assert start["value"].tolist() == [0.0]
 
 

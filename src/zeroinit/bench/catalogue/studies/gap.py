@@ -7,9 +7,9 @@ that gives it alone to PyTorch's default:
 
 * *permutation symmetry*: first updates have rank 1. Taken away by random signs on the gradient per unit and example,
   or dropout, during the first 10 updates; given by default weights of rank 1.
-* *translation symmetry* (CNN): features are constant over positions, so all taps of a kernel and all positions of the
-  first dense layer get one gradient. Taken away by signs per position; signs per channel and example, which leave it,
-  are the contrast; given by default kernels that are constant over their taps.
+* *translation symmetry* (CNN): features are constant over positions, so all positions of a kernel and of the first
+  dense layer get one gradient. Taken away by signs per position; signs per channel and example, which leave it,
+  are the contrast; given by default kernels that are constant over their positions.
 * *size of the first steps*: after some steps of Adam weights are far smaller than the default. Taken away by scaling
   each weight to the default's size after 10 updates; given by default weights × 0.01.
 * *inflated second moments*: the first gradients are large. Taken away by resetting the moments after 10 updates, or by
@@ -17,11 +17,11 @@ that gives it alone to PyTorch's default:
 * Biases ×1 themselves: taken away by biases × 0.1.
 
 Gradient noise and orthogonal updates are tried as well: they raise the rank without naming a symmetry; and what the
-last part of the recipe does alone, for zero weights and for the default ("orthogonal"). A cause counts
+last part of a zero start does alone, for zero weights and for the default ("orthogonal"). A cause counts
 as shown if taking it away alone closes half of the gap at least, *and* giving it alone opens one (the interval excludes
 0). Hypotheses, written down before the runs: permutation symmetry is a cause in the FNN and translation symmetry in the
-CNN; the size of the steps, moments and the biases' size are none in the FNN. Which steps and sizes the recipe takes was
-chosen on validation accuracy with other seeds (docs/findings.md).
+CNN; the size of the steps, moments and the biases' size are none in the FNN. Which steps and sizes a zero start takes
+was chosen on validation accuracy with other seeds (docs/findings.md).
 """
 
 from dataclasses import replace
@@ -65,7 +65,7 @@ POINTLESS = {
     },
     "MNIST CNN": {"signs per example", "signs per example, rescaled", "moments reset", "orthogonal updates"},
 }
-"""In a dense network a unit has one position; in the CNN its channels are what has to be told apart from positions."""
+"""In a dense network a unit has one position; in the CNN its channels have to differ from positions."""
 
 
 def _curves(network: str, run: Run) -> tuple[Curve, ...]:
@@ -111,7 +111,7 @@ GAP = Figure(
         _claim(
             "G4-cnn-kernels",
             "MNIST CNN",
-            "default kernels that are constant over their taps open a gap",
+            "default kernels that are constant over their positions open a gap",
             PYTORCH,
             "default, constant kernels",
         ),

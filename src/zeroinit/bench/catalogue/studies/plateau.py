@@ -7,7 +7,7 @@ Hypotheses, written down before the runs, with three seeds and the margins of th
 * With beta = 0 nothing below the last norm has a gradient in exact arithmetic. So with a norm that has no rounding on
   constant channels the network stays at one class, and with torch's norm it escapes late, by rounding: the plateau.
 * A random beta alone is no repair: it lets the first dense layer train, but no convolution, so that with the exact norm
-  all images still look alike.
+  all images still give one output.
 * Norms that act as affine maps during the first 20 steps (there are 9 layers to unlock, one per step) are one: the
   plateau is gone, and as it is a signal the exact norm makes no difference.
 """

@@ -1,6 +1,6 @@
-"""Study: does the recipe train as well as PyTorch's default, from zero weights?
+"""Study: does a zero start train as well as PyTorch's default, from zero weights?
 
-The recipe (``zeroinit.zero_start_``): weights zero, biases and norms' beta N(0, 1) × 0.1, and during the first k
+A zero start (``zeroinit.zero_start_``): weights zero, biases and norms' beta N(0, 1) × 0.1, and during the first k
 updates (twice the number of layers and 2, as all of them are in one chain; at least 10) norms that act as affine maps
 and random signs on the gradient per example and position; then moments begin anew and each weight is made orthogonal in
 the default's size. After update k training is as ever.
@@ -16,10 +16,11 @@ Two networks were added on 2026-11-25, with the same hypothesis, before any run 
 images, the first 4 of the 15 epochs of figure 5, ten seeds: with 12,000 images ten seeds had left -.0015
 [-.0041, +.0012], and accuracy varies less with all of them. And the first of the 30 epochs of figure 11, with the
 ResNet-50 at a quarter of its width, three seeds: about as much as a processor can do, and likely too few to tell .01
-apart. On 2026-11-26 the CIFAR-10 CNN's default and recipe got ten seeds, too, in the place of three.
+apart. On 2026-11-26 the CIFAR-10 CNN's default and zero start got ten seeds, too, in the place of three.
 
-A control, added when the recipe had beaten the default on the CIFAR-10 CNN, and part of no claim: PyTorch's default
-made orthogonal after its first update, three seeds. It tells how much of the recipe's gain the orthogonal weights have.
+A control, added when the zero start had beaten the default on the CIFAR-10 CNN, and part of no claim: PyTorch's default
+made orthogonal after its first update, three seeds. It tells how much of the zero start's gain is that of
+orthogonal weights.
 """
 
 from dataclasses import replace
@@ -51,7 +52,7 @@ QUICK = tuple(
 
 RECOMMENDED = Figure(
     name="recommended",
-    title="Zero weights with the recipe against PyTorch's default and the paper's start",
+    title="A zero start against PyTorch's default and the paper's start",
     curves=(
         *(curve for name, of in NETWORKS.items() for curve in network_curves(name, of)),
         *(

@@ -1,13 +1,13 @@
 """Study: what symmetry is left after training from zero weights, as the inspector sees it.
 
-Where a gap to PyTorch's default remains, or may remain, something may still be alike: units (copies of each other),
-directions (few of them, a low effective rank), or positions (taps of a kernel, places of the map that a dense layer is
+Where a gap to PyTorch's default remains, or may remain, something may still be identical: units,
+directions (few of them, a low effective rank), or positions (kernel positions, places of the map that a dense layer is
 on: a low position spread). MNIST CNN with 12,000 images and 6 epochs; the ResNet-50 with a quarter of its channels on
 the 8x8 digits, 12 epochs; both as in the studies ``gap`` and ``residual``. Three seeds.
 
 Hypotheses, written down on 2026-11-25 before the runs, after a look at one seed of the MNIST CNN on digits:
 
-* With the recipe the inspector has no warning after training, and no unit is the copy of another.
+* With a zero start the inspector has no warning after training, and no two units are identical.
 * The mean position spread is not below that of PyTorch's default by .1; with the paper's start it is, by more.
 """
 
@@ -32,14 +32,14 @@ def _claims(network: str, word: str) -> tuple[Claim, ...]:
     return (
         Claim(
             f"S1-{word}-told-apart",
-            f"{network}: trained with the recipe it has no copies of units, and the inspector no warning",
+            f"{network}: trained from a zero start it has no identical units, and the inspector has no warning",
             "every_seed",
             ours,
-            measure="told_apart",
+            measure="no_identical_units",
         ),
         Claim(
             f"S2-{word}-recipe-positions",
-            f"{network}: trained with the recipe weights vary over positions as those of PyTorch's default",
+            f"{network}: trained from a zero start weights vary over positions as those of PyTorch's default",
             "not_worse",
             ours,
             default,

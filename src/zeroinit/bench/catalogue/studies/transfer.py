@@ -1,18 +1,19 @@
-"""Study: does the recipe work, unchanged, on networks and data that it was not chosen on?
+"""Study: does a zero start work, unchanged, on networks and data that it was not chosen on?
 
 Dense networks on the 8x8 digits: one, three and seven hidden layers (two to eight layers), ReLU, GELU and tanh, 64 and
-512 units, and 2,048 units with one hidden layer. The recipe's only number, its steps, follows from the layers. Written
-down before the runs, with five seeds: the recipe is not worse than PyTorch's default by .02 or more in any of them.
+512 units, and 2,048 units with one hidden layer. Its only number, its steps, follows from the layers. Written
+down before the runs, with five seeds: a zero start is not worse than PyTorch's default by .02 or more in any of them.
 There are 450 test images, so that intervals are wide.
 
-The recipe as it was chosen on four networks failed this with eight layers (seeds 0 to 4, November 2026). It was
+The zero start as it was chosen on four networks failed this with eight layers (seeds 0 to 4, November 2026). It was
 then given a rule for more than four layers without norms, orthonormal weights half-way and at the end, found with six
 and ten layers of 96 units on 300 validation digits, seeds 100 and 101 (docs/findings.md). Written down before its
-runs: the same margin, with ten seeds for the networks of eight layers, of which 5 to 9 were new; the earlier recipe
+runs: the same margin, with ten seeds for the networks of eight layers, of which 5 to 9 were new; the earlier zero start
 stays in the study as "orthogonal once".
 
-A control, added when the recipe had beaten PyTorch's default in the networks of eight layers, and part of no claim: the
-default made orthonormal after its first update. The recipe's lead over the default may be that of orthonormal weights.
+A control, added when the zero start had beaten PyTorch's default in the networks of eight layers, and part of no claim:
+the default made orthonormal after its first update. The zero start's lead over the default may be that of orthonormal
+weights.
 """
 
 from dataclasses import replace
@@ -52,7 +53,7 @@ def _curves(network: str, run: Run, num_layers: int) -> list[Curve]:
 def _claim(network: str) -> Claim:
     return Claim(
         f"R3-{network.replace(' ', '-').replace(',', '').lower()}",
-        f"Digits, {network}: the recipe is not worse than PyTorch's default",
+        f"Digits, {network}: a zero start is not worse than PyTorch's default",
         "not_worse",
         f"{network}: {ZERO_START}",
         f"{network}: {PYTORCH}",
@@ -62,7 +63,7 @@ def _claim(network: str) -> Claim:
 
 TRANSFER = Figure(
     name="transfer",
-    title="The recipe on networks and data that it was not chosen on: digits",
+    title="A zero start on networks and data that it was not chosen on: digits",
     curves=tuple(curve for name, (run, depth) in _networks().items() for curve in _curves(name, run, depth)),
     claims=tuple(_claim(network) for network in _networks()),
     in_paper=False,

@@ -1,4 +1,4 @@
-"""View: how alike are units and positions while networks train, and at the end?"""
+"""View: how far do units and positions differ while networks train, and at the end?"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,13 +29,13 @@ SYMMETRIES = {"position_spread": "Position spread", "weight_rank": "Rank over th
 
 @dataclass(frozen=True)
 class Remaining:
-    """What is alike in one curve's networks after training; estimates over its seeds.
+    """What is identical in one curve's networks after training; estimates over its seeds.
 
     Attributes:
         network: As in the label, before the colon.
         name: What stands after it.
         warnings: Codes of the inspector's warnings, of any seed.
-        distinct: Share of units that are no copy of another of their layer.
+        distinct: Share of units that are identical to no other of their layer.
         weight_rank: Effective rank of weights over the largest that their shapes allow, mean over layers.
         activation_rank: The same of activations.
         spreads: Position spread by the name of the weight; see ``position_spread``.
@@ -81,7 +81,7 @@ def remaining(summary: FigureSummary) -> list[Remaining]:
 
 
 def symmetry_frame(summary: FigureSummary) -> pd.DataFrame:
-    """Return how alike weights are by step, means over weights and seeds.
+    """Return how far weights vary by step, means over weights and seeds.
 
     Columns: ``network``, ``label`` (the name of the curve), ``step`` (the update before which it is measured),
     ``measure`` (``"position_spread"``, or ``"weight_rank"`` over the largest possible) and ``value``.
@@ -120,7 +120,7 @@ def draw(summary: FigureSummary, title: str, profile: str) -> Figure:
 
 
 def table(summary: FigureSummary, profile: str, protocol: str) -> Table:
-    """Return one row per curve: what is alike after training."""
+    """Return one row per curve: what is identical after training."""
     names = ("Units distinct", "Rank of weights", "Rank of activations", "Position spread", "Least of a layer", "Seeds")
     rows = []
     for each in remaining(summary):
@@ -140,7 +140,7 @@ def table(summary: FigureSummary, profile: str, protocol: str) -> Table:
 VIEW = View(
     draw,
     table,
-    "Position spread: the share of a weight's squared norm that varies over the taps of its kernels, or over the "
+    "Position spread: the share of a weight's squared norm that varies over the positions of its kernels, or over the "
     "positions of the map that a dense layer is on; 0 if the symmetry under translation is whole, 1 - 1/positions "
     "for entries drawn alone; mean over the weights that have positions. Rank: effective rank over the largest "
     "that the shape allows, mean over layers. Warnings, distinct units and activations: what the inspector says "

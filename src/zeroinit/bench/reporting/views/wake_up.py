@@ -11,7 +11,7 @@ from zeroinit.bench.reporting.analysis import CurveSummary, FigureSummary
 from zeroinit.bench.reporting.views.view import Cell, Table, View, text
 from zeroinit.bench.store import Result
 
-__all__ = ["CAUSES", "VIEW", "draw", "gradient_sizes", "is_awake", "table", "wake_causes", "wake_frame"]
+__all__ = ["CAUSES", "VIEW", "draw", "gradient_sizes", "has_gradient", "table", "wake_causes", "wake_frame"]
 
 AGREE, SHRINK = 2.0, 1e3
 """A first gradient is a signal if float32 and float64 agree within the first factor, rounding if float64's is smaller
@@ -28,7 +28,7 @@ def gradient_sizes(result: Result) -> tuple[list[str], np.ndarray]:
     return list(weights), np.array(sizes, dtype=float)
 
 
-def is_awake(result: Result) -> np.ndarray:
+def has_gradient(result: Result) -> np.ndarray:
     """Tell for each weight and update step (layers, steps) whether any entry of the gradient differs from zero."""
     return gradient_sizes(result)[1] != 0
 
