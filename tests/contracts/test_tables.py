@@ -5,13 +5,13 @@ import re
 
 import pytest
 
+from zeroinit.bench.catalogue import FIGURES
 from zeroinit.bench.data import AUGMENTATIONS, DATASETS, PIXELS
-from zeroinit.bench.experiments.catalogue import FIGURES
-from zeroinit.bench.experiments.claims import KINDS
-from zeroinit.bench.experiments.drawings import DRAWINGS
-from zeroinit.bench.experiments.measures import MEASURES
-from zeroinit.bench.experiments.recorders import RECORDERS
 from zeroinit.bench.models import ACTIVATIONS, MODELS
+from zeroinit.bench.reporting.measures import MEASURES
+from zeroinit.bench.reporting.verdicts import KINDS
+from zeroinit.bench.reporting.views import VIEWS
+from zeroinit.bench.running.recorders import RECORDERS
 from zeroinit.bench.training import OPTIMIZERS
 from zeroinit.init import INITIALIZERS
 from zeroinit.remedies import REMEDIES
@@ -22,7 +22,7 @@ TABLES = {
     "AUGMENTATIONS": AUGMENTATIONS,
     "DATASETS": DATASETS,
     "DIAGNOSTICS": DIAGNOSTICS,
-    "DRAWINGS": DRAWINGS,
+    "VIEWS": VIEWS,
     "FIGURES": FIGURES,
     "INITIALIZERS": INITIALIZERS,
     "KINDS": KINDS,
