@@ -108,6 +108,46 @@ def test_weights_that_nobody_changed_give_no_warning_and_a_start_that_is_loaded_
         assert goes_on.remaining == 0
 
 
+@pytest.mark.parametrize("is_inside", [False, True])
+def test_parameters_that_are_replaced_by_equal_ones_are_found_again(batch, generator, is_inside):
+    """``load_state_dict(assign=True)``, or ``.double()`` with torch's switch for new parameters."""
+    plain, model = network(), network()
+    with zero_start_(plain, generator=generator(0)):
+        train(plain, Adam(plain.parameters(), 0.01), batch, 15)
+    start = zero_start_(model, generator=generator(0))
+    equal = {name: each.clone() for name, each in model.state_dict().items()}
+    if not is_inside:
+        model.load_state_dict(equal, assign=True)
+    with start:
+        if is_inside:
+            model.load_state_dict(equal, assign=True)
+        train(model, Adam(model.parameters(), 0.01), batch, 15)
+    assert is_same(model, plain)
+    assert start.standing() == "done after 10 updates"
+
+
+def test_a_head_that_is_replaced_is_left_as_it_is_without_a_warning(batch, generator):
+    model = network()
+    start = zero_start_(model, generator=generator(0))
+    model[4] = network()[4]
+    with start:
+        train(model, SGD(model.parameters(), 0.01), batch, start.steps)
+    assert start.remaining == 0
+    assert torch.allclose(model[4].weight, network()[4].weight, atol=0.1)
+
+
+def test_a_state_of_another_start_is_refused(generator):
+    start, other = (
+        zero_start_(model, generator=generator(0), steps=5)
+        for model in (network(), nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(2, 2)))
+    )
+    with pytest.raises(
+        InputError, match=r"^state: is not of these remedies \(affine_norms, .*\); load the state of the"
+    ):
+        other.load_state_dict(start.state_dict())
+    start._is_used = other._is_used = True
+
+
 # Copies made meanwhile: https://github.com/pytorch/pytorch/pull/35032, https://github.com/lucidrains/ema-pytorch/issues/6
 
 

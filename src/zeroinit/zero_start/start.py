@@ -46,17 +46,20 @@ class ZeroStart(Combination):
         parts: Sequence[Remedy],
         reasons: dict[str, str],
         zeroed: dict[str, nn.Parameter] | None = None,
+        drawn: dict[str, nn.Parameter] | None = None,
     ):
         super().__init__(parts)
         self.record = record
         self.reasons = reasons
-        self._zeroed = zeroed or {}
+        self._zeroed, self._drawn = zeroed or {}, drawn or {}
         self._is_used = self._is_looked_at = self._has_given_up = False
+        self._replaced: set[str] = set()
         self._first_step = FirstStep(self, self._zeroed)
 
     def attach(self) -> None:
         """Hook the remedies into the model."""
         self._is_used = True
+        self._replaced |= self._find_anew()
         if not self._is_looked_at:
             self._first_step.watch(self.parts[0]._model)
         super().attach()
@@ -81,8 +84,23 @@ class ZeroStart(Combination):
             if all(part.remaining == part.steps for part in self.parts):  # no state was loaded
                 self._look()
 
+    def _find_anew(self) -> set[str]:
+        """Find parameters that were replaced, as by ``load_state_dict(assign=True)``; return their names."""
+        current = dict(self.parts[0]._model.named_parameters(remove_duplicate=False))
+        before = self._zeroed | self._drawn
+        new = {name: current[name] for name in before if name in current and current[name] is not before[name]}
+        successor = {before[name]: parameter for name, parameter in new.items()}
+        self._zeroed |= {name: new[name] for name in self._zeroed.keys() & new}
+        self._drawn |= {name: new[name] for name in self._drawn.keys() & new}
+        for part in self.parts if new else ():
+            for attribute in ("only", "kept", "weights"):
+                if (known := getattr(part, attribute, None)) is not None:
+                    setattr(part, attribute, {successor.get(each, each) for each in known})
+        return set(new)
+
     def _look(self) -> None:
         """Leave weights alone that somebody changed after ``zero_start_``."""
+        self._replaced |= self._find_anew()
         changed = {name: weight for name, weight in self._zeroed.items() if weight.any()}
         if not changed:
             return
@@ -94,7 +112,9 @@ class ZeroStart(Combination):
                 part.only -= set(changed.values())
             elif isinstance(part, ReviveUnits) and part.weights is not None:
                 part.weights -= set(changed.values())
-        warnings.warn(changed_text(list(changed), self._has_given_up), RemedyWarning, stacklevel=2)
+        told = [name for name in changed if self._has_given_up or name not in self._replaced]  # a new head is meant
+        if told:
+            warnings.warn(changed_text(told, self._has_given_up), RemedyWarning, stacklevel=2)
 
     def __del__(self) -> None:
         """Warn if nobody used this object: the weights are zero, and nothing helps the model train."""

@@ -11,7 +11,7 @@ from zeroinit._common import InputError, derive_seed
 from zeroinit._modules.layers import slots_of, weights_of
 from zeroinit._modules.norms import find_canceling_norms
 from zeroinit._modules.state import unwrapped
-from zeroinit.init import InitRecord, SymmetryWarning, initialize_
+from zeroinit.init import SymmetryWarning, initialize_
 from zeroinit.init.choice import excluded_paths
 from zeroinit.init.computed import computing_code, is_computed
 from zeroinit.init.names import Names
@@ -59,8 +59,9 @@ def zero_start_(
         model: Any module with dense, convolutional or attention layers. Frozen parameters stay as they are. So do
             parameters that a module without a rule shares, such as an embedding tied to a head.
         steps: The number of updates in which the parts act, at least 1. If ``None``, they act for twice as many updates
-            as every weight needs to move, at least 10 and at most 100. That is 2 (n + 1) for n layers in a chain, and
-            16 for a ResNet-50. With rectifiers it is 4 to 8 more, because revived units have to move, too.
+            as every weight needs to move. That is at least 10, at most 2 (n + 1) for n layers, and at most 100; for a
+            ResNet-50 it is 16. A weight that is not used in these updates is not waited for. With rectifiers it is 4 to
+            8 more, because revived units have to move, too.
         generator: Source of the biases and signs; torch's global one for the biases if ``None``.
         exclude: Pattern or patterns over the names of modules to leave as they are, as of ``initialize_``.
 
@@ -104,8 +105,8 @@ def zero_start_(
     chosen = num_first_steps(len(trained)) if steps is None else steps
     signs = None
     if generator is not None:
-        drawn = int(torch.randint(2**62, (), generator=generator, device=generator.device))
-        signs = torch.Generator().manual_seed(derive_seed(drawn, "zero_start_"))
+        seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
+        signs = torch.Generator().manual_seed(derive_seed(seed, "zero_start_"))
     norms = find_canceling_norms(model)
     excluded = excluded_paths(Names(model), exclude, norms) if exclude is not None else set[str]()
     parts = choose_parts(len(trained), has_norms=not excluded.issuperset(norms))
@@ -119,11 +120,12 @@ def zero_start_(
     with warnings.catch_warnings():  # signs on the gradient make units without a bias differ
         warnings.simplefilter("ignore", SymmetryWarning)
         record = initialize_(model, "normal_bias", scale=SCALE, generator=generator, norm_aware=True, exclude=exclude)
-    zeroed = _zeroed(model, record)
-    shifts = _drawn(model, record)
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    zeroed = {each.name: parameters[each.name] for each in record.parameters if each.rule == "0"}
+    drawn = {each.name: parameters[each.name] for each in record.parameters if each.rule != "0"}
     record = open_gammas(record, own.gammas)
-    _look_after(acting, zeroed, shifts, own)
-    start = ZeroStart(record, acting, _reasons(parts, chosen, steps, own), zeroed)
+    _look_after(acting, zeroed, set(drawn.values()), own)
+    start = ZeroStart(record, acting, _reasons(parts, chosen, steps, own), zeroed, drawn)
     if (earlier := LATEST.get(model, lambda: None)()) is not None:
         earlier._is_used = True
     LATEST[model] = weakref.ref(start)
@@ -140,18 +142,6 @@ def _refuse_computed(model: nn.Module, excluded: set[str]) -> None:
                     f"{name}: is computed by {computing_code(module, attribute)}, and a zero start cannot "
                     f"act on such a weight; pass exclude={path!r}, or call zero_start_ before you parametrize or prune"
                 )
-
-
-def _zeroed(model: nn.Module, record: InitRecord) -> dict[str, nn.Parameter]:
-    """Return the weights that were set to zero, by name."""
-    parameters = dict(model.named_parameters(remove_duplicate=False))
-    return {each.name: parameters[each.name] for each in record.parameters if each.rule == "0"}
-
-
-def _drawn(model: nn.Module, record: InitRecord) -> set[nn.Parameter]:
-    """Return the biases and shifts that were drawn."""
-    parameters = dict(model.named_parameters(remove_duplicate=False))
-    return {parameters[each.name] for each in record.parameters if each.rule != "0"}
 
 
 def _look_after(
