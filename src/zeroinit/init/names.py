@@ -7,7 +7,7 @@ from torch import nn
 
 from zeroinit._common import InputError, closest
 
-__all__ = ["Names", "matching", "parameter_names", "walk"]
+__all__ = ["Names", "matching", "walk"]
 
 
 def walk(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -67,21 +67,6 @@ class Names:
         """Tell whether a module contains another one, at any depth."""
         starts = tuple(f"{path}." if path else "" for path in self.paths(outer))
         return outer is not inner and any(path.startswith(starts) for path in self.paths(inner))
-
-
-def parameter_names(model: nn.Module) -> dict[int, list[str]]:
-    """Return all names of each parameter, by its ``id``; tied parameters have several.
-
-    Example:
-        >>> list(parameter_names(nn.Linear(2, 2)).values())
-        [['weight'], ['bias']]
-    """
-    names: dict[int, list[str]] = {}
-    for path, module in walk(model):
-        for name, parameter in module._parameters.items():
-            if parameter is not None:
-                names.setdefault(id(parameter), []).append(f"{path}.{name}" if path else name)
-    return names
 
 
 def matching(

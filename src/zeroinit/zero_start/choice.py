@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from zeroinit.remedies.until_moved import FEWEST_STEPS
 
-__all__ = ["DEEP", "PARTS", "SCALE", "choose_parts", "num_affine_steps", "num_first_steps", "remedy_text"]
+__all__ = ["DEEP", "PARTS", "SCALE", "choose_parts", "num_affine_steps", "num_first_steps"]
 
 SCALE = 0.1
 """Factor of the biases."""
@@ -46,18 +46,6 @@ def choose_parts(num_layers: int, has_norms: bool) -> list[str]:
     is_deep = num_layers > (DEEP_WITH_NORMS if has_norms else DEEP)
     last = "weight_orthonormal" if is_deep else "weight_orthogonal"
     return [*(["affine_norms"] if has_norms else []), "position_signs", "moment_reset", last]
-
-
-def remedy_text(parts: Sequence[str], steps: int) -> str:
-    """Return the parts as a name that ``make_remedy`` reads.
-
-    Example:
-        >>> remedy_text(["affine_norms", "weight_orthonormal"], 16)
-        'affine_norms:8+weight_orthonormal:16'
-        >>> remedy_text(["affine_norms", "weight_orthogonal"], 16)
-        'affine_norms:16+weight_orthogonal:16'
-    """
-    return "+".join(f"{part}:{num_affine_steps(parts, steps) if part == 'affine_norms' else steps}" for part in parts)
 
 
 def num_affine_steps(parts: Sequence[str], steps: int) -> int:
