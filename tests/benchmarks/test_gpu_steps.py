@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from zeroinit.bench.experiments.store import Store
+from zeroinit.bench.store import Store
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "benchmarks" / "gpu"

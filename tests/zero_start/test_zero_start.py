@@ -10,11 +10,11 @@ from torch import nn
 
 import zeroinit
 from zeroinit import InputError, zero_start_
-from zeroinit.bench.experiments.catalogue.recommended import NETWORKS, RECOMMENDED
-from zeroinit.bench.experiments.catalogue.residual import NETWORKS as RESIDUAL_NETWORKS
-from zeroinit.bench.experiments.catalogue.residual import RESIDUAL
-from zeroinit.bench.experiments.runner import stream
+from zeroinit.bench.catalogue.studies.recommended import NETWORKS, RECOMMENDED
+from zeroinit.bench.catalogue.studies.residual import NETWORKS as RESIDUAL_NETWORKS
+from zeroinit.bench.catalogue.studies.residual import RESIDUAL
 from zeroinit.bench.models import build_model
+from zeroinit.bench.running.start import stream
 from zeroinit.bench.training import fit
 from zeroinit.remedies import RemedyWarning, make_remedy
 from zeroinit.remedies.draw_stuck import DrawStuck
@@ -163,7 +163,7 @@ STUDIES = dict.fromkeys(NETWORKS, RECOMMENDED) | dict.fromkeys(RESIDUAL_NETWORKS
 @pytest.mark.parametrize("network", STUDIES)
 def test_the_study_runs_what_it_does(network, generator):
     """The settings of the runs stand for the same parts and the same number of steps."""
-    run = next(curve.run for curve in STUDIES[network].curves if curve.label == f"{network}: recipe")
+    run = next(curve.run for curve in STUDIES[network].curves if curve.label == f"{network}: zero start")
     shape = {"mnist": (1, 28, 28), "cifar10": (3, 32, 32), "digits": (1, 8, 8)}[run.dataset]
     model = build_model(run.model, shape)
     start = zero_start_(model, generator=stream(0, "init"))
