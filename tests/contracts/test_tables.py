@@ -70,7 +70,9 @@ def test_remedies_have_a_summary_a_source_and_the_common_signature(name):
     for text in (entry.summary, entry.source, (inspect.getdoc(entry.remedy) or "").partition("\n")[0]):
         assert text.strip() == text != ""
         assert "\n" not in text
-    assert list(inspect.signature(entry.remedy).parameters) == ["model", "steps", "strength", "generator"]
+    parameters = list(inspect.signature(entry.remedy).parameters.values())
+    assert [each.name for each in parameters[:4]] == ["model", "steps", "strength", "generator"]
+    assert all(each.default is not inspect.Parameter.empty for each in parameters[2:])
     assert entry.remedy.key() == name
     assert "Source:" in inspect.getdoc(entry.remedy)
 

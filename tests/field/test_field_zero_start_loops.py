@@ -284,7 +284,7 @@ def test_reentrant_checkpoints_train_the_same_where_nothing_is_drawn_anew(remedy
 
 def test_dropout_in_reentrant_checkpoints_is_said_not_to_act():
     with pytest.warns(
-        RemedyWarning, match="^early dropout has no effect on 'blocks.1.0': .*; pass use_reentrant=False"
+        RemedyWarning, match="^early_dropout has no effect on 'blocks.1.0': .*; pass use_reentrant=False"
     ):
         ours = trained("early_dropout", use_reentrant=True)
     assert not are_close(ours, trained("early_dropout"))

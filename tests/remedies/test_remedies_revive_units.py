@@ -273,6 +273,20 @@ def test_in_other_loops(loop):
     assert remedy.revived == {"first.bias": 4, "second.bias": 4}
 
 
+def test_a_state_that_was_loaded_stays_as_it_was():
+    """It may be loaded again."""
+    model = dense()
+    with ReviveUnits(model, 10) as remedy:
+        train(model, 1)
+    state = remedy.state_dict()
+    again = ReviveUnits(model, 10)
+    again.load_state_dict(state)
+    with again:
+        train(model, 9)
+    assert again.revived == {"first.bias": 4, "second.bias": 4}
+    assert state["revived"] == remedy.revived == {}
+
+
 def test_a_copy_revives_its_own():
     model = dense()
     with ReviveUnits(model, 10) as remedy:

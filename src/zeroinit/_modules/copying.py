@@ -26,9 +26,7 @@ ATTRIBUTE = "_zeroinit_copier"
 
 
 def cast(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
-    """Copy a tensor without its history; floats as ``dtype``, complex numbers with parts of that type.
-
-    With ``None`` every tensor keeps its type.
+    """Copy a tensor without its history; floats as ``dtype`` (``None``: as they are), complex numbers likewise.
 
     Example:
         >>> cast(torch.ones(1), torch.float64), cast(torch.arange(2), torch.float64)
@@ -48,7 +46,7 @@ def copier_of(replica: nn.Module) -> "Copier | None":
 
 
 class Copier:
-    """Copies objects one after the other; what two of them share is shared by their copies.
+    """Copies objects one after the other; what two objects share, their copies share.
 
     Args:
         dtype: Of all floats in the copy; ``None`` keeps each type.
@@ -79,7 +77,7 @@ class Copier:
         self._modules: set[int] = set()
 
     def model(self, model: nn.Module) -> nn.Module:
-        """Copy a model; a copy of a copy stands for the first original as well."""
+        """Copy a model. A copy of a copy also knows the first original."""
         self.parameters = {id(each): name for name, each in model.named_parameters()}
         self._modules = {id(each) for each in model.modules()}
         for name, each in model.named_parameters():  # first, so that nothing else decides how they are copied
@@ -113,7 +111,7 @@ class Copier:
         return self._object(value, place)
 
     def bound(self, function: Any, others: dict[int, Any]) -> Any:
-        """Return a function, or anything else that is called, that works on the copy.
+        """Return a callable that works on the copy.
 
         Args:
             function: As it was handed over with the original.
@@ -141,7 +139,7 @@ class Copier:
             return _other_kind(value, self.dtype)
         result = cast(value, self.dtype)
         # also what arithmetic made of a parameter
-        return result.requires_grad_(value.requires_grad and _differs(result))
+        return result.requires_grad_(value.requires_grad and (result.is_floating_point() or result.is_complex()))
 
     def _parameter(self, value: nn.Parameter) -> Tensor:
         """Copy a parameter with its gradient hooks, or have the copy read it in place."""
@@ -190,7 +188,7 @@ class Copier:
         return result
 
     def _function(self, value: types.FunctionType, place: str) -> Any:
-        """Copy a function whose closure, defaults or globals lead into the model, or to what it keeps."""
+        """Copy a function if its closure, defaults or globals lead into the model."""
         named = globals_of(value)
         ours = [name for name, each in named.items() if isinstance(each, nn.Module) or self._is_ours(each, DEEPEST)]
         anew = {name: self.copy(named[name], name) for name in ours}
@@ -223,7 +221,7 @@ class Copier:
         return getattr(self.copy(owner, place), value.__name__)
 
     def _owner(self, owner: Any, place: str) -> Any:
-        """Copy the object of a bound method; of one that is no part of the model, only what leads into it."""
+        """Copy the object of a bound method; if it is no part of the model, copy only what leads into the model."""
         if isinstance(owner, nn.Module | Tensor) or id(owner) in self.memo or not has_attributes(owner):
             return self.copy(owner, place)
         if not self._is_ours(owner, DEEPEST):
@@ -248,7 +246,7 @@ class Copier:
         return self._remember(value, LOCKS[type(value)]())
 
     def _object(self, value: Any, place: str) -> Any:
-        """Copy an object as ``copy.deepcopy`` would; else attribute by attribute; else use it itself, and say so."""
+        """Copy an object as ``copy.deepcopy`` does, or by its attributes; if both fail, use it and note its place."""
         for way in (self._by_itself, self._by_parts, self._by_attributes):
             known = set(self.memo)
             try:
@@ -318,10 +316,6 @@ RULES: tuple[tuple[Any, Callable], ...] = (
     (weakref.ref, Copier._weak),
     (tuple(LOCKS), Copier._lock),
 )
-
-
-def _differs(tensor: Tensor) -> bool:
-    return tensor.is_floating_point() or tensor.is_complex()
 
 
 def _other_kind(value: Tensor, dtype: torch.dtype | None) -> Tensor:

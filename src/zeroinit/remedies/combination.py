@@ -40,7 +40,17 @@ class Combination(Attachable):
         return {"parts": [part.state_dict() for part in self.parts]}
 
     def load_state_dict(self, state: dict) -> None:
-        """Continue each remedy from its saved state."""
+        """Continue each remedy from its saved state.
+
+        Raises:
+            InputError: The state is of other remedies.
+        """
+        saved_draws = ["generator" in saved for saved in state["parts"]]
+        if saved_draws != [part.draws for part in self.parts]:
+            names = ", ".join(part.key() for part in self.parts)
+            raise InputError(
+                f"state: is not of these remedies ({names}); load the state of the same zero start or remedy"
+            )
         for part, saved in zip(self.parts, state["parts"], strict=True):
             part.load_state_dict(saved)
 

@@ -21,7 +21,7 @@ class DrawStuck(Remedy):
 
     Of two factors that are both zero, each keeps the other's gradient at zero. Examples are a layer without a bias and
     the scale behind it, or LoRA's two matrices. If nothing in the model leaves zero for three updates, this remedy
-    draws every dense or convolutional weight that is zero and has a gradient of exactly zero. It waits while gradients
+    draws weights: those that are zero and have a gradient of exactly zero. It waits while gradients
     elsewhere are so small that rounding loses them. After the last update, a ``RemedyWarning`` names the weights that
     did not move.
 
@@ -58,11 +58,11 @@ class DrawStuck(Remedy):
         self._num_still = 0
 
     def state_dict(self) -> dict:
-        """Return what remains, what was drawn, and for how long nothing has moved."""
+        """Return what remains, what was drawn, and for how many updates nothing has moved."""
         return super().state_dict() | {"drawn": self.drawn, "zero": self._zero, "num_still": self._num_still}
 
     def load_state_dict(self, state: dict) -> None:
-        """Go on from there."""
+        """Go on from a saved state."""
         self.drawn, self._zero, self._num_still = list(state["drawn"]), state["zero"], state["num_still"]
         super().load_state_dict(state)
 
@@ -104,7 +104,7 @@ class DrawStuck(Remedy):
             warnings.warn(unmoved_text(self.unmoved, self.steps), RemedyWarning, stacklevel=2)
 
     def _is_still(self, weight: Weight) -> bool:
-        """Whether a weight is zero, or where it was drawn has no signal either."""
+        """Whether a weight is zero, or was drawn and still has no gradient."""
         gradient = weight.parameter.grad
         has_signal = gradient is None or bool(gradient.any())
         return not weight.parameter.any() or (weight.name in self.drawn and not has_signal)
@@ -132,7 +132,11 @@ def _reason(parameter: nn.Parameter, updated: set[nn.Parameter]) -> str:
         return "is frozen"
     if parameter.grad is None and parameter not in updated:
         return "has no gradient"
-    return "has a gradient of zero" if parameter in updated else "is in no optimizer"
+    if parameter not in updated:
+        return "is in no optimizer"
+    if parameter.grad is not None and parameter.grad.any():
+        return "has a gradient, but its optimizer does not change it: is the learning rate 0?"
+    return "has a gradient of zero"
 
 
 def unmoved_text(unmoved: dict[str, str], steps: int) -> str:

@@ -91,8 +91,10 @@ class Remedy(Attachable):
 
     An update is a step of the optimizer that changes parameters of the model. The number of passes does not matter; see
     ``Updates``. A remedy acts on passes in train mode with gradients enabled, even if you call only a part of the
-    model. It draws from its own generator, never from torch's global one. A copy of the model made meanwhile has its
-    own count of updates and removes its own hooks. ``fit`` detaches the remedy when it ends, also by an error.
+    model. It draws from its own generator, never from torch's global one.
+
+    A copy of the model made meanwhile has its own count of updates and removes its own hooks. Once the original has
+    done its updates, nothing acts on the copy any more. ``fit`` detaches the remedy when it ends, also by an error.
 
     A subclass sets some of the class attributes, and overrides some of the methods that begin with one underscore,
     from ``_set_up`` on.
@@ -175,7 +177,7 @@ class Remedy(Attachable):
         self._met.clear()
 
     def join(self, parts: Sequence["Remedy"]) -> None:
-        """Learn of the remedies of the same ``Combination``, with this one; they count updates together."""
+        """Count updates together with the other remedies of a ``Combination``."""
         self._updates = parts[0]._updates
 
     def shorten(self, numerator: int, denominator: int) -> None:
@@ -191,7 +193,7 @@ class Remedy(Attachable):
         return state | ({"generator": self._generator.get_state()} if self.draws else {})
 
     def load_state_dict(self, state: dict) -> None:
-        """Go on with what remained."""
+        """Go on from a saved state."""
         self.remaining = state["remaining"]
         self.steps = state.get("steps", self.steps)
         if self.draws:
@@ -218,7 +220,8 @@ class Remedy(Attachable):
     def _is_on(self) -> bool:
         """Whether the remedy acts on a pass that runs now, or would run."""
         is_training = self._updates.is_in_pass or torch.is_grad_enabled()
-        return bool(self._is_attached and self.remaining and self._model.training and is_training)
+        is_acting = self._is_attached and self.remaining and not self._updates.is_over
+        return bool(is_acting and self._model.training and is_training)
 
     def _set_up(self) -> None:
         """Make what the remedy needs besides the base class, at the end of ``__init__``."""
@@ -271,20 +274,20 @@ class Remedy(Attachable):
                 warnings.warn(text, RemedyWarning, stacklevel=2)
 
     def _holds(self) -> bool:
-        """Whether ``until_moved`` beside it has to wait for what it does."""
+        """Whether ``UntilMoved`` beside it has to wait."""
         return False
 
     def _undone(self) -> str | None:
-        """Say what is left undone if the remedy ends now, as "weights are not ..."; ``None`` if nothing."""
+        """Say what is not done if the remedy ends now, as "weights are not ..."; ``None`` if all is done."""
         return None
 
     def _failed(self) -> str | None:
-        """Say after the last update what the remedy could not do, why, and what to do; ``None`` if nothing."""
+        """Say after the last update what the remedy could not do, why, and what to type; ``None`` if it did all."""
         return None
 
 
 def unfinished(updates: Updates, steps: int, undone: Sequence[str]) -> str:
-    """Say that the first updates ended too early: what was not done, why, and what to do."""
+    """Say that the remedies ended too early: what was not done, why, and what to type."""
     what = " and ".join(undone)
     if updates.num:
         skipped = f", and {updates.num_skipped} steps changed nothing" if updates.num_skipped else ""

@@ -1,8 +1,8 @@
-"""Counts the updates of a model's parameters in any training loop, and notifies the model's remedies of each update.
+"""Count the updates of a model in any training loop, and notify the model's remedies of each update.
 
-An update is a step of an optimizer that changes parameters of the model. Passes are not counted: gradients accumulated
-over three passes make one update, and so does a gradient penalty with a second pass. A step that a ``GradScaler`` skips
-is no update. With several optimizers, an update is done once each optimizer has stepped.
+An update is a step of an optimizer that changes parameters of the model. Passes do not count: gradients accumulated
+over three passes make one update. A step that a ``GradScaler`` skips is no update. With several optimizers, an update
+is done once each optimizer has stepped.
 """
 
 import weakref
@@ -21,7 +21,7 @@ from zeroinit.remedies.compiled import Eager
 if TYPE_CHECKING:
     from zeroinit.remedies.remedy import Remedy
 
-__all__ = ["Updates", "is_recomputing"]
+__all__ = ["Updates"]
 
 PATIENCE = 10
 """The count does not wait for an optimizer that rests while another one makes so many updates."""
@@ -39,10 +39,24 @@ class _Known:
     is_late: bool = False
 
 
+class _Phase:
+    """Whether the original model has done its updates; a copy of the model shares this object, a saved one does not."""
+
+    def __init__(self) -> None:
+        self.is_over = False
+
+    def __deepcopy__(self, memo: dict) -> "_Phase":
+        return self
+
+    def __reduce__(self) -> tuple:
+        return _Phase, ()
+
+
 class Updates:
     """Watches a model and all optimizers, and notifies its parts of passes, steps and updates.
 
-    A copy of the model made meanwhile has its own ``Updates``, which starts with the copy's next training pass.
+    A copy of the model made meanwhile has its own ``Updates``, which starts with the copy's next training pass. Once
+    the original has done all its updates, nothing acts on the copy any more: it may be a best model or an average.
 
     Args:
         model: The model whose updates are counted.
@@ -61,7 +75,8 @@ class Updates:
         self.model = model
         self.parts: list[Remedy] = []
         self.num = self.num_skipped = 0
-        self.has_optimizer = False
+        self.has_optimizer = self._is_copy = False
+        self._phase = _Phase()
         self._handles: list[RemovableHandle] = []
         self._forget()
 
@@ -78,17 +93,24 @@ class Updates:
 
     def __getstate__(self) -> dict:
         """Leave out the optimizers and the hooks on their steps, which belong to this model alone."""
-        kept = ("model", "parts", "num", "num_skipped", "has_optimizer", "_handles")
-        return {name: vars(self)[name] for name in kept}
+        kept = ("model", "parts", "num", "num_skipped", "has_optimizer", "_handles", "_phase")
+        return {name: vars(self)[name] for name in kept} | {"_is_copy": True}
 
     def __setstate__(self, state: dict) -> None:
         vars(self).update(state)
         self._forget()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether this is of a copy whose original has done its updates."""
+        return self._is_copy and self._phase.is_over
+
     def add(self, part: "Remedy") -> None:
         """Notify one more part from now on."""
         if part not in self.parts:
             self.parts.append(part)
+        if not self._is_copy:
+            self._phase.is_over = False
         if not self._handles:
             self._handles = [
                 self.model.register_forward_pre_hook(self._begin_pass),
@@ -100,10 +122,8 @@ class Updates:
         """Notify a part no longer; without parts, remove all hooks."""
         if part in self.parts:
             self.parts.remove(part)
-        if not self.parts:
-            self._stop()
-
-    def _stop(self) -> None:
+        if self.parts:
+            return
         for handle in self._handles:
             handle.remove()
         self._handles = []
@@ -115,7 +135,7 @@ class Updates:
             self._watch = None
 
     def _drop_finished(self) -> None:
-        for part in [part for part in self.parts if not part.remaining]:
+        for part in [part for part in self.parts if not part.remaining or self.is_over]:
             part.detach()
 
     def _begin_pass(self, model: nn.Module, inputs: tuple) -> None:
@@ -146,10 +166,10 @@ class Updates:
                 part._end_pass(output)
 
     def notice_by_hand(self, is_last: bool = False) -> None:
-        """Count an update that no optimizer of torch made: parameters are others than after the last pass.
+        """Count an update that no optimizer of torch made: parameters differ from those after the last pass.
 
-        The first is counted with the second, or at the end: before it an optimizer may make its first step. One that
-        moves weights by hand and takes a second pass there (SAM) makes no update by that.
+        The first one counts only with the second, or at the end, because an optimizer may still make its first step. An
+        optimizer that moves weights by hand for a second pass (SAM) makes no update by that.
         """
         if self._known or self.has_optimizer:
             return
@@ -163,8 +183,7 @@ class Updates:
             counting = self._count()
             for part in counting:
                 part._after_update([], self.changed)
-            for part in counting:
-                part._end_update()
+            self._end_update(counting)
         self._num_by_hand = 0
 
     def _own(self, optimizer: Optimizer) -> set[nn.Parameter]:
@@ -222,8 +241,13 @@ class Updates:
                 part._after_update([optimizer], updated)
             if part in counting:
                 part._after_update(self._optimizers(), self.changed)
+        self._end_update(counting)
+
+    def _end_update(self, counting: list["Remedy"]) -> None:
         for part in counting:
             part._end_update()
+        if counting and not self._is_copy and not any(part.remaining for part in self.parts):
+            self._phase.is_over = True
 
     def _is_complete(self) -> bool:
         """Whether every active optimizer has made its step."""
@@ -267,6 +291,7 @@ class _Watch:
         self._eager.end()
 
     def end(self) -> None:
+        """Remove both hooks."""
         self._finalizer()
 
 
@@ -296,13 +321,3 @@ def _updated(optimizer: Optimizer, parameters: set[nn.Parameter]) -> set[nn.Para
     if isinstance(found_inf, Tensor) and bool(found_inf.detach().sum() > 0):
         return set()
     return {parameter for parameter in parameters if parameter.grad is not None}
-
-
-def is_recomputing() -> bool:
-    """Tell whether a backward pass is running: activation checkpointing then calls modules again.
-
-    Example:
-        >>> is_recomputing()
-        False
-    """
-    return torch._C._current_graph_task_id() != -1
