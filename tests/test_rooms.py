@@ -165,6 +165,15 @@ def test_a_name_of_earlier_versions_is_found(source):
     assert names_in("bench/readings/a.py", "") & GONE == {"readings"}
 
 
+def test_no_code_asks_for_a_profile_or_a_protocol_by_name():
+    """What they change is the value of a field; their names are keys of the tables and of mappings alone."""
+    for path, source in all_files().items():
+        for node in ast.walk(ast.parse(source)):
+            if path.startswith(("bench/", "cli/")) and isinstance(node, ast.Compare):
+                constants = {each.value for each in ast.walk(node) if isinstance(each, ast.Constant)}
+                assert not constants & {"quick", "paper", "published", "corrected"}, f"{path}:{node.lineno}"
+
+
 def block(page: str, language: str) -> list[str]:
     """Lists the lines of a page's only block in a language."""
     (found,) = re.findall(rf"^```{language}\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)

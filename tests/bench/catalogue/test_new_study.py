@@ -10,11 +10,12 @@ from rich.console import Console
 
 from zeroinit._common import InputError
 from zeroinit.bench import reproduce
-from zeroinit.bench.catalogue import FIGURES
+from zeroinit.bench.catalogue import FIGURES, networks
 from zeroinit.bench.reporting.report import check_figures
 from zeroinit.bench.running.schedule import Options
 from zeroinit.bench.spec import Figure
 from zeroinit.cli import main
+from zeroinit.zero_start.choice import SCALE, choose_parts, num_first_steps, remedy_text
 
 FILE = '''"""Study: does a tiny learning rate train the digits worse? Hypothesis, before the runs: by .1 at least."""
 
@@ -90,6 +91,20 @@ def test_what_a_study_misnames_is_told_before_any_run(study, monkeypatch, change
     monkeypatch.setattr(reproduce, "run_all", lambda *_, **__: pytest.fail("a run was started"))
     with pytest.raises(InputError, match=message):
         reproduce.reproduce([wrong], Options(tmp_path), seeds=[0], report_dir=tmp_path, console=Console())
+
+
+@pytest.mark.parametrize("has_norms", [False, True])
+def test_the_catalogue_writes_a_zero_start_as_the_library_chooses_it(has_norms):
+    """The catalogue imports settings alone, so it has the rule of the runs in its own words."""
+    for num_layers in range(1, 60):
+        parts = choose_parts(num_layers, has_norms)
+        assert networks.parts_of(num_layers, has_norms) == parts
+        settings = networks.zero_start(num_layers, has_norms)
+        text = remedy_text(parts, num_first_steps(num_layers))
+        assert (
+            settings["remedy"].removeprefix("" if has_norms else f"affine_norms:{num_first_steps(num_layers)}+") == text
+        )
+        assert settings["scale"] == SCALE
 
 
 def test_every_figure_of_the_catalogue_names_what_there_is():

@@ -119,20 +119,27 @@ class Ranks(Recorder):
     """
 
     def on_gradients(self, state: TrainState) -> None:
-        """Measure weights and gradients, at some steps."""
-        if state.step not in RANK_STEPS:
-            return
-        self.recorded.setdefault("steps", []).append(state.step)
-        for name, parameter in chosen_parameters(state.model, 2):
-            gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-            entry = self.recorded["parameters"].setdefault(name, {"shape": list(parameter.shape)})
-            entry.setdefault("weight_rank", []).append(rank(parameter))
-            entry.setdefault("gradient_rank", []).append(rank(gradient))
+        """Measure, at some steps."""
+        if state.step in RANK_STEPS:
+            self.recorded.setdefault("steps", []).append(state.step)
+            self.measure_weights(state.model)
+            self.measure_gradients(state.model)
 
     def on_end(self, state: TrainState) -> None:
         """Measure the weights once more."""
-        for name, parameter in chosen_parameters(state.model, 2):
-            self.recorded["parameters"].setdefault(name, {}).setdefault("weight_rank", []).append(rank(parameter))
+        self.measure_weights(state.model)
+
+    def measure_weights(self, model: nn.Module) -> None:
+        """Add the rank of each weight as it is now."""
+        for name, parameter in chosen_parameters(model, 2):
+            entry = self.recorded["parameters"].setdefault(name, {"shape": list(parameter.shape)})
+            entry.setdefault("weight_rank", []).append(rank(parameter))
+
+    def measure_gradients(self, model: nn.Module) -> None:
+        """Add the rank of each weight's gradient."""
+        for name, parameter in chosen_parameters(model, 2):
+            gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            self.recorded["parameters"][name].setdefault("gradient_rank", []).append(rank(gradient))
 
 
 def rank(matrix: Tensor) -> float:
@@ -141,7 +148,7 @@ def rank(matrix: Tensor) -> float:
     return rounded(DIAGNOSTICS["effective_rank"].compute(flat)) if bool(flat.isfinite().all()) else float("nan")
 
 
-class Symmetry(Recorder):
+class Symmetry(Ranks):
     """What is identical while a network trains, and what the inspector says of it at the end.
 
     ``parameters`` has for each weight its ``shape`` and, at the update steps ``RANK_STEPS`` before the update and once
@@ -172,16 +179,10 @@ class Symmetry(Recorder):
         if module.training:
             self._images = arguments[0].detach()[:INSPECTED].clone()
 
-    def on_gradients(self, state: TrainState) -> None:
-        """Measure the weights, at some steps."""
-        if state.step in RANK_STEPS:
-            self.recorded.setdefault("steps", []).append(state.step)
-            self._measure_weights(state.model)
-
     def on_end(self, state: TrainState) -> None:
         """Measure once more, and inspect."""
         self._hook.remove()
-        self._measure_weights(state.model)
+        super().on_end(state)
         if self._images is None or not all(bool(each.isfinite().all()) for each in state.model.parameters()):
             return
         report = inspect(state.model, self._images)
@@ -193,14 +194,15 @@ class Symmetry(Recorder):
             if each.is_matrix
         ]
 
-    def _measure_weights(self, model: nn.Module) -> None:
-        by_position = views_by_position(model)
-        for name, parameter in chosen_parameters(model, 2):
-            entry = self.recorded["parameters"].setdefault(name, {"shape": list(parameter.shape)})
-            entry.setdefault("weight_rank", []).append(rank(parameter))
-            if name in by_position:
-                spread = DIAGNOSTICS["position_spread"].compute(by_position[name])
-                entry.setdefault("position_spread", []).append(rounded(spread))
+    def measure_weights(self, model: nn.Module) -> None:
+        """Add the rank of each weight, and how far it varies over positions."""
+        super().measure_weights(model)
+        for name, view in views_by_position(model).items():
+            spread = DIAGNOSTICS["position_spread"].compute(view)
+            self.recorded["parameters"][name].setdefault("position_spread", []).append(rounded(spread))
+
+    def measure_gradients(self, model: nn.Module) -> None:
+        """Add nothing: this recorder is about weights."""
 
 
 def views_by_position(model: nn.Module) -> dict[str, Tensor]:

@@ -1,13 +1,12 @@
 """View: how well does each curve train? Test accuracy by epoch, and the final ones beside the published."""
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from zeroinit.bench.plots import accuracy_curves, final_accuracies, new_panels
 from zeroinit.bench.profiles import PROFILES, PROTOCOLS
 from zeroinit.bench.reporting.analysis import FigureSummary
-from zeroinit.bench.reporting.views.view import Cell, Table, View, text
+from zeroinit.bench.reporting.views.view import Cell, Table, View, estimate_frame, text
 
 __all__ = ["NOTABLE", "VIEW", "draw", "final_frame", "table"]
 
@@ -63,12 +62,8 @@ def signed(value: float) -> str:
 
 def final_frame(summary: FigureSummary, *, with_published: bool) -> pd.DataFrame:
     """Return one row per curve: label, mean, low, high and the published value (NaN where there is none)."""
-    rows = []
-    for entry in summary.curves:
-        published = entry.published if with_published and entry.published is not None else np.nan
-        estimate = entry.estimate
-        rows.append((entry.curve.label, estimate.value, estimate.low, estimate.high, published))
-    return pd.DataFrame(rows, columns=["label", "mean", "low", "high", "published"])
+    published = {entry.curve.label: entry.published for entry in summary.curves if with_published}
+    return estimate_frame(((entry.curve.label, entry.estimate) for entry in summary.curves), published)
 
 
 VIEW = View(draw, table)

@@ -13,7 +13,7 @@ from zeroinit.bench.catalogue.grid import REFERENCES, part_of
 from zeroinit.bench.plots import collapse_chart, final_accuracies, new_panels
 from zeroinit.bench.reporting.analysis import FigureSummary
 from zeroinit.bench.reporting.predictor import MECHANISTIC, expected_accuracy, fit_predictor, quantities
-from zeroinit.bench.reporting.views.view import Cell, Table, View, text
+from zeroinit.bench.reporting.views.view import Cell, Table, View, estimate_frame, text
 from zeroinit.bench.spec import Run
 from zeroinit.bench.stats import Estimate, determination, grouped_bootstrap, mean_interval, rank_correlation
 
@@ -183,8 +183,7 @@ def draw(summary: FigureSummary, title: str, profile: str) -> Figure:
     points = grid.frame.rename(columns={"part": "label", "loss": "seen"})
     collapse_chart(points, left, quantity="Loss of accuracy")
     part = list(grid.correlations)[-1]
-    rows = [(name, each.value, each.low, each.high, np.nan) for name, each in grid.correlations[part].items()]
-    frame = pd.DataFrame(rows, columns=["label", "mean", "low", "high", "published"])
+    frame = estimate_frame(grid.correlations[part].items())
     final_accuracies(frame, right, xlabel=f"Rank correlation with the loss, {part}", bounded=False)
     right.axvline(0, color="#222222", linewidth=0.8)
     return figure

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from zeroinit.bench.labels import NORMAL, PYTORCH, split_label
 from zeroinit.bench.plots import final_accuracies, new_rows, step_curves
 from zeroinit.bench.reporting.analysis import CurveSummary, FigureSummary
-from zeroinit.bench.reporting.views.view import Cell, Table, View, text
+from zeroinit.bench.reporting.views.view import Cell, Table, View, estimate_frame, text
 from zeroinit.bench.stats import Estimate, mean_interval, ratio_interval
 
 __all__ = ["DIFFERENCE", "VIEW", "Gap", "draw", "gap_frame", "gaps", "rank_frame", "table"]
@@ -62,8 +62,7 @@ def _closed(entry: CurveSummary, default: CurveSummary, normal: CurveSummary | N
 
 def gap_frame(found: list[Gap]) -> pd.DataFrame:
     """Return one row per curve: label (its name), mean, low, high of the difference, and no published value."""
-    rows = [(gap.name, gap.difference.value, gap.difference.low, gap.difference.high, np.nan) for gap in found]
-    return pd.DataFrame(rows, columns=["label", "mean", "low", "high", "published"])
+    return estimate_frame((gap.name, gap.difference) for gap in found)
 
 
 def rank_frame(found: list[Gap]) -> pd.DataFrame:

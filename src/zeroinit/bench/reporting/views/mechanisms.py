@@ -6,7 +6,6 @@ from itertools import combinations
 from math import comb
 
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 
 from zeroinit.bench.catalogue.mechanisms import MECHANISMS, Cell, all_cells, cell_label, cell_of
@@ -14,7 +13,7 @@ from zeroinit.bench.plots import final_accuracies, new_panels
 from zeroinit.bench.reporting.analysis import FigureSummary
 from zeroinit.bench.reporting.views.accuracies import final_frame
 from zeroinit.bench.reporting.views.view import Cell as TableCell
-from zeroinit.bench.reporting.views.view import Table, View, text
+from zeroinit.bench.reporting.views.view import Table, View, estimate_frame, text
 from zeroinit.bench.stats import Estimate, mean_interval, ratio_interval
 
 __all__ = ["VIEW", "MechanismLoss", "draw", "mechanism_losses", "shapley_values", "table"]
@@ -106,8 +105,7 @@ def draw(summary: FigureSummary, title: str, profile: str) -> Figure:
     final_accuracies(final_frame(summary, with_published=False), left)
     losses = mechanism_losses(summary)
     if losses:
-        rows = [(name, each.loss.value, each.loss.low, each.loss.high, np.nan) for name, each in losses.items()]
-        frame = pd.DataFrame(rows, columns=["label", "mean", "low", "high", "published"])
+        frame = estimate_frame((name, each.loss) for name, each in losses.items())
         final_accuracies(frame, right, xlabel="Loss charged to it (Shapley)", bounded=False)
         right.set_xlim(left=min(0.0, right.get_xlim()[0]))
     return figure

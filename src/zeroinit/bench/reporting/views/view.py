@@ -1,13 +1,16 @@
 """What a view is: how the results of a figure are drawn, put into a table and explained."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from zeroinit.bench.reporting.analysis import FigureSummary
+from zeroinit.bench.stats import Estimate
 
-__all__ = ["Cell", "Table", "View", "text"]
+__all__ = ["Cell", "Table", "View", "estimate_frame", "text"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,23 @@ class Table:
 def text(content: object) -> Cell:
     """Return a cell that stands on the left."""
     return Cell(str(content), is_number=False)
+
+
+def estimate_frame(
+    estimates: Iterable[tuple[str, Estimate]], published: Mapping[str, float | None] | None = None
+) -> pd.DataFrame:
+    """Return one row per estimate: label, mean, low, high, and the published value (NaN where there is none).
+
+    Example:
+        >>> estimate_frame([("Normal", Estimate(0.9, 0.8, 1.0, 3))], {"Normal": 0.97}).to_dict("records")
+        [{'label': 'Normal', 'mean': 0.9, 'low': 0.8, 'high': 1.0, 'published': 0.97}]
+    """
+    known = published or {}
+    rows = [
+        (label, each.value, each.low, each.high, math.nan if known.get(label) is None else known[label])
+        for label, each in estimates
+    ]
+    return pd.DataFrame(rows, columns=["label", "mean", "low", "high", "published"])
 
 
 @dataclass(frozen=True)
