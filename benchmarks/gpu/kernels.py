@@ -24,10 +24,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 from speed import NETWORKS, fit_step, num_steps, peak, plain_loop
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
-from zeroinit.bench.work import TRAINING, flops_per_image
 
 from measure import print_table
 from zeroinit.bench.spec import Run
+from zeroinit.bench.work import TRAINING, flops_per_image
 
 CASES = (
     ("resnet50", "bf16", "graphed"),
