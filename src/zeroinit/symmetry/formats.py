@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from zeroinit._common import __version__
 from zeroinit.symmetry.codes import CODES
-from zeroinit.symmetry.naming import few, starred
+from zeroinit.symmetry.naming import NUMBERS, few, in_common, pattern_of, starred
 from zeroinit.symmetry.verdict import by_cause
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ __all__ = ["FORMATS", "layer_rows", "shortened", "to_html", "to_sarif", "to_text
 HEAD = ("layer", "type", "gradient", "units", "distinct", "broken by")
 NEVER, STILL = " never get", ("ZI018", "ZI020")
 NAME_WIDTH, TYPE_WIDTH, MOST_INFOS, FEWEST_ALIKE = 40, 22, 6, 3
+IN_PATHS = re.compile(r"(?<=[`.])\d+(?=[.`])|(?<=[a-z_\]]\[)\d+(?=\])")
+"""Numbers in the paths of a message, not its counts."""
 
 
 def shortened(text: str, width: int) -> str:
@@ -47,19 +49,19 @@ def layer_rows(report: "SymmetryReport") -> list[tuple[str, ...]]:
         first = "never" if layer.unlock_step is None else f"step {layer.unlock_step}"
         width = f"{layer.effective_width}" + (f" ({layer.dead} dead)" if layer.dead else "")
         cells = (layer.kind, first, f"{layer.num_units}", width, layer.source or "nothing")
-        rows.setdefault((re.sub(r"\d+", "*", _name(layer)), *cells), []).append(_name(layer))
-    return [row for (pattern, *cells), names in rows.items() for row in _merged(pattern, tuple(cells), names)]
+        rows.setdefault((NUMBERS.sub("*", _name(layer)), *cells), []).append(_name(layer))
+    return [row for (_, *cells), names in rows.items() for row in _merged(tuple(cells), names)]
 
 
 def _frozen(report: "SymmetryReport") -> set[str]:
     return {each.name for each in report.parameters if each.reason == "frozen"}
 
 
-def _merged(pattern: str, cells: tuple[str, ...], names: list[str]) -> list[tuple[str, ...]]:
+def _merged(cells: tuple[str, ...], names: list[str]) -> list[tuple[str, ...]]:
     """Return one row for many layers that differ by a number in their path alone, else one for each."""
     if len(names) < FEWEST_ALIKE:
         return [(name, *cells) for name in names]
-    return [(f"{pattern} ({len(names)} of them)", *cells)]
+    return [(f"{pattern_of(names)} ({len(names)} of them)", *cells)]
 
 
 def _name(layer: "LayerReport") -> str:
@@ -210,18 +212,13 @@ def _alike_once(findings: Iterable["Finding"]) -> list["Finding"]:
             kept.append(
                 replace(
                     members[0],
-                    path=f"{alike[1]} ({len(members)} of them)",
-                    message=_one({each.message for each in members}) or alike[2],
-                    suggestion=_one({each.suggestion for each in members}) or _starred(members[0].suggestion),
+                    path=f"{pattern_of(each.path for each in members)} ({len(members)} of them)",
+                    message=_once(in_common((each.message for each in members), IN_PATHS)),
+                    suggestion=_once(in_common((each.suggestion for each in members), IN_PATHS)),
                     cause=members[0].cause if len({each.cause for each in members}) == 1 else "",
                 )
             )
     return kept
-
-
-def _one(texts: set[str]) -> str:
-    """Return the only text of a set; nothing if there are several."""
-    return next(iter(texts)) if len(texts) == 1 else ""
 
 
 def _starred(text: str) -> str:
@@ -231,9 +228,12 @@ def _starred(text: str) -> str:
         >>> _starred("3 units of `blocks.11.dense` and `4.weight` at step 1: `model[2].w`")
         '3 units of `blocks.*.dense` and `*.weight` at step 1: `model[*].w`'
     """
-    text = re.sub(r"(?<=[`.])\d+(?=[.`])", "*", text)
-    text = re.sub(r"(`[^`]+`)(?:(?:, | and )\1)+", r"\1", text)
-    return re.sub(r"(?<=[a-z_\]]\[)\d+(?=\])", "*", text)
+    return _once(IN_PATHS.sub("*", text))
+
+
+def _once(text: str) -> str:
+    """Name what is listed several times once."""
+    return re.sub(r"(`[^`]+`)(?:(?:, | and )\1)+", r"\1", text)
 
 
 def to_html(report: "SymmetryReport") -> str:

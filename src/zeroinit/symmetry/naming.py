@@ -7,9 +7,22 @@ from torch import nn
 
 from zeroinit.symmetry.calls import LOSS, Call
 
-__all__ = ["draw_line", "few", "joined", "of_model", "operation", "pattern_of", "sentence", "starred", "where"]
+__all__ = [
+    "NUMBERS",
+    "draw_line",
+    "few",
+    "in_common",
+    "joined",
+    "of_model",
+    "operation",
+    "pattern_of",
+    "sentence",
+    "starred",
+    "where",
+]
 
 MOST_NAMES = 3
+NUMBERS = re.compile(r"\d+")
 LONG = 40
 """Names of so many letters that differ by a number are told once."""
 WORDS = {
@@ -43,13 +56,29 @@ def pattern_of(names: Iterable[str]) -> str:
     Names that differ by more are written as the first one, all of whose numbers are replaced.
 
     Example:
-        >>> pattern_of(["flow.0.net.2", "flow.1.net.2"]), pattern_of(["h.0.1", "h.1.0"]), pattern_of(["h.3"])
-        ('flow.*.net.2', 'h.*.*', 'h.3')
+        >>> pattern_of(["flow.0.net.2", "flow.1.net.2"]), pattern_of(["layer1.0", "layer2.1"]), pattern_of(["h.3"])
+        ('flow.*.net.2', 'layer*.*', 'h.3')
     """
-    parts = [name.split(".") for name in names]
-    if len({len(each) for each in parts}) > 1:
-        return starred(".".join(parts[0]))
-    return ".".join(column[0] if len(set(column)) == 1 else starred(column[0]) for column in zip(*parts, strict=True))
+    return in_common(names, NUMBERS)
+
+
+def in_common(texts: Iterable[str], numbers: re.Pattern[str]) -> str:
+    """Write texts that differ by numbers as one: a number that is not the same in all of them becomes a star.
+
+    Args:
+        texts: At least one. If they differ by more than numbers, all numbers of the first one become stars.
+        numbers: What counts as a number; a pattern without groups.
+
+    Example:
+        >>> in_common(["`h.0.w` of 3", "`h.1.w` of 3"], NUMBERS)
+        '`h.*.w` of 3'
+    """
+    listed = list(dict.fromkeys(texts))
+    if len({tuple(numbers.split(each)) for each in listed}) > 1:
+        return numbers.sub("*", listed[0])
+    columns = zip(*(numbers.findall(each) for each in listed), strict=True)
+    words = iter([column[0] if len(set(column)) == 1 else "*" for column in columns])
+    return numbers.sub(lambda _: next(words), listed[0])
 
 
 def joined(words: Iterable[str]) -> str:
