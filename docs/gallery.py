@@ -15,7 +15,7 @@ from zeroinit.symmetry import inspect
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "field.md"
-KINDS = ("zeros", "flat", "still", "copies", "routing", "wiring", "numbers", "verdicts", "hidden", "steps")
+KINDS = ("zeros", "flat", "still", "copies", "routing", "wiring", "numbers", "verdicts", "hidden", "steps", "memory")
 FILES = (*KINDS, *(f"reports_{i}" for i in range(1, 10)))
 HEAD = """# Models from public reports
 

@@ -13,6 +13,7 @@ from . import (
     copies,
     flat,
     hidden,
+    memory,
     numbers,
     reports_1,
     reports_2,
@@ -46,7 +47,7 @@ Whoever mends one takes it off this list; if the words there do not fit the new 
 FAULTS = {name: case for name, case in CASES.items() if case.code}
 HEALTHY = {name: case for name, case in CASES.items() if not case.code}
 assert set(FAULTS) >= OPEN
-modules = (copies, flat, hidden, numbers, routing, steps, still, verdicts, wiring, zeros, *REPORTS)
+modules = (copies, flat, hidden, memory, numbers, routing, steps, still, verdicts, wiring, zeros, *REPORTS)
 assert all(module.__name__ for module in modules)
 
 

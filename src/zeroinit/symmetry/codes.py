@@ -103,6 +103,11 @@ CODES: dict[str, Code] = {
         "every update is smaller than rounding",
         "Start with larger weights, add skip connections, or put norms between the layers.",
     ),
+    "ZI021": Code(
+        "warning",
+        "a parameter shares its memory with something else",
+        "Give each its own memory with .clone(), or use one parameter in both places.",
+    ),
     "ZI101": Code("info", "starts at zero and gets a gradient", "Nothing to do."),
     "ZI102": Code("info", "is frozen", "Nothing to do if that is meant."),
     "ZI103": Code("info", "a bias has no effect", "Leave it out (bias=False): what it adds is removed again."),

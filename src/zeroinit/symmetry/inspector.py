@@ -46,7 +46,7 @@ from zeroinit.symmetry.watching import Watch
 
 __all__ = ["Evidence", "assert_symmetry_broken", "inspect"]
 
-TOLD_BY_TRACE = {"ZI017", "ZI018", "ZI109"}
+TOLD_BY_TRACE = {"ZI017", "ZI018", "ZI021", "ZI109"}
 """Codes of symptoms that one float32 run shows in full."""
 
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from zeroinit._common import InputError
 from zeroinit._modules.copying import copier_of
+from zeroinit.symmetry.aliases import how_to_part, shared_memory
 from zeroinit.symmetry.attached import attached, unregistered
 from zeroinit.symmetry.calls import LOSS, Calls, tensors_in
 from zeroinit.symmetry.naming import few, where
@@ -58,6 +59,12 @@ def find_symptoms(evidence: "Evidence") -> Iterator[Symptom]:
         text = f"The loss compares each output with every target: their shapes are {output} and {targets}."
         yield Symptom("ZI017", "", (), text, f"Give both one shape: `targets.reshape({output})`.", False)
     yield from of_optimizer(evidence)
+    for name, other, is_buffer in shared_memory(evidence.model):
+        text = f"`{name}` and the {'buffer' if is_buffer else 'parameter'} `{other}` are the same memory."
+        text += " Each update of one changes the other."
+        is_whole = is_buffer or evidence.model.get_parameter(name).shape == evidence.model.get_parameter(other).shape
+        repair = how_to_part(name, other, is_buffer, is_whole)
+        yield Symptom("ZI021", name.rpartition(".")[0], (name,), text, repair, False)
 
 
 def of_optimizer(evidence: "Evidence", left_out: Container[str] = ()) -> Iterator[Symptom]:

@@ -10,7 +10,7 @@ __all__ = ["by_cause", "first_sentence", "verdict"]
 
 GRAVEST = (
     "ZI013", "ZI018", "ZI016", "ZI017", "ZI006", "ZI009", "ZI019", "ZI008", "ZI011", "ZI007", "ZI012", "ZI020", "ZI014",
-    "ZI015", "ZI001", "ZI004", "ZI002", "ZI003", "ZI005", "ZI010",
+    "ZI015", "ZI021", "ZI001", "ZI004", "ZI002", "ZI003", "ZI005", "ZI010",
 )  # fmt: skip
 """Codes of warnings, the gravest first."""
 NEVER = {"ZI006", "ZI007", "ZI008", "ZI009", "ZI011", "ZI012", "ZI018", "ZI019", "ZI020"}
@@ -67,7 +67,7 @@ def verdict(report: "SymmetryReport") -> str:
         here = {name for each in groups[0] if each in never for name in each.parameters}
         here &= {each.name for each in trained}
         start = f"{len(here)} of {len(trained)} parameters will not learn" if here else "Learns, but not all of it"
-    elif first.code == "ZI017":
+    elif first.code in ("ZI017", "ZI021"):
         start = "Learns something else than it should"
     elif first.code in ("ZI014", "ZI015"):
         start = "Stops learning" if first.code == "ZI014" else "Will not learn at this learning rate"
