@@ -20,7 +20,12 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "results"
 RUNS = RESULTS / "runs"
 BENCHMARKS = ROOT / "benchmarks" / "results"
-FIGURES = {"corrected": None, "published": ["fig3", "fig8"], "plateau": ["plateau"], "unlock": ["unlock"]}
+FIGURES = {
+    "corrected": None,
+    "published": ["fig3", "fig8"],
+    "plateau": ["plateau"],
+    "first_gradients": ["first_gradients"],
+}
 STUDIES = ("recommended", "large_bias")
 """Studies whose tables the README shows."""
 FINDINGS = ("gap", "remaining", "transfer", "residual")

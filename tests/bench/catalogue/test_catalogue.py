@@ -42,7 +42,11 @@ TABLES = {
 
 def profiles_of(figure: Figure) -> list[str]:
     """All, but for the study of a setting the one that sets it."""
-    return [profile for profile in PROFILES if not (figure.name in {"precision", "unlock"} and profile == "paper_bf16")]
+    return [
+        profile
+        for profile in PROFILES
+        if not (figure.name in {"precision", "first_gradients"} and profile == "paper_bf16")
+    ]
 
 
 def settings_of(figure: Figure) -> list[tuple[str, str]]:
@@ -133,7 +137,7 @@ def few(run: Run) -> int:
     return 32 if "resnet" in run.model else 64
 
 
-HEAVY = {"unlock": slice(1, None, 10)}
+HEAVY = {"first_gradients": slice(1, None, 10)}
 """Curves to try out of figures that take seconds for each."""
 
 
@@ -339,9 +343,9 @@ def test_figure_12():
     assert claim.id.startswith("C10-")
 
 
-def test_the_study_of_unlocking():
+def test_the_study_of_first_gradients():
     """Each variant in both precisions, and nothing but the settings of its variant differs."""
-    figure = FIGURES["unlock"]
+    figure = FIGURES["first_gradients"]
     runs = {curve.label: curve.run for curve in figure.curves}
     assert not figure.in_paper
     for label, run in runs.items():

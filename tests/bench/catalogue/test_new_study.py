@@ -15,7 +15,7 @@ from zeroinit.bench.reporting.report import check_figures
 from zeroinit.bench.running.schedule import Options
 from zeroinit.bench.spec import Figure
 from zeroinit.cli import main
-from zeroinit.zero_start.choice import SCALE, choose_parts, num_first_steps, remedy_text
+from zeroinit.zero_start.choice import SCALE, choose_parts, num_affine_steps, num_first_steps
 
 FILE = '''"""Study: does a tiny learning rate train the digits worse? Hypothesis, before the runs: by .1 at least."""
 
@@ -97,13 +97,13 @@ def test_what_a_study_misnames_is_told_before_any_run(study, monkeypatch, change
 def test_the_catalogue_writes_a_zero_start_as_the_library_chooses_it(has_norms):
     """The catalogue imports settings alone, so it has the rule of the runs in its own words."""
     for num_layers in range(1, 60):
-        parts = choose_parts(num_layers, has_norms)
-        assert networks.parts_of(num_layers, has_norms) == parts
+        parts, steps = choose_parts(num_layers, has_norms), num_first_steps(num_layers)
         settings = networks.zero_start(num_layers, has_norms)
-        text = remedy_text(parts, num_first_steps(num_layers))
-        assert (
-            settings["remedy"].removeprefix("" if has_norms else f"affine_norms:{num_first_steps(num_layers)}+") == text
-        )
+        theirs = dict.fromkeys(["affine_norms", *parts], steps)
+        if has_norms:
+            theirs["affine_norms"] = num_affine_steps(parts, steps)
+        assert networks.parts_of(num_layers, has_norms) == parts
+        assert settings["remedy"] == "+".join(f"{part}:{count}" for part, count in theirs.items())
         assert settings["scale"] == SCALE
 
 

@@ -14,6 +14,7 @@ from zeroinit.bench.catalogue.paper.fig10 import FIGURE_10
 from zeroinit.bench.catalogue.paper.fig11 import FIGURE_11
 from zeroinit.bench.catalogue.paper.fig12 import FIGURE_12
 from zeroinit.bench.catalogue.studies.explorations import EXPLORATIONS
+from zeroinit.bench.catalogue.studies.first_gradients import FIRST_GRADIENTS
 from zeroinit.bench.catalogue.studies.gap import GAP
 from zeroinit.bench.catalogue.studies.large_bias import LARGE_BIAS, LARGE_BIAS_CNN
 from zeroinit.bench.catalogue.studies.large_bias_grid import LARGE_BIAS_GRID
@@ -23,7 +24,6 @@ from zeroinit.bench.catalogue.studies.recommended import RECOMMENDED
 from zeroinit.bench.catalogue.studies.remaining import REMAINING
 from zeroinit.bench.catalogue.studies.residual import RESIDUAL
 from zeroinit.bench.catalogue.studies.transfer import TRANSFER
-from zeroinit.bench.catalogue.studies.unlock import UNLOCK
 from zeroinit.bench.spec import Figure
 
 __all__ = ["FIGURES"]
@@ -42,7 +42,7 @@ FIGURES: dict[str, Figure] = {
         FIGURE_11,
         FIGURE_12,
         PLATEAU,
-        UNLOCK,
+        FIRST_GRADIENTS,
         PRECISION,
         GAP,
         LARGE_BIAS,

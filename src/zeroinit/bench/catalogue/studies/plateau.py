@@ -8,8 +8,8 @@ Hypotheses, written down before the runs, with three seeds and the margins of th
   constant channels the network stays at one class, and with torch's norm it escapes late, by rounding: the plateau.
 * A random beta alone is no repair: it lets the first dense layer train, but no convolution, so that with the exact norm
   all images still give one output.
-* Norms that act as affine maps during the first 20 steps (there are 9 layers to unlock, one per step) are one: the
-  plateau is gone, and as it is a signal the exact norm makes no difference.
+* Norms that act as affine maps during the first 20 steps are one (nine layers get their first gradient one after the
+  other): the plateau is gone, and as it is a signal the exact norm makes no difference.
 """
 
 from dataclasses import replace

@@ -5,9 +5,9 @@ The 8x8 digits, standardized, in batches of 32, 12 epochs; the paper's ResNet-50
 its channels, and a ResNet-18. With CIFAR-10 the ResNet-50 takes days on a processor.
 
 A residual network has paths past its layers: the last of a ResNet-50's 54 weights moves at update 7 (the study
-``unlock``), that of a ResNet-18 at update 6. So the zero start has 16 and 14 steps, norms are affine in the first half
-of them, and weights become orthonormal half-way and at the end. That was chosen on validation accuracy of the ResNet-50
-of a quarter of the width with seeds 100 to 103; the ResNet-18 and the full width were not used.
+``first_gradients``), that of a ResNet-18 at update 6. So the zero start has 16 and 14 steps, norms are affine in the
+first half of them, and weights become orthonormal half-way and at the end. That was chosen on validation accuracy of
+the ResNet-50 of a quarter of the width with seeds 100 to 103; the ResNet-18 and the full width were not used.
 
 Hypothesis, written down before the runs, with ten seeds (ResNet-50 of full width, ResNet-18: three): the final test
 accuracy is not below that of PyTorch's default by .02 or more (450 test images; the margin of ``transfer``).

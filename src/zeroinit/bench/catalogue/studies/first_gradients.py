@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from zeroinit.bench.spec import Claim, Curve, Figure, Run
 
-__all__ = ["UNLOCK"]
+__all__ = ["FIRST_GRADIENTS"]
 
 STEPS = 12
 RUN = Run(
@@ -48,8 +48,8 @@ def _claim(id: str, statement: str, label: str, measure: str) -> Claim:
     )
 
 
-UNLOCK = Figure(
-    name="unlock",
+FIRST_GRADIENTS = Figure(
+    name="first_gradients",
     title="ResNet-50 with zero weights: which layers wake up, and by what",
     curves=tuple(curve for label, settings in VARIANTS.items() for curve in _pair(label, settings)),
     view="wake_up",
