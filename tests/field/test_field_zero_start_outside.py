@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.func import functional_call, grad, vmap
 from torch.optim import SGD, Adam
+from torch.optim import optimizer as torch_optimizer
 
 from zeroinit import InputError, RemedyWarning, zero_start_
 from zeroinit.remedies import AffineNorms, make_remedy
@@ -194,6 +195,17 @@ def test_a_start_that_nobody_entered_warns_at_the_first_step(batch, generator):
         train(model, optimizer, batch, 1)
     train(model, optimizer, batch, 2)
     assert start.standing().startswith("not begun")
+
+
+def test_after_the_first_pass_nothing_is_called_at_a_step_that_was_not_before(batch, generator):
+    before = len(torch_optimizer._global_optimizer_pre_hooks)
+    model = network()
+    start, optimizer = zero_start_(model, generator=generator(0)), SGD(model.parameters(), 0.1)
+    assert len(torch_optimizer._global_optimizer_pre_hooks) == before + 1
+    with start:
+        train(model, optimizer, batch, start.steps + 1)
+        assert len(torch_optimizer._global_optimizer_pre_hooks) == before
+    assert start.remaining == 0
 
 
 def test_a_cell_that_runs_twice_does_not_warn_of_the_first_start(batch, generator):
