@@ -56,6 +56,8 @@ class FirstStep:
         if model.training and torch.is_grad_enabled():
             self.tell()
             self.stop()
+            for key in [key for key, hook in model._forward_pre_hooks.items() if hook is self]:  # of a copy
+                del model._forward_pre_hooks[key]
 
     def holds(self, optimizer: Optimizer) -> bool:
         """Whether an optimizer has one of the weights."""
