@@ -123,6 +123,48 @@ def test_no_circles():
     list(graphlib.TopologicalSorter(graph).static_order())
 
 
+SYMMETRY = ("measures", "shadow", "units", "verdict", "inspector", "observer")
+"""The parts of ``symmetry``: each may import those before it, and itself; ``inspector`` and ``observer`` never meet."""
+
+
+def disorder(files: Mapping[str, str]) -> list[str]:
+    """Lists imports between parts of ``symmetry`` that go against their order."""
+    found = []
+    for path, source in files.items():
+        if not path.startswith("symmetry/") or path == "symmetry/__init__.py":
+            continue
+        part = path.removesuffix(".py").split("/")[1]
+        before = SYMMETRY[: SYMMETRY.index("inspector" if part == "observer" else part)]
+        for name in imported_modules(path, source):
+            target = name.removeprefix("zeroinit.symmetry.").split(".")[0]
+            if name.startswith("zeroinit.symmetry") and target not in {part, *before}:
+                found.append(f"{path}: imports {name}, and {part} may import {list(before)} only")
+    return found
+
+
+@pytest.mark.xfail(reason="the evidence is still a part of the inspector", strict=True)
+def test_symmetry_is_in_order():
+    assert disorder(all_files()) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("measures/ranks.py", "from zeroinit.symmetry.shadow.training import Trace"),
+        ("shadow/training.py", "from zeroinit.symmetry import units"),
+        ("shadow/training.py", "if TYPE_CHECKING:\n    from zeroinit.symmetry.units.watching import Watch"),
+        ("units/tracking.py", "def f():\n    from ..verdict import findings"),
+        ("verdict/report/report.py", "from zeroinit.symmetry.inspector import inspect"),
+        ("verdict/report/report.py", "from zeroinit.symmetry import inspect"),
+        ("inspector.py", "from zeroinit.symmetry.observer import SymmetryObserver"),
+        ("observer.py", "from zeroinit.symmetry.inspector import inspect"),
+    ],
+)
+def test_an_import_against_the_order_is_found(path, source):
+    assert len(disorder({f"symmetry/{path}": source})) == 1
+    assert disorder({f"symmetry/{path}": "from zeroinit.symmetry.measures import DIAGNOSTICS"}) == []
+
+
 def test_a_circle_is_found():
     files = {
         "a.py": "from zeroinit.b import x",
@@ -247,7 +289,11 @@ def test_large_folders_have_a_reason():
         ("init/names.py", "from zeroinit import initialize_", "imports zeroinit.initialize_"),
         ("init/names.py", "from ..remedies import table", "imports zeroinit.remedies.table"),
         ("init/deep/names.py", "from ... import symmetry", "imports zeroinit.symmetry"),
-        ("symmetry/report.py", "def f():\n    import zeroinit.bench.plots as p", "imports zeroinit.bench.plots"),
+        (
+            "symmetry/verdict/report/report.py",
+            "def f():\n    import zeroinit.bench.plots as p",
+            "imports zeroinit.bench.plots",
+        ),
         ("zero_start.py", "from zeroinit.bench.training import fit", "imports zeroinit.bench.training.fit"),
         ("_common.py", "from zeroinit.init import initialize_", "_common may import [] only"),
         ("bench/plots/curves.py", "from zeroinit.bench.stats import holm", "imports zeroinit.bench.stats.holm"),

@@ -5,12 +5,12 @@ import torch
 from torch import nn
 
 from zeroinit.symmetry import inspect
-from zeroinit.symmetry.checklist import counted
-from zeroinit.symmetry.formats import to_text
-from zeroinit.symmetry.loss_parameters import parameters_of_loss
-from zeroinit.symmetry.masks import flipped_masks
-from zeroinit.symmetry.own_optimizer import OwnOptimizer
-from zeroinit.symmetry.report import Finding, SymmetryReport
+from zeroinit.symmetry.shadow.own_optimizer import OwnOptimizer
+from zeroinit.symmetry.verdict.checklist import counted
+from zeroinit.symmetry.verdict.report.formats import to_text
+from zeroinit.symmetry.verdict.report.report import Finding, SymmetryReport
+from zeroinit.symmetry.verdict.symptoms.loss_parameters import parameters_of_loss
+from zeroinit.symmetry.verdict.trials.masks import flipped_masks
 
 from .zoo import VECTORS, drawn, mlp
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeroinit.symmetry import DIAGNOSTICS
-from zeroinit.symmetry.diversity import (
+from zeroinit.symmetry.measures.diversity import (
     direction_spread,
     distinct_rows,
     effective_rank,
@@ -21,7 +21,7 @@ from zeroinit.symmetry.diversity import (
     position_spread,
     stable_rank,
 )
-from zeroinit.symmetry.partition import group_equal_rows, group_mirrored_rows, num_groups, refine
+from zeroinit.symmetry.measures.partition import group_equal_rows, group_mirrored_rows, num_groups, refine
 
 from .zoo import drawn
 

@@ -11,29 +11,18 @@ from torch import nn
 from zeroinit._common import InputError
 from zeroinit._modules.batch import take_batch
 from zeroinit._modules.copying import copier_of
-from zeroinit.symmetry.capacity import check_memory
-from zeroinit.symmetry.checks import check_devices, check_model, left_out, unwrapped
-from zeroinit.symmetry.choosing import choose
-from zeroinit.symmetry.doubts import Doubts, find_doubts, kinds_of, told_by_steps
-from zeroinit.symmetry.explain import Explainer, LastPass, explain
-from zeroinit.symmetry.faint_updates import find_still, of_still
-from zeroinit.symmetry.findings import judge
-from zeroinit.symmetry.graph import Graph
-from zeroinit.symmetry.loss_parameters import note_loss_parameters
-from zeroinit.symmetry.memory import release
-from zeroinit.symmetry.no_effect import slices_that_compete
-from zeroinit.symmetry.objective import Objective
-from zeroinit.symmetry.own_optimizer import OwnOptimizer
-from zeroinit.symmetry.precision import ShadowMode
-from zeroinit.symmetry.report import SymmetryReport
-from zeroinit.symmetry.shadow import Settings, Trace, backward, copy_of, forward_loss, run_shadow
-from zeroinit.symmetry.sharing import WrittenError, sharing_allowed
-from zeroinit.symmetry.silent import Silent, may_be_stuck
-from zeroinit.symmetry.symptoms import Symptom, died, find_symptoms
-from zeroinit.symmetry.tracking import NEARLY
-from zeroinit.symmetry.trained_elsewhere import leave_to_others
-from zeroinit.symmetry.undisturbed import reseed, undisturbed
-from zeroinit.symmetry.variants import (
+from zeroinit.symmetry.shadow.checks import check_devices, check_model, left_out, unwrapped
+from zeroinit.symmetry.shadow.memory.capacity import check_memory
+from zeroinit.symmetry.shadow.memory.frugal import release
+from zeroinit.symmetry.shadow.memory.sharing import WrittenError, sharing_allowed
+from zeroinit.symmetry.shadow.objective import Objective
+from zeroinit.symmetry.shadow.own_optimizer import OwnOptimizer
+from zeroinit.symmetry.shadow.precision import ShadowMode
+from zeroinit.symmetry.shadow.training import Settings, Trace, backward, copy_of, forward_loss, run_shadow
+from zeroinit.symmetry.shadow.undisturbed import reseed, undisturbed
+from zeroinit.symmetry.units.doubts import Doubts, find_doubts, kinds_of, told_by_steps
+from zeroinit.symmetry.units.tracking import NEARLY
+from zeroinit.symmetry.units.variants import (
     is_signal_at_first,
     of_matrices,
     owe_to_dropout,
@@ -41,8 +30,19 @@ from zeroinit.symmetry.variants import (
     switch_off,
     without_free_kernels,
 )
-from zeroinit.symmetry.views import Reason
-from zeroinit.symmetry.watching import Watch
+from zeroinit.symmetry.units.watching import Watch
+from zeroinit.symmetry.verdict.causes.views import Reason
+from zeroinit.symmetry.verdict.explain import Explainer, LastPass, explain
+from zeroinit.symmetry.verdict.findings import judge
+from zeroinit.symmetry.verdict.passes.graph import Graph
+from zeroinit.symmetry.verdict.report.choosing import choose
+from zeroinit.symmetry.verdict.report.report import SymmetryReport
+from zeroinit.symmetry.verdict.search.no_effect import slices_that_compete
+from zeroinit.symmetry.verdict.search.silent import Silent, may_be_stuck
+from zeroinit.symmetry.verdict.symptoms.faint_updates import find_still, of_still
+from zeroinit.symmetry.verdict.symptoms.loss_parameters import note_loss_parameters
+from zeroinit.symmetry.verdict.symptoms.symptoms import Symptom, died, find_symptoms
+from zeroinit.symmetry.verdict.symptoms.trained_elsewhere import leave_to_others
 
 __all__ = ["Evidence", "assert_symmetry_broken", "inspect"]
 

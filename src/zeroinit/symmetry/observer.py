@@ -8,17 +8,17 @@ import numpy as np
 from torch import Tensor, nn
 
 from zeroinit._common import InputError
-from zeroinit.symmetry.diversity import (
+from zeroinit.symmetry.measures.diversity import (
     both_ranks,
     direction_spread,
     distinct_rows,
     num_constant_columns,
     num_duplicate_columns,
 )
-from zeroinit.symmetry.features import Features, thinned
-from zeroinit.symmetry.layers import Layer, UseOfWeights, find_layers
-from zeroinit.symmetry.partition import group_equal_rows, num_groups
-from zeroinit.symmetry.watching import LOW_PRECISIONS, kernel_spread
+from zeroinit.symmetry.measures.partition import group_equal_rows, num_groups
+from zeroinit.symmetry.units.features import Features, thinned
+from zeroinit.symmetry.units.layers import Layer, UseOfWeights, find_layers
+from zeroinit.symmetry.units.watching import LOW_PRECISIONS, kernel_spread
 
 if TYPE_CHECKING:
     import pandas

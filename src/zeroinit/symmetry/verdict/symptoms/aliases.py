@@ -1,0 +1,74 @@
+"""Memory that belongs to two: a parameter and a buffer, or two parameters, that hold the same numbers."""
+
+from collections.abc import Iterator
+
+from torch import Tensor, nn
+
+from zeroinit.symmetry.verdict.passes.naming import of_model
+
+__all__ = ["how_to_part", "shared_memory"]
+
+
+def shared_memory(model: nn.Module) -> Iterator[tuple[str, str, bool]]:
+    """Yield each parameter that needs a gradient with what overlaps it: its name, the other's, and if that is a buffer.
+
+    One parameter under two names is tied, and no finding. Nor are parameters of one block that do not overlap.
+
+    Example:
+        >>> model = nn.Linear(3, 3, bias=False)
+        >>> model.register_buffer("adjacency", model.weight.data)
+        >>> list(shared_memory(model))
+        [('weight', 'adjacency', True)]
+    """
+    trained = [(name, each) for name, each in model.named_parameters() if each.requires_grad]
+    others = [(name, each, False) for name, each in trained] + [
+        (name, each, True) for name, each in model.named_buffers()
+    ]
+    by_block: dict[int, list[tuple[str, Tensor, bool]]] = {}
+    for other in others:
+        if (block := _block(other[1])) is not None:
+            by_block.setdefault(block, []).append(other)
+    order = {name: number for number, (name, _) in enumerate(trained)}
+    for name, parameter in trained:
+        block = _block(parameter)
+        for other_name, other, is_buffer in by_block.get(block, []) if block is not None else []:
+            if other is parameter or (not is_buffer and order[other_name] < order[name]):
+                continue
+            if _overlap(parameter, other):
+                yield name, other_name, is_buffer
+
+
+def _block(tensor: Tensor) -> int | None:
+    """Return where a tensor's storage begins; ``None`` if it has none, as on the meta device."""
+    try:
+        return tensor.untyped_storage().data_ptr() or None
+    except (RuntimeError, NotImplementedError):
+        return None
+
+
+def _overlap(one: Tensor, other: Tensor) -> bool:
+    """Tell whether two tensors of one storage hold the same numbers, by the bytes from their first to their last."""
+    if not one.numel() or not other.numel():
+        return False
+    (begin, end), (other_begin, other_end) = map(_bytes, (one, other))
+    return begin < other_end and other_begin < end
+
+
+def _bytes(tensor: Tensor) -> tuple[int, int]:
+    extent = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    begin = tensor.storage_offset() * tensor.element_size()
+    return begin, begin + extent * tensor.element_size()
+
+
+def how_to_part(name: str, other: str, is_buffer: bool, is_whole: bool = True) -> str:
+    """Write the repair as a line to type.
+
+    Example:
+        >>> how_to_part("a.weight", "b", is_buffer=True)
+        'Give each its own memory: `model.a.weight = nn.Parameter(model.b.clone())`.'
+    """
+    if is_buffer:
+        return f"Give each its own memory: `{of_model(name)} = nn.Parameter({of_model(other)}.clone())`."
+    if is_whole:
+        return f"Tie them as one parameter: `{of_model(other)} = {of_model(name)}`."
+    return f"Compute one from the other in the forward pass, or give `{other}` its own memory with `.clone()`."
