@@ -1,5 +1,6 @@
 """Memory that belongs to two: a parameter and a buffer, or two parameters, that hold the same numbers."""
 
+import itertools
 from collections.abc import Iterator
 
 from torch import Tensor, nn
@@ -21,21 +22,17 @@ def shared_memory(model: nn.Module) -> Iterator[tuple[str, str, bool]]:
         [('weight', 'adjacency', True)]
     """
     trained = [(name, each) for name, each in model.named_parameters() if each.requires_grad]
-    others = [(name, each, False) for name, each in trained] + [
-        (name, each, True) for name, each in model.named_buffers()
-    ]
-    by_block: dict[int, list[tuple[str, Tensor, bool]]] = {}
-    for other in others:
-        if (block := _block(other[1])) is not None:
-            by_block.setdefault(block, []).append(other)
-    order = {name: number for number, (name, _) in enumerate(trained)}
-    for name, parameter in trained:
-        block = _block(parameter)
-        for other_name, other, is_buffer in by_block.get(block, []) if block is not None else []:
-            if other is parameter or (not is_buffer and order[other_name] < order[name]):
-                continue
-            if _overlap(parameter, other):
-                yield name, other_name, is_buffer
+    places: list[tuple[str, Tensor, bool]] = [(name, each, False) for name, each in trained]
+    places += [(name, each, True) for name, each in model.named_buffers()]
+    by_block: dict[int, list[int]] = {}
+    for at, (_, tensor, _) in enumerate(places):
+        if (block := _block(tensor)) is not None:
+            by_block.setdefault(block, []).append(at)
+    for members in by_block.values():
+        for at, later in itertools.combinations(members, 2):
+            (name, one, is_buffer), (other_name, other, other_is_buffer) = places[at], places[later]
+            if not is_buffer and _overlap(one, other):
+                yield name, other_name, other_is_buffer
 
 
 def _block(tensor: Tensor) -> int | None:
@@ -56,8 +53,8 @@ def _overlap(one: Tensor, other: Tensor) -> bool:
 
 def _bytes(tensor: Tensor) -> tuple[int, int]:
     extent = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
-    begin = tensor.storage_offset() * tensor.element_size()
-    return begin, begin + extent * tensor.element_size()
+    begin = int(tensor.storage_offset()) * tensor.element_size()
+    return begin, begin + int(extent) * tensor.element_size()
 
 
 def how_to_part(name: str, other: str, is_buffer: bool, is_whole: bool = True) -> str:
