@@ -24,15 +24,19 @@ def shared_memory(model: nn.Module) -> Iterator[tuple[str, str, bool]]:
     trained = [(name, each) for name, each in model.named_parameters() if each.requires_grad]
     places: list[tuple[str, Tensor, bool]] = [(name, each, False) for name, each in trained]
     places += [(name, each, True) for name, each in model.named_buffers()]
-    by_block: dict[int, list[int]] = {}
+    by_block: dict[int, list[tuple[int, int, int]]] = {}
     for at, (_, tensor, _) in enumerate(places):
-        if (block := _block(tensor)) is not None:
-            by_block.setdefault(block, []).append(at)
+        if tensor.numel() and (block := _block(tensor)) is not None:
+            by_block.setdefault(block, []).append((*_bytes(tensor), at))
     for members in by_block.values():
-        for at, later in itertools.combinations(members, 2):
-            (name, one, is_buffer), (other_name, other, other_is_buffer) = places[at], places[later]
-            if not is_buffer and _overlap(one, other):
-                yield name, other_name, other_is_buffer
+        ordered = sorted(members)
+        for position, (_, end, at) in enumerate(ordered):
+            for other in itertools.takewhile(lambda each, end=end: each[0] < end, ordered[position + 1 :]):
+                (name, _, is_buffer), (other_name, _, other_is_buffer) = (
+                    places[each] for each in sorted((at, other[2]))
+                )
+                if not is_buffer:
+                    yield name, other_name, other_is_buffer
 
 
 def _block(tensor: Tensor) -> int | None:
@@ -43,15 +47,8 @@ def _block(tensor: Tensor) -> int | None:
         return None
 
 
-def _overlap(one: Tensor, other: Tensor) -> bool:
-    """Tell whether two tensors of one storage hold the same numbers, by the bytes from their first to their last."""
-    if not one.numel() or not other.numel():
-        return False
-    (begin, end), (other_begin, other_end) = map(_bytes, (one, other))
-    return begin < other_end and other_begin < end
-
-
 def _bytes(tensor: Tensor) -> tuple[int, int]:
+    """Return where a tensor begins and ends in its storage."""
     extent = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
     begin = int(tensor.storage_offset()) * tensor.element_size()
     return begin, begin + int(extent) * tensor.element_size()
