@@ -1,5 +1,6 @@
 """Memory that belongs to two: a parameter and a buffer, or two parameters, that hold the same numbers."""
 
+import itertools
 from collections.abc import Iterator
 
 from torch import Tensor, nn
@@ -21,21 +22,21 @@ def shared_memory(model: nn.Module) -> Iterator[tuple[str, str, bool]]:
         [('weight', 'adjacency', True)]
     """
     trained = [(name, each) for name, each in model.named_parameters() if each.requires_grad]
-    others = [(name, each, False) for name, each in trained] + [
-        (name, each, True) for name, each in model.named_buffers()
-    ]
-    by_block: dict[int, list[tuple[str, Tensor, bool]]] = {}
-    for other in others:
-        if (block := _block(other[1])) is not None:
-            by_block.setdefault(block, []).append(other)
-    order = {name: number for number, (name, _) in enumerate(trained)}
-    for name, parameter in trained:
-        block = _block(parameter)
-        for other_name, other, is_buffer in by_block.get(block, []) if block is not None else []:
-            if other is parameter or (not is_buffer and order[other_name] < order[name]):
-                continue
-            if _overlap(parameter, other):
-                yield name, other_name, is_buffer
+    places: list[tuple[str, Tensor, bool]] = [(name, each, False) for name, each in trained]
+    places += [(name, each, True) for name, each in model.named_buffers()]
+    by_block: dict[int, list[tuple[int, int, int]]] = {}
+    for at, (_, tensor, _) in enumerate(places):
+        if tensor.numel() and (block := _block(tensor)) is not None:
+            by_block.setdefault(block, []).append((*_bytes(tensor), at))
+    for members in by_block.values():
+        ordered = sorted(members)
+        for position, (_, end, at) in enumerate(ordered):
+            for other in itertools.takewhile(lambda each, end=end: each[0] < end, ordered[position + 1 :]):
+                (name, _, is_buffer), (other_name, _, other_is_buffer) = (
+                    places[each] for each in sorted((at, other[2]))
+                )
+                if not is_buffer:
+                    yield name, other_name, other_is_buffer
 
 
 def _block(tensor: Tensor) -> int | None:
@@ -46,18 +47,11 @@ def _block(tensor: Tensor) -> int | None:
         return None
 
 
-def _overlap(one: Tensor, other: Tensor) -> bool:
-    """Tell whether two tensors of one storage hold the same numbers, by the bytes from their first to their last."""
-    if not one.numel() or not other.numel():
-        return False
-    (begin, end), (other_begin, other_end) = map(_bytes, (one, other))
-    return begin < other_end and other_begin < end
-
-
 def _bytes(tensor: Tensor) -> tuple[int, int]:
+    """Return where a tensor begins and ends in its storage."""
     extent = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
-    begin = tensor.storage_offset() * tensor.element_size()
-    return begin, begin + extent * tensor.element_size()
+    begin = int(tensor.storage_offset()) * tensor.element_size()
+    return begin, begin + int(extent) * tensor.element_size()
 
 
 def how_to_part(name: str, other: str, is_buffer: bool, is_whole: bool = True) -> str:
