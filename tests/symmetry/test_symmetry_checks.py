@@ -8,7 +8,8 @@ from zeroinit.symmetry import inspect
 from zeroinit.symmetry.shadow.own_optimizer import OwnOptimizer
 from zeroinit.symmetry.verdict.checklist import counted
 from zeroinit.symmetry.verdict.report.formats import to_text
-from zeroinit.symmetry.verdict.report.report import Finding, SymmetryReport
+from zeroinit.symmetry.verdict.report.parts import Finding
+from zeroinit.symmetry.verdict.report.report import SymmetryReport
 from zeroinit.symmetry.verdict.symptoms.loss_parameters import parameters_of_loss
 from zeroinit.symmetry.verdict.trials.masks import flipped_masks
 

@@ -1,7 +1,7 @@
 """One call for any model: will it learn, what stays identical, when does each layer wake up."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,7 @@ from zeroinit.symmetry.shadow.memory.sharing import WrittenError, sharing_allowe
 from zeroinit.symmetry.shadow.objective import Objective
 from zeroinit.symmetry.shadow.own_optimizer import OwnOptimizer
 from zeroinit.symmetry.shadow.precision import ShadowMode
-from zeroinit.symmetry.shadow.training import Settings, Trace, backward, copy_of, forward_loss, run_shadow
+from zeroinit.symmetry.shadow.training import Settings, backward, copy_of, forward_loss, run_shadow
 from zeroinit.symmetry.shadow.undisturbed import reseed, undisturbed
 from zeroinit.symmetry.units.doubts import Doubts, find_doubts, kinds_of, told_by_steps
 from zeroinit.symmetry.units.tracking import NEARLY
@@ -31,53 +31,23 @@ from zeroinit.symmetry.units.variants import (
     without_free_kernels,
 )
 from zeroinit.symmetry.units.watching import Watch
-from zeroinit.symmetry.verdict.causes.views import Reason
+from zeroinit.symmetry.verdict.evidence import Evidence
 from zeroinit.symmetry.verdict.explain import Explainer, LastPass, explain
 from zeroinit.symmetry.verdict.findings import judge
 from zeroinit.symmetry.verdict.passes.graph import Graph
 from zeroinit.symmetry.verdict.report.choosing import choose
 from zeroinit.symmetry.verdict.report.report import SymmetryReport
 from zeroinit.symmetry.verdict.search.no_effect import slices_that_compete
-from zeroinit.symmetry.verdict.search.silent import Silent, may_be_stuck
+from zeroinit.symmetry.verdict.search.silent import may_be_stuck
 from zeroinit.symmetry.verdict.symptoms.faint_updates import find_still, of_still
 from zeroinit.symmetry.verdict.symptoms.loss_parameters import note_loss_parameters
-from zeroinit.symmetry.verdict.symptoms.symptoms import Symptom, died, find_symptoms
+from zeroinit.symmetry.verdict.symptoms.symptoms import died, find_symptoms
 from zeroinit.symmetry.verdict.symptoms.trained_elsewhere import leave_to_others
 
-__all__ = ["Evidence", "assert_symmetry_broken", "inspect"]
+__all__ = ["assert_symmetry_broken", "inspect"]
 
 TOLD_BY_TRACE = {"ZI017", "ZI018", "ZI021", "ZI109"}
 """Codes of symptoms that one float32 run shows in full."""
-
-
-@dataclass
-class Evidence:
-    """Everything that the shadows showed, before it is judged."""
-
-    model: nn.Module
-    objective: Objective
-    settings: Settings
-    single: Trace
-    double: Trace
-    watch: Watch
-    widths_in_float32: dict[str, int]
-    reasons: dict[str, Reason]
-    waking: set[str]
-    fed_to_weights: set[str]
-    not_inspected: dict[str, str]
-    widths_without: dict[str, dict[str, int]]
-    notes: list[str]
-    widths_deterministic: dict[str, int] = field(default_factory=dict)
-    silent: dict[str, Silent] = field(default_factory=dict)
-    symptoms: list[Symptom] = field(default_factory=list)
-    still: set[str] = field(default_factory=set)
-    """Parameters that the updates of the float32 run moved by less than rounding."""
-    left_to_others: set[str] = field(default_factory=set)
-    """Parameters that the user's own optimizer need not hold."""
-    competing: set[tuple[str, str]] = field(default_factory=set)
-    """Weights and axes whose slices are identical although they would learn different things."""
-    of_loss: dict[str, float] = field(default_factory=dict)
-    """Rates of what trains in the loss alone, by name; 0 where no optimizer holds it, NaN where that is not known."""
 
 
 def inspect(

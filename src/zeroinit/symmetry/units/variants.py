@@ -2,7 +2,6 @@
 
 import warnings
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -15,14 +14,12 @@ from zeroinit.symmetry.units.doubts import kinds_of
 from zeroinit.symmetry.units.layers import Layer
 from zeroinit.symmetry.units.tracking import NEARLY, Tracker
 from zeroinit.symmetry.units.watching import Watch
-
-if TYPE_CHECKING:
-    from zeroinit.symmetry.inspector import Evidence
+from zeroinit.symmetry.verdict.evidence import Evidence
 
 __all__ = ["is_signal_at_first", "of_matrices", "owe_to_dropout", "run_single", "switch_off", "without_free_kernels"]
 
 
-def owe_to_dropout(evidence: "Evidence", inspected: list[str]) -> bool:
+def owe_to_dropout(evidence: Evidence, inspected: list[str]) -> bool:
     """Whether units that are equal at the start may differ only because dropout acts; tried without it."""
     single = evidence.single
     parted = [each for each in of_matrices(evidence.watch) if each.initial < each.num_units]
@@ -39,7 +36,7 @@ def owe_to_dropout(evidence: "Evidence", inspected: list[str]) -> bool:
     return any(widths.get(each.layer.weight, 0) < each.width for each in parted)
 
 
-def is_signal_at_first(evidence: "Evidence", faint: set[str]) -> bool:
+def is_signal_at_first(evidence: Evidence, faint: set[str]) -> bool:
     """Whether no matrix has been moved by rounding in the first step, which would change all that comes later."""
     exact = copy_of(evidence.model, torch.float64)
     mode = ShadowMode(torch.float64, evidence.settings.dropout)
@@ -50,7 +47,7 @@ def is_signal_at_first(evidence: "Evidence", faint: set[str]) -> bool:
     return all(kind == "signal" or (kind == "rounding" and dims[name] < 2) for name, kind in kinds.items())
 
 
-def without_free_kernels(evidence: "Evidence", inspected: list[str], epsilon: float) -> dict[str, int]:
+def without_free_kernels(evidence: Evidence, inspected: list[str], epsilon: float) -> dict[str, int]:
     """Train in float32 with deterministic kernels alone; count the units that stay the same bit for bit."""
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     settings = replace(evidence.settings, steps=len(evidence.single.losses))

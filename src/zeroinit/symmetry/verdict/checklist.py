@@ -2,16 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
+from zeroinit.symmetry.verdict.evidence import Evidence
 from zeroinit.symmetry.verdict.passes.calls import is_constant, tensors_in
+from zeroinit.symmetry.verdict.report.parts import Check, Finding, LayerReport, ParameterReport
 from zeroinit.symmetry.verdict.report.sentence import first_sentence
-
-if TYPE_CHECKING:
-    from zeroinit.symmetry.inspector import Evidence
-    from zeroinit.symmetry.verdict.report.report import Check, Finding, LayerReport, ParameterReport
 
 __all__ = ["checks", "counted"]
 
@@ -24,14 +22,12 @@ FINE = ("idle", "asleep")
 
 
 def checks(
-    evidence: "Evidence",
-    parameters: "tuple[ParameterReport, ...]",
-    layers: "tuple[LayerReport, ...]",
-    findings: "Sequence[Finding]",
-) -> "tuple[Check, ...]":
+    evidence: Evidence,
+    parameters: tuple[ParameterReport, ...],
+    layers: tuple[LayerReport, ...],
+    findings: Sequence[Finding],
+) -> tuple[Check, ...]:
     """List the checks of an inspection; none is passed that a finding contradicts."""
-    from zeroinit.symmetry.verdict.report.report import Check
-
     codes = {each.code for each in findings if each.severity == "warning"} | {
         each.code for each in findings if each.code == "ZI109"
     }
@@ -64,11 +60,7 @@ def counted(number: int, word: str) -> str:
     return f"{number} {word}{'' if number == 1 else 's'}"
 
 
-def _of_gradients(
-    evidence: "Evidence", parameters: "tuple[ParameterReport, ...]", findings: "Sequence[Finding]"
-) -> "Check":
-    from zeroinit.symmetry.verdict.report.report import Check
-
+def _of_gradients(evidence: Evidence, parameters: tuple[ParameterReport, ...], findings: Sequence[Finding]) -> Check:
     trained = [each for each in parameters if each.reason != "frozen"]
     steps = [each.unlock_step for each in trained if each.unlock_step is not None]
     told = {name for each in findings if each.code == "ZI103" for name in each.parameters}
@@ -86,9 +78,7 @@ def _of_gradients(
     return Check("gradients", result, passed)
 
 
-def _of_units(layers: "tuple[LayerReport, ...]", codes: set[str]) -> "Check":
-    from zeroinit.symmetry.verdict.report.report import Check
-
+def _of_units(layers: tuple[LayerReport, ...], codes: set[str]) -> Check:
     units = [each for each in layers if each.is_matrix and not each.unit.startswith("slices")]
     same = [each for each in units if each.effective_width < each.num_units and each.twins]
     result = f"in {len(same)} of {counted(len(units), 'layer')}"
@@ -97,17 +87,15 @@ def _of_units(layers: "tuple[LayerReport, ...]", codes: set[str]) -> "Check":
     return Check("identical units", result, not codes & IDENTICAL and not any(map(_counts, same)))
 
 
-def _of_dead(layers: "tuple[LayerReport, ...]", parameters: "tuple[ParameterReport, ...]") -> "Check":
+def _of_dead(layers: tuple[LayerReport, ...], parameters: tuple[ParameterReport, ...]) -> Check:
     """Count dead units, those of layers that are off as a whole among them."""
-    from zeroinit.symmetry.verdict.report.report import Check
-
     units = [each for each in layers if each.is_matrix and not each.unit.startswith("slices")]
     off = {each.name for each in parameters if each.reason == "dead" and " is off for every " in each.explanation}
     dead = sum(each.num_units if each.weight in off else each.dead for each in units)
     return Check("dead units", f"{dead} of {sum(each.num_units for each in units)}", not dead)
 
 
-def _finite_steps(evidence: "Evidence") -> int:
+def _finite_steps(evidence: Evidence) -> int:
     finite = sum(map(math.isfinite, evidence.double.losses))
     broken = [each.broken for each in (evidence.double, evidence.single) if each.broken is not None]
     return min([finite, *(each - 1 for each in broken)])
@@ -127,16 +115,14 @@ def _is_fine(losses: list[float], finite: list[float], codes: set[str]) -> bool:
     return len(finite) == len(losses) and not codes & BAD_LOSS and moves
 
 
-def _registered(evidence: "Evidence", codes: set[str]) -> str:
+def _registered(evidence: Evidence, codes: set[str]) -> str:
     if "ZI016" in codes:
         return "something that is trained through is no parameter"
     place = "of the model or of loss_fn" if evidence.of_loss else "of the model"
     return f"every value that is trained through is a parameter {place}"
 
 
-def _of_precision(evidence: "Evidence", codes: set[str], findings: "Sequence[Finding]") -> "Check":
-    from zeroinit.symmetry.verdict.report.report import Check
-
+def _of_precision(evidence: Evidence, codes: set[str], findings: Sequence[Finding]) -> Check:
     lost = [name for each in findings if each.code in LOST for name in each.parameters]
     if lost:
         result = f"updates of {counted(len(lost), 'parameter')} are lost in {_dtypes(evidence)}"
@@ -150,19 +136,17 @@ def _moves(sizes: dict[str, float]) -> bool:
     return any(size > 0 for size in sizes.values())
 
 
-def _counts(layer: "LayerReport") -> bool:
+def _counts(layer: LayerReport) -> bool:
     return not (layer.is_output and layer.effective_width > 1)
 
 
-def _dtypes(evidence: "Evidence") -> str:
+def _dtypes(evidence: Evidence) -> str:
     names = {str(each.dtype).removeprefix("torch.") for each in evidence.model.parameters() if each.requires_grad}
     return " and ".join(sorted(names))
 
 
-def _of_optimizer(evidence: "Evidence", parameters: "tuple[ParameterReport, ...]", codes: set[str]) -> "list[Check]":
+def _of_optimizer(evidence: Evidence, parameters: tuple[ParameterReport, ...], codes: set[str]) -> list[Check]:
     """Count what the user's own optimizer moves: it holds that, with a rate, and a gradient arrives."""
-    from zeroinit.symmetry.verdict.report.report import Check
-
     held = evidence.single.held
     if held is None:
         return []
@@ -174,10 +158,8 @@ def _of_optimizer(evidence: "Evidence", parameters: "tuple[ParameterReport, ...]
     return [Check("optimizer", result, "ZI018" not in codes)]
 
 
-def _of_batch(evidence: "Evidence", findings: "Sequence[Finding]") -> "Check":
+def _of_batch(evidence: Evidence, findings: Sequence[Finding]) -> Check:
     """Tell whether the batch varies at all: values, and classes."""
-    from zeroinit.symmetry.verdict.report.report import Check
-
     inputs = evidence.objective.inputs
     given = tensors_in(inputs)
     flat = [each for each in given if each.is_floating_point() and each.numel() > 1 and is_constant(each)]

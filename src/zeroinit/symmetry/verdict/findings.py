@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import nn
@@ -11,15 +10,12 @@ from zeroinit.symmetry.measures.partition import num_groups, without_singles
 from zeroinit.symmetry.units.tracking import Tracker
 from zeroinit.symmetry.units.watching import LayerWatch
 from zeroinit.symmetry.verdict.checklist import checks
+from zeroinit.symmetry.verdict.evidence import Evidence, Silent, Symptom
 from zeroinit.symmetry.verdict.passes.naming import draw_line, few, starred
 from zeroinit.symmetry.verdict.report.codes import CODES
-from zeroinit.symmetry.verdict.report.report import Finding, LayerReport, ParameterReport, SymmetryReport
+from zeroinit.symmetry.verdict.report.parts import Finding, LayerReport, ParameterReport
+from zeroinit.symmetry.verdict.report.report import SymmetryReport
 from zeroinit.symmetry.verdict.search.no_effect import equal_cause
-from zeroinit.symmetry.verdict.search.silent import Silent
-from zeroinit.symmetry.verdict.symptoms.symptoms import Symptom
-
-if TYPE_CHECKING:
-    from zeroinit.symmetry.inspector import Evidence
 
 __all__ = ["judge"]
 
@@ -49,7 +45,7 @@ MOST_NEARLY_DISTINCT = 0.95
 """Among hundreds of random units a few pairs are as close as rounding by chance; a warning needs one unit in twenty."""
 
 
-def judge(evidence: "Evidence") -> SymmetryReport:
+def judge(evidence: Evidence) -> SymmetryReport:
     """Turn evidence into a report."""
     parameters = tuple(_parameters(evidence))
     steps = {each.name: each.unlock_step for each in parameters}
@@ -89,7 +85,7 @@ def _owner(name: str) -> str:
     return name.split("parametrizations.")[0].rstrip(".") if "parametrizations." in name else name.rpartition(".")[0]
 
 
-def _parameters(evidence: "Evidence") -> Iterator[ParameterReport]:
+def _parameters(evidence: Evidence) -> Iterator[ParameterReport]:
     for name, parameter in evidence.model.named_parameters():
         if name in evidence.not_inspected:
             continue
@@ -108,7 +104,7 @@ def _parameters(evidence: "Evidence") -> Iterator[ParameterReport]:
         )
 
 
-def _of_parameters(parameters: tuple[ParameterReport, ...], evidence: "Evidence") -> Iterator[Finding]:
+def _of_parameters(parameters: tuple[ParameterReport, ...], evidence: Evidence) -> Iterator[Finding]:
     """One finding for each module and cause; the weights speak for a bias with the same one."""
     groups: dict[tuple[str, str, str], list[ParameterReport]] = {}
     for each in parameters:
@@ -133,7 +129,7 @@ def _of_parameters(parameters: tuple[ParameterReport, ...], evidence: "Evidence"
         yield _finding(code, path, names, f"{_begin(code, names, evidence)} {text}".strip(), repair, cause)
 
 
-def _begin(code: str, names: list[str], evidence: "Evidence") -> str:
+def _begin(code: str, names: list[str], evidence: Evidence) -> str:
     """Say what happens, before the reason."""
     one, listed = len(names) == 1, few(names)
     if code == "ZI102":
@@ -149,14 +145,14 @@ def _begin(code: str, names: list[str], evidence: "Evidence") -> str:
     return f"{listed} never {'gets' if one else 'get'} a gradient."
 
 
-def _code_of(each: ParameterReport, evidence: "Evidence") -> str:
+def _code_of(each: ParameterReport, evidence: Evidence) -> str:
     if each.reason:
         vector = len(each.shape) < 2 or _is_bias_table(each, evidence)
         return "ZI103" if vector and each.reason in ("cancelled", "no_effect") else REASON_CODES[each.reason]
     return "ZI101" if each.starts_at_zero and each.unlock_step is not None else ""
 
 
-def _is_bias_table(each: ParameterReport, evidence: "Evidence") -> bool:
+def _is_bias_table(each: ParameterReport, evidence: Evidence) -> bool:
     """Tell whether a parameter is a bias for each entry of a table, as that of a user."""
     owner = evidence.model.get_submodule(each.path)
     return isinstance(owner, nn.Embedding) and len(each.shape) == 2 and each.shape[1] == 1
@@ -172,7 +168,7 @@ def _labels(tracker: Tracker, steps: dict[str, int | None]) -> np.ndarray:
     return tracker.labels
 
 
-def _layer(watch: LayerWatch, evidence: "Evidence", steps: dict[str, int | None]) -> LayerReport:
+def _layer(watch: LayerWatch, evidence: Evidence, steps: dict[str, int | None]) -> LayerReport:
     tracker, layer = watch.tracker, watch.layer
     labels = _labels(tracker, steps)
     first, last = evidence.watch.first.outputs.get(layer.path), evidence.watch.last.outputs.get(layer.path)
@@ -209,7 +205,7 @@ def _largest_group(labels: np.ndarray, moved: np.ndarray) -> tuple[int, ...]:
     return tuple(int(at) for at in several[labels[several] == values[counts.argmax()]][:MOST_TWINS])
 
 
-def _source(watch: LayerWatch, evidence: "Evidence", width: int) -> str:
+def _source(watch: LayerWatch, evidence: Evidence, width: int) -> str:
     """Name what tells the units apart, by what is left of the width without it."""
     tracker, name = watch.tracker, watch.layer.weight
     if width <= 1:
@@ -228,9 +224,7 @@ def _source(watch: LayerWatch, evidence: "Evidence", width: int) -> str:
     return "biases" if tracker.initial >= width else "other layers"
 
 
-def _of_layers(
-    layers: tuple[LayerReport, ...], evidence: "Evidence", steps: dict[str, int | None]
-) -> Iterator[Finding]:
+def _of_layers(layers: tuple[LayerReport, ...], evidence: Evidence, steps: dict[str, int | None]) -> Iterator[Finding]:
     for report, watch in zip(layers, evidence.watch.layers, strict=True):
         if watch.layer.known and len(evidence.watch.value(report.weight).shape) > 1:
             yield from _of_units(report, watch, steps, evidence.silent.get(report.weight))
@@ -317,7 +311,7 @@ def _heads(watch: LayerWatch, labels: np.ndarray) -> str:
     return f" Heads {', '.join(map(str, several))} are copies." if len(several) else ""
 
 
-def _of_slices(report: LayerReport, watch: LayerWatch, evidence: "Evidence") -> Iterator[Finding]:
+def _of_slices(report: LayerReport, watch: LayerWatch, evidence: Evidence) -> Iterator[Finding]:
     """Slices of an axis that nobody explained: a warning where all are one and the same, or were copied."""
     tracker = watch.tracker
     moved = int(tracker.moved.sum())
@@ -342,7 +336,7 @@ def _of_slices(report: LayerReport, watch: LayerWatch, evidence: "Evidence") -> 
         yield _finding("ZI001" if whole else "ZI108", report.path, (report.weight,), f"{message}.", repair, cause)
 
 
-def _are_copies(watch: LayerWatch, evidence: "Evidence") -> bool:
+def _are_copies(watch: LayerWatch, evidence: Evidence) -> bool:
     """Tell whether equal slices hold different values, as copies do and fillings with one value do not."""
     part = watch.layer.parts[0]
     value = evidence.model.get_parameter(part.name).detach()
@@ -352,7 +346,7 @@ def _are_copies(watch: LayerWatch, evidence: "Evidence") -> bool:
     return rows.shape[1] > 1 and any(bool((rows[at] != rows[at][0]).any()) for at in several[:MOST_TWINS])
 
 
-def _of_copies(evidence: "Evidence", found: list[Finding]) -> Iterator[Finding]:
+def _of_copies(evidence: Evidence, found: list[Finding]) -> Iterator[Finding]:
     if evidence.watch.twins is None:
         return
     flagged = {finding.path for finding in found if finding.code == "ZI001"}

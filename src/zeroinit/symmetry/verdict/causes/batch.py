@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from zeroinit.symmetry.verdict.causes.views import ATTENTION, NORMS, Candidate, Reason, View, lost_at
+from zeroinit.symmetry.verdict.causes.views import ATTENTION, NORMS, Candidate, View, lost_at
+from zeroinit.symmetry.verdict.evidence import Reason
 from zeroinit.symmetry.verdict.passes.calls import LOSS, Call, is_constant, tensors_in
 from zeroinit.symmetry.verdict.passes.naming import operation
 from zeroinit.symmetry.verdict.passes.sizes import num_keys, softmax_size

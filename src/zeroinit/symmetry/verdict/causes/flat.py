@@ -12,10 +12,10 @@ from zeroinit.symmetry.verdict.causes.views import (
     ROUNDING,
     SATURATING,
     Candidate,
-    Reason,
     View,
     line_for,
 )
+from zeroinit.symmetry.verdict.evidence import Reason
 from zeroinit.symmetry.verdict.passes.calls import LOSS, Call, Calls, tensors_in
 from zeroinit.symmetry.verdict.passes.graph import Node
 from zeroinit.symmetry.verdict.passes.naming import of_model, operation, sentence, starred, where

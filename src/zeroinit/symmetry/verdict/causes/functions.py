@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from zeroinit.symmetry.verdict.causes.views import Candidate, Reason, View
+from zeroinit.symmetry.verdict.causes.views import Candidate, View
+from zeroinit.symmetry.verdict.evidence import Reason
 from zeroinit.symmetry.verdict.passes.calls import Call
 from zeroinit.symmetry.verdict.passes.graph import FAINT, Node
 from zeroinit.symmetry.verdict.passes.naming import where

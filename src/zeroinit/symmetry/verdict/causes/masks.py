@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from zeroinit.symmetry.verdict.causes.views import Candidate, Reason, View
+from zeroinit.symmetry.verdict.causes.views import Candidate, View
+from zeroinit.symmetry.verdict.evidence import Reason
 from zeroinit.symmetry.verdict.trials.masks import masks_in
 from zeroinit.symmetry.verdict.trials.trials import Change
 

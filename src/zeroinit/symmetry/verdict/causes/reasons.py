@@ -18,7 +18,6 @@ from zeroinit.symmetry.verdict.causes.views import (
     ROUNDING,
     SATURATING,
     Candidate,
-    Reason,
     View,
     drawing,
     has_zero_constant,
@@ -32,6 +31,7 @@ from zeroinit.symmetry.verdict.causes.zeros import (
     zero_input,
     zero_sources,
 )
+from zeroinit.symmetry.verdict.evidence import Reason
 from zeroinit.symmetry.verdict.passes.calls import LOSS, Call
 from zeroinit.symmetry.verdict.passes.graph import FAINT, Graph, Node
 from zeroinit.symmetry.verdict.passes.naming import of_model, operation, starred

@@ -10,10 +10,10 @@ from zeroinit.symmetry.verdict.causes.views import (
     RECTIFIERS,
     ROUNDING,
     Candidate,
-    Reason,
     View,
     line_for,
 )
+from zeroinit.symmetry.verdict.evidence import Reason
 from zeroinit.symmetry.verdict.passes.calls import Call
 from zeroinit.symmetry.verdict.passes.graph import Node
 from zeroinit.symmetry.verdict.passes.naming import few, operation, sentence, starred

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from zeroinit.symmetry.verdict.causes.views import Candidate, Reason, View
+from zeroinit.symmetry.verdict.causes.views import Candidate, View
+from zeroinit.symmetry.verdict.evidence import Reason
 from zeroinit.symmetry.verdict.passes.calls import LOSS, Call, is_constant
 from zeroinit.symmetry.verdict.passes.graph import Node
 from zeroinit.symmetry.verdict.passes.naming import operation, sentence, starred, where

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
+from zeroinit.symmetry.verdict.evidence import Reason
 from zeroinit.symmetry.verdict.passes.calls import Call, Calls
 from zeroinit.symmetry.verdict.passes.graph import FAINT, Graph, Node
 from zeroinit.symmetry.verdict.passes.naming import draw_line, starred
@@ -21,7 +22,6 @@ __all__ = [
     "ROUNDING",
     "SATURATING",
     "Candidate",
-    "Reason",
     "View",
     "drawing",
     "has_zero_constant",
@@ -41,27 +41,6 @@ ATTENTION = ("scaled_dot_product_attention", "multi_head_attention_forward")
 LOSSES = ("cross_entropy", "nll_loss")
 DIFFERENCES = ("sub", "subtract")
 DROPOUTS = ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_dropout")
-
-
-@dataclass(frozen=True)
-class Reason:
-    """Why a parameter stays where it is.
-
-    Attributes:
-        kind: See ``REASON_CODES`` of ``findings``.
-        text: A sentence about the cause.
-        culprits: Names of the parameters that the cause is made of.
-        repair: What to type; tried on a copy, unless ``tried`` is false.
-        tried: Whether the cause was changed on a copy and the parameter got a gradient.
-        cause: The same for all parameters with one cause.
-    """
-
-    kind: str
-    text: str
-    culprits: tuple[str, ...] = ()
-    repair: str = ""
-    tried: bool = False
-    cause: str = ""
 
 
 @dataclass(frozen=True)

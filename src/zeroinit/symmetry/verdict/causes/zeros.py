@@ -15,12 +15,12 @@ from zeroinit.symmetry.verdict.causes.views import (
     DROPOUTS,
     RECTIFIERS,
     Candidate,
-    Reason,
     View,
     drawing,
     lost_at,
     plain_zero,
 )
+from zeroinit.symmetry.verdict.evidence import Reason
 from zeroinit.symmetry.verdict.passes.calls import Call, tensors_in
 from zeroinit.symmetry.verdict.passes.naming import operation, sentence, starred, where
 from zeroinit.symmetry.verdict.trials.trials import Change

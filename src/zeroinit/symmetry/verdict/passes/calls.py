@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from zeroinit.symmetry.verdict.passes.applied import AppliedFunctions, CopiedParameters
+from zeroinit.symmetry.verdict.passes.noise import uneven
 from zeroinit.symmetry.verdict.passes.states import broken_in, state
-from zeroinit.symmetry.verdict.trials.drawn_inputs import uneven
 
 __all__ = ["LOSS", "Call", "Calls", "Key", "is_constant", "tensors_in"]
 

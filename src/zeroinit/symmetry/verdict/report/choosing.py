@@ -7,7 +7,8 @@ from pathlib import Path
 
 from zeroinit._common import InputError, closest, write_atomically
 from zeroinit.symmetry.verdict.report.codes import CODES
-from zeroinit.symmetry.verdict.report.report import Finding, SymmetryReport
+from zeroinit.symmetry.verdict.report.parts import Finding
+from zeroinit.symmetry.verdict.report.report import SymmetryReport
 
 __all__ = ["choose", "without_known", "write_baseline"]
 

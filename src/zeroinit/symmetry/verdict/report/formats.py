@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from zeroinit._common import __version__
 from zeroinit.symmetry.verdict.passes.naming import NUMBERS, few, in_common, pattern_of, starred
 from zeroinit.symmetry.verdict.report.codes import CODES
+from zeroinit.symmetry.verdict.report.parts import Finding, LayerReport
 from zeroinit.symmetry.verdict.report.sentence import by_cause
 
 if TYPE_CHECKING:
-    from zeroinit.symmetry.verdict.report.report import Finding, LayerReport, SymmetryReport
+    from zeroinit.symmetry.verdict.report.report import SymmetryReport
 
 __all__ = ["FORMATS", "layer_rows", "shortened", "to_html", "to_sarif", "to_text"]
 
@@ -64,7 +65,7 @@ def _merged(cells: tuple[str, ...], names: list[str]) -> list[tuple[str, ...]]:
     return [(f"{pattern_of(names)} ({len(names)} of them)", *cells)]
 
 
-def _name(layer: "LayerReport") -> str:
+def _name(layer: LayerReport) -> str:
     if layer.unit.startswith("slices"):
         return f"{layer.weight} {layer.unit.removeprefix('slices of ')}"
     return layer.path or "(the model itself)"
@@ -167,12 +168,12 @@ def _other_members(members: list["Finding"], width: int) -> list[str]:
     return lines
 
 
-def _without_names(finding: "Finding") -> str:
+def _without_names(finding: Finding) -> str:
     """Return a message without names and numbers, to see whether two say the same."""
     return re.sub(r"`[^`]*`(?:, | and )?|\d+( more| times)?|\bgets?\b|[() ]", "", finding.message)
 
 
-def _of_all(first: "Finding", names: list[str]) -> str:
+def _of_all(first: Finding, names: list[str]) -> str:
     """Put all names of one cause into the message of the first finding."""
     _, verb, rest = first.message.partition(NEVER)
     if not verb or first.message.startswith(few(names)):

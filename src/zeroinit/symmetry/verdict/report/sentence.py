@@ -3,8 +3,10 @@
 import re
 from typing import TYPE_CHECKING
 
+from zeroinit.symmetry.verdict.report.parts import Finding
+
 if TYPE_CHECKING:
-    from zeroinit.symmetry.verdict.report.report import Finding, SymmetryReport
+    from zeroinit.symmetry.verdict.report.report import SymmetryReport
 
 __all__ = ["by_cause", "first_sentence", "verdict"]
 
@@ -17,7 +19,7 @@ NEVER = {"ZI006", "ZI007", "ZI008", "ZI009", "ZI011", "ZI012", "ZI018", "ZI019",
 """Codes of parameters that never get a gradient, or never move."""
 
 
-def by_cause(findings: "tuple[Finding, ...] | list[Finding]") -> "list[list[Finding]]":
+def by_cause(findings: tuple[Finding, ...] | list[Finding]) -> list[list[Finding]]:
     """Group findings with one cause; the gravest group comes first, and in it the finding that names the cause."""
     groups: dict[tuple[str, str], list[Finding]] = {}
     for at, each in enumerate(findings):
@@ -31,7 +33,7 @@ def _in_group(code: str) -> tuple[bool, int]:
     return code not in ("ZI001", "ZI004"), _rank(code)
 
 
-def _rank_of(finding: "Finding") -> float:
+def _rank_of(finding: Finding) -> float:
     """What an optimizer does not hold comes behind what keeps a gradient from what it holds."""
     if finding.code == "ZI018" and " does not hold " in finding.message:
         return GRAVEST.index("ZI012") + 0.5
@@ -78,7 +80,7 @@ def verdict(report: "SymmetryReport") -> str:
     return f"{start}: {cause}.{also}"
 
 
-def _of_units(finding: "Finding") -> bool:
+def _of_units(finding: Finding) -> bool:
     """Tell whether a finding is about some units of a parameter, not about all of it."""
     return re.match(r"\d+ of \d+ ", finding.message) is not None
 
@@ -104,7 +106,7 @@ def _awake(report: "SymmetryReport", trained: list) -> str:
     return f"{', '.join([f'{which} parameters get a gradient {last}', *words])}"
 
 
-def _cause_of(finding: "Finding") -> str:
+def _cause_of(finding: Finding) -> str:
     """Return what a message says after what happens."""
     if finding.code in NEVER or finding.code in ("ZI001", "ZI010"):
         match = re.match(r"(.*? (?:a gradient|rounding alone)\.) (.+)", finding.message)

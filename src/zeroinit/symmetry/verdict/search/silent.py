@@ -1,23 +1,19 @@
 """Units without a gradient in a layer that has one: dead behind a rectifier, zero times zero, or not in this batch."""
 
 import math
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import Tensor
 
 from zeroinit.symmetry.units.watching import LayerWatch
 from zeroinit.symmetry.verdict.causes.views import RECTIFIERS, View
+from zeroinit.symmetry.verdict.evidence import Evidence, Silent
 from zeroinit.symmetry.verdict.passes.graph import Node
 from zeroinit.symmetry.verdict.passes.naming import of_model, operation, sentence
+from zeroinit.symmetry.verdict.search.search import Search
 from zeroinit.symmetry.verdict.trials.trials import Change
 
-if TYPE_CHECKING:
-    from zeroinit.symmetry.inspector import Evidence
-    from zeroinit.symmetry.verdict.explain import Explainer
-
-__all__ = ["Silent", "find_silent", "may_be_stuck"]
+__all__ = ["find_silent", "may_be_stuck"]
 
 MOST_RECTIFIERS = 3
 MARGIN = 3
@@ -26,25 +22,7 @@ MANY = 0.6
 """If so large a share of a layer cannot be woken by inputs of the batch's own size, all of them count."""
 
 
-@dataclass(frozen=True)
-class Silent:
-    """The units of one layer that never get a gradient, though others do.
-
-    Attributes:
-        dead: Which a rectifier cuts for every input of this size (units,).
-        zero: Which are zero, and multiplied with each other (units,).
-        text: Why the dead ones are.
-        repair: What frees them; it was tried.
-    """
-
-    dead: np.ndarray
-    zero: np.ndarray
-    text: str = ""
-    repair: str = ""
-    names: tuple[str, ...] = field(default=())
-
-
-def may_be_stuck(watch: LayerWatch, evidence: "Evidence") -> np.ndarray:
+def may_be_stuck(watch: LayerWatch, evidence: Evidence) -> np.ndarray:
     """Return which units have had no gradient, and cannot get one if a rectifier follows: too low, or zero (units,)."""
     layer, tracker = watch.layer, watch.tracker
     sizes = evidence.watch.first.input_sizes
@@ -70,24 +48,24 @@ def _reach(rows: Tensor, size: float) -> Tensor:
     return rows * size if math.isfinite(size) else rows.new_full(rows.shape, math.inf).where(rows > 0, 0.0)
 
 
-def find_silent(explainer: "Explainer", stuck: dict[str, np.ndarray]) -> dict[str, Silent]:
+def find_silent(search: Search, stuck: dict[str, np.ndarray]) -> dict[str, Silent]:
     """Try what keeps units silent, layer by layer.
 
     Args:
-        explainer: Whose trials watch the weights of these layers.
+        search: Whose trials watch the weights of these layers.
         stuck: By the name of a layer's weight, which units may be stuck.
     """
-    view, _ = explainer.view(explainer.step)
+    view, _ = search.view(search.step)
     found: dict[str, Silent] = {}
-    for watch in explainer.evidence.watch.layers:
+    for watch in search.evidence.watch.layers:
         mask = stuck.get(watch.layer.weight)
         if view is not None and mask is not None and watch.layer.weight in view.graph.leaves:
-            found[watch.layer.weight] = _of_layer(watch, mask, explainer, view)
+            found[watch.layer.weight] = _of_layer(watch, mask, search, view)
     return found
 
 
-def _of_layer(watch: LayerWatch, mask: np.ndarray, explainer: "Explainer", view: View) -> Silent:
-    trials, name = explainer.trials, watch.layer.weight
+def _of_layer(watch: LayerWatch, mask: np.ndarray, search: Search, view: View) -> Silent:
+    trials, name = search.trials, watch.layer.weight
     biases = tuple(part.name for part in watch.layer.parts if part.role == "bias")
     dead, text, repair = np.zeros_like(mask), "", ""
     for node in _rectifiers(view, name):

@@ -4,7 +4,7 @@ import inspect
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,14 +12,13 @@ from torch import Tensor, nn
 from zeroinit._modules.attached import attached
 from zeroinit.symmetry.verdict.causes.flat import second_derivative
 from zeroinit.symmetry.verdict.causes.functions import of_function_never_asked
-from zeroinit.symmetry.verdict.causes.views import Reason, View
+from zeroinit.symmetry.verdict.causes.views import View
+from zeroinit.symmetry.verdict.evidence import Reason
 from zeroinit.symmetry.verdict.passes.calls import Call, Calls, tensors_in
 from zeroinit.symmetry.verdict.passes.naming import operation, sentence, starred, where
 from zeroinit.symmetry.verdict.search.no_effect import comes_later
+from zeroinit.symmetry.verdict.search.search import Search
 from zeroinit.symmetry.verdict.trials.trials import Change
-
-if TYPE_CHECKING:
-    from zeroinit.symmetry.verdict.explain import Explainer
 
 __all__ = ["reason_for_unused"]
 
@@ -33,16 +32,16 @@ SURROGATE = "Give it a surrogate gradient: `soft + (hard - soft).detach()`, with
 DETACHED = ("detach", "data", "detach_copy")
 
 
-def reason_for_unused(name: str, explainer: "Explainer", view: View | None) -> Reason:
+def reason_for_unused(name: str, search: Search, view: View | None) -> Reason:
     """Tell why a parameter is not in the graph of the loss."""
-    if name in explainer.evidence.double.used:
-        return _cut(name, explainer)
-    return _not_called(name, explainer)
+    if name in search.evidence.double.used:
+        return _cut(name, search)
+    return _not_called(name, search)
 
 
-def _cut(name: str, explainer: "Explainer") -> Reason:
+def _cut(name: str, search: Search) -> Reason:
     """It takes part in the forward pass: what loses its gradient?"""
-    trials, step, model = explainer.trials, explainer.step, explainer.replica
+    trials, step, model = search.trials, search.step, search.replica
     calls = Calls(model)
     trials.loss(Change(), step, calls)
     outputs = Change(outputs=True)
@@ -58,13 +57,13 @@ def _cut(name: str, explainer: "Explainer") -> Reason:
         text = f"`.{escape}()` in {where(path, model)} takes values out of torch, and the gradient of {{it}} is lost."
         return Reason("detached", text, (), f"Compute with tensors in {where(path, model)}.", True, text)
     if not depends and name in trials.frees(outputs, step):
-        return _not_in_loss(name, explainer)
+        return _not_in_loss(name, search)
     if depends:
         text = "The loss changes with {it}, but no gradient leads back. Where it is lost could not be seen."
         return Reason("detached", text, (), "Look for detach(), no_grad(), .data or .numpy() on its way to the loss.")
     if model.get_parameter(name).dim() < 2:
         none = Reason("no_effect", "The loss is the same whatever its value.", tried=True)
-        return comes_later(name, explainer, step) or none
+        return comes_later(name, search, step) or none
     text = "The loss is the same whatever the value of {it}."
     return Reason("unused", text, (), "Use what it computes, or remove it.", True)
 
@@ -143,33 +142,33 @@ def _of_function(members: list[Call], model: nn.Module) -> Iterator[tuple[Change
     yield Change(attach=tuple(each.key for each in members)), "detached", text, repair
 
 
-def _not_in_loss(name: str, explainer: "Explainer") -> Reason:
+def _not_in_loss(name: str, search: Search) -> Reason:
     """What it computes does not reach the loss: handed out for others to use, or dropped."""
     path = name.rpartition(".")[0]
-    others = {each for each, reason in explainer.found.items() if reason.kind not in ("unused", "idle")}
-    siblings = {each for each in explainer.moving() | others if each.rpartition(".")[0] == path}
-    if siblings and explainer.replica.get_parameter(name).dim() < 2:
+    others = {each for each, reason in search.found.items() if reason.kind not in ("unused", "idle")}
+    siblings = {each for each in search.moving() | others if each.rpartition(".")[0] == path}
+    if siblings and search.replica.get_parameter(name).dim() < 2:
         return Reason("no_effect", "The loss is the same whatever its value.", tried=True)
-    handed_out = _handed_out(name, explainer)
+    handed_out = _handed_out(name, search)
     if handed_out is not None:
-        place = where(handed_out, explainer.replica)
+        place = where(handed_out, search.replica)
         text = f"The output of {{it}} is handed out by {place}, and this loss does not use it."
         return Reason("idle", text, (), "Nothing to do if another loss uses it.", True, "left out by the loss")
-    given = _given_to(name, explainer)
+    given = _given_to(name, search)
     if given is not None:
         text = f"What {{it}} makes is handed to `{given}`, which does not use it."
         return Reason(
             "unused", text, (), f"Use it in the forward pass of `{given}`.", True, f"given to {starred(given)}"
         )
-    what = f"What {where(path, explainer.replica)} computes" if path else "What is made of {it}"
+    what = f"What {where(path, search.replica)} computes" if path else "What is made of {it}"
     text = f"{what} is thrown away. Nothing in the loss depends on it."
     return Reason("unused", text, (), "Use its result, or remove it.", True, f"dropped {starred(path)}")
 
 
-def _handed_out(name: str, explainer: "Explainer") -> str | None:
+def _handed_out(name: str, search: Search) -> str | None:
     """Return the outermost module that returns several tensors, one of which depends on the parameter."""
     found: list[str] = []
-    parameter = explainer.replica.get_parameter(name)
+    parameter = search.replica.get_parameter(name)
 
     def look(path: str) -> Any:
         def note(module: nn.Module, arguments: tuple, output: Any) -> None:
@@ -181,19 +180,19 @@ def _handed_out(name: str, explainer: "Explainer") -> str | None:
 
         return note
 
-    handles = [module.register_forward_hook(look(path)) for path, module in explainer.replica.named_modules()]
+    handles = [module.register_forward_hook(look(path)) for path, module in search.replica.named_modules()]
     try:
-        explainer.trials.loss(Change(), explainer.step)
+        search.trials.loss(Change(), search.step)
     finally:
         for handle in handles:
             handle.remove()
     return found[-1] if found else None
 
 
-def _given_to(name: str, explainer: "Explainer") -> str | None:
+def _given_to(name: str, search: Search) -> str | None:
     """Return the last module that is handed what depends on the parameter, and gives back nothing that does."""
     found: list[str] = []
-    parameter = explainer.replica.get_parameter(name)
+    parameter = search.replica.get_parameter(name)
 
     def look(path: str) -> Any:
         def note(module: nn.Module, arguments: tuple, named: dict, output: Any) -> None:
@@ -203,10 +202,10 @@ def _given_to(name: str, explainer: "Explainer") -> str | None:
 
         return note
 
-    modules = explainer.replica.named_modules()
+    modules = search.replica.named_modules()
     handles = [each.register_forward_hook(look(path), with_kwargs=True) for path, each in modules if path]
     try:
-        explainer.trials.loss(Change(), explainer.step)
+        search.trials.loss(Change(), search.step)
     finally:
         for handle in handles:
             handle.remove()
@@ -226,19 +225,19 @@ def _depends(tensor: Tensor, parameter: nn.Parameter) -> bool:
     return False
 
 
-def _not_called(name: str, explainer: "Explainer") -> Reason:
+def _not_called(name: str, search: Search) -> Reason:
     """It takes no part in the forward pass: not with this batch, or never."""
-    if name in explainer.used_with_other_inputs():
+    if name in search.used_with_other_inputs():
         return Reason("idle", "Other inputs use this part of the model.", (), "", True, "other inputs")
-    sibling = _sibling(name, explainer)
-    if sibling and _selects(name, explainer):
+    sibling = _sibling(name, search)
+    if sibling and _selects(name, search):
         text = f"This batch uses its sibling `{sibling}`."
         return Reason("idle", text, (), "Nothing to do if another batch, task or domain uses it.", False, "sibling")
-    condition = _conditional(name, explainer)
+    condition = _conditional(name, search)
     if condition:
         text = f"`{condition}` uses {{it}} under a condition that is not met here."
         return Reason("idle", text, (), "Nothing to do if that is meant.", False, text)
-    twin = _twin(name, explainer)
+    twin = _twin(name, search)
     if twin:
         text = f"The forward pass does not use {{it}}, but `{twin}`, a plain tensor with the same values."
         return Reason("unused", text, (), f"Use `{name}` itself in place of `{twin}`.", False, text)
@@ -247,10 +246,10 @@ def _not_called(name: str, explainer: "Explainer") -> Reason:
     )
 
 
-def _twin(name: str, explainer: "Explainer") -> str:
+def _twin(name: str, search: Search) -> str:
     """Return a plain tensor on the model with the values that a parameter had, as they are or transposed."""
-    own = explainer.evidence.model.get_parameter(name).detach()
-    for place, other in attached(explainer.evidence.model):
+    own = search.evidence.model.get_parameter(name).detach()
+    for place, other in attached(search.evidence.model):
         plain = other.detach()
         for each in (plain, plain.mT if plain.dim() > 1 else plain):
             if own.numel() > 1 and each.shape == own.shape and each.dtype == own.dtype and torch.equal(each, own):
@@ -258,16 +257,16 @@ def _twin(name: str, explainer: "Explainer") -> str:
     return ""
 
 
-def _conditional(name: str, explainer: "Explainer") -> str:
+def _conditional(name: str, search: Search) -> str:
     """Return the class whose forward names the parameter, or the part that holds it, if one does."""
     parts = name.split(".")
     for at in range(len(parts), 0, -1):
-        owner = explainer.replica.get_submodule(".".join(parts[: at - 1])) if at > 1 else explainer.replica
+        owner = search.replica.get_submodule(".".join(parts[: at - 1])) if at > 1 else search.replica
         if isinstance(owner, nn.ModuleList | nn.ModuleDict | nn.Sequential) or type(owner).__module__.startswith(
             "torch."
         ):
             continue
-        if any(isinstance(each, nn.ModuleList | nn.Sequential) for each in _between(explainer.replica, parts, at)):
+        if any(isinstance(each, nn.ModuleList | nn.Sequential) for each in _between(search.replica, parts, at)):
             continue
         if re.search(rf"self\.{parts[at - 1]}\b", _forward_source(owner)):
             return type(owner).__name__
@@ -288,29 +287,29 @@ def _forward_source(module: nn.Module) -> str:
         return ""
 
 
-def _selects(name: str, explainer: "Explainer") -> bool:
+def _selects(name: str, search: Search) -> bool:
     """Tell whether something in the call can choose among parts: an argument that is no tensor, or routing by data."""
-    given = explainer.evidence.objective.inputs
+    given = search.evidence.objective.inputs
     listed = (
         list(given.values()) if isinstance(given, dict) else list(given) if isinstance(given, tuple | list) else [given]
     )
     if any(isinstance(each, str | int | bool) for each in listed):
         return True
-    parameters = inspect.signature(explainer.replica.forward).parameters.values()
+    parameters = inspect.signature(search.replica.forward).parameters.values()
     plain = [each for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
     chosen = [each for each in plain if isinstance(each.default, str | int) and not isinstance(each.default, bool)]
     if chosen and len(plain) < MOST_ARGUMENTS:
         return True
-    calls = Calls(explainer.replica)
-    explainer.trials.loss(Change(), explainer.step, calls)
+    calls = Calls(search.replica)
+    search.trials.loss(Change(), search.step, calls)
     owner = name.split(".")[0] if "." in name else ""
     return any(call.name in ROUTING and (not call.path or call.path.split(".")[0] == owner  )
                for call in calls.calls)  # fmt: skip
 
 
-def _sibling(name: str, explainer: "Explainer") -> str:
+def _sibling(name: str, search: Search) -> str:
     """Return a part with the same parameters elsewhere in the same list or dictionary that takes part, if any."""
-    model, used = explainer.replica, explainer.evidence.double.used | set(explainer.moving())
+    model, used = search.replica, search.evidence.double.used | set(search.moving())
     parts = name.split(".")
     for at in range(len(parts) - 1, 0, -1):
         parent = model.get_submodule(".".join(parts[: at - 1])) if at > 1 else model

@@ -6,20 +6,16 @@ shrink to that in deep stacks of saturating activations (Hochreiter 1991; Glorot
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from zeroinit.symmetry.shadow.training import Trace, copy_of
 from zeroinit.symmetry.verdict.causes.views import RECTIFIERS, SATURATING
+from zeroinit.symmetry.verdict.evidence import Evidence, Symptom
 from zeroinit.symmetry.verdict.passes.calls import LOSS, Call, Calls
 from zeroinit.symmetry.verdict.passes.naming import WORDS, draw_line, few
-from zeroinit.symmetry.verdict.symptoms.symptoms import Symptom
 from zeroinit.symmetry.verdict.trials.trials import Change, Trials
-
-if TYPE_CHECKING:
-    from zeroinit.symmetry.inspector import Evidence
 
 __all__ = ["find_still", "of_still"]
 
@@ -77,7 +73,7 @@ def _step_length(size: float, options: dict[str, float]) -> float:
     return rate * size / max(1e-3, 1 - options.get("momentum", 0.0))
 
 
-def of_still(evidence: "Evidence") -> Iterator[Symptom]:
+def of_still(evidence: Evidence) -> Iterator[Symptom]:
     """Turn weights whose updates are lost into one symptom, with what makes their gradients larger."""
     names = [name for name in evidence.still if _has_steady_signal(name, evidence.double)]
     order = [name for name, _ in evidence.model.named_parameters() if name in names]
@@ -110,7 +106,7 @@ def _has_steady_signal(name: str, trace: Trace) -> bool:
     return known and len(there) >= FEWEST_STEPS and there[-1] <= STEADY * there[0]
 
 
-def _repair(evidence: "Evidence", weights: list[str], largest: float) -> tuple[str, str, bool]:
+def _repair(evidence: Evidence, weights: list[str], largest: float) -> tuple[str, str, bool]:
     """Return why gradients are small, what makes them larger, and whether a trial has shown it."""
     replica = copy_of(evidence.model, torch.float64)
     settings = evidence.settings

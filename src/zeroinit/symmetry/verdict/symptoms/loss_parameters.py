@@ -4,7 +4,7 @@ import math
 import types
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,13 +12,10 @@ from torch import Tensor, nn
 from zeroinit._modules.copying import copier_of
 from zeroinit._modules.reach import ATOMS, DEEPEST, globals_of, has_attributes, is_full, leads_to
 from zeroinit.symmetry.shadow.own_optimizer import OwnOptimizer
+from zeroinit.symmetry.verdict.evidence import Evidence, Symptom
 from zeroinit.symmetry.verdict.passes.calls import tensors_in
 from zeroinit.symmetry.verdict.passes.naming import few
-from zeroinit.symmetry.verdict.symptoms.symptoms import Symptom
 from zeroinit.symmetry.verdict.symptoms.trained_elsewhere import rates_elsewhere
-
-if TYPE_CHECKING:
-    from zeroinit.symmetry.inspector import Evidence
 
 __all__ = ["note_loss_parameters", "parameters_of_loss"]
 
@@ -78,7 +75,7 @@ def _named_inside(value: Any) -> Iterator[tuple[str, Any]]:
         yield from vars(value).items()
 
 
-def note_loss_parameters(evidence: "Evidence", replica: nn.Module, leaves: list[Tensor]) -> None:
+def note_loss_parameters(evidence: Evidence, replica: nn.Module, leaves: list[Tensor]) -> None:
     """Note what trains in the loss alone, and whether the user's own optimizer holds it.
 
     Args:

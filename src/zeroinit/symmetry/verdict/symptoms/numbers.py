@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from zeroinit.symmetry.shadow.precision import ShadowMode
 from zeroinit.symmetry.shadow.training import Settings, Trace, copy_of, forward_loss, run_shadow
 from zeroinit.symmetry.shadow.undisturbed import reseed
 from zeroinit.symmetry.verdict.causes.views import zero_parameters
+from zeroinit.symmetry.verdict.evidence import Evidence
 from zeroinit.symmetry.verdict.passes.applied import checkpoints_off
 from zeroinit.symmetry.verdict.passes.calls import LOSS, Call, Calls, tensors_in
 from zeroinit.symmetry.verdict.passes.graph import Graph
@@ -22,9 +23,6 @@ from zeroinit.symmetry.verdict.passes.naming import draw_line, few, operation, s
 from zeroinit.symmetry.verdict.symptoms.number_causes import ATTENTION, guarded, guards, of_operation
 from zeroinit.symmetry.verdict.symptoms.zero_paths import zeros_behind_division
 from zeroinit.symmetry.verdict.trials.drawn_inputs import random_inputs
-
-if TYPE_CHECKING:
-    from zeroinit.symmetry.inspector import Evidence
 
 __all__ = ["Trouble", "find_trouble", "grows", "lost_updates"]
 
@@ -68,7 +66,7 @@ class Trouble:
     tried: bool = True
 
 
-def find_trouble(evidence: "Evidence") -> Trouble | None:
+def find_trouble(evidence: Evidence) -> Trouble | None:
     """Return what is wrong with the numbers of a shadow training, if anything is."""
     trace = next((each for each in (evidence.double, evidence.single) if _is_broken(each)), None)
     if trace is not None:
@@ -96,7 +94,7 @@ def _is_broken(trace: Trace) -> bool:
     return trace.broken is not None or any(not math.isfinite(loss) for loss in trace.losses)
 
 
-def _of_broken(evidence: "Evidence", trace: Trace) -> Trouble:
+def _of_broken(evidence: Evidence, trace: Trace) -> Trouble:
     in_loss = next((step for step, loss in enumerate(trace.losses, 1) if not math.isfinite(loss)), None)
     step = trace.broken if in_loss is None or (trace.broken is not None and trace.broken < in_loss) else in_loss
     assert step is not None
@@ -111,7 +109,7 @@ def _of_broken(evidence: "Evidence", trace: Trace) -> Trouble:
     return _source(evidence, step, in_loss == step)
 
 
-def _source(evidence: "Evidence", step: int, in_loss: bool) -> Trouble:
+def _source(evidence: Evidence, step: int, in_loss: bool) -> Trouble:
     """Train up to a step once more and look for the first operation that makes NaN or infinity."""
     replica = copy_of(evidence.model, torch.float64)
     dtype = torch.float64
@@ -272,7 +270,7 @@ def _unmasked(value: Any, fill: bool) -> Any:
     return map_tensors(value, unmask)
 
 
-def _smaller_rate(evidence: "Evidence") -> tuple[str, str, tuple[str, ...], bool]:
+def _smaller_rate(evidence: Evidence) -> tuple[str, str, tuple[str, ...], bool]:
     """Return the largest learning rate, of a few, with which the loss does not grow, as a repair."""
     steps = max(len(evidence.double.losses), 2)
     for share in RATES:
@@ -282,14 +280,14 @@ def _smaller_rate(evidence: "Evidence") -> tuple[str, str, tuple[str, ...], bool
     return "Lower the learning rate, or scale inputs and targets.", "", (), False
 
 
-def _trained(evidence: "Evidence", settings: Settings) -> Trace | None:
+def _trained(evidence: Evidence, settings: Settings) -> Trace | None:
     try:
         return run_shadow(copy_of(evidence.model, torch.float32), evidence.objective, torch.float32, settings)
     except InputError:
         return None
 
 
-def lost_updates(evidence: "Evidence") -> Iterator[str]:
+def lost_updates(evidence: Evidence) -> Iterator[str]:
     """Yield the parameters whose first update is lost, in every value, in the model's own precision."""
     narrow = {
         name: each

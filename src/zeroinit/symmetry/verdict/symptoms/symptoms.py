@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Container, Iterator
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -12,35 +12,21 @@ from zeroinit._common import InputError
 from zeroinit._modules.attached import attached, unregistered
 from zeroinit._modules.copying import copier_of
 from zeroinit.symmetry.shadow.training import Trace, copy_of, run_shadow
+from zeroinit.symmetry.verdict.evidence import Evidence, Symptom
 from zeroinit.symmetry.verdict.passes.calls import LOSS, Calls, tensors_in
 from zeroinit.symmetry.verdict.passes.naming import few, where
+from zeroinit.symmetry.verdict.search.search import Search
 from zeroinit.symmetry.verdict.symptoms.aliases import how_to_part, shared_memory
 from zeroinit.symmetry.verdict.symptoms.numbers import RATES, find_trouble, grows, lost_updates
 from zeroinit.symmetry.verdict.trials.trials import Change
 
-if TYPE_CHECKING:
-    from zeroinit.symmetry.inspector import Evidence
-    from zeroinit.symmetry.verdict.explain import Explainer
-
-__all__ = ["Symptom", "died", "find_symptoms", "of_dead", "of_optimizer", "strangers"]
+__all__ = ["died", "find_symptoms", "of_dead", "of_optimizer", "strangers"]
 
 FEWEST_STILL = 2
 """A gradient is gone if it is exactly zero for so many last steps."""
 
 
-@dataclass(frozen=True)
-class Symptom:
-    """One thing that is wrong, as a finding will tell it."""
-
-    code: str
-    path: str
-    parameters: tuple[str, ...]
-    text: str
-    repair: str
-    tried: bool = True
-
-
-def find_symptoms(evidence: "Evidence") -> Iterator[Symptom]:
+def find_symptoms(evidence: Evidence) -> Iterator[Symptom]:
     """Yield what the traces show: numbers, lost updates, an optimizer that does not hold everything."""
     trouble = find_trouble(evidence)
     if trouble is not None:
@@ -67,7 +53,7 @@ def find_symptoms(evidence: "Evidence") -> Iterator[Symptom]:
         yield Symptom("ZI021", name.rpartition(".")[0], (name,), text, repair, False)
 
 
-def of_optimizer(evidence: "Evidence", left_out: Container[str] = ()) -> Iterator[Symptom]:
+def of_optimizer(evidence: Evidence, left_out: Container[str] = ()) -> Iterator[Symptom]:
     """Yield what the user's own optimizer does not move.
 
     Args:
@@ -101,9 +87,9 @@ def _they(names: tuple[str, ...]) -> str:
     return "it will" if len(names) == 1 else "they will"
 
 
-def strangers(leaves: list[Any], explainer: "Explainer") -> Iterator[Symptom]:
+def strangers(leaves: list[Any], search: Search) -> Iterator[Symptom]:
     """Yield what the loss is trained through although the model does not register it."""
-    replica, evidence = explainer.replica, explainer.evidence
+    replica, evidence = search.replica, search.evidence
     original = {id(each) for each in evidence.model.parameters()}
     given = {id(each) for each in tensors_in([evidence.objective.inputs, evidence.objective.targets])}
     copier = copier_of(replica)
@@ -123,7 +109,7 @@ def strangers(leaves: list[Any], explainer: "Explainer") -> Iterator[Symptom]:
     for root, members in groups.items():
         yield _unregistered(root, members)
     if not places and any(isinstance(each, nn.Parameter) for each in leaves):
-        yield from _made_in_forward(explainer)
+        yield from _made_in_forward(search)
 
 
 def _unregistered(root: str, members: list[str]) -> Symptom:
@@ -141,13 +127,13 @@ def _unregistered(root: str, members: list[str]) -> Symptom:
     return Symptom("ZI016", path, tuple(members), text, repair, False)
 
 
-def _made_in_forward(explainer: "Explainer") -> Iterator[Symptom]:
+def _made_in_forward(search: Search) -> Iterator[Symptom]:
     """Name the modules whose forward makes parameters anew."""
-    calls = Calls(explainer.replica)
-    explainer.trials.loss(Change(), explainer.step, calls)
+    calls = Calls(search.replica)
+    search.trials.loss(Change(), search.step, calls)
     if calls.wrapped:
         return  # a computed tensor that was made a parameter; the reason of what it was computed from says so
-    known = {id(each) for each in [*explainer.replica.parameters(), *explainer.evidence.model.parameters()]}
+    known = {id(each) for each in [*search.replica.parameters(), *search.evidence.model.parameters()]}
     paths = dict.fromkeys(
         call.path
         for call in calls.calls
@@ -157,7 +143,7 @@ def _made_in_forward(explainer: "Explainer") -> Iterator[Symptom]:
     )
     for path in list(paths)[:3]:
         text = (
-            f"A layer is made anew inside {where(path, explainer.replica)} at each pass. It starts at random every "
+            f"A layer is made anew inside {where(path, search.replica)} at each pass. It starts at random every "
             "time, and no optimizer moves it."
         )
         yield Symptom(
@@ -178,7 +164,7 @@ def died(trace: Trace) -> dict[str, int]:
     return found
 
 
-def of_dead(evidence: "Evidence", steps: dict[str, int], texts: dict[str, str]) -> Iterator[Symptom]:
+def of_dead(evidence: Evidence, steps: dict[str, int], texts: dict[str, str]) -> Iterator[Symptom]:
     """Turn parameters that died behind a rectifier into one symptom, with a learning rate at which they do not."""
     if not texts:
         return

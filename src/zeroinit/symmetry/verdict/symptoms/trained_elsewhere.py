@@ -3,16 +3,14 @@
 import gc
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from zeroinit.symmetry.shadow.own_optimizer import OwnOptimizer
+from zeroinit.symmetry.verdict.evidence import Evidence
 from zeroinit.symmetry.verdict.symptoms.symptoms import of_optimizer
-
-if TYPE_CHECKING:
-    from zeroinit.symmetry.inspector import Evidence
 
 __all__ = ["leave_to_others", "rates_elsewhere"]
 
@@ -35,7 +33,7 @@ def rates_elsewhere(optimizer: OwnOptimizer, tensors: Iterable[Tensor]) -> dict[
     return {id(each): float(group.get("lr", 1.0)) for group in groups for each in group["params"] if id(each) in wanted}
 
 
-def leave_to_others(evidence: "Evidence") -> None:
+def leave_to_others(evidence: Evidence) -> None:
     """Take back warnings about parameters that the user's own optimizer does not hold, where that is no fault.
 
     A parameter that it does not hold and that no gradient reaches is not trained by this step, as a generator is not by

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zeroinit.symmetry.verdict.passes.calls import Call
-from zeroinit.symmetry.verdict.trials.drawn_inputs import noise
+from zeroinit.symmetry.verdict.passes.noise import noise
 from zeroinit.symmetry.verdict.trials.still_actions import STILL
 
 __all__ = ["ACTIONS", "other_axis"]

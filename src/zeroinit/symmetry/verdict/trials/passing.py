@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 from torch.autograd import Function
 
-from zeroinit.symmetry.verdict.trials.drawn_inputs import noise
+from zeroinit.symmetry.verdict.passes.noise import noise
 
 __all__ = ["passing"]
 

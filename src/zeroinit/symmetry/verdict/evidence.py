@@ -1,0 +1,93 @@
+"""What the shadows showed, and the pieces that it is made of, before it is judged."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from torch import nn
+
+from zeroinit.symmetry.shadow.objective import Objective
+from zeroinit.symmetry.shadow.training import Settings, Trace
+from zeroinit.symmetry.units.watching import Watch
+
+__all__ = ["Evidence", "Reason", "Silent", "Symptom"]
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a parameter stays where it is.
+
+    Attributes:
+        kind: See ``REASON_CODES`` of ``findings``.
+        text: A sentence about the cause.
+        culprits: Names of the parameters that the cause is made of.
+        repair: What to type; tried on a copy, unless ``tried`` is false.
+        tried: Whether the cause was changed on a copy and the parameter got a gradient.
+        cause: The same for all parameters with one cause.
+    """
+
+    kind: str
+    text: str
+    culprits: tuple[str, ...] = ()
+    repair: str = ""
+    tried: bool = False
+    cause: str = ""
+
+
+@dataclass(frozen=True)
+class Silent:
+    """The units of one layer that never get a gradient, though others do.
+
+    Attributes:
+        dead: Which a rectifier cuts for every input of this size (units,).
+        zero: Which are zero, and multiplied with each other (units,).
+        text: Why the dead ones are.
+        repair: What frees them; it was tried.
+    """
+
+    dead: np.ndarray
+    zero: np.ndarray
+    text: str = ""
+    repair: str = ""
+    names: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Symptom:
+    """One thing that is wrong, as a finding will tell it."""
+
+    code: str
+    path: str
+    parameters: tuple[str, ...]
+    text: str
+    repair: str
+    tried: bool = True
+
+
+@dataclass
+class Evidence:
+    """Everything that the shadows showed, before it is judged."""
+
+    model: nn.Module
+    objective: Objective
+    settings: Settings
+    single: Trace
+    double: Trace
+    watch: Watch
+    widths_in_float32: dict[str, int]
+    reasons: dict[str, Reason]
+    waking: set[str]
+    fed_to_weights: set[str]
+    not_inspected: dict[str, str]
+    widths_without: dict[str, dict[str, int]]
+    notes: list[str]
+    widths_deterministic: dict[str, int] = field(default_factory=dict)
+    silent: dict[str, Silent] = field(default_factory=dict)
+    symptoms: list[Symptom] = field(default_factory=list)
+    still: set[str] = field(default_factory=set)
+    """Parameters that the updates of the float32 run moved by less than rounding."""
+    left_to_others: set[str] = field(default_factory=set)
+    """Parameters that the user's own optimizer need not hold."""
+    competing: set[tuple[str, str]] = field(default_factory=set)
+    """Weights and axes whose slices are identical although they would learn different things."""
+    of_loss: dict[str, float] = field(default_factory=dict)
+    """Rates of what trains in the loss alone, by name; 0 where no optimizer holds it, NaN where that is not known."""
