@@ -10,6 +10,7 @@ from torch.nn.utils import parametrize
 
 from zeroinit import InputError
 from zeroinit.symmetry import inspect
+from zeroinit.symmetry.shadow.copies import copy_of
 from zeroinit.symmetry.shadow.memory import capacity, sharing
 from zeroinit.symmetry.shadow.memory import frugal as memory
 from zeroinit.symmetry.shadow.memory.capacity import free_memory, needed_memory
@@ -17,7 +18,7 @@ from zeroinit.symmetry.shadow.memory.frugal import frugal
 from zeroinit.symmetry.shadow.memory.sharing import WriteGuard, WrittenError
 from zeroinit.symmetry.shadow.objective import Objective
 from zeroinit.symmetry.shadow.precision import ShadowMode
-from zeroinit.symmetry.shadow.training import copy_of, forward_loss
+from zeroinit.symmetry.shadow.single_pass import forward_loss
 from zeroinit.symmetry.shadow.updates import build_updates
 
 from .zoo import VECTORS, drawn

@@ -2,6 +2,7 @@
 
 import random
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -13,7 +14,7 @@ from torch import nn
 from zeroinit._common import derive_seed
 from zeroinit._modules.state import random_state_kept
 
-__all__ = ["exact_products", "reseed", "undisturbed"]
+__all__ = ["deterministic_kernels", "exact_products", "reseed", "undisturbed"]
 
 
 def reseed(seed: int, step: int) -> None:
@@ -77,6 +78,19 @@ def _old_settings() -> tuple[str, bool] | None:
         return torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     except RuntimeError:  # the new settings contradict the old ones
         return None
+
+
+@contextmanager
+def deterministic_kernels() -> Iterator[None]:
+    """Use deterministic kernels alone; operations that have none run as they are, without a warning."""
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    try:
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
 @contextmanager

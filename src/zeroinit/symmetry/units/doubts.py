@@ -1,27 +1,24 @@
-"""What a float32 run leaves open, so that float64 is asked: gradients that may be rounding, units that may be equal.
-
-Source: rounding in float32 is about 1e-7 of what is added up, and a norm over a constant channel divides by the root of
-its epsilon, which makes it 300 times as large.
-"""
+"""What a float32 run leaves open, so that float64 is asked: gradients that may be rounding, units that may be equal."""
 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import numpy as np
-import torch.nn.functional as F
-from torch import Tensor, nn
+import torch
+from torch import nn
 
-from zeroinit.symmetry.shadow.training import SMALL, Trace, is_rounding, row_sizes
+from zeroinit.symmetry.measures.rounding import SMALL, row_sizes, told_from_course, told_from_rounding
+from zeroinit.symmetry.shadow.copies import copy_of
+from zeroinit.symmetry.shadow.memory.frugal import release
+from zeroinit.symmetry.shadow.precision import ShadowMode
+from zeroinit.symmetry.shadow.single_pass import one_pass
+from zeroinit.symmetry.shadow.trace import Trace
+from zeroinit.symmetry.units.runs import ShadowRun, Subject, carry_out
 from zeroinit.symmetry.units.watching import Watch
 
-__all__ = ["Doubts", "find_doubts", "kinds_of", "told_by_steps", "told_from_rounding"]
+__all__ = ["Doubts", "all_signal", "find_doubts", "is_signal_at_first", "kinds_of", "owe_to_dropout", "told_by_steps"]
 
-RANDOM, STEADY = 0.5, 0.9
-"""Cosines between the gradients of two steps: of rounding, which is drawn anew, and of a signal."""
-FEWEST_VALUES = 32
-"""A vector of so many values has a cosine above ``RANDOM`` by chance in less than one of 200 pairs."""
 TINY = 1e-5
 """If no gradient of the model is larger, all of them may be rounding."""
 FAINT_ROW = 1e-8
@@ -101,40 +98,7 @@ def told_by_steps(trace: Trace, faint: set[str]) -> dict[str, str]:
         trace: The float32 run.
         faint: Names of parameters.
     """
-    return {name: _told_by_steps([of.get(name) for of in trace.vectors]) for name in faint}
-
-
-def _told_by_steps(gradients: list[Tensor | None]) -> str:
-    seen = [each.double() for each in gradients if each is not None]
-    if len(seen) < len(gradients) or len(seen) < 3:
-        return ""
-    cosines = [float(F.cosine_similarity(one, next_, dim=0)) for one, next_ in pairwise(seen)]
-    if min(cosines) > STEADY:
-        return "signal"
-    return "rounding" if len(seen[0]) >= FEWEST_VALUES and max(map(abs, cosines)) < RANDOM else ""
-
-
-def told_from_rounding(double: np.ndarray, single: np.ndarray, largest: float) -> str:
-    """Tell from one gradient in both precisions whether it is ``"rounding"`` or ``"signal"`` in all of its rows.
-
-    Args:
-        double: Sizes in float64 (rows,).
-        single: Sizes in float32 (rows,).
-        largest: The largest gradient of the model in float64.
-
-    Returns:
-        Nothing where rows differ.
-
-    Example:
-        >>> told_from_rounding(np.array([1e-17, 0.0]), np.array([1e-9, 0.0], dtype=np.float32), 1.0)
-        'rounding'
-        >>> told_from_rounding(np.array([1e-9, 0.0]), np.array([1e-9, 0.0], dtype=np.float32), 1.0)
-        'signal'
-    """
-    false = is_rounding(double, single, largest)
-    if (false | (double == 0)).all():
-        return "rounding"
-    return "" if false.any() or ((single > 0) & (double == 0)).any() else "signal"
+    return {name: told_from_course([of.get(name) for of in trace.vectors]) for name in faint}
 
 
 def kinds_of(exact: nn.Module, faint: set[str], single: dict[str, np.ndarray]) -> dict[str, str]:
@@ -150,3 +114,45 @@ def kinds_of(exact: nn.Module, faint: set[str], single: dict[str, np.ndarray]) -
     largest = max((float(each.max(initial=0.0)) for each in sizes.values()), default=0.0)
     none = np.zeros(1)
     return {name: told_from_rounding(sizes.get(name, none), single.get(name, none), largest) for name in faint}
+
+
+def all_signal(exact: nn.Module, kinds: dict[str, str]) -> bool:
+    """Tell whether every faint gradient is a signal, or rounding of a vector, which moves no matrix."""
+    dims = {name: each.dim() for name, each in exact.named_parameters()}
+    return all(kind == "signal" or (kind == "rounding" and dims[name] < 2) for name, kind in kinds.items())
+
+
+def is_signal_at_first(subject: Subject, single: Trace, faint: set[str]) -> bool:
+    """Tell whether rounding moved no matrix in the first step; such a move would change all that comes later.
+
+    Args:
+        subject: What is inspected.
+        single: The float32 run.
+        faint: Names of parameters with a faint gradient.
+    """
+    exact = copy_of(subject.model, torch.float64)
+    mode = ShadowMode(torch.float64, subject.settings.dropout)
+    one_pass(exact, subject.objective, torch.float64, subject.settings, mode, 1)
+    settled = all_signal(exact, kinds_of(exact, faint, single.rows[0]))
+    release(exact)
+    return settled
+
+
+def owe_to_dropout(subject: Subject, single: Trace, watch: Watch, run: ShadowRun) -> bool:
+    """Tell whether units that are equal at the start may differ only because dropout acts.
+
+    Args:
+        subject: What is inspected.
+        single: The float32 run.
+        watch: What was kept of it.
+        run: The same without dropout; done where equal units have parted.
+    """
+    parted = [each for each in watch.of_matrices() if each.initial < each.num_units]
+    parted = [each for each in parted if single.first_step(each.layer.weight) is not None]  # frozen ones never part
+    if not (single.drops and parted):
+        return False
+    steps = max(single.first_step(each.layer.weight) or 1 for each in parted)
+    without = carry_out(run, subject, steps=steps)
+    widths = without.widths()
+    release(without.replica)
+    return any(widths.get(each.layer.weight, 0) < each.width for each in parted)

@@ -181,6 +181,11 @@ class Watch:
             found.append("copied layers")
         return found
 
+    def of_matrices(self) -> list[Tracker]:
+        """Return the trackers of known layers whose weights have two or more axes."""
+        trackers = [each.tracker for each in self.layers]
+        return [each for each in trackers if each.layer.known and self.num_axes(each.layer.weight) > 1]
+
     def num_axes(self, name: str) -> int:
         """Return how many axes a parameter has, also after its memory was given back."""
         return self._axes[name]

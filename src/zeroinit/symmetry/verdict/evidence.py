@@ -6,7 +6,8 @@ import numpy as np
 from torch import nn
 
 from zeroinit.symmetry.shadow.objective import Objective
-from zeroinit.symmetry.shadow.training import Settings, Trace
+from zeroinit.symmetry.shadow.trace import Settings, Trace
+from zeroinit.symmetry.units.runs import Subject
 from zeroinit.symmetry.units.watching import Watch
 
 __all__ = ["Evidence", "Reason", "Silent", "Symptom"]
@@ -65,29 +66,60 @@ class Symptom:
 
 @dataclass
 class Evidence:
-    """Everything that the shadows showed, before it is judged."""
+    """Everything that the shadows showed, before it is judged.
 
-    model: nn.Module
-    objective: Objective
-    settings: Settings
+    Attributes:
+        subject: What was inspected.
+        single: The float32 run.
+        double: The float64 run; the float32 run, without what is rounding, where that settles everything.
+        watch: What was kept of the run that counts.
+        widths_in_float32: Groups of units that are the same bit for bit in float32, by the layer's weight.
+        not_inspected: Why parameters were left out, by name.
+        notes: What the reader should know about the inspection itself.
+        widths_without: Groups of units without dropout, and with equal biases.
+        widths_deterministic: Groups of units that are the same bit for bit with deterministic kernels.
+        reasons: Why parameters never get a gradient, by name.
+        waking: Parameters that get their first gradient a little later.
+        fed_to_weights: Weights that other weights follow.
+        silent: Units without a gradient, by the layer's weight.
+        symptoms: What else is wrong.
+        still: Parameters that the updates of the float32 run moved by less than rounding.
+        left_to_others: Parameters that the user's own optimizer need not hold.
+        competing: Weights and axes whose slices are identical although they would learn different things.
+        of_loss: Rates of what trains in the loss alone, by name: 0 where no optimizer holds it, NaN where that is not
+            known.
+    """
+
+    subject: Subject
     single: Trace
     double: Trace
     watch: Watch
     widths_in_float32: dict[str, int]
-    reasons: dict[str, Reason]
-    waking: set[str]
-    fed_to_weights: set[str]
-    not_inspected: dict[str, str]
-    widths_without: dict[str, dict[str, int]]
-    notes: list[str]
+    not_inspected: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    widths_without: dict[str, dict[str, int]] = field(default_factory=dict)
     widths_deterministic: dict[str, int] = field(default_factory=dict)
+    reasons: dict[str, Reason] = field(default_factory=dict)
+    waking: set[str] = field(default_factory=set)
+    fed_to_weights: set[str] = field(default_factory=set)
     silent: dict[str, Silent] = field(default_factory=dict)
     symptoms: list[Symptom] = field(default_factory=list)
     still: set[str] = field(default_factory=set)
-    """Parameters that the updates of the float32 run moved by less than rounding."""
     left_to_others: set[str] = field(default_factory=set)
-    """Parameters that the user's own optimizer need not hold."""
     competing: set[tuple[str, str]] = field(default_factory=set)
-    """Weights and axes whose slices are identical although they would learn different things."""
     of_loss: dict[str, float] = field(default_factory=dict)
-    """Rates of what trains in the loss alone, by name; 0 where no optimizer holds it, NaN where that is not known."""
+
+    @property
+    def model(self) -> nn.Module:
+        """The model as it was handed over."""
+        return self.subject.model
+
+    @property
+    def objective(self) -> Objective:
+        """The batch and the loss."""
+        return self.subject.objective
+
+    @property
+    def settings(self) -> Settings:
+        """How the copies train."""
+        return self.subject.settings

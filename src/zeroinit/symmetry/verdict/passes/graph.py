@@ -7,9 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zeroinit.symmetry.measures import rounding
+
 __all__ = ["Graph", "Node"]
 
-FAINT = 1e-9
+FAINT = rounding.FAINT[torch.float64]
 """What is smaller than this share of what it came from counts as cut off."""
 NORMS = ("BatchNorm", "LayerNorm", "GroupNorm", "InstanceNorm", "RmsNorm", "RMSNorm")
 RECTIFIERS = (

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from zeroinit.symmetry.shadow.training import Trace, copy_of
+from zeroinit.symmetry.shadow.copies import copy_of
+from zeroinit.symmetry.shadow.trace import Trace
 from zeroinit.symmetry.verdict.causes.views import RECTIFIERS, SATURATING
 from zeroinit.symmetry.verdict.evidence import Evidence, Symptom
 from zeroinit.symmetry.verdict.passes.calls import LOSS, Call, Calls

@@ -10,9 +10,12 @@ from torch import Tensor, nn
 
 from zeroinit._common import InputError
 from zeroinit._modules.batch import map_tensors
+from zeroinit.symmetry.shadow.copies import copy_of
 from zeroinit.symmetry.shadow.objective import Objective
 from zeroinit.symmetry.shadow.precision import ShadowMode
-from zeroinit.symmetry.shadow.training import Settings, Trace, copy_of, forward_loss, run_shadow
+from zeroinit.symmetry.shadow.single_pass import forward_loss
+from zeroinit.symmetry.shadow.trace import Settings, Trace
+from zeroinit.symmetry.shadow.training import run_shadow
 from zeroinit.symmetry.shadow.undisturbed import reseed
 from zeroinit.symmetry.verdict.causes.views import zero_parameters
 from zeroinit.symmetry.verdict.evidence import Evidence

@@ -11,7 +11,9 @@ from torch import nn
 from zeroinit._common import InputError
 from zeroinit._modules.attached import attached, unregistered
 from zeroinit._modules.copying import copier_of
-from zeroinit.symmetry.shadow.training import Trace, copy_of, run_shadow
+from zeroinit.symmetry.shadow.copies import copy_of
+from zeroinit.symmetry.shadow.trace import Trace
+from zeroinit.symmetry.shadow.training import run_shadow
 from zeroinit.symmetry.verdict.evidence import Evidence, Symptom
 from zeroinit.symmetry.verdict.passes.calls import LOSS, Calls, tensors_in
 from zeroinit.symmetry.verdict.passes.naming import few, where

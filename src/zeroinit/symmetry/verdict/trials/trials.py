@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from zeroinit._common import InputError, derive_seed
 from zeroinit._modules.copying import copier_of
+from zeroinit.symmetry.measures.rounding import FAINT, row_sizes
 from zeroinit.symmetry.shadow.objective import Objective
 from zeroinit.symmetry.shadow.precision import ShadowMode
-from zeroinit.symmetry.shadow.training import forward_loss, row_sizes
+from zeroinit.symmetry.shadow.single_pass import forward_loss
 from zeroinit.symmetry.shadow.undisturbed import reseed
 from zeroinit.symmetry.units.layers import Part
 from zeroinit.symmetry.verdict.passes.applied import checkpoints_off
@@ -31,8 +32,6 @@ __all__ = ["Change", "Trials"]
 PASSES = 2
 STEP = 0.5
 """Length of the update between two passes, for one value of a vector; weights share it among their inputs."""
-FAINT = {torch.float64: 1e-9, torch.float32: 1e-5}
-"""Below this share of the model's largest gradient a freed gradient is rounding."""
 MOST_TRIALS = 80
 SHRUNK = 100
 TINY = 64
@@ -112,7 +111,7 @@ class Trials:
 
     def frees(self, change: Change, step: int = 0, passes: int = PASSES) -> frozenset[str]:
         """Return the watched parameters that get a gradient."""
-        limit = FAINT.get(self.dtype, 1e-5) * self.scale
+        limit = FAINT[self.dtype] * self.scale
         return frozenset(name for name, rows in self.rows(change, step, passes).items() if (rows > limit).any())
 
     def frees_from_zero(self, change: Change, other: Change, step: int = 0) -> frozenset[str]:
@@ -124,7 +123,7 @@ class Trials:
     def freed_rows(self, change: Change, name: str, step: int = 0) -> np.ndarray:
         """Return which rows of one parameter get a gradient (rows,)."""
         rows = self.rows(change, step).get(name)
-        limit = FAINT.get(self.dtype, 1e-5) * self.scale
+        limit = FAINT[self.dtype] * self.scale
         return np.zeros(0, dtype=bool) if rows is None else rows > limit
 
     def rows(self, change: Change, step: int = 0, passes: int = PASSES) -> dict[str, np.ndarray]:
@@ -174,7 +173,7 @@ class Trials:
             before = float(self.loss(Change(), step).detach()) if before is None else before
             with self._changed(change):
                 after = float(self.loss(Change(), step).detach())
-        return not abs(after - before) <= FAINT.get(self.dtype, 1e-5) * max(abs(before), 1e-30)
+        return not abs(after - before) <= FAINT[self.dtype] * max(abs(before), 1e-30)
 
     def _run(self, change: Change, step: int, passes: int) -> dict[str, np.ndarray]:
         named = dict(self.replica.named_parameters())
@@ -213,7 +212,7 @@ class Trials:
         return found
 
     def _update(self, named: dict[str, nn.Parameter], watched: list[str], gradients: tuple) -> None:
-        limit = FAINT.get(self.dtype, 1e-5) * self.scale
+        limit = FAINT[self.dtype] * self.scale
         with torch.no_grad():
             for name, gradient in zip(watched, gradients, strict=True):
                 if gradient is not None and float(gradient.abs().max() if gradient.numel() else 0) > limit:
