@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.func import functional_call, grad, vmap
 from torch.optim import SGD, Adam
+from torch.optim import optimizer as torch_optimizer
 
 from zeroinit import InputError, RemedyWarning, zero_start_
 from zeroinit.remedies import AffineNorms, make_remedy
@@ -157,6 +158,7 @@ def test_a_copy_is_a_plain_model_once_the_original_has_done_its_updates(batch, g
     acting = zero_start_(model, generator=generator(0)) if name == "zero start" else make_remedy(name, model, 10)
     with acting:
         optimizer = Adam(model.parameters(), 0.01)
+        first = copy.deepcopy(model)
         train(model, optimizer, batch, 4)
         best, early = copy.deepcopy(model), copy.deepcopy(model)
         train(early, SGD(early.parameters(), 0.1), batch, 1)
@@ -171,7 +173,8 @@ def test_a_copy_is_a_plain_model_once_the_original_has_done_its_updates(batch, g
             train(each, SGD(each.parameters(), 0.1), batch, 1)
         assert is_same(best, plain)
         assert all(torch.equal(*pair) for pair in zip(best.buffers(), plain.buffers(), strict=True))
-    assert num_hooks(best) == 0
+    train(first, SGD(first.parameters(), 0.1), batch, 1)
+    assert (num_hooks(best), num_hooks(first)) == (0, 0)
 
 
 def test_a_model_is_saved_inside_before_its_first_pass(generator):
@@ -194,6 +197,18 @@ def test_a_start_that_nobody_entered_warns_at_the_first_step(batch, generator):
         train(model, optimizer, batch, 1)
     train(model, optimizer, batch, 2)
     assert start.standing().startswith("not begun")
+
+
+def test_after_the_first_pass_nothing_is_called_at_a_step_that_was_not_before(batch, generator):
+    gc.collect()  # starts of other tests
+    before = len(torch_optimizer._global_optimizer_pre_hooks)
+    model = network()
+    start, optimizer = zero_start_(model, generator=generator(0)), SGD(model.parameters(), 0.1)
+    assert len(torch_optimizer._global_optimizer_pre_hooks) == before + 1
+    with start:
+        train(model, optimizer, batch, start.steps + 1)
+        assert len(torch_optimizer._global_optimizer_pre_hooks) == before
+    assert start.remaining == 0
 
 
 def test_a_cell_that_runs_twice_does_not_warn_of_the_first_start(batch, generator):

@@ -16,28 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from zeroinit._modules.casting import cast, cast_other_kind
 from zeroinit._modules.reach import ATOMS, DEEPEST, cells_of, globals_of, has_attributes, is_full, leads_to
 
-__all__ = ["ATTRIBUTE", "Copier", "cast", "copier_of"]
+__all__ = ["ATTRIBUTE", "Copier", "copier_of"]
 
 LOCKS: dict[type, Callable] = {type(threading.Lock()): threading.Lock, type(threading.RLock()): threading.RLock}
-WIDE = {torch.float64: torch.complex128}
 ATTRIBUTE = "_zeroinit_copier"
-
-
-def cast(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
-    """Copy a tensor without its history; floats as ``dtype`` (``None``: as they are), complex numbers likewise.
-
-    Example:
-        >>> cast(torch.ones(1), torch.float64), cast(torch.arange(2), torch.float64)
-        (tensor([1.], dtype=torch.float64), tensor([0, 1]))
-    """
-    plain = tensor.detach()
-    if dtype is None:
-        return plain.clone()
-    if plain.is_floating_point() and (plain.element_size() >= 2 or plain.layout != torch.strided):
-        return plain.to(dtype, copy=True)
-    return plain.to(WIDE.get(dtype, torch.complex64), copy=True) if plain.is_complex() else plain.clone()
 
 
 def copier_of(replica: nn.Module) -> "Copier | None":
@@ -136,7 +121,7 @@ class Copier:
         if isinstance(value, nn.Parameter):
             return self._parameter(value)
         if type(value) is not Tensor and not isinstance(value, nn.Buffer):
-            return _other_kind(value, self.dtype)
+            return cast_other_kind(value, self.dtype)
         result = cast(value, self.dtype)
         # also what arithmetic made of a parameter
         return result.requires_grad_(value.requires_grad and (result.is_floating_point() or result.is_complex()))
@@ -144,7 +129,7 @@ class Copier:
     def _parameter(self, value: nn.Parameter) -> Tensor:
         """Copy a parameter with its gradient hooks, or have the copy read it in place."""
         if type(value) is not nn.Parameter:
-            result = _other_kind(value, self.dtype)
+            result = cast_other_kind(value, self.dtype)
         elif self._shares(value):
             result = nn.Parameter(value.detach(), False)
             self.shared[value.untyped_storage().data_ptr()] = self.parameters.get(id(value), "")
@@ -246,7 +231,7 @@ class Copier:
         return self._remember(value, LOCKS[type(value)]())
 
     def _object(self, value: Any, place: str) -> Any:
-        """Copy an object as ``copy.deepcopy`` does, or by its attributes; if both fail, use it and note its place."""
+        """Copy an object as ``copy.deepcopy`` would; else attribute by attribute; else use it itself, and say so."""
         for way in (self._by_itself, self._by_parts, self._by_attributes):
             known = set(self.memo)
             try:
@@ -316,14 +301,3 @@ RULES: tuple[tuple[Any, Callable], ...] = (
     (weakref.ref, Copier._weak),
     (tuple(LOCKS), Copier._lock),
 )
-
-
-def _other_kind(value: Tensor, dtype: torch.dtype | None) -> Tensor:
-    """Copy a tensor of a class of its own, quantized ones for instance."""
-    result = copy.deepcopy(value if value.is_leaf else value.detach())
-    if dtype and result.layout == torch.strided and result.is_floating_point() and result.element_size() >= 2:
-        try:
-            result.data = result.data.to(dtype)
-        except (RuntimeError, TypeError, NotImplementedError):  # a class that knows one type alone
-            return result
-    return result

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from zeroinit._modules.batch import map_tensors
-from zeroinit._modules.copying import cast
+from zeroinit._modules.casting import cast
 from zeroinit.symmetry.flat import NORMS, has_flat_channels
 from zeroinit.symmetry.sharing import Casts
 

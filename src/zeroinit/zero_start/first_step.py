@@ -1,6 +1,7 @@
 """Before the first update of a zero start: is anybody using the zero start, and are its weights still zero?"""
 
 import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -29,9 +30,10 @@ class FirstStep:
         self._start = (lambda: None) if start is None else weakref.ref(start)
         self._own = {id(weight) for weight in (weights or {}).values()}
         self._on_model: RemovableHandle | None = None
+        self._end: Callable[[], object] = lambda: None
         if start is not None:
             handle = register_optimizer_step_pre_hook(_OnStep(weakref.ref(self)))
-            self._finalizer = weakref.finalize(self, handle.remove)
+            self._end = weakref.finalize(self, handle.remove)
 
     def __reduce__(self) -> tuple:
         return FirstStep, ()
@@ -42,23 +44,29 @@ class FirstStep:
             self._on_model = model.register_forward_pre_hook(self)
 
     def stop(self) -> None:
-        """Wait no longer for a pass."""
+        """Wait no longer for a pass, nor for a step if the zero start was called."""
         if self._on_model is not None:
             self._on_model.remove()
         self._on_model = None
+        if not self._own:
+            self._end()
 
     def __call__(self, model: nn.Module, inputs: tuple) -> None:
         """A pass of the model begins."""
         if model.training and torch.is_grad_enabled():
-            self.stop()
             self.tell()
+            self.stop()
+            for key in [key for key, hook in model._forward_pre_hooks.items() if hook is self]:  # of a copy
+                del model._forward_pre_hooks[key]
 
     def holds(self, optimizer: Optimizer) -> bool:
         """Whether an optimizer has one of the weights."""
-        return any(id(each) in self._own for group in optimizer.param_groups for each in group["params"])
+        own = self._own
+        return bool(own) and any(id(each) in own for group in optimizer.param_groups for each in group["params"])
 
     def tell(self) -> None:
         """Call the zero start, if it still exists."""
+        self._own = set()
         if (start := self._start()) is not None:
             start.look_before_first_step()
 
