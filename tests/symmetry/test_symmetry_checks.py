@@ -38,7 +38,7 @@ def test_a_verdict_never_says_will_learn_where_nothing_gets_a_gradient():
     model, x = Chosen(), drawn(8, 6)
     none, some = torch.zeros(8, dtype=torch.bool), torch.arange(8) < 4
     report = inspect(model, (x, none))
-    assert report.verdict.startswith("Will not learn from this batch and loss: none of the 4 parameters")
+    assert report.verdict.startswith("Will not learn as it is: no example of this batch is left for the sum")
     assert {"gradients", "precision"} <= failed(report)
     assert inspect(model, (x, some)).verdict == "Will learn: all 4 parameters get a gradient by step 1."
 

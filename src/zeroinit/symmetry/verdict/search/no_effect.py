@@ -94,11 +94,14 @@ def slices_that_compete(evidence: Evidence, explain: Callable[..., Search]) -> s
         explain: Makes an ``Search`` of watched names and their axes.
     """
     found = set()
+    trained = {name for name, each in evidence.model.named_parameters() if each.requires_grad}
+    choosing = {name for name in trained if evidence.double.first_step(name) is None}
     for each in evidence.watch.layers:
         tracker, part = each.tracker, each.layer.parts[0]
         if each.layer.known or tracker.num_units < 2 or tracker.width > 1 or not tracker.moved.all():
             continue
-        sizes = explain({part.name}, {part.name: part}).trials.rows(Change(draw=(part.name,)), 0, 1).get(part.name)
+        watched = {part.name, *choosing}  # what chooses among the slices moves first, if it starts at zero
+        sizes = explain(watched, {part.name: part}).trials.rows(Change(draw=(part.name,)), 0, 2).get(part.name)
         if sizes is None or not len(sizes):
             differ = part.name in evidence.fed_to_weights
         else:

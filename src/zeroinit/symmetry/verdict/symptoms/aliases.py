@@ -1,6 +1,5 @@
 """Memory that belongs to two: a parameter and a buffer, or two parameters, that hold the same numbers."""
 
-import itertools
 from collections.abc import Iterator
 
 from torch import Tensor, nn
@@ -31,10 +30,10 @@ def shared_memory(model: nn.Module) -> Iterator[tuple[str, str, bool]]:
     for members in by_block.values():
         ordered = sorted(members)
         for position, (_, end, at) in enumerate(ordered):
-            for other in itertools.takewhile(lambda each, end=end: each[0] < end, ordered[position + 1 :]):
-                (name, _, is_buffer), (other_name, _, other_is_buffer) = (
-                    places[each] for each in sorted((at, other[2]))
-                )
+            for begin, _, other in ordered[position + 1 :]:
+                if begin >= end:
+                    break
+                (name, _, is_buffer), (other_name, _, other_is_buffer) = (places[each] for each in sorted((at, other)))
                 if not is_buffer:
                     yield name, other_name, other_is_buffer
 
