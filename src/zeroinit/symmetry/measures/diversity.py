@@ -1,6 +1,7 @@
 """How diverse the rows of a matrix are: ranks, the spread of directions, collisions in low precision."""
 
 import math
+from collections.abc import Mapping
 
 import torch
 from jaxtyping import Float, Shaped
@@ -16,6 +17,8 @@ __all__ = [
     "num_constant_columns",
     "num_duplicate_columns",
     "position_spread",
+    "ranks_of",
+    "repeated_features",
     "stable_rank",
 ]
 
@@ -83,6 +86,35 @@ def both_ranks(matrix: Float[Tensor, "rows columns"]) -> tuple[float, float]:
         return rank, rank
     values = torch.linalg.svdvals(matrix.detach().double())
     return _effective_rank(values), _stable_rank(values)
+
+
+def ranks_of(matrices: Mapping[str, Float[Tensor, "rows columns"]]) -> dict[str, float]:
+    """Return ``effective_rank_<name>`` and ``stable_rank_<name>`` of each matrix.
+
+    Example:
+        >>> {name: round(rank, 3) for name, rank in ranks_of({"weights": torch.eye(4)}).items()}
+        {'effective_rank_weights': 4.0, 'stable_rank_weights': 4.0}
+    """
+    found: dict[str, float] = {}
+    for name, matrix in matrices.items():
+        found[f"effective_rank_{name}"], found[f"stable_rank_{name}"] = both_ranks(matrix)
+    return found
+
+
+def repeated_features(features: Float[Tensor, "examples features"], suffix: str = "") -> dict[str, float]:
+    """Return the shares of features that are constant, and of those that repeat another; none for one example.
+
+    Example:
+        >>> repeated_features(torch.tensor([[1.0, 2.0], [1.0, 3.0]]))
+        {'constant_features': 0.5, 'duplicate_features': 0.0}
+    """
+    if len(features) < 2:
+        return {}
+    count = features.shape[1]
+    return {
+        f"constant_features{suffix}": num_constant_columns(features) / count,
+        f"duplicate_features{suffix}": num_duplicate_columns(features) / count,
+    }
 
 
 def direction_spread(rows: Float[Tensor, "units features"]) -> float:

@@ -8,12 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from zeroinit.symmetry.measures.diversity import (
-    both_ranks,
     direction_spread,
     distinct_rows,
-    num_constant_columns,
-    num_duplicate_columns,
     position_spread,
+    ranks_of,
+    repeated_features,
 )
 from zeroinit.symmetry.units.features import Features, thinned
 from zeroinit.symmetry.units.layers import Layer, UseOfWeights, find_layers
@@ -23,6 +22,11 @@ __all__ = ["LayerWatch", "Watch", "kernel_spread"]
 
 SERIES_MOST = 32
 """Units, and inputs of them, whose ranks are followed step by step."""
+SERIES = [
+    f"{kind}_{name}"
+    for name in ("weights", "updates", "gradients", "activations")
+    for kind in ("effective_rank", "stable_rank")
+]
 LOW_PRECISIONS = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -68,11 +72,9 @@ class LayerWatch:
         """Ranks by name, step by step; NaN where there is none."""
         found: dict[str, list[float]] = {}
         for matrices in self._matrices:
-            for name in ("weights", "updates", "gradients", "activations"):
-                matrix = matrices.get(name)
-                ranks = both_ranks(matrix) if matrix is not None and matrix.numel() else (math.nan, math.nan)
-                for kind, rank in zip(("effective_rank", "stable_rank"), ranks, strict=True):
-                    found.setdefault(f"{kind}_{name}", []).append(rank)
+            ranks = ranks_of({name: matrix for name, matrix in matrices.items() if matrix.numel()})
+            for name in SERIES:
+                found.setdefault(name, []).append(ranks.get(name, math.nan))
         return found
 
     def follow(self, gradients: dict[str, Tensor], values: dict[str, Tensor]) -> bool:
@@ -85,26 +87,24 @@ class LayerWatch:
     def diversity(self, values: Callable[[str], Tensor], first: Tensor | None, last: Tensor | None) -> dict[str, float]:
         """Return ranks and spreads by name, on at most 128 units and 128 inputs of them."""
         end = thinned(self.layer.rows(values, ("weight",)))
-        numbers = {}
-        for name, matrix in (
-            ("weights", self.start),
-            ("weights_end", end),
-            ("updates_end", end - self.start),
-            ("first_gradient", self.first_gradient),
-            ("activations", first),
-            ("activations_end", last),
-        ):
-            if matrix is not None and matrix.numel() and torch.isfinite(matrix).all():
-                numbers[f"effective_rank_{name}"], numbers[f"stable_rank_{name}"] = both_ranks(matrix)
+        matrices = {
+            "weights": self.start,
+            "weights_end": end,
+            "updates_end": end - self.start,
+            "first_gradient": self.first_gradient,
+            "activations": first,
+            "activations_end": last,
+        }
+        there = {name: each for name, each in matrices.items() if each is not None and each.numel()}
+        numbers = ranks_of({name: each for name, each in there.items() if torch.isfinite(each).all()})
         numbers["direction_spread"] = direction_spread(self.start)
         numbers["direction_spread_end"] = direction_spread(end)
         for suffix, spread in (("", self.start_spread), ("_end", kernel_spread(self.layer, values))):
             if spread is not None:
                 numbers[f"position_spread{suffix}"] = spread
         for suffix, matrix in (("", first), ("_end", last)):
-            if matrix is not None and len(matrix) > 1:
-                numbers[f"constant_features{suffix}"] = num_constant_columns(matrix) / matrix.shape[1]
-                numbers[f"duplicate_features{suffix}"] = num_duplicate_columns(matrix) / matrix.shape[1]
+            if matrix is not None:
+                numbers |= repeated_features(matrix, suffix)
         return numbers
 
 

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, field
 
-__all__ = ["Check", "Finding", "LayerReport", "ParameterReport"]
+from zeroinit.symmetry.verdict.report.codes import CODES
+
+__all__ = ["Check", "Finding", "LayerReport", "ParameterReport", "finding"]
 
 
 @dataclass(frozen=True)
@@ -126,3 +128,11 @@ class LayerReport:
     source: str = ""
     diversity: dict[str, float] = field(default_factory=dict)
     diversity_by_step: dict[str, tuple[float, ...]] = field(default_factory=dict)
+
+
+def finding(
+    code: str, path: str, parameters: tuple[str, ...] | list[str], message: str, repair: str = "", cause: str = ""
+) -> Finding:
+    """Make a finding, with the severity of its code and, unless there is another, what the code suggests."""
+    entry = CODES[code]
+    return Finding(code, entry.severity, path, tuple(parameters), message, repair or entry.suggestion, cause)
