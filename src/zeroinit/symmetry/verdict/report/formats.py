@@ -16,7 +16,7 @@ from zeroinit.symmetry.verdict.report.parts import Finding, LayerReport
 from zeroinit.symmetry.verdict.report.sentence import by_cause
 
 if TYPE_CHECKING:
-    from zeroinit.symmetry.verdict.report.report import SymmetryReport
+    from zeroinit.symmetry.verdict.report.report import SymmetryReport  # for checkers alone: the report calls this file
 
 __all__ = ["FORMATS", "layer_rows", "shortened", "to_html", "to_sarif", "to_text"]
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from zeroinit.symmetry.verdict.report.parts import Finding
 
 if TYPE_CHECKING:
-    from zeroinit.symmetry.verdict.report.report import SymmetryReport
+    from zeroinit.symmetry.verdict.report.report import SymmetryReport  # for checkers alone: the report calls this file
 
 __all__ = ["by_cause", "first_sentence", "verdict"]
 
