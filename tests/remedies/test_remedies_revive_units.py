@@ -273,14 +273,14 @@ def test_in_other_loops(loop):
     assert remedy.revived == {"first.bias": 4, "second.bias": 4}
 
 
-def test_a_copy_revives_its_own():
+def test_a_copy_is_not_helped():
     model = dense()
     with ReviveUnits(model, 10) as remedy:
         train(model, 1)
         duplicate = copy.deepcopy(model)
     train(duplicate, 10)
     assert remedy.revived == {}
-    assert is_still(duplicate) == [0, 0, 0]
+    assert is_still(duplicate) == [4, 4, 0]
     assert is_still(model) == [8, 8, 0]
 
 

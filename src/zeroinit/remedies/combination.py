@@ -37,10 +37,21 @@ class Combination(Attachable):
 
     def state_dict(self) -> dict:
         """Return the state of each remedy, for a checkpoint of ``fit``."""
-        return {"parts": [part.state_dict() for part in self.parts]}
+        return {"names": [part.key() for part in self.parts], "parts": [part.state_dict() for part in self.parts]}
 
     def load_state_dict(self, state: dict) -> None:
-        """Continue each remedy from its saved state."""
+        """Continue each remedy from its saved state.
+
+        Raises:
+            InputError: The state is of other remedies.
+        """
+        own = [part.key() for part in self.parts]
+        named = state.get("names", own)
+        if named != own or len(state["parts"]) != len(own):
+            raise InputError(
+                f"state: is of other remedies ({', '.join(named)}) than these ({', '.join(own)}); load the state that "
+                "this kind of model saved"
+            )
         for part, saved in zip(self.parts, state["parts"], strict=True):
             part.load_state_dict(saved)
 

@@ -79,7 +79,8 @@ class ReviveUnits(Remedy):
 
     def load_state_dict(self, state: dict) -> None:
         """Go on from there."""
-        vars(self).update({name: value for name, value in state.items() if name in vars(self) and name != "generator"})
+        kept = {name: _copied(value) for name, value in state.items() if name in vars(self) and name != "generator"}
+        vars(self).update(kept)
         super().load_state_dict(state)
 
     def _is_needed(self) -> bool:

@@ -17,6 +17,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 from torch.utils.hooks import RemovableHandle
 
 from zeroinit.remedies.compiled import Eager
+from zeroinit.remedies.copies import CleanCopies, drop_hooks_of_copies
 
 if TYPE_CHECKING:
     from zeroinit.remedies.remedy import Remedy
@@ -42,7 +43,7 @@ class _Known:
 class Updates:
     """Watches a model and all optimizers, and notifies its parts of passes, steps and updates.
 
-    A copy of the model made meanwhile has its own ``Updates``, which starts with the copy's next training pass.
+    A copy of the model made meanwhile is a plain model: it has none of the hooks.
 
     Args:
         model: The model whose updates are counted.
@@ -52,6 +53,7 @@ class Updates:
         parts: The remedies that are notified, in their order.
         num: Updates done.
         num_skipped: Steps that changed nothing: gradients that were not finite, or none at all.
+        num_copies: How often the model was copied or pickled meanwhile.
         is_in_pass: Whether a training pass of the model is running.
         has_optimizer: Whether an optimizer of torch was seen to update the model.
         changed: The parameters updated so far.
@@ -60,9 +62,8 @@ class Updates:
     def __init__(self, model: nn.Module):
         self.model = model
         self.parts: list[Remedy] = []
-        self.num = self.num_skipped = 0
+        self.num = self.num_skipped = self.num_copies = 0
         self.has_optimizer = False
-        self._handles: list[RemovableHandle] = []
         self._forget()
 
     def _forget(self) -> None:
@@ -75,15 +76,19 @@ class Updates:
         self._is_stepping = False
         self._versions: dict[nn.Parameter, int] = {}
         self._watch: _Watch | None = None
+        self._handles: list[RemovableHandle] = []
+        self._clean: CleanCopies | None = None
+        self._is_copy = False
 
     def __getstate__(self) -> dict:
-        """Leave out the optimizers and the hooks on their steps, which belong to this model alone."""
-        kept = ("model", "parts", "num", "num_skipped", "has_optimizer", "_handles")
-        return {name: vars(self)[name] for name in kept}
+        """Leave out parts, optimizers and hooks, which belong to this model alone."""
+        return {name: vars(self)[name] for name in ("model", "num", "num_skipped", "num_copies", "has_optimizer")}
 
     def __setstate__(self, state: dict) -> None:
         vars(self).update(state)
+        self.parts = []
         self._forget()
+        self._is_copy = True
 
     def add(self, part: "Remedy") -> None:
         """Notify one more part from now on."""
@@ -94,6 +99,11 @@ class Updates:
                 self.model.register_forward_pre_hook(self._begin_pass),
                 self.model.register_forward_hook(self._end_pass, prepend=True, always_call=True),
             ]
+            self._clean = CleanCopies(self.model, self._note_copy)
+            self._clean.leave_out(self._handles)
+        if self._clean is not None:
+            self._clean.leave_out(part._handles)
+        self._is_copy = False
         self._watch = self._watch or _Watch(self)
 
     def remove(self, part: "Remedy") -> None:
@@ -103,10 +113,16 @@ class Updates:
         if not self.parts:
             self._stop()
 
+    def _note_copy(self) -> None:
+        self.num_copies += 1
+
     def _stop(self) -> None:
         for handle in self._handles:
             handle.remove()
         self._handles = []
+        if self._clean is not None:
+            self._clean.end()
+            self._clean = None
         self.is_in_pass = False
         if self._watch is not None and self._is_stepping:
             self._watch.fade()
@@ -120,6 +136,9 @@ class Updates:
 
     def _begin_pass(self, model: nn.Module, inputs: tuple) -> None:
         self.is_in_pass = False
+        if self._is_copy:  # the class of some module copies hooks in a way of its own
+            drop_hooks_of_copies(self.model)
+            return
         for part in self.parts:
             part._leave()  # a pass that was interrupted (Ctrl-C) has not run the hook after it
         if not (model.training and torch.is_grad_enabled()):
@@ -130,8 +149,9 @@ class Updates:
             return
         self._watch = self._watch or _Watch(self)
         self.is_in_pass = True
-        for part in self.parts:
-            part._begin_pass()
+        for part in list(self.parts):
+            if part in self.parts:  # one may end the others
+                part._begin_pass()
 
     def _end_pass(self, model: nn.Module, inputs: tuple, output) -> None:
         succeeded = self.is_in_pass and output is not None  # a pass that failed has no output
@@ -182,12 +202,13 @@ class Updates:
         else:
             known.is_late = False
         known.is_open, known.parameters = True, parameters
+        self._is_stepping = True
         if not known.is_late:
-            self._is_stepping = True
             self._drop_finished()
-            self._is_stepping = False
-        for part in self.parts:
-            part._before_step(optimizer, known.is_late)
+        for part in list(self.parts):
+            if part in self.parts:  # one may end the others
+                part._before_step(optimizer, known.is_late)
+        self._is_stepping = False
 
     def _meet(self, optimizer: Optimizer, parameters: set[nn.Parameter]) -> _Known:
         """Note a new optimizer; it replaces optimizers whose parameters it holds, unless one of them is calling it."""

@@ -1,6 +1,5 @@
 """``zero_start_`` and what it returns: remedies that act during the first updates of a model with zero weights."""
 
-import sys
 import warnings
 from collections.abc import Sequence
 
@@ -13,14 +12,16 @@ from zeroinit._modules.norms import find_canceling_norms
 from zeroinit._modules.state import unwrapped
 from zeroinit.init import InitRecord, SymmetryWarning, initialize_
 from zeroinit.init.computed import is_computed, refuse_computed
-from zeroinit.remedies import Combination, Remedy, RemedyWarning
+from zeroinit.remedies import Combination, Remedy
 from zeroinit.remedies.combination import make_parts
 from zeroinit.remedies.draw_stuck import DrawStuck
 from zeroinit.remedies.revive_units import ReviveUnits
 from zeroinit.remedies.until_moved import FEWEST_STEPS, UntilMoved
 from zeroinit.remedies.weight_rescale import WeightRemedy, WeightRescale
 from zeroinit.zero_start.choice import PARTS, SCALE, choose_parts, num_first_steps, remedy_text
+from zeroinit.zero_start.known_weights import KnownWeights, replaced_text
 from zeroinit.zero_start.own_zeros import OwnZeros, find_own_zeros, matches, open_gammas
+from zeroinit.zero_start.unused import Unused
 
 __all__ = ["ZeroStart", "zero_start_"]
 
@@ -44,27 +45,36 @@ class ZeroStart(Combination):
         super().__init__(parts)
         self.record = record
         self.reasons = reasons
-        self._is_used = False
+        self._unused: Unused | None = Unused(self, parts[0]._model)
+
+    def __getstate__(self) -> dict:
+        """Leave out the watch over this object: a copy is not attached, and nobody has to use it."""
+        return vars(self) | {"_unused": None}
 
     def attach(self) -> None:
-        """Hook the remedies into the model."""
-        self._is_used = True
+        """Hook the remedies into the model.
+
+        Raises:
+            InputError: The model's parameters are not those that ``zero_start_`` set.
+        """
+        self._begin()
         super().attach()
 
     def on_start(self, state) -> None:
         """Attach when ``fit`` starts; raises an ``InputError`` if it trains another model."""
-        self._is_used = True
+        self._begin()
         super().on_start(state)
 
-    def __del__(self) -> None:
-        """Warn if nobody used this object: the weights are zero, and nothing helps the model train."""
-        if not (getattr(self, "_is_used", True) or sys.is_finalizing()):
-            warnings.warn(
-                "zero start: weights are zero and nothing helps them leave zero: the return value of zero_start_ was "
-                "not used; train inside `with zeroinit.zero_start_(model) as start:`, or pass observers=[start] to fit",
-                RemedyWarning,
-                stacklevel=2,
-            )
+    def _begin(self) -> None:
+        if self._unused is not None:
+            self._unused.end()
+        gone = self._known.replaced() if self.remaining else []
+        if gone:
+            raise InputError(f"model: {replaced_text(gone)}")
+
+    @property
+    def _known(self) -> KnownWeights:
+        return next(part for part in self.parts if isinstance(part, KnownWeights))
 
     @property
     def drawn(self) -> list[str]:
@@ -96,6 +106,8 @@ class ZeroStart(Combination):
                 + f"; weights that did not move: {_first(list(self.unmoved))}" * bool(self.unmoved)
                 + f"; units that did not move: {_first(units)}" * bool(units)
             )
+        if self._known.stopped:
+            return f"stopped after {done} of {self.steps} updates: {self._known.stopped}"
         is_acting = any(part._is_attached for part in self.parts)
         if not is_acting:
             begun = f"ended after {done} of {self.steps} updates" if done else "not begun"
@@ -162,7 +174,8 @@ def zero_start_(
     Warns:
         InitWarning: As ``initialize_`` warns.
         RemedyWarning: Training ends before the last of the first updates, a weight does not move in them, or nobody
-            uses the return value.
+            uses the return value. Or weights hold values that nobody was seen to train, as after ``load_state_dict``;
+            the zero start then ends and leaves them as they are.
 
     Source:
         Schicho 2023 (zero weights, random biases); the parts name theirs; the study ``recommended``.
@@ -190,7 +203,7 @@ def zero_start_(
     parts = choose_parts(len(trained), has_norms=bool(find_canceling_norms(model)))
     care = ["revive_units", *(["until_moved"] if steps is None else []), "draw_stuck"]
     text = "+".join([remedy_text(parts, chosen), *(f"{name}:{chosen}" for name in care)])
-    acting = make_parts(text, model, chosen, generator=signs)
+    acting = [KnownWeights(model, chosen), *make_parts(text, model, chosen, generator=signs)]
     left = [exclude] if isinstance(exclude, str) else list(exclude or ())
     _refuse_computed(model, left)
     own = find_own_zeros(model, left)
@@ -230,6 +243,8 @@ def _look_after(
     """Tell the parts which parameters are theirs: none that was not set, and no resizing of the model's own zeros."""
     kept = set(own.weights.values())
     for part in parts:
+        if isinstance(part, KnownWeights):
+            part.watch(zeroed)
         if isinstance(part, WeightRemedy):
             part.only = set(zeroed.values()) - kept
         elif isinstance(part, UntilMoved | DrawStuck):
