@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 import zeroinit
 from zeroinit._modules.layers import weights_of
 from zeroinit.remedies import Remedy, orthogonalized
-from zeroinit.remedies.weight_rescale import default_size
+from zeroinit.remedies.weight_sizes import default_size
 
 __all__ = ["LOOPS", "Outcome", "run"]
 

@@ -12,7 +12,8 @@ import zeroinit
 from zeroinit.remedies import RemedyWarning, ReviveUnits, make_remedy
 from zeroinit.remedies.revive_units import FEW, PATIENCE
 from zeroinit.remedies.units import units_of
-from zeroinit.remedies.weight_rescale import WeightRescale, default_size
+from zeroinit.remedies.weight_rescale import WeightRescale
+from zeroinit.remedies.weight_sizes import default_size
 
 BIASES = torch.tensor([-0.3, 0.2, -0.1, 0.4, -0.2, 0.3, 0.1, -0.4])
 DATA = torch.Generator().manual_seed(1)

@@ -2,7 +2,9 @@
 
 import warnings
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 
+import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
@@ -27,6 +29,13 @@ class AffineNorms(Remedy):
     It acts on batch norms, instance norms and group norms with one channel per group. Norms in eval mode stay as they
     are. A model with such a norm that keeps no running statistics is refused with an ``InputError``.
 
+    Args:
+        model: The model that is trained.
+        steps: The number of updates, at least 0.
+        strength: Leave it out.
+        generator: Has no effect.
+        exclude: Patterns over the paths of norms to leave as they are.
+
     Source:
         Ioffe and Szegedy 2015, "Batch normalization", algorithm 2 (a norm with fixed statistics).
 
@@ -43,8 +52,25 @@ class AffineNorms(Remedy):
         (0, True)
     """
 
+    def __init__(
+        self,
+        model: nn.Module,
+        steps: int,
+        *,
+        strength: float | None = None,
+        generator: torch.Generator | None = None,
+        exclude: Sequence[str] = (),
+    ):
+        self._exclude = tuple(exclude)
+        super().__init__(model, steps, strength=strength, generator=generator)
+
     def _set_up(self) -> None:
-        self._norms = {each: path for path, each in self._model.named_modules() if _has_statistics(path, each)}
+        chosen = {
+            path: each
+            for path, each in self._model.named_modules()
+            if not any(fnmatchcase(path, pattern) for pattern in self._exclude)
+        }
+        self._norms = {each: path for path, each in chosen.items() if _has_statistics(path, each)}
         self._switched: list[nn.Module] = []
         self._is_told = False
 
@@ -98,6 +124,6 @@ def _has_statistics(path: str, module: nn.Module) -> bool:
         way_out = "use a batch norm" if isinstance(module, nn.GroupNorm) else "build it with track_running_stats=True"
         raise InputError(
             f"model: {path or 'itself'} ({type(module).__name__}) cannot act as an affine map: the norm keeps no "
-            f"running statistics; {way_out}"
+            f"running statistics; {way_out}, or leave it as it is: exclude={path!r}"
         )
     return True

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from zeroinit._common import InputError, derive_seed, lookup
+from zeroinit.remedies.affine_norms import AffineNorms
 from zeroinit.remedies.remedy import Attachable, Remedy, fresh_generator
 from zeroinit.remedies.table import REMEDIES
 
@@ -102,8 +103,12 @@ def make_parts(
     *,
     strength: float | None = None,
     generator: torch.Generator | None = None,
+    exclude: Sequence[str] = (),
 ) -> list[Remedy]:
-    """Make the remedies that ``make_remedy`` puts together; arguments and errors are those of ``make_remedy``."""
+    """Make the remedies that ``make_remedy`` puts together; arguments and errors are those of ``make_remedy``.
+
+    ``affine_norms`` leaves norms as they are whose path matches a pattern of ``exclude``.
+    """
     written = [_read(part, name) for part in name.split("+")]
     names = [part for part, _, _ in written]
     if len(set(names)) < len(names):
@@ -118,7 +123,9 @@ def make_parts(
         chosen = strength if own_strength is None and part in takes_strength else own_strength
         numbers = torch.Generator(source.device).manual_seed(derive_seed(seed, part))
         chosen_steps = steps if own_steps is None else own_steps
-        parts.append(REMEDIES[part].remedy(model, chosen_steps, strength=chosen, generator=numbers))
+        kind = REMEDIES[part].remedy
+        own = {"exclude": exclude} if exclude and issubclass(kind, AffineNorms) else {}
+        parts.append(kind(model, chosen_steps, strength=chosen, generator=numbers, **own))
     return parts
 
 

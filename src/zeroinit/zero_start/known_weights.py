@@ -120,7 +120,8 @@ class KnownWeights(Remedy):
     def _check(self, is_pass: bool) -> None:
         if not (self.remaining and self.own):
             return
-        if gone := self.replaced():
+        gone = [] if is_pass else self.replaced()  # functional_call replaces parameters during a pass
+        if gone:
             self._stop(replaced_text(gone))
         elif any(self._versions.get(weight) != weight._version for weight in self.own.values()):
             strange = self._strange(is_pass)

@@ -7,11 +7,10 @@ import torch
 from torch import nn
 
 from zeroinit._common import InputError, derive_seed
-from zeroinit._modules.layers import slots_of, weights_of
+from zeroinit._modules.layers import weights_of
 from zeroinit._modules.norms import find_canceling_norms
 from zeroinit._modules.state import unwrapped
 from zeroinit.init import InitRecord, SymmetryWarning, initialize_
-from zeroinit.init.computed import is_computed, refuse_computed
 from zeroinit.remedies import Combination, Remedy
 from zeroinit.remedies.combination import make_parts
 from zeroinit.remedies.draw_stuck import DrawStuck
@@ -21,6 +20,8 @@ from zeroinit.remedies.weight_rescale import WeightRemedy, WeightRescale
 from zeroinit.zero_start.choice import PARTS, SCALE, choose_parts, num_first_steps, remedy_text
 from zeroinit.zero_start.known_weights import KnownWeights, replaced_text
 from zeroinit.zero_start.own_zeros import OwnZeros, find_own_zeros, matches, open_gammas
+from zeroinit.zero_start.refusals import refuse, refuse_computed, warn_of_norms
+from zeroinit.zero_start.sharing import share
 from zeroinit.zero_start.unused import Unused
 
 __all__ = ["ZeroStart", "zero_start_"]
@@ -122,7 +123,10 @@ class ZeroStart(Combination):
         if self.revived:
             names = _first([f"{name} ({num})" for name, num in self.revived.items()])
             reasons["revived"] = f"{names}: no gradient came, as behind a rectifier, so these biases became positive"
-        if any(isinstance(part, WeightRescale) and part.has_helped for part in self.parts):
+        helped = next((part for part in self.parts if isinstance(part, WeightRescale) and part.has_helped), None)
+        if helped is not None and helped.has_opened:
+            reasons["half-way"] = "weights became orthogonal once more, in all directions: steps of some were tiny"
+        elif helped is not None:
             reasons["half-way"] = "weights became orthogonal once more: gradients were lost before they reached all"
         width = max(len(choice) for choice in reasons)
         chosen = [f"  {choice:{width}}  {reason}" for choice, reason in reasons.items()]
@@ -140,14 +144,14 @@ def zero_start_(
 
     On the networks of ``docs/findings.md`` it trains as well as from PyTorch's default. Weights become zero, in place.
     Biases become N(0, 1) × 0.1, and so does β in norms that would cancel a constant channel. Then some of ``PARTS`` act
-    during the first updates, whatever the optimizer. They need no further passes. Afterwards nothing is left on the
-    model. An update is an optimizer step that changes the model. You may accumulate gradients, and a step that a
-    ``GradScaler`` skips does not count.
+    during the first updates. They need no further passes. Afterwards nothing is left on the model. With small learning
+    rates the default is better (``docs/zero_start.md``). An update is an optimizer step that changes the model. You may
+    accumulate gradients, and a step that a ``GradScaler`` skips does not count.
 
     With zero weights a unit puts out its bias, so that behind a ReLU a negative bias means a dead unit. Where a unit
     has had no gradient by the time gradients reach nothing new, its bias (and its norm's β) becomes positive. Smooth
     activations pass a gradient everywhere, so nothing changes there. If small weights lose the gradient on its way to
-    the first layers, weights become orthogonal half-way, too.
+    the first layers, or if steps shrink from layer to layer as with plain SGD, weights become orthogonal half-way, too.
 
     Every weight has to leave zero, also beside zeros that the model brings along. A norm whose γ is zero gets γ = 1:
     its branch is silent as it is, since the weights in front of the norm are zero. Weights that the model itself starts
@@ -159,8 +163,9 @@ def zero_start_(
         model: Any module with dense, convolutional or attention layers. Frozen parameters stay as they are, and so do
             parameters that a module without a rule shares (an embedding tied to a head).
         steps: The number of updates in which they act, at least 1. If ``None``, they end once every weight has
-            moved, and as many updates again: with n layers in a chain after 2 (n + 1), with a ResNet-50 after 16;
-            at least 10 and at most 100. Units that became positive have to move, too: with rectifiers 4 to 8 more.
+            moved, and as many updates again: with n layers in a chain after 2 (n + 1), with a ResNet-50 after 16. They
+            end after at least 10 and at most 2 (n + 1) or 100 updates; a weight without any gradient is not waited
+            for. Units that became positive have to move, too: with rectifiers 4 to 8 more.
         generator: Source of the biases and signs; torch's global one for the biases if ``None``.
         exclude: Pattern or patterns over the names of modules to leave as they are, as of ``initialize_``.
 
@@ -168,14 +173,15 @@ def zero_start_(
         A context manager, which is also an observer of ``fit``. ``print`` shows what was done and why.
 
     Raises:
-        InputError: As ``initialize_`` raises, or ``steps`` is out of range, or a norm keeps no running statistics. The
-            model is then unchanged.
+        InputError: As ``initialize_`` raises, or ``steps`` is out of range. A norm keeps no running statistics and is
+            not excluded. A weight is computed from others, as under weight norm or pruning. A parameter is lazy, or a
+            layer is compiled by TorchScript. The model is then unchanged.
 
     Warns:
         InitWarning: As ``initialize_`` warns.
         RemedyWarning: Training ends before the last of the first updates, a weight does not move in them, or nobody
             uses the return value. Or weights hold values that nobody was seen to train, as after ``load_state_dict``;
-            the zero start then ends and leaves them as they are.
+            the zero start then ends and leaves them as they are. Or you exclude a norm that cancels constant channels.
 
     Source:
         Schicho 2023 (zero weights, random biases); the parts name theirs; the study ``recommended``.
@@ -191,21 +197,23 @@ def zero_start_(
         >>> start.steps, start.remaining, start.standing()
         (10, 0, 'done after 10 updates')
     """
+    refuse(model)
     model = unwrapped(model)
     trained = [weight for weight in weights_of(model).values() if weight.parameter.requires_grad]
-    if steps is not None and (not isinstance(steps, int) or steps < 1):
+    if steps is not None and (not isinstance(steps, int) or isinstance(steps, bool) or steps < 1):
         raise InputError(f"steps={steps!r}: must be a whole number of at least 1, or None to let zeroinit choose")
     chosen = num_first_steps(len(trained)) if steps is None else steps
     signs = None
     if generator is not None:
         drawn = int(torch.randint(2**62, (), generator=generator, device=generator.device))
         signs = torch.Generator().manual_seed(derive_seed(drawn, "zero_start_"))
-    parts = choose_parts(len(trained), has_norms=bool(find_canceling_norms(model)))
+    left = [exclude] if isinstance(exclude, str) else list(exclude or ())
+    refuse_computed(model, left)
+    norms = find_canceling_norms(model)
+    parts = choose_parts(len(trained), has_norms=any(not matches(path, left) for path in norms))
     care = ["revive_units", *(["until_moved"] if steps is None else []), "draw_stuck"]
     text = "+".join([remedy_text(parts, chosen), *(f"{name}:{chosen}" for name in care)])
-    acting = [KnownWeights(model, chosen), *make_parts(text, model, chosen, generator=signs)]
-    left = [exclude] if isinstance(exclude, str) else list(exclude or ())
-    _refuse_computed(model, left)
+    acting = [KnownWeights(model, chosen), *make_parts(text, model, chosen, generator=signs, exclude=left)]
     own = find_own_zeros(model, left)
     with warnings.catch_warnings():  # signs on the gradient make units without a bias differ
         warnings.simplefilter("ignore", SymmetryWarning)
@@ -213,16 +221,10 @@ def zero_start_(
     zeroed = _zeroed(model, record)
     shifts = _drawn(model, record)
     record = open_gammas(record, own.gammas)
+    warn_of_norms({path: norm for path, norm in norms.items() if matches(path, left)})
+    share(model, record.parameters)
     _look_after(acting, zeroed, shifts, own)
     return ZeroStart(record, acting, _reasons(parts, chosen, steps, own))
-
-
-def _refuse_computed(model: nn.Module, exclude: Sequence[str]) -> None:
-    """Raise where a weight is computed from other parameters: what acts on weights would not find it."""
-    for path, module in model.named_modules():
-        for attribute in ("weight", "in_proj_weight") if slots_of(module) else ():
-            if is_computed(module, attribute) and not matches(path, exclude):
-                refuse_computed(module, attribute, f"{path}.{attribute}" if path else attribute)
 
 
 def _zeroed(model: nn.Module, record: InitRecord) -> dict[str, nn.Parameter]:
