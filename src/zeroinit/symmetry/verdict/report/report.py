@@ -15,7 +15,7 @@ __all__ = ["SymmetryReport"]
 
 WIDTH = 100
 
-# A report prints itself in formats that take a report. Methods import the formats, and the formats import this class for
+# A report prints itself in formats that take a report. Methods import the formats; the formats import this class for
 # checkers alone; this is the only circle of the subpackage.
 
 
