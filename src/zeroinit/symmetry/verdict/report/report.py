@@ -104,7 +104,7 @@ class SymmetryReport:
         return pandas.concat(frames, ignore_index=True) if frames else pandas.DataFrame()
 
     def plot(self, axes: "Axes | None" = None) -> "Axes":
-        """Draw when each parameter wakes up: parameters by steps, see ``draw_wake_up``."""
+        """Draw the wake-up chart: parameters by steps, see ``draw_wake_up``."""
         from zeroinit.symmetry.verdict.report.drawing import draw_wake_up
 
         return draw_wake_up(self, axes)
