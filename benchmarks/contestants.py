@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from zeroinit.bench.data import Dataset
 from zeroinit.bench.data.pixels import UnitPixels
-from zeroinit.bench.experiments.spec import Run
-from zeroinit.bench.experiments.work import TRAINING, flops_per_image
 from zeroinit.bench.models import build_model
+from zeroinit.bench.spec import Run
 from zeroinit.bench.training import fit
-from zeroinit.bench.training.precision import choose_precision
+from zeroinit.bench.training.steps.precision import choose_precision
+from zeroinit.bench.work import TRAINING, flops_per_image
 
 
 @dataclass(frozen=True)

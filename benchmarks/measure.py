@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from zeroinit.bench.training.precision import PRECISIONS, choose_precision
+from zeroinit.bench.training.steps.precision import PRECISIONS, choose_precision
 
 RESULTS = Path(__file__).parent / "results"
 SQUARE = {"cpu": 1536, "cuda": 8192}

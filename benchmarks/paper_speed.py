@@ -30,9 +30,9 @@ from measure import (
     write_results,
 )
 from zeroinit.bench.data import load_dataset
-from zeroinit.bench.experiments.allocator import keep_freed_memory
-from zeroinit.bench.experiments.runner import choose_device
-from zeroinit.bench.training.precision import PRECISIONS
+from zeroinit.bench.running.allocator import keep_freed_memory
+from zeroinit.bench.running.device import choose_device
+from zeroinit.bench.training.steps.precision import PRECISIONS
 
 SEEDS = (1, 2, 4, 5, 8, 16, 32)
 

@@ -8,8 +8,8 @@ import tempfile
 from pathlib import Path
 
 from measure import measure_in_turn, report, summarize
-from zeroinit.bench.experiments.schedule import Options, Task, run_all
-from zeroinit.bench.experiments.spec import Run
+from zeroinit.bench.running.schedule import Options, Task, run_all
+from zeroinit.bench.spec import Run
 
 
 def main() -> None:

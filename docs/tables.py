@@ -9,18 +9,23 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from zeroinit.bench.experiments.claims import write_estimate
-from zeroinit.bench.experiments.drawings import DRAWINGS
-from zeroinit.bench.experiments.report import Report, build_report, write_report
-from zeroinit.bench.experiments.reproduce import choose_figures
-from zeroinit.bench.experiments.spec import PROTOCOLS
-from zeroinit.bench.experiments.store import Store
+from zeroinit.bench.profiles import PROTOCOLS
+from zeroinit.bench.reporting.report import Report, build_report, write_report
+from zeroinit.bench.reporting.verdicts import write_estimate
+from zeroinit.bench.reporting.views import VIEWS
+from zeroinit.bench.reproduce import choose_figures
+from zeroinit.bench.store import Store
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "results"
 RUNS = RESULTS / "runs"
 BENCHMARKS = ROOT / "benchmarks" / "results"
-FIGURES = {"corrected": None, "published": ["fig3", "fig8"], "plateau": ["plateau"], "unlock": ["unlock"]}
+FIGURES = {
+    "corrected": None,
+    "published": ["fig3", "fig8"],
+    "plateau": ["plateau"],
+    "first_gradients": ["first_gradients"],
+}
 STUDIES = ("recommended", "large_bias")
 """Studies whose tables the README shows."""
 FINDINGS = ("gap", "remaining", "transfer", "residual")
@@ -48,7 +53,7 @@ def results_table(report: Report, folder: str) -> str:
             parts.append(f"![{summary.figure.title}]({folder}/figures/{name}.svg)\n")
     rows = ["| figure | curve | paper | ours | 95 % interval | seeds |", "|---|---|---|---|---|---|"]
     for summary in report.summaries:
-        if summary.figure.drawing != "accuracies":
+        if summary.figure.view != "accuracies":
             continue
         for entry in summary.curves:
             estimate = entry.estimate
@@ -72,7 +77,7 @@ def study(report: Report, folder: str) -> str:
     """Return the drawing of a study, its own table and its verdicts; ``folder`` as seen from the page."""
     (summary,) = report.summaries
     name = f"{summary.figure.name}-{report.profile}-{report.protocol}"
-    table = DRAWINGS[summary.figure.drawing].table(summary, report.profile, report.protocol)
+    table = VIEWS[summary.figure.view].table(summary, report.profile, report.protocol)
     lines = markdown([cell.text for cell in table.headings], [[cell.text for cell in row] for row in table.rows])
     image = f"![{summary.figure.title}]({folder}/figures/{name}.svg)"
     return "\n".join([image, "", *lines, "", claims_table(report)])

@@ -54,6 +54,38 @@ with zeroinit.watch(model):
     assert {name for name in found if name.startswith(("zeroinit.bench", "zeroinit.cli"))} == set()
 
 
+@pytest.mark.parametrize("arguments", [["--help"], ["reproduce", "--help"], ["nonsense"]], ids=" ".join)
+def test_help_of_the_command_line_loads_no_torch(arguments):
+    code = f"""
+import contextlib, io
+from zeroinit.cli import main
+quiet = io.StringIO()
+with contextlib.suppress(SystemExit), contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
+    main({arguments})
+"""
+    found = loaded_after(code)
+    assert {"zeroinit.cli.reproduce", "typer"} <= found
+    assert {"torch", "numpy", "scipy", "zeroinit.bench"} & found == set()
+
+
+@pytest.mark.parametrize(
+    ("package", "arguments"), [("typer", ["--help"]), ("scipy", ["report", "fig3"]), ("tqdm", ["nonsense"])]
+)
+def test_a_package_that_is_missing_is_named_with_the_way_out(package, arguments):
+    """As in an environment without it; a command that does not need it goes on."""
+    code = f"import sys\nsys.modules[{package!r}] = None\nfrom zeroinit.cli import main\nmain({arguments})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    wanted = f"zeroinit: error: the package {package} is not installed, which this command needs; pip install "
+    assert done.stderr.startswith(wanted) == (package != "tqdm")
+    assert "Traceback" not in done.stderr
+
+
+def test_the_package_runs_as_a_module():
+    done = subprocess.run([sys.executable, "-m", "zeroinit", "--help"], capture_output=True, text=True, check=True)
+    assert "reproduce" in done.stdout
+
+
 def test_what_the_bench_loads_is_noticed():
     found = loaded_after("import zeroinit\nzeroinit.bench.stats.mean_interval")
     assert {"zeroinit.bench.stats", "scipy"} <= found
@@ -68,6 +100,7 @@ def test_the_imports_for_type_checkers_the_table_and_the_public_names_agree(pack
     assert {module: sorted(names) for module, names in package.HOMES.items()} == {
         module: sorted(names) for module, names in for_checkers.items()
     }
+    assert (Path(zeroinit.__file__).parent / "py.typed").exists()  # else checkers of other programs read none of it
     at_once = {"InputError", "__version__"} if package is zeroinit else set()
     assert set(package.__all__) == {name for names in package.HOMES.values() for name in names} | at_once
     assert set(package.__all__) <= set(dir(package))

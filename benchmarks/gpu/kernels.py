@@ -26,8 +26,8 @@ from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from measure import print_table
-from zeroinit.bench.experiments.spec import Run
-from zeroinit.bench.experiments.work import TRAINING, flops_per_image
+from zeroinit.bench.spec import Run
+from zeroinit.bench.work import TRAINING, flops_per_image
 
 CASES = (
     ("resnet50", "bf16", "graphed"),

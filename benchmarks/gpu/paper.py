@@ -22,17 +22,17 @@ from pathlib import Path
 
 import torch
 
-from zeroinit.bench.experiments.catalogue import FIGURES
-from zeroinit.bench.experiments.runner import choose_device, choose_execution
-from zeroinit.bench.experiments.schedule import Options, Task, missing, run_all
-from zeroinit.bench.experiments.spec import Curve
-from zeroinit.bench.experiments.store import Store
+from zeroinit.bench.catalogue import FIGURES
+from zeroinit.bench.running.device import choose_device, choose_execution
+from zeroinit.bench.running.schedule import Options, Task, missing, run_all
+from zeroinit.bench.spec import Curve
+from zeroinit.bench.store import Store
 
 WARM_UP = """
 import json, sys
-from zeroinit.bench.experiments.calibrate import time_steps
-from zeroinit.bench.experiments.spec import Run
-from zeroinit.bench.experiments.work import network
+from zeroinit.bench.network import network
+from zeroinit.bench.running.calibrate import time_steps
+from zeroinit.bench.spec import Run
 kind = Run(**json.loads(sys.argv[1]))
 time_steps(kind, [network(kind).cuda()], kind.batch_size, 3, 8, execution="compiled")
 """

@@ -20,11 +20,12 @@ import torch.nn.functional as F
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from measure import print_table, square_product, waiting_for
-from zeroinit.bench.experiments.calibrate import time_steps
-from zeroinit.bench.experiments.spec import Run
-from zeroinit.bench.experiments.work import TRAINING, flops_per_image, network, sizes_of
+from zeroinit.bench.network import network, sizes_of
+from zeroinit.bench.running.calibrate import time_steps
+from zeroinit.bench.spec import Run
 from zeroinit.bench.training import PRECISIONS
-from zeroinit.bench.training.precision import choose_precision
+from zeroinit.bench.training.steps.precision import choose_precision
+from zeroinit.bench.work import TRAINING, flops_per_image
 
 NETWORKS = {
     "mnist_fnn": Run(),

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from zeroinit.bench.experiments import reproduce, spec
+from zeroinit.bench import profiles, reproduce
 from zeroinit.cli import main
 
 
@@ -45,8 +45,10 @@ def zeroinit(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
 @pytest.fixture
 def two_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
     """A quick profile that takes a moment."""
-    quick = spec.PROFILES["quick"]
-    monkeypatch.setitem(spec.PROFILES, "quick", replace(quick, overrides={**quick.overrides, "epochs": 2}, by_model={}))
+    quick = profiles.PROFILES["quick"]
+    monkeypatch.setitem(
+        profiles.PROFILES, "quick", replace(quick, overrides={**quick.overrides, "epochs": 2}, by_model={})
+    )
 
 
 @pytest.fixture

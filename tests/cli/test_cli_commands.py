@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from zeroinit.bench.catalogue import FIGURES
 from zeroinit.bench.data import AUGMENTATIONS, DATASETS, PIXELS
-from zeroinit.bench.experiments.catalogue import FIGURES
-from zeroinit.bench.experiments.store import Store
 from zeroinit.bench.models import ACTIVATIONS, MODELS
+from zeroinit.bench.store import Store
 from zeroinit.bench.training import OPTIMIZERS
-from zeroinit.cli import parse_seeds
+from zeroinit.cli.options import parse_seeds
 from zeroinit.init import INITIALIZERS
 from zeroinit.remedies import REMEDIES
 
@@ -65,8 +65,8 @@ def test_report_writes_the_same_again_without_running(two_epochs, zeroinit, requ
 
 
 def test_each_option_of_reproduce_arrives(monkeypatch, zeroinit):
-    from zeroinit.bench.experiments import reproduce
-    from zeroinit.bench.experiments.report import Report
+    from zeroinit.bench import reproduce
+    from zeroinit.bench.reporting.report import Report
 
     calls = []
 

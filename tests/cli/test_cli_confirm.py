@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from zeroinit.bench.experiments.calibrate import Speed
-from zeroinit.bench.experiments.catalogue import FIGURES
-from zeroinit.bench.experiments.schedule import Task
+from zeroinit.bench.catalogue import FIGURES
+from zeroinit.bench.running.calibrate import Speed
+from zeroinit.bench.running.schedule import Task
 
 WITHOUT_DATA = ("reproduce", "--seeds", "2", "--data-dir", "nowhere")
 """Goes on, once it is allowed to, until the data are missing."""
@@ -28,7 +28,7 @@ def answer(monkeypatch):
     """A terminal at which somebody types; the calibration says that a step takes ten seconds."""
 
     def type_in(text: str) -> None:
-        from zeroinit.bench.experiments import estimate
+        from zeroinit.bench.running import estimate
 
         terminal = io.StringIO(text)
         terminal.isatty = lambda: True
@@ -57,7 +57,7 @@ def test_with_yes_nobody_is_asked(zeroinit, no_run):
 
 @pytest.mark.parametrize("more", [("fig3",), ("--profile", "quick"), ("fig3", "--profile", "paper_bf16")])
 def test_what_is_named_or_quick_runs_at_once(zeroinit, monkeypatch, more):
-    from zeroinit.bench.experiments import reproduce
+    from zeroinit.bench import reproduce
 
     monkeypatch.setattr(reproduce, "run_all", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
     ended = zeroinit(*WITHOUT_DATA, *more)
@@ -78,7 +78,7 @@ def test_at_a_terminal_the_time_is_told_and_the_user_asked(zeroinit, no_run, ans
 
 
 def test_nobody_is_asked_if_nothing_is_left(zeroinit, monkeypatch, no_run):
-    from zeroinit.bench.experiments import schedule
+    from zeroinit.bench.running import schedule
 
     monkeypatch.setattr(schedule, "missing", lambda tasks, store: [])
     assert zeroinit(*WITHOUT_DATA).err.startswith(WENT_ON)

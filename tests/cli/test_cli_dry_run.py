@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from zeroinit.bench.experiments.calibrate import Speed
-from zeroinit.bench.experiments.catalogue import FIGURES
-from zeroinit.bench.experiments.runner import execute
-from zeroinit.bench.experiments.store import Store
-from zeroinit.cli import format_duration
+from zeroinit.bench.catalogue import FIGURES
+from zeroinit.bench.running.calibrate import Speed
+from zeroinit.bench.running.runner import execute
+from zeroinit.bench.store import Store
+from zeroinit.cli.tables import format_duration
 
 QUICK = ("fig7", "--profile", "quick", "--jobs", "1", "--device", "cpu", "--dry-run")
 
@@ -17,7 +17,7 @@ QUICK = ("fig7", "--profile", "quick", "--jobs", "1", "--device", "cpu", "--dry-
 @pytest.fixture
 def pretended(monkeypatch):
     """No calibration: a second for a step, timed with two images where the network has convolutions."""
-    from zeroinit.bench.experiments import estimate
+    from zeroinit.bench.running import estimate
 
     def pretend(kinds, place, threads):
         return {(kind, n): Speed(1.0, 0.0, 2 if "cnn" in kind.model else kind.batch_size) for kind, n in kinds}

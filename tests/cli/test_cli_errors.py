@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from zeroinit.bench.experiments.catalogue import FIGURES
+from zeroinit.bench.catalogue import FIGURES
 
 WAY_OUT = "choose a folder that can be written to"
 SEEDS = "write a count (5), a range (0-9) or a list (0,3,7)"
@@ -115,9 +115,9 @@ def test_no_results(refused, folder):
 @pytest.fixture
 def one_result(two_epochs, zeroinit) -> Path:
     """The file of the only stored result of a figure: that of its baseline."""
-    from zeroinit.bench.experiments.catalogue import FIGURES
-    from zeroinit.bench.experiments.runner import execute
-    from zeroinit.bench.experiments.store import Store
+    from zeroinit.bench.catalogue import FIGURES
+    from zeroinit.bench.running.runner import execute
+    from zeroinit.bench.store import Store
 
     run = FIGURES["fig3"].at("quick", "corrected")[0].run
     store = Store("results")
@@ -168,7 +168,7 @@ def test_words_that_the_parser_does_not_know(zeroinit, no_run, arguments, word):
 
 def test_a_defect_of_ours_is_not_hidden(monkeypatch):
     from zeroinit import cli
-    from zeroinit.bench.experiments import reproduce
+    from zeroinit.bench import reproduce
 
     def broken(names):
         raise AssertionError("never")

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from zeroinit.bench.experiments import reproduce, spec
-from zeroinit.bench.experiments.store import Store
+from zeroinit.bench import profiles, reproduce
+from zeroinit.bench.store import Store
 
 ARGUMENTS = ["reproduce", "fig3", "--profile", "quick", "--seeds", "2"]
 EPOCHS = 8
@@ -22,9 +22,9 @@ import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell started this in the background
 from dataclasses import replace
 from zeroinit import cli
-from zeroinit.bench.experiments import spec
-quick = spec.PROFILES["quick"]
-spec.PROFILES["quick"] = replace(quick, overrides={{**quick.overrides, "epochs": {EPOCHS}}})
+from zeroinit.bench import profiles
+quick = profiles.PROFILES["quick"]
+profiles.PROFILES["quick"] = replace(quick, overrides={{**quick.overrides, "epochs": {EPOCHS}}})
 cli.main([*{ARGUMENTS}, "--jobs", "2"])
 """
 
@@ -84,8 +84,8 @@ def test_ctrl_c_ends_cleanly_and_the_next_start_goes_on(monkeypatch, zeroinit):
     assert set(files) <= {"seed-0.json", "seed-1.json"}
     assert not Path("report/index.html").exists()
 
-    quick = spec.PROFILES["quick"]
-    monkeypatch.setitem(spec.PROFILES, "quick", replace(quick, overrides={**quick.overrides, "epochs": EPOCHS}))
+    quick = profiles.PROFILES["quick"]
+    monkeypatch.setitem(profiles.PROFILES, "quick", replace(quick, overrides={**quick.overrides, "epochs": EPOCHS}))
     ended = zeroinit(*ARGUMENTS, "--jobs", "1")
     assert ended.code == 0
     assert f"{len(kept)} of 8 runs are stored already" in ended.err

@@ -4,14 +4,14 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from zeroinit.bench.experiments.catalogue import FIGURES
-from zeroinit.bench.experiments.store import Store
+from zeroinit.bench.catalogue import FIGURES
+from zeroinit.bench.store import Store
 
 
 def test_both_studies_run_and_are_drawn(zeroinit, monkeypatch):
     for name in ("gap", "large_bias"):
-        short = {**FIGURES[name].quick_overrides, "epochs": 3, "num_train": 640}
-        monkeypatch.setitem(FIGURES, name, replace(FIGURES[name], quick_overrides=short))
+        short = {**FIGURES[name].overrides.get("quick", {}), "epochs": 3, "num_train": 640}
+        monkeypatch.setitem(FIGURES, name, replace(FIGURES[name], overrides={"quick": short}))
     ended = zeroinit("reproduce", "gap", "large_bias", "--profile", "quick", "--jobs", "1", "--seeds", "1")
     assert ended.code == 0
     curves = {curve.run for name in ("gap", "large_bias") for curve in FIGURES[name].at("quick", "corrected")}

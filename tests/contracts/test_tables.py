@@ -5,13 +5,13 @@ import re
 
 import pytest
 
+from zeroinit.bench.catalogue import FIGURES
 from zeroinit.bench.data import AUGMENTATIONS, DATASETS, PIXELS
-from zeroinit.bench.experiments.catalogue import FIGURES
-from zeroinit.bench.experiments.claims import KINDS
-from zeroinit.bench.experiments.drawings import DRAWINGS
-from zeroinit.bench.experiments.measures import MEASURES
-from zeroinit.bench.experiments.recorders import RECORDERS
 from zeroinit.bench.models import ACTIVATIONS, MODELS
+from zeroinit.bench.reporting.measures import MEASURES
+from zeroinit.bench.reporting.verdicts import KINDS
+from zeroinit.bench.reporting.views import VIEWS
+from zeroinit.bench.running.recorders import RECORDERS
 from zeroinit.bench.training import OPTIMIZERS
 from zeroinit.init import INITIALIZERS
 from zeroinit.remedies import REMEDIES
@@ -22,7 +22,7 @@ TABLES = {
     "AUGMENTATIONS": AUGMENTATIONS,
     "DATASETS": DATASETS,
     "DIAGNOSTICS": DIAGNOSTICS,
-    "DRAWINGS": DRAWINGS,
+    "VIEWS": VIEWS,
     "FIGURES": FIGURES,
     "INITIALIZERS": INITIALIZERS,
     "KINDS": KINDS,
@@ -70,7 +70,9 @@ def test_remedies_have_a_summary_a_source_and_the_common_signature(name):
     for text in (entry.summary, entry.source, (inspect.getdoc(entry.remedy) or "").partition("\n")[0]):
         assert text.strip() == text != ""
         assert "\n" not in text
-    assert list(inspect.signature(entry.remedy).parameters) == ["model", "steps", "strength", "generator"]
+    parameters = list(inspect.signature(entry.remedy).parameters.values())
+    assert [each.name for each in parameters[:4]] == ["model", "steps", "strength", "generator"]
+    assert all(each.default is not inspect.Parameter.empty for each in parameters[2:])
     assert entry.remedy.key() == name
     assert "Source:" in inspect.getdoc(entry.remedy)
 

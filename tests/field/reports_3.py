@@ -615,7 +615,7 @@ def stochastic_depth():
     return Batch(Net(), torch.randn(16, 6), torch.randint(0, 3, (16,)))
 
 
-@healthy("pytorch/pytorch#41101", "multi-task", "`heads.b.weight` gets no gradient from this batch and loss")
+@healthy("pytorch/pytorch#41101", "multi-task", "`heads.b.weight` and `heads.b.bias` get no gradient")
 def multitask_inactive_head():
     """The batch is for task a; head b is not called (only a zero times its parameters is added so that DDP does
     not complain).

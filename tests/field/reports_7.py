@@ -26,7 +26,7 @@ def triplets_all_easy():
     return Batch(m, x, None, {"loss_fn": loss})
 
 
-@fault("phlippe/uvadlc_notebooks#119", "deep", "ZI109", "net.0.weight", "rounding", never="updates survive in float32")
+@fault("phlippe/uvadlc_notebooks#119", "deep", "ZI020", "net.0.weight", "rounding", never="updates survive in float32")
 def forty_sigmoid_layers():
     """40 sigmoid layers: each multiplies the gradient by less than 1/4 times a small weight, so below the upper layers
     it is smaller than rounding and the weights do not change. Repair: ReLU or tanh, skip connections, normalisation.
@@ -152,7 +152,7 @@ def ppo_all_ratios_clipped():
     "vision-language",
     "ZI001",
     "latents",
-    "6 slices of axis 0 of `latents` form 1 group",
+    "6 slices of axis 0 of `latents` are identical",
 )
 def resampler_latents_ones():
     """All latents of the resampler start at ones: they are equal, get equal gradients and stay equal, so the resampler

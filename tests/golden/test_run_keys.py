@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from zeroinit._common import InputError
-from zeroinit.bench.experiments.spec import Run
+from zeroinit.bench.spec import Run
 
 CNN = Run(model="mnist_cnn", initializer="normal_bias", epochs=15)
 DIGITS = Run(dataset="digits", epochs=30, batch_size=32)

@@ -65,7 +65,7 @@ def test_separate_projections_are_three_dense_layers_with_their_own_fans(name, g
             assert 0.5 * fan**-0.5 < bias.abs().max() <= fan**-0.5
 
 
-def test_packed_and_separate_projections_are_alike(generator):
+def test_packed_and_separate_projections_have_one_distribution(generator):
     """Unlike in torch, whose packed projection is smaller by the square root of 2."""
     packed, apart = nn.MultiheadAttention(EMBED, 3), nn.MultiheadAttention(EMBED, 3, kdim=EMBED, vdim=EMBED)
     apart._qkv_same_embed_dim, apart.in_proj_weight = False, None

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from zeroinit._modules.copying import Copier, cast
+from zeroinit._modules.casting import cast
+from zeroinit._modules.copying import Copier
 
 TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.complex64, torch.int64, torch.bool)
 

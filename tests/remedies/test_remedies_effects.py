@@ -74,7 +74,7 @@ def test_orthogonal_updates_tell_identical_units_apart_by_rounding(data):
 
 
 def spatial() -> nn.Module:
-    """A wide margin of zeros around what the kernel sees, so that each tap of it sees the same image."""
+    """A wide margin of zeros around what the kernel sees, so that each kernel position sees the same image."""
     layers = [nn.Conv2d(1, 4, 3, bias=False), nn.Tanh(), nn.Flatten(), nn.Linear(4 * 100, CLASSES)]
     model = nn.Sequential(nn.ZeroPad2d(2), *layers).double()
     nn.init.zeros_(model[1].weight)
@@ -88,17 +88,17 @@ def spatial() -> nn.Module:
 @pytest.mark.parametrize(
     ("name", "differ"), [("position_signs", True), ("fixed_position_signs", True), ("warmup", False)]
 )
-def test_signs_per_position_tell_the_taps_of_a_kernel_apart(data, name, differ):
+def test_signs_per_position_make_kernel_positions_differ(data, name, differ):
     model = spatial()
     with make_remedy(name, model, 1):
         nn.functional.cross_entropy(model(data[0]), data[1]).backward()
-    taps = model[1].weight.grad.flatten(1)
-    assert taps.abs().max() > 0
-    assert ((taps - taps.mean(1, keepdim=True)).abs().max() > 1e-6) == differ
+    positions = model[1].weight.grad.flatten(1)
+    assert positions.abs().max() > 0
+    assert ((positions - positions.mean(1, keepdim=True)).abs().max() > 1e-6) == differ
 
 
-def test_signs_per_channel_tell_channels_apart_and_taps_not(data):
-    """In front of a flatten signs per unit and example tell positions apart, as each is a unit of the dense layer."""
+def test_signs_per_channel_make_channels_differ_and_positions_not(data):
+    """Before a flatten, signs per unit and example make positions differ, as each is a unit of the dense layer."""
     gradients = {}
     for name in ("channel_signs", "example_signs"):
         model = spatial()
@@ -106,8 +106,8 @@ def test_signs_per_channel_tell_channels_apart_and_taps_not(data):
             model[4].weight.copy_(model[4].weight[:, :1].expand(-1, 400))
         with make_remedy(name, model, 1):
             nn.functional.cross_entropy(model(data[0]), data[1]).backward()
-        taps = model[1].weight.grad.flatten(1)
-        gradients[name] = ((taps - taps.mean(1, keepdim=True)).abs().max().item(), num_distinct(taps))
+        positions = model[1].weight.grad.flatten(1)
+        gradients[name] = ((positions - positions.mean(1, keepdim=True)).abs().max().item(), num_distinct(positions))
     assert gradients["channel_signs"][0] < 1e-12 < 1e-6 < gradients["example_signs"][0]
     assert gradients["channel_signs"][1] == gradients["example_signs"][1] == 4
 
@@ -480,6 +480,7 @@ def test_it_goes_on_from_a_checkpoint_after_its_half(data):
         whole(data[0]).square().sum().backward()
         optimizer.step()
     resumed.load_state_dict(remedy.state_dict())
+    remedy.detach()  # else functions that later tests compile run uncompiled
     assert (resumed.remaining, resumed._is_due()) == (3, False)
     fresh = make_remedy("weight_orthonormal", dense(), 8)
     fresh.remaining = 3

@@ -4,5 +4,5 @@
 * ``norms``: which modules are norms, and which of them cancel a constant channel.
 * ``state``: keep random state and modes; the model inside a compiled one.
 * ``batch``: what counts as a batch, and how a model is called with it.
-* ``copying``, ``reach``: copy any model, with all that points into it.
+* ``copying``, ``casting``, ``reach``: copy any model, with all that points into it.
 """

@@ -26,8 +26,8 @@ ATOMS = (str, bytes, int, float, complex, bool, type(None), torch.dtype, torch.d
 def take_batch(inputs: Any, targets: Any, model: nn.Module, argument: str = "inputs") -> tuple[Batch, Any]:
     """Return one batch and its targets from whatever was handed over.
 
-    A ``DataLoader`` gives its first batch. A pair ``(inputs, targets)`` is taken apart where the model takes one
-    argument. Mappings become dictionaries. The random state of a loader is as before afterwards.
+    A ``DataLoader`` gives its first batch, and its own generator is as before afterwards. A pair ``(inputs, targets)``
+    is taken apart if the model takes one argument. Mappings become dictionaries.
 
     Args:
         inputs: A tensor, tuple, list, mapping, ``DataLoader``, or an object that holds tensors.
@@ -78,7 +78,7 @@ def call_model(model: nn.Module, batch: Batch) -> Any:
 def map_tensors(value: Any, change: Callable[[Tensor], Tensor], depth: int = DEEPEST) -> Any:
     """Copy a batch with every tensor in it changed, in tuples, lists, mappings, dataclasses and other plain objects.
 
-    What holds no tensor is handed on as it is.
+    Objects without a tensor are not copied.
 
     Example:
         >>> map_tensors({"a": [torch.ones(1)], "b": "word"}, lambda tensor: 2 * tensor)
@@ -125,7 +125,7 @@ def tensors_in(value: Any, depth: int = DEEPEST) -> list[Tensor]:
 
 
 def describe(value: Any) -> str:
-    """Name a value in a message: a tensor by its shape and type, a container by its entries.
+    """Name a value for a message: a tensor by its shape and type, a container by its entries.
 
     Example:
         >>> describe(torch.zeros(2, 3)), describe({"a": 1}), describe(3)
@@ -165,7 +165,7 @@ def _generator_of(owner: Any) -> torch.Generator | None:
 
 
 def _is_pair(batch: Any, model: nn.Module, loaded: bool) -> bool:
-    """Whether a batch is inputs and targets: two entries, and the model needs no more than the first."""
+    """Whether a batch is a pair of inputs and targets: the model takes the first entry alone."""
     if not isinstance(batch, tuple | list) or hasattr(batch, "_fields") or len(batch) != 2:
         return False
     first, second = batch
@@ -182,7 +182,7 @@ def _is_named(value: Any) -> bool:
 
 
 def _binds(model: nn.Module, *arguments: Any, **named: Any) -> bool:
-    """Whether a model's ``forward`` takes these arguments; yes where nobody can tell."""
+    """Whether a model's ``forward`` takes these arguments; also if its signature is not known."""
     try:
         signature = inspect.signature(model.forward)
     except (TypeError, ValueError):

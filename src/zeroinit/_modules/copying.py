@@ -16,30 +16,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from zeroinit._modules.casting import cast, cast_other_kind
 from zeroinit._modules.reach import ATOMS, DEEPEST, cells_of, globals_of, has_attributes, is_full, leads_to
 
-__all__ = ["ATTRIBUTE", "Copier", "cast", "copier_of"]
+__all__ = ["ATTRIBUTE", "Copier", "copier_of"]
 
 LOCKS: dict[type, Callable] = {type(threading.Lock()): threading.Lock, type(threading.RLock()): threading.RLock}
-WIDE = {torch.float64: torch.complex128}
 ATTRIBUTE = "_zeroinit_copier"
-
-
-def cast(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
-    """Copy a tensor without its history; floats as ``dtype``, complex numbers with parts of that type.
-
-    With ``None`` every tensor keeps its type.
-
-    Example:
-        >>> cast(torch.ones(1), torch.float64), cast(torch.arange(2), torch.float64)
-        (tensor([1.], dtype=torch.float64), tensor([0, 1]))
-    """
-    plain = tensor.detach()
-    if dtype is None:
-        return plain.clone()
-    if plain.is_floating_point() and (plain.element_size() >= 2 or plain.layout != torch.strided):
-        return plain.to(dtype, copy=True)
-    return plain.to(WIDE.get(dtype, torch.complex64), copy=True) if plain.is_complex() else plain.clone()
+TRANSFORMS = "torch.distributions.transforms"
+"""Where objects live that forget their inverse when they are copied by torch itself."""
 
 
 def copier_of(replica: nn.Module) -> "Copier | None":
@@ -48,7 +33,7 @@ def copier_of(replica: nn.Module) -> "Copier | None":
 
 
 class Copier:
-    """Copies objects one after the other; what two of them share is shared by their copies.
+    """Copies objects one after the other; what two objects share, their copies share.
 
     Args:
         dtype: Of all floats in the copy; ``None`` keeps each type.
@@ -79,7 +64,7 @@ class Copier:
         self._modules: set[int] = set()
 
     def model(self, model: nn.Module) -> nn.Module:
-        """Copy a model; a copy of a copy stands for the first original as well."""
+        """Copy a model. A copy of a copy also knows the first original."""
         self.parameters = {id(each): name for name, each in model.named_parameters()}
         self._modules = {id(each) for each in model.modules()}
         for name, each in model.named_parameters():  # first, so that nothing else decides how they are copied
@@ -113,7 +98,7 @@ class Copier:
         return self._object(value, place)
 
     def bound(self, function: Any, others: dict[int, Any]) -> Any:
-        """Return a function, or anything else that is called, that works on the copy.
+        """Return a callable that works on the copy.
 
         Args:
             function: As it was handed over with the original.
@@ -138,15 +123,15 @@ class Copier:
         if isinstance(value, nn.Parameter):
             return self._parameter(value)
         if type(value) is not Tensor and not isinstance(value, nn.Buffer):
-            return _other_kind(value, self.dtype)
+            return cast_other_kind(value, self.dtype)
         result = cast(value, self.dtype)
         # also what arithmetic made of a parameter
-        return result.requires_grad_(value.requires_grad and _differs(result))
+        return result.requires_grad_(value.requires_grad and (result.is_floating_point() or result.is_complex()))
 
     def _parameter(self, value: nn.Parameter) -> Tensor:
         """Copy a parameter with its gradient hooks, or have the copy read it in place."""
         if type(value) is not nn.Parameter:
-            result = _other_kind(value, self.dtype)
+            result = cast_other_kind(value, self.dtype)
         elif self._shares(value):
             result = nn.Parameter(value.detach(), False)
             self.shared[value.untyped_storage().data_ptr()] = self.parameters.get(id(value), "")
@@ -190,7 +175,7 @@ class Copier:
         return result
 
     def _function(self, value: types.FunctionType, place: str) -> Any:
-        """Copy a function whose closure, defaults or globals lead into the model, or to what it keeps."""
+        """Copy a function if its closure, defaults or globals lead into the model."""
         named = globals_of(value)
         ours = [name for name, each in named.items() if isinstance(each, nn.Module) or self._is_ours(each, DEEPEST)]
         anew = {name: self.copy(named[name], name) for name in ours}
@@ -223,7 +208,7 @@ class Copier:
         return getattr(self.copy(owner, place), value.__name__)
 
     def _owner(self, owner: Any, place: str) -> Any:
-        """Copy the object of a bound method; of one that is no part of the model, only what leads into it."""
+        """Copy the object of a bound method; if it is no part of the model, copy only what leads into the model."""
         if isinstance(owner, nn.Module | Tensor) or id(owner) in self.memo or not has_attributes(owner):
             return self.copy(owner, place)
         if not self._is_ours(owner, DEEPEST):
@@ -248,8 +233,9 @@ class Copier:
         return self._remember(value, LOCKS[type(value)]())
 
     def _object(self, value: Any, place: str) -> Any:
-        """Copy an object as ``copy.deepcopy`` would; else attribute by attribute; else use it itself, and say so."""
-        for way in (self._by_itself, self._by_parts, self._by_attributes):
+        """Copy an object as ``copy.deepcopy`` does, or by its attributes; if both fail, use it and note its place."""
+        ways: tuple[Callable, ...] = (self._by_itself, self._by_parts, self._by_attributes)
+        for way in ways[2:] if type(value).__module__ == TRANSFORMS else ways:
             known = set(self.memo)
             try:
                 return self._remember(value, way(value, place))
@@ -318,18 +304,3 @@ RULES: tuple[tuple[Any, Callable], ...] = (
     (weakref.ref, Copier._weak),
     (tuple(LOCKS), Copier._lock),
 )
-
-
-def _differs(tensor: Tensor) -> bool:
-    return tensor.is_floating_point() or tensor.is_complex()
-
-
-def _other_kind(value: Tensor, dtype: torch.dtype | None) -> Tensor:
-    """Copy a tensor of a class of its own, quantized ones for instance."""
-    result = copy.deepcopy(value if value.is_leaf else value.detach())
-    if dtype and result.layout == torch.strided and result.is_floating_point() and result.element_size() >= 2:
-        try:
-            result.data = result.data.to(dtype)
-        except (RuntimeError, TypeError, NotImplementedError):  # a class that knows one type alone
-            return result
-    return result

@@ -56,7 +56,7 @@ def _inside(value: Any) -> list[Any]:
 
 
 def has_attributes(value: Any) -> bool:
-    """Tell whether a value is an object with attributes of its own: no class, module or function."""
+    """Tell whether a value is an object with attributes, and no class, module or function."""
     return hasattr(value, "__dict__") and not isinstance(value, type | types.ModuleType | types.FunctionType)
 
 

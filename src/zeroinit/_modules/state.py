@@ -1,4 +1,4 @@
-"""What must be as before after a model was run: random state and modes; and the model inside a compiled one."""
+"""Keep random state and modes while a model is run; find the model inside a compiled one."""
 
 import random
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-__all__ = ["modes_kept", "random_state_kept", "unwrapped"]
+__all__ = ["is_recomputing", "modes_kept", "random_state_kept", "unwrapped"]
 
 
 @contextmanager
@@ -68,3 +68,13 @@ def unwrapped(model: nn.Module) -> nn.Module:
     """
     inner = model._modules.get("_orig_mod")
     return inner if isinstance(inner, nn.Module) and type(model).__name__ == "OptimizedModule" else model
+
+
+def is_recomputing() -> bool:
+    """Tell whether a backward pass is running: activation checkpointing then calls modules again.
+
+    Example:
+        >>> is_recomputing()
+        False
+    """
+    return torch._C._current_graph_task_id() != -1

@@ -1,6 +1,6 @@
 """What a user chose: the layers by pattern, and what happens to frozen and tied parameters."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -8,7 +8,7 @@ from torch import nn
 from zeroinit._common import InputError
 from zeroinit.init.names import Names, matching
 
-__all__ = ["KEEP", "SET", "Choice", "choose"]
+__all__ = ["KEEP", "SET", "Choice", "choose", "excluded_paths"]
 
 KEEP, SET = "keep", "set"
 LAYERS = "dense, convolutional or attention layer"
@@ -74,8 +74,7 @@ def choose(
         choices = {path: names.answers_to(path) for path in layers}
         included = set(matching(choices, include, "include", LAYERS, "layers"))
     if exclude is not None:
-        choices = {path: names.answers_to(path) for path in [*layers, *norms, *_with_parameters(names)]}
-        excluded = set(matching(choices, exclude, "exclude", f"{LAYERS}, or other module with parameters", "modules"))
+        excluded = excluded_paths(names, exclude, [*layers, *norms])
     chosen = {path: layer for path, layer in layers.items() if path in included and path not in excluded}
     if not chosen:
         raise InputError(f"include={include!r}, exclude={exclude!r}: together they leave no layer to initialize")
@@ -87,6 +86,25 @@ def choose(
         tied,
         include is None,
     )
+
+
+def excluded_paths(names: Names, exclude: str | Sequence[str], also: Iterable[str] = ()) -> set[str]:
+    """Return the paths of the modules that patterns exclude.
+
+    Args:
+        names: The modules of the model.
+        exclude: Patterns over the names of modules that have parameters.
+        also: Paths of further modules that may be excluded.
+
+    Raises:
+        InputError: A pattern matches nothing.
+
+    Example:
+        >>> sorted(excluded_paths(Names(nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.LayerNorm(2))), "*"))
+        ['0', '2']
+    """
+    choices = {path: names.answers_to(path) for path in [*also, *_with_parameters(names)]}
+    return set(matching(choices, exclude, "exclude", f"{LAYERS}, or other module with parameters", "modules"))
 
 
 def _with_parameters(names: Names) -> list[str]:

@@ -11,7 +11,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 
 from zeroinit._common import InputError
 
-__all__ = ["Computed", "behind", "computed_from", "is_computed", "refuse_computed"]
+__all__ = ["Computed", "behind", "computed_from", "computing_code", "is_computed", "refuse_computed"]
 
 SUFFIXES = ("_g", "_v", "_orig")
 """Suffixes of the parameters from which the older functions of ``torch.nn.utils`` compute a weight."""
@@ -33,8 +33,21 @@ class Computed:
     dim: int = 0
     refresh: Callable[[], None] = lambda: None
 
+    def lacks_direction(self) -> bool:
+        """Whether v is zero in some rows: g v / norm of v would be 0 / 0 there."""
+        if self.norm is None:
+            return False
+        values = self.drawn.detach().to(torch.promote_types(self.drawn.dtype, torch.float32))
+        return not torch.norm_except_dim(values, 2, self.dim).all()
+
     def settle(self, is_zero: bool = False) -> None:
-        """Set g to the norm of the drawn values, or to 0, and compute the weight again."""
+        """Set g to the norm of the drawn values, or to 0, and compute the weight again.
+
+        With g = 0, rows of v that are zero get a direction, as the weight would be 0 / 0 there.
+        """
+        if is_zero and self.lacks_direction():
+            values = self.drawn.detach()
+            values[(torch.norm_except_dim(values, 2, self.dim) == 0).expand_as(values)] = 1
         if self.norm is not None:
             values = self.drawn.detach().to(torch.promote_types(self.drawn.dtype, torch.float32))
             size = torch.norm_except_dim(values, 2, self.dim).reshape(self.norm.shape)
@@ -121,6 +134,19 @@ def behind(layer: nn.Module, name: str) -> list[nn.Parameter]:
     return [parameter for parameter in found if parameter is not None]
 
 
+def computing_code(layer: nn.Module, name: str) -> str:
+    """Name the code that computes an attribute.
+
+    Example:
+        >>> computing_code(nn.utils.parametrizations.spectral_norm(nn.Linear(2, 3)), "weight")
+        'SpectralNorm'
+    """
+    chain = _parametrizations(layer, name)
+    hooks = [hook for hook in layer._forward_pre_hooks.values() if _name(hook) == name]
+    kinds = [type(each).__name__.strip("_") for each in (chain if chain is not None else hooks)]
+    return " and ".join(kinds) or "other code"
+
+
 def refuse_computed(layer: nn.Module, name: str, full_name: str) -> None:
     """Raise for an attribute that is computed and cannot be set.
 
@@ -132,10 +158,7 @@ def refuse_computed(layer: nn.Module, name: str, full_name: str) -> None:
     Raises:
         InputError: Always; the message names the code that computes the attribute.
     """
-    chain = _parametrizations(layer, name)
-    hooks = [hook for hook in layer._forward_pre_hooks.values() if _name(hook) == name]
-    kinds = [type(each).__name__.strip("_") for each in (chain if chain is not None else hooks)]
     raise InputError(
-        f"{full_name}: is computed by {' and '.join(kinds) or 'other code'} and cannot be set in place; exclude the "
-        "layer, or call initialize_ before you parametrize (not with zero weights: SpectralNorm would make them 0 / 0)"
+        f"{full_name}: is computed by {computing_code(layer, name)} and cannot be set in place; exclude the layer, or "
+        "call initialize_ before you parametrize (not with zero weights: SpectralNorm would make them 0 / 0)"
     )

@@ -21,6 +21,7 @@ from zeroinit.init.concerns import Concerns, InitWarning, SymmetryWarning
 from zeroinit.init.initializers import INITIALIZERS, Initializer
 from zeroinit.init.names import Names
 from zeroinit.init.norms import judge_norms
+from zeroinit.init.parameters import SCRIPTED, check_generator, check_model
 from zeroinit.init.plan import BETA, Entry, Left, Plan
 from zeroinit.init.probe import ConstantChannels, copy_model, probe_norms
 from zeroinit.init.record import InitRecord, NormRecord, ParameterRecord, Untouched, hash_tensor
@@ -97,8 +98,8 @@ def initialize_(
             something to warn of.
 
     Warns:
-        InitWarning: A shared parameter stays as it is, or less than half of the weights have a rule (embeddings, frozen
-            and excluded weights do not count).
+        InitWarning: A shared parameter stays as it is, or less than half of the weights have a rule. Embeddings, frozen
+            and excluded weights do not count.
         SymmetryWarning: A ``*_bias`` initializer sets a layer without a bias, so its units stay identical. Or a norm
             cancels constant channels and has no beta.
 
@@ -115,7 +116,8 @@ def initialize_(
           2.bias    2    N(0, 1) * 0.01
     """
     initializer = lookup(INITIALIZERS, name, "initializer")
-    _check_types(model, generator)
+    check_model(model)
+    check_generator(generator)
     _check_scale(name, initializer, scale)
     _check_norm_aware(name, initializer, norm_aware, probe)
     names = Names(model)
@@ -139,13 +141,6 @@ def initialize_(
     recorded = scale if isinstance(scale, str) else float(scale)
     untouched = _untouched(plan, judged)
     return InitRecord(name, recorded, parameters, untouched, without_bias, judged if norm_aware else None)
-
-
-def _check_types(model: Any, generator: Any) -> None:
-    if not isinstance(model, nn.Module):
-        raise InputError(f"model={type(model).__name__}: must be an nn.Module; put several into an nn.ModuleList")
-    if generator is not None and not isinstance(generator, torch.Generator):
-        raise InputError(f"generator={generator!r}: must be a torch.Generator: torch.Generator().manual_seed(0)")
 
 
 def _check_scale(name: str, initializer: Initializer, scale: float | str) -> None:
@@ -186,7 +181,7 @@ def _check_layers(model: nn.Module, names: Names, layers: Mapping) -> None:
         return
     text = f"model={type(model).__name__}: has no dense, convolutional or attention layer to initialize"
     if any(isinstance(module, torch.jit.ScriptModule) for module in names.modules.values()):
-        text += ": TorchScript hides the kind of a layer; call initialize_ before torch.jit"
+        text += f": {SCRIPTED}; call initialize_ before torch.jit"
     raise InputError(text)
 
 
@@ -258,6 +253,8 @@ def _rows(entry: Entry) -> list[tuple[Shared, nn.Parameter, str]]:
     if entry.norm is None:
         return [(entry.shared, entry.parameter, rule)]
     norm = entry.norm.parameters[0]
+    if entry.is_zero:
+        return [(entry.norm, norm, rule), (entry.shared, entry.parameter, "1 where its direction was 0")]
     return [(entry.norm, norm, f"norm of {rule}"), (entry.shared, entry.parameter, rule)]
 
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from zeroinit._common import InputError, closest
 
-__all__ = ["Names", "matching", "parameter_names", "walk"]
+__all__ = ["Names", "matching", "walk"]
 
 
 def walk(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -69,21 +69,6 @@ class Names:
         return outer is not inner and any(path.startswith(starts) for path in self.paths(inner))
 
 
-def parameter_names(model: nn.Module) -> dict[int, list[str]]:
-    """Return all names of each parameter, by its ``id``; tied parameters have several.
-
-    Example:
-        >>> list(parameter_names(nn.Linear(2, 2)).values())
-        [['weight'], ['bias']]
-    """
-    names: dict[int, list[str]] = {}
-    for path, module in walk(model):
-        for name, parameter in module._parameters.items():
-            if parameter is not None:
-                names.setdefault(id(parameter), []).append(f"{path}.{name}" if path else name)
-    return names
-
-
 def matching(
     choices: Mapping[str, Sequence[str]], patterns: str | Iterable[str], argument: str, what: str, listed: str
 ) -> list[str]:
@@ -91,7 +76,8 @@ def matching(
 
     Args:
         choices: The names under which each choice is found, by its first name.
-        patterns: One pattern or several (``*``, ``?``, ``[]``) over whole names.
+        patterns: One pattern or several (``*``, ``?``, ``[]``) over whole names. A pattern that is itself a name means
+            this name alone.
         argument: What the user calls the patterns.
         what: What a choice is, in words.
         listed: What the list of choices is called.
@@ -109,14 +95,13 @@ def matching(
             f"{argument}={patterns!r}: must be a pattern or a list of patterns over names, such as 'head.*'"
         )
     every = [name for names in choices.values() for name in names]
+    found: set[str] = set()
     for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in every):
+        hits = {name for name in every if name == pattern} or {name for name in every if fnmatchcase(name, pattern)}
+        if not hits:
             raise InputError(
                 f"{argument}={pattern!r}: matches no {what}{closest(pattern, every)}; "
                 f"the {listed} are {', '.join(map(repr, list(choices)[:20]))}{', ...' if len(choices) > 20 else ''}"
             )
-    return [
-        choice
-        for choice, names in choices.items()
-        if any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
-    ]
+        found |= hits
+    return [choice for choice, names in choices.items() if not found.isdisjoint(names)]

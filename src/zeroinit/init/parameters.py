@@ -1,6 +1,7 @@
-"""Check that one parameter can be set in place, and set it."""
+"""Check what is handed over, check that one parameter can be set in place, and set it."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,39 @@ from zeroinit._common import InputError
 from zeroinit._modules.layers import Slot
 from zeroinit.init.distributions import Distribution
 
-__all__ = ["check_settable", "set_parameter"]
+__all__ = ["SCRIPTED", "check_generator", "check_model", "check_not_lazy", "check_settable", "set_parameter"]
+
+SCRIPTED = "TorchScript hides the kind of a layer"
+
+
+def check_model(model: Any) -> None:
+    """Refuse what is no module.
+
+    Raises:
+        InputError: ``model`` is no ``nn.Module``.
+    """
+    if not isinstance(model, nn.Module):
+        raise InputError(f"model={type(model).__name__}: must be an nn.Module; put several into an nn.ModuleList")
+
+
+def check_generator(generator: Any) -> None:
+    """Refuse what is no generator.
+
+    Raises:
+        InputError: ``generator`` is neither a ``torch.Generator`` nor ``None``.
+    """
+    if generator is not None and not isinstance(generator, torch.Generator):
+        raise InputError(f"generator={generator!r}: must be a torch.Generator: torch.Generator().manual_seed(0)")
+
+
+def check_not_lazy(parameter: nn.Parameter, name: str) -> None:
+    """Refuse a parameter that gets its shape in the first forward pass.
+
+    Raises:
+        InputError: The parameter has no shape yet.
+    """
+    if isinstance(parameter, UninitializedParameter):
+        raise InputError(f"{name}: is lazy and has no shape yet; run one forward pass first")
 
 
 def check_settable(parameter: nn.Parameter, slot: Slot, name: str) -> None:
@@ -27,8 +60,7 @@ def check_settable(parameter: nn.Parameter, slot: Slot, name: str) -> None:
     Example:
         >>> check_settable(nn.Linear(2, 3).weight, Slot("weight", "weight", (2,), 2), "dense.weight")
     """
-    if isinstance(parameter, UninitializedParameter):
-        raise InputError(f"{name}: is lazy and has no shape yet; run one forward pass first")
+    check_not_lazy(parameter, name)
     if parameter.is_meta:
         raise InputError(f"{name}: is on the meta device and has no values; call model.to_empty(device=...) first")
     if parameter.is_inference() and not torch.is_inference_mode_enabled():
@@ -54,6 +86,20 @@ def check_settable(parameter: nn.Parameter, slot: Slot, name: str) -> None:
             f"{name}: is expanded, so that several values are one place in memory; replace the parameter by "
             "nn.Parameter(parameter.clone()) first, or exclude the layer"
         )
+    if type(parameter.data) is not Tensor:
+        _check_own_class(parameter, name)
+
+
+@torch.no_grad()
+def _check_own_class(parameter: nn.Parameter, name: str) -> None:
+    """Write the values of a tensor of a class of its own over themselves, because such a class may refuse this."""
+    try:
+        parameter.detach().copy_(parameter.detach())
+    except Exception as error:
+        raise InputError(
+            f"{name}: {type(parameter.data).__name__} cannot be written in place ({type(error).__name__}: {error}); "
+            "exclude the layer"
+        ) from error
 
 
 @torch.no_grad()

@@ -181,7 +181,7 @@ class Plan:
         if computed.norm is None:
             return entry
         norm = self._of[id(computed.norm)]
-        if not entry.is_zero:
+        if not entry.is_zero or computed.lacks_direction():
             return replace(entry, norm=norm)
         self._leave([computed.drawn], Left(NO_WEIGHT, "the direction of a weight whose norm is 0"))
         return replace(entry, shared=norm, parameter=computed.norm)

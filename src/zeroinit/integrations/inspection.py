@@ -9,10 +9,10 @@ from torch import nn
 from zeroinit._common import InputError
 from zeroinit.integrations.own_loop import is_first_rank
 from zeroinit.integrations.recorder import is_sharded
-from zeroinit.symmetry.choosing import choose, known_codes
 from zeroinit.symmetry.inspector import inspect
-from zeroinit.symmetry.report import SymmetryReport
-from zeroinit.symmetry.verdict import by_cause
+from zeroinit.symmetry.verdict.report.choosing import choose, known_codes
+from zeroinit.symmetry.verdict.report.report import SymmetryReport
+from zeroinit.symmetry.verdict.report.sentence import by_cause
 
 __all__ = ["FirstInspection", "SymmetryError"]
 

@@ -12,7 +12,7 @@ from zeroinit.integrations.lightning_step import as_trained
 from zeroinit.integrations.logs import missing
 from zeroinit.integrations.own_loop import Watch
 from zeroinit.integrations.recorder import is_sharded
-from zeroinit.symmetry.report import SymmetryReport
+from zeroinit.symmetry.verdict.report.report import SymmetryReport
 
 try:
     if "pytorch_lightning" in sys.modules and "lightning.pytorch" not in sys.modules:

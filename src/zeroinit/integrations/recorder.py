@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from zeroinit._common import InputError
-from zeroinit.symmetry.checks import unwrapped
 from zeroinit.symmetry.observer import LayerMoment, SymmetryObserver
+from zeroinit.symmetry.shadow.checks import unwrapped
 
 __all__ = ["Recorder", "is_sharded", "metrics_of"]
 

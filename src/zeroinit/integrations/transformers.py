@@ -14,7 +14,7 @@ from zeroinit.integrations.inspection import FirstInspection
 from zeroinit.integrations.logs import missing
 from zeroinit.integrations.recorder import Recorder
 from zeroinit.remedies.compiled import Eager
-from zeroinit.symmetry.report import SymmetryReport
+from zeroinit.symmetry.verdict.report.report import SymmetryReport
 
 try:
     from transformers import TrainerCallback

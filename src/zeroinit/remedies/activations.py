@@ -7,9 +7,10 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.utils.hooks import RemovableHandle
 
+from zeroinit._common import InputError
 from zeroinit._modules.layers import weight_layers
+from zeroinit._modules.state import is_recomputing
 from zeroinit.remedies.remedy import Remedy
-from zeroinit.remedies.updates import is_recomputing
 
 __all__ = ["ActivationRemedy", "kept", "mask_shape", "signs"]
 
@@ -89,11 +90,28 @@ def mask_shape(site: nn.Module, inputs: Tensor, per: Collection[str]) -> list[in
 
 def signs(shape: Sequence[int], generator: torch.Generator, like: Tensor) -> Tensor:
     """Draw -1 and 1 with the same probability, on the generator's device; return them as numbers like ``like``."""
-    drawn = torch.rand(*shape, generator=generator, device=generator.device) < 0.5
+    drawn = _uniform(shape, generator) < 0.5
     return drawn.to(device=like.device, dtype=like.dtype).mul_(2).sub_(1)
 
 
 def kept(shape: Sequence[int], drop: float, generator: torch.Generator, like: Tensor) -> Tensor:
     """Draw 0 with probability ``drop``, otherwise 1 / (1 - ``drop``), so that the mean is 1; as ``signs`` does."""
-    drawn = torch.rand(*shape, generator=generator, device=generator.device) >= drop
+    drawn = _uniform(shape, generator) >= drop
     return drawn.to(device=like.device, dtype=like.dtype).div_(1 - drop)
+
+
+def _uniform(shape: Sequence[int], generator: torch.Generator) -> Tensor:
+    """Draw from U[0, 1).
+
+    Raises:
+        InputError: ``torch.vmap`` refuses random numbers.
+    """
+    try:
+        return torch.rand(*shape, generator=generator, device=generator.device)
+    except RuntimeError as error:
+        if "vmap" not in str(error):
+            raise
+        raise InputError(
+            "model: a remedy or a zero start draws random numbers in this pass, and torch.vmap refuses them; pass "
+            "randomness='different' to vmap, or take gradients per example after the first updates"
+        ) from error

@@ -1,15 +1,16 @@
 """Norms that act as the affine map γx + β during the first updates."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
+import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from zeroinit._common import InputError
 from zeroinit._modules.norms import canceling_kind
+from zeroinit._modules.state import is_recomputing
 from zeroinit.remedies.remedy import Remedy, RemedyWarning
-from zeroinit.remedies.updates import is_recomputing
 
 __all__ = ["AffineNorms"]
 
@@ -27,11 +28,17 @@ class AffineNorms(Remedy):
     It acts on batch norms, instance norms and group norms with one channel per group. Norms in eval mode stay as they
     are. A model with such a norm that keeps no running statistics is refused with an ``InputError``.
 
+    Args:
+        model: The model that is trained.
+        steps: The number of updates.
+        strength: This remedy takes none.
+        generator: Not used: nothing is drawn.
+        exclude: Paths of norms that stay as they are.
+
     Source:
         Ioffe and Szegedy 2015, "Batch normalization", algorithm 2 (a norm with fixed statistics).
 
     Example:
-        >>> import torch
         >>> model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
         >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         >>> with AffineNorms(model, steps=10) as remedy:
@@ -43,8 +50,21 @@ class AffineNorms(Remedy):
         (0, True)
     """
 
+    def __init__(
+        self,
+        model: nn.Module,
+        steps: int,
+        *,
+        strength: float | None = None,
+        generator: torch.Generator | None = None,
+        exclude: str | Collection[str] = (),
+    ):
+        self._exclude = {exclude} if isinstance(exclude, str) else set(exclude)
+        super().__init__(model, steps, strength=strength, generator=generator)
+
     def _set_up(self) -> None:
-        self._norms = {each: path for path, each in self._model.named_modules() if _has_statistics(path, each)}
+        modules = [(path, each) for path, each in self._model.named_modules() if path not in self._exclude]
+        self._norms = {each: path for path, each in modules if _has_statistics(path, each)}
         self._switched: list[nn.Module] = []
         self._is_told = False
 
@@ -98,6 +118,6 @@ def _has_statistics(path: str, module: nn.Module) -> bool:
         way_out = "use a batch norm" if isinstance(module, nn.GroupNorm) else "build it with track_running_stats=True"
         raise InputError(
             f"model: {path or 'itself'} ({type(module).__name__}) cannot act as an affine map: the norm keeps no "
-            f"running statistics; {way_out}"
+            f"running statistics; {way_out}, or pass exclude={path!r}"
         )
     return True

@@ -14,8 +14,8 @@ from torch.nn.modules.conv import _ConvNd
 from torch.utils.hooks import RemovableHandle
 
 from zeroinit._common import InputError, derive_seed
+from zeroinit._modules.state import is_recomputing
 from zeroinit.remedies.activations import EVERY_ELEMENT, ActivationRemedy, kept, mask_shape, signs
-from zeroinit.remedies.updates import is_recomputing
 
 __all__ = [
     "ChannelSigns",

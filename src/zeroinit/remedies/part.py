@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
 
 __all__ = ["Part"]
 
@@ -17,6 +18,8 @@ class Part:
     """
 
     remaining: Any
+    _handles: Sequence[RemovableHandle] = ()
+    """Its own hooks on the model; copies of the model come without them."""
 
     def detach(self) -> None:
         """No updates remain: act no longer."""

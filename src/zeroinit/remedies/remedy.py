@@ -91,8 +91,9 @@ class Remedy(Attachable, Part):
 
     An update is a step of the optimizer that changes parameters of the model. The number of passes does not matter; see
     ``Updates``. A remedy acts on passes in train mode with gradients enabled, even if you call only a part of the
-    model. It draws from its own generator, never from torch's global one. A copy of the model made meanwhile has its
-    own count of updates and removes its own hooks. ``fit`` detaches the remedy when it ends, also by an error.
+    model. It draws from its own generator, never from torch's global one. A copy of the model made meanwhile is a plain
+    model, without hooks; a copy of the remedy is not attached. ``fit`` detaches the remedy when it ends, also by an
+    error.
 
     A subclass sets some of the class attributes, and overrides some of the methods that begin with one underscore,
     from ``_set_up`` on and those of ``Part``.
@@ -132,7 +133,7 @@ class Remedy(Attachable, Part):
         self._model = unwrapped(model)
         self._generator = fresh_generator(generator)
         self._updates = Updates(self._model)
-        self._is_attached = False
+        self._is_attached = self._is_copy = False
         self._handles: list[RemovableHandle] = []
         self._late: list[RemovableHandle] = []
         self._met: set[nn.Module] = set()
@@ -157,7 +158,7 @@ class Remedy(Attachable, Part):
     def attach(self) -> None:
         """Hook into the model, unless this is done already or no updates remain."""
         if self.remaining and not self._is_attached and self._is_needed():
-            self._is_attached = True
+            self._is_attached, self._is_copy = True, False
             self._handles = list(self._hook_in())
             self._updates.add(self)
 
@@ -200,8 +201,8 @@ class Remedy(Attachable, Part):
             self.detach()
 
     def __getstate__(self) -> dict:
-        """Leave out hooks that are not on modules: hooks on gradients belong to this model alone."""
-        return vars(self) | {"_late": []}
+        """Leave out hooks, which belong to this model alone: a copy is not attached."""
+        return vars(self) | {"_late": [], "_handles": [], "_is_attached": False, "_is_copy": True}
 
     @classmethod
     def _check_strength(cls, strength: float | None) -> float:
@@ -273,6 +274,10 @@ def unfinished(updates: Updates, steps: int, undone: Sequence[str]) -> str:
     elif updates.num_skipped:
         why = f"{updates.num_skipped} steps of the optimizer changed nothing: gradients are missing or not finite"
         cure = "call backward() before step(), or lower the scale of the GradScaler"
+    elif updates.num_copies:
+        copies = "a copy" if updates.num_copies == 1 else f"{updates.num_copies} copies"
+        why = f"training ended after 0 of {steps} updates: {copies} of this {type(updates.model).__name__} got no help"
+        cure = f"make {steps} updates of the model itself before you train copies of it"
     else:
         why = f"training ended after 0 of {steps} updates: no optimizer updated this {type(updates.model).__name__}"
         cure = "build the optimizer from this model's parameters"

@@ -69,6 +69,7 @@ class ReviveUnits(Remedy):
         self._raised: dict[str, Tensor] = {}
         self._values: dict[str, Tensor] = {}
         self._counts: list[int] = []
+        self._before: dict[nn.Parameter, Tensor] = {}
         self._raised_at = -1
         self._is_extended = False
 
@@ -79,7 +80,8 @@ class ReviveUnits(Remedy):
 
     def load_state_dict(self, state: dict) -> None:
         """Go on from there."""
-        vars(self).update({name: value for name, value in state.items() if name in vars(self) and name != "generator"})
+        kept = {name: _copied(value) for name, value in state.items() if name in vars(self) and name != "generator"}
+        vars(self).update(kept)
         super().load_state_dict(state)
 
     def _is_needed(self) -> bool:
@@ -93,6 +95,9 @@ class ReviveUnits(Remedy):
         chosen = own if self.only is None else own & self.only
         return {name: each for name, each in self._model.named_parameters() if each in chosen and each.requires_grad}
 
+    def _before_step(self, optimizer: Optimizer, is_late: bool) -> None:
+        self._before = {each: each.detach().clone() for each in self._shifts().values()}
+
     def _after_step(self, optimizer: Optimizer) -> None:
         """See which entries have a gradient, before the loop clears it."""
         held = {each for group in optimizer.param_groups for each in group["params"]}
@@ -100,11 +105,14 @@ class ReviveUnits(Remedy):
 
     @torch.no_grad()
     def _listen(self, shifts: dict[str, nn.Parameter], is_by_hand: bool = False) -> None:
+        rows = {units.bias: units for units in units_of(self._model) if units.bias is not None}
         for name, shift in shifts.items():
             if is_by_hand and name in self._values:
                 heard = shift != self._values[name]
             elif shift.grad is not None:
                 heard = (shift.grad != 0) & shift.grad.isfinite()
+                if shift in rows and heard.any():
+                    heard &= ~rows[shift].are_decayed(self._before.get(shift, shift.detach()))
             else:
                 continue
             self._silent[name] = self._silent.get(name, torch.ones_like(heard)) & ~heard

@@ -21,10 +21,10 @@ class UntilMoved(Remedy):
     For zero weights. Each update lets gradients reach one layer more. So the longest chain of layers decides how many
     updates all weights need, measured along the shortest paths: every layer of a plain network, 7 of 54 in a ResNet-50.
 
-    If the last weights leave zero in update t < ``steps`` / 2, the remedy is shortened to 2 (t + 1) steps, at least 10.
-    Each remedy of the same ``Combination`` is shortened by the same factor. If a weight never leaves zero, nothing is
-    shortened. Alone this remedy does nothing. Frozen weights do not count. With ``ReviveUnits`` beside it, the units
-    that it revived count, too.
+    Say the last weights leave zero in update t, before half of ``steps``. Then the remedy is shortened to 2 (t + 1)
+    steps, at least 10. Each remedy of the same ``Combination`` is shortened by the same factor. If a weight never
+    leaves zero, nothing is shortened. Alone this remedy does nothing. Frozen weights do not count. With ``ReviveUnits``
+    beside it, the units that it revived count, too.
 
     Attributes:
         only: The weights that count; all of the model if ``None``.
@@ -56,7 +56,7 @@ class UntilMoved(Remedy):
         return bool(weights_of(self._model))
 
     def join(self, parts: Sequence[Remedy]) -> None:
-        """Remember the other remedies."""
+        """Also remember the other remedies."""
         super().join(parts)
         self._beside = tuple(part for part in parts if part is not self)
 

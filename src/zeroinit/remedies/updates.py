@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
+from zeroinit.remedies.copies import CleanCopies, drop_hooks_of_copies
 from zeroinit.remedies.part import Part
 from zeroinit.remedies.step_hooks import StepHooks, notifying
 
-__all__ = ["Updates", "is_recomputing", "updated_by"]
+__all__ = ["Updates", "updated_by"]
 
 PATIENCE = 10
 """The count does not wait for an optimizer that rests while another one makes so many updates."""
@@ -38,7 +39,7 @@ class _Known:
 class Updates:
     """Watches a model and all optimizers, and notifies its parts of passes, steps and updates.
 
-    A copy of the model made meanwhile has its own ``Updates``, which starts with the copy's next training pass.
+    A copy of the model made meanwhile is a plain model: it has none of the hooks.
 
     Args:
         model: The model whose updates are counted.
@@ -51,6 +52,7 @@ class Updates:
         parts: What is notified, remedies for instance, in their order.
         num: Updates done.
         num_skipped: Steps that changed nothing: gradients that were not finite, or none at all.
+        num_copies: How often the model was copied or pickled meanwhile.
         is_in_pass: Whether a training pass of the model is running.
         has_optimizer: Whether an optimizer of torch was seen to update the model.
         changed: The parameters updated so far.
@@ -60,9 +62,8 @@ class Updates:
         self.model = model
         self.has_hooks = has_hooks
         self.parts: list[Part] = []
-        self.num = self.num_skipped = 0
+        self.num = self.num_skipped = self.num_copies = 0
         self.has_optimizer = False
-        self._handles: list[RemovableHandle] = []
         self._forget()
 
     def _forget(self) -> None:
@@ -75,15 +76,20 @@ class Updates:
         self._is_stepping = False
         self._versions: dict[nn.Parameter, int] = {}
         self._watch: StepHooks | None = None
+        self._handles: list[RemovableHandle] = []
+        self._clean: CleanCopies | None = None
+        self._is_copy = False
 
     def __getstate__(self) -> dict:
-        """Leave out the optimizers and the hooks on their steps, which belong to this model alone."""
-        kept = ("model", "has_hooks", "parts", "num", "num_skipped", "has_optimizer", "_handles")
+        """Leave out parts, optimizers and hooks, which belong to this model alone."""
+        kept = ("model", "has_hooks", "num", "num_skipped", "num_copies", "has_optimizer")
         return {name: vars(self)[name] for name in kept}
 
     def __setstate__(self, state: dict) -> None:
         vars(self).update(state)
+        self.parts = []
         self._forget()
+        self._is_copy = True
 
     def add(self, part: Part) -> None:
         """Notify one more part from now on."""
@@ -94,6 +100,11 @@ class Updates:
                 self.model.register_forward_pre_hook(self._begin_pass),
                 self.model.register_forward_hook(self._end_pass, prepend=True, always_call=True),
             ]
+            self._clean = CleanCopies(self.model, self._note_copy)
+            self._clean.leave_out(self._handles)
+        if self._clean is not None:
+            self._clean.leave_out(part._handles)
+        self._is_copy = False
         self._watch = self._watch or StepHooks(self)
 
     def remove(self, part: Part) -> None:
@@ -103,10 +114,16 @@ class Updates:
         if not self.parts:
             self._stop()
 
+    def _note_copy(self) -> None:
+        self.num_copies += 1
+
     def _stop(self) -> None:
         for handle in self._handles:
             handle.remove()
         self._handles = []
+        if self._clean is not None:
+            self._clean.end()
+            self._clean = None
         self.is_in_pass = False
         if self._watch is not None and self._is_stepping:
             self._watch.fade()
@@ -120,6 +137,9 @@ class Updates:
 
     def _begin_pass(self, model: nn.Module, inputs: tuple) -> None:
         self.is_in_pass = False
+        if self._is_copy:  # the class of some module copies hooks in a way of its own
+            drop_hooks_of_copies(self.model)
+            return
         for part in self.parts:
             part._leave()  # a pass that was interrupted (Ctrl-C) has not run the hook after it
         if not (model.training and torch.is_grad_enabled()):
@@ -130,8 +150,9 @@ class Updates:
             return
         self._watch = self._watch or StepHooks(self)
         self.is_in_pass = True
-        for part in self.parts:
-            part._begin_pass()
+        for part in list(self.parts):
+            if part in self.parts:  # one may end the others
+                part._begin_pass()
 
     def _end_pass(self, model: nn.Module, inputs: tuple, output) -> None:
         succeeded = self.is_in_pass and output is not None  # a pass that failed has no output
@@ -190,21 +211,24 @@ class Updates:
         else:
             known.is_late = False
         known.is_open, known.parameters = True, parameters
+        self._is_stepping = True
         if not known.is_late:
-            self._is_stepping = True
             self._drop_finished()
-            self._is_stepping = False
-        for part in self.parts:
-            part._before_step(optimizer, known.is_late)
+        for part in list(self.parts):
+            if part in self.parts:  # one may end the others
+                part._before_step(optimizer, known.is_late)
         followers = [part for part in self.parts if type(part)._before_change is not Part._before_change]
 
         def notify() -> None:
             for part in followers:
-                part._before_change(optimizer, known.is_late)
+                if part in self.parts:  # one may end the others
+                    part._before_change(optimizer, known.is_late)
 
         if closure is not None and followers:
+            self._is_stepping = False
             return notifying(closure, notify)
         notify()
+        self._is_stepping = False
         return closure
 
     def _meet(self, optimizer: Optimizer, parameters: set[nn.Parameter]) -> _Known:
@@ -270,13 +294,3 @@ def updated_by(optimizer: Optimizer, parameters: set[nn.Parameter]) -> set[nn.Pa
     if isinstance(found_inf, Tensor) and bool(found_inf.detach().sum() > 0):
         return set()
     return {parameter for parameter in parameters if parameter.grad is not None}
-
-
-def is_recomputing() -> bool:
-    """Tell whether a backward pass is running: activation checkpointing then calls modules again.
-
-    Example:
-        >>> is_recomputing()
-        False
-    """
-    return torch._C._current_graph_task_id() != -1

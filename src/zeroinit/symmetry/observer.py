@@ -10,17 +10,16 @@ from torch import Tensor, nn
 
 from zeroinit._common import InputError
 from zeroinit._modules.layers import is_conv1d
-from zeroinit.symmetry.diversity import (
-    both_ranks,
+from zeroinit.symmetry.measures.diversity import (
     direction_spread,
     distinct_rows,
-    num_constant_columns,
-    num_duplicate_columns,
+    ranks_of,
+    repeated_features,
 )
-from zeroinit.symmetry.features import MOST, Features, thinned
-from zeroinit.symmetry.layers import Layer, UseOfWeights, find_layers
-from zeroinit.symmetry.partition import FEW, Labels, group_equal_rows, num_groups
-from zeroinit.symmetry.watching import LOW_PRECISIONS, SERIES_MOST, kernel_spread
+from zeroinit.symmetry.measures.partition import FEW, Labels, group_equal_rows, num_groups
+from zeroinit.symmetry.units.features import MOST, Features, thinned
+from zeroinit.symmetry.units.layers import Layer, UseOfWeights, find_layers
+from zeroinit.symmetry.units.watching import LOW_PRECISIONS, SERIES_MOST, kernel_spread
 
 if TYPE_CHECKING:
     import pandas
@@ -44,10 +43,10 @@ class LayerMoment:
             number of different units is lower than without that.
         gradient: Largest absolute gradient of its weights.
         distinct_in: Different units once stored as ``bfloat16`` and ``float16``.
-        diversity: Effective and stable rank of ``weights``, ``updates`` since the start, ``gradients`` and
-            ``activations``, the spread of directions of weights, that of kernels over their taps, and the shares of
-            constant and of duplicate features, named as in ``LayerReport.diversity``; on at most 128 units and 128
-            inputs of them.
+        diversity: Numbers by name, as in ``LayerReport.diversity``, on at most 128 units and 128 inputs of them.
+            Effective and stable rank of ``weights``, ``updates`` since the start, ``gradients`` and ``activations``.
+            The spread of directions of weights, and that of kernels over their positions. The shares of constant and
+            of duplicate features.
     """
 
     step: int
@@ -225,12 +224,8 @@ class SymmetryObserver:
         spread = None if self.is_cheap else kernel_spread(layer, lambda name: named[name].detach())
         if spread is not None:
             numbers["position_spread"] = spread
-        for name, matrix in matrices.items():
-            numbers[f"effective_rank_{name}"], numbers[f"stable_rank_{name}"] = both_ranks(matrix)
-        if features is not None and len(features) > 1:
-            numbers["constant_features"] = num_constant_columns(features) / features.shape[1]
-            numbers["duplicate_features"] = num_duplicate_columns(features) / features.shape[1]
-        return numbers
+        repeated = {} if features is None else repeated_features(features)
+        return numbers | ranks_of(matrices) | repeated
 
 
 def _largest(rows: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """``zero_start_``: zero weights that train as well as PyTorch's default, in one line."""
 
-from zeroinit.zero_start.choice import DEEP, PARTS, SCALE, choose_parts, num_first_steps, remedy_text
-from zeroinit.zero_start.start import ZeroStart, zero_start_
+from zeroinit.zero_start.choice import DEEP, PARTS, SCALE, choose_parts, num_first_steps
+from zeroinit.zero_start.start import ZeroStart
+from zeroinit.zero_start.zero_start import zero_start_
 
 __all__ = [
     "DEEP",
@@ -10,6 +11,5 @@ __all__ = [
     "ZeroStart",
     "choose_parts",
     "num_first_steps",
-    "remedy_text",
     "zero_start_",
 ]

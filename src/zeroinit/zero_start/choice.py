@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from zeroinit.remedies.until_moved import FEWEST_STEPS
 
-__all__ = ["DEEP", "PARTS", "SCALE", "choose_parts", "num_first_steps", "remedy_text"]
+__all__ = ["DEEP", "PARTS", "SCALE", "choose_parts", "num_affine_steps", "num_first_steps"]
 
 SCALE = 0.1
 """Factor of the biases."""
@@ -48,16 +48,11 @@ def choose_parts(num_layers: int, has_norms: bool) -> list[str]:
     return [*(["affine_norms"] if has_norms else []), "position_signs", "moment_reset", last]
 
 
-def remedy_text(parts: Sequence[str], steps: int) -> str:
-    """Return the parts as a name that ``make_remedy`` reads.
-
-    ``affine_norms`` ends when the weights become orthonormal for the first time.
+def num_affine_steps(parts: Sequence[str], steps: int) -> int:
+    """Return for how many updates norms are affine: until the weights become orthonormal for the first time.
 
     Example:
-        >>> remedy_text(["affine_norms", "weight_orthonormal"], 16)
-        'affine_norms:8+weight_orthonormal:16'
-        >>> remedy_text(["affine_norms", "weight_orthogonal"], 16)
-        'affine_norms:16+weight_orthogonal:16'
+        >>> num_affine_steps(["affine_norms", "weight_orthonormal"], 16)
+        8
     """
-    is_twofold = "weight_orthonormal" in parts
-    return "+".join(f"{part}:{steps // 2 if is_twofold and part == 'affine_norms' else steps}" for part in parts)
+    return steps // 2 if "weight_orthonormal" in parts else steps

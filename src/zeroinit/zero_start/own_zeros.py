@@ -1,8 +1,7 @@
 """Zeros that a model brings along: norms with γ = 0, and weights that the model itself starts at zero."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 
 import torch
 from torch import nn
@@ -11,7 +10,7 @@ from zeroinit._modules.layers import weights_of
 from zeroinit._modules.norms import NORMS
 from zeroinit.init.record import InitRecord, ParameterRecord, hash_tensor
 
-__all__ = ["OwnZeros", "find_own_zeros", "matches", "open_gammas"]
+__all__ = ["OwnZeros", "find_own_zeros", "open_gammas"]
 
 OWN_GAMMA = "1 (was 0)"
 
@@ -29,12 +28,12 @@ class OwnZeros:
     weights: dict[str, nn.Parameter]
 
 
-def find_own_zeros(model: nn.Module, exclude: Sequence[str]) -> OwnZeros:
+def find_own_zeros(model: nn.Module, excluded: Collection[str]) -> OwnZeros:
     """Find the zeros of a model before anything is set.
 
     Args:
         model: Any module.
-        exclude: Patterns over the paths of norms to leave out.
+        excluded: Paths of norms to leave out.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2))
@@ -44,17 +43,12 @@ def find_own_zeros(model: nn.Module, exclude: Sequence[str]) -> OwnZeros:
     """
     gammas = {}
     for path, module in model.named_modules():
-        gamma = module._parameters.get("weight") if isinstance(module, NORMS) and not matches(path, exclude) else None
+        gamma = module._parameters.get("weight") if isinstance(module, NORMS) and path not in excluded else None
         if gamma is not None and gamma.requires_grad and gamma.numel() and not gamma.any():
             gammas[path] = module
     trained = {each.name: each.parameter for each in weights_of(model).values() if each.parameter.requires_grad}
     weights = {name: weight for name, weight in trained.items() if weight.numel() and not weight.any()}
     return OwnZeros(gammas, weights if 2 * len(weights) <= len(trained) else {})
-
-
-def matches(path: str, patterns: Sequence[str]) -> bool:
-    """Tell whether a path matches one of the patterns."""
-    return any(fnmatchcase(path, pattern) for pattern in patterns)
 
 
 @torch.no_grad()

@@ -15,7 +15,7 @@ import numpy as np
 import pooch
 import pytest
 
-from zeroinit.bench.data import Recipe, Sizes
+from zeroinit.bench.data import DatasetSpec, Sizes
 from zeroinit.bench.data.mnist import IDX_NAMES, IdxFile, idx_layouts
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -65,14 +65,14 @@ class SmallIdx:
     plain: dict[str, bytes]
     packed: dict[str, bytes]
 
-    def recipe(self, *mirrors: str, **settings: object) -> Recipe:
+    def spec(self, *mirrors: str, **settings: object) -> DatasetSpec:
         """Describe the files as they are now, with their checksums."""
         files = {
             part: IdxFile(len(packed), sha256(packed), len(self.plain[part]), sha256(self.plain[part]))
             for part, packed in self.packed.items()
         }
         settings = {"sizes": Sizes((1, 4, 5), 20, 7, 2), "num_classes": 10, "peak": 255, "num_validation": 3} | settings
-        return Recipe("small", idx_layouts("MNIST/raw", files, mirrors), **settings)
+        return DatasetSpec("small", idx_layouts("MNIST/raw", files, mirrors), **settings)
 
     def write(self, root: Path, *, packed: bool = True) -> Path:
         """Write the four files below a torchvision root."""
@@ -87,7 +87,7 @@ class SmallIdx:
         return root / "MNIST" / "raw" / (IDX_NAMES[part] + (".gz" if packed else ""))
 
     def replace(self, part: str, plain: bytes) -> None:
-        """Put other content into one file; a recipe made afterwards pins the new checksums."""
+        """Put other content into one file; a spec made afterwards pins the new checksums."""
         self.plain[part], self.packed[part] = plain, gzip.compress(plain, mtime=0)
 
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from zeroinit._common import InputError
-from zeroinit.bench.data import Recipe, Sizes, dataset_status, load_dataset, pixel_transform
+from zeroinit.bench.data import DatasetSpec, Sizes, dataset_status, load_dataset, pixel_transform
 from zeroinit.bench.data.cifar10 import BATCHES, CifarBatch, cifar_layouts
-from zeroinit.bench.data.cifar_batches import records_of_pickle
-from zeroinit.bench.data.source import DataSource, SourceFile
+from zeroinit.bench.data.files.cifar_batches import records_of_pickle
+from zeroinit.bench.data.files.source import DataSource, SourceFile
 
 ARCHIVE = "cifar-10-binary.tar.gz"
 SIZES = Sizes((3, 32, 32), num_train=8, num_test=3, num_test_majority=1)
@@ -55,7 +55,7 @@ class SmallCifar:
         readme = {"cifar-10-batches-bin/readme.html": b"about"}
         return tar(readme | {f"cifar-10-batches-bin/{name}.bin": content for name, content in self.records.items()})
 
-    def recipe(self, archive: bytes | None = None, *mirrors: str) -> Recipe:
+    def spec(self, archive: bytes | None = None, *mirrors: str) -> DatasetSpec:
         """Describe the files as they are now."""
         content = self.archive if archive is None else archive
         batches = {
@@ -65,7 +65,7 @@ class SmallCifar:
             for name in self.records
         }
         source = SourceFile(ARCHIVE, len(content), sha256(content))
-        return Recipe("small", cifar_layouts(batches, source, mirrors), SIZES, num_classes=10, peak=255)
+        return DatasetSpec("small", cifar_layouts(batches, source, mirrors), SIZES, num_classes=10, peak=255)
 
     def write(self, root: Path, form: str) -> Path:
         files = {
@@ -96,7 +96,7 @@ def source(root: Path, cache: Path) -> DataSource:
 
 @pytest.mark.parametrize("form", ["pickles", "records", "archive"])
 def test_every_form_gives_the_same_arrays(small: SmallCifar, tmp_path: Path, form: str) -> None:
-    dataset = small.recipe()(source(small.write(tmp_path / "root", form), tmp_path / "cache"))
+    dataset = small.spec()(source(small.write(tmp_path / "root", form), tmp_path / "cache"))
     train = np.concatenate([small.images["data_batch_1"], small.images["data_batch_2"]])
     assert np.array_equal(dataset.train_images.numpy(), train.reshape(8, 3, 32, 32))
     assert np.array_equal(dataset.test_images.numpy(), small.images["test_batch"].reshape(3, 3, 32, 32))
@@ -107,7 +107,7 @@ def test_every_form_gives_the_same_arrays(small: SmallCifar, tmp_path: Path, for
 
 def test_the_archive_is_what_is_downloaded(small: SmallCifar, tmp_path: Path, web) -> None:
     web.pages[f"/{ARCHIVE}"] = small.archive
-    dataset = small.recipe(None, f"http://{web.address}/")(DataSource.resolve(None, tmp_path / "cache"))
+    dataset = small.spec(None, f"http://{web.address}/")(DataSource.resolve(None, tmp_path / "cache"))
     assert len(dataset.train_images) == 8
     assert web.requests == [f"/{ARCHIVE}"]
 
@@ -182,28 +182,28 @@ def test_an_archive_that_is_not_whole(
     content = spoil(small.archive)
     (tmp_path / ARCHIVE).write_bytes(content)
     with pytest.raises(InputError, match=message):
-        small.recipe(content)(source(tmp_path, tmp_path / "cache"))
+        small.spec(content)(source(tmp_path, tmp_path / "cache"))
 
 
 def test_an_archive_without_a_batch(small: SmallCifar, tmp_path: Path) -> None:
     members = {f"x/{name}.bin": content for name, content in small.records.items() if name != "test_batch"}
     (tmp_path / ARCHIVE).write_bytes(tar(members))
     with pytest.raises(InputError, match=r"test_batch\.bin is missing in it"):
-        small.recipe(tar(members))(source(tmp_path, tmp_path / "cache"))
+        small.spec(tar(members))(source(tmp_path, tmp_path / "cache"))
 
 
 def test_records_that_are_not_whole(small: SmallCifar, tmp_path: Path) -> None:
     small.records["data_batch_2"] += b"x"
     with pytest.raises(InputError, match=r"data_batch_2: has 12293 bytes, not a multiple of 3073"):
-        small.recipe()(source(small.write(tmp_path, "records"), tmp_path / "cache"))
+        small.spec()(source(small.write(tmp_path, "records"), tmp_path / "cache"))
 
 
 def test_a_damaged_batch_names_both_checksums(small: SmallCifar, tmp_path: Path) -> None:
-    recipe = small.recipe()
+    spec = small.spec()
     path = small.write(tmp_path, "pickles") / "cifar-10-batches-py" / "data_batch_2"
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     with pytest.raises(InputError, match=r"data_batch_2: is damaged: SHA-256 expected \w{64}, found \w{64}"):
-        recipe(source(tmp_path, tmp_path / "cache"))
+        spec(source(tmp_path, tmp_path / "cache"))
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def test_shapes_types_and_ranges(dataset: Dataset) -> None:
     assert 0 <= dataset.num_validation < len(dataset.train_images)
 
 
-def test_the_recipe_knows_the_sizes_before_the_files_are_there(dataset: Dataset) -> None:
+def test_the_spec_knows_the_sizes_before_the_files_are_there(dataset: Dataset) -> None:
     sizes = DATASETS[dataset.name].sizes
     most = int(dataset.test_labels.bincount().max())
     assert sizes == Sizes(dataset.input_shape, len(dataset.train_images), len(dataset.test_images), most)
@@ -95,7 +95,7 @@ def test_unknown_name_lists_the_choices() -> None:
 
 
 def test_table_keys_are_names_and_public_names_exist() -> None:
-    assert all(recipe.name == name for name, recipe in DATASETS.items())
+    assert all(spec.name == name for name, spec in DATASETS.items())
     assert all(hasattr(data, name) for name in data.__all__)
 
 

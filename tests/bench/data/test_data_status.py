@@ -27,14 +27,14 @@ def test_missing_data_set_is_not_downloaded(tmp_path: Path) -> None:
 
 
 def test_whole_folder_is_ready_and_nothing_is_written(small, tmp_path: Path) -> None:
-    recipe = small.recipe()
+    spec = small.spec()
     root = small.write(tmp_path / "data")
-    status = status_of(recipe, DataSource(root, tmp_path / "cache", download=False, keep_decoded=False))
+    status = status_of(spec, DataSource(root, tmp_path / "cache", download=False, keep_decoded=False))
     assert (status.state, status.source, status.is_cached) == ("ready", str(root), False)
     assert (status.num_train, status.num_test, status.input_shape, status.num_classes) == (20, 7, (1, 4, 5), 10)
     assert not (tmp_path / "cache").exists()
-    recipe(DataSource(root, tmp_path / "cache"))
-    status = status_of(recipe, DataSource(root, tmp_path / "cache", download=False, keep_decoded=False))
+    spec(DataSource(root, tmp_path / "cache"))
+    status = status_of(spec, DataSource(root, tmp_path / "cache", download=False, keep_decoded=False))
     assert status.is_cached
     assert Path(status.cache).is_file()
     assert "not written" not in str(status)
@@ -43,7 +43,7 @@ def test_whole_folder_is_ready_and_nothing_is_written(small, tmp_path: Path) -> 
 def test_damaged_folder_is_unusable(small, tmp_path: Path) -> None:
     root = small.write(tmp_path / "data")
     small.path(root, "test_labels").write_bytes(b"x")
-    status = status_of(small.recipe(), DataSource(root, tmp_path / "cache", download=False, keep_decoded=False))
+    status = status_of(small.spec(), DataSource(root, tmp_path / "cache", download=False, keep_decoded=False))
     assert status.state == "unusable"
     assert "has 1 bytes, expected" in status.problem
     assert "  problem: " in str(status)
@@ -57,7 +57,7 @@ def test_folder_without_the_data_set_is_unusable(tmp_path: Path) -> None:
 
 def test_status_must_not_fetch(small, tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
-        status_of(small.recipe(), DataSource(None, tmp_path))
+        status_of(small.spec(), DataSource(None, tmp_path))
 
 
 def test_unknown_name() -> None:

@@ -88,7 +88,7 @@ def test_panels_share_the_width_by_their_ratios():
 
 
 def test_the_style_is_a_file_of_the_package():
-    assert STYLE.endswith("zeroinit/plots/zeroinit.mplstyle")
+    assert STYLE.endswith("zeroinit/bench/plots/zeroinit.mplstyle")
     style = mpl.rc_params_from_file(STYLE, use_default_template=False)
     assert style["svg.fonttype"] == "path"
     assert style["svg.hashsalt"] == "zeroinit"

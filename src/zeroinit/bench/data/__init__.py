@@ -1,6 +1,6 @@
 """Data sets: fetched with a checksum, decoded once, handed over as uint8 images and labels.
 
-To add a data set: write one file with a ``Recipe`` (its raw files, their checksums, a decoder) and add one line to
+To add a data set: write one file with a ``DatasetSpec`` (its raw files, their checksums, a decoder) and add one line to
 ``DATASETS``. Finding, verifying, fetching and caching are the same for all.
 """
 
@@ -10,11 +10,11 @@ from zeroinit._common import lookup
 from zeroinit.bench.data.augment import AUGMENTATIONS, augmentation
 from zeroinit.bench.data.cifar10 import CIFAR10
 from zeroinit.bench.data.dataset import Dataset
+from zeroinit.bench.data.dataset_spec import DatasetSpec, Sizes
 from zeroinit.bench.data.digits import DIGITS
+from zeroinit.bench.data.files.source import DataSource
 from zeroinit.bench.data.mnist import MNIST
 from zeroinit.bench.data.pixels import PIXELS, pixel_transform
-from zeroinit.bench.data.recipe import Recipe, Sizes
-from zeroinit.bench.data.source import DataSource
 from zeroinit.bench.data.split import split_validation
 from zeroinit.bench.data.status import DatasetStatus, status_of
 
@@ -24,8 +24,8 @@ __all__ = [
     "PIXELS",
     "DataSource",
     "Dataset",
+    "DatasetSpec",
     "DatasetStatus",
-    "Recipe",
     "Sizes",
     "augmentation",
     "dataset_status",
@@ -34,7 +34,7 @@ __all__ = [
     "split_validation",
 ]
 
-DATASETS: dict[str, Recipe] = {
+DATASETS: dict[str, DatasetSpec] = {
     "mnist": MNIST,
     "cifar10": CIFAR10,
     "digits": DIGITS,
@@ -64,8 +64,8 @@ def load_dataset(name: str, data_dir: Folder = None, *, download: bool = True, c
         >>> load_dataset("digits").train_images.shape
         torch.Size([1347, 1, 8, 8])
     """
-    recipe = lookup(DATASETS, name, "dataset")
-    return recipe(DataSource.resolve(data_dir, cache_dir, download=download))
+    spec = lookup(DATASETS, name, "dataset")
+    return spec(DataSource.resolve(data_dir, cache_dir, download=download))
 
 
 def dataset_status(name: str, data_dir: Folder = None, cache_dir: Folder = None) -> DatasetStatus:
@@ -88,5 +88,5 @@ def dataset_status(name: str, data_dir: Folder = None, cache_dir: Folder = None)
           source: embedded in scikit-learn
           images: 1347 training, 450 test, 1×8×8, 10 classes
     """
-    recipe = lookup(DATASETS, name, "dataset")
-    return status_of(recipe, DataSource.resolve(data_dir, cache_dir, download=False, keep_decoded=False))
+    spec = lookup(DATASETS, name, "dataset")
+    return status_of(spec, DataSource.resolve(data_dir, cache_dir, download=False, keep_decoded=False))

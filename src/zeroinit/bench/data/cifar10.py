@@ -12,9 +12,9 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from zeroinit._common import InputError
-from zeroinit.bench.data.cifar_batches import join_records, records_of_pickle
-from zeroinit.bench.data.recipe import Recipe, Sizes
-from zeroinit.bench.data.source import Arrays, Layout, SourceFile
+from zeroinit.bench.data.dataset_spec import DatasetSpec, Sizes
+from zeroinit.bench.data.files.cifar_batches import join_records, records_of_pickle
+from zeroinit.bench.data.files.source import Arrays, Layout, SourceFile
 
 __all__ = ["CIFAR10", "CifarBatch", "cifar_layouts"]
 
@@ -142,7 +142,7 @@ def _members(content: bytes, name: str, checksums: Mapping[str, str]) -> dict[st
     return {base: found[base] for base in checksums}
 
 
-CIFAR10 = Recipe(
+CIFAR10 = DatasetSpec(
     name="cifar10",
     layouts=cifar_layouts(BATCHES, ARCHIVE, MIRRORS),
     sizes=Sizes((3, 32, 32), num_train=50_000, num_test=10_000, num_test_majority=1000),

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from zeroinit.bench.data.recipe import Recipe, Sizes
-from zeroinit.bench.data.source import Arrays, Layout
+from zeroinit.bench.data.dataset_spec import DatasetSpec, Sizes
+from zeroinit.bench.data.files.source import Arrays, Layout
 
 __all__ = ["DIGITS", "NUM_TEST", "SPLIT_SEED"]
 
@@ -36,7 +36,7 @@ def _decode(contents: Mapping[str, bytes]) -> Arrays:
     }
 
 
-DIGITS = Recipe(
+DIGITS = DatasetSpec(
     name="digits",
     layouts=(Layout(files=(), decode=_decode),),
     sizes=Sizes((1, 8, 8), num_train=1347, num_test=450, num_test_majority=46),

@@ -6,9 +6,9 @@ Source: LeCun, Bottou, Bengio and Haffner (1998), "Gradient-based learning appli
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from zeroinit.bench.data.idx import decode_idx, gunzip
-from zeroinit.bench.data.recipe import Recipe, Sizes
-from zeroinit.bench.data.source import Arrays, Layout, SourceFile
+from zeroinit.bench.data.dataset_spec import DatasetSpec, Sizes
+from zeroinit.bench.data.files.idx import decode_idx, gunzip
+from zeroinit.bench.data.files.source import Arrays, Layout, SourceFile
 
 __all__ = ["MNIST", "IdxFile", "idx_layouts"]
 
@@ -94,7 +94,7 @@ def _decode_plain(contents: Mapping[str, bytes]) -> Arrays:
     return arrays
 
 
-MNIST = Recipe(
+MNIST = DatasetSpec(
     name="mnist",
     layouts=idx_layouts("MNIST/raw", FILES, MIRRORS),
     sizes=Sizes((1, 28, 28), num_train=60_000, num_test=10_000, num_test_majority=1135),

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from zeroinit._common import InputError
-from zeroinit.bench.data.recipe import Recipe
-from zeroinit.bench.data.source import DataSource, find_layout
+from zeroinit.bench.data.dataset_spec import DatasetSpec
+from zeroinit.bench.data.files.source import DataSource, find_layout
 
 __all__ = ["DatasetStatus", "status_of"]
 
@@ -53,28 +53,28 @@ class DatasetStatus:
         return "\n".join(lines)
 
 
-def status_of(recipe: Recipe, source: DataSource) -> DatasetStatus:
+def status_of(spec: DatasetSpec, source: DataSource) -> DatasetStatus:
     """Load what is there, without the network and without writing, and report on it.
 
     Args:
-        recipe: The data set.
+        spec: The data set.
         source: The folders to look in; must forbid downloads and keep nothing.
     """
     assert not source.download
     assert not source.keep_decoded
-    cache = recipe.cache_path(source)
+    cache = spec.cache_path(source)
     status = DatasetStatus(
-        recipe.name,
+        spec.name,
         state="ready",
-        source=f"embedded in {recipe.embedded_in}" if recipe.embedded_in else str(source.root),
-        cache="" if recipe.embedded_in else str(cache),
+        source=f"embedded in {spec.embedded_in}" if spec.embedded_in else str(source.root),
+        cache="" if spec.embedded_in else str(cache),
         is_cached=os.path.isfile(cache),
     )
     try:
-        dataset = recipe(source)
+        dataset = spec(source)
     except InputError as error:
-        if source.data_dir is None and not find_layout(recipe.layouts, source.root):
-            hosts = [urlsplit(mirror).netloc for layout in recipe.layouts for mirror in layout.mirrors]
+        if source.data_dir is None and not find_layout(spec.layouts, source.root):
+            hosts = [urlsplit(mirror).netloc for layout in spec.layouts for mirror in layout.mirrors]
             return replace(status, state="not downloaded", problem=f"fetched when needed, from {' or '.join(hosts)}")
         return replace(status, state="unusable", problem=str(error))
     return replace(

@@ -6,13 +6,13 @@ To add an optimizer: one function in ``optimizers.py`` and one line in ``OPTIMIZ
 
 from zeroinit.bench.training.checkpoint import Checkpoint, CheckpointWarning, OutOfTime
 from zeroinit.bench.training.evaluate import evaluate
-from zeroinit.bench.training.execution import EXECUTIONS, ExecutionWarning
 from zeroinit.bench.training.fit import STACKINGS, choose_stacking, fit
 from zeroinit.bench.training.history import History
-from zeroinit.bench.training.layout import LAYOUTS
 from zeroinit.bench.training.observers import Observer, TrainState, undisturbed
 from zeroinit.bench.training.optimizers import OPTIMIZERS, build_optimizers
-from zeroinit.bench.training.precision import PRECISIONS
+from zeroinit.bench.training.steps.execution import EXECUTIONS, ExecutionWarning
+from zeroinit.bench.training.steps.layout import LAYOUTS
+from zeroinit.bench.training.steps.precision import PRECISIONS
 from zeroinit.bench.training.tensorboard import TensorBoardObserver
 
 __all__ = [

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from zeroinit._common import lookup
 from zeroinit._modules.state import modes_kept
 from zeroinit.bench.training.observers import into_train_mode
-from zeroinit.bench.training.precision import AS_IT_IS, Precision
+from zeroinit.bench.training.steps.precision import AS_IT_IS, Precision
 
 __all__ = ["EVALUATION_MODES", "evaluate", "measure"]
 

@@ -9,14 +9,15 @@ from torch import Tensor, nn
 from zeroinit._common import InputError, lookup, whole_number
 from zeroinit.bench.training.checkpoint import Checkpoint
 from zeroinit.bench.training.evaluate import EVALUATION_MODES
-from zeroinit.bench.training.execution import EXECUTIONS
 from zeroinit.bench.training.history import History
-from zeroinit.bench.training.layout import LAYOUTS, laid_out
-from zeroinit.bench.training.loop import Loop, Member
+from zeroinit.bench.training.loop import Loop
+from zeroinit.bench.training.member import Member
 from zeroinit.bench.training.observers import Observers, into_train_mode
 from zeroinit.bench.training.optimizers import OPTIMIZERS, build_optimizers
-from zeroinit.bench.training.precision import choose_precision
-from zeroinit.bench.training.stacked import StackedModel, why_not_stackable
+from zeroinit.bench.training.steps.execution import EXECUTIONS
+from zeroinit.bench.training.steps.layout import LAYOUTS, laid_out
+from zeroinit.bench.training.steps.precision import choose_precision
+from zeroinit.bench.training.steps.stacked import StackedModel, why_not_stackable
 
 __all__ = ["ORDERS", "REDUCTIONS", "STACKINGS", "choose_stacking", "fit"]
 

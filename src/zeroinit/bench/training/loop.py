@@ -16,40 +16,18 @@ from torch.optim import Optimizer
 from zeroinit._common import InputError
 from zeroinit.bench.training.checkpoint import Checkpoint, random_state, restore_random_state
 from zeroinit.bench.training.evaluate import measure
-from zeroinit.bench.training.execution import (
+from zeroinit.bench.training.member import Labeled, Member, Transform
+from zeroinit.bench.training.observers import Observers, TrainState, into_train_mode
+from zeroinit.bench.training.steps.execution import (
     Forward,
     Updates,
     choose_execution,
     fastest_convolutions,
     record_cuda_graph,
 )
-from zeroinit.bench.training.history import History
-from zeroinit.bench.training.observers import Observers, TrainState, into_train_mode
-from zeroinit.bench.training.precision import Precision
+from zeroinit.bench.training.steps.precision import Precision
 
-__all__ = ["Loop", "Member"]
-
-Labeled = tuple[Tensor, Tensor]
-Transform = Callable[[Tensor], Tensor]
-
-
-@dataclass
-class Member:
-    """What one model of a run has for itself.
-
-    Attributes:
-        train: Stored images and their classes.
-        held_out: Images and classes that are only measured, by name (``"validation"``, ``"test"``).
-        generator: Source of the batch order; torch's global one if ``None``.
-        augment: From stored images to stored images, in training alone; none if ``None``.
-        history: What was recorded.
-    """
-
-    train: Labeled
-    held_out: dict[str, Labeled]
-    generator: torch.Generator | None
-    augment: Transform | None
-    history: History = field(default_factory=History)
+__all__ = ["Loop"]
 
 
 @dataclass

@@ -1,0 +1,29 @@
+"""Figure 12: in which update step gradients reach each layer, CIFAR-10 FNN."""
+
+from zeroinit.bench.catalogue.parts import trio
+from zeroinit.bench.labels import NORMAL, PYTORCH
+from zeroinit.bench.spec import Claim, Figure, Run
+
+__all__ = ["FIGURE_12"]
+
+FIGURE_12 = Figure(
+    name="fig12",
+    title="CIFAR-10 FNN: weight gradients of the first five update steps",
+    curves=trio(
+        Run(dataset="cifar10", model="cifar_fnn", epochs=1, max_steps=5, recorder="gradients"),
+        initializers=("pytorch", "normal_bias"),
+    ),
+    view="gradients",
+    inspected=True,
+    claims=(
+        Claim(
+            "C10-one-layer-per-step",
+            "CIFAR-10 FNN: with normal biases gradients reach the layers from the output to the input, one layer more "
+            "per update step, and are exactly zero before; with PyTorch's default all layers have them from the first",
+            "every_seed",
+            NORMAL,
+            PYTORCH,
+            measure="one_layer_per_step",
+        ),
+    ),
+)

@@ -1,0 +1,119 @@
+"""What several figures share: curves with the paper's labels, and claims of the same form."""
+
+from dataclasses import replace
+
+from zeroinit.bench.labels import BASELINE, NORMAL, PYTORCH, UNIFORM
+from zeroinit.bench.spec import Claim, Curve, Run
+
+__all__ = ["CLOSE", "HARMLESS", "baseline", "comparison_claims", "trio"]
+
+CLOSE = 0.01
+HARMLESS = 0.005
+UNSTABLE = 0.02
+DOWNSCALED, UPSCALED = "Normal ×0.01", "Normal ×100"
+
+
+def baseline(epochs: int, dataset: str = "mnist") -> Curve:
+    """Return logistic regression, which always has PyTorch's default."""
+    return Curve(BASELINE, Run(dataset=dataset, model="logistic_regression", epochs=epochs))
+
+
+def trio(run: Run, initializers: tuple[str, ...] = ("pytorch", "normal_bias", "uniform_bias")) -> tuple[Curve, ...]:
+    """Return the same run under PyTorch's default, normal and uniform biases."""
+    labels = {"pytorch": PYTORCH, "normal_bias": NORMAL, "uniform_bias": UNIFORM}
+    return tuple(Curve(labels[name], replace(run, initializer=name)) for name in initializers)
+
+
+def close_claim(claim: str, network: str, label: str) -> Claim:
+    """Return the claim that zero weights come close to PyTorch's default."""
+    return Claim(
+        f"{claim}-{label.lower()}-close-to-pytorch",
+        f"{network}: zero weights with {label.lower()} biases come close to PyTorch's default",
+        "close",
+        label,
+        PYTORCH,
+        margin=CLOSE,
+    )
+
+
+def gap_claim(claim: str, network: str, label: str) -> Claim:
+    """Return the claim that a gap to PyTorch's default remains."""
+    return Claim(
+        f"C11-{claim}-{label.lower()}-gap",
+        f"{network}: PyTorch's default stays ahead of zero weights with {label.lower()} biases",
+        "greater",
+        PYTORCH,
+        label,
+    )
+
+
+def comparison_claims(claim: str, network: str) -> tuple[Claim, ...]:
+    """Return the claims of figures 3, 5, 8 and 9: above logistic regression, close to PyTorch, a gap remains."""
+    claims = []
+    for label in (NORMAL, UNIFORM):
+        above = Claim(
+            f"{claim}-{label.lower()}-beats-baseline",
+            f"{network}: zero weights with {label.lower()} biases beat logistic regression",
+            "greater",
+            label,
+            BASELINE,
+        )
+        claims += [above, close_claim(claim, network, label), gap_claim(claim, network, label)]
+    return tuple(claims)
+
+
+def scales(run: Run) -> tuple[Curve, ...]:
+    """Return the same run with normal biases at the paper's three scales."""
+    run = replace(run, initializer="normal_bias")
+    return (
+        Curve(NORMAL, run),
+        Curve(DOWNSCALED, replace(run, scale=0.01)),
+        Curve(UPSCALED, replace(run, scale=100.0)),
+    )
+
+
+def scale_claims(claim: str, network: str) -> tuple[Claim, ...]:
+    """Return the claims of figures 4 and 6: scaling up harms, scaling down does not."""
+    return (
+        Claim(
+            f"{claim}-upscaled-harms",
+            f"{network}: biases ×100 do clear harm",
+            "greater",
+            NORMAL,
+            UPSCALED,
+            margin=UNSTABLE,
+        ),
+        Claim(
+            f"{claim}-downscaled-harmless",
+            f"{network}: biases ×0.01 do no harm",
+            "not_worse",
+            DOWNSCALED,
+            NORMAL,
+            margin=HARMLESS,
+        ),
+    )
+
+
+def zero_claims(claim: str, networks: dict[str, str]) -> tuple[Claim, ...]:
+    """Return the claims of figures 7 and 10 for each network (its label): below the baseline, at one class."""
+    claims = []
+    for network, label in networks.items():
+        word = network.lower().replace(" ", "-")
+        claims += [
+            Claim(
+                f"{claim}-{word}-below-baseline",
+                f"{network}: with zero weights and zero biases logistic regression stays ahead",
+                "greater",
+                BASELINE,
+                label,
+            ),
+            Claim(
+                f"{claim}-{word}-one-class",
+                f"{network}: with zero weights and zero biases it does not rise above the share of the most frequent "
+                "class",
+                "not_above",
+                label,
+                margin=0.001,
+            ),
+        ]
+    return tuple(claims)

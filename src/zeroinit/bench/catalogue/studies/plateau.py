@@ -1,0 +1,89 @@
+"""Study: what a batch norm does to zero weights, at a size that a processor can train.
+
+Figure 9's network with a quarter of its channels and units, 12,000 training images, 12 epochs.
+
+Hypotheses, written down before the runs, with three seeds and the margins of the claims:
+
+* With beta = 0 nothing below the last norm has a gradient in exact arithmetic. So with a norm that has no rounding on
+  constant channels the network stays at one class, and with torch's norm it escapes late, by rounding: the plateau.
+* A random beta alone is no repair: it lets the first dense layer train, but no convolution, so that with the exact norm
+  all images still give one output.
+* Norms that act as affine maps during the first 20 steps are one (nine layers get their first gradient one after the
+  other): the plateau is gone, and as it is a signal the exact norm makes no difference.
+"""
+
+from dataclasses import replace
+
+from zeroinit.bench.catalogue.networks import QUARTER_CNN
+from zeroinit.bench.labels import PYTORCH
+from zeroinit.bench.spec import Claim, Curve, Figure
+
+__all__ = ["PLATEAU"]
+
+ZERO_BETA = replace(QUARTER_CNN, initializer="normal_bias")
+RANDOM_BETA = replace(ZERO_BETA, norm_aware=True)
+SMALL = replace(RANDOM_BETA, scale=0.1)
+REPAIRED = replace(SMALL, remedy="affine_norms", remedy_steps=20)
+
+NORMAL, NORMAL_EXACT = "Normal, β = 0", "Normal, β = 0, exact norm"
+RANDOM, RANDOM_EXACT = "Normal, random β", "Normal, random β, exact norm"
+SMALLER = "Normal ×0.1, random β"
+REPAIR, REPAIR_EXACT = "the same, norms affine at first", "the same, norms affine at first, exact norm"
+
+
+def one_class(claim: str, words: str, label: str) -> Claim:
+    """Return the claim that a network never leaves the share of one class."""
+    return Claim(
+        claim, f"CIFAR-10 CNN (quarter): {words} it does not rise above one class", "not_above", label, "", 0.01
+    )
+
+
+PLATEAU = Figure(
+    name="plateau",
+    title="CIFAR-10 CNN (quarter width): plateau, exact norm and repair",
+    curves=(
+        Curve(PYTORCH, QUARTER_CNN),
+        Curve(NORMAL, ZERO_BETA),
+        Curve(NORMAL_EXACT, replace(ZERO_BETA, norm="exact")),
+        Curve(RANDOM, RANDOM_BETA),
+        Curve(RANDOM_EXACT, replace(RANDOM_BETA, norm="exact")),
+        Curve(SMALLER, SMALL),
+        Curve(REPAIR, REPAIRED),
+        Curve(REPAIR_EXACT, replace(REPAIRED, norm="exact")),
+    ),
+    claims=(
+        one_class("P1-zero-beta-exact-one-class", "with β = 0 and an exact norm", NORMAL_EXACT),
+        one_class("P2-random-beta-exact-one-class", "with a random β alone and an exact norm", RANDOM_EXACT),
+        Claim(
+            "P3-rounding-escapes",
+            "CIFAR-10 CNN (quarter): with β = 0 torch's batch norm beats the exact one, by rounding alone",
+            "greater",
+            NORMAL,
+            NORMAL_EXACT,
+            margin=0.02,
+        ),
+        Claim(
+            "P4-repair-beats-zero-beta",
+            "CIFAR-10 CNN (quarter): norms that act as affine maps at first beat β = 0",
+            "greater",
+            REPAIR,
+            NORMAL,
+        ),
+        Claim(
+            "P5-repair-is-signal",
+            "CIFAR-10 CNN (quarter): after that repair an exact norm makes no difference",
+            "close",
+            REPAIR_EXACT,
+            REPAIR,
+            margin=0.02,
+        ),
+        Claim(
+            "P6-repair-gap",
+            "CIFAR-10 CNN (quarter): PyTorch's default stays ahead of the repair",
+            "greater",
+            PYTORCH,
+            REPAIR,
+        ),
+    ),
+    in_paper=False,
+)

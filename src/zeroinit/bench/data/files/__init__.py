@@ -1,0 +1,1 @@
+"""Raw files: where they come from, how they are read, where decoded arrays are kept."""

@@ -1,1 +1,0 @@
-"""Experiments: settings, runs, stored results, figures, claims and the report; the room that knows the others."""

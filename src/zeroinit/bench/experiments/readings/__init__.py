@@ -1,1 +1,0 @@
-"""What stored results say, one question in each file: results in, estimates and frames out."""

@@ -1,0 +1,17 @@
+"""The labels of curves: the paper's words, and how a study puts its networks before them."""
+
+__all__ = ["BASELINE", "NORMAL", "PYTORCH", "UNIFORM", "ZERO_START", "split_label"]
+
+BASELINE, PYTORCH, NORMAL, UNIFORM = "Logistic regression", "PyTorch default", "Normal", "Uniform"
+ZERO_START = "zero start"
+
+
+def split_label(label: str) -> tuple[str, str]:
+    """Split a label into network and name.
+
+    Example:
+        >>> split_label("MNIST FNN: early dropout")
+        ('MNIST FNN', 'early dropout')
+    """
+    network, _, name = label.partition(": ")
+    return network, name

@@ -1,0 +1,107 @@
+"""From stored results to summaries of curves and figures: results over seeds, with intervals."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from zeroinit._common import derive_seed, lookup
+from zeroinit.bench.profiles import PROTOCOLS
+from zeroinit.bench.spec import Curve, Figure
+from zeroinit.bench.stats import INTERVALS, Estimate, curve_intervals
+from zeroinit.bench.store import Result, Store
+
+__all__ = ["CurveSummary", "FigureSummary", "summarize"]
+
+
+@dataclass(frozen=True)
+class CurveSummary:
+    """One curve's results over seeds.
+
+    Attributes:
+        curve: Label and settings.
+        results: By seed.
+        estimate: Final test accuracy with the protocol's interval.
+        published: The paper's final test accuracy, if there is one.
+        first: Mean test accuracy after the first epoch.
+    """
+
+    curve: Curve
+    results: dict[int, Result]
+    estimate: Estimate
+    published: float | None
+    first: float
+
+    @property
+    def final(self) -> dict[int, float]:
+        """Final test accuracy by seed."""
+        return {seed: result.history["test_accuracy"][-1] for seed, result in self.results.items()}
+
+    @property
+    def num_diverged(self) -> int:
+        """Runs that ended with a loss that was not finite."""
+        return sum(result.history["outcome"] == "diverged" for result in self.results.values())
+
+    @property
+    def difference(self) -> float | None:
+        """Ours minus the paper's."""
+        return None if self.published is None else self.estimate.value - self.published
+
+
+@dataclass(frozen=True)
+class FigureSummary:
+    """A figure's curves that have results, those that have none, and the frame that is drawn."""
+
+    figure: Figure
+    curves: tuple[CurveSummary, ...]
+    absent: tuple[str, ...]
+    frame: pd.DataFrame
+
+    @property
+    def num_seeds(self) -> int:
+        """The fewest seeds of any curve; 0 if one has none."""
+        return 0 if self.absent else min(len(summary.results) for summary in self.curves)
+
+
+def summarize(figure: Figure, store: Store, seeds: Sequence[int], profile: str, protocol: str) -> FigureSummary:
+    """Read a figure's stored results and condense them.
+
+    Args:
+        figure: Which.
+        store: Where the results lie.
+        seeds: Which seeds to use; those not stored are left out.
+        profile: A key of ``PROFILES``.
+        protocol: A key of ``PROTOCOLS``: its interval is used for the estimates and the bands.
+
+    Raises:
+        InputError: An unknown profile or protocol, or a stored result that cannot be read.
+    """
+    method = lookup(PROTOCOLS, protocol, "protocol").interval
+    summaries, absent, frames = [], [], []
+    for curve in figure.at(profile, protocol):
+        results = {seed: store.load(curve.run, seed) for seed in seeds if store.has(curve.run, seed)}
+        if not results:
+            absent.append(curve.label)
+            continue
+        accuracies = accuracy_matrix(list(results.values()))
+        generator = np.random.default_rng(derive_seed(0, f"bootstrap/{figure.name}/{curve.label}"))
+        mean, low, high = curve_intervals(accuracies, method, generator)
+        frames.append(
+            pd.DataFrame(
+                {"label": curve.label, "epoch": np.arange(1, len(mean) + 1), "mean": mean, "low": low, "high": high}
+            )
+        )
+        estimate = INTERVALS[method](accuracies[:, -1], generator)
+        summaries.append(
+            CurveSummary(curve, results, estimate, figure.published_results.get(curve.label), float(mean[0]))
+        )
+    frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    return FigureSummary(figure, tuple(summaries), tuple(absent), frame)
+
+
+def accuracy_matrix(results: Sequence[Result]) -> np.ndarray:
+    """Stack test accuracies (seeds, epochs); a run that diverged stays at its last accuracy."""
+    histories = [result.history["test_accuracy"] for result in results]
+    length = max(len(history) for history in histories)
+    return np.array([history + history[-1:] * (length - len(history)) for history in histories])

@@ -1,0 +1,45 @@
+"""What the inspector says about the starts of a figure's curves: fragments for the page of a report."""
+
+from collections.abc import Sequence
+
+import torch
+
+from zeroinit._common import derive_seed
+from zeroinit.bench.network import sizes_of, start_model
+from zeroinit.bench.reporting.analysis import CurveSummary
+from zeroinit.bench.spec import Run
+from zeroinit.symmetry import SymmetryReport, inspect
+
+__all__ = ["BATCH", "inspect_curves", "inspect_start"]
+
+BATCH = 64
+"""Images of the batch."""
+
+
+def inspect_start(run: Run, seed: int = 0) -> SymmetryReport:
+    """Inspect a run's network as it is before training, with the run's optimizer and learning rate, without its data.
+
+    The images are noise, uniform on [0, 1], as the report is made from stored results alone; the classes are drawn.
+
+    Args:
+        run: The settings; a remedy or a copy that is trained in the model's place plays no part.
+        seed: The run's.
+
+    Example:
+        >>> report = inspect_start(Run(dataset="digits", hidden="8", initializer="normal_bias"))
+        >>> list(report.unlock_steps.values()), len(report.warnings)
+        ([2, 2, 1, 1], 0)
+    """
+    generator = torch.Generator().manual_seed(derive_seed(seed, "inspect"))
+    images = torch.rand(BATCH, *sizes_of(run.dataset).input_shape, generator=generator)
+    optimizer = run.optimizer if run.optimizer in ("adam", "sgd") else "adam"
+    return inspect(start_model(run, seed), images, optimizer=optimizer, learning_rate=run.learning_rate, seed=seed)
+
+
+def inspect_curves(curves: Sequence[CurveSummary]) -> list[tuple[str, str]]:
+    """Return label and HTML fragment of each curve's start, of the smallest seed that there is a result of."""
+    return [
+        (curve.curve.label, inspect_start(curve.curve.run, min(curve.results)).to_html())
+        for curve in curves
+        if curve.results
+    ]

@@ -1,0 +1,197 @@
+"""The report: figures, tables, claims with verdicts, as one HTML page, Markdown and JSON."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from zeroinit._common import InputError, __version__, lookup, write_atomically
+from zeroinit.bench.plots import save_figure
+from zeroinit.bench.profiles import PROFILES, PROTOCOLS
+from zeroinit.bench.reporting.analysis import FigureSummary, summarize
+from zeroinit.bench.reporting.inspections import inspect_curves
+from zeroinit.bench.reporting.measures import MEASURES
+from zeroinit.bench.reporting.verdicts import KINDS, Decision, decide_claims
+from zeroinit.bench.reporting.views import VIEWS
+from zeroinit.bench.spec import Figure
+from zeroinit.bench.store import Store
+
+__all__ = ["Report", "build_report", "check_figures", "claim_records", "write_report"]
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that a report says, before it is written."""
+
+    profile: str
+    protocol: str
+    summaries: tuple[FigureSummary, ...]
+    decisions: dict[str, list[Decision]]
+
+    @property
+    def title(self) -> str:
+        """Headline; that of a quick run says that it is none of the paper's results."""
+        if PROFILES[self.profile].is_paper:
+            return f"Zero weights, random biases: the paper's figures ({self.protocol} protocol)"
+        return f"QUICK LOOK on small digits, not the paper's result ({self.protocol} protocol)"
+
+    @property
+    def results(self) -> list:
+        """Every stored result that the report rests on, each once."""
+        return list({(id(r)): r for s in self.summaries for c in s.curves for r in c.results.values()}.values())
+
+    @property
+    def datasets(self) -> list[str]:
+        """Names of the data sets."""
+        return sorted({result.run.dataset for result in self.results})
+
+    @property
+    def seeds(self) -> str:
+        """The seeds, written shortly."""
+        return write_seeds(sorted({result.seed for result in self.results}))
+
+    @property
+    def environments(self) -> list[str]:
+        """Versions, devices and threads under which the results came about."""
+        texts = set()
+        for result in self.results:
+            versions = {**result.environment}
+            device, threads = versions.pop("device"), versions.pop("threads")
+            texts.add(
+                ", ".join([*(f"{name} {value}" for name, value in versions.items()), f"{device}, {threads} threads"])
+            )
+        return sorted(texts)
+
+
+def write_seeds(seeds: Sequence[int]) -> str:
+    """Write seeds shortly.
+
+    Example:
+        >>> write_seeds([0, 1, 2, 7])
+        '0-2, 7'
+    """
+    runs: list[list[int]] = []
+    for seed in seeds:
+        if runs and seed == runs[-1][1] + 1:
+            runs[-1][1] = seed
+        else:
+            runs.append([seed, seed])
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
+
+
+def check_figures(figures: Sequence[Figure]) -> None:
+    """Check what figures name and a report looks up: views, kinds and measures of claims, labels of curves.
+
+    Raises:
+        InputError: A name that is not known.
+    """
+    for figure in figures:
+        lookup(VIEWS, figure.view, f"{figure.name}: view")
+        labels = {curve.label: curve for curve in figure.curves}
+        for claim in figure.claims:
+            lookup(KINDS, claim.kind, f"{claim.id}: kind")
+            lookup(MEASURES, claim.measure, f"{claim.id}: measure")
+            for label in filter(None, (claim.curve, claim.reference)):
+                lookup(labels, label, f"{claim.id}: curve")
+
+
+def build_report(figures: Sequence[Figure], store: Store, seeds: Sequence[int], profile: str, protocol: str) -> Report:
+    """Read the stored results of some figures and decide their claims.
+
+    Raises:
+        InputError: A figure names what is not known; no result is stored for any of them, or one cannot be read.
+    """
+    check_figures(figures)
+    summaries = tuple(summarize(figure, store, seeds, profile, protocol) for figure in figures)
+    if not any(summary.curves for summary in summaries):
+        raise InputError(
+            f"results={str(store.root)!r}: holds no result of {', '.join(figure.name for figure in figures)} "
+            f"({profile} profile, {protocol} protocol, seeds {write_seeds(seeds)}); run `zeroinit reproduce` first"
+        )
+    return Report(profile, protocol, summaries, decide_claims(summaries, profile))
+
+
+def claim_records(report: Report) -> list[dict]:
+    """Return the claims as plain dictionaries: the content of ``claims.json``."""
+    records = []
+    for summary in report.summaries:
+        curves = summary.figure.at(report.profile, report.protocol)
+        datasets = ", ".join(sorted({curve.run.dataset for curve in curves}))
+        for decision in report.decisions[summary.figure.name]:
+            estimate = decision.estimate
+            records.append(
+                {
+                    "id": decision.claim.id,
+                    "figure": summary.figure.name,
+                    "statement": decision.claim.statement,
+                    "verdict": decision.verdict,
+                    "reason": decision.reason,
+                    "estimate": None if estimate is None else estimate.value,
+                    "interval": None if estimate is None else [estimate.to_dict()["low"], estimate.to_dict()["high"]],
+                    "level": None if estimate is None else estimate.level,
+                    "num_seeds": 0 if estimate is None else estimate.num_seeds,
+                    "dataset": datasets,
+                    "profile": report.profile,
+                    "protocol": report.protocol,
+                }
+            )
+    return records
+
+
+def write_report(report: Report, folder: Path) -> Path:
+    """Write ``index.html`` (self-contained), ``report.md``, ``claims.json`` and ``figures/``.
+
+    Returns:
+        The path of ``index.html``.
+
+    Raises:
+        InputError: The folder cannot be written to.
+    """
+    pictures, tables, inspections = {}, {}, {}
+    for summary in report.summaries:
+        if summary.curves:
+            name, table = summary.figure.name, VIEWS[summary.figure.view].table
+            pictures[name] = _draw(report, summary, folder / "figures")
+            tables[name] = table(summary, report.profile, report.protocol)
+            if summary.figure.inspected:
+                inspections[name] = [(label, Markup(html)) for label, html in inspect_curves(summary.curves)]
+    write_atomically(folder / "claims.json", json.dumps(claim_records(report), indent=1, allow_nan=False) + "\n")
+    content = {
+        "report": report,
+        "profile": PROFILES[report.profile],
+        "protocol": PROTOCOLS[report.protocol],
+        "version": __version__,
+        "pictures": {name: Markup(svg) for name, svg in pictures.items()},
+        "tables": tables,
+        "inspections": inspections,
+        "notes": {name: view.note for name, view in VIEWS.items()},
+    }
+    for template, path in (("report.html.j2", "index.html"), ("report.md.j2", "report.md")):
+        write_atomically(folder / path, _render(template, content))
+    return folder / "index.html"
+
+
+def _draw(report: Report, summary: FigureSummary, folder: Path) -> str:
+    """Save one figure and return its SVG, ready to stand in a page."""
+    title = summary.figure.title
+    if not PROFILES[report.profile].is_paper:
+        title = f"QUICK LOOK (digits, not the paper's data)\n{title}"
+    figure = VIEWS[summary.figure.view].draw(summary, title, report.profile)
+    path, _ = save_figure(figure, folder, f"{summary.figure.name}-{report.profile}-{report.protocol}")
+    svg = path.read_text()
+    return svg[svg.index("<svg") :]
+
+
+def _render(template: str, content: dict) -> str:
+    environment = Environment(
+        loader=PackageLoader("zeroinit.bench.reporting"),
+        autoescape=template.endswith(".html.j2"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(template).render(**content)

@@ -1,0 +1,1 @@
+"""From settings to stored results: one run, many runs, and what they would cost."""

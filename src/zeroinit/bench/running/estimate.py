@@ -1,0 +1,155 @@
+"""What a reproduction would cost on this machine: its runs, their operations, and the time from a short calibration.
+
+Nothing is read but stored results, nothing is written, and no data set is needed.
+"""
+
+import heapq
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from zeroinit.bench.running.calibrate import Speed, calibrate, full_batch, kind_of
+from zeroinit.bench.running.device import choose_device
+from zeroinit.bench.running.schedule import Options, Task, choose_jobs, group, missing
+from zeroinit.bench.spec import Figure, Run
+from zeroinit.bench.store import Store
+from zeroinit.bench.work import flops, work_of
+
+__all__ = ["Estimate", "Row", "estimate", "makespan"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """The runs of one setting.
+
+    Attributes:
+        name: The figures and the curve, as in ``"fig3, fig4: Normal"``.
+        run: The settings.
+        num_seeds: How many runs there are to do.
+        flops: Floating-point operations of each.
+        seconds: Time of each.
+        is_extrapolated: Whether the time comes from a smaller batch than the run's.
+    """
+
+    name: str
+    run: Run
+    num_seeds: int
+    flops: int
+    seconds: float
+    is_extrapolated: bool
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What is left to do and about how long it takes.
+
+    Attributes:
+        rows: In the order of the runs, those with the most operations first.
+        num_stored: Runs that are stored already.
+        jobs: Processes that would run at a time.
+        threads: Threads of each.
+        device: ``"cpu"`` or ``"cuda"``.
+        seconds: From the first run's start to the last one's end; on a CUDA device as if its processes gained nothing
+            by sharing it.
+        calibration: Seconds that the calibration took.
+    """
+
+    rows: tuple[Row, ...]
+    num_stored: int
+    jobs: int
+    threads: int
+    device: str
+    seconds: float
+    calibration: float
+
+    @property
+    def num_runs(self) -> int:
+        """How many runs there are to do."""
+        return sum(row.num_seeds for row in self.rows)
+
+
+def estimate(
+    figures: Sequence[Figure],
+    options: Options,
+    *,
+    seeds: Sequence[int],
+    profile: str = "paper",
+    protocol: str = "corrected",
+    jobs: int | None = None,
+) -> Estimate:
+    """Say what ``reproduce`` with the same arguments would run, and estimate how long that takes.
+
+    The start of the processes, loading of data, and what remedies and recorders do are not counted.
+
+    Raises:
+        InputError: As of ``reproduce``, but for data sets and folders to write to, which are not touched.
+    """
+    place = choose_device(options.device)
+    jobs = choose_jobs(jobs, place)
+    names, store = _names(figures, profile, protocol), Store(options.results)
+    tasks = [Task(run, seed) for run in names for seed in seeds]
+    todo = sorted(missing(tasks, store), key=lambda task: -flops(task.run))
+    for task in set(tasks).difference(todo):
+        store.load(task.run, task.seed)
+    groups = group(todo, options)
+    jobs = max(1, min(jobs, len(groups)))
+    threads = max(1, choose_jobs(None) // jobs)
+    begin = time.perf_counter()
+    speeds = calibrate({(kind_of(together[0].run), len(together)) for together in groups}, place, threads)
+    calibration = time.perf_counter() - begin
+    timed = [(together, speeds[kind_of(together[0].run), len(together)]) for together in groups]
+    return Estimate(
+        _rows(names, timed),
+        num_stored=len(set(tasks)) - len(todo),
+        jobs=jobs,
+        threads=threads,
+        device=place.type,
+        seconds=makespan(
+            [_seconds(together[0].run, speed) for together, speed in timed], jobs if place.type == "cpu" else 1
+        ),
+        calibration=calibration,
+    )
+
+
+def _names(figures: Sequence[Figure], profile: str, protocol: str) -> dict[Run, str]:
+    """Say for each distinct run which curves of which figures it is."""
+    found: dict[Run, dict[str, list[str]]] = {}
+    for figure in figures:
+        for curve in figure.at(profile, protocol):
+            found.setdefault(curve.run, {}).setdefault(curve.label, []).append(figure.name)
+    return {
+        run: "; ".join(f"{', '.join(names)}: {label}" for label, names in labels.items())
+        for run, labels in found.items()
+    }
+
+
+def _rows(names: dict[Run, str], timed: Sequence[tuple[tuple[Task, ...], Speed]]) -> tuple[Row, ...]:
+    """Put the tasks of each run into one row; ``timed`` holds what is carried out at once, with its speed."""
+    by_run: dict[Run, list[tuple[int, Speed]]] = {}
+    for together, speed in timed:
+        by_run.setdefault(together[0].run, []).append((len(together), speed))
+    rows = []
+    for run, parts in by_run.items():
+        num_seeds = sum(count for count, _ in parts)
+        each = sum(_seconds(run, speed) for _, speed in parts) / num_seeds
+        is_extrapolated = any(speed.batch < full_batch(run) for _, speed in parts)
+        rows.append(Row(names[run], run, num_seeds, flops(run), each, is_extrapolated))
+    return tuple(rows)
+
+
+def _seconds(run: Run, speed: Speed) -> float:
+    work = work_of(run)
+    return work.num_steps * speed.step + work.num_evaluated * speed.evaluated
+
+
+def makespan(seconds: Sequence[float], workers: int) -> float:
+    """Return when the last of some jobs ends if each worker takes the next one as soon as it is free.
+
+    Example:
+        >>> makespan([4.0, 3.0, 2.0, 1.0], workers=2)
+        5.0
+    """
+    ends = [0.0] * workers
+    for value in seconds:
+        heapq.heapreplace(ends, ends[0] + value)
+    return max(ends)

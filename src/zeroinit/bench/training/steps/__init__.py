@@ -1,0 +1,1 @@
+"""How a training step is carried out, decided before it starts."""

@@ -1,0 +1,81 @@
+"""How much a run computes: images, updates and floating-point operations, known without its data."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from zeroinit.bench.data import DATASETS
+from zeroinit.bench.network import network, sizes_of
+from zeroinit.bench.spec import Run
+
+__all__ = ["Work", "flops", "flops_per_image", "is_dense", "work_of"]
+
+TRAINING = 3
+"""A training step costs as much as three forward passes: one forward, one for each of the two gradients."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a run goes through.
+
+    Attributes:
+        num_steps: Updates.
+        num_trained: Images in them, counted each time.
+        num_evaluated: Images that are only measured, counted each time.
+    """
+
+    num_steps: int
+    num_trained: int
+    num_evaluated: int
+
+
+def work_of(run: Run) -> Work:
+    """Count what a run goes through if it does not diverge.
+
+    Example:
+        >>> work_of(Run(epochs=2))
+        Work(num_steps=830, num_trained=106000, num_evaluated=34000)
+    """
+    sizes = sizes_of(run.dataset)
+    held_out = DATASETS[run.dataset].num_validation if run.num_validation is None else run.num_validation
+    num_train = sizes.num_train - held_out if run.num_train is None else run.num_train
+    epochs, steps_per_epoch = run.epochs, -(-num_train // run.batch_size)
+    num_steps, num_trained = epochs * steps_per_epoch, epochs * num_train
+    if run.max_steps is not None and run.max_steps < num_steps:
+        num_steps = run.max_steps
+        whole, rest = divmod(num_steps, steps_per_epoch)
+        epochs, num_trained = whole + (rest > 0), whole * num_train + rest * run.batch_size
+    num_test = sizes.num_test if run.num_test is None else run.num_test
+    return Work(num_steps, num_trained, epochs * (held_out + num_test))
+
+
+def flops_per_image(run: Run) -> int:
+    """Count the floating-point operations of one image's forward pass."""
+    return _anatomy(_architecture(run))[0]
+
+
+def flops(run: Run) -> int:
+    """Estimate the floating-point operations of a run: forward and backward in training, forward in evaluation."""
+    work = work_of(run)
+    return flops_per_image(run) * (TRAINING * work.num_trained + work.num_evaluated)
+
+
+def is_dense(run: Run) -> bool:
+    """Whether a run's network has no convolution: such networks are stacked at little cost."""
+    return _anatomy(_architecture(run))[1]
+
+
+def _architecture(run: Run) -> Run:
+    """Return the settings that say what the layers are, alone: one key for all runs that share them."""
+    return Run(dataset=run.dataset, model=run.model, activation=run.activation, hidden=run.hidden)
+
+
+@lru_cache(maxsize=1024)
+def _anatomy(run: Run) -> tuple[int, bool]:
+    model = network(run).eval()  # batch norm cannot train on one image
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(torch.zeros(1, *sizes_of(run.dataset).input_shape))
+    return counter.get_total_flops(), not any(isinstance(module, nn.Conv2d) for module in model.modules())

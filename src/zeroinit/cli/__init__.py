@@ -1,0 +1,23 @@
+"""The command line: one file a command. Nothing here imports torch before a command runs."""
+
+import sys
+
+__all__ = ["main"]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line. What a user can mend is one line on standard error and exit code 2."""
+    try:
+        from zeroinit.cli.app import run
+
+        run(arguments)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if not package or package == "zeroinit":
+            raise
+        print(
+            f"zeroinit: error: the package {package} is not installed, which this command needs; "
+            "pip install 'zeroinit[bench]' brings all of them",
+            file=sys.stderr,
+        )
+        sys.exit(2)

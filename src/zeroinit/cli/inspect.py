@@ -1,0 +1,48 @@
+"""``zeroinit inspect``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zeroinit._common import lookup
+from zeroinit.cli.app import app, out
+
+
+@app.command(name="inspect")
+def inspect_command(
+    factory: Annotated[
+        str, typer.Argument(help="package.module:factory; factory() returns a model, or (model, inputs).")
+    ],
+    inputs: Annotated[
+        str | None, typer.Option("--inputs", help="Drawn inputs: 32x784, 8x16:int100, a=8x16:int100,b=8:int2.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option("--steps", help="Updates; as many as there is news by default.")] = None,
+    optimizer: Annotated[str, typer.Option("--optimizer", help="adam or sgd.")] = "adam",
+    style: Annotated[str, typer.Option("--format", help="table, json or sarif.")] = "table",
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if there is a warning.")] = False,
+    select: Annotated[str, typer.Option("--select", help="Codes that count, as ZI006,ZI01; all by default.")] = "",
+    ignore: Annotated[str, typer.Option("--ignore", help="Codes to leave out, as ZI107.")] = "",
+    baseline: Annotated[Path | None, typer.Option("--baseline", help="A file of known warnings.")] = None,
+    write_to: Annotated[Path | None, typer.Option("--write-baseline", help="Write the warnings there.")] = None,
+) -> None:
+    """Tell for any model whether it will learn, what stays identical, and when each layer gets its first gradient."""
+    from zeroinit.cli.loading import build
+    from zeroinit.symmetry import inspect
+    from zeroinit.symmetry.verdict.report.choosing import choose, without_known, write_baseline
+    from zeroinit.symmetry.verdict.report.formats import FORMATS
+
+    write = lookup(FORMATS, style, "format")
+    report = inspect(*build(factory, inputs), steps=steps, optimizer=optimizer)
+    report = choose(report, _codes(select), _codes(ignore))
+    if write_to is not None:
+        write_baseline(report, write_to)
+    if baseline is not None:
+        report = without_known(report, baseline)
+    out.print(write(report), markup=False, highlight=False, soft_wrap=True)
+    if strict and report.warnings:
+        raise typer.Exit(1)
+
+
+def _codes(text: str) -> list[str]:
+    return [each.strip() for each in text.split(",") if each.strip()]

@@ -1,0 +1,34 @@
+"""``zeroinit list``."""
+
+from rich.table import Table
+
+from zeroinit.cli.app import app, out
+
+
+@app.command(name="list")
+def list_command() -> None:
+    """List figures, initializers, remedies, data sets, networks and what else a run names."""
+    from zeroinit.bench.catalogue import FIGURES
+    from zeroinit.bench.data import AUGMENTATIONS, DATASETS, PIXELS
+    from zeroinit.bench.models import ACTIVATIONS, MODELS
+    from zeroinit.bench.training import OPTIMIZERS
+    from zeroinit.init import INITIALIZERS
+    from zeroinit.remedies import REMEDIES
+
+    figures = {name: figure.title for name, figure in FIGURES.items()}
+    initializers = {name: entry.summary for name, entry in INITIALIZERS.items()}
+    remedies = {name: entry.summary for name, entry in REMEDIES.items()}
+    for title, entries in (("figure", figures), ("initializer", initializers), ("remedy", remedies)):
+        table = Table(title, "", box=None, pad_edge=False, title_justify="left")
+        for name, text in entries.items():
+            table.add_row(name, text)
+        out.print(table, "")
+    for title, names in (
+        ("data sets", DATASETS),
+        ("networks", MODELS),
+        ("activations", ACTIVATIONS),
+        ("optimizers", OPTIMIZERS),
+        ("pixels", PIXELS),
+        ("augmentations", AUGMENTATIONS),
+    ):
+        out.print(f"{title}: {', '.join(names)}")

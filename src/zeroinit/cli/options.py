@@ -1,0 +1,76 @@
+"""Options that several commands share, and how texts become values."""
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zeroinit._common import InputError
+
+__all__ = [
+    "DataDir",
+    "Figures",
+    "ProfileName",
+    "ProtocolName",
+    "ReportDir",
+    "Results",
+    "Seeds",
+    "parse_duration",
+    "parse_seeds",
+]
+
+Figures = Annotated[list[str] | None, typer.Argument(help="Figures by name; those of the paper if none is named.")]
+ProfileName = Annotated[str, typer.Option("--profile", help="quick: small digits, minutes. paper: the paper's data.")]
+ProtocolName = Annotated[str, typer.Option("--protocol", help="corrected, or published (as the paper's code did it).")]
+Seeds = Annotated[str, typer.Option("--seeds", help="A count (5), a range (0-9) or a list (0,3,7).")]
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", help="Torchvision root to use as it is; else $ZEROINIT_DATA_DIR, else fetched."),
+]
+Results = Annotated[Path, typer.Option("--results", help="Folder of stored results.")]
+ReportDir = Annotated[Path, typer.Option("--report", help="Folder for the report.")]
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Turn ``"5"`` (a count), ``"0-9"`` (a range) or ``"0,3,7"`` (a list) into seeds.
+
+    Raises:
+        InputError: Another form, a range that runs backwards, or no seed at all.
+
+    Example:
+        >>> parse_seeds("3"), parse_seeds("7-9"), parse_seeds("0,4")
+        ([0, 1, 2], [7, 8, 9], [0, 4])
+    """
+    help_text = "write a count (5), a range (0-9) or a list (0,3,7)"
+    if re.fullmatch(r"\d+", text):
+        seeds = list(range(int(text)))
+    elif match := re.fullmatch(r"(\d+)-(\d+)", text):
+        first, last = int(match[1]), int(match[2])
+        if first > last:
+            raise InputError(f"seeds={text!r}: the range runs backwards; did you mean {last}-{first}?")
+        seeds = list(range(first, last + 1))
+    elif re.fullmatch(r"\d+(,\d+)+", text):
+        seeds = list(dict.fromkeys(int(part) for part in text.split(",")))
+    else:
+        raise InputError(f"seeds={text!r}: {help_text}")
+    if not seeds:
+        raise InputError(f"seeds={text!r}: leaves no seed; {help_text}")
+    return seeds
+
+
+def parse_duration(text: str) -> float:
+    """Turn ``"90s"``, ``"8m"`` or ``"1.5h"`` into seconds.
+
+    Raises:
+        InputError: Another form, or no time at all.
+
+    Example:
+        >>> parse_duration("90s"), parse_duration("8m"), parse_duration("1.5h")
+        (90.0, 480.0, 5400.0)
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
+    seconds = float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]] if match else 0.0
+    if not seconds:
+        raise InputError(f"time-limit={text!r}: must be a number above 0 with its unit, as 90s, 8m or 1.5h")
+    return seconds

@@ -1,0 +1,102 @@
+"""Refuses models and batches that cannot be inspected, before anything runs."""
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parameter import UninitializedParameter
+
+from zeroinit._common import InputError
+from zeroinit._modules.batch import tensors_in
+
+__all__ = ["check_devices", "check_model", "left_out", "unwrapped"]
+
+
+def unwrapped(model: Any) -> Any:
+    """Return the model inside ``torch.compile``, ``DataParallel`` or ``DistributedDataParallel``.
+
+    Example:
+        >>> unwrapped(nn.DataParallel(nn.Linear(2, 1)))
+        Linear(in_features=2, out_features=1, bias=True)
+    """
+    while isinstance(model, nn.Module):
+        if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            model = model.module
+        elif "dynamo_ctx" in model.__dict__ and "_orig_mod" in model._modules:
+            model = model._modules["_orig_mod"]
+        else:
+            break
+    return model
+
+
+def check_model(model: Any) -> None:
+    """Raise where a model cannot be trained at all.
+
+    Raises:
+        InputError: Not a module, TorchScript, lazy or without parameters to train, on several devices, or with values
+            that are not finite.
+    """
+    if not isinstance(model, nn.Module):
+        raise InputError(f"model={type(model).__name__}: must be a torch.nn.Module")
+    for path, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            raise InputError(
+                f"model: {path or 'it'} is TorchScript ({type(module).__name__}), whose passes cannot be watched; "
+                "inspect the torch.nn.Module it was made from"
+            )
+    for name, parameter in model.named_parameters():
+        if isinstance(parameter, UninitializedParameter):
+            raise InputError(
+                f"model: {name} is lazy and has no shape yet; run the model forward once, model(inputs), and "
+                "inspect it then"
+            )
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise InputError("model: has no trainable parameter; set requires_grad=True on what is to be trained")
+    devices = sorted({str(parameter.device) for parameter in model.parameters()})
+    if len(devices) > 1:
+        raise InputError(f"model: its parameters are on {', '.join(devices)}; move it to one device with model.to(...)")
+    if devices == ["meta"]:
+        raise InputError(
+            "model: its parameters are on meta and have no values; materialize it with model.to_empty(...)"
+        )
+    for name, parameter in model.named_parameters():
+        if (
+            parameter.layout == torch.strided
+            and parameter.is_floating_point()
+            and not torch.isfinite(parameter.detach()).all()
+        ):
+            raise InputError(
+                f"model: {name} has values that are not finite (NaN or infinity); initialize it anew before inspecting"
+            )
+
+
+def check_devices(model: nn.Module, batch: Any) -> None:
+    """Raise where a batch is on another device than the model.
+
+    Raises:
+        InputError: It is; the message says how to move it.
+    """
+    device = str(next(model.parameters()).device)
+    given = sorted({str(tensor.device) for tensor in tensors_in(batch)})
+    if given and given != [device]:
+        raise InputError(
+            f"inputs: are on {', '.join(given)} and the model is on {device}; move them with .to({device!r})"
+        )
+
+
+def left_out(model: nn.Module) -> dict[str, str]:
+    """Name what is not inspected, with the reason: sparse, complex and whole-number parameters, quantized modules."""
+    found = {}
+    for name, parameter in model.named_parameters():
+        if parameter.layout != torch.strided:
+            found[name] = f"sparse weights ({str(parameter.layout).removeprefix('torch.')})"
+        elif parameter.is_complex():
+            found[name] = "complex weights"
+        elif not parameter.numel():
+            found[name] = "no values"
+        elif not parameter.is_floating_point() or parameter.element_size() < 2:
+            found[name] = f"quantized weights ({str(parameter.dtype).removeprefix('torch.')})"
+    for path, module in model.named_modules():
+        if ".quantized" in type(module).__module__ and not any(path.startswith(f"{outer}.") for outer in found):
+            found[path] = f"quantized module ({type(module).__name__})"
+    return found

@@ -1,0 +1,82 @@
+"""How functions with a backward pass of their own are applied: seen one by one, and checkpoints as plain calls."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from torch import nn
+from torch.autograd import Function
+from torch.utils import checkpoint
+
+__all__ = ["AppliedFunctions", "CopiedParameters", "checkpoints_off"]
+
+
+class AppliedFunctions:
+    """Hands each ``apply`` of an autograd function over to someone who makes the call.
+
+    Args:
+        run: Takes the function, what computes the result, and the arguments; returns the result.
+    """
+
+    def __init__(self, run: Callable[[type, Callable, tuple, dict], Any]):
+        self._run, self._own = run, Function.__dict__["apply"]
+
+    def start(self) -> None:
+        """Look at every function from now on."""
+        own, run = self._own, self._run
+
+        def apply(function: type, *args: Any, **kwargs: Any) -> Any:
+            return run(function, own.__get__(None, function), args, kwargs)
+
+        Function.apply = classmethod(apply)  # type: ignore[method-assign, assignment]
+
+    def stop(self) -> None:
+        """Let functions be applied as before."""
+        Function.apply = self._own  # type: ignore[method-assign]
+
+
+class CopiedParameters:
+    """Tells of each parameter that is copied with ``copy.deepcopy``.
+
+    Args:
+        note: Takes the parameter; returns whether it is handed out itself in the place of a copy.
+    """
+
+    def __init__(self, note: Callable[[nn.Parameter], bool]):
+        self._note, self._own = note, nn.Parameter.__deepcopy__
+
+    def start(self) -> None:
+        """Look at every copy from now on."""
+        own, note = self._own, self._note
+
+        def copied(parameter: nn.Parameter, memo: dict) -> Any:
+            return parameter if note(parameter) else own(parameter, memo)
+
+        nn.Parameter.__deepcopy__ = copied  # type: ignore[method-assign, assignment]
+
+    def stop(self) -> None:
+        """Let parameters be copied as before."""
+        nn.Parameter.__deepcopy__ = self._own  # type: ignore[method-assign]
+
+
+@contextlib.contextmanager
+def checkpoints_off() -> Iterator[list[bool]]:
+    """Run checkpointed functions as if they were not, so that the whole graph can be seen.
+
+    Yields:
+        A list with an entry for each reentrant checkpoint that was met.
+    """
+    met: list[bool] = []
+    function, generator = checkpoint.CheckpointFunction, checkpoint._checkpoint_without_reentrant_generator
+
+    def plain(run: Callable, preserve: bool, *arguments: Any) -> Any:
+        met.append(True)
+        return run(*arguments)
+
+    function.apply = staticmethod(plain)  # type: ignore[method-assign, assignment]
+    checkpoint._checkpoint_without_reentrant_generator = lambda *_, **__: iter([None])  # type: ignore[assignment]
+    try:
+        yield met
+    finally:
+        del function.apply  # the inherited one shows again
+        checkpoint._checkpoint_without_reentrant_generator = generator

@@ -1,0 +1,127 @@
+"""The table of findings: stable codes, what each means, and what to do."""
+
+from dataclasses import dataclass
+
+__all__ = ["CODES", "Code"]
+
+
+@dataclass(frozen=True)
+class Code:
+    """What a finding's code stands for."""
+
+    severity: str
+    title: str
+    suggestion: str
+
+
+CODES: dict[str, Code] = {
+    "ZI001": Code(
+        "warning",
+        "units are identical and receive identical updates",
+        "Draw this layer's weights or biases at random; dropout during the first steps breaks the symmetry, too.",
+    ),
+    "ZI002": Code(
+        "warning",
+        "units are identical up to rounding",
+        "Draw this layer's weights or biases at random; differences of the size of rounding grow slowly, if at all.",
+    ),
+    "ZI003": Code(
+        "warning",
+        "units are each other's negative and stay so",
+        "Draw the layer anew; mirrored units count only once.",
+    ),
+    "ZI004": Code(
+        "warning",
+        "layers are copies of each other and receive identical updates",
+        "Initialize each copy with other random values, or keep only one.",
+    ),
+    "ZI005": Code(
+        "warning",
+        "units are dead for every input of this size",
+        "Use positive biases, smaller ones, or an activation with a slope below zero.",
+    ),
+    "ZI006": Code(
+        "warning",
+        "two factors are zero, so that each cuts off the other",
+        "Let one of the two start at random values.",
+    ),
+    "ZI007": Code(
+        "warning",
+        "zeros elsewhere cut the gradient off, and stay zero",
+        "Start the parameter that is named at random values; this one then learns.",
+    ),
+    "ZI008": Code(
+        "warning",
+        "an activation is flat for the whole batch",
+        "Check the biases and the scale in front of the activation.",
+    ),
+    "ZI009": Code(
+        "warning",
+        "takes part in the forward pass, but no gradient leads back",
+        "Look for detach(), no_grad(), .data, argmax or rounding between it and the loss.",
+    ),
+    "ZI010": Code(
+        "warning",
+        "does not take part in the forward pass",
+        "Use it or remove it; an optimizer never moves it.",
+    ),
+    "ZI011": Code(
+        "warning",
+        "weights have a gradient through rounding alone",
+        "Draw the norm's shift (beta) at random, or let norms act as affine maps in the first steps.",
+    ),
+    "ZI012": Code("warning", "no gradient arrives", "Follow the path from it to the loss."),
+    "ZI013": Code(
+        "warning",
+        "loss or gradients are not finite",
+        "Lower the learning rate or the scale of the weights; check the batch.",
+    ),
+    "ZI014": Code(
+        "warning",
+        "a gradient was there and is exactly zero to the end",
+        "Lower the learning rate.",
+    ),
+    "ZI015": Code("warning", "the loss grows a thousandfold", "Lower the learning rate."),
+    "ZI016": Code(
+        "warning",
+        "something is trained through, but not registered",
+        "Register it: nn.Parameter, nn.ModuleList, nn.ModuleDict or nn.ParameterList, made in __init__.",
+    ),
+    "ZI017": Code(
+        "warning",
+        "the loss compares each output with every target",
+        "Give output and targets the same shape.",
+    ),
+    "ZI018": Code(
+        "warning",
+        "the optimizer does not move it",
+        "Make the optimizer after the model is complete, with a learning rate above 0 for each group.",
+    ),
+    "ZI019": Code("warning", "a hook sets the gradient to zero", "Remove the hook."),
+    "ZI020": Code(
+        "warning",
+        "every update is smaller than rounding",
+        "Start with larger weights, add skip connections, or put norms between the layers.",
+    ),
+    "ZI021": Code(
+        "warning",
+        "a parameter shares its memory with something else",
+        "Give each its own memory with .clone(), or use one parameter in both places.",
+    ),
+    "ZI101": Code("info", "starts at zero and gets a gradient", "Nothing to do."),
+    "ZI102": Code("info", "is frozen", "Nothing to do if that is meant."),
+    "ZI103": Code("info", "a bias has no effect", "Leave it out (bias=False): what it adds is removed again."),
+    "ZI104": Code("info", "has no gradient after the last step, but gets one later", "Ask for more steps."),
+    "ZI105": Code(
+        "info", "gets no gradient from this batch and loss", "Nothing to do if another batch, task or loss uses it."
+    ),
+    "ZI106": Code("info", "units coincide in lower precision", "Keep these parameters in float32 until units differ."),
+    "ZI107": Code("info", "units have no gradient on this batch", "Try a larger batch."),
+    "ZI109": Code(
+        "info",
+        "updates are lost in the model's own precision",
+        "Keep these parameters in float32, or train float32 weights under autocast.",
+    ),
+    "ZI108": Code("info", "slices of a parameter stay identical", "Nothing to do if they see identical inputs."),
+}
+"""Findings by code."""

@@ -1,0 +1,354 @@
+"""The report: self-contained, escaped, honest about what it rests on, and the same for the same results."""
+
+import json
+import re
+from dataclasses import replace
+from functools import cache
+
+import pytest
+
+from zeroinit._common import InputError, __version__
+from zeroinit.bench import store as stored
+from zeroinit.bench.reporting import report as module
+from zeroinit.bench.reporting.inspections import inspect_start
+from zeroinit.bench.reporting.report import build_report, claim_records, write_report, write_seeds
+from zeroinit.bench.running import start
+from zeroinit.bench.running.runner import execute
+from zeroinit.bench.spec import Claim, Curve, Figure, Run
+from zeroinit.bench.store import Store
+
+BASE, NORMAL, ZERO = "Logistic regression", "Normal <script>alert(1)</script>", "Zero & nothing"
+FIGURE = Figure(
+    "study",
+    "A <script>alert('title')</script> & more",
+    (
+        Curve(BASE, Run(model="logistic_regression", epochs=3)),
+        Curve(NORMAL, Run(initializer="normal_bias", epochs=3)),
+        Curve(ZERO, Run(initializer="zero", epochs=3)),
+    ),
+    published_results={BASE: 0.92, NORMAL: 0.95},
+    claims=(
+        Claim("S1-gain", "normal <b>beats</b> the rest", "greater", NORMAL, BASE),
+        Claim("S2-one-class", "zero stays at one class", "not_above", ZERO, margin=0.01),
+    ),
+    remarks=("Because <i>of</i> this & that.",),
+)
+FINALS = {BASE: [0.920, 0.922, 0.921], NORMAL: [0.970, 0.971, 0.972]}
+FILES = [
+    "claims.json",
+    "figures/study-paper-corrected.png",
+    "figures/study-paper-corrected.svg",
+    "index.html",
+    "report.md",
+]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory, fill_store):
+    """Writes the report of the figure's made-up results, once for each profile and protocol; returns its folder."""
+
+    @cache
+    def write(profile="paper", protocol="corrected"):
+        folder = tmp_path_factory.mktemp(f"{profile}-{protocol}")
+        store = Store(folder / "results")
+        fill_store(store, FIGURE, FINALS, profile, protocol)
+        write_report(build_report([FIGURE], store, range(5), profile, protocol), folder / "report")
+        return folder / "report"
+
+    return write
+
+
+@pytest.fixture
+def write(monkeypatch, store, tmp_path):
+    """Writes the report of what is stored, without the drawings; returns its folder."""
+    monkeypatch.setattr(module, "_draw", lambda *_: "<svg></svg>")
+
+    def make(*figures, seeds=range(5)):
+        write_report(build_report(figures, store, seeds, "paper", "corrected"), tmp_path / "report")
+        return tmp_path / "report"
+
+    return make
+
+
+def page_without_drawings(folder) -> str:
+    return re.sub(r"<svg.*?</svg>", "[drawing]", (folder / "index.html").read_text(), flags=re.DOTALL)
+
+
+def strict_json(text: str):
+    return json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+
+
+def test_what_is_written(written):
+    folder = written()
+    assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()) == FILES
+
+
+def test_the_page_needs_nothing_but_itself(written):
+    page = (written() / "index.html").read_text()
+    assert page.count("<svg") == page.count("</svg>") == 1
+    assert not re.search(r"<(script|link|img|iframe|object|embed|base|source)\b", page)
+    assert not re.search(r"@import|url\((?!#)", page)
+    targets = re.findall(r"""\b(?:src|href|action|data)\s*=\s*["']?([^"'\s>]+)""", page)
+    assert targets
+    assert all(target.startswith("#") for target in targets)
+
+
+def test_names_are_escaped(written):
+    folder = written()
+    page = (folder / "index.html").read_text()
+    assert "<script" not in page
+    assert "A &lt;script&gt;alert(&#39;title&#39;)&lt;/script&gt; &amp; more" in page
+    assert "Normal &lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "normal &lt;b&gt;beats&lt;/b&gt; the rest" in page
+    assert "Because &lt;i&gt;of&lt;/i&gt; this &amp; that." in page
+    assert "<script" not in (folder / "figures" / "study-paper-corrected.svg").read_text()
+
+
+def test_claims_json(written):
+    records = strict_json((written() / "claims.json").read_text())
+    first, second = records
+    low, high = first.pop("interval")
+    assert low < first.pop("estimate") < high
+    assert first.pop("reason").startswith(f"{NORMAL} minus {BASE}: 0.0500 [")
+    assert first == {
+        "id": "S1-gain",
+        "figure": "study",
+        "statement": "normal <b>beats</b> the rest",
+        "verdict": "supported",
+        "level": 0.95,
+        "num_seeds": 3,
+        "dataset": "mnist",
+        "profile": "paper",
+        "protocol": "corrected",
+    }
+    assert second == {
+        "id": "S2-one-class",
+        "figure": "study",
+        "statement": "zero stays at one class",
+        "verdict": "not run",
+        "reason": "runs are missing",
+        "estimate": None,
+        "interval": None,
+        "level": None,
+        "num_seeds": 0,
+        "dataset": "mnist",
+        "profile": "paper",
+        "protocol": "corrected",
+    }
+
+
+def test_what_was_not_run_says_so_on_every_page(written):
+    """And is never called inconclusive."""
+    folder = written()
+    assert '<td class="verdict not-run">not run</td>' in page_without_drawings(folder)
+    assert (
+        "| S2-one-class | zero stays at one class | **not run** | runs are missing |"
+        in (folder / "report.md").read_text()
+    )
+    for page in ("index.html", "report.md", "claims.json"):
+        assert ">inconclusive" not in (folder / page).read_text()
+        assert "**inconclusive" not in (folder / page).read_text()
+        assert '"inconclusive' not in (folder / page).read_text()
+
+
+def test_one_seed_has_an_estimate_and_no_interval(fill, store, tmp_path):
+    fill(FIGURE, {label: finals[:1] for label, finals in FINALS.items()})
+    folder = tmp_path / "report"
+    write_report(build_report([FIGURE], store, range(5), "paper", "corrected"), folder)
+    record = strict_json((folder / "claims.json").read_text())[0]
+    assert record["estimate"] == pytest.approx(0.05)
+    assert record["interval"] == [None, None]
+    assert (record["verdict"], record["num_seeds"]) == ("inconclusive", 1)
+    assert "<td>one seed</td>" in page_without_drawings(folder)
+    assert "nan" not in page_without_drawings(folder)
+
+
+def test_a_claim_names_the_data_of_its_own_figure(store, fill):
+    other = replace(
+        FIGURE,
+        name="other",
+        curves=tuple(Curve(curve.label, replace(curve.run, dataset="digits")) for curve in FIGURE.curves),
+        claims=(replace(FIGURE.claims[0], id="S3-digits"),),
+    )
+    fill(FIGURE, FINALS)
+    fill(other, FINALS)
+    report = build_report([FIGURE, other], store, range(5), "paper", "corrected")
+    assert report.datasets == ["digits", "mnist"]
+    assert {record["id"]: record["dataset"] for record in claim_records(report)} == {
+        "S1-gain": "mnist",
+        "S2-one-class": "mnist",
+        "S3-digits": "digits",
+    }
+
+
+def test_the_report_states_what_it_rests_on(written):
+    folder = written()
+    text, page = (folder / "report.md").read_text(), page_without_drawings(folder)
+    for name, value in (("Profile", "paper"), ("Data set", "mnist"), ("Seeds", "0-2")):
+        assert f"* {name.lower()}: {value}\n" in text
+        assert f"<dt>{name}</dt><dd>{value}</dd>" in page
+    for content in (text, page):
+        assert "zeroinit 0.1.0, python 3.11.7, torch 2.9.0, numpy 2.0.0, platform Linux x86_64, cpu, 1 thr" in content
+        assert "as the paper meant it" in content
+    assert f"zeroinit {__version__}. The paper:" in page
+
+
+def test_results_of_two_machines_are_both_stated(write, store, fill, make_result):
+    fill(FIGURE, FINALS)
+    result = make_result(FIGURE.curves[0].run, 3, [0.9])
+    store.save(replace(result, environment={**result.environment, "device": "A <fast> GPU", "threads": 8}))
+    page = page_without_drawings(write(FIGURE))
+    assert re.search(r"<dt>Run with</dt><dd>[^<]*A &lt;fast&gt; GPU, 8 threads</dd>", page)
+    assert re.search(r"<dt>and with</dt><dd>[^<]*cpu, 1 thr[^<]*</dd>", page)
+
+
+def test_the_table_of_paper_and_ours(written):
+    folder = written()
+    rows = re.findall(r"<tr>(<td.*?)</tr>", page_without_drawings(folder).split('id="study"')[1], flags=re.DOTALL)
+    cells = [re.findall(r"<td[^>]*>(.*?)</td>", row, flags=re.DOTALL) for row in rows]
+    assert cells[0] == [BASE, "0.920", "0.9210", "[0.9185, 0.9235]", "+0.001", "0.460", "3"]
+    assert cells[1][1:] == ["0.950", "0.9710", "[0.9685, 0.9735]", "+0.021", "0.485", "3"]
+    assert len(cells) == 2
+    assert '<td class="n notable">+0.021</td>' in rows[1]
+    assert "notable" not in rows[0]
+    assert "No runs stored: Zero &amp; nothing." in page_without_drawings(folder)
+    assert "| +0.021 (!) |" in (folder / "report.md").read_text()
+
+
+def test_remarks_explain_the_paper_profile_alone(written):
+    assert "Because &lt;i&gt;" in page_without_drawings(written())
+    assert "Because" not in page_without_drawings(written("quick"))
+
+
+def test_a_quick_report_never_looks_like_the_papers_result(written):
+    folder = written("quick")
+    page, text = page_without_drawings(folder), (folder / "report.md").read_text()
+    assert "<title>QUICK LOOK on small digits, not the paper&#39;s result (corrected protocol)</title>" in page
+    assert "<h1>QUICK LOOK on small digits" in page
+    assert text.startswith("# QUICK LOOK on small digits, not the paper's result")
+    assert '<p class="quick">8x8 digits' in page
+    for content in (page, text):
+        assert "Claims (quick look on digits)" in content
+        assert "& more (quick look on digits)" in content.replace("&amp;", "&")
+        assert len(re.findall(r"(?:aper|erdict) \(other data\)", content)) == 2
+    assert "+0.0" not in page  # no difference from a result on other data
+    drawing = (folder / "figures" / "study-quick-corrected.svg").read_text()
+    assert "QUICK LOOK (digits, not the paper's data)" in drawing
+    for record in strict_json((folder / "claims.json").read_text()):
+        assert (record["profile"], record["dataset"]) == ("quick", "digits")
+
+
+def test_a_paper_report_does_not_warn(written):
+    folder = written()
+    page, text = page_without_drawings(folder), (folder / "report.md").read_text()
+    assert "Zero weights, random biases: the paper&#39;s figures (corrected protocol)" in page
+    drawing = (folder / "figures" / "study-paper-corrected.svg").read_text()
+    for content in (page.split("</style>")[1], text, drawing):
+        assert "quick" not in content.lower()
+        assert "other data" not in content
+
+
+def test_the_published_protocol_is_stated(written):
+    folder = written(protocol="published")
+    page = page_without_drawings(folder)
+    assert "(published protocol)" in page
+    assert "one order for all epochs, evaluation in train mode" in page
+    assert "95 % interval (percentile_bootstrap)" in page
+    assert (folder / "figures" / "study-paper-published.svg").exists()
+
+
+def test_the_same_results_give_the_same_bytes(written, store, fill, tmp_path):
+    first, protocol = written(protocol="published"), "published"
+    fill(FIGURE, FINALS, protocol=protocol)
+    write_report(build_report([FIGURE], store, range(5), "paper", protocol), tmp_path / "second")
+    fill(FIGURE, {ZERO: [0.1, 0.1]}, protocol=protocol)
+    write_report(build_report([FIGURE], store, range(5), "paper", protocol), tmp_path / "third")
+    files = [path.relative_to(first) for path in first.rglob("*") if path.is_file()]
+    assert len(files) == len(FILES)
+    for file in files:
+        assert (first / file).read_bytes() == (tmp_path / "second" / file).read_bytes()
+        assert (first / file).read_bytes() != (tmp_path / "third" / file).read_bytes()
+
+
+def test_a_diverged_run_is_shown_as_diverged(store, tmp_path, diverging):
+    figure = Figure("wild", "Diverged", (Curve("Large steps", diverging), Curve("Short", replace(diverging, epochs=2))))
+    for curve in figure.curves:
+        store.save(execute(curve.run, 0))
+    report = build_report([figure], store, [0], "paper", "corrected")
+    assert [entry.num_diverged for entry in report.summaries[0].curves] == [1, 1]
+    write_report(report, tmp_path / "report")
+    assert '<td class="n">1, 1 diverged</td>' in page_without_drawings(tmp_path / "report")
+    assert "| 1, 1 diverged |" in (tmp_path / "report" / "report.md").read_text()
+    assert strict_json((tmp_path / "report" / "claims.json").read_text()) == []
+
+
+def test_a_figure_without_results_is_listed_beside_one_with(write, fill):
+    fill(FIGURE, FINALS)
+    longer = tuple(Curve(curve.label, replace(curve.run, epochs=9)) for curve in FIGURE.curves)
+    page = page_without_drawings(write(FIGURE, replace(FIGURE, name="empty", claims=(), curves=longer)))
+    assert f"No runs stored: {BASE}, Normal &lt;script&gt;" in page
+    assert page.count("[drawing]") == 1
+
+
+def test_no_result_at_all(store):
+    with pytest.raises(InputError) as caught:
+        build_report([FIGURE], store, [0, 1, 4], "paper", "corrected")
+    assert str(caught.value) == (
+        f"results={str(store.root)!r}: holds no result of study (paper profile, corrected protocol, seeds 0-1, 4); "
+        "run `zeroinit reproduce` first"
+    )
+
+
+def test_a_report_folder_that_cannot_be_written_to(store, fill, tmp_path):
+    fill(FIGURE, FINALS)
+    (tmp_path / "file").write_text("kept")
+    report = build_report([FIGURE], store, range(5), "paper", "corrected")
+    with pytest.raises(InputError, match=r"^cannot write figures to .*file/figures: Not a directory; choose a folder"):
+        write_report(report, tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_an_unreadable_result_is_named(store, fill):
+    fill(FIGURE, FINALS)
+    path = store.path(FIGURE.curves[1].run, 1)
+    path.write_text(path.read_text()[:100])
+    with pytest.raises(InputError, match=f"^{path}: cannot be read as a result"):
+        build_report([FIGURE], store, range(5), "paper", "corrected")
+
+
+@pytest.mark.parametrize(
+    ("seeds", "text"), [([], ""), ([3], "3"), ([0, 1], "0-1"), ([0, 2, 3, 4, 9], "0, 2-4, 9"), (range(10), "0-9")]
+)
+def test_seeds_written_shortly(seeds, text):
+    assert write_seeds(seeds) == text
+
+
+def test_the_format_is_part_of_every_file(store, fill):
+    fill(FIGURE, FINALS)
+    files = list(store.root.glob("*/seed-*.json"))
+    assert len(files) == 6
+    assert {json.loads(path.read_text())["format"] for path in files} == {stored.FORMAT}
+
+
+def test_the_page_shows_what_the_inspector_says(fill_store, tmp_path):
+    """Zero weights and biases lock all but the output; random ones do not. Only figures that ask for it show it."""
+    store = Store(tmp_path / "results")
+    asks = replace(FIGURE, inspected=True)
+    fill_store(store, asks, FINALS | {ZERO: [0.1, 0.1, 0.1]}, "quick", "corrected")
+    write_report(build_report([asks], store, range(5), "quick", "corrected"), tmp_path / "report")
+    page = (tmp_path / "report" / "index.html").read_text()
+    fragments = re.findall(r"<details.*?</details>", page, flags=re.DOTALL)
+    assert [label in fragment for label, fragment in zip(["Logistic", "Normal", "Zero &amp;"], fragments, strict=True)]
+    assert ["ZI006" in fragment for fragment in fragments] == [False, False, True]
+    assert "alert(1)</script>" not in page
+    write_report(build_report([FIGURE], store, range(5), "quick", "corrected"), tmp_path / "without")
+    assert "<details" not in (tmp_path / "without" / "index.html").read_text()
+
+
+def test_a_start_is_inspected_without_data(monkeypatch):
+    """And with the run's own ablation and settings: default weights of rank one have one direction alone."""
+    monkeypatch.setattr(start, "load", None)
+    ablated = inspect_start(Run(dataset="digits", hidden="32", spoiler="rank_one"))
+    usual = inspect_start(Run(dataset="digits", hidden="32"))
+    assert ablated.layers[0].diversity["stable_rank_weights"] == pytest.approx(1, abs=0.01)
+    assert usual.layers[0].diversity["stable_rank_weights"] > 2

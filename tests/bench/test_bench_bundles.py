@@ -1,0 +1,64 @@
+"""Bundles: many results in one file, found as if each had its own."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from zeroinit._common import InputError
+from zeroinit.bench.spec import Run
+from zeroinit.bench.store import Result, Store
+
+ENVIRONMENT = {"zeroinit": "0", "python": "3", "torch": "2", "device": "cpu", "threads": 1}
+RUN = Run(initializer="normal_bias", epochs=1)
+
+
+def result(scale: float, seed: int = 0, recorded: dict | None = None) -> Result:
+    history = {"test_accuracy": [0.5 + 0.01 * seed], "outcome": "completed"}
+    return Result(replace(RUN, scale=scale), seed, history, "0" * 16, ENVIRONMENT, 1.0, recorded)
+
+
+def test_what_was_bundled_is_found_and_equal(tmp_path):
+    results = [result(2.0), result(3.0, 1), result(3.0, 0)]
+    store = Store(tmp_path)
+    assert not store.has(results[0].run, 0)
+    path = store.bundle("grid", results)
+    assert len(path.read_text().splitlines()) == 3
+    for each in (store, Store(tmp_path)):
+        assert all(each.has(found.run, found.seed) for found in results)
+        assert all(each.load(found.run, found.seed) == found for found in results)
+        assert not each.has(results[0].run, 1)
+        assert len(list(each)) == 3
+
+
+def test_a_line_holds_only_the_settings_that_differ(tmp_path):
+    line = json.loads(Store(tmp_path).bundle("grid", [result(2.0)]).read_text())
+    assert line["run"] == {"initializer": "normal_bias", "epochs": 1, "scale": 2.0}
+    assert "recorded" not in line
+
+
+def test_a_file_of_its_own_comes_first(tmp_path):
+    store = Store(tmp_path)
+    store.bundle("grid", [result(2.0)])
+    newer = replace(result(2.0), seconds=9.0)
+    store.save(newer)
+    assert store.load(newer.run, 0) == newer
+
+
+def test_a_broken_line_is_named(tmp_path):
+    path = Store(tmp_path).bundle("grid", [result(2.0), result(3.0)])
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], lines[1][:-9]]))
+    with pytest.raises(InputError, match=r"grid\.jsonl, line 2: cannot be read as a result \(.*\); delete it"):
+        Store(tmp_path).has(RUN, 0)
+
+
+@pytest.mark.parametrize("kind", ["not UTF-8", "a folder"])
+def test_a_bundle_that_cannot_be_read_is_named(tmp_path, kind):
+    path = tmp_path / "grid.jsonl"
+    if kind == "a folder":
+        path.mkdir()
+    else:
+        path.write_bytes(b'{"format": 1, "seed": "\xff"}')
+    with pytest.raises(InputError, match=r"grid\.jsonl: cannot be read as a bundle of results \(.+\); move it away$"):
+        Store(tmp_path).has(RUN, 0)

@@ -1,0 +1,271 @@
+"""From names to a report: everything that can be checked is checked before the first run."""
+
+import io
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from zeroinit._common import InputError
+from zeroinit.bench import reproduce as module
+from zeroinit.bench import store as store_module
+from zeroinit.bench.catalogue import FIGURES
+from zeroinit.bench.reporting import report
+from zeroinit.bench.reproduce import Interrupted, check_writable, choose_figures, reproduce
+from zeroinit.bench.running.schedule import Options
+from zeroinit.bench.spec import Curve, Figure
+
+
+@pytest.fixture
+def figure(run) -> Figure:
+    return Figure("study", "A study", (Curve("Normal", run), Curve("Zero", replace(run, initializer="zero"))))
+
+
+@pytest.fixture
+def console() -> Console:
+    return Console(file=io.StringIO(), width=200)
+
+
+@pytest.fixture
+def start(figure, store, tmp_path, console):
+    """Reproduces the figure with two seeds; options replace the defaults."""
+
+    def reproduce_(**changes):
+        arguments = {"seeds": [0, 1], "jobs": 1, "report_dir": tmp_path / "report", "console": console} | changes
+        options = Options(
+            **{"results": store.root} | {name: arguments.pop(name) for name in OPTIONS if name in arguments}
+        )
+        return reproduce([figure], options, **arguments)
+
+    return reproduce_
+
+
+OPTIONS = ("results", "data_dir", "device", "tensorboard", "deadline")
+
+
+@pytest.fixture
+def no_drawing(monkeypatch):
+    """Saves the time of drawing."""
+    monkeypatch.setattr(report, "_draw", lambda *_: "<svg></svg>")
+
+
+@pytest.fixture
+def no_run(monkeypatch):
+    """Fails the test if anything is run."""
+    monkeypatch.setattr(module, "run_all", lambda *_, **__: pytest.fail("a run was started"))
+
+
+def test_everything_is_run_kept_and_written_up(start, figure, store, tmp_path, console):
+    written = start()
+    assert {(result.run, result.seed) for result in store} == {
+        (curve.run, seed) for curve in figure.curves for seed in (0, 1)
+    }
+    assert written.seeds == "0-1"
+    assert [entry.curve.label for entry in written.summaries[0].curves] == ["Normal", "Zero"]
+    assert {path.name for path in (tmp_path / "report").iterdir()} == {
+        "index.html",
+        "report.md",
+        "claims.json",
+        "figures",
+    }
+    assert console.file.getvalue().strip() == ""
+
+
+def test_the_next_start_goes_on_and_says_so(no_drawing, start, store, console):
+    start(seeds=[0])
+    before = {path: path.stat().st_mtime_ns for path in store.root.rglob("*.json")}
+    start()
+    assert f"2 of 4 runs are stored already in {store.root}\n" in console.file.getvalue()
+    assert before.items() <= {path: path.stat().st_mtime_ns for path in store.root.rglob("*.json")}.items()
+    start()
+    assert f"4 of 4 runs are stored already in {store.root}\n" in console.file.getvalue()
+
+
+def test_stored_runs_write_no_logs_and_the_user_is_told(no_drawing, start, tmp_path, console):
+    start()
+    start(tensorboard=tmp_path / "logs")
+    note = "stored runs write no TensorBoard logs: give --results an empty folder to run them again"
+    assert note in console.file.getvalue()
+    assert not (tmp_path / "logs").exists()
+
+
+def test_brackets_in_a_folders_name_are_shown(no_drawing, start, tmp_path, console):
+    start(results=tmp_path / "[bold]results")
+    start(results=tmp_path / "[bold]results")
+    assert "[bold]results" in console.file.getvalue()
+
+
+def test_progress_is_shown_on_a_terminal(no_drawing, start):
+    screen = Console(file=io.StringIO(), force_terminal=True, width=100, force_interactive=True)
+    start(console=screen)
+    assert "4 of 4 runs" in screen.file.getvalue()
+    assert "100 %" in screen.file.getvalue()
+
+
+def test_the_published_protocol_runs_other_settings(no_drawing, start, store):
+    start(protocol="published", seeds=[0])
+    assert {(result.run.order, result.run.evaluation_mode) for result in store} == {("fixed", "train")}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"profile": "papr"}, r"^profile='papr': must be one of paper, paper_bf16, quick; did you mean 'paper'\?$"),
+        ({"protocol": "publshed"}, r"^protocol='publshed': must be one of corrected, published; did you mean 'publ"),
+        ({"device": "tpu"}, r"^device='tpu': must be one of auto, cpu, cuda, cuda:N$"),
+        ({"jobs": 0}, r"^jobs=0: must be at least 1$"),
+    ],
+)
+def test_bad_input_is_refused_before_the_first_run(start, no_run, changes, message):
+    with pytest.raises(InputError, match=message):
+        start(**changes)
+
+
+@pytest.mark.parametrize("name", ["results", "report_dir", "tensorboard"])
+def test_a_folder_that_cannot_be_written_to_is_found_before_the_first_run(start, no_run, tmp_path, name):
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(InputError, match=r"^cannot write to .*file.*; choose a folder that can be written to$"):
+            start(**{name: folder})
+
+
+def test_missing_data_is_found_before_the_first_run(start, no_run, monkeypatch, figure, tmp_path):
+    (tmp_path / "data").mkdir()
+    mnist = tuple(Curve(curve.label, replace(curve.run, dataset="mnist")) for curve in figure.curves)
+    for folder, message in (("data", r"data set 'mnist': no .*MNIST/raw"), ("nowhere", r"nowhere: no such folder")):
+        with pytest.raises(InputError, match=message):
+            reproduce(
+                [replace(figure, curves=mnist)],
+                Options(tmp_path / "results", tmp_path / folder),
+                seeds=[0],
+                report_dir=tmp_path / "report",
+                console=Console(file=io.StringIO()),
+            )
+
+
+def test_an_unreadable_result_is_found_before_the_first_run(start, store, figure, no_run, make_result):
+    store.save(make_result(figure.curves[1].run, 1, [0.5]))
+    path = store.path(figure.curves[1].run, 1)
+    path.write_text(path.read_text()[:-30])
+    with pytest.raises(InputError) as caught:
+        start()
+    assert str(caught.value).startswith(f"{path}: cannot be read as a result (")
+    assert str(caught.value).endswith("delete it to compute it again")
+
+
+def test_a_result_in_the_wrong_place_is_found_before_the_first_run(start, store, figure, no_run, make_result):
+    store.save(make_result(figure.curves[0].run, 0, [0.5]))
+    source, target = store.path(figure.curves[0].run, 0), store.path(figure.curves[1].run, 0)
+    target.parent.mkdir()
+    target.write_bytes(source.read_bytes())
+    with pytest.raises(InputError, match="holds other settings than its name says"):
+        start()
+
+
+def test_an_interruption_says_what_is_kept(no_drawing, start, store, monkeypatch):
+    run_all = module.run_all
+
+    def stop_after_one(todo, *args, **kwargs):
+        run_all(todo[:1], *args, **kwargs)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "run_all", stop_after_one)
+    with pytest.raises(Interrupted) as caught:
+        start()
+    assert str(caught.value) == (
+        f"interrupted: 1 of 4 runs are stored in {store.root}; the same command goes on from there"
+    )
+    monkeypatch.undo()
+    start()
+    assert len(list(store)) == 4
+
+
+def test_an_interruption_reads_the_bundles_once(no_drawing, start, store, monkeypatch, make_result, figure):
+    """They hold thousands of results: to read them again for each run takes longer than a user waits after Ctrl-C."""
+    store.bundle("study", [make_result(figure.curves[0].run, 0, [0.5])])
+    reads = []
+    monkeypatch.setattr(store_module, "read_bundle", lambda path: reads.append(path) or [])
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "run_all", stop)
+    with pytest.raises(Interrupted, match=f"0 of 4 runs are stored in {store.root}"):
+        start()
+    assert len(reads) == 1
+
+
+def test_the_probe_leaves_nothing_and_makes_no_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+    for folder in (tmp_path / "new" / "folder", tmp_path / "there", Path("relative"), Path()):
+        check_writable(folder)
+    assert [path.name for path in tmp_path.rglob("*")] == ["there"]
+
+
+def test_the_probe_finds_what_stands_in_the_way(tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "broken").symlink_to(tmp_path / "nowhere")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below", tmp_path / "broken", tmp_path / ("x" * 300)):
+        with pytest.raises(InputError, match=f"^cannot write to {folder}: .*; choose a folder that can be written to$"):
+            check_writable(folder)
+
+
+def test_several_processes_probe_one_folder(tmp_path):
+    """What one leaves or removes does not trouble another."""
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(check_writable, [tmp_path / "results"] * 400))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("cause", ["data", "result"])
+def test_a_command_that_fails_leaves_no_folder(start, store, figure, no_run, tmp_path, make_result, cause):
+    folders = {"results": tmp_path / "results", "report_dir": tmp_path / "report", "tensorboard": tmp_path / "logs"}
+    if cause == "result":
+        folders["results"] = store.root
+        store.save(make_result(figure.curves[1].run, 1, [0.5]))
+        store.path(figure.curves[1].run, 1).write_text("{")
+    else:
+        folders["data_dir"] = tmp_path / "nowhere"
+        mnist = tuple(Curve(curve.label, replace(curve.run, dataset="mnist")) for curve in figure.curves)
+        object.__setattr__(figure, "curves", mnist)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(InputError):
+        start(**folders)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_figures_by_name():
+    assert choose_figures(["fig4", "fig3", "fig4"]) == [FIGURES["fig4"], FIGURES["fig3"]]
+    for nothing in (None, []):
+        assert [figure.name for figure in choose_figures(nothing)][:5] == ["fig3", "fig4", "fig5", "fig6", "fig7"]
+        assert all(figure.in_paper for figure in choose_figures(nothing))
+    with pytest.raises(InputError, match=r"^figure='fig33': must be one of .*; did you mean 'fig3'\?$"):
+        choose_figures(["fig3", "fig33"])
+
+
+def test_claims_json_agrees_with_the_report(no_drawing, start, tmp_path):
+    written = start()
+    assert json.loads((tmp_path / "report" / "claims.json").read_text()) == []
+    assert written.decisions == {"study": []}
+
+
+def test_a_deadline_ends_it_and_the_same_command_goes_on(no_drawing, start, store, console):
+    assert start(deadline=0.0) is None
+    assert list(store) == []
+    told = console.file.getvalue()
+    assert f"out of time: 0 of 4 runs are done and stored in {store.root}; the same command goes on from there" in told
+    start(seeds=[0])
+    written = start(deadline=0.0)
+    assert [entry.estimate.num_seeds for entry in written.summaries[0].curves] == [1, 1]
+    assert "out of time: 0 of 2 runs are done" in console.file.getvalue()
+    start()
+    assert len(list(store)) == 4
+
+
+def test_a_deadline_far_away_is_not_mentioned(no_drawing, start, console):
+    start(deadline=1e12)
+    assert console.file.getvalue().strip() == ""

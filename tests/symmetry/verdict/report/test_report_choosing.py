@@ -1,0 +1,70 @@
+"""Codes that count, and a baseline of known warnings."""
+
+import json
+
+import pytest
+from torch import nn
+
+from zeroinit import InputError
+from zeroinit.symmetry import assert_symmetry_broken, inspect
+from zeroinit.symmetry.verdict.report.choosing import choose, without_known, write_baseline
+
+from ...zoo import VECTORS, mlp
+
+
+def flawed(*paths: str) -> nn.Sequential:
+    model = mlp(nn.Tanh)
+    for path in paths:
+        for parameter in model.get_submodule(path).parameters():
+            nn.init.zeros_(parameter)
+    return model
+
+
+def codes(report) -> set[str]:
+    return {each.code for each in report.findings}
+
+
+def test_codes_that_are_selected_or_ignored():
+    report = inspect(flawed("2", "4"), VECTORS)
+    assert {"ZI006", "ZI007"} <= codes(report)
+    assert codes(choose(report, select=["ZI006"])) == {"ZI006"}
+    assert "ZI006" not in codes(choose(report, ignore=["ZI006"]))
+    assert {each.severity for each in choose(report, select=["ZI0"]).findings} == {"warning"}
+    assert choose(report, select=["ZI0"], ignore=["ZI"]).findings == ()
+    assert choose(report).findings == report.findings
+
+
+def test_an_unknown_code_is_an_error():
+    report = inspect(mlp(), VECTORS)
+    with pytest.raises(InputError, match="select='ZI999': no code starts like this"):
+        choose(report, select=["ZI999"])
+    with pytest.raises(InputError, match="ignore=''"):
+        choose(report, ignore=[""])
+
+
+def test_the_assertion_takes_codes_to_ignore():
+    with pytest.raises(AssertionError, match="ZI006"):
+        assert_symmetry_broken(flawed("2", "4"), VECTORS)
+    assert_symmetry_broken(flawed("2", "4"), VECTORS, ignore=["ZI006", "ZI007"])
+
+
+def test_a_baseline_hides_what_is_known_and_nothing_else(tmp_path):
+    known = tmp_path / "baseline.json"
+    first = inspect(flawed("2", "4"), VECTORS)
+    write_baseline(first, known)
+    assert without_known(first, known).warnings == ()
+    assert f"{len(first.warnings)} known warnings of {known} left out" in without_known(first, known).notes
+    healthy = without_known(inspect(mlp(), VECTORS), known)
+    assert any("not seen any more" in note for note in healthy.notes)
+    write_baseline(choose(first, select=["ZI007"]), known)
+    assert {each.code for each in without_known(first, known).warnings} == {"ZI006"}
+
+
+def test_a_baseline_that_cannot_be_read(tmp_path):
+    report = inspect(mlp(), VECTORS)
+    for text in ("no json", json.dumps({"format": 1})):
+        (tmp_path / "baseline.json").write_text(text)
+        with pytest.raises(InputError, match="write one with --write-baseline"):
+            without_known(report, tmp_path / "baseline.json")
+    with pytest.raises(InputError, match="cannot be read"):
+        without_known(report, tmp_path / "absent.json")
