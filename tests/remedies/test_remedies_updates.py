@@ -6,11 +6,13 @@ import pytest
 import torch
 from torch import nn
 from torch.optim import SGD, Adam
+from torch.optim import optimizer as of_all_optimizers
 
 from zeroinit._modules.layers import weights_of
 from zeroinit._modules.state import is_recomputing
-from zeroinit.remedies import DrawStuck, RemedyWarning, make_remedy
-from zeroinit.remedies.updates import PATIENCE
+from zeroinit.remedies import DrawStuck, Remedy, RemedyWarning, make_remedy
+from zeroinit.remedies.part import Part
+from zeroinit.remedies.updates import PATIENCE, Updates
 
 
 @pytest.fixture
@@ -220,3 +222,89 @@ def test_weights_are_drawn_only_where_gradients_are_not_lost_by_rounding(is_tiny
             (3 - model(torch.ones(2, 4))).square().sum().backward()
             optimizer.step()
     assert remedy.drawn == ([] if is_tiny else ["0.weight", "1.weight"])
+
+
+class Fails(Remedy):
+    def _before_step(self, optimizer, is_late) -> None:
+        raise RuntimeError("in the hook before a step")
+
+
+def hooks_on_steps() -> int:
+    return len(of_all_optimizers._global_optimizer_pre_hooks) + len(of_all_optimizers._global_optimizer_post_hooks)
+
+
+def test_an_error_in_front_of_a_step_leaves_no_hooks(model):
+    before = hooks_on_steps()
+    remedy = Fails(model, 2)
+    backward(model)
+    optimizer = SGD(model.parameters(), lr=0.1)
+    with pytest.raises(RuntimeError, match="before a step"), remedy:
+        optimizer.step()
+    assert hooks_on_steps() == before
+
+
+class Follower(Part):
+    """Notes when gradients are ready; the first of a list ends the others."""
+
+    def __init__(self, updates: Updates, others: "list[Follower]"):
+        self.remaining, self.num_changes = 5, 0
+        self._updates, self._others = updates, others
+        updates.add(self)
+
+    def _before_change(self, optimizer, is_late) -> None:
+        self.num_changes += 1
+        for other in self._others:
+            other.detach()
+
+    def detach(self) -> None:
+        self._updates.remove(self)
+
+
+@pytest.mark.parametrize("has_hooks", [True, False])
+@pytest.mark.parametrize("with_closure", [True, False])
+@pytest.mark.parametrize("ends_itself", [True, False])
+def test_a_part_may_end_others_when_gradients_are_ready(model, has_hooks, with_closure, ends_itself):
+    before = hooks_on_steps()
+    updates, others = Updates(model, has_hooks), []
+    first = Follower(updates, others)
+    others += [Follower(updates, []), *([first] if ends_itself else [])]
+    optimizer = SGD(model.parameters(), lr=0.1)
+    for _ in range(2):
+        if with_closure:
+            optimizer.step(lambda: backward(model))
+        else:
+            backward(model)
+            optimizer.step()
+    assert (first.num_changes, others[0].num_changes) == ((1, 0) if ends_itself else (2, 0))
+    first.detach()
+    assert hooks_on_steps() == before
+    assert not model._forward_pre_hooks
+    assert not model._forward_hooks
+
+
+def test_copies_come_without_the_hooks_of_any_part(model):
+    """Also of a part that is no remedy."""
+    updates = Updates(model)
+    seen = []
+    part = Follower(updates, [])
+    updates.remove(part)
+    part._handles = [model[0].register_forward_hook(lambda *_: seen.append(1))]
+    updates.add(part)
+    copied = copy.deepcopy(model)
+    backward(copied)
+    assert not seen
+    assert not copied._forward_pre_hooks
+    assert updates.num_copies == 1
+    backward(model)
+    assert seen == [1]
+    part.detach()
+
+
+def test_without_hooks_a_model_is_copied_as_it_is(model):
+    updates = Updates(model, has_hooks=False)
+    Follower(updates, [])
+    assert "__getstate__" not in model.__dict__
+    assert not model._forward_pre_hooks
+    again = copy.deepcopy(updates)
+    assert (again.parts, again.has_hooks) == ([], False)
+    updates.parts[0].detach()

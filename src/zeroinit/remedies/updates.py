@@ -212,23 +212,28 @@ class Updates:
             known.is_late = False
         known.is_open, known.parameters = True, parameters
         self._is_stepping = True
-        if not known.is_late:
-            self._drop_finished()
-        for part in list(self.parts):
-            if part in self.parts:  # one may end the others
-                part._before_step(optimizer, known.is_late)
+        try:
+            if not known.is_late:
+                self._drop_finished()
+            for part in list(self.parts):
+                if part in self.parts:  # one may end the others
+                    part._before_step(optimizer, known.is_late)
+            return self._before_change(optimizer, known.is_late, closure)
+        finally:
+            self._is_stepping = False
+
+    def _before_change(self, optimizer: Optimizer, is_late: bool, closure: Callable | None) -> Callable | None:
+        """Notify the parts that gradients are ready: now, or after each call of the closure."""
         followers = [part for part in self.parts if type(part)._before_change is not Part._before_change]
 
         def notify() -> None:
             for part in followers:
                 if part in self.parts:  # one may end the others
-                    part._before_change(optimizer, known.is_late)
+                    part._before_change(optimizer, is_late)
 
         if closure is not None and followers:
-            self._is_stepping = False
             return notifying(closure, notify)
         notify()
-        self._is_stepping = False
         return closure
 
     def _meet(self, optimizer: Optimizer, parameters: set[nn.Parameter]) -> _Known:
