@@ -36,6 +36,7 @@ bench: $(VENV)/.installed-dev  ## what is fast, against what: ratios within one 
 	$(BIN)/python benchmarks/seeds.py
 	$(BIN)/python benchmarks/paper_speed.py
 	$(BIN)/python benchmarks/inspector.py
+	$(BIN)/python benchmarks/watch.py
 
 readme: $(VENV)/.installed  ## reports under docs/results and the README's tables, from stored runs
 	$(BIN)/python docs/tables.py

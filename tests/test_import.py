@@ -12,6 +12,7 @@ import zeroinit
 import zeroinit.bench
 
 OF_THE_BENCH = ("scipy", "pandas", "matplotlib", "sklearn", "typer", "rich", "jinja2", "pooch", "tensorboard")
+FRAMEWORKS = ("transformers", "lightning", "pytorch_lightning", "accelerate", "peft")
 """Not tqdm: torch itself imports it where it finds it."""
 
 
@@ -44,10 +45,12 @@ with warnings.catch_warnings():
     with zeroinit.zero_start_(model, steps=1):
         model(torch.ones(8, 4)).square().sum().backward()
         optimizer.step()
+with zeroinit.watch(model):
+    optimizer.step()
 """
     found = loaded_after(code)
     assert {"zeroinit.symmetry", "zeroinit.init", "zeroinit.remedies"} <= found
-    assert {name for name in found if name.split(".")[0] in OF_THE_BENCH} == set()
+    assert {name for name in found if name.split(".")[0] in (*OF_THE_BENCH, *FRAMEWORKS)} == set()
     assert {name for name in found if name.startswith(("zeroinit.bench", "zeroinit.cli"))} == set()
 
 

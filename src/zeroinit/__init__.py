@@ -10,6 +10,7 @@ from zeroinit._common import InputError, __version__, names_when_used
 
 if TYPE_CHECKING:
     from zeroinit.init import INITIALIZERS, InitRecord, InitWarning, SymmetryWarning, initialize_
+    from zeroinit.integrations import watch
     from zeroinit.remedies import REMEDIES, AffineNorms, RemedyWarning, make_remedy
     from zeroinit.symmetry import (
         DIAGNOSTICS,
@@ -40,11 +41,13 @@ __all__ = [
     "initialize_",
     "inspect",
     "make_remedy",
+    "watch",
     "zero_start_",
 ]
 
 HOMES = {
     "zeroinit.init": ["INITIALIZERS", "InitRecord", "InitWarning", "SymmetryWarning", "initialize_"],
+    "zeroinit.integrations": ["watch"],
     "zeroinit.zero_start": ["ZeroStart", "zero_start_"],
     "zeroinit.remedies": ["REMEDIES", "RemedyWarning", "AffineNorms", "make_remedy"],
     "zeroinit.symmetry": [
@@ -58,7 +61,7 @@ HOMES = {
 }
 """Where each name comes from, as the imports above say it to a type checker."""
 
-__getattr__ = names_when_used(__name__, HOMES, ("bench", "init", "remedies", "symmetry", "zero_start"))
+__getattr__ = names_when_used(__name__, HOMES, ("bench", "init", "integrations", "remedies", "symmetry", "zero_start"))
 
 
 def __dir__() -> list[str]:

@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from xml.etree import ElementTree
 
 import pytest
 import torch
@@ -184,3 +185,20 @@ def test_hashes_tell_values_apart_and_nothing_else(dtype):
 
 def test_hashes_see_the_sign_of_zero():
     assert hash_tensor(torch.tensor(0.0)) != hash_tensor(torch.tensor(-0.0))
+
+
+def test_the_repr_is_one_line_and_the_html_a_table_with_escaped_names(generator):
+    model = nn.Sequential()
+    model.add_module("<b>", nn.Linear(3, 2, bias=False))
+    model.add_module("norm", nn.LayerNorm(2))
+    with pytest.warns(SymmetryWarning):
+        record = initialize_(model, "normal_bias", generator=generator())
+    assert (
+        repr(record)
+        == f"InitRecord({str(record).splitlines()[0]})"
+        == "InitRecord(normal_bias (scale 1): 1 set, 2 left)"
+    )
+    html = ElementTree.fromstring(record._repr_html_())
+    assert [row[0].text for row in html.find("table").find("tbody")] == ["<b>.weight", "norm.weight", "norm.bias"]
+    assert html.find("ul")[0].text == "without a bias: <b>"
+    assert "<b>.weight" not in record._repr_html_()

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import asdict, dataclass
+from html import escape
 
 import torch
 from jaxtyping import Shaped
@@ -86,22 +87,45 @@ class InitRecord:
         return {key: value for key, value in jsonable(asdict(self)).items() if key != "norms" or value is not None}
 
     def __str__(self) -> str:
-        rows = [(entry.name, _shape(entry.shape), _deed(entry)) for entry in self.parameters]
-        rows += [
-            (entry.name, _shape(entry.shape), f"left as it was: {entry.reason}{_also(entry.aliases)}")
-            for entry in self.untouched
-        ]
+        rows = self._rows()
         name_width = max((len(row[0]) for row in rows), default=0)
         shape_width = max((len(row[1]) for row in rows), default=0)
-        scale = self.scale if isinstance(self.scale, str) else f"{self.scale:g}"
-        head = f"{self.name} (scale {scale}): {len(self.parameters)} set, {len(self.untouched)} left"
         lines = [f"  {name:<{name_width}}  {shape:<{shape_width}}  {text}" for name, shape, text in rows]
+        return "\n".join([self._head(), *lines, *(f"  {line}" for line in self._notes())])
+
+    def __repr__(self) -> str:
+        return f"InitRecord({self._head()})"
+
+    def _repr_html_(self) -> str:
+        body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in self._rows())
+        notes = "".join(f"<li>{escape(line)}</li>" for line in self._notes())
+        return (
+            f'<div class="zeroinit"><p><b>{escape(self._head())}</b></p><table><thead><tr><th>parameter</th>'
+            f"<th>shape</th><th>set to</th></tr></thead><tbody>{body}</tbody></table>"
+            f"{f'<ul>{notes}</ul>' if notes else ''}</div>"
+        )
+
+    def _head(self) -> str:
+        scale = self.scale if isinstance(self.scale, str) else f"{self.scale:g}"
+        return f"{self.name} (scale {scale}): {len(self.parameters)} set, {len(self.untouched)} left"
+
+    def _rows(self) -> list[tuple[str, str, str]]:
+        """Name, shape and what was done, of each parameter."""
+        rows = [(each.name, _shape(each.shape), _deed(each)) for each in self.parameters]
+        return rows + [
+            (each.name, _shape(each.shape), f"left as it was: {each.reason}{_also(each.aliases)}")
+            for each in self.untouched
+        ]
+
+    def _notes(self) -> list[str]:
+        """Layers without a bias, and what was done to norms."""
+        lines = []
         if self.without_bias:
-            lines.append(f"  without a bias: {', '.join(name or '(the model itself)' for name in self.without_bias)}")
+            lines.append(f"without a bias: {', '.join(name or '(the model itself)' for name in self.without_bias)}")
         for norm in self.norms or ():
             deed = "beta drawn" if norm.changed else "left as it was"
-            lines.append(f"  {norm.type} {norm.path or '(the model itself)'}: {deed}, {norm.reason}")
-        return "\n".join([head, *lines])
+            lines.append(f"{norm.type} {norm.path or '(the model itself)'}: {deed}, {norm.reason}")
+        return lines
 
 
 def _deed(entry: ParameterRecord) -> str:

@@ -8,11 +8,11 @@ from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from zeroinit._common import InputError, whole_number
 from zeroinit._modules.state import unwrapped
+from zeroinit.remedies.part import Part
 from zeroinit.remedies.updates import Updates
 
 __all__ = ["Attachable", "Remedy", "RemedyWarning", "fresh_generator"]
@@ -86,7 +86,7 @@ class Attachable:
             warnings.warn(f"{self._label}{text}", RemedyWarning, stacklevel=3)
 
 
-class Remedy(Attachable):
+class Remedy(Attachable, Part):
     """Acts on a model during its first updates, through hooks; a context manager and an observer of ``fit``.
 
     An update is a step of the optimizer that changes parameters of the model. The number of passes does not matter; see
@@ -96,7 +96,7 @@ class Remedy(Attachable):
     error.
 
     A subclass sets some of the class attributes, and overrides some of the methods that begin with one underscore,
-    from ``_set_up`` on.
+    from ``_set_up`` on and those of ``Part``.
 
     Args:
         model: The model that is trained.
@@ -241,26 +241,6 @@ class Remedy(Attachable):
         for handle in self._late:
             handle.remove()
         self._late = list(self._hook_late()) if self.remaining else []
-
-    def _leave(self) -> None:
-        """Clean up after a pass that is over, has failed, or was interrupted. May be called more than once."""
-
-    def _end_pass(self, output: object) -> None:
-        """A training pass of the model has succeeded."""
-
-    def _before_step(self, optimizer: Optimizer, is_late: bool) -> None:
-        """An optimizer is about to update the model; late if the other optimizers have ended this update."""
-
-    def _after_step(self, optimizer: Optimizer) -> None:
-        """The optimizer has made its step, which may have changed nothing."""
-
-    def _after_update(self, optimizers: Sequence[Optimizer], parameters: set[nn.Parameter]) -> None:
-        """An update is done: ``remaining`` counts it already.
-
-        Args:
-            optimizers: Those that hold parameters of the model; none if you update parameters by hand.
-            parameters: Parameters updated so far, in this update or an earlier one.
-        """
 
     def _end_update(self) -> None:
         """Forget the passes of an update; after the last update remove the hooks on modules, too."""

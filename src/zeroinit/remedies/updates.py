@@ -8,21 +8,17 @@ is no update. With several optimizers, an update is done once each optimizer has
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 from torch.utils.hooks import RemovableHandle
 
-from zeroinit.remedies.compiled import Eager
 from zeroinit.remedies.copies import CleanCopies, drop_hooks_of_copies
+from zeroinit.remedies.part import Part
+from zeroinit.remedies.step_hooks import StepHooks, notifying
 
-if TYPE_CHECKING:
-    from zeroinit.remedies.remedy import Remedy
-
-__all__ = ["Updates"]
+__all__ = ["Updates", "updated_by"]
 
 PATIENCE = 10
 """The count does not wait for an optimizer that rests while another one makes so many updates."""
@@ -47,10 +43,13 @@ class Updates:
 
     Args:
         model: The model whose updates are counted.
+        has_hooks: Whether passes are watched by hooks on the model, and compiled functions run uncompiled for them.
+            ``False`` watches optimizers alone: updates by hand are not counted then.
 
     Attributes:
         model: The model whose updates are counted.
-        parts: The remedies that are notified, in their order.
+        has_hooks: Whether passes are watched, too.
+        parts: What is notified, remedies for instance, in their order.
         num: Updates done.
         num_skipped: Steps that changed nothing: gradients that were not finite, or none at all.
         num_copies: How often the model was copied or pickled meanwhile.
@@ -59,9 +58,10 @@ class Updates:
         changed: The parameters updated so far.
     """
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: nn.Module, has_hooks: bool = True):
         self.model = model
-        self.parts: list[Remedy] = []
+        self.has_hooks = has_hooks
+        self.parts: list[Part] = []
         self.num = self.num_skipped = self.num_copies = 0
         self.has_optimizer = False
         self._forget()
@@ -75,14 +75,15 @@ class Updates:
         self._num_by_hand = 0
         self._is_stepping = False
         self._versions: dict[nn.Parameter, int] = {}
-        self._watch: _Watch | None = None
+        self._watch: StepHooks | None = None
         self._handles: list[RemovableHandle] = []
         self._clean: CleanCopies | None = None
         self._is_copy = False
 
     def __getstate__(self) -> dict:
         """Leave out parts, optimizers and hooks, which belong to this model alone."""
-        return {name: vars(self)[name] for name in ("model", "num", "num_skipped", "num_copies", "has_optimizer")}
+        kept = ("model", "has_hooks", "num", "num_skipped", "num_copies", "has_optimizer")
+        return {name: vars(self)[name] for name in kept}
 
     def __setstate__(self, state: dict) -> None:
         vars(self).update(state)
@@ -90,11 +91,11 @@ class Updates:
         self._forget()
         self._is_copy = True
 
-    def add(self, part: "Remedy") -> None:
+    def add(self, part: Part) -> None:
         """Notify one more part from now on."""
         if part not in self.parts:
             self.parts.append(part)
-        if not self._handles:
+        if self.has_hooks and not self._handles:
             self._handles = [
                 self.model.register_forward_pre_hook(self._begin_pass),
                 self.model.register_forward_hook(self._end_pass, prepend=True, always_call=True),
@@ -104,9 +105,9 @@ class Updates:
         if self._clean is not None:
             self._clean.leave_out(part._handles)
         self._is_copy = False
-        self._watch = self._watch or _Watch(self)
+        self._watch = self._watch or StepHooks(self)
 
-    def remove(self, part: "Remedy") -> None:
+    def remove(self, part: Part) -> None:
         """Notify a part no longer; without parts, remove all hooks."""
         if part in self.parts:
             self.parts.remove(part)
@@ -147,7 +148,7 @@ class Updates:
         self._drop_finished()
         if not self.parts:
             return
-        self._watch = self._watch or _Watch(self)
+        self._watch = self._watch or StepHooks(self)
         self.is_in_pass = True
         for part in list(self.parts):
             if part in self.parts:  # one may end the others
@@ -191,11 +192,19 @@ class Updates:
         own = set(self.model.parameters())
         return {each for group in optimizer.param_groups for each in group["params"] if each in own}
 
-    def before_step(self, optimizer: Optimizer) -> None:
-        """An optimizer, perhaps of another model, is about to update its parameters."""
+    def before_step(self, optimizer: Optimizer, closure: Callable | None = None) -> Callable | None:
+        """An optimizer, perhaps of another model, is about to update its parameters.
+
+        Args:
+            optimizer: The optimizer.
+            closure: What makes the gradients within the step, if anything does.
+
+        Returns:
+            The closure; it notifies the parts afterwards that gradients are ready.
+        """
         parameters = self._own(optimizer)
         if not parameters:
-            return
+            return closure
         known = self._known.get(id(optimizer))
         if known is None or known.optimizer() is not optimizer:
             known = self._meet(optimizer, parameters)
@@ -208,7 +217,19 @@ class Updates:
         for part in list(self.parts):
             if part in self.parts:  # one may end the others
                 part._before_step(optimizer, known.is_late)
+        followers = [part for part in self.parts if type(part)._before_change is not Part._before_change]
+
+        def notify() -> None:
+            for part in followers:
+                if part in self.parts:  # one may end the others
+                    part._before_change(optimizer, known.is_late)
+
+        if closure is not None and followers:
+            self._is_stepping = False
+            return notifying(closure, notify)
+        notify()
         self._is_stepping = False
+        return closure
 
     def _meet(self, optimizer: Optimizer, parameters: set[nn.Parameter]) -> _Known:
         """Note a new optimizer; it replaces optimizers whose parameters it holds, unless one of them is calling it."""
@@ -228,7 +249,7 @@ class Updates:
         if known is None or not known.is_open:
             return
         known.is_open = False
-        updated = _updated(optimizer, known.parameters)
+        updated = updated_by(optimizer, known.parameters)
         if updated:
             self.has_optimizer = True
             self.changed |= updated
@@ -253,7 +274,7 @@ class Updates:
         is_new, self._seen = done > self._seen, max(done, self._seen)
         return is_new
 
-    def _count(self) -> list["Remedy"]:
+    def _count(self) -> list[Part]:
         """Count an update; return the parts that act in it."""
         self.num += 1
         self._num_passes = 0
@@ -267,51 +288,7 @@ class Updates:
         return [optimizer for optimizer in found if optimizer is not None]
 
 
-class _Watch:
-    """The hooks on the steps of all optimizers; they hold only a weak reference to the model.
-
-    While these hooks exist, compiled functions run uncompiled, so that hooks on modules are called.
-    """
-
-    def __init__(self, updates: Updates):
-        reference = weakref.ref(updates)
-        self._eager = Eager()
-        self._handles = [
-            register_optimizer_step_pre_hook(_forward(reference, Updates.before_step)),
-            register_optimizer_step_post_hook(_forward(reference, Updates.after_step)),
-        ]
-        self._finalizer = weakref.finalize(updates, _end, self._handles, self._eager)
-
-    def fade(self) -> None:
-        """Remove what can be removed while torch runs the hooks before a step."""
-        self._handles[1].remove()
-        self._eager.end()
-
-    def end(self) -> None:
-        self._finalizer()
-
-
-def _forward(reference: "weakref.ref[Updates]", method: Callable[[Updates, Optimizer], None]) -> Callable:
-    def hook(optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
-        updates = reference()
-        if updates is not None:
-            method(updates, optimizer)
-
-    def concerns(model: nn.Module) -> bool:
-        updates = reference()
-        return updates is not None and updates.model is model and bool(updates.parts)
-
-    hook.concerns = concerns  # type: ignore[attr-defined]  # what records updates asks every hook that can answer
-    return hook
-
-
-def _end(handles: list[RemovableHandle], eager: Eager) -> None:
-    for handle in handles:
-        handle.remove()
-    eager.end()
-
-
-def _updated(optimizer: Optimizer, parameters: set[nn.Parameter]) -> set[nn.Parameter]:
+def updated_by(optimizer: Optimizer, parameters: set[nn.Parameter]) -> set[nn.Parameter]:
     """Return the parameters that a step has updated: those with a gradient, or none if a ``GradScaler`` skipped it."""
     found_inf = getattr(optimizer, "found_inf", None)  # what a GradScaler tells a fused optimizer
     if isinstance(found_inf, Tensor) and bool(found_inf.detach().sum() > 0):

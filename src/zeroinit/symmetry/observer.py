@@ -1,23 +1,25 @@
 """The diagnostics of a model while it trains: an observer of ``fit``, or of any loop that calls its methods."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Container
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from zeroinit._common import InputError
+from zeroinit._modules.layers import is_conv1d
 from zeroinit.symmetry.measures.diversity import (
     direction_spread,
     distinct_rows,
     ranks_of,
     repeated_features,
 )
-from zeroinit.symmetry.measures.partition import group_equal_rows, num_groups
-from zeroinit.symmetry.units.features import Features, thinned
+from zeroinit.symmetry.measures.partition import FEW, Labels, group_equal_rows, num_groups
+from zeroinit.symmetry.units.features import MOST, Features, thinned
 from zeroinit.symmetry.units.layers import Layer, UseOfWeights, find_layers
-from zeroinit.symmetry.units.watching import LOW_PRECISIONS, kernel_spread
+from zeroinit.symmetry.units.watching import LOW_PRECISIONS, SERIES_MOST, kernel_spread
 
 if TYPE_CHECKING:
     import pandas
@@ -37,6 +39,8 @@ class LayerMoment:
         num_driven_apart: Units whose values or gradients differ, bit for bit: those that are not each other's copy
             after this update, either.
         num_silent: Units without a gradient.
+        num_merged: Units that are identical to another now and differed from it in an earlier record: by so many the
+            number of different units is lower than without that.
         gradient: Largest absolute gradient of its weights.
         distinct_in: Different units once stored as ``bfloat16`` and ``float16``.
         diversity: Numbers by name, as in ``LayerReport.diversity``, on at most 128 units and 128 inputs of them.
@@ -52,6 +56,7 @@ class LayerMoment:
     num_driven_apart: int
     num_silent: int
     gradient: float
+    num_merged: int = 0
     distinct_in: dict[str, int] = field(default_factory=dict)
     diversity: dict[str, float] = field(default_factory=dict)
 
@@ -61,8 +66,12 @@ class SymmetryObserver:
 
     Args:
         every: Steps between two records; the first ten steps are always recorded.
+        is_cheap: Leave out activations, low precision and kernel positions, and take ranks on at most 32 units and 32
+            inputs of them. The model has no hooks then.
 
     Attributes:
+        every: Steps between two records.
+        is_cheap: Whether the costly numbers are left out.
         records: One ``LayerMoment`` for each layer with two or more axes and each recorded step.
 
     Example:
@@ -78,30 +87,58 @@ class SymmetryObserver:
 
     ALWAYS = 10
 
-    def __init__(self, every: int = 100):
+    def __init__(self, every: int = 100, *, is_cheap: bool = False):
         if not isinstance(every, int) or every < 1:
             raise InputError(f"every={every!r}: must be a whole number of at least 1")
-        self.every = every
+        self.every, self.is_cheap = every, is_cheap
+        self._most = SERIES_MOST if is_cheap else MOST
         self.records: list[LayerMoment] = []
         self._layers: list[Layer] | None = None
         self._starts: dict[str, Tensor] = {}
+        self._parted: dict[str, Labels] = {}
         self._features: Features | None = None
 
     def on_start(self, state) -> None:
         """Forget an earlier run, and look at the weights and at the next forward pass."""
         self.on_end(state)
-        self.records, self._layers = [], None
+        self.records, self._layers, self._parted = [], None, {}
         self._look_at(state.model)
         self._watch_features(state.model, 1)
 
     def on_gradients(self, state) -> None:
         """Record a step, before its update."""
-        if self._layers is None:
-            self._look_at(state.model)
-        if self._is_recorded(state.step):
-            named = dict(state.model.named_parameters())
-            self.records += [self._record(state.step, layer, named) for layer in self._layers or []]
+        if self.is_due(state.step):
+            self.record(state.model, state.step)
         self._watch_features(state.model, state.step + 1)
+
+    def is_due(self, step: int) -> bool:
+        """Whether a step, from 1, is recorded."""
+        return step <= self.ALWAYS or step % self.every == 0
+
+    def record(
+        self, model: nn.Module, step: int, parameters: Container[nn.Parameter] | None = None, scale: float = 1.0
+    ) -> list[LayerMoment]:
+        """Record layers before an update, also between those that are due.
+
+        Args:
+            model: The model in training.
+            step: The update that is about to be done, from 1.
+            parameters: Layers whose weights are among them are recorded; all layers if ``None``.
+            scale: What gradients are multiplied with until the update.
+
+        Returns:
+            The new records.
+        """
+        if self._layers is None:
+            self._look_at(model)
+        named = dict(model.named_parameters())
+        chosen = [each for each in self._layers or [] if each.weight in named]
+        if parameters is not None:
+            chosen = [each for each in chosen if named[each.weight] in parameters]
+        new = [self._record(step, layer, named) for layer in chosen]
+        new = [replace(each, gradient=each.gradient / scale) for each in new] if scale != 1 else new
+        self.records += new
+        return new
 
     def on_end(self, state) -> None:
         """Take the hooks off."""
@@ -120,62 +157,99 @@ class SymmetryObserver:
             rows.append(row | {f"distinct_in_{name}": count for name, count in distinct.items()} | diversity)
         return pandas.DataFrame(rows)
 
-    def _is_recorded(self, step: int) -> bool:
-        return step <= self.ALWAYS or step % self.every == 0
-
     def _look_at(self, model: nn.Module) -> None:
         use = UseOfWeights(model)
         use.stop()
+        use.axes |= {path: 1 for path, module in model.named_modules() if is_conv1d(module)}
         named = dict(model.named_parameters())
-        found = find_layers(model, use, [name for name, each in named.items() if each.is_floating_point()])
+        found = find_layers(
+            model, use, [name for name, each in named.items() if each.is_floating_point() and each.numel()]
+        )
         self._layers = [each for each in found if each.known and named[each.weight].dim() > 1]
         self._starts = {
-            each.weight: thinned(each.parts[0].rows(named[each.weight].detach())).clone() for each in self._layers
+            each.weight: thinned(each.parts[0].rows(named[each.weight].detach()), self._most) for each in self._layers
         }
 
     def _watch_features(self, model: nn.Module, step: int) -> None:
         """Have hooks on the layers in front of a recorded step alone."""
-        if self._features is not None and not self._is_recorded(step):
+        if self.is_cheap:
+            return
+        if self._features is not None and not self.is_due(step):
             self._features.stop()
             self._features = None
-        elif self._features is None and self._is_recorded(step):
+        elif self._features is None and self.is_due(step):
             self._features = Features(model, [each.path for each in self._layers or []], latest=True)
 
     def _record(self, step: int, layer: Layer, named: dict[str, nn.Parameter]) -> LayerMoment:
-        values = layer.rows(lambda name: named[name].detach())
-        gradients = layer.rows(_gradients(named))
-        labels = group_equal_rows(values)
-        with_gradients = np.stack([labels, group_equal_rows(gradients)], axis=1)
-        weight = layer.parts[0]
+        def value(name: str) -> Tensor:
+            return named[name].detach()
+
+        gradient = _gradients(named)
+        labels = _labels(layer, value)
+        sizes = [_largest(part.rows(gradient(part.name))) for part in layer.parts]
+        low = {} if self.is_cheap else LOW_PRECISIONS
         return LayerMoment(
             step=step,
             path=layer.path,
-            num_units=len(values),
+            num_units=len(labels),
             num_distinct=num_groups(labels),
-            num_driven_apart=len(np.unique(with_gradients, axis=0)),
-            num_silent=int((gradients == 0).all(dim=1).sum()),
-            gradient=float(_gradients(named)(weight.name).abs().max()),
-            distinct_in={name: distinct_rows(values, dtype) for name, dtype in LOW_PRECISIONS.items()},
+            num_driven_apart=_num_driven_apart(layer, labels, gradient),
+            num_silent=int((torch.stack(sizes) == 0).all(dim=0).sum()),
+            num_merged=self._num_merged(layer, labels),
+            gradient=float(sizes[0].max()),
+            distinct_in={name: distinct_rows(layer.rows(value), dtype) for name, dtype in low.items()},
             diversity=self._diversity(layer, named),
         )
 
+    def _num_merged(self, layer: Layer, labels: Labels) -> int:
+        """Refine the partition of units that ever differed; return how many groups of it are one group now."""
+        earlier = self._parted.get(layer.weight)
+        if earlier is None or len(earlier) != len(labels):
+            earlier = labels
+        self._parted[layer.weight] = _meet(earlier, labels)
+        return num_groups(self._parted[layer.weight]) - num_groups(labels)
+
     def _diversity(self, layer: Layer, named: dict[str, nn.Parameter]) -> dict[str, float]:
         part = layer.parts[0]
-        weights = thinned(part.rows(named[part.name].detach()))
+        weights = thinned(part.rows(named[part.name].detach()), self._most)
         matrices = {
             "weights": weights,
             "updates": weights - self._starts[part.name].to(weights),
-            "gradients": thinned(part.rows(_gradients(named)(part.name))),
+            "gradients": thinned(part.rows(_gradients(named)(part.name)), self._most),
         }
         features = self._features.outputs.get(layer.path) if self._features is not None else None
         if features is not None:
             matrices["activations"] = features
         numbers = {"direction_spread": direction_spread(weights)}
-        spread = kernel_spread(layer, lambda name: named[name].detach())
+        spread = None if self.is_cheap else kernel_spread(layer, lambda name: named[name].detach())
         if spread is not None:
             numbers["position_spread"] = spread
         repeated = {} if features is None else repeated_features(features)
         return numbers | ranks_of(matrices) | repeated
+
+
+def _largest(rows: Tensor) -> Tensor:
+    """Return the largest absolute entry of each row, without a copy of the rows."""
+    return torch.maximum(rows.amax(dim=1), -rows.amin(dim=1))
+
+
+def _labels(layer: Layer, tensors: Callable[[str], Tensor]) -> Labels:
+    """Group the units of a layer; a few columns settle layers without equal units."""
+    few = [part.rows(tensors(part.name))[:, :FEW] for part in layer.parts]
+    labels = group_equal_rows(torch.cat(few, dim=1))
+    return labels if num_groups(labels) == len(labels) else group_equal_rows(layer.rows(tensors))
+
+
+def _num_driven_apart(layer: Layer, labels: Labels, gradient: Callable[[str], Tensor]) -> int:
+    """Count units whose values or gradients differ."""
+    if num_groups(labels) == len(labels):
+        return len(labels)
+    return num_groups(_meet(labels, group_equal_rows(layer.rows(gradient))))
+
+
+def _meet(one: Labels, other: Labels) -> Labels:
+    """Return the partition into units that are in one group in both."""
+    return np.unique(np.stack([one, other], axis=1), axis=0, return_inverse=True)[1].reshape(-1)
 
 
 def _gradients(named: dict[str, nn.Parameter]) -> Callable[[str], Tensor]:

@@ -97,3 +97,15 @@ def test_unknown_name_lists_the_choices() -> None:
 def test_table_keys_are_names_and_public_names_exist() -> None:
     assert all(spec.name == name for name, spec in DATASETS.items())
     assert all(hasattr(data, name) for name in data.__all__)
+
+
+def test_a_data_set_shows_facts_and_no_tensor(dataset: Dataset) -> None:
+    text = repr(dataset)
+    assert text.startswith(f"Dataset({dataset.name!r}: training images {len(dataset.train_images):,}, test images ")
+    assert len(text) < 160
+    html = dataset._repr_html_()
+    assert f"<td>{'x'.join(map(str, dataset.input_shape))}</td>" in html
+    assert len(html) < 600
+    for shown in (text, html):
+        assert "tensor" not in shown
+        assert "\n" not in shown

@@ -1,6 +1,7 @@
 """What every data set is once loaded: stored pixels, classes and a few numbers."""
 
 from dataclasses import dataclass
+from html import escape
 
 from jaxtyping import Int64, UInt8
 from torch import Tensor
@@ -43,3 +44,21 @@ class Dataset:
         """Channels, height and width of one image."""
         channels, height, width = self.train_images.shape[1:]
         return channels, height, width
+
+    def __repr__(self) -> str:
+        facts = ", ".join(f"{name} {value}" for name, value in self._facts().items())
+        return f"Dataset({self.name!r}: {facts})"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(f"<tr><th>{name}</th><td>{escape(value)}</td></tr>" for name, value in self._facts().items())
+        return f'<div class="zeroinit"><p><b>Dataset {escape(self.name)}</b></p><table>{rows}</table></div>'
+
+    def _facts(self) -> dict[str, str]:
+        """What there is to know about it in a few words; no pixel and no label."""
+        return {
+            "training images": f"{len(self.train_images):,}",
+            "test images": f"{len(self.test_images):,}",
+            "image": "x".join(map(str, self.input_shape)),
+            "classes": f"{self.num_classes}",
+            "pixels": f"0-{self.peak}",
+        }

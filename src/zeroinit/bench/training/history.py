@@ -2,9 +2,13 @@
 
 import math
 from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["History"]
 
@@ -57,3 +61,19 @@ class History:
     def to_dict(self) -> dict:
         """Return lists, strings and numbers, ready for JSON."""
         return asdict(self)
+
+    def plot(self, axes: "Axes | None" = None) -> "Axes":
+        """Draw accuracy by epoch in percent; without accuracies, the losses. See ``draw_history``."""
+        from zeroinit.bench.training.showing import draw_history
+
+        return draw_history(self, axes)
+
+    def __repr__(self) -> str:
+        from zeroinit.bench.training.showing import summary
+
+        return summary(self)
+
+    def _repr_html_(self) -> str:
+        from zeroinit.bench.training.showing import shown_in_notebook
+
+        return shown_in_notebook(self)

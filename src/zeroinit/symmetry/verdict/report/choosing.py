@@ -10,7 +10,7 @@ from zeroinit.symmetry.verdict.report.codes import CODES
 from zeroinit.symmetry.verdict.report.parts import Finding
 from zeroinit.symmetry.verdict.report.report import SymmetryReport
 
-__all__ = ["choose", "without_known", "write_baseline"]
+__all__ = ["choose", "known_codes", "without_known", "write_baseline"]
 
 FORMAT = 1
 
@@ -33,7 +33,7 @@ def choose(report: SymmetryReport, select: Iterable[str] = (), ignore: Iterable[
         >>> choose(report, ignore=["ZI"]).findings
         ()
     """
-    chosen, left_out = _known(select, "select"), _known(ignore, "ignore")
+    chosen, left_out = known_codes(select, "select"), known_codes(ignore, "ignore")
     kept = [
         each
         for each in report.findings
@@ -42,7 +42,20 @@ def choose(report: SymmetryReport, select: Iterable[str] = (), ignore: Iterable[
     return replace(report, findings=tuple(kept))
 
 
-def _known(starts: Iterable[str], argument: str) -> tuple[str, ...]:
+def known_codes(starts: Iterable[str], argument: str) -> tuple[str, ...]:
+    """Return codes, or what they start with; refuse what no code starts with.
+
+    Args:
+        starts: As handed over.
+        argument: How the caller's user knows them.
+
+    Raises:
+        InputError: No code starts like that.
+
+    Example:
+        >>> known_codes(["ZI0"], "ignore")
+        ('ZI0',)
+    """
     listed = tuple(starts)
     for each in listed:
         if not each or not any(code.startswith(each) for code in CODES):

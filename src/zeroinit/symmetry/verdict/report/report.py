@@ -125,3 +125,13 @@ class SymmetryReport:
         from zeroinit.symmetry.verdict.report.formats import to_text
 
         return to_text(self, WIDTH)
+
+    def __repr__(self) -> str:
+        from zeroinit.symmetry.verdict.report.notebook import summary
+
+        return summary(self)
+
+    def _repr_html_(self) -> str:
+        from zeroinit.symmetry.verdict.report.notebook import shown_in_notebook
+
+        return shown_in_notebook(self)

@@ -1,0 +1,93 @@
+"""One inspection before the first update, in the first process; with ``strict`` it stops training in all of them."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import nn
+
+from zeroinit._common import InputError
+from zeroinit.integrations.own_loop import is_first_rank
+from zeroinit.integrations.recorder import is_sharded
+from zeroinit.symmetry.inspector import inspect
+from zeroinit.symmetry.verdict.report.choosing import choose, known_codes
+from zeroinit.symmetry.verdict.report.report import SymmetryReport
+from zeroinit.symmetry.verdict.report.sentence import by_cause
+
+__all__ = ["FirstInspection", "SymmetryError"]
+
+
+class SymmetryError(RuntimeError):
+    """``strict=True``, and the model will not learn as it should; no update was made."""
+
+
+class FirstInspection:
+    """Inspects a model once, in the first process, and says what was found.
+
+    Args:
+        strict: Raise where there is a warning, or where the model cannot be inspected.
+        ignore: Codes of warnings that do not count, or what they start with.
+        show: Gets the text: the verdict; the whole report where there are warnings, unless ``strict`` raises them.
+        settings: Further arguments of ``inspect``, as ``loss_fn`` and ``steps``.
+
+    Attributes:
+        report: What ``inspect`` returned; ``None`` before, and in other processes.
+        is_done: Whether it was tried.
+    """
+
+    def __init__(self, strict: bool, ignore: Iterable[str], show: Callable[[str], object], settings: dict[str, Any]):
+        self._strict, self._show, self._settings = strict, show, settings
+        self._ignore = known_codes(ignore, "ignore")
+        self.report: SymmetryReport | None = None
+        self.is_done = False
+
+    def run(self, model: nn.Module, inputs: Any, targets: Any = None, **settings: Any) -> None:
+        """Inspect a model on a batch, unless this was done.
+
+        Raises:
+            SymmetryError: ``strict``, and there is a warning; in every process.
+        """
+        if self.is_done:
+            return
+        self.is_done = True
+        problem = self._inspect(model, inputs, targets, settings) if is_first_rank() else ""
+        if self._strict and (problem := _from_first_rank(problem)):
+            raise SymmetryError(problem)
+
+    def _inspect(self, model: nn.Module, inputs: Any, targets: Any, settings: dict[str, Any]) -> str:
+        """Inspect and show; return what is wrong, or an empty string."""
+        try:
+            if name := is_sharded(model):
+                raise InputError(f"{name} is sharded over processes; call zeroinit.inspect before the model is sharded")
+            self.report = choose(inspect(model, inputs, targets, **self._settings | settings), ignore=self._ignore)
+        except Exception as error:  # whatever a model does in a trial is no reason to stop its training
+            text = f"the model was not inspected ({type(error).__name__}: {error})"
+            if not self._strict:
+                self._show(f"zeroinit: {text}")
+            return f"strict=True: {text}; with strict=False training goes on"
+        if not self.report.warnings:
+            self._show(f"zeroinit: {self.report.verdict}")
+            return ""
+        if not self._strict:  # else the error says what is wrong
+            self._show(f"zeroinit: {self.report}")
+        return _problem(self.report)
+
+
+def _problem(report: SymmetryReport) -> str:
+    """Write what stops training: the verdict, what to type for each cause, and how to go on nevertheless."""
+    first = [members[0] for members in by_cause(report.warnings)]
+    repairs = "\n".join(f"  {each.code} {each.path or '(the model itself)'}: {each.suggestion}" for each in first)
+    codes = ", ".join(repr(code) for code in sorted({each.code for each in report.warnings}))
+    return (
+        f"strict=True: training stops before its first update. {report.verdict}\n{repairs}\n"
+        f"To train nevertheless: strict=False, or ignore=[{codes}]"
+    )
+
+
+def _from_first_rank(text: str) -> str:
+    """Return the first process's text in every process."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return text
+    texts = [text]
+    torch.distributed.broadcast_object_list(texts, src=0)
+    return texts[0]

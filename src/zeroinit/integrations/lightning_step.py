@@ -1,0 +1,88 @@
+"""A Lightning module as it trains: its pass is ``training_step``, and what it logs goes nowhere."""
+
+import inspect
+import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import nn
+
+from zeroinit._common import InputError
+
+__all__ = ["as_trained"]
+
+
+class _Quiet:
+    """The Trainer as a copy of the module sees it: everything can be read, and it is not copied."""
+
+    def __init__(self, trainer: Any):
+        vars(self)["_trainer"] = trainer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(vars(self)["_trainer"], name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Copies change nothing."""
+
+    def __deepcopy__(self, memo: dict) -> "_Quiet":
+        return self
+
+
+@contextmanager
+def as_trained(module: nn.Module, step: Callable[[Any, Any], Any] | None = None) -> Iterator[None]:
+    """Have ``module(batch=batch)`` call its ``training_step``; calls from within go to the module's own ``forward``.
+
+    Args:
+        module: A Lightning module, as it is before and afterwards.
+        step: A function ``(module, batch) -> loss`` to call instead.
+    """
+    owners = [each for each in module.modules() if "_trainer" in vars(each)]
+    kept = [(each, dict(vars(each))) for each in {id(each): each for each in [module, *owners]}.values()]
+    try:
+        for owner in owners:
+            if owner._trainer is not None:
+                vars(owner)["_trainer"] = _Quiet(owner._trainer)
+            vars(owner)["log"] = vars(owner)["log_dict"] = _logs_nothing
+        vars(module)["_is_in_step"] = False
+        vars(module)["_own_step"] = step
+        vars(module)["forward"] = types.MethodType(_forward, module)
+        yield
+    finally:
+        for owner, attributes in kept:
+            for name in ("_trainer", "log", "log_dict", "_is_in_step", "_own_step", "forward"):
+                vars(owner).pop(name, None)
+                if name in attributes:
+                    vars(owner)[name] = attributes[name]
+
+
+def _logs_nothing(*arguments: Any, **named: Any) -> None:
+    pass
+
+
+def _forward(module: Any, *arguments: Any, **named: Any) -> Any:
+    """Call the step from outside, the module's own ``forward`` from within."""
+    if module._is_in_step:
+        return type(module).forward(module, *arguments, **named)
+    module._is_in_step = True
+    try:
+        if module._own_step is not None:
+            return module._own_step(module, named["batch"])
+        return _training_step(module, named["batch"])
+    finally:
+        module._is_in_step = False
+
+
+def _training_step(module: Any, batch: Any) -> Any:
+    """Call ``training_step`` of the class, which is not compiled, with as many arguments as it takes."""
+    if not getattr(module, "automatic_optimization", True):
+        raise InputError(
+            "automatic_optimization=False: training_step updates the module itself; pass "
+            "InspectCallback(step=...), a function (module, batch) -> loss"
+        )
+    step = type(module).training_step
+    taken = len(inspect.signature(step).parameters) > 2
+    output = step(module, batch, 0) if taken else step(module, batch)
+    if output is None:
+        raise InputError("training_step: returned None for the first batch; pass InspectCallback(step=...)")
+    return output

@@ -1,0 +1,68 @@
+"""Where numbers go: nowhere, to TensorBoard, or to a function of yours."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from zeroinit._common import InputError
+
+__all__ = ["Log", "missing"]
+
+
+class Log:
+    """Hands numbers by name to TensorBoard or to a function.
+
+    Args:
+        target: A folder for TensorBoard's event files, a ``SummaryWriter`` (whatever has ``add_scalar``), a function
+            ``(numbers, update) -> None``, or ``None``.
+
+    Raises:
+        InputError: ``target`` is none of these, or is a folder and TensorBoard is not installed.
+
+    Example:
+        >>> log = Log(lambda numbers, update: print(update, numbers))
+        >>> log({"zeroinit/identical_units": 3.0}, 100)
+        100 {'zeroinit/identical_units': 3.0}
+    """
+
+    def __init__(self, target: Any = None):
+        self._own = _writer(target) if isinstance(target, str | Path) else None
+        writer = self._own or target
+        self._write: Callable | None
+        if hasattr(writer, "add_scalar"):
+            self._write = lambda numbers, update: [writer.add_scalar(*each, update) for each in numbers.items()]
+        elif target is None or callable(target):
+            self._write = target
+        else:
+            raise InputError(
+                f"log={target!r}: must be a folder for TensorBoard, a SummaryWriter, a function (numbers, update) -> "
+                "None, or None"
+            )
+
+    def __call__(self, numbers: dict[str, float], update: int) -> None:
+        """Hand over the numbers of one update."""
+        if self._write is not None:
+            self._write(numbers, update)
+
+    def close(self) -> None:
+        """Close the event file that was opened here; a writer of yours stays open."""
+        if self._own is not None:
+            self._own.close()
+
+
+def missing(package: str, extra: str) -> str:
+    """Say in one line what to install.
+
+    Example:
+        >>> missing("TensorBoard", "tensorboard")
+        "TensorBoard is not installed; type: pip install 'zeroinit[tensorboard]'"
+    """
+    return f"{package} is not installed; type: pip install 'zeroinit[{extra}]'"
+
+
+def _writer(folder: str | Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise InputError(f"log={str(folder)!r}: {missing('TensorBoard', 'tensorboard')}") from error
+    return SummaryWriter(str(folder))

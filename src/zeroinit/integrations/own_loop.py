@@ -1,0 +1,176 @@
+"""Watch a model in your own training loop: identical units, ranks, gradients that are missing."""
+
+import math
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from zeroinit._common import whole_number
+from zeroinit.integrations.logs import Log
+from zeroinit.integrations.recorder import Recorder
+from zeroinit.remedies.part import Part
+from zeroinit.remedies.updates import Updates, updated_by
+
+if TYPE_CHECKING:
+    import pandas
+
+    from zeroinit.symmetry.observer import LayerMoment
+
+__all__ = ["Watch", "WatchWarning", "is_first_rank", "watch"]
+
+
+class WatchWarning(UserWarning):
+    """A watch saw no update."""
+
+
+class Watch(Part):
+    """Looks at a model before some of its updates; a context manager. See ``watch``.
+
+    Attributes:
+        remaining: Infinite: a watch acts until its ``with`` statement ends.
+        is_active: Whether this process watches; under ``torch.distributed`` the first one does.
+    """
+
+    def __init__(self, model: nn.Module, every: int = 100, log: Any = None, by_layer: bool = False):
+        whole_number(every, "every", least=1)
+        self.remaining = math.inf
+        self.is_active = is_first_rank()
+        self._recorder = Recorder(model, every, by_layer)
+        self._updates = Updates(self._recorder.model, has_hooks=False)
+        self._target = log
+        self._log = Log()
+
+    @property
+    def num_updates(self) -> int:
+        """Updates done so far: steps of an optimizer that changed the model; see ``zeroinit.remedies.updates``."""
+        return self._updates.num
+
+    @property
+    def records(self) -> "list[LayerMoment]":
+        """One ``LayerMoment`` for each layer and recorded update."""
+        return self._recorder.records
+
+    @property
+    def without_gradient(self) -> tuple[str, ...]:
+        """Names of the parameters that had no gradient at any recorded update."""
+        return self._recorder.without_gradient
+
+    @property
+    def verdict(self) -> str:
+        """One sentence about what was seen so far."""
+        if not self.is_active:
+            return "Watched in the first process."
+        if not self._recorder.num_recorded:
+            return "Nothing was seen: no optimizer of torch has updated this model."
+        return f"After {_count(self.num_updates, 'update')}: {self._recorder.findings()}."
+
+    def to_frame(self) -> "pandas.DataFrame":
+        """Return one row for each layer and recorded update."""
+        return self._recorder._observer.to_frame()
+
+    def __enter__(self) -> "Watch":
+        self.start()
+        return self
+
+    def __exit__(self, kind: object, *error: object) -> None:
+        self.detach()
+        if kind is None and self.is_active and not self.num_updates:
+            name = type(self._recorder.model).__name__
+            warnings.warn(
+                f"watch saw no update: no optimizer of torch updated this {name}; make the optimizer from this "
+                "model's parameters, and call optimizer.step() inside the with statement",
+                WatchWarning,
+                stacklevel=2,
+            )
+
+    def start(self) -> None:
+        """Begin to watch, as the ``with`` statement does."""
+        if self.is_active:
+            self._log = Log(self._target)
+            self._recorder.start()
+            self._updates.add(self)
+
+    def detach(self) -> None:
+        """End, as the ``with`` statement does; may be called more than once."""
+        self._updates.remove(self)
+        self._log.close()
+        self._log = Log()
+
+    def _before_change(self, optimizer: Optimizer, is_late: bool) -> None:
+        step = self._updates.num + (not is_late)
+        if self._recorder.is_due(step):
+            scale = getattr(optimizer, "grad_scale", None)  # what a GradScaler tells a fused optimizer
+            self._recorder.look(step, _held(optimizer), 1.0 if scale is None else float(scale))
+
+    def _after_step(self, optimizer: Optimizer) -> None:
+        if self._recorder.is_looking and not updated_by(optimizer, _held(optimizer)):
+            self._recorder.drop()
+
+    def _after_update(self, optimizers: Sequence[Optimizer], parameters: set[nn.Parameter]) -> None:
+        if numbers := self._recorder.take():
+            self._log(numbers, self._updates.num)
+
+    def __str__(self) -> str:
+        return self.verdict
+
+    def __repr__(self) -> str:
+        return f"Watch({type(self._recorder.model).__name__}, {self.num_updates} updates)"
+
+
+def watch(model: nn.Module, every: int = 100, log: Path | str | Any | None = None, *, by_layer: bool = False) -> Watch:
+    """Watch a model while your own loop trains it: identical units, ranks, parameters without a gradient.
+
+    The first ten updates are recorded, and then every so many. An update is a step of an optimizer that changes the
+    model: accumulated gradients, steps that a ``GradScaler`` skips and several optimizers are counted rightly. The
+    model itself gets no hooks, and a compiled model stays compiled. Under ``torch.distributed`` the first process
+    watches.
+
+    Args:
+        model: Any module, also compiled or in ``DistributedDataParallel``.
+        every: Updates between two records.
+        log: A folder for TensorBoard, a ``SummaryWriter``, a function ``(numbers, update) -> None``, or ``None``.
+        by_layer: Log numbers for each layer, too. ``Watch.records`` has them in any case.
+
+    Returns:
+        A context manager; print it to read what was seen.
+
+    Raises:
+        InputError: An argument cannot be used, or the model is sharded over processes.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
+        >>> _ = nn.init.constant_(model[0].weight, 0.5), nn.init.zeros_(model[0].bias)
+        >>> _ = nn.init.constant_(model[2].weight, 0.5)
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        >>> with watch(model) as seen:
+        ...     for _ in range(3):
+        ...         model(torch.ones(8, 3)).square().mean().backward()
+        ...         optimizer.step()
+        >>> print(seen)
+        After 3 updates: units are identical in 1 of 2 layers (`0`: 1 different of 4).
+    """
+    return Watch(model, every, log, by_layer)
+
+
+def is_first_rank() -> bool:
+    """Whether this process is the first one, or the only one.
+
+    Example:
+        >>> is_first_rank()
+        True
+    """
+    distributed = torch.distributed
+    return not (distributed.is_available() and distributed.is_initialized()) or distributed.get_rank() == 0
+
+
+def _held(optimizer: Optimizer) -> set[nn.Parameter]:
+    return {each for group in optimizer.param_groups for each in group["params"]}
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"

@@ -1,0 +1,208 @@
+"""The cheap diagnostics of one update after the other, as numbers by name."""
+
+from collections.abc import Container
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from zeroinit._common import InputError
+from zeroinit.symmetry.observer import LayerMoment, SymmetryObserver
+from zeroinit.symmetry.shadow.checks import unwrapped
+
+__all__ = ["Recorder", "is_sharded", "metrics_of"]
+
+RANKS = ("effective_rank_weights", "effective_rank_updates", "effective_rank_gradients")
+
+
+@dataclass
+class _Update:
+    """What was seen of the update that is being made."""
+
+    step: int = 0
+    layers: list[LayerMoment] = field(default_factory=list)
+    with_gradient: set[str] = field(default_factory=set)
+    without_gradient: set[str] = field(default_factory=set)
+
+
+class Recorder:
+    """Looks at a model before its updates, and keeps what was seen once an update is done.
+
+    Args:
+        model: The model in training; wrappers come off.
+        every: Updates between two records; the first ten are always recorded.
+        by_layer: Give numbers for each layer, too.
+
+    Attributes:
+        model: The model without its wrappers.
+        records: One ``LayerMoment`` for each layer and recorded update.
+        num_recorded: Updates recorded.
+
+    Raises:
+        InputError: ``model`` is no module, or is sharded over processes; ``every`` is no whole number above 0.
+    """
+
+    def __init__(self, model: nn.Module, every: int = 100, by_layer: bool = False):
+        self.model = unwrapped(model)
+        if not isinstance(self.model, nn.Module):
+            raise InputError(f"model={type(model).__name__}: must be a torch.nn.Module")
+        if name := is_sharded(self.model):
+            raise InputError(f"model: {name} is sharded over processes; use zeroinit before the model is sharded")
+        self._by_layer = by_layer
+        self._observer = SymmetryObserver(every, is_cheap=True)
+        self._names: dict[nn.Parameter, str] = {}
+        self._update = _Update()
+        self._seen: set[str] = set()
+        self._missed: dict[str, None] = {}
+        self.num_recorded = 0
+
+    @property
+    def records(self) -> list[LayerMoment]:
+        """One ``LayerMoment`` for each layer and recorded update."""
+        return self._observer.records
+
+    @property
+    def is_looking(self) -> bool:
+        """Whether an update was looked at and is not kept yet."""
+        return self._update.step > 0
+
+    @property
+    def without_gradient(self) -> tuple[str, ...]:
+        """Names of the parameters that had no gradient at any recorded update."""
+        return tuple(name for name in self._missed if name not in self._seen)
+
+    @property
+    def not_held(self) -> tuple[str, ...]:
+        """Names of the trainable parameters that no optimizer held at any recorded update."""
+        return tuple(name for name in self._names.values() if name not in self._seen and name not in self._missed)
+
+    def findings(self) -> str:
+        """Say what is not as it should be, after the last record; or that nothing is."""
+        latest = {each.path: each for each in self.records}
+        identical = [each for each in latest.values() if each.num_driven_apart < each.num_units]
+        merged = [each for each in latest.values() if each.num_merged]
+        layers, parameters = f"of {len(latest)} layers", f"of {len(self._names)} parameters"
+        rows = (
+            ("units are identical in", layers, [f"`{each.path}`: {_distinct(each)}" for each in identical], ""),
+            ("units merged again in", layers, [f"`{each.path}`" for each in merged], ""),
+            ("", parameters, [f"`{name}`" for name in self.without_gradient], "had no gradient"),
+            ("", parameters, [f"`{name}`" for name in self.not_held], "are held by no optimizer"),
+        )
+        texts = [f"{start} {len(names)} {of} ({_few(names)}) {end}".strip() for start, of, names, end in rows if names]
+        return ", ".join(texts) or f"no units are identical, and each {parameters} had a gradient"
+
+    def is_due(self, step: int) -> bool:
+        """Whether an update, from 1, is recorded."""
+        return self._observer.is_due(step)
+
+    def start(self) -> None:
+        """Take the weights as they are now as those that updates are measured from."""
+        self._observer.on_start(_State(self.model))
+
+    @torch.no_grad()
+    def look(self, step: int, parameters: Container[nn.Parameter], scale: float = 1.0) -> None:
+        """Look at values and gradients before an optimizer's step; at each parameter once an update.
+
+        Args:
+            step: The update that is about to be done, from 1.
+            parameters: Those that the optimizer holds.
+            scale: What gradients are multiplied with until the step.
+        """
+        if self._update.step != step:
+            self.drop()
+            self._update.step = step
+            self._names = {each: name for name, each in self.model.named_parameters() if each.requires_grad}
+        known = self._update.with_gradient | self._update.without_gradient
+        chosen = {each: name for each, name in self._names.items() if name not in known and each in parameters}
+        self._update.layers += self._observer.record(self.model, step, chosen, scale)
+        for name, has_gradient in _have_gradients(chosen).items():
+            (self._update.with_gradient if has_gradient else self._update.without_gradient).add(name)
+
+    def drop(self) -> None:
+        """Forget an update that changed nothing, as one that a ``GradScaler`` skipped."""
+        del self._observer.records[len(self._observer.records) - len(self._update.layers) :]
+        self._update = _Update()
+
+    def take(self) -> dict[str, float]:
+        """Keep the update that was looked at; return its numbers by name, none if it was not recorded."""
+        update, self._update = self._update, _Update()
+        if not update.step:
+            return {}
+        self.num_recorded += 1
+        self._seen |= update.with_gradient
+        self._missed |= dict.fromkeys(sorted(update.without_gradient))
+        return metrics_of(update.layers, len(update.without_gradient), self._by_layer)
+
+
+@dataclass(frozen=True)
+class _State:
+    """What ``SymmetryObserver`` reads of a ``TrainState``."""
+
+    model: nn.Module
+
+
+def metrics_of(records: list[LayerMoment], num_without_gradient: int, by_layer: bool = False) -> dict[str, float]:
+    """Sum up the records of one update.
+
+    Args:
+        records: One for each layer.
+        num_without_gradient: Parameters without a gradient.
+        by_layer: Give numbers for each layer, too.
+
+    Returns:
+        ``zeroinit/identical_units`` counts units that are identical to an earlier one and get identical updates,
+        ``zeroinit/merged_units`` those that differed before, ``zeroinit/units_without_gradient`` and
+        ``zeroinit/parameters_without_gradient`` what gets no gradient; ``zeroinit/effective_rank_weights``,
+        ``_updates`` and ``_gradients`` are means over layers, on at most 32 units and inputs.
+    """
+    found: dict[str, float] = {
+        "identical_units": sum(each.num_units - each.num_driven_apart for each in records),
+        "merged_units": sum(each.num_merged for each in records),
+        "units_without_gradient": sum(each.num_silent for each in records),
+        "parameters_without_gradient": num_without_gradient,
+    }
+    for name in RANKS if records else ():
+        found[name] = sum(each.diversity[name] for each in records) / len(records)
+    for each in records if by_layer else ():
+        found[f"{each.path or 'model'}/distinct_units"] = each.num_distinct
+        found[f"{each.path or 'model'}/units_without_gradient"] = each.num_silent
+        found |= {f"{each.path or 'model'}/{name}": each.diversity[name] for name in RANKS}
+    return {f"zeroinit/{name}": float(value) for name, value in found.items()}
+
+
+def _distinct(record: LayerMoment) -> str:
+    return f"{record.num_driven_apart} different of {record.num_units}"
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+
+
+def is_sharded(model: nn.Module) -> str:
+    """Return the name of a parameter that lies in pieces on several processes; an empty string if there is none.
+
+    Example:
+        >>> is_sharded(nn.Linear(2, 2))
+        ''
+    """
+    for name, each in model.named_parameters():
+        kinds = {kind.__name__ for kind in type(each).__mro__} | {type(each.data).__name__}
+        if kinds & {"DTensor", "FlatParameter"} or hasattr(each, "ds_id"):
+            return name
+    return ""
+
+
+def _have_gradients(parameters: dict[nn.Parameter, str]) -> dict[str, bool]:
+    """Tell for each parameter by name whether any entry of its gradient differs from zero; one wait for the device."""
+    found = dict.fromkeys(parameters.values(), False)
+    present = [(name, each.grad) for each, name in parameters.items() if each.grad is not None]
+    by_device: dict[torch.device, list[tuple[str, Tensor]]] = {}
+    for name, gradient in present:
+        values = gradient.coalesce().values() if gradient.layout == torch.sparse_coo else gradient
+        if not values.numel():
+            continue
+        by_device.setdefault(values.device, []).append((name, (values.amax() != 0) | (values.amin() != 0)))
+    for pairs in by_device.values():
+        flags = torch.stack([flag for _, flag in pairs]).tolist()
+        found |= {name: flag for (name, _), flag in zip(pairs, flags, strict=True)}
+    return found

@@ -1,0 +1,190 @@
+"""A callback for the Trainer of transformers: inspect before the first update, then watch."""
+
+import inspect as signatures
+import sys
+import types
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from torch import nn
+
+from zeroinit._common import whole_number
+from zeroinit.integrations.inspection import FirstInspection
+from zeroinit.integrations.logs import missing
+from zeroinit.integrations.recorder import Recorder
+from zeroinit.remedies.compiled import Eager
+from zeroinit.symmetry.verdict.report.report import SymmetryReport
+
+try:
+    from transformers import TrainerCallback
+    from transformers.trainer_callback import CallbackHandler, PrinterCallback, ProgressCallback
+except ImportError as error:
+    raise ImportError(missing("transformers", "transformers")) from error
+
+__all__ = ["InspectCallback"]
+
+NEAR = 12
+"""Calls that may lie between the Trainer's list of callbacks and this file, decorators included."""
+
+
+class InspectCallback(TrainerCallback):
+    """Inspects the model on the first batch, before the first update, and watches it from then on.
+
+    The inspection runs once, in the first process, on the batch as the model gets it. It trains copies, so that the
+    training itself is bit for bit as without it. After that the numbers of ``zeroinit.watch`` go where the Trainer's
+    own go: TensorBoard, Weights & Biases, ``trainer.state.log_history``.
+
+    Args:
+        strict: Stop the training with a ``SymmetryError`` where there is a warning.
+        every: Updates between two records; the first ten are always recorded. 0 watches nothing.
+        ignore: Codes of warnings that do not count, or what they start with.
+        by_layer: Log numbers for each layer, too.
+        show: Gets the verdict, or the whole report where there are warnings; at the end, what was seen of the updates.
+        settings: Further arguments of ``zeroinit.inspect``, as ``loss_fn`` for a Trainer with a loss of its own.
+
+    Attributes:
+        report: What ``inspect`` returned; ``None`` before, and in other processes.
+        recorder: What was seen of the updates; ``None`` before, and in other processes.
+
+    Raises:
+        InputError: An argument cannot be used.
+
+    Example:
+        >>> InspectCallback(strict=True, ignore=["ZI005"]).report is None
+        True
+    """
+
+    def __init__(
+        self,
+        strict: bool = False,
+        *,
+        every: int = 100,
+        ignore: Iterable[str] = (),
+        by_layer: bool = False,
+        show: Callable[[str], object] = print,
+        **settings: Any,
+    ):
+        self._every = whole_number(every, "every", least=0)
+        self._show = show
+        self._new_inspection = lambda: FirstInspection(strict, ignore, show, settings)
+        self._inspection = self._new_inspection()
+        self._by_layer = by_layer
+        self._eager: Eager | None = None
+        self._handle: Any = None
+        self._handler: CallbackHandler | None = None
+        self._numbers: dict[str, float] = {}
+        self._num_updates = 0
+        self.recorder: Recorder | None = None
+
+    @property
+    def report(self) -> SymmetryReport | None:
+        """What ``inspect`` returned."""
+        return self._inspection.report
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **others: Any) -> None:
+        """Make ready: look at the weights, and inspect at the next training pass; not where training goes on."""
+        self._leave()
+        self._handler = _handler_above()
+        self._numbers, self._num_updates = {}, state.global_step
+        self._inspection = self._new_inspection()
+        self._inspection.is_done = state.global_step > 0
+        self.recorder = None
+        if self._every and state.is_world_process_zero:
+            self._start(model)
+
+    def _start(self, model: nn.Module) -> None:
+        try:
+            self.recorder = Recorder(model, self._every, self._by_layer)
+        except ValueError:  # sharded: the inspection says so
+            return
+        self.recorder.start()
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, model: Any = None, **others: Any) -> None:
+        """Have the first pass of the first update inspected; it runs uncompiled, because hooks are not compiled."""
+        if not self._inspection.is_done and self._handle is None:
+            self._eager = Eager() if "torch._dynamo" in sys.modules else None
+            hook = _before_first_pass(weakref.ref(self))
+            self._handle = model.register_forward_pre_hook(hook, with_kwargs=True, prepend=True)
+
+    def inspect(self, model: nn.Module, arguments: tuple, named: dict) -> None:
+        """Inspect the model on the arguments of its first training pass.
+
+        Raises:
+            SymmetryError: ``strict``, and there is a warning; in every process.
+        """
+        self._leave()
+        self._inspection.run(model, _by_name(model, arguments, named))
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, optimizer: Any = None, **others: Any) -> None:
+        """Look at values and gradients if this update is due."""
+        self._leave()
+        step = self._num_updates + 1
+        if self.recorder is not None and self.recorder.is_due(step):
+            self.recorder.look(step, {each for group in optimizer.param_groups for each in group["params"]})
+
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, optimizer: Any = None, **others: Any) -> None:
+        """Keep what was seen, unless a ``GradScaler`` skipped the step."""
+        if getattr(optimizer, "step_was_skipped", False):
+            if self.recorder is not None:
+                self.recorder.drop()
+            return
+        self._num_updates += 1
+        if self.recorder is not None:
+            self._numbers = self.recorder.take()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+        """Log as the Trainer does, but leave the console alone."""
+        numbers, self._numbers = self._numbers, {}
+        if not numbers:
+            return
+        state.log_history.append({**numbers, "epoch": state.epoch, "step": state.global_step})
+        should_log = control.should_log
+        for callback in self._handler.callbacks if self._handler is not None else ():
+            if not isinstance(callback, PrinterCallback | ProgressCallback):
+                callback.on_log(args, state, control, logs=dict(numbers), **others)
+        control.should_log = should_log
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+        """Say what was seen, and leave nothing behind."""
+        self._leave()
+        self._handler = None
+        if self.recorder is not None and self.recorder.num_recorded:
+            self._show(f"zeroinit: After {self._num_updates} updates: {self.recorder.findings()}.")
+
+    def _leave(self) -> None:
+        """Take the hook off, and let compiled functions run compiled; may be called more than once."""
+        if self._handle is not None:
+            self._handle.remove()
+        if self._eager is not None:
+            self._eager.end()
+        self._handle = self._eager = None
+
+
+def _before_first_pass(reference: "weakref.ref[InspectCallback]") -> Callable:
+    def hook(model: nn.Module, arguments: tuple, named: dict) -> None:
+        callback = reference()
+        if callback is not None and model.training:
+            callback.inspect(model, arguments, named)
+
+    return hook
+
+
+def _by_name(model: nn.Module, arguments: tuple, named: dict) -> Any:
+    """Return the arguments of a pass as ``inspect`` takes them."""
+    if not arguments:
+        return dict(named)
+    if not named:
+        return arguments
+    return dict(signatures.signature(model.forward).bind_partial(*arguments).arguments) | named
+
+
+def _handler_above() -> CallbackHandler | None:
+    """Return the Trainer's list of callbacks, which calls this one: a callback has no other way to log."""
+    frame: types.FrameType | None = sys._getframe()
+    for _ in range(NEAR):
+        if frame is None or isinstance(frame.f_locals.get("self"), CallbackHandler):
+            break
+        frame = frame.f_back
+    found = frame.f_locals.get("self") if frame is not None else None
+    return found if isinstance(found, CallbackHandler) else None

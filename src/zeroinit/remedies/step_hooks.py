@@ -1,0 +1,99 @@
+"""Hooks on the steps of all optimizers, which tell an ``Updates`` what happens to its model."""
+
+import weakref
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+from torch.utils.hooks import RemovableHandle
+
+from zeroinit.remedies.compiled import Eager
+
+if TYPE_CHECKING:
+    from zeroinit.remedies.updates import Updates
+
+__all__ = ["StepHooks", "notifying"]
+
+
+class StepHooks:
+    """The hooks on the steps of all optimizers; they hold only a weak reference to the model.
+
+    While these hooks exist, compiled functions run uncompiled, so that hooks on modules are called, if there are any.
+    """
+
+    def __init__(self, updates: "Updates"):
+        reference = weakref.ref(updates)
+        self._eager = Eager() if updates.has_hooks else None
+        self._handles = [
+            register_optimizer_step_pre_hook(_before(reference)),
+            register_optimizer_step_post_hook(_after(reference)),
+        ]
+        self._finalizer = weakref.finalize(updates, _end, self._handles, self._eager)
+
+    def fade(self) -> None:
+        """Remove what can be removed while torch runs the hooks before a step."""
+        self._handles[1].remove()
+        if self._eager is not None:
+            self._eager.end()
+
+    def end(self) -> None:
+        """Remove the hooks; may be called more than once."""
+        self._finalizer()
+
+
+def _before(reference: "weakref.ref[Updates]") -> Callable:
+    def hook(optimizer: Optimizer, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
+        updates = reference()
+        if updates is None:
+            return None
+        given = args[1] if len(args) > 1 else kwargs.get("closure")
+        closure = given if callable(given) else None
+        changed = updates.before_step(optimizer, closure)
+        if changed is closure:
+            return None
+        return ((args[0], changed, *args[2:]), kwargs) if len(args) > 1 else (args, kwargs | {"closure": changed})
+
+    hook.concerns = partial(_concerns, reference)  # type: ignore[attr-defined]  # what records updates asks it
+    return hook
+
+
+def _after(reference: "weakref.ref[Updates]") -> Callable:
+    def hook(optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
+        updates = reference()
+        if updates is not None:
+            updates.after_step(optimizer)
+
+    hook.concerns = partial(_concerns, reference)  # type: ignore[attr-defined]  # what records updates asks it
+    return hook
+
+
+def _concerns(reference: "weakref.ref[Updates]", model: nn.Module) -> bool:
+    updates = reference()
+    return updates is not None and updates.model is model and bool(updates.parts)
+
+
+def notifying(closure: Callable, notify: Callable[[], object]) -> Callable:
+    """Return a closure that notifies somebody after each of its calls.
+
+    Example:
+        >>> notifying(lambda: "loss", lambda: print("gradients are ready"))()
+        gradients are ready
+        'loss'
+    """
+
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        result = closure(*args, **kwargs)
+        notify()
+        return result
+
+    return wrapped
+
+
+def _end(handles: list[RemovableHandle], eager: Eager | None) -> None:
+    for handle in handles:
+        handle.remove()
+    if eager is not None:
+        eager.end()

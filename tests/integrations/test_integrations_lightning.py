@@ -1,0 +1,236 @@
+"""Lightning's callback: one inspection of training_step before the first update, then numbers for the loggers."""
+
+import pytest
+import torch
+from torch import nn
+
+lightning = pytest.importorskip("lightning")
+
+from lightning.pytorch.loggers import Logger  # noqa: E402
+from torch.utils.data import DataLoader, TensorDataset  # noqa: E402
+
+from zeroinit import InputError  # noqa: E402
+from zeroinit.integrations import SymmetryError  # noqa: E402
+from zeroinit.integrations.lightning import InspectCallback  # noqa: E402
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*does not have many workers"),
+    pytest.mark.filterwarnings("ignore:.*log_every_n_steps"),
+    pytest.mark.filterwarnings("ignore:.*have no `val_dataloader`"),
+    pytest.mark.filterwarnings("ignore:.*isinstance.treespec, LeafSpec"),
+    pytest.mark.filterwarnings("ignore:.*litlogger"),
+]
+
+
+class Net(lightning.LightningModule):
+    def __init__(self, broken: bool = False):
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.net = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 2))
+        if broken:
+            for parameter in self.net.parameters():
+                nn.init.zeros_(parameter)
+        self.num_calls = 0
+
+    def forward(self, inputs):
+        return self.net(inputs)
+
+    def training_step(self, batch, batch_idx):
+        inputs, targets = batch
+        self.num_calls += 1
+        loss = nn.functional.cross_entropy(self(inputs), targets)
+        self.log("loss", loss, on_step=True, on_epoch=True)
+        self.log_dict({"epoch_now": float(self.current_epoch), "steps": float(self.trainer.global_step)})
+        return loss
+
+    def validation_step(self, batch, batch_idx):
+        self.log("validation", nn.functional.cross_entropy(self(batch[0]), batch[1]))
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+class Kept(Logger):
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    @property
+    def name(self):
+        return "kept"
+
+    @property
+    def version(self):
+        return 0
+
+    def log_metrics(self, metrics, step=None):
+        self.seen.append((step, dict(metrics)))
+
+    def log_hyperparams(self, *arguments, **named):
+        pass
+
+
+def loader(count: int = 20) -> DataLoader:
+    inputs = torch.randn(count, 3, generator=torch.Generator().manual_seed(1))
+    return DataLoader(TensorDataset(inputs, (torch.arange(count) % 3 == 0).long()), batch_size=4)
+
+
+def trainer(folder, callbacks, logger=False, **settings) -> "lightning.Trainer":
+    settings = {"max_steps": 3, **settings}
+    return lightning.Trainer(
+        accelerator="cpu", devices=1, default_root_dir=folder, callbacks=callbacks, logger=logger,
+        enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False, log_every_n_steps=1,
+        **settings,
+    )  # fmt: skip
+
+
+def all_hooks(model: nn.Module) -> int:
+    from torch.optim import optimizer
+
+    of_model = sum(len(each._forward_hooks) + len(each._forward_pre_hooks) for each in model.modules())
+    return of_model + len(optimizer._global_optimizer_pre_hooks) + len(optimizer._global_optimizer_post_hooks)
+
+
+def test_it_inspects_training_step_once_and_leaves_the_module_as_it_was(tmp_path):
+    shown, model, logger = [], Net(), Kept()
+    before = set(vars(model))
+    callback = InspectCallback(show=shown.append)
+    trainer(tmp_path, [callback], logger).fit(model, loader(), loader(4))
+    assert shown == [f"zeroinit: {callback.report.verdict}", f"zeroinit: {callback.watch}"]
+    assert shown[0] == "zeroinit: Will learn: all 4 parameters get a gradient by step 1."
+    assert callback.report.parameters[0].name == "net.0.weight"
+    assert model.num_calls == 3
+    assert set(vars(model)) - before <= {"_trainer", "_hparams"}
+    assert all_hooks(model) == 0
+    alone = Kept()
+    trainer(tmp_path, [], alone).fit(Net(), loader(), loader(4))
+    ours = [(step, logs) for step, logs in logger.seen if not any(name.startswith("zeroinit/") for name in logs)]
+    assert ours == alone.seen
+    assert sum("loss_step" in logs for _, logs in ours) == 3
+    assert sum("loss_epoch" in logs for _, logs in ours) == 1
+
+
+def test_what_a_copy_logs_goes_nowhere(tmp_path):
+    class Speaks(Net):
+        def training_step(self, batch, batch_idx):
+            self.log("own" if self is model else "of_a_copy", 1.0)
+            return super().training_step(batch, batch_idx)
+
+    model, logger = Speaks(), Kept()
+    trainer(tmp_path, [InspectCallback(show=lambda text: None)], logger).fit(model, loader())
+    names = {name for _, logs in logger.seen for name in logs}
+    assert "own" in names
+    assert "of_a_copy" not in names
+
+
+def test_strict_stops_before_the_first_update(tmp_path):
+    model = Net(broken=True)
+    before = [each.detach().clone() for each in model.parameters()]
+    with pytest.raises(SymmetryError, match="strict=True: training stops before its first update"):
+        trainer(tmp_path, [InspectCallback(strict=True, show=lambda text: None)]).fit(model, loader())
+    assert all(torch.equal(*pair) for pair in zip(model.parameters(), before, strict=True))
+    assert all_hooks(model) == 0
+    assert (
+        trainer(tmp_path, [InspectCallback(True, ignore=["ZI"], show=lambda text: None)]).fit(model, loader()) is None
+    )
+
+
+def test_training_is_bit_for_bit_as_without(tmp_path):
+    def weights(callbacks) -> list[torch.Tensor]:
+        model = Net()
+        model.net.append(nn.Dropout(0.5))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(5)
+            trainer(tmp_path, callbacks, accumulate_grad_batches=2).fit(model, loader())
+        return list(model.parameters())
+
+    pairs = zip(weights([InspectCallback(show=lambda text: None)]), weights([]), strict=True)
+    assert all(torch.equal(*pair) for pair in pairs)
+
+
+def test_loggers_get_the_numbers(tmp_path):
+    logger, model = Kept(), Net(broken=True)
+    callback = InspectCallback(every=2, show=lambda text: None)
+    trainer(
+        tmp_path, [callback], logger, max_steps=14, max_epochs=10, accumulate_grad_batches=2, gradient_clip_val=1.0
+    ).fit(model, loader(24), loader(4))
+    ours = [(step, logs) for step, logs in logger.seen if "zeroinit/identical_units" in logs]
+    assert [step + 1 for step, _ in ours] == [*range(1, 11), 12, 14]
+    assert ours[0][1]["zeroinit/identical_units"] == 7
+    assert callback.watch.without_gradient == ("net.0.bias", "net.0.weight", "net.2.weight")
+    assert "units are identical in 1 of 2 layers (`net.0`: 1 different of 8)" in str(callback.watch)
+
+
+def test_a_mixed_precision_run(tmp_path):
+    logger = Kept()
+    trainer(tmp_path, [InspectCallback(True, show=lambda text: None)], logger, precision="bf16-mixed").fit(
+        Net(), loader()
+    )
+    assert [step for step, logs in logger.seen if "zeroinit/identical_units" in logs] == [0, 1, 2]
+
+
+def test_after_an_error_nothing_stays_behind(tmp_path):
+    class Fails(Net):
+        def training_step(self, batch, batch_idx):
+            if batch_idx == 2:
+                raise KeyError("in the middle")
+            return super().training_step(batch, batch_idx)
+
+    model = Fails()
+    before = set(vars(model))
+    with pytest.raises(KeyError, match="in the middle"):
+        trainer(tmp_path, [InspectCallback(show=lambda text: None)]).fit(model, loader())
+    assert all_hooks(model) == 0
+    assert set(vars(model)) - before <= {"_trainer", "_hparams"}
+
+
+class ByHand(Net):
+    def __init__(self):
+        super().__init__()
+        self.automatic_optimization = False
+
+    def training_step(self, batch, batch_idx):
+        optimizers = self.optimizers()
+        loss = nn.functional.cross_entropy(self(batch[0]), batch[1])
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        self.manual_backward(loss)
+        for optimizer in optimizers:
+            optimizer.step()
+
+    def configure_optimizers(self):
+        return [torch.optim.SGD(self.net[0].parameters(), 0.1), torch.optim.Adam(self.net[2].parameters())]
+
+
+def test_manual_optimization_asks_for_a_step_and_counts_several_optimizers_once(tmp_path):
+    shown = []
+    trainer(tmp_path, [InspectCallback(show=shown.append)]).fit(ByHand(), loader())
+    assert "pass InspectCallback(step=...), a function (module, batch) -> loss" in shown[0]
+    callback = InspectCallback(
+        True, step=lambda module, batch: nn.functional.cross_entropy(module(batch[0]), batch[1]), show=shown.append
+    )
+    trainer(tmp_path, [callback], max_steps=6).fit(ByHand(), loader())
+    assert callback.report.verdict == "Will learn: all 4 parameters get a gradient by step 1."
+    assert callback.watch.num_updates == 3
+    assert callback.watch.without_gradient == ()
+
+
+def test_a_compiled_module_is_inspected_and_compiled_afterwards(tmp_path):
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    model = Net()
+    callback = InspectCallback(True, show=lambda text: None)
+    model.net = torch.compile(model.net, backend="eager")
+    trainer(tmp_path, [callback]).fit(model, loader())
+    assert callback.report.verdict == "Will learn: all 4 parameters get a gradient by step 1."
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] >= 1
+    assert callback.watch.num_updates == 3
+    torch._dynamo.reset()
+
+
+def test_what_is_refused():
+    with pytest.raises(InputError, match="ignore='XX': no code starts like this"):
+        InspectCallback(ignore=["XX"])
+    with pytest.raises(InputError, match="every=-1: must be at least 0"):
+        InspectCallback(every=-1)

@@ -1,0 +1,359 @@
+"""``watch`` in loops of every kind: what it counts, what it sees, and that training is as without it."""
+
+import copy
+import gc
+
+import pytest
+import torch
+from torch import nn
+from torch.optim import SGD, Adam
+
+import zeroinit
+from zeroinit import InputError
+from zeroinit.integrations import Watch, WatchWarning, watch
+from zeroinit.integrations.logs import Log
+
+
+def build(seed: int = 0) -> nn.Sequential:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 2))
+
+
+def alike() -> nn.Sequential:
+    """All units of the first layer are identical."""
+    model = build()
+    for parameter in (*model[0].parameters(), model[2].weight):
+        nn.init.constant_(parameter, 0.1)
+    return model
+
+
+BATCH = torch.linspace(-1, 1, 15).reshape(5, 3)
+
+
+def backward(model: nn.Module, factor: float = 1.0) -> None:
+    (factor * (model(BATCH) - 1).square().mean()).backward()
+
+
+def train(model: nn.Module, optimizer: torch.optim.Optimizer, updates: int) -> None:
+    for _ in range(updates):
+        optimizer.zero_grad()
+        backward(model)
+        optimizer.step()
+
+
+def hooks_of_all_optimizers() -> int:
+    from torch.optim import optimizer
+
+    return len(optimizer._global_optimizer_pre_hooks) + len(optimizer._global_optimizer_post_hooks)
+
+
+def test_a_healthy_model():
+    model, logged = build(), []
+    with zeroinit.watch(model, every=4, log=lambda numbers, update: logged.append((update, numbers))) as seen:
+        train(model, Adam(model.parameters()), 16)
+    assert [update for update, _ in logged] == [*range(1, 11), 12, 16]
+    assert sorted({each.step for each in seen.records}) == [*range(1, 11), 12, 16]
+    assert str(seen) == "After 16 updates: no units are identical, and each of 4 parameters had a gradient."
+    numbers = logged[-1][1]
+    assert {name.partition("/")[0] for name in numbers} == {"zeroinit"}
+    for name in ("identical_units", "merged_units", "units_without_gradient", "parameters_without_gradient"):
+        assert numbers[f"zeroinit/{name}"] == 0
+    assert 1 < numbers["zeroinit/effective_rank_weights"] < 3.01
+    assert len(seen.to_frame()) == len(seen.records) == 2 * 12
+    assert repr(seen) == "Watch(Sequential, 16 updates)"
+
+
+def test_identical_units_are_counted_and_named():
+    model, logged = alike(), []
+    with watch(model, log=lambda numbers, _: logged.append(numbers)) as seen:
+        train(model, SGD(model.parameters(), lr=0.1), 3)
+    assert [numbers["zeroinit/identical_units"] for numbers in logged] == [7, 7, 7]
+    assert str(seen) == "After 3 updates: units are identical in 1 of 2 layers (`0`: 1 different of 8)."
+
+
+def test_units_that_merge_again_are_counted():
+    """Units differ at first; a decay of everything but one value makes them equal again."""
+    model = build()
+    optimizer = SGD(model.parameters(), lr=0.1)
+    with watch(model) as seen:
+        train(model, optimizer, 2)
+        with torch.no_grad():
+            model[0].weight[3:6] = model[0].weight[3]
+            model[0].bias[3:6] = model[0].bias[3]
+        train(model, optimizer, 1)
+    by_step = {each.step: each.num_merged for each in seen.records if each.path == "0"}
+    assert by_step == {1: 0, 2: 0, 3: 2}
+    assert "units merged again in 1 of 2 layers (`0`)" in str(seen)
+
+
+def test_units_that_were_never_apart_have_not_merged():
+    model = alike()
+    with watch(model) as seen:
+        train(model, SGD(model.parameters(), lr=0.1), 3)
+    assert {each.num_merged for each in seen.records} == {0}
+
+
+def test_parameters_without_a_gradient_are_named():
+    model = build()
+    for parameter in model[2].parameters():
+        nn.init.zeros_(parameter)
+    model.spare = nn.Linear(2, 2)
+    model.forward = lambda inputs: model[2](model[1](model[0](inputs)))
+    trained = [*model[0].parameters(), model[2].bias, *model.spare.parameters()]  # all but 2.weight
+    with watch(model) as seen:
+        train(model, SGD(trained, lr=0.1), 2)
+    assert seen.without_gradient == ("0.bias", "0.weight", "spare.bias", "spare.weight")
+    assert str(seen).endswith(
+        "4 of 6 parameters (`0.bias`, `0.weight`, `spare.bias`, ...) had no gradient, "
+        "1 of 6 parameters (`2.weight`) are held by no optimizer."
+    )
+
+
+def test_a_gradient_that_comes_later_counts():
+    model = build()
+    nn.init.zeros_(model[2].weight)
+    with watch(model) as seen:
+        train(model, SGD(model.parameters(), lr=0.1), 2)
+    assert seen.without_gradient == ()
+    silent = {each.step: each.num_silent for each in seen.records if each.path == "0"}
+    assert silent == {1: 8, 2: 0}
+
+
+def test_updates_are_counted_not_passes():
+    model = build()
+    optimizer = SGD(model.parameters(), lr=0.1)
+    with watch(model) as seen:
+        for number in range(9):
+            backward(model)
+            model.eval()
+            with torch.no_grad():
+                model(BATCH)
+            model.train()
+            if number % 3 == 2:
+                optimizer.step()
+                optimizer.zero_grad()
+        optimizer.step()  # without gradients it changes nothing
+        assert seen.num_updates == 3
+        train(model, optimizer, 1)
+    assert [each.step for each in seen.records if each.path == "0"] == [1, 2, 3, 4]
+    assert seen.without_gradient == ()
+
+
+def test_several_optimizers_make_one_update():
+    model, logged = build(), []
+    optimizers = [SGD(model[0].parameters(), lr=0.1), Adam(model[2].parameters())]
+    with watch(model, log=lambda numbers, update: logged.append(update)) as seen:
+        for _ in range(4):
+            backward(model)
+            for optimizer in optimizers:
+                optimizer.step()
+    assert seen.num_updates == 4
+    assert [each.step for each in seen.records if each.path == "0"] == [1, 2, 3, 4]
+    assert [each.step for each in seen.records if each.path == "2"] == [1, 2, 3, 4]
+    assert seen.without_gradient == ()
+    assert sorted(set(logged)) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("by_name", [False, True])
+def test_gradients_that_a_closure_makes_are_seen(by_name):
+    """Lightning hands its steps over like that; gradients of the step before would be seen otherwise."""
+    model = build()
+    optimizer = SGD(model.parameters(), lr=0.1)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = (model(BATCH) - 1).square().mean()
+        loss.backward()
+        return loss
+
+    with watch(model) as seen:
+        for _ in range(2):
+            loss = optimizer.step(closure=closure) if by_name else optimizer.step(closure)
+            assert loss > 0
+    alone = build()
+    backward(alone)
+    first = {each.path: each.gradient for each in seen.records if each.step == 1}
+    assert first == {path: float(alone[int(path)].weight.grad.abs().max()) for path in "02"}
+    assert seen.num_updates == 2
+    assert seen.without_gradient == ()
+
+
+def test_a_step_of_many_passes_is_one_update():
+    model = build()
+    optimizer = torch.optim.LBFGS(model.parameters(), max_iter=5)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = (model(BATCH) - 1).square().mean()
+        loss.backward()
+        return loss
+
+    with watch(model) as seen:
+        optimizer.step(closure)
+        optimizer.step(closure)
+    assert seen.num_updates == 2
+    assert [each.step for each in seen.records if each.path == "0"] == [1, 2]
+    assert seen.records[0].diversity["stable_rank_updates"] == 0  # as it was before the first change
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_steps_that_a_scaler_skips_are_no_updates(fused):
+    model = build()
+    optimizer = SGD(model.parameters(), lr=0.1, fused=fused)
+    scaler = torch.amp.GradScaler("cpu", init_scale=256.0)
+    with watch(model) as seen:
+        for number in range(4):
+            optimizer.zero_grad()
+            scaler.scale((model(BATCH) - 1).square().mean() * (torch.inf if number == 1 else 1.0)).backward()
+            scaler.step(optimizer)
+            scaler.update()
+    assert seen.num_updates == 3
+    assert [each.step for each in seen.records if each.path == "0"] == [1, 2, 3]
+    alone = build()
+    backward(alone)
+    first = next(each for each in seen.records if each.path == "0")
+    assert first.gradient == pytest.approx(float(alone[0].weight.grad.abs().max()), rel=1e-4)
+
+
+def test_training_is_bit_for_bit_as_without():
+    def weights(watched: bool) -> list[torch.Tensor]:
+        model = nn.Sequential(build(), nn.Dropout(0.5), nn.Linear(2, 2))
+        for parameter in model[2].parameters():
+            nn.init.ones_(parameter)
+        optimizer = Adam(model.parameters())
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(3)
+            if watched:
+                with watch(model, every=2):
+                    train(model, optimizer, 12)
+            else:
+                train(model, optimizer, 12)
+            return [*(each.detach() for each in model.parameters()), torch.rand(1)]
+
+    assert all(torch.equal(*pair) for pair in zip(weights(True), weights(False), strict=True))
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_nothing_stays_behind_also_after_an_error(fails):
+    model, before = build(), hooks_of_all_optimizers()
+    optimizer = SGD(model.parameters(), lr=0.1)
+
+    def loop() -> None:
+        with watch(model) as seen:
+            assert hooks_of_all_optimizers() == before + 2
+            assert not any(each._forward_hooks or each._forward_pre_hooks for each in model.modules())
+            train(model, optimizer, 1)
+            if fails:
+                raise KeyboardInterrupt
+        assert seen.num_updates == 1
+
+    if fails:
+        with pytest.raises(KeyboardInterrupt):
+            loop()
+    else:
+        loop()
+    assert hooks_of_all_optimizers() == before
+
+
+def test_a_watch_that_is_forgotten_takes_its_hooks_off():
+    before = hooks_of_all_optimizers()
+    Watch(build()).start()
+    gc.collect()
+    assert hooks_of_all_optimizers() == before
+
+
+def test_another_model_is_no_concern():
+    model, other = build(), build(1)
+    with pytest.warns(WatchWarning, match="no optimizer of torch updated this Sequential"), watch(model) as seen:
+        train(other, SGD(other.parameters(), lr=0.1), 2)
+    assert str(seen) == "Nothing was seen: no optimizer of torch has updated this model."
+    with watch(model) as seen, watch(other) as beside:
+        train(other, SGD(other.parameters(), lr=0.1), 2)
+        train(model, SGD(model.parameters(), lr=0.1), 1)
+    assert (seen.num_updates, beside.num_updates) == (1, 2)
+
+
+def test_a_compiled_model_stays_compiled():
+    compiled = []
+
+    def backend(graph, inputs):
+        compiled.append(graph)
+        return graph
+
+    model = build()
+    inside = torch.compile(model, backend=backend)
+    with watch(inside) as seen:
+        train(inside, SGD(model.parameters(), lr=0.1), 3)
+    assert len(compiled) >= 1
+    assert seen.num_updates == 3
+    assert {each.path for each in seen.records} == {"0", "2"}
+    torch._dynamo.reset()
+
+
+def test_by_layer_there_are_numbers_for_each_layer():
+    model, logged = alike(), []
+    with watch(model, log=lambda numbers, _: logged.append(numbers), by_layer=True):
+        train(model, SGD(model.parameters(), lr=0.1), 1)
+    assert logged[0]["zeroinit/0/distinct_units"] == 1
+    assert logged[0]["zeroinit/2/distinct_units"] == 2
+    assert "zeroinit/0/effective_rank_gradients" in logged[0]
+
+
+def test_gpts_conv1d_is_a_layer():
+    transformers = pytest.importorskip("transformers")
+    model = nn.Sequential(transformers.pytorch_utils.Conv1D(8, 3), nn.Tanh(), nn.Linear(8, 2))
+    nn.init.constant_(model[0].weight, 0.1)
+    nn.init.constant_(model[2].weight, 0.1)
+    with watch(model) as seen:
+        train(model, SGD(model.parameters(), lr=0.1), 1)
+    assert [(each.num_units, each.num_driven_apart) for each in seen.records] == [(8, 1), (2, 2)]
+
+
+def test_tensorboard_gets_the_numbers(tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    model = alike()
+    with watch(model, log=tmp_path / "run"):
+        train(model, SGD(model.parameters(), lr=0.1), 2)
+    events = EventAccumulator(str(tmp_path / "run")).Reload()
+    assert [(each.step, each.value) for each in events.Scalars("zeroinit/identical_units")] == [(1, 7), (2, 7)]
+
+
+def test_a_writer_of_yours_stays_open():
+    class Writer:
+        def __init__(self):
+            self.seen = []
+
+        def add_scalar(self, name, value, step):
+            self.seen.append((name, value, step))
+
+        def close(self):
+            raise AssertionError("closed")
+
+    writer, model = Writer(), build()
+    with watch(model, log=writer):
+        train(model, SGD(model.parameters(), lr=0.1), 1)
+    assert ("zeroinit/identical_units", 0.0, 1) in writer.seen
+
+
+def test_what_is_refused(without_type_checks, monkeypatch):
+    with pytest.raises(InputError, match="every=0: must be at least 1"):
+        watch(build(), every=0)
+    with pytest.raises(InputError, match=r"model=int: must be a torch\.nn\.Module"):
+        watch(3)
+    with pytest.raises(InputError, match="log=3: must be a folder for TensorBoard"):
+        Log(3)
+    monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
+    with pytest.raises(InputError, match=r"TensorBoard is not installed; type: pip install 'zeroinit\[tensorboard\]'"):
+        Log("runs")
+
+
+def test_a_copy_of_the_model_is_not_watched():
+    model = build()
+    with watch(model) as seen:
+        train(model, SGD(model.parameters(), lr=0.1), 1)
+        other = copy.deepcopy(model)
+        train(other, SGD(other.parameters(), lr=0.1), 4)
+    assert seen.num_updates == 1

@@ -1,0 +1,229 @@
+"""The Trainer's callback: one inspection before the first update, then numbers where the Trainer's own go."""
+
+import pytest
+import torch
+from torch import nn
+
+transformers = pytest.importorskip("transformers")
+pytest.importorskip("accelerate")
+
+from zeroinit import InputError  # noqa: E402
+from zeroinit.integrations import SymmetryError  # noqa: E402
+from zeroinit.integrations.transformers import InspectCallback  # noqa: E402
+
+
+def tiny(broken: bool = False) -> nn.Module:
+    config = transformers.GPT2Config(
+        vocab_size=32, n_embd=16, n_layer=2, n_head=2, n_positions=16, bos_token_id=0, eos_token_id=0
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = transformers.GPT2LMHeadModel(config)
+    if broken:
+        nn.init.zeros_(model.transformer.h[0].mlp.c_fc.weight)
+        nn.init.zeros_(model.transformer.h[0].mlp.c_proj.weight)
+    return model
+
+
+def examples(count: int = 24) -> list[dict]:
+    words = torch.randint(32, (count, 8), generator=torch.Generator().manual_seed(1))
+    return [{"input_ids": each, "labels": each} for each in words]
+
+
+def trainer(folder, model, callbacks, evaluated=None, **settings) -> "transformers.Trainer":
+    settings = {"max_steps": 3, "per_device_train_batch_size": 4, **settings}
+    arguments = transformers.TrainingArguments(
+        output_dir=str(folder), use_cpu=True, report_to="none", save_strategy="no", disable_tqdm=True, **settings
+    )
+    return transformers.Trainer(
+        model=model, args=arguments, train_dataset=examples(), eval_dataset=evaluated, callbacks=callbacks
+    )
+
+
+class Reporter(transformers.TrainerCallback):
+    """Stands where TensorBoard's callback stands: before those of the user."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_log(self, args, state, control, logs=None, **others):
+        self.seen.append((state.global_step, dict(logs)))
+
+
+def hooks(model: nn.Module) -> int:
+    return sum(len(each._forward_hooks) + len(each._forward_pre_hooks) for each in model.modules())
+
+
+def test_it_inspects_once_and_says_so(tmp_path):
+    shown, model = [], tiny()
+    callback = InspectCallback(show=shown.append, steps=4)
+    trainer(tmp_path, model, [callback]).train()
+    seen = "zeroinit: After 3 updates: no units are identical, and each of 28 parameters had a gradient."
+    assert shown == [f"zeroinit: {callback.report.verdict}", seen]
+    assert shown[0].startswith("zeroinit: Will learn: ")
+    assert callback.report.loss == "the output's own loss"
+    assert hooks(model) == 0
+
+
+def test_strict_stops_before_the_first_update(tmp_path):
+    shown, model = [], tiny(broken=True)
+    before = [each.detach().clone() for each in model.parameters()]
+    callback = InspectCallback(strict=True, show=shown.append)
+    with pytest.raises(SymmetryError) as caught:
+        trainer(tmp_path, model, [callback]).train()
+    message = str(caught.value)
+    assert message.startswith(
+        "strict=True: training stops before its first update. 5 of 28 parameters will not learn: "
+    )
+    assert "`transformer.h.0.mlp.c_fc.weight`" in message
+    assert message.endswith("To train nevertheless: strict=False, or ignore=['ZI006', 'ZI007']")
+    assert all(torch.equal(*pair) for pair in zip(model.parameters(), before, strict=True))
+    assert message.count("nn.init.normal_(model.transformer.h[0].mlp.c_fc.weight, std=0.02)") == 1
+    assert hooks(model) == 0
+    assert shown == []
+
+
+def test_without_strict_the_whole_report_is_shown_and_training_goes_on(tmp_path):
+    shown = []
+    callback = InspectCallback(show=shown.append)
+    assert trainer(tmp_path, tiny(broken=True), [callback]).train().global_step == 3
+    assert shown[0] == f"zeroinit: {callback.report}"
+    assert "ZI006 warning" in shown[0]
+    assert "5 of 28 parameters (`transformer.h.0.ln_2.bias`, " in shown[1]
+
+
+def test_what_is_ignored_does_not_stop_it(tmp_path):
+    callback = InspectCallback(strict=True, ignore=["ZI006", "ZI007"], show=lambda text: None)
+    assert trainer(tmp_path, tiny(broken=True), [callback]).train().global_step == 3
+
+
+def test_training_is_bit_for_bit_as_without(tmp_path):
+    def weights(callbacks) -> list[torch.Tensor]:
+        model = tiny().train()
+        trainer(tmp_path, model, callbacks, gradient_accumulation_steps=2).train()
+        return list(model.parameters())
+
+    pairs = zip(weights([InspectCallback(show=lambda text: None)]), weights([]), strict=True)
+    assert all(torch.equal(*pair) for pair in pairs)
+
+
+def test_reporters_and_the_history_get_the_numbers(tmp_path):
+    reporter, model = Reporter(), tiny(broken=True)
+    callback = InspectCallback(every=2, show=lambda text: None)
+    run = trainer(
+        tmp_path, model, [reporter, callback], examples(4), max_steps=14, gradient_accumulation_steps=2,
+        logging_steps=5, eval_strategy="steps", eval_steps=3,
+    )  # fmt: skip
+    run.train()
+    ours = [(step, logs) for step, logs in reporter.seen if "zeroinit/identical_units" in logs]
+    assert [step for step, _ in ours] == [*range(1, 11), 12, 14]
+    assert ours[0][1]["zeroinit/parameters_without_gradient"] == 5
+    assert [step for step, logs in reporter.seen if "loss" in logs] == [5, 10]
+    assert [each["step"] for each in run.state.log_history if "zeroinit/identical_units" in each] == [
+        step for step, _ in ours
+    ]
+    assert callback.recorder.without_gradient == tuple(
+        f"transformer.h.0.{name}" for name in ("ln_2.bias", "ln_2.weight", "mlp.c_fc.bias", "mlp.c_fc.weight",
+        "mlp.c_proj.weight")
+    )  # fmt: skip
+
+
+def test_updates_that_a_scaler_skips_are_not_recorded(tmp_path):
+    callback = InspectCallback(show=lambda text: None)
+    run = trainer(tmp_path, tiny(), [callback])
+    state, control = run.state, run.control
+
+    class Optimizer:
+        param_groups = [{"params": list(run.model.parameters())}]  # noqa: RUF012
+        step_was_skipped = True
+
+    state.is_world_process_zero = True
+    callback.on_train_begin(run.args, state, control, model=run.model)
+    for skipped in (True, False, True, False):
+        Optimizer.step_was_skipped = skipped
+        for parameter in run.model.parameters():
+            parameter.grad = torch.full_like(parameter, 0.0 if skipped else 1.0)
+        callback.on_pre_optimizer_step(run.args, state, control, optimizer=Optimizer)
+        callback.on_optimizer_step(run.args, state, control, optimizer=Optimizer)
+    assert sorted({each.step for each in callback.recorder.records}) == [1, 2]
+    assert callback.recorder.num_recorded == 2
+    assert callback.recorder.without_gradient == ()
+    assert {each.gradient for each in callback.recorder.records} == {1.0}
+    callback.on_train_end(run.args, state, control)
+
+
+def test_a_compiled_model_is_inspected_and_compiled_afterwards(tmp_path):
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    shown, model = [], Net()
+    callback = InspectCallback(strict=True, show=shown.append)
+    trainer(tmp_path, model, [callback], torch_compile=True, torch_compile_backend="eager").train()
+    assert shown[0] == f"zeroinit: {callback.report.verdict}"
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
+    assert hooks(model) == 0
+    torch._dynamo.reset()
+
+
+class Net(nn.Module):
+    """Returns a loss, as models of transformers do."""
+
+    def __init__(self, width: int = 8):
+        super().__init__()
+        self.embed, self.head = nn.Embedding(32, width), nn.Linear(width, 32)
+
+    def forward(self, input_ids, labels):
+        scores = self.head(self.embed(input_ids))
+        return {"loss": nn.functional.cross_entropy(scores.flatten(0, 1), labels.flatten()), "logits": scores}
+
+
+def test_after_an_error_nothing_stays_behind(tmp_path):
+    model = tiny()
+    run = trainer(tmp_path, model, [InspectCallback(show=lambda text: None)])
+
+    def fail(*_, **__):
+        raise KeyboardInterrupt
+
+    handle = model.lm_head.register_forward_hook(fail)
+    with pytest.raises(KeyboardInterrupt):
+        run.train()
+    handle.remove()
+    assert hooks(model) == 0
+
+
+def test_what_cannot_be_inspected_is_said_and_stops_a_strict_run(tmp_path):
+    shown = []
+    callback = InspectCallback(show=shown.append, optimizer=lambda parameters: 1 / 0)
+    assert trainer(tmp_path, Net(), [callback]).train().global_step == 3
+    assert shown[0] == "zeroinit: the model was not inspected (ZeroDivisionError: division by zero)"
+    callback = InspectCallback(True, show=shown.append, optimizer=lambda parameters: 1 / 0)
+    with pytest.raises(SymmetryError, match="strict=True: the model was not inspected"):
+        trainer(tmp_path, Net(), [callback]).train()
+
+
+def test_training_that_goes_on_is_not_inspected_again(tmp_path):
+    shown = []
+    callback = InspectCallback(show=shown.append)
+    run = trainer(tmp_path, tiny(), [callback], max_steps=2)
+    run.train()
+    run.args.max_steps = 4
+    run.state.global_step = 2
+    callback.on_train_begin(run.args, run.state, run.control, model=run.model)
+    callback.on_step_begin(run.args, run.state, run.control, model=run.model)
+    assert len(shown) == 2
+    assert hooks(run.model) == 0
+
+
+def test_every_0_inspects_only(tmp_path):
+    reporter = Reporter()
+    callback = InspectCallback(every=0, show=lambda text: None)
+    trainer(tmp_path, tiny(), [reporter, callback]).train()
+    assert callback.report is not None
+    assert callback.recorder is None
+    assert not any("zeroinit/identical_units" in logs for _, logs in reporter.seen)
+
+
+def test_what_is_refused():
+    with pytest.raises(InputError, match="ignore='XX': no code starts like this"):
+        InspectCallback(ignore=["XX"])
+    with pytest.raises(InputError, match="every=-1: must be at least 0"):
+        InspectCallback(every=-1)
