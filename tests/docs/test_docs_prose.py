@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from zeroinit.bench.catalogue import FIGURES
+
 ROOT = Path(__file__).parents[2]
 LONGEST = 28  # words of a sentence
 WRITTEN_BY_SCRIPTS = {"field.md"}
@@ -95,6 +97,13 @@ def test_no_sentence_is_too_long(page):
 def test_one_word_for_one_thing(page):
     found = forbidden((ROOT / page).read_text())
     assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("name", [name for name, figure in FIGURES.items() if figure.remarks])
+def test_remarks_that_pages_print_are_prose_too(name):
+    for remark in FIGURES[name].remarks:
+        found = too_long(remark) + forbidden(remark)
+        assert not found, "\n".join(found)
 
 
 SHORT = "It adds no new directions. A rank-1 update stays rank 1, apart from amplified rounding error."

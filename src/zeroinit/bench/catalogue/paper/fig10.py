@@ -18,7 +18,7 @@ FIGURE_10 = Figure(
     published_results={"Logistic regression": 0.362, FNN_ZERO: 0.10, CNN_ZERO: 0.10},
     claims=zero_claims("C8", {"CIFAR-10 FNN": FNN_ZERO, "CIFAR-10 CNN": CNN_ZERO}),
     remarks=(
-        "Logistic regression jumps by 0.02 from one epoch to the next (seed 0: .376, .363, .383 at epochs 3 to 5), so "
-        "that its final accuracy depends on where the run stops.",
+        "Logistic regression jumps by 0.02 from one epoch to the next (seed 0: .376, .363, .383 at epochs 3 to 5). So "
+        "its final accuracy depends on where the run stops.",
     ),
 )

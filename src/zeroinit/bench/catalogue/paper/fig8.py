@@ -13,10 +13,10 @@ FIGURE_8 = Figure(
     published_results={BASELINE: 0.372, PYTORCH: 0.485, NORMAL: 0.488, UNIFORM: 0.490},
     claims=comparison_claims("C6", "CIFAR-10 FNN"),
     remarks=(
-        "PyTorch's default ends 0.03 above the paper's 0.485 under the corrected protocol and at 0.482 as published. "
+        "PyTorch's default ends 0.03 above the paper's 0.485 under the corrected protocol, and at 0.482 as published. "
         "With one batch order for all epochs its test accuracy falls towards the end (seed 1: .488 at epoch 7, .465 at "
-        "epoch 15) and meets that of zero weights; with fresh orders it does not.",
-        "Uniform biases: seed 0 stays at 0.10 for two epochs with fresh orders, and for all fifteen as published; the "
+        "epoch 15). Zero weights then do as well. With new orders the accuracy does not fall.",
+        "Uniform biases: seed 0 stays at 0.10 for two epochs with new orders, and for all fifteen as published. The "
         "paper's figure shows no such run.",
     ),
 )

@@ -14,9 +14,9 @@ FIGURE_9 = Figure(
     claims=comparison_claims("C7", "CIFAR-10 CNN"),
     remarks=(
         "Our runs are in bfloat16. With normal biases they end at the paper's 0.70 as published (0.683 to 0.715, three "
-        "seeds), and lower under the corrected protocol (0.625 to 0.688, three seeds): fresh orders and evaluation in "
-        "eval mode make the difference.",
+        "seeds). Under the corrected protocol they end lower (0.625 to 0.688, three seeds), because it has new batch "
+        "orders and evaluates in eval mode.",
         "Uniform biases end at 0.504 to 0.686 (three seeds, corrected). As published, seed 0 stays at 0.10 for all 20 "
-        "epochs; the paper's figure shows no such run.",
+        "epochs. The paper's figure shows no such run.",
     ),
 )
