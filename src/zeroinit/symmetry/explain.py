@@ -9,6 +9,7 @@ from torch import nn
 from zeroinit.symmetry.batch_causes import emptied, nothing_in, small
 from zeroinit.symmetry.calls import Calls
 from zeroinit.symmetry.graph import Graph
+from zeroinit.symmetry.made_in_forward import replaced_in_forward
 from zeroinit.symmetry.mask_causes import of_mask
 from zeroinit.symmetry.memory import is_large
 from zeroinit.symmetry.naming import draw_line, few, of_model, operation, starred
@@ -61,6 +62,8 @@ def explain(evidence: "Evidence", replica: nn.Module, dtype: torch.dtype, last: 
     evidence.reasons = {name: frozen for name, _ in evidence.model.named_parameters() if name not in trained}
     trace, looked_at = evidence.double, [name for name in trained if name not in evidence.not_inspected]
     locked = {name for name in looked_at if trace.first_step(name) is None}
+    evidence.reasons |= replaced_in_forward(evidence, locked)
+    locked -= set(evidence.reasons)
     evidence.reasons |= _of_removed(evidence, replica, dtype, locked, last)
     locked -= set(evidence.reasons)
     if locked:

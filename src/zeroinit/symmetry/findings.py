@@ -43,6 +43,7 @@ REASON_CODES = {
     "equal": "ZI001",
     "unknown": "ZI012",
     "hook": "ZI019",
+    "replaced": "ZI016",
 }
 MOST_TWINS = 10
 MOST_NEARLY_DISTINCT = 0.95

@@ -19,6 +19,7 @@ from zeroinit._modules.copying import Copier, copier_of
 from zeroinit.symmetry.memory import frugal, give_back, is_large
 from zeroinit.symmetry.objective import Objective
 from zeroinit.symmetry.precision import ShadowMode
+from zeroinit.symmetry.replaced import parts_kept
 from zeroinit.symmetry.sharing import WriteGuard, WrittenError, is_shared
 from zeroinit.symmetry.undisturbed import reseed
 from zeroinit.symmetry.updates import (
@@ -88,6 +89,7 @@ class Trace:
         options: What else the optimizer's groups say in numbers, by name of a parameter.
         held: Learning rates by name of what the user's own optimizer holds; ``None`` where that is not known.
         broadcast: Shapes of an output and of targets that the loss compares each with each.
+        made: Places of the model that a forward pass assigned a new layer or parameter to.
         broken: The first step with a gradient that is not finite; training ends there.
     """
 
@@ -105,6 +107,7 @@ class Trace:
     held: dict[str, float] | None = None
     options: dict[str, dict[str, float]] = field(default_factory=dict)
     broadcast: tuple[torch.Size, torch.Size] | None = None
+    made: set[str] = field(default_factory=set)
 
     def first_step(self, name: str) -> int | None:
         """The step, from 1, of a parameter's first gradient that is not zero; ``None`` if there is none."""
@@ -170,7 +173,7 @@ def forward_loss(replica: nn.Module, objective: Objective, dtype: torch.dtype, m
     Raises:
         InputError: The forward pass failed, or leads to no loss; an error of the model is chained.
     """
-    with running(replica, dtype, mode):
+    with running(replica, dtype, mode), parts_kept(replica, mode.made):
         try:
             with mode:
                 output = objective.output(replica, dtype)
@@ -255,7 +258,7 @@ def run_shadow(
             break
     names = {id(parameter): name for name, parameter in replica.named_parameters()}
     trace.used, trace.drops = {names[each] for each in mode.used if each in names}, mode.drops
-    trace.broadcast = mode.broadcast
+    trace.broadcast, trace.made = mode.broadcast, mode.made
     trace.lowered, trace.coarse, trace.flat = mode.lowered, mode.coarse, mode.flat
     return trace
 
@@ -285,7 +288,7 @@ def backward(loss: Tensor, replica: nn.Module, dtype: torch.dtype, mode: ShadowM
         InputError: The backward pass failed; its error is chained.
     """
     one = torch.ones_like(loss)
-    with running(replica, dtype, mode), mode:
+    with running(replica, dtype, mode), parts_kept(replica, mode.made), mode:
         try:  # the engine itself: ``loss.backward`` would leave the mode first
             Variable._execution_engine.run_backward(
                 (loss,), (one,), keep, False, (), allow_unreachable=True, accumulate_grad=True

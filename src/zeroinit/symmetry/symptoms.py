@@ -12,11 +12,11 @@ from zeroinit._common import InputError
 from zeroinit._modules.copying import copier_of
 from zeroinit.symmetry.aliases import how_to_part, shared_memory
 from zeroinit.symmetry.attached import attached, unregistered
-from zeroinit.symmetry.calls import LOSS, Calls, tensors_in
-from zeroinit.symmetry.naming import few, where
+from zeroinit.symmetry.calls import tensors_in
+from zeroinit.symmetry.made_in_forward import made_in_forward
+from zeroinit.symmetry.naming import few
 from zeroinit.symmetry.numbers import RATES, find_trouble, grows, lost_updates
 from zeroinit.symmetry.shadow import Trace, copy_of, run_shadow
-from zeroinit.symmetry.trials import Change
 
 if TYPE_CHECKING:
     from zeroinit.symmetry.explain import Explainer
@@ -123,7 +123,8 @@ def strangers(leaves: list[Any], explainer: "Explainer") -> Iterator[Symptom]:
     for root, members in groups.items():
         yield _unregistered(root, members)
     if not places and any(isinstance(each, nn.Parameter) for each in leaves):
-        yield from _made_in_forward(explainer)
+        for path, text, repair in made_in_forward(explainer):
+            yield Symptom("ZI016", path, (), text, repair, False)
 
 
 def _unregistered(root: str, members: list[str]) -> Symptom:
@@ -139,30 +140,6 @@ def _unregistered(root: str, members: list[str]) -> Symptom:
             holder = holder.replace("List", "Dict")
         repair = f"Register it: `self.{root.rpartition('.')[2]} = {holder}(...)` in place of the plain container."
     return Symptom("ZI016", path, tuple(members), text, repair, False)
-
-
-def _made_in_forward(explainer: "Explainer") -> Iterator[Symptom]:
-    """Name the modules whose forward makes parameters anew."""
-    calls = Calls(explainer.replica)
-    explainer.trials.loss(Change(), explainer.step, calls)
-    if calls.wrapped:
-        return  # a computed tensor that was made a parameter; the reason of what it was computed from says so
-    known = {id(each) for each in [*explainer.replica.parameters(), *explainer.evidence.model.parameters()]}
-    paths = dict.fromkeys(
-        call.path
-        for call in calls.calls
-        if call.path != LOSS
-        and any(isinstance(each, nn.Parameter) and id(each) not in known for each in call.given)
-        and any(node is not None for node in call.nodes)
-    )
-    for path in list(paths)[:3]:
-        text = (
-            f"A layer is made anew inside {where(path, explainer.replica)} at each pass. It starts at random every "
-            "time, and no optimizer moves it."
-        )
-        yield Symptom(
-            "ZI016", path, (), text, "Make the layer once, in `__init__`, and only call it in `forward`.", False
-        )
 
 
 def died(trace: Trace) -> dict[str, int]:

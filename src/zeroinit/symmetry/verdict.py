@@ -106,7 +106,7 @@ def _awake(report: "SymmetryReport", trained: list) -> str:
 
 def _cause_of(finding: "Finding") -> str:
     """Return what a message says after what happens."""
-    if finding.code in NEVER or finding.code in ("ZI001", "ZI010"):
+    if finding.code in NEVER or finding.code in ("ZI001", "ZI010", "ZI016"):
         match = re.match(r"(.*? (?:a gradient|rounding alone)\.) (.+)", finding.message)
         if match is not None:
             return match[2]
