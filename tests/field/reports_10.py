@@ -73,3 +73,150 @@ def weights_tied_in_forward():
     model = OneOf(run, there=nn.Linear(8, 8), back=nn.Linear(8, 8))
     model.back.weight = model.there.weight
     return Batch(model, floats(16, 8), floats(16, 8))
+
+
+@fault(
+    "RasmussenLab/vamb#12",
+    "NaN",
+    "ZI013",
+    "",
+    "in float32 alone: the log in",
+    never="too large",
+)
+def log_of_a_softmax_gone_to_zero():
+    """Cross entropy by hand: 0 times the logarithm of 0. In float64 nothing of it shows."""
+    torch.manual_seed(1)
+
+    def run(self, depths):
+        return -(depths * torch.log(torch.softmax(self.decoder(self.encoder(depths)), -1))).sum(-1).mean()
+
+    model = OneOf(run, encoder=nn.Sequential(nn.Linear(8, 16), nn.ReLU()), decoder=nn.Linear(16, 8))
+    with torch.no_grad():
+        model.decoder.weight.mul_(500)
+    x = torch.rand(32, 8) * (torch.rand(32, 8) < 0.5)
+    return Batch(model, x, None, {"loss_fn": lambda loss: loss})
+
+
+@fault("own", "NaN", "ZI013", "", "because the sigmoid in `OneOf.forward` is rounded to 1")
+def log_of_one_minus_a_sigmoid():
+    model = OneOf(lambda self, x: -torch.log(1 - torch.sigmoid(self.net(x))).mean(), net=nn.Linear(8, 1))
+    return Batch(model, floats(64, 8) * 300, None, {"loss_fn": lambda loss: loss})
+
+
+@healthy("own", "NaN")
+def log_softmax_of_large_scores():
+    model = OneOf(lambda self, x, y: -(y * F.log_softmax(self.net(x), -1)).sum(-1).mean(), net=nn.Linear(8, 5))
+    y = F.one_hot(labels(5, 16), 5).float()
+    return Batch(model, (floats(16, 8) * 300, y), None, {"loss_fn": lambda loss: loss})
+
+
+@fault("pyg-team/pytorch_geometric#500", "NaN", "ZI013", "", "the exp in", never="too large")
+def log_variance_of_raw_features():
+    """The exponential overflows; the product behind it only makes NaN of two infinities."""
+
+    def run(self, x):
+        mean, log_variance = self.mean(self.body(x)), self.log_variance(self.body(x))
+        z = mean + torch.randn_like(mean) * log_variance.exp()
+        return (z @ z.T).sigmoid().mean() - 0.5 * (1 + 2 * log_variance - mean**2 - log_variance.exp() ** 2).mean()
+
+    model = OneOf(run, body=nn.Linear(12, 16), mean=nn.Linear(16, 4), log_variance=nn.Linear(16, 4))
+    return Batch(model, torch.rand(20, 12) * 4000, None, {"loss_fn": lambda loss: loss})
+
+
+@fault("own", "NaN", "ZI013", "", "Normalize the inputs, which go up to", never="finite numbers")
+def two_exponentials_that_overflow():
+    model = OneOf(
+        lambda self, x: self.out(self.a(x).exp() - 0.5 * self.a(x).exp()), a=nn.Linear(8, 5), out=nn.Linear(5, 3)
+    )
+    return Batch(model, floats(16, 8) * 3000, labels(3, 16), CROSS_ENTROPY)
+
+
+class Temperature(nn.Module):
+    """Scores of one positive and padded negatives, over a learned temperature."""
+
+    def __init__(self, is_masked_first):
+        super().__init__()
+        self.query, self.temperature = nn.Linear(12, 16), nn.Parameter(torch.tensor(0.2))
+        self.is_masked_first = is_masked_first
+
+    def forward(self, query, documents, valid):
+        scores = torch.einsum("bd,bnd->bn", self.query(query), documents) / 4
+        if self.is_masked_first:
+            return scores.masked_fill(~valid, float("-inf")) / self.temperature
+        return (scores / self.temperature).masked_fill(~valid, float("-inf"))
+
+
+def retrieved(is_masked_first):
+    valid = torch.arange(6) < labels(5, 16)[:, None] + 1
+    batch = (floats(16, 12), floats(16, 6, 16), valid)
+    return Batch(Temperature(is_masked_first), batch, torch.zeros(16, dtype=torch.long), CROSS_ENTROPY)
+
+
+@fault("NVIDIA-NeMo/Automodel#3850", "NaN", "ZI013", "", "Divide first and mask afterwards", never="overflows")
+def masked_before_a_learned_temperature():
+    return retrieved(True)
+
+
+@healthy("NVIDIA-NeMo/Automodel#3850", "NaN")
+def masked_behind_a_learned_temperature():
+    return retrieved(False)
+
+
+class Characters(nn.Module):
+    """Reads characters off a strip."""
+
+    def __init__(self, stride):
+        super().__init__()
+        self.strip, self.out = nn.Conv1d(4, 8, 3, stride=stride), nn.Linear(8, 11)
+
+    def forward(self, x):
+        return F.log_softmax(self.out(self.strip(x).permute(2, 0, 1)), -1)
+
+
+def ctc(scores, targets):
+    steps = torch.full((scores.shape[1],), scores.shape[0])
+    return F.ctc_loss(scores, targets, steps, torch.full((len(targets),), targets.shape[1]))
+
+
+@fault("ypwhs/captcha_break#29", "NaN", "ZI013", "", "has 3 time steps for a target of 4 labels")
+def fewer_steps_than_characters():
+    return Batch(Characters(4), floats(6, 4, 12), torch.randint(1, 11, (6, 4)), {"loss_fn": ctc})
+
+
+@fault("own", "NaN", "ZI013", "", "one more where it is repeated")
+def a_repeated_character_without_a_step_between():
+    return Batch(Characters(3), floats(6, 4, 12), torch.tensor([[3, 3, 3, 3]] * 6), {"loss_fn": ctc})
+
+
+@healthy("own", "NaN")
+def more_steps_than_characters():
+    return Batch(Characters(1), floats(6, 4, 12), torch.randint(1, 11, (6, 4)), {"loss_fn": ctc})
+
+
+class HandWritten(nn.Module):
+    """Attention that masks what is padding."""
+
+    def __init__(self, fill):
+        super().__init__()
+        self.table, self.key, self.fill = nn.Embedding(20, 8), nn.Linear(8, 8), fill
+
+    def forward(self, tokens):
+        x = self.table(tokens)
+        scores = (x @ self.key(x).mT).masked_fill((tokens == 0)[:, None], self.fill)
+        return (torch.softmax(scores, -1) @ x).mean(1)
+
+
+def padded(fill):
+    tokens = torch.randint(1, 20, (8, 6))
+    tokens[1, 3:], tokens[2] = 0, 0
+    return Batch(HandWritten(fill), tokens, labels(8, 8), CROSS_ENTROPY)
+
+
+@fault("sooftware/kospeech#37", "NaN", "ZI013", "", "`scores.masked_fill(mask, -1e9)`")
+def an_input_of_padding_alone():
+    return padded(float("-inf"))
+
+
+@healthy("sooftware/kospeech#37", "NaN")
+def an_input_of_padding_alone_and_a_finite_mask():
+    return padded(-1e9)

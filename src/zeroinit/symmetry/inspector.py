@@ -22,6 +22,7 @@ from zeroinit.symmetry.graph import Graph
 from zeroinit.symmetry.loss_parameters import note_loss_parameters
 from zeroinit.symmetry.memory import release
 from zeroinit.symmetry.no_effect import slices_that_compete
+from zeroinit.symmetry.numbers import is_broken
 from zeroinit.symmetry.objective import Objective
 from zeroinit.symmetry.own_optimizer import OwnOptimizer
 from zeroinit.symmetry.precision import ShadowMode
@@ -270,6 +271,8 @@ def _gather_in_double(first: Evidence, inspected: list[str], epsilon: float, wat
     widths = first.widths_in_float32
     evidence = replace(first, single=single, double=double, watch=watch, widths_without=without)
     evidence.symptoms += find_symptoms(evidence)
+    if is_broken(single) and not is_broken(double):
+        evidence.double = single  # what is told is what float32 does
     if not any(each.code in ("ZI013", "ZI015") for each in evidence.symptoms):
         evidence.symptoms += of_still(evidence)
     if double.sizes and not any(each.code == "ZI013" for each in evidence.symptoms):
