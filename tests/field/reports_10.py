@@ -220,3 +220,49 @@ def an_input_of_padding_alone():
 @healthy("sooftware/kospeech#37", "NaN")
 def an_input_of_padding_alone_and_a_finite_mask():
     return padded(-1e9)
+
+
+def in_bfloat16(rate, shift=0.0, kind=torch.optim.AdamW):
+    model = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 3))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(shift)
+    model.bfloat16()
+    settings = CROSS_ENTROPY | {"optimizer": kind(model.parameters(), lr=rate)}
+    return Batch(model, floats(16, 16).bfloat16(), labels(3, 16), settings)
+
+
+@fault(
+    "pytorch/ao#1124",
+    "precision",
+    "ZI020",
+    "0.weight",
+    "of the values of the 4 trained parameters do not move: updates at learning rate 1e-05 are smaller",
+    never="ok optimizer",
+)
+def small_updates_in_bfloat16():
+    return in_bfloat16(1e-5)
+
+
+@fault("own", "precision", "ZI020", "0.weight", "Every update of", never="ok loss")
+def small_updates_of_weights_of_one_in_bfloat16():
+    return in_bfloat16(1e-5, shift=1.0)
+
+
+@healthy("pytorch/ao#1124", "precision")
+def updates_in_bfloat16_at_a_usual_rate():
+    return in_bfloat16(1e-3)
+
+
+@healthy("own", "precision")
+def plain_descent_in_bfloat16():
+    return in_bfloat16(0.1, kind=torch.optim.SGD)
+
+
+class RoundedAtRandom(torch.optim.AdamW):
+    """Stands for an optimizer that rounds at random, so that small updates are not lost on average."""
+
+
+@healthy("pytorch/ao#1124", "precision")
+def small_updates_that_are_rounded_at_random():
+    return in_bfloat16(1e-5, kind=RoundedAtRandom)

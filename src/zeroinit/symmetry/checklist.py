@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["checks", "counted"]
 
-BAD_LOSS = {"ZI013", "ZI014", "ZI015", "ZI017"}
+BAD_LOSS = {"ZI013", "ZI014", "ZI015", "ZI017", "ZI020"}
 IDENTICAL = {"ZI001", "ZI002", "ZI003"}
 LOST = {"ZI109", "ZI020"}
 NEVER = {"ZI006", "ZI007", "ZI008", "ZI009", "ZI011", "ZI012", "ZI019"}
@@ -46,10 +46,10 @@ def checks(
         Check("copied layers", f"{copied} groups of parameters", not copied),
         Check("numbers", f"loss and gradients finite in {_finite_steps(evidence)} of {counted(len(losses), 'step')}",
               "ZI013" not in codes),
-        Check("loss", _course(losses, finite), _is_fine(losses, finite, codes)),
+        Check("loss", _course(losses, finite) + _of_a_copy(evidence, codes), _is_fine(losses, finite, codes)),
         Check("registered", _registered(evidence, codes), "ZI016" not in codes),
         _of_precision(evidence, codes, findings),
-        *_of_optimizer(evidence, parameters, codes),
+        *_of_optimizer(evidence, parameters, findings, codes),
         _of_batch(evidence, findings),
     )  # fmt: skip
 
@@ -121,6 +121,11 @@ def _course(losses: list[float], finite: list[float]) -> str:
     return f"from {finite[0]:.4g} to {finite[-1]:.4g} in {steps}{later}"
 
 
+def _of_a_copy(evidence: "Evidence", codes: set[str]) -> str:
+    """Say that a loss is that of a copy in more digits, where the model's own updates are lost."""
+    return ", in a float32 copy" if codes & LOST and _dtypes(evidence) not in ("float32", "float64") else ""
+
+
 def _is_fine(losses: list[float], finite: list[float], codes: set[str]) -> bool:
     """Tell whether a loss is finite and changes; one that does not change is fine where nothing else is wrong."""
     moves = len(set(losses)) > 1 or len(losses) < 2 or not codes
@@ -159,8 +164,10 @@ def _dtypes(evidence: "Evidence") -> str:
     return " and ".join(sorted(names))
 
 
-def _of_optimizer(evidence: "Evidence", parameters: "tuple[ParameterReport, ...]", codes: set[str]) -> "list[Check]":
-    """Count what the user's own optimizer moves: it holds that, with a rate, and a gradient arrives."""
+def _of_optimizer(
+    evidence: "Evidence", parameters: "tuple[ParameterReport, ...]", findings: "Sequence[Finding]", codes: set[str]
+) -> "list[Check]":
+    """Count what the user's own optimizer moves: it holds that, with a rate, and no gradient or update is lost."""
     from zeroinit.symmetry.report import Check
 
     held = evidence.single.held
@@ -168,10 +175,13 @@ def _of_optimizer(evidence: "Evidence", parameters: "tuple[ParameterReport, ...]
         return []
     trained = [each for each in parameters if each.reason != "frozen" and each.name not in evidence.left_to_others]
     others = [rate for rate in evidence.of_loss.values() if rate == rate]
-    moved = sum(held.get(each.name, 0) != 0 and each.unlock_step is not None for each in trained)
+    lost = {name for each in findings if each.code in LOST for name in each.parameters}
+    moved = sum(
+        held.get(each.name, 0) != 0 and each.unlock_step is not None and each.name not in lost for each in trained
+    )
     moved += sum(rate != 0 for rate in others)
     result = f"moves {moved} of {len(trained) + len(others)} parameters"
-    return [Check("optimizer", result, "ZI018" not in codes)]
+    return [Check("optimizer", result, not codes & {"ZI018", *LOST})]
 
 
 def _of_batch(evidence: "Evidence", findings: "Sequence[Finding]") -> "Check":

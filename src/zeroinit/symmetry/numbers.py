@@ -1,7 +1,7 @@
 """Numbers that are not finite, and what comes later: the first operation that makes NaN, a loss that explodes."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ from zeroinit.symmetry.zero_paths import zeros_behind_division
 if TYPE_CHECKING:
     from zeroinit.symmetry.inspector import Evidence
 
-__all__ = ["Trouble", "find_trouble", "grows", "is_broken", "lost_updates"]
+__all__ = ["Trouble", "find_trouble", "grows", "is_broken"]
 
 GROWTH = 1e3
 """A loss that grows so many times diverges."""
@@ -303,22 +303,3 @@ def _trained(evidence: "Evidence", settings: Settings) -> Trace | None:
         return run_shadow(copy_of(evidence.model, torch.float32), evidence.objective, torch.float32, settings)
     except InputError:
         return None
-
-
-def lost_updates(evidence: "Evidence") -> Iterator[str]:
-    """Yield the parameters whose first update is lost, in every value, in the model's own precision."""
-    narrow = {
-        name: each
-        for name, each in evidence.model.named_parameters()
-        if each.requires_grad and each.dtype in (torch.bfloat16, torch.float16) and name not in evidence.not_inspected
-    }
-    if not narrow or is_broken(evidence.single):
-        return
-    replica = copy_of(evidence.model, torch.float32)
-    run_shadow(replica, evidence.objective, torch.float32, replace(evidence.settings, steps=1))
-    for name, each in narrow.items():
-        update = replica.get_parameter(name).detach() - each.detach().float()
-        moved = update != 0
-        after = (each.detach().float() + update).to(each.dtype)
-        if bool(moved.any()) and not bool((after != each.detach()).any()):
-            yield name

@@ -13,9 +13,10 @@ from zeroinit._modules.copying import copier_of
 from zeroinit.symmetry.aliases import how_to_part, shared_memory
 from zeroinit.symmetry.attached import attached, unregistered
 from zeroinit.symmetry.calls import tensors_in
+from zeroinit.symmetry.low_precision import lost_updates
 from zeroinit.symmetry.made_in_forward import made_in_forward
 from zeroinit.symmetry.naming import few
-from zeroinit.symmetry.numbers import RATES, find_trouble, grows, lost_updates
+from zeroinit.symmetry.numbers import RATES, find_trouble, grows
 from zeroinit.symmetry.shadow import Trace, copy_of, run_shadow
 
 if TYPE_CHECKING:
@@ -46,14 +47,12 @@ def find_symptoms(evidence: "Evidence") -> Iterator[Symptom]:
     if trouble is not None:
         code = "ZI013" if trouble.kind == "nan" else "ZI015"
         yield Symptom(code, trouble.path, trouble.parameters, trouble.text, trouble.repair, trouble.tried)
-    elif lost := tuple(lost_updates(evidence)):
-        dtype = str(evidence.model.get_parameter(lost[0]).dtype).removeprefix("torch.")
-        text = f"Every update of {few(lost)} is lost in {dtype}: it is smaller than the spacing of numbers there."
-        repair = (
-            "Keep these parameters in float32 (`module.float()`), or train float32 weights under "
-            f"`torch.autocast(dtype=torch.{dtype})`."
-        )
-        yield Symptom("ZI109", lost[0].rpartition(".")[0] if len(lost) == 1 else "", lost, text, repair)
+    elif (lost := lost_updates(evidence)) is not None:
+        names = lost.names
+        path = names[0].rpartition(".")[0] if len(names) == 1 else ""
+        text = lost.text(evidence.model, evidence.single.held or {})
+        code = "ZI020" if lost.everything else "ZI109"
+        yield Symptom(code, path, names, text, lost.repair(evidence.model))
     if evidence.single.broadcast is not None:
         output, targets = map(tuple, evidence.single.broadcast)
         text = f"The loss compares each output with every target: their shapes are {output} and {targets}."
