@@ -266,3 +266,56 @@ class RoundedAtRandom(torch.optim.AdamW):
 @healthy("pytorch/ao#1124", "precision")
 def small_updates_that_are_rounded_at_random():
     return in_bfloat16(1e-5, kind=RoundedAtRandom)
+
+
+class Adapted(nn.Module):
+    """A dense layer with an adapter, under the names that PEFT gives."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.base_layer = layer.requires_grad_(False)
+        self.lora_A, self.lora_B = (
+            nn.Linear(layer.in_features, 2, bias=False),
+            nn.Linear(2, layer.out_features, bias=False),
+        )
+        nn.init.zeros_(self.lora_B.weight)
+
+    def forward(self, x):
+        return self.base_layer(x) + self.lora_B(self.lora_A(x))
+
+
+def classified(learns):
+    """A pretrained model with adapters: which of them and of its head learn."""
+    model = OneOf(
+        lambda self, x: self.score(F.gelu(self.up(x)) @ self.back.weight),
+        up=Adapted(nn.Linear(8, 16)),
+        back=nn.Linear(8, 16),
+        score=nn.Linear(8, 3),
+    )
+    for module in (model.up.base_layer, model.back, model.score):
+        nn.init.normal_(module.weight, std=0.3)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(any(part in name for part in learns))
+    return Batch(model, floats(16, 8), labels(3, 16), CROSS_ENTROPY)
+
+
+@fault("axolotl-ai-cloud/axolotl#1188", "frozen", "ZI012", "up.lora_A", "so the adapters do nothing")
+def adapters_frozen_with_the_rest():
+    return classified(("score",))
+
+
+@healthy("huggingface/peft#876", "frozen", "and the head `score` is frozen. ")
+def a_frozen_head_behind_adapters():
+    """Whether it was trained before cannot be seen; it is named."""
+    return classified(("lora_",))
+
+
+@healthy("huggingface/peft#876", "frozen")
+def adapters_and_head_learn():
+    return classified(("lora_", "score"))
+
+
+@healthy("own", "frozen", "Its weights are as PyTorch draws them in a new layer")
+def a_new_layer_frozen():
+    model = nn.Sequential(nn.Linear(8, 16).requires_grad_(False), nn.ReLU(), nn.Linear(16, 3))
+    return Batch(model, floats(16, 8), labels(3, 16), CROSS_ENTROPY)

@@ -9,6 +9,7 @@ from torch import nn
 
 from zeroinit.symmetry.checklist import checks
 from zeroinit.symmetry.codes import CODES
+from zeroinit.symmetry.frozen import frozen_adapters, frozen_apart
 from zeroinit.symmetry.naming import draw_line, few, starred
 from zeroinit.symmetry.no_effect import equal_cause
 from zeroinit.symmetry.partition import num_groups, without_singles
@@ -58,6 +59,10 @@ def judge(evidence: "Evidence") -> SymmetryReport:
     findings = [*_of_parameters(parameters, evidence), *_of_layers(layers, evidence, steps)]
     findings += _of_copies(evidence, findings)
     findings += [_of_symptom(each) for each in evidence.symptoms]
+    if (idle := frozen_adapters(evidence)) is not None:
+        names, text, repair = idle
+        findings = [each for each in findings if each.code != "ZI102" or not set(each.parameters) & set(names)]
+        findings.append(_finding("ZI012", _owner(names[0]), names, text, repair, "frozen adapters"))
     optimizer = evidence.settings.optimizer
     return SymmetryReport(
         model=type(evidence.model).__name__,
@@ -116,7 +121,8 @@ def _of_parameters(parameters: tuple[ParameterReport, ...], evidence: "Evidence"
         code = _code_of(each, evidence)
         if code:
             reason = evidence.reasons.get(each.name)
-            cause = (reason.cause or reason.text) if reason is not None and code != "ZI102" else ""
+            apart = frozen_apart(each.name, evidence)[0] if code == "ZI102" else ""
+            cause = (reason.cause or reason.text) if reason is not None and code != "ZI102" else apart
             groups.setdefault((each.path, code, cause), []).append(each)
     for (path, code, cause), members in groups.items():
         names = [each.name for each in members]
@@ -129,7 +135,7 @@ def _of_parameters(parameters: tuple[ParameterReport, ...], evidence: "Evidence"
                 yield _finding(code, path, names, message)
             continue
         assert reason is not None
-        text = "" if code == "ZI102" else reason.text.replace("{it}", few(names))
+        text = frozen_apart(names[0], evidence)[1] if code == "ZI102" else reason.text.replace("{it}", few(names))
         repair = "" if CODES[code].severity == "info" else reason.repair
         yield _finding(code, path, names, f"{_begin(code, names, evidence)} {text}".strip(), repair, cause)
 

@@ -199,7 +199,9 @@ def _alike_once(findings: Iterable["Finding"]) -> list["Finding"]:
     groups: dict[tuple[str, ...], list[Finding]] = {}
     for each in findings:
         alike: tuple[str, ...] = (
-            ("ZI102",) if each.code == "ZI102" else (each.code, starred(each.path), _starred(each.message))
+            (f"ZI102 {each.cause}",)
+            if each.code == "ZI102"
+            else (each.code, starred(each.path), _starred(each.message))
         )
         groups.setdefault(alike, []).append(each)
     kept = []

@@ -116,17 +116,16 @@ def lost_updates(evidence: "Evidence") -> Lost | None:
         for name, each in trained.items()
         if each.dtype in (torch.bfloat16, torch.float16) and name not in evidence.not_inspected
     }
-    if not narrow or is_broken(evidence.single):
+    if not narrow or is_broken(evidence.single) or _rounds_itself(evidence):
         return None
     seen = _run(evidence, narrow, 1)
-    if any(seen.kept(name) < MANY for name in narrow) and not _rounds_itself(evidence):
+    if any(seen.kept(name) < MANY for name in narrow):
         seen = _run(evidence, narrow, UPDATES)
     slow = [name for name in narrow if seen.kept(name) < KEPT]
     every = tuple(name for name in slow if not seen.moved(name))
     values = sum(trained[name].numel() for name in slow)
     everything = values >= NEARLY_ALL * sum(each.numel() for each in trained.values())
     most = tuple(name for name in slow if name not in every) if everything else ()
-    everything = everything and not _rounds_itself(evidence)
     lost = Lost(every, most, 1.0, everything)
     if not lost.names:
         return None

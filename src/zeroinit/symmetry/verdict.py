@@ -3,6 +3,8 @@
 import re
 from typing import TYPE_CHECKING
 
+from zeroinit.symmetry.frozen import FROZEN_HEAD
+
 if TYPE_CHECKING:
     from zeroinit.symmetry.report import Finding, SymmetryReport
 
@@ -33,6 +35,8 @@ def _in_group(code: str) -> tuple[bool, int]:
 
 def _rank_of(finding: "Finding") -> float:
     """What an optimizer does not hold comes behind what keeps a gradient from what it holds."""
+    if finding.code == "ZI102" and finding.cause:
+        return -1  # frozen, and hardly meant to be
     if finding.code == "ZI018" and " does not hold " in finding.message:
         return GRAVEST.index("ZI012") + 0.5
     return _rank(finding.code)
@@ -53,6 +57,8 @@ def verdict(report: "SymmetryReport") -> str:
     if not groups:
         lost = [name for each in report.findings if each.code == "ZI109" for name in each.parameters]
         still = f", but updates of {len(lost)} are lost in the model's own precision" if lost else ""
+        if heads := [each.path for each in report.findings if each.cause == FROZEN_HEAD]:
+            still += f", and the head `{heads[0]}` is frozen"
         learns = any(each.unlock_step is not None for each in trained)
         start = "Will learn" if learns else "Will not learn from this batch and loss"
         return f"{start}: {_awake(report, trained)}{still}."
