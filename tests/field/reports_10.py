@@ -319,3 +319,91 @@ def adapters_and_head_learn():
 def a_new_layer_frozen():
     model = nn.Sequential(nn.Linear(8, 16).requires_grad_(False), nn.ReLU(), nn.Linear(16, 3))
     return Batch(model, floats(16, 8), labels(3, 16), CROSS_ENTROPY)
+
+
+def chosen_by(how):
+    """A graph's nodes are chosen by their scores."""
+
+    def run(self, x):
+        h = F.relu(self.body(x))
+        values, at = self.score(h).squeeze(-1).topk(3, dim=1) if how != "sort" else self.score(h).squeeze(-1).sort(1)
+        kept = h.gather(1, at[:, :3, None].expand(-1, -1, 8))
+        return self.out((kept * values[..., None].sigmoid() if how == "gated" else kept).mean(1))
+
+    model = OneOf(run, body=nn.Linear(8, 8), score=nn.Linear(8, 1), out=nn.Linear(8, 3))
+    return Batch(model, floats(16, 6, 8), labels(3, 16), CROSS_ENTROPY)
+
+
+@fault(
+    "pytorch/pytorch#40983",
+    "choice",
+    "ZI009",
+    "score",
+    "topk in `OneOf.forward` hands on its indices",
+    never=".numpy()",
+)
+def nodes_chosen_by_topk():
+    return chosen_by("topk")
+
+
+@fault("own", "choice", "ZI009", "score", "sort in `OneOf.forward` hands on its indices")
+def nodes_chosen_by_sorting():
+    return chosen_by("sort")
+
+
+@healthy("pytorch/pytorch#40983", "choice")
+def nodes_chosen_by_topk_and_gated():
+    return chosen_by("gated")
+
+
+def with_image(write):
+    """Features of an image take the place of a token."""
+
+    def run(self, tokens, image):
+        h = self.table(tokens)
+        h = write(h, self.image(image))
+        return self.out(h.mean(1))
+
+    model = OneOf(run, table=nn.Embedding(10, 8), image=nn.Linear(6, 8), out=nn.Linear(8, 3))
+    return Batch(model, (labels(10, 16, 4), floats(16, 6)), labels(3, 16), CROSS_ENTROPY)
+
+
+WRITTEN = "are written through `.data` in `OneOf.forward`"
+
+
+@fault("QwenLM/Qwen-VL#124", "written", "ZI009", "image", WRITTEN, never="could not be seen")
+def an_image_written_through_data():
+    def write(h, image):
+        h.data[:, 0] = image.data
+        return h
+
+    return with_image(write)
+
+
+@fault("own", "written", "ZI009", "image", WRITTEN)
+def an_image_copied_into_data():
+    def write(h, image):
+        h.data[:, 0].copy_(image)
+        return h
+
+    return with_image(write)
+
+
+@fault("own", "written", "ZI009", "image", WRITTEN)
+def data_put_in_the_place_of_values():
+    def write(h, image):
+        other = torch.zeros_like(image)
+        other.data = image.data
+        return h + other[:, None]
+
+    return with_image(write)
+
+
+@healthy("QwenLM/Qwen-VL#124", "written")
+def an_image_written_into_a_copy():
+    def write(h, image):
+        h = h.clone()
+        h[:, 0] = image
+        return h
+
+    return with_image(write)

@@ -80,24 +80,29 @@ def _cuts(calls: Calls, model: nn.Module) -> Iterator[tuple[Change, str, str, st
         text = f"`copy.deepcopy` in {place} makes copies, from which no gradient leads back to {{it}}."
         repair = "Compute with the parameters themselves: `torch.func.functional_call(part, {name: p - rate * g}, x)`."
         yield Change(uncopied=True), "detached", text, repair
+    if calls.writes.calls:
+        place = where(calls.writes.calls[0].path, model)
+        text = f"Values are written through `.data` in {place}, outside of the graph, which cuts {{it}} off."
+        repair = f"Write into a copy in {place}, without `.data`: `h = h.clone(); h[...] = values`."
+        yield Change(attach=tuple(each.key for each in calls.writes.calls)), "detached", text, repair
     groups: dict[tuple, list[Call]] = {}
     for call in calls.calls:
-        if call.cuts:
+        if call.cuts or call.chooses:
             groups.setdefault((starred(call.path), call.key[1]), []).append(call)
     for members in list(groups.values())[:MOST_CUTS]:
         call, keys = members[0], tuple(each.key for each in members)
         place = where(call.path, model)
         if call.function is not None:
             yield from _of_function(members, model)
+        elif call.chooses:
+            text = f"{sentence(operation(call, model))} hands on its indices, which carry no gradient."
+            repair = "Multiply what is chosen by its score: `chosen * torch.sigmoid(score.gather(dim, index))`."
+            yield Change(attach=keys), "detached", text, repair
         elif call.name in DETACHED:
             word = ".data" if call.name == "data" else "detach()"
             change = Change(calls=tuple((key, "take out") for key in keys))
-            yield (
-                change,
-                "detached",
-                f"`{word}` in {place} cuts {{it}} off from the loss.",
-                f"Remove `{word}` in {place}.",
-            )
+            text = f"`{word}` in {place} cuts {{it}} off from the loss."
+            yield change, "detached", text, f"Remove `{word}` in {place}."
         elif any(map(_can_have_gradient, call.out)) and not call.quiet:
             text = f"`{call.name}` in {place} copies {{it}} without a gradient."
             yield Change(attach=keys), "detached", text, f"Use the tensor itself in place of `{call.name}` in {place}."
