@@ -407,3 +407,103 @@ def an_image_written_into_a_copy():
         return h
 
     return with_image(write)
+
+
+class Owned(nn.Module):
+    """A dense layer that multiplies by the data of its weight."""
+
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(inputs, outputs) / inputs**0.5)
+
+    def forward(self, x):
+        return F.relu(x @ self.weight.data)
+
+
+@fault("d2l-ai/d2l-en#2600", "counts", "ZI009", "0", "2 of 4 parameters will not learn")
+def two_layers_that_use_data():
+    """Two causes with one parameter each: the headline counts both."""
+    return Batch(
+        nn.Sequential(Owned(8, 16), Owned(16, 16), nn.Linear(16, 3)), floats(16, 8), labels(3, 16), CROSS_ENTROPY
+    )
+
+
+class Nested(nn.Module):
+    """Layers in lists of lists, or in a dictionary of lists."""
+
+    def __init__(self, layers):
+        super().__init__()
+        self.layers, self.out = layers, nn.Linear(8, 3)
+
+    def forward(self, x):
+        for each in self.layers.values() if hasattr(self.layers, "values") else self.layers:
+            for layer in each:
+                x = layer(x)
+        return self.out(x)
+
+
+@fault("pytorch/pytorch#715", "list", "ZI016", "", "nn.ModuleList(nn.ModuleList(each) for each in self.layers)")
+def layers_in_a_list_of_lists():
+    layers = [[nn.Linear(8, 8), nn.ReLU()] for _ in range(2)]
+    return Batch(Nested(layers), floats(16, 8), labels(3, 16), CROSS_ENTROPY)
+
+
+@fault("own", "list", "ZI016", "", "nn.ModuleDict({name: nn.ModuleList(each) for name, each in self.layers.items()})")
+def layers_in_a_dictionary_of_lists():
+    return Batch(Nested({"first": [nn.Linear(8, 8), nn.ReLU()]}), floats(16, 8), labels(3, 16), CROSS_ENTROPY)
+
+
+@healthy("pytorch/pytorch#715", "list")
+def layers_in_registered_lists():
+    layers = nn.ModuleList(nn.ModuleList([nn.Linear(8, 8), nn.ReLU()]) for _ in range(2))
+    return Batch(Nested(layers), floats(16, 8), labels(3, 16), CROSS_ENTROPY)
+
+
+@healthy("junyanz/pytorch-CycleGAN-and-pix2pix#651", "norm", "An instance norm behind it removes")
+def a_bias_before_an_instance_norm():
+    layers = nn.Conv2d(1, 4, 3), nn.InstanceNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3)
+    return Batch(nn.Sequential(*layers), floats(8, 1, 8, 8), labels(3, 8), CROSS_ENTROPY)
+
+
+@healthy("own", "norm", "The batch norm in `1` removes")
+def a_bias_before_a_batch_norm_of_one_image():
+    layers = nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3)
+    return Batch(nn.Sequential(*layers), floats(1, 1, 8, 8), labels(3, 1), CROSS_ENTROPY)
+
+
+class Residual(nn.Module):
+    """Two layers without a condition."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(8, 8), nn.Linear(8, 8)
+
+    def forward(self, x):
+        return x + self.second(F.relu(self.first(x)))
+
+
+class Fusion(nn.Module):
+    """Fuses with a residual if there is one."""
+
+    def __init__(self):
+        super().__init__()
+        self.side, self.main = Residual(), Residual()
+
+    def forward(self, x, residual=None):
+        return self.main(x if residual is None else x + self.side(residual))
+
+
+class Fused(nn.Module):
+    """The first fusion gets no residual."""
+
+    def __init__(self):
+        super().__init__()
+        self.start, self.more, self.out = Fusion(), Fusion(), nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.out(self.more(self.start(x), x))
+
+
+@healthy("huggingface/transformers#30633", "condition", "`Fusion` uses")
+def a_residual_that_the_first_stage_does_not_get():
+    return Batch(Fused(), floats(16, 8), labels(3, 16), CROSS_ENTROPY)

@@ -41,7 +41,7 @@ def checks(
     copied = copied or sum(each.code == "ZI004" for each in findings)
     return (
         _of_gradients(evidence, parameters, findings),
-        _of_units(layers, codes),
+        _of_units(layers, codes, {name for each in findings if each.code in NEVER for name in each.parameters}),
         _of_dead(layers, parameters),
         Check("copied layers", f"{copied} groups of parameters", not copied),
         Check("numbers", f"loss and gradients finite in {_finite_steps(evidence)} of {counted(len(losses), 'step')}",
@@ -86,7 +86,7 @@ def _of_gradients(
     return Check("gradients", result, passed)
 
 
-def _of_units(layers: "tuple[LayerReport, ...]", codes: set[str]) -> "Check":
+def _of_units(layers: "tuple[LayerReport, ...]", codes: set[str], stuck: set[str]) -> "Check":
     from zeroinit.symmetry.report import Check
 
     units = [each for each in layers if each.is_matrix and not each.unit.startswith("slices")]
@@ -94,7 +94,11 @@ def _of_units(layers: "tuple[LayerReport, ...]", codes: set[str]) -> "Check":
     result = f"in {len(same)} of {counted(len(units), 'layer')}"
     if codes & IDENTICAL and not same:
         result = "slices of a parameter are identical"
-    return Check("identical units", result, not codes & IDENTICAL and not any(map(_counts, same)))
+    still = [each for each in units if each.effective_width < each.num_units and not each.twins]
+    still = [each for each in still if each.weight in stuck]
+    if still:
+        result += f"; without a gradient in {len(still)} more"
+    return Check("identical units", result, not codes & IDENTICAL and not still and not any(map(_counts, same)))
 
 
 def _of_dead(layers: "tuple[LayerReport, ...]", parameters: "tuple[ParameterReport, ...]") -> "Check":

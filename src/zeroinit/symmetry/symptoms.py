@@ -13,6 +13,7 @@ from zeroinit._modules.copying import copier_of
 from zeroinit.symmetry.aliases import how_to_part, shared_memory
 from zeroinit.symmetry.attached import attached, unregistered
 from zeroinit.symmetry.calls import tensors_in
+from zeroinit.symmetry.containers import how_to_register
 from zeroinit.symmetry.low_precision import lost_updates
 from zeroinit.symmetry.made_in_forward import made_in_forward
 from zeroinit.symmetry.naming import few
@@ -134,10 +135,7 @@ def _unregistered(root: str, members: list[str]) -> Symptom:
         repair = f"Register it: `self.{local} = nn.Parameter(...)`, with any arithmetic inside the brackets."
     else:
         text = f"What is in `{root}` takes part in the loss, but is not registered, so no optimizer moves it."
-        holder = "nn.ParameterList" if not any(re.search(r"\]\.", each) for each in members) else "nn.ModuleList"
-        if "['" in members[0]:
-            holder = holder.replace("List", "Dict")
-        repair = f"Register it: `self.{root.rpartition('.')[2]} = {holder}(...)` in place of the plain container."
+        repair = how_to_register(root.rpartition(".")[2], members)
     return Symptom("ZI016", path, tuple(members), text, repair, False)
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from zeroinit.symmetry.attached import attached
+from zeroinit.symmetry.called import called
 from zeroinit.symmetry.calls import Call, Calls, tensors_in
 from zeroinit.symmetry.flat_causes import second_derivative
 from zeroinit.symmetry.function_causes import of_function_never_asked
@@ -264,12 +265,14 @@ def _twin(name: str, explainer: "Explainer") -> str:
 
 
 def _conditional(name: str, explainer: "Explainer") -> str:
-    """Return the class whose forward names the parameter, or the part that holds it, if one does."""
-    parts = name.split(".")
+    """Return the class whose forward runs and names the parameter, or the part that holds it, if one does."""
+    parts, running = name.split("."), called(explainer)
     for at in range(len(parts), 0, -1):
         owner = explainer.replica.get_submodule(".".join(parts[: at - 1])) if at > 1 else explainer.replica
-        if isinstance(owner, nn.ModuleList | nn.ModuleDict | nn.Sequential) or type(owner).__module__.startswith(
-            "torch."
+        if (
+            owner not in running
+            or isinstance(owner, nn.ModuleList | nn.ModuleDict | nn.Sequential)
+            or type(owner).__module__.startswith("torch.")
         ):
             continue
         if any(isinstance(each, nn.ModuleList | nn.Sequential) for each in _between(explainer.replica, parts, at)):

@@ -70,8 +70,7 @@ def verdict(report: "SymmetryReport") -> str:
     if first.code == "ZI013" or (first in never and stuck >= set(weights)):
         start = "Will not learn as it is"
     elif first in never:
-        here = {name for each in groups[0] if each in never for name in each.parameters}
-        here &= {each.name for each in trained}
+        here = stuck & {each.name for each in trained}
         start = f"{len(here)} of {len(trained)} parameters will not learn" if here else "Learns, but not all of it"
     elif first.code in ("ZI017", "ZI021"):
         start = "Learns something else than it should"
