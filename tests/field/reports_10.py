@@ -1,5 +1,7 @@
 """Cases of a fourth reader of public reports: made in forward, numbers, precision, frozen adapters, choices."""
 
+import copy
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -507,3 +509,23 @@ class Fused(nn.Module):
 @healthy("huggingface/transformers#30633", "condition", "`Fusion` uses")
 def a_residual_that_the_first_stage_does_not_get():
     return Batch(Fused(), floats(16, 8), labels(3, 16), CROSS_ENTROPY)
+
+
+class Target(nn.Module):
+    """Its target is a frozen copy that the first pass makes."""
+
+    def __init__(self):
+        super().__init__()
+        self.online, self.head, self.target = nn.Linear(8, 8), nn.Linear(8, 8), None
+
+    def forward(self, a, b):
+        if self.target is None:
+            self.target = copy.deepcopy(self.online).requires_grad_(False)
+        with torch.no_grad():
+            goal = self.target(b)
+        return F.mse_loss(self.head(self.online(a)), goal)
+
+
+@healthy("lucidrains/byol-pytorch#89", "made in forward")
+def a_frozen_copy_made_in_the_first_pass():
+    return Batch(Target(), (floats(16, 8), floats(16, 8)), None, {"loss_fn": lambda loss: loss})

@@ -13,7 +13,7 @@ REGISTERED = ("_modules", "_parameters", "_buffers")
 
 @contextmanager
 def parts_kept(model: nn.Module, made: set[str]) -> Iterator[None]:
-    """Let a model have the same modules and parameters after a pass as before it.
+    """Let a model have the same modules and parameters after a pass as before it; a frozen copy of a part may stay.
 
     Args:
         model: A copy.
@@ -42,17 +42,18 @@ def _parts(module: nn.Module) -> dict[str, dict[str, Any]]:
 
 
 def _new(module: nn.Module, parts: dict[str, dict[str, Any]], known: set[int]) -> list[str]:
-    """Return the names under which something is registered that was not there before and has unknown parameters."""
+    """Return the names under which something is registered that was not there before, with parameters to train."""
     return [
         name
         for kind, before in parts.items()
         for name, part in getattr(module, kind).items()
-        if part is not None and part is not before.get(name) and any(id(each) not in known for each in _inside(part))
+        if part is not None and part is not before.get(name) and any(id(each) not in known for each in _trained(part))
     ]
 
 
-def _inside(part: nn.Module | nn.Parameter) -> list[nn.Parameter]:
-    return [part] if isinstance(part, nn.Parameter) else list(part.parameters())
+def _trained(part: nn.Module | nn.Parameter) -> list[nn.Parameter]:
+    parameters = [part] if isinstance(part, nn.Parameter) else list(part.parameters())
+    return [each for each in parameters if each.requires_grad]
 
 
 def _restore(module: nn.Module, parts: dict[str, dict[str, Any]], attributes: dict[str, Any]) -> None:
