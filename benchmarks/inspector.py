@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from measure import measure_in_turn, middle, print_table, ratios, span, write_results
 from zeroinit.bench.models import build_model
 from zeroinit.symmetry import inspect
-from zeroinit.symmetry.partition import group_equal_rows, num_groups
+from zeroinit.symmetry.measures.partition import group_equal_rows, num_groups
 
 BOUNDS = {
     "passes": 10,

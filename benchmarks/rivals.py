@@ -20,8 +20,8 @@ from typing import Any
 import torch
 
 from zeroinit.symmetry import inspect
-from zeroinit.symmetry.objective import Objective
-from zeroinit.symmetry.precision import cast_floats
+from zeroinit.symmetry.shadow.objective import Objective
+from zeroinit.symmetry.shadow.precision import cast_floats
 
 FIELD = Path(__file__).parent.parent / "tests" / "field"
 FILES = ("zeros", "flat", "routing", "wiring", "numbers", "reports_1", "reports_2", "reports_3", "reports_4")

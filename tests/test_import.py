@@ -97,6 +97,7 @@ def test_the_imports_for_type_checkers_the_table_and_the_public_names_agree(pack
     assert {module: sorted(names) for module, names in package.HOMES.items()} == {
         module: sorted(names) for module, names in for_checkers.items()
     }
+    assert (Path(zeroinit.__file__).parent / "py.typed").exists()  # else checkers of other programs read none of it
     at_once = {"InputError", "__version__"} if package is zeroinit else set()
     assert set(package.__all__) == {name for names in package.HOMES.values() for name in names} | at_once
     assert set(package.__all__) <= set(dir(package))

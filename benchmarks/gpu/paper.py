@@ -30,8 +30,9 @@ from zeroinit.bench.store import Store
 
 WARM_UP = """
 import json, sys
-from zeroinit.bench.running.calibrate import time_steps
 from zeroinit.bench.network import network
+from zeroinit.bench.running.calibrate import time_steps
+from zeroinit.bench.spec import Run
 kind = Run(**json.loads(sys.argv[1]))
 time_steps(kind, [network(kind).cuda()], kind.batch_size, 3, 8, execution="compiled")
 """

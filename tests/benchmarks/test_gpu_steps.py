@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from zeroinit.bench.spec import Run
 from zeroinit.bench.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -151,3 +152,13 @@ def test_paper_in_parts(step, tmp_path):
     assert {result.run.model for result in Store(tmp_path)} >= {"cifar_cnn_quarter", "resnet50_quarter", "cifar_fnn"}
     code, out = step("paper", *arguments, "100")
     assert (code, stored(out), len(out.splitlines())) == (0, (every, every), 1)
+
+
+def test_the_program_that_warms_up_finds_all_that_it_names(step, monkeypatch):
+    """All but its last line, which needs a GPU; of that line, the names."""
+    *lines, last = importlib.import_module("paper").WARM_UP.strip().splitlines()
+    monkeypatch.setattr(sys, "argv", ["-c", json.dumps(Run(dataset="digits").settings)])
+    names = {}
+    exec("\n".join(lines), names)
+    assert names["kind"] == Run(dataset="digits")
+    assert {each for each in compile(last, "", "exec").co_names if each not in ("cuda", "batch_size")} <= set(names)

@@ -122,7 +122,14 @@ def scaled(function: type) -> nn.Module:
     return OneOf(lambda self, x: self.head(function.apply(self.inp(x), self.scale)), **parts)
 
 
-@fault("own", "own function", "ZI009", "scale", "returns None in the place of the gradient", never="has no effect")
+@fault(
+    "own",
+    "own function",
+    "ZI009",
+    "scale",
+    "returns None in the place of the gradient of `scale`",
+    never="has no effect",
+)
 def a_scale_whose_gradient_is_none():
     """The function's backward pass returns None for the scale."""
     return Batch(scaled(Scaled), floats(24, 6), labels(3, 24))

@@ -319,8 +319,10 @@ def adapters_and_head_learn():
 
 @healthy("own", "frozen", "Its weights are as PyTorch draws them in a new layer")
 def a_new_layer_frozen():
-    model = nn.Sequential(nn.Linear(8, 16).requires_grad_(False), nn.ReLU(), nn.Linear(16, 3))
-    return Batch(model, floats(16, 8), labels(3, 16), CROSS_ENTROPY)
+    """A table that was trained is frozen, and a new projection behind it with it."""
+    table = nn.Sequential(nn.Embedding(30, 8), nn.Linear(8, 16)).requires_grad_(False)
+    model = nn.Sequential(table, nn.ReLU(), nn.Flatten(), nn.Linear(64, 3))
+    return Batch(model, labels(30, 16, 4), labels(3, 16), CROSS_ENTROPY)
 
 
 def chosen_by(how):

@@ -651,7 +651,7 @@ def loss_made_a_new_leaf():
     return Batch(m, torch.randn(16, 6), torch.randint(0, 3, (16,)), {"loss_fn": lf})
 
 
-@fault("jonkhler/s2cnn#7", "custom function", "ZI009", "kernel", "The backward pass of `Mul`")
+@fault("jonkhler/s2cnn#7", "custom function", "ZI008", "kernel", "The backward pass of `Mul`")
 def custom_function_drops_gradient():
     """The custom autograd function returns None for both its inputs, so neither the kernel nor what comes before
     it gets a gradient.

@@ -296,7 +296,7 @@ def test_a_gradient_hook_is_carried_over():
 
 def test_a_momentum_encoder_that_is_written_to(monkeypatch):
     """facebookresearch/moco#70: frozen weights that forward moves in place must not be moved in the model itself."""
-    from zeroinit.symmetry import sharing
+    from zeroinit.symmetry.shadow.memory import sharing
 
     monkeypatch.setattr(sharing, "LARGE", 0)
 

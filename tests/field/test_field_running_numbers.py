@@ -14,8 +14,8 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 from torch.utils.data import DataLoader, TensorDataset
 
 from zeroinit import InputError
+from zeroinit.cli.loading import parse_inputs
 from zeroinit.symmetry import inspect
-from zeroinit.symmetry.loading import parse_inputs
 
 pytestmark = pytest.mark.usefixtures("without_type_checks")
 

@@ -8,8 +8,9 @@ from torch import nn
 from torch.optim import SGD, Adam
 
 from zeroinit._modules.layers import weights_of
+from zeroinit._modules.state import is_recomputing
 from zeroinit.remedies import DrawStuck, RemedyWarning, make_remedy
-from zeroinit.remedies.updates import PATIENCE, is_recomputing
+from zeroinit.remedies.updates import PATIENCE
 
 
 @pytest.fixture

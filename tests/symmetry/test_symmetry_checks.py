@@ -5,12 +5,13 @@ import torch
 from torch import nn
 
 from zeroinit.symmetry import inspect
-from zeroinit.symmetry.checklist import counted
-from zeroinit.symmetry.formats import to_text
-from zeroinit.symmetry.loss_parameters import parameters_of_loss
-from zeroinit.symmetry.masks import flipped_masks
-from zeroinit.symmetry.own_optimizer import OwnOptimizer
-from zeroinit.symmetry.report import Finding, SymmetryReport
+from zeroinit.symmetry.shadow.own_optimizer import OwnOptimizer
+from zeroinit.symmetry.verdict.checklist import counted
+from zeroinit.symmetry.verdict.report.formats import to_text
+from zeroinit.symmetry.verdict.report.parts import Finding
+from zeroinit.symmetry.verdict.report.report import SymmetryReport
+from zeroinit.symmetry.verdict.symptoms.loss_parameters import parameters_of_loss
+from zeroinit.symmetry.verdict.trials.masks import flipped_masks
 
 from .zoo import VECTORS, drawn, mlp
 
@@ -37,7 +38,7 @@ def test_a_verdict_never_says_will_learn_where_nothing_gets_a_gradient():
     model, x = Chosen(), drawn(8, 6)
     none, some = torch.zeros(8, dtype=torch.bool), torch.arange(8) < 4
     report = inspect(model, (x, none))
-    assert report.verdict.startswith("Will not learn from this batch and loss: none of the 4 parameters")
+    assert report.verdict.startswith("Will not learn as it is: no example of this batch is left for the sum")
     assert {"gradients", "precision"} <= failed(report)
     assert inspect(model, (x, some)).verdict == "Will learn: all 4 parameters get a gradient by step 1."
 

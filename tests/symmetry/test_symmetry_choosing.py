@@ -7,7 +7,7 @@ from torch import nn
 
 from zeroinit import InputError
 from zeroinit.symmetry import assert_symmetry_broken, inspect
-from zeroinit.symmetry.choosing import choose, without_known, write_baseline
+from zeroinit.symmetry.verdict.report.choosing import choose, without_known, write_baseline
 
 from .zoo import VECTORS, mlp
 

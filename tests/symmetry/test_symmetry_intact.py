@@ -252,7 +252,7 @@ def test_each_kind_of_leaf(leaf):
 
 
 def test_what_is_read_in_place_is_as_before(monkeypatch):
-    from zeroinit.symmetry import sharing
+    from zeroinit.symmetry.shadow.memory import sharing
 
     monkeypatch.setattr(sharing, "LARGE", 0)
     for tree in (("keeps", ["frozen", "moves"]), ("residual", ["moves", "fails later"]), "frozen"):

@@ -9,14 +9,17 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from zeroinit import InputError
-from zeroinit.symmetry import capacity, inspect, memory, sharing
-from zeroinit.symmetry.capacity import free_memory, needed_memory
-from zeroinit.symmetry.memory import frugal
-from zeroinit.symmetry.objective import Objective
-from zeroinit.symmetry.precision import ShadowMode
-from zeroinit.symmetry.shadow import copy_of, forward_loss
-from zeroinit.symmetry.sharing import WriteGuard, WrittenError
-from zeroinit.symmetry.updates import build_updates
+from zeroinit.symmetry import inspect
+from zeroinit.symmetry.shadow.copies import copy_of
+from zeroinit.symmetry.shadow.memory import capacity, sharing
+from zeroinit.symmetry.shadow.memory import frugal as memory
+from zeroinit.symmetry.shadow.memory.capacity import free_memory, needed_memory
+from zeroinit.symmetry.shadow.memory.frugal import frugal
+from zeroinit.symmetry.shadow.memory.sharing import WriteGuard, WrittenError
+from zeroinit.symmetry.shadow.objective import Objective
+from zeroinit.symmetry.shadow.precision import ShadowMode
+from zeroinit.symmetry.shadow.single_pass import forward_loss
+from zeroinit.symmetry.shadow.updates import build_updates
 
 from .zoo import VECTORS, drawn
 

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from zeroinit.symmetry import inspect
-from zeroinit.symmetry.doubts import told_from_rounding
-from zeroinit.symmetry.flat import is_flat
+from zeroinit.symmetry.measures.rounding import told_from_rounding
+from zeroinit.symmetry.shadow.flat import is_flat
 
 from .hub import HUB
 from .zoo import HEALTHY, IMAGES, VECTORS, cnn, drawn, mlp, seeded

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from zeroinit.symmetry import inspect
-from zeroinit.symmetry.shadow import is_rounding
-from zeroinit.symmetry.updates import build_updates
+from zeroinit.symmetry.measures.rounding import is_rounding
+from zeroinit.symmetry.shadow.updates import build_updates
 
 from .zoo import IMAGES, VECTORS, drawn, mlp, vgg_with_batch_norm
 

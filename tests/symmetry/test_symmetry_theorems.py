@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from zeroinit.symmetry import SymmetryObserver, inspect
-from zeroinit.symmetry.diversity import position_spread
+from zeroinit.symmetry.measures.diversity import position_spread
 
 from .zoo import Case, drawn, mlp, seeded
 

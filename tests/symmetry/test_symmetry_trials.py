@@ -4,14 +4,14 @@ import pytest
 import torch
 from torch import nn
 
+from zeroinit._modules.attached import attached
 from zeroinit.symmetry import inspect
-from zeroinit.symmetry.applied import checkpoints_off
-from zeroinit.symmetry.attached import attached
-from zeroinit.symmetry.calls import Calls
-from zeroinit.symmetry.objective import Objective
-from zeroinit.symmetry.passing import passing
-from zeroinit.symmetry.trials import Change, Trials, empty_rows
-from zeroinit.symmetry.verdict import by_cause, first_sentence
+from zeroinit.symmetry.shadow.objective import Objective
+from zeroinit.symmetry.verdict.passes.applied import checkpoints_off
+from zeroinit.symmetry.verdict.passes.calls import Calls
+from zeroinit.symmetry.verdict.report.sentence import by_cause, first_sentence
+from zeroinit.symmetry.verdict.trials.passing import passing
+from zeroinit.symmetry.verdict.trials.trials import Change, Trials, empty_rows
 
 from .zoo import VECTORS, classes, drawn, mlp
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from zeroinit import InputError
 from zeroinit.symmetry import inspect
-from zeroinit.symmetry.undisturbed import _old_settings
+from zeroinit.symmetry.shadow.undisturbed import _old_settings
 
 from .zoo import IMAGES, VECTORS, vgg_with_batch_norm
 

@@ -27,10 +27,10 @@ def inspect_command(
     write_to: Annotated[Path | None, typer.Option("--write-baseline", help="Write the warnings there.")] = None,
 ) -> None:
     """Tell for any model whether it will learn, what stays identical, and when each layer gets its first gradient."""
+    from zeroinit.cli.loading import build
     from zeroinit.symmetry import inspect
-    from zeroinit.symmetry.choosing import choose, without_known, write_baseline
-    from zeroinit.symmetry.formats import FORMATS
-    from zeroinit.symmetry.loading import build
+    from zeroinit.symmetry.verdict.report.choosing import choose, without_known, write_baseline
+    from zeroinit.symmetry.verdict.report.formats import FORMATS
 
     write = lookup(FORMATS, style, "format")
     report = inspect(*build(factory, inputs), steps=steps, optimizer=optimizer)

@@ -1,10 +1,11 @@
 """The symmetry inspector: for any module, what will learn, what stays identical, and when each layer wakes up."""
 
-from zeroinit.symmetry.codes import CODES
-from zeroinit.symmetry.diagnostics import DIAGNOSTICS, Diagnostic
 from zeroinit.symmetry.inspector import assert_symmetry_broken, inspect
+from zeroinit.symmetry.measures.diagnostics import DIAGNOSTICS, Diagnostic
 from zeroinit.symmetry.observer import LayerMoment, SymmetryObserver
-from zeroinit.symmetry.report import Finding, LayerReport, ParameterReport, SymmetryReport
+from zeroinit.symmetry.verdict.report.codes import CODES
+from zeroinit.symmetry.verdict.report.parts import Finding, LayerReport, ParameterReport
+from zeroinit.symmetry.verdict.report.report import SymmetryReport
 
 __all__ = [
     "CODES",

@@ -1,8 +1,6 @@
 """One call for any model: will it learn, what stays identical, when does each layer wake up."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -11,74 +9,42 @@ from torch import nn
 from zeroinit._common import InputError
 from zeroinit._modules.batch import take_batch
 from zeroinit._modules.copying import copier_of
-from zeroinit.symmetry.capacity import check_memory
-from zeroinit.symmetry.checks import check_devices, check_model, left_out, unwrapped
-from zeroinit.symmetry.choosing import choose
-from zeroinit.symmetry.doubts import Doubts, find_doubts, kinds_of, told_by_steps
-from zeroinit.symmetry.explain import Explainer, LastPass, explain
-from zeroinit.symmetry.faint_updates import find_still, of_still
-from zeroinit.symmetry.findings import judge
-from zeroinit.symmetry.graph import Graph
-from zeroinit.symmetry.loss_parameters import note_loss_parameters
-from zeroinit.symmetry.memory import release
-from zeroinit.symmetry.no_effect import slices_that_compete
-from zeroinit.symmetry.numbers import is_broken
-from zeroinit.symmetry.objective import Objective
-from zeroinit.symmetry.own_optimizer import OwnOptimizer
-from zeroinit.symmetry.precision import ShadowMode
-from zeroinit.symmetry.report import SymmetryReport
-from zeroinit.symmetry.shadow import Settings, Trace, backward, copy_of, forward_loss, run_shadow
-from zeroinit.symmetry.sharing import WrittenError, sharing_allowed
-from zeroinit.symmetry.silent import Silent, may_be_stuck
-from zeroinit.symmetry.symptoms import Symptom, died, find_symptoms
-from zeroinit.symmetry.tracking import NEARLY
-from zeroinit.symmetry.trained_elsewhere import leave_to_others
-from zeroinit.symmetry.undisturbed import reseed, undisturbed
-from zeroinit.symmetry.variants import (
-    is_signal_at_first,
-    of_matrices,
-    owe_to_dropout,
-    run_single,
-    switch_off,
-    without_free_kernels,
-)
-from zeroinit.symmetry.views import Reason
-from zeroinit.symmetry.watching import Watch
+from zeroinit.symmetry.shadow.checks import check_devices, check_model, left_out, unwrapped
+from zeroinit.symmetry.shadow.memory.capacity import check_memory
+from zeroinit.symmetry.shadow.memory.frugal import release
+from zeroinit.symmetry.shadow.memory.sharing import WrittenError, sharing_allowed
+from zeroinit.symmetry.shadow.objective import Objective
+from zeroinit.symmetry.shadow.own_optimizer import OwnOptimizer
+from zeroinit.symmetry.shadow.trace import Settings
+from zeroinit.symmetry.shadow.undisturbed import undisturbed
+from zeroinit.symmetry.units.doubts import find_doubts, owe_to_dropout
+from zeroinit.symmetry.units.runs import Outcome, ShadowRun, Subject, carry_out
+from zeroinit.symmetry.units.tracking import NEARLY, Tracker
+from zeroinit.symmetry.verdict.evidence import Evidence
+from zeroinit.symmetry.verdict.findings import judge
+from zeroinit.symmetry.verdict.last_pass import look_at_the_end, settle_faint
+from zeroinit.symmetry.verdict.report.choosing import choose
+from zeroinit.symmetry.verdict.report.report import SymmetryReport
+from zeroinit.symmetry.verdict.search.silent import may_be_stuck
+from zeroinit.symmetry.verdict.symptoms.faint_updates import find_still, of_still
+from zeroinit.symmetry.verdict.symptoms.numbers import is_broken
+from zeroinit.symmetry.verdict.symptoms.symptoms import died, find_symptoms
 
-__all__ = ["Evidence", "assert_symmetry_broken", "inspect"]
+__all__ = ["assert_symmetry_broken", "inspect"]
 
+RUNS = {
+    "float32": ShadowRun(torch.float32, same=NEARLY),
+    "float32 without dropout": ShadowRun(torch.float32, full=False, same=NEARLY, dropout=False),
+    "float32 of a float64 model": ShadowRun(torch.float32, full=False),
+    "float64": ShadowRun(torch.float64),
+    "float32 in place of float64": ShadowRun(torch.float32),
+    "without dropout": ShadowRun(torch.float64, full=False, dropout=False),
+    "equal biases": ShadowRun(torch.float64, full=False, equal_biases=True),
+    "deterministic": ShadowRun(torch.float32, full=False, deterministic=True),
+}
+"""Every training of a copy that an inspection may need: the first one always, the others where doubts remain."""
 TOLD_BY_TRACE = {"ZI017", "ZI018", "ZI021", "ZI109"}
 """Codes of symptoms that one float32 run shows in full."""
-
-
-@dataclass
-class Evidence:
-    """Everything that the shadows showed, before it is judged."""
-
-    model: nn.Module
-    objective: Objective
-    settings: Settings
-    single: Trace
-    double: Trace
-    watch: Watch
-    widths_in_float32: dict[str, int]
-    reasons: dict[str, Reason]
-    waking: set[str]
-    fed_to_weights: set[str]
-    not_inspected: dict[str, str]
-    widths_without: dict[str, dict[str, int]]
-    notes: list[str]
-    widths_deterministic: dict[str, int] = field(default_factory=dict)
-    silent: dict[str, Silent] = field(default_factory=dict)
-    symptoms: list[Symptom] = field(default_factory=list)
-    still: set[str] = field(default_factory=set)
-    """Parameters that the updates of the float32 run moved by less than rounding."""
-    left_to_others: set[str] = field(default_factory=set)
-    """Parameters that the user's own optimizer need not hold."""
-    competing: set[tuple[str, str]] = field(default_factory=set)
-    """Weights and axes whose slices are identical although they would learn different things."""
-    of_loss: dict[str, float] = field(default_factory=dict)
-    """Rates of what trains in the loss alone, by name; 0 where no optimizer holds it, NaN where that is not known."""
 
 
 def inspect(
@@ -139,12 +105,14 @@ def inspect(
         batch, targets = take_batch(inputs, targets, model)
         check_devices(model, batch)
         check_memory(model, torch.float32)
-        objective = Objective(batch, targets, loss_fn, seed)
+        skipped = left_out(model)
+        inspected = [name for name, _ in model.named_parameters() if name not in skipped]
+        subject = Subject(model, Objective(batch, targets, loss_fn, seed), settings, inspected)
         try:
-            return judge(_gather(model, objective, settings))
+            return judge(_gather(subject))
         except WrittenError:  # a frozen parameter is written to: the copy needs its own
             with sharing_allowed(False):
-                return judge(_gather(model, objective, settings))
+                return judge(_gather(subject))
 
 
 def assert_symmetry_broken(
@@ -171,25 +139,99 @@ def assert_symmetry_broken(
         raise AssertionError(f"{report.model}: {len(report.warnings)} warning(s)\n{listed}")
 
 
-def _gather(model: nn.Module, objective: Objective, settings: Settings) -> Evidence:
+def _gather(subject: Subject) -> Evidence:
     """Train a float32 copy; ask float64, and copies with something switched off, only where that leaves a doubt."""
-    skipped = left_out(model)
-    inspected = [name for name, _ in model.named_parameters() if name not in skipped]
-    epsilon = max((torch.finfo(p.dtype).eps for p in model.parameters() if p.is_floating_point()), default=1e-7)
-    replica = copy_of(model, torch.float32)
-    watch = Watch(replica, inspected, epsilon, same=NEARLY)
-    single = run_shadow(replica, objective, torch.float32, settings, watch=watch)
-    widths = {each.layer.weight: each.tracker.width_bitwise(watch.value) for each in watch.layers}
-    evidence = Evidence(
-        model, objective, settings, single, single, watch, widths, {}, set(), set(), skipped, {}, _notes(replica)
-    )
-    evidence.still = find_still(model, replica, single)
-    narrow = all(each.dtype != torch.float64 for each in model.parameters())
-    if narrow and _is_enough(evidence, replica, inspected):
+    first = carry_out(RUNS["float32"], subject)
+    evidence = Evidence(subject, first.trace, first.trace, first.watch, first.widths_bitwise())
+    evidence.not_inspected, evidence.notes = left_out(subject.model), _notes(first.replica)
+    evidence.still = find_still(subject.model, first.replica, first.trace)
+    narrow = all(each.dtype != torch.float64 for each in subject.model.parameters())
+    if narrow and _is_enough(evidence, first.replica):
         return evidence
-    release(replica)
+    release(first.replica)
+    if not narrow:
+        again = carry_out(RUNS["float32 of a float64 model"], subject)
+        evidence.single, evidence.widths_in_float32 = again.trace, again.widths_bitwise()
+        release(again.replica)
+        return _ask_float64(evidence, again.watch.of_matrices(), [])
+    return _ask_float64(evidence, first.watch.of_matrices(), [each.tracker for each in first.watch.layers])
+
+
+def _is_enough(evidence: Evidence, replica: nn.Module) -> bool:
+    """Tell whether the float32 run settles everything; finish it with one more pass if so."""
+    subject, single, watch = evidence.subject, evidence.single, evidence.watch
+    trained = [name for name, each in replica.named_parameters() if each.requires_grad and name in subject.inspected]
+    doubts = find_doubts(single, watch, trained)
+    if doubts or evidence.still or died(single):
+        return False
+    if owe_to_dropout(subject, single, watch, RUNS["float32 without dropout"]):
+        return False
+    if any(may_be_stuck(each, evidence).any() for each in watch.layers):
+        return False
+    evidence.symptoms += find_symptoms(evidence)
+    return {each.code for each in evidence.symptoms} <= TOLD_BY_TRACE and settle_faint(evidence, replica, doubts)
+
+
+def _ask_float64(evidence: Evidence, trackers: list[Tracker], earlier: list[Tracker]) -> Evidence:
+    """Train further copies one after the other, so that no two are in memory at a time."""
+    subject, single = evidence.subject, evidence.single
     evidence.reasons, evidence.symptoms = {}, []
-    return _gather_in_double(evidence, inspected, epsilon, watch if narrow else None)
+    evidence.widths_without = _switch_off(evidence, trackers)
+    last, dtype = _in_float64(evidence, earlier)
+    evidence.double, evidence.watch = last.trace, last.watch
+    if last.trace.lowered:
+        evidence.notes.append(f"done in float32, for want of a float64 kernel: {', '.join(sorted(last.trace.lowered))}")
+    evidence.symptoms += find_symptoms(evidence)
+    if is_broken(single) and not is_broken(last.trace):
+        evidence.double = single  # what is told is what float32 does
+    if not any(each.code in ("ZI013", "ZI015") for each in evidence.symptoms):
+        evidence.symptoms += of_still(evidence)
+    if last.trace.sizes and not any(each.code == "ZI013" for each in evidence.symptoms):
+        look_at_the_end(evidence, last.replica, dtype)
+    widths = evidence.widths_in_float32
+    if any(widths.get(each.layer.weight, 0) > each.tracker.width for each in last.watch.layers):
+        for parameter in last.replica.parameters():  # only its values are looked at from here on
+            parameter.grad = None
+        deterministic = carry_out(RUNS["deterministic"], subject, steps=len(single.losses))
+        evidence.widths_deterministic = deterministic.widths_bitwise()
+        release(deterministic.replica)
+    return evidence
+
+
+def _in_float64(evidence: Evidence, earlier: list[Tracker]) -> tuple[Outcome, torch.dtype]:
+    """Train in float64, or in float32 where the model cannot; tell in which."""
+    try:
+        check_memory(evidence.model, torch.float64)
+        run = RUNS["float64"]
+        return carry_out(run, evidence.subject, reference=evidence.single, earlier=earlier), run.dtype
+    except InputError as error:
+        evidence.notes.append(f"no float64 shadow ({error}); rounding was not told from signal")
+    run = RUNS["float32 in place of float64"]
+    return carry_out(run, evidence.subject), run.dtype
+
+
+def _switch_off(evidence: Evidence, trackers: list[Tracker]) -> dict[str, dict[str, int]]:
+    """Train without dropout, or with equal biases, where units might owe their difference to it.
+
+    Returns:
+        By what was switched off, the number of groups in each layer, by the name of its weight.
+    """
+    single, subject, widths = evidence.single, evidence.subject, {}
+    doubtful = {
+        "dropout": single.drops and any(each.initial < each.num_units for each in trackers),
+        "biases": any(each.initial_by_weight < each.initial for each in trackers),
+    }
+    layers = [each.layer for each in trackers]
+    for name, run in (("dropout", RUNS["without dropout"]), ("biases", RUNS["equal biases"])):
+        if not doubtful[name]:
+            continue
+        try:
+            without = carry_out(run, subject, steps=len(single.losses), reference=single, layers=layers)
+            widths[name] = without.widths()
+            release(without.replica)
+        except InputError as error:
+            evidence.notes.append(f"no shadow without {name} ({error})")
+    return widths
 
 
 def _notes(replica: nn.Module) -> list[str]:
@@ -198,123 +240,3 @@ def _notes(replica: nn.Module) -> list[str]:
         return []
     used = ", ".join(f"{place} ({kind})" for place, kind in copier.by_reference.items())
     return [f"cannot be copied and was used itself: {used}"]
-
-
-def _is_enough(evidence: Evidence, replica: nn.Module, inspected: list[str]) -> bool:
-    """Tell whether the float32 run settles everything; finish it with one more pass if so."""
-    trained = [name for name, each in replica.named_parameters() if each.requires_grad and name in inspected]
-    doubts = find_doubts(evidence.single, evidence.watch, trained)
-    if doubts or evidence.still or died(evidence.single) or owe_to_dropout(evidence, inspected):
-        return False
-    if any(may_be_stuck(each, evidence).any() for each in evidence.watch.layers):
-        return False
-    evidence.symptoms += find_symptoms(evidence)
-    return {each.code for each in evidence.symptoms} <= TOLD_BY_TRACE and _finish(evidence, replica, doubts)
-
-
-def _finish(evidence: Evidence, replica: nn.Module, doubts: Doubts) -> bool:
-    """Go forward once more, in float64 and backward where gradients are faint; tell whether that settles them."""
-    told = told_by_steps(evidence.single, doubts.faint)
-    if all(told.values()) and not evidence.single.drops:
-        _take_out(evidence, {name for name, kind in told.items() if kind == "rounding"})
-        return _look_at_the_end(evidence, replica, torch.float32)
-    for parameter in replica.parameters():
-        parameter.grad = None
-    try:
-        if doubts.matrices and not is_signal_at_first(evidence, doubts.faint):
-            return False
-        exact = copy_of(replica, torch.float64)
-        enough = _look_at_the_end(evidence, exact, torch.float64, doubts.faint)
-    except InputError:  # no float64 for this model; the long way says so
-        return False
-    release(exact)
-    return enough
-
-
-def _settle(evidence: Evidence, exact: nn.Module, faint: set[str]) -> bool:
-    """Take gradients that are rounding alone out of the float32 run; tell whether the others are signal throughout."""
-    kinds = kinds_of(exact, faint, evidence.single.rows[-1])
-    _take_out(evidence, {name for name, kind in kinds.items() if kind == "rounding"})
-    dims = {name: each.dim() for name, each in exact.named_parameters()}
-    return all(kind == "signal" or (kind == "rounding" and dims[name] < 2) for name, kind in kinds.items())
-
-
-def _take_out(evidence: Evidence, false: set[str]) -> None:
-    """Set gradients that are rounding alone to zero, in all steps."""
-    single = evidence.single
-    sizes = [{**each, **dict.fromkeys(false & set(each), 0.0)} for each in single.sizes]
-    evidence.double = replace(single, sizes=sizes, rounding=[set(false) for _ in single.sizes])
-
-
-def _gather_in_double(first: Evidence, inspected: list[str], epsilon: float, watched: Watch | None) -> Evidence:
-    """Train the shadows one after the other, so that no two are in memory at a time."""
-    model, objective, settings, single, notes = first.model, first.objective, first.settings, first.single, first.notes
-    every = [] if watched is None else [each.tracker for each in watched.layers]
-    if watched is None:
-        single, trackers, first.widths_in_float32 = run_single(model, objective, settings, inspected, epsilon)
-    else:
-        trackers = of_matrices(watched)
-    without = switch_off(model, objective, settings, inspected, single, trackers, notes)
-    try:
-        check_memory(model, torch.float64)
-        replica = copy_of(model, torch.float64)
-        watch = Watch(replica, inspected, epsilon, earlier=every)
-        double = run_shadow(replica, objective, torch.float64, settings, reference=single, watch=watch)
-        dtype = torch.float64
-    except InputError as error:
-        notes.append(f"no float64 shadow ({error}); rounding was not told from signal")
-        replica, dtype = copy_of(model, torch.float32), torch.float32
-        watch = Watch(replica, inspected, epsilon)
-        double = run_shadow(replica, objective, dtype, settings, watch=watch)
-    if double.lowered:
-        notes.append(f"done in float32, for want of a float64 kernel: {', '.join(sorted(double.lowered))}")
-    widths = first.widths_in_float32
-    evidence = replace(first, single=single, double=double, watch=watch, widths_without=without)
-    evidence.symptoms += find_symptoms(evidence)
-    if is_broken(single) and not is_broken(double):
-        evidence.double = single  # what is told is what float32 does
-    if not any(each.code in ("ZI013", "ZI015") for each in evidence.symptoms):
-        evidence.symptoms += of_still(evidence)
-    if double.sizes and not any(each.code == "ZI013" for each in evidence.symptoms):
-        _look_at_the_end(evidence, replica, dtype)
-    if any(widths.get(each.layer.weight, 0) > each.tracker.width for each in watch.layers):
-        for parameter in replica.parameters():  # only its values are looked at from here on
-            parameter.grad = None
-        evidence.widths_deterministic = without_free_kernels(evidence, inspected, epsilon)
-    return evidence
-
-
-def _look_at_the_end(
-    evidence: Evidence, replica: nn.Module, dtype: torch.dtype, faint: set[str] | frozenset[str] = frozenset()
-) -> bool:
-    """Go forward once more: which parameters are cut off and by what, and what comes after each layer.
-
-    Returns:
-        Whether this pass tells all faint gradients from rounding.
-    """
-    settings = evidence.settings
-    features = evidence.watch.look_again(replica)
-    reseed(settings.seed, len(evidence.double.losses) + 1)
-    for parameter in replica.parameters():
-        parameter.grad = None
-    mode = ShadowMode(dtype, settings.dropout)
-    loss = forward_loss(replica, evidence.objective, dtype, mode)
-    features.stop()
-    last = LastPass(float(loss.detach()))
-    if loss.requires_grad:
-        if faint:
-            backward(loss, replica, dtype, mode, keep=True)
-            if not _settle(evidence, replica, set(faint)):
-                return False
-        dims = {name: each.dim() for name, each in replica.named_parameters()}
-        graph = Graph(loss, {id(parameter): name for name, parameter in replica.named_parameters()})
-        evidence.fed_to_weights = graph.fed_to_weights(dims)
-        removed = set().union(*evidence.double.rounding)
-        last.strangers, last.norms = graph.strangers, graph.norms_behind(removed)
-        del graph
-    del loss
-    explain(evidence, replica, dtype, last)
-    leave_to_others(evidence)
-    note_loss_parameters(evidence, replica, last.strangers)
-    evidence.competing = slices_that_compete(evidence, partial(Explainer, evidence, replica, dtype))
-    return True

@@ -8,17 +8,16 @@ import numpy as np
 from torch import Tensor, nn
 
 from zeroinit._common import InputError
-from zeroinit.symmetry.diversity import (
-    both_ranks,
+from zeroinit.symmetry.measures.diversity import (
     direction_spread,
     distinct_rows,
-    num_constant_columns,
-    num_duplicate_columns,
+    ranks_of,
+    repeated_features,
 )
-from zeroinit.symmetry.features import Features, thinned
-from zeroinit.symmetry.layers import Layer, UseOfWeights, find_layers
-from zeroinit.symmetry.partition import group_equal_rows, num_groups
-from zeroinit.symmetry.watching import LOW_PRECISIONS, kernel_spread
+from zeroinit.symmetry.measures.partition import group_equal_rows, num_groups
+from zeroinit.symmetry.units.features import Features, thinned
+from zeroinit.symmetry.units.layers import Layer, UseOfWeights, find_layers
+from zeroinit.symmetry.units.watching import LOW_PRECISIONS, kernel_spread
 
 if TYPE_CHECKING:
     import pandas
@@ -175,12 +174,8 @@ class SymmetryObserver:
         spread = kernel_spread(layer, lambda name: named[name].detach())
         if spread is not None:
             numbers["position_spread"] = spread
-        for name, matrix in matrices.items():
-            numbers[f"effective_rank_{name}"], numbers[f"stable_rank_{name}"] = both_ranks(matrix)
-        if features is not None and len(features) > 1:
-            numbers["constant_features"] = num_constant_columns(features) / features.shape[1]
-            numbers["duplicate_features"] = num_duplicate_columns(features) / features.shape[1]
-        return numbers
+        repeated = {} if features is None else repeated_features(features)
+        return numbers | ranks_of(matrices) | repeated
 
 
 def _gradients(named: dict[str, nn.Parameter]) -> Callable[[str], Tensor]:

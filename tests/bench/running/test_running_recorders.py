@@ -26,7 +26,7 @@ from zeroinit.bench.running.runner import execute
 from zeroinit.bench.store import QUANTILES
 from zeroinit.bench.training import Checkpoint, Observer, fit
 from zeroinit.symmetry import inspect
-from zeroinit.symmetry.diversity import position_spread
+from zeroinit.symmetry.measures.diversity import position_spread
 
 
 class Keeper(Observer):

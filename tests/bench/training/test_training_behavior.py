@@ -273,7 +273,9 @@ def test_what_the_caller_froze_stays_frozen(model, train, generator, by_caller):
         before = gc.get_freeze_count()
         assert (before > 0) == by_caller
         fit(model, train, generator=generator(0), observers=[counter], **SHORT)
-        assert gc.get_freeze_count() == before
+        after = gc.get_freeze_count()
+        assert (after > 0) == by_caller
+        assert after <= before  # a frozen object may have ended meanwhile
         assert min(counter.counts) > 0
     finally:
         gc.unfreeze()

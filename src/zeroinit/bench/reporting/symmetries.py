@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from zeroinit.bench.store import Result
-from zeroinit.symmetry.features import MOST
+from zeroinit.symmetry.units.features import MOST
 
 __all__ = [
     "activation_rank",

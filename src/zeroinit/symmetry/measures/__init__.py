@@ -1,0 +1,1 @@
+"""Arrays in, numbers out: which rows are equal, how diverse they are."""

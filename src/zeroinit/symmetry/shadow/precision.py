@@ -1,0 +1,248 @@
+"""Modes for shadow passes: every float as float64, dropout switched off, and which parameters are used at all."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from zeroinit._modules.batch import map_tensors
+from zeroinit._modules.casting import cast
+from zeroinit.symmetry.shadow.flat import NORMS, has_flat_channels
+from zeroinit.symmetry.shadow.memory.sharing import Casts
+
+__all__ = ["ShadowMode", "cast_floats"]
+
+LOW = (torch.float16, torch.bfloat16, torch.float32)
+COARSE = (torch.float16, torch.bfloat16)
+NARROWING = {Tensor.float, Tensor.half, Tensor.bfloat16}
+LOOKUPS = {F.embedding, torch.embedding}
+PAIRED = {F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss}
+"""Losses that compare an output with targets, value by value."""
+VIEWS = {"T", "mT", "H", "mH"}
+"""Attributes of a tensor that are tensors to compute with."""
+DRAWING = {
+    torch.rand, torch.randn, torch.rand_like, torch.randn_like, torch.bernoulli, torch.normal,
+}  # fmt: skip
+DRAWING_IN_PLACE = {
+    Tensor.uniform_, Tensor.normal_, Tensor.exponential_, nn.init.uniform_, nn.init.normal_,
+}  # fmt: skip
+DROPOUTS = {
+    F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout, F.feature_alpha_dropout,
+    torch.dropout, torch.alpha_dropout, torch.feature_dropout, torch.feature_alpha_dropout,
+}  # fmt: skip
+
+
+class ShadowMode(TorchFunctionMode):
+    """Watches and changes the calls of a forward pass.
+
+    Args:
+        dtype: ``torch.float64`` turns every cast to a lower float type into one to float64, takes every lower
+            float as float64, and draws random numbers in float32 first, so that both precisions see the same ones; any
+            other leaves types alone.
+        dropout: ``False`` makes every dropout the identity.
+
+    Attributes:
+        used: Identities of the parameters that were an argument of some call.
+        drops: Whether a dropout was called in train mode.
+        lowered: Operations that exist in float32 alone.
+        flat: Whether a norm had constant channels, while ``looks_at_norms``.
+        coarse: Whether the model computes in 16 bits by its own will: by a cast, or under autocast.
+        shared: Names of the frozen parameters that are read in place, by the address of their memory; each is cast
+            whenever it is used.
+        casts: What was cast.
+        broadcast: Shapes of an output and of targets that a loss compares each with each.
+        made: Places of the model that a pass assigned a new layer or parameter to.
+    """
+
+    def __init__(self, dtype: torch.dtype = torch.float32, dropout: bool = True):
+        super().__init__()
+        self._dtype, self._double = dtype, dtype == torch.float64
+        self.coarse = self.flat = self.looks_at_norms = False
+        self.shared: dict[int, str] = {}
+        self.casts = Casts()
+        self._dropout = dropout
+        self.broadcast: tuple[torch.Size, torch.Size] | None = None
+        self.used: set[int] = set()
+        self.made: set[str] = set()
+        self.drops = False
+        self.lowered: set[str] = set()
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        self._note(args)
+        self._note(kwargs.values())
+        if func in DROPOUTS or "dropout_p" in kwargs:
+            self.drops = self.drops or _drops(func, args, kwargs)
+            if not self._dropout:
+                if func in DROPOUTS:
+                    return args[0] if args else kwargs["input"]
+                kwargs = {**kwargs, "dropout_p": 0.0}
+        if func in PAIRED and self.broadcast is None:
+            self.broadcast = _broadcast(args, kwargs)
+        if self.looks_at_norms and func in NORMS and not self.flat:
+            self.flat = has_flat_channels(func, args, kwargs)
+        if self.shared or self._double:
+            answer, args, kwargs = self._widened(func, args, kwargs)
+            if answer is not None:
+                return answer
+        if not self._double:
+            self.coarse = self.coarse or _is_coarse(func, args, kwargs)
+            return func(*args, **kwargs)
+        if func in NARROWING:
+            return args[0].double()
+        if func in DRAWING_IN_PLACE and (filled := args[0] if args else kwargs["tensor"]).dtype == torch.float64:
+            others = {name: value for name, value in kwargs.items() if name != "tensor"}
+            with torch.no_grad():
+                return filled.copy_(func(torch.empty_like(filled, dtype=torch.float32), *args[1:], **others))
+        if func in DRAWING:
+            return _draw(func, args, kwargs)
+        widened = {name: torch.float64 if value in LOW else value for name, value in kwargs.items() if _plain(value)}
+        args = tuple(torch.float64 if _plain(each) and each in LOW else each for each in args)
+        return self._in_double(func, args, {**kwargs, **widened})
+
+    def _widened(self, func, args, kwargs):
+        """Return arguments as floats of one type, and the answer where there is nothing to compute."""
+        attribute = getattr(getattr(func, "__self__", None), "__name__", "") if _is_attribute(func) else ""
+        if _is_attribute(func) and attribute not in VIEWS:
+            known = attribute == "dtype" and self._is_widened(args[0])
+            return self._dtype if known else None, args, kwargs
+        if func in LOOKUPS and self.shared:  # a row is cast, not the table
+            found = func(*args, **kwargs)
+            return found.to(self._dtype) if found.dtype in LOW else found, args, kwargs
+        first = args[0] if args else None
+        if _is_in_place(func, kwargs) and isinstance(first, Tensor):
+            if self._is_widened(first):
+                return None, (first, *(_as(each, first.dtype) for each in args[1:])), kwargs
+            return None, (first, *map(self._wide, args[1:])), kwargs
+        return None, tuple(map(self._wide, args)), {name: self._wide(each) for name, each in kwargs.items()}
+
+    def _is_widened(self, value: Any) -> bool:
+        if not isinstance(value, Tensor) or value.dtype == self._dtype or value.layout != torch.strided:
+            return False
+        if self._double:
+            return value.dtype in LOW or value.dtype == torch.complex64
+        return value.is_floating_point() and value.untyped_storage().data_ptr() in self.shared
+
+    def _wide(self, value: Any) -> Any:
+        if isinstance(value, Tensor):
+            if not self._is_widened(value):
+                return value
+            if self.shared and value.untyped_storage().data_ptr() in self.shared:
+                return self.casts.cast(value, self._dtype)
+            return value.to(torch.complex128) if value.is_complex() else value.to(self._dtype)
+        if type(value) in (list, tuple) and any(isinstance(each, Tensor | list | tuple) for each in value):
+            return type(value)(map(self._wide, value))
+        return value
+
+    def _in_double(self, func, args, kwargs):
+        """Call in float64; an operation that has no such kernel is done in float32."""
+        try:
+            return func(*args, **kwargs)
+        except (RuntimeError, NotImplementedError):
+            narrow = [_single(each) for each in args], {name: _single(each) for name, each in kwargs.items()}
+            if not any(isinstance(each, Tensor) and each.dtype == torch.float64 for each in [*args, *kwargs.values()]):
+                raise
+            try:
+                result = func(*narrow[0], **narrow[1])
+            except Exception:
+                result = None
+            if not isinstance(result, Tensor):
+                raise
+            self.lowered.add(getattr(func, "__name__", str(func)))
+            return result.double() if result.dtype == torch.float32 else result
+
+    def _note(self, values: Iterable[Any], depth: int = 2) -> None:
+        for value in values:
+            if isinstance(value, nn.Parameter):
+                self.used.add(id(value))
+            elif depth and isinstance(value, list | tuple):
+                self._note(value, depth - 1)
+
+
+def _broadcast(args, kwargs) -> tuple[torch.Size, torch.Size] | None:
+    """Return the shapes of what a loss compares, where the result has more values than either."""
+    given = dict(zip(("input", "target"), args, strict=False)) | kwargs
+    shapes = [given[each].shape for each in ("input", "target") if isinstance(given.get(each), Tensor)]
+    if len(shapes) < 2 or shapes[0] == shapes[1]:
+        return None
+    try:
+        both = torch.broadcast_shapes(*shapes)
+    except RuntimeError:
+        return None
+    return (shapes[0], shapes[1]) if both.numel() > max(each.numel() for each in shapes) else None
+
+
+def _drops(func, args, kwargs) -> bool:
+    """Tell whether a call to a dropout changes anything."""
+    if func not in DROPOUTS:
+        return kwargs["dropout_p"] > 0
+    named = dict(zip(("input", "p", "training"), args, strict=False)) | kwargs
+    return bool(named.get("p", 0.5)) and bool(named.get("training", named.get("train", True)))
+
+
+def _is_attribute(func: Any) -> bool:
+    return getattr(func, "__name__", "") in ("__get__", "__set__", "__delete__")
+
+
+def _is_in_place(func: Any, kwargs: dict) -> bool:
+    name = getattr(func, "__name__", "")
+    inner = name.startswith("__i") and name not in ("__index__", "__int__", "__invert__", "__iter__")
+    return "out" in kwargs or name == "__setitem__" or inner or (name.endswith("_") and not name.endswith("__"))
+
+
+def _is_coarse(func: Any, args: Any, kwargs: dict) -> bool:
+    """Whether a call is to 16 bits, or under autocast."""
+    if func is Tensor.half or func is Tensor.bfloat16 or kwargs.get("dtype") in COARSE:
+        return True
+    first = args[0] if args else None
+    if isinstance(first, Tensor) and first.dtype == torch.float32 and torch.is_autocast_enabled(first.device.type):
+        return True
+    return any(_plain(each) and each in COARSE for each in args)
+
+
+def _as(value: Any, dtype: torch.dtype) -> Any:
+    return value.to(dtype) if isinstance(value, Tensor) and value.is_floating_point() else value
+
+
+def _single(value: Any) -> Any:
+    return value.float() if isinstance(value, Tensor) and value.dtype == torch.float64 else value
+
+
+def _plain(value: Any) -> bool:
+    return isinstance(value, torch.dtype)
+
+
+def _draw(func, args, kwargs):
+    """Draw in float32, so that both precisions see the same numbers, and widen."""
+    narrow = [each.float() if isinstance(each, Tensor) and each.dtype == torch.float64 else each for each in args]
+    if kwargs.get("dtype") == torch.float64 or (kwargs.get("dtype") is None and func in (torch.rand, torch.randn)):
+        kwargs = {**kwargs, "dtype": torch.float32}
+    drawn = func(*narrow, **kwargs)
+    return drawn.double() if drawn.dtype in LOW else drawn
+
+
+def cast_floats(value: Any, dtype: torch.dtype, memo: dict[int, Tensor] | None = None) -> Any:
+    """Copy inputs, at any depth of containers and plain objects, with every float tensor as ``dtype``.
+
+    A tensor that requires a gradient still does, and one that is there twice is one tensor in the copy as well.
+
+    Args:
+        value: Inputs or targets.
+        dtype: Of floats.
+        memo: Copies by the identity of what they are copies of; filled.
+
+    Example:
+        >>> cast_floats((torch.ones(1), [torch.arange(2)]), torch.float64)
+        (tensor([1.], dtype=torch.float64), [tensor([0, 1])])
+    """
+    known: dict[int, Tensor] = {} if memo is None else memo
+
+    def change(tensor: Tensor) -> Tensor:
+        if id(tensor) not in known:
+            known[id(tensor)] = cast(tensor, dtype).requires_grad_(tensor.requires_grad)
+        return known[id(tensor)]
+
+    return map_tensors(value, change)

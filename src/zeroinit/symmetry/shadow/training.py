@@ -1,0 +1,97 @@
+"""Short training of a copy: which gradients are there, when, and whether they are signal or rounding."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from zeroinit.symmetry.shadow.memory.frugal import give_back, is_large
+from zeroinit.symmetry.shadow.objective import Objective
+from zeroinit.symmetry.shadow.precision import ShadowMode
+from zeroinit.symmetry.shadow.single_pass import one_pass
+from zeroinit.symmetry.shadow.trace import Settings, Trace, record
+from zeroinit.symmetry.shadow.updates import (
+    build_updates,
+    held_by,
+    options_of,
+    rebind,
+    scale_rates,
+    sparse_by_choice,
+    take_step,
+)
+
+__all__ = ["run_shadow"]
+
+FEWEST_STEPS, MOST_STEPS, PATIENCE = 4, 64, 2
+
+
+def run_shadow(
+    replica: nn.Module,
+    objective: Objective,
+    dtype: torch.dtype,
+    settings: Settings,
+    *,
+    reference: Trace | None = None,
+    watch: Callable[[int, dict[str, Tensor]], bool] | None = None,
+) -> Trace:
+    """Train a copy in place for a few steps.
+
+    Args:
+        replica: Made by ``copy_of``.
+        objective: The batch, the same at each step, and the loss.
+        dtype: Of the copy.
+        settings: How it trains.
+        reference: The float32 trace, with which gradients are told from rounding.
+        watch: Called with step and gradients, rounding set to zero, before each update; tells whether it saw news.
+
+    Returns:
+        The trace.
+    """
+    named = {name: parameter for name, parameter in replica.named_parameters() if parameter.requires_grad}
+    updates = build_updates(settings.optimizer, settings.learning_rate, named.values())
+    rebind(updates, replica)
+    scale_rates(updates, settings.rate_factor)
+    trace = Trace(held=held_by(updates, named), options=options_of(updates, named))
+    mode = ShadowMode(dtype, settings.dropout)
+    large, sparse = is_large(replica.parameters()), sparse_by_choice(replica, settings.optimizer)
+    last_news = 0
+    unlocked: set[str] = set()
+    for step in range(1, (settings.steps or MOST_STEPS) + 1):
+        mode.looks_at_norms = step == 1 and dtype == torch.float32
+        loss = one_pass(replica, objective, dtype, settings, mode, step)
+        trace.losses.append(float(loss))
+        if not math.isfinite(trace.losses[-1]):
+            break
+        gradients = {name: _dense(each, id(each) in sparse) for name, each in named.items() if each.grad is not None}
+        record(trace, named, gradients, reference)
+        if trace.broken is not None:
+            break
+        now = {name for name, size in trace.sizes[-1].items() if size > 0}
+        news = bool(now - unlocked)
+        unlocked |= now
+        if watch is not None:
+            news |= watch(step, gradients)
+        last_news = step if news else last_news
+        if large:
+            give_back()
+        take_step(updates)
+        del gradients  # else the old gradients would be in memory beside the new ones
+        if settings.steps is None and step >= FEWEST_STEPS and step - last_news >= PATIENCE:
+            break
+    names = {id(parameter): name for name, parameter in replica.named_parameters()}
+    trace.used, trace.drops = {names[each] for each in mode.used if each in names}, mode.drops
+    trace.broadcast, trace.made = mode.broadcast, mode.made
+    trace.lowered, trace.coarse, trace.flat = mode.lowered, mode.coarse, mode.flat
+    return trace
+
+
+def _dense(parameter: nn.Parameter, keep: bool = False) -> Tensor:
+    """Return the gradient, a sparse one as a dense one, which takes its place unless it is to be kept."""
+    assert parameter.grad is not None
+    if parameter.grad.layout == torch.strided:
+        return parameter.grad
+    dense = parameter.grad.to_dense()
+    if not keep:
+        parameter.grad = dense
+    return dense

@@ -1,0 +1,115 @@
+"""What an inspection must not change: the random state of everything a model may draw from, and how torch is set."""
+
+import random
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from zeroinit._common import derive_seed
+from zeroinit._modules.state import random_state_kept
+
+__all__ = ["deterministic_kernels", "exact_products", "reseed", "undisturbed"]
+
+
+def reseed(seed: int, step: int) -> None:
+    """Seed torch, Python and NumPy for one step, so that every copy draws the same there.
+
+    Example:
+        >>> with undisturbed(nn.Identity()):
+        ...     reseed(0, 1)
+        ...     first = torch.rand(1)
+        ...     reseed(0, 1)
+        ...     torch.equal(first, torch.rand(1))
+        True
+    """
+    derived = derive_seed(seed, f"step {step}")
+    torch.manual_seed(derived)
+    random.seed(derived)
+    np.random.seed(derived % 2**32)  # noqa: NPY002
+
+
+@contextmanager
+def exact_products() -> Iterator[None]:
+    """Compute float32 products and convolutions in float32, not in TensorFloat-32 or bfloat16.
+
+    CUDA devices use TensorFloat-32 for convolutions unless told otherwise. Its rounding is as large as small signals.
+
+    Example:
+        >>> with exact_products():
+        ...     torch.get_float32_matmul_precision()
+        'highest'
+    """
+    cuda, cudnn, mkldnn = torch.backends.cuda, torch.backends.cudnn, torch.backends.mkldnn
+    of_cuda: list[Any] = [
+        getattr(each, kind, None) for each, kind in ((cuda, "matmul"), (cudnn, "conv"), (cudnn, "rnn"))
+    ]
+    of_cpu: list[Any] = [getattr(mkldnn, kind, None) for kind in ("matmul", "conv", "rnn")]
+    before = {each: each.fp32_precision for each in (*of_cuda, *of_cpu) if hasattr(each, "fp32_precision")}
+    old = _old_settings()
+    try:
+        if (
+            old is not None
+        ):  # what the new settings do alone, reading the old ones would refuse (cudnn.flags reads them)
+            torch.set_float32_matmul_precision("highest")
+            cudnn.allow_tf32 = False
+        for each in before:
+            if old is None or each in of_cpu:
+                each.fp32_precision = "ieee"
+        yield
+    finally:
+        if old is not None:
+            torch.set_float32_matmul_precision(old[0])
+            cudnn.allow_tf32 = old[1]
+        for each, precision in before.items():
+            if each.fp32_precision != precision:
+                each.fp32_precision = precision
+
+
+def _old_settings() -> tuple[str, bool] | None:
+    """Return the precision of products and whether cuDNN may use TensorFloat-32; ``None`` if torch refuses to say."""
+    try:
+        _ = torch.backends.cuda.matmul.allow_tf32
+        return torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    except RuntimeError:  # the new settings contradict the old ones
+        return None
+
+
+@contextmanager
+def deterministic_kernels() -> Iterator[None]:
+    """Use deterministic kernels alone; operations that have none run as they are, without a warning."""
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    try:
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+
+
+@contextmanager
+def undisturbed(model: nn.Module, seed: int = 0) -> Iterator[None]:
+    """Keep every random state; inside, gradients can be had whatever the caller has switched off, and nothing compiles.
+
+    Products are exact to float32.
+
+    Example:
+        >>> with torch.inference_mode(), undisturbed(nn.Identity()):
+        ...     torch.ones(2, requires_grad=True).sum().requires_grad
+        True
+    """
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        stack.enter_context(exact_products())
+        if "torch._dynamo" in sys.modules:  # without it nothing is compiled
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        if isinstance(model, nn.Module):
+            stack.enter_context(random_state_kept(model, seed))
+        yield

@@ -1,0 +1,1 @@
+"""Layers, their units, and what is watched of them while a copy trains."""

@@ -1,0 +1,1 @@
+"""From evidence to findings, their reasons, and the report."""

@@ -1,0 +1,180 @@
+"""Operations whose slope is zero for the whole batch, or that always return the same."""
+
+from collections.abc import Iterator
+
+from torch import nn
+
+from zeroinit.symmetry.verdict.causes.batch import small
+from zeroinit.symmetry.verdict.causes.views import (
+    ATTENTION,
+    LOSSES,
+    RECTIFIERS,
+    ROUNDING,
+    SATURATING,
+    Candidate,
+    View,
+    line_for,
+)
+from zeroinit.symmetry.verdict.evidence import Reason
+from zeroinit.symmetry.verdict.passes.calls import LOSS, Call, Calls, tensors_in
+from zeroinit.symmetry.verdict.passes.graph import Node
+from zeroinit.symmetry.verdict.passes.naming import of_model, operation, sentence, starred, where
+from zeroinit.symmetry.verdict.passes.sizes import normalized_size, num_keys, softmax_size
+from zeroinit.symmetry.verdict.trials.actions import other_axis
+from zeroinit.symmetry.verdict.trials.trials import Change
+
+__all__ = ["is_summed", "leaky_line", "of_flat", "of_norm", "second_derivative"]
+
+FAR = 30.0
+"""Inputs of this size are worth a try with normalized ones."""
+CLAMPS = ("hardtanh", "relu6", "clamp", "clip", "clamp_min", "clamp_max", "hardsigmoid")
+
+
+def second_derivative(calls: Calls, model: nn.Module) -> Iterator[Candidate]:
+    """A loss of derivatives, whose own derivatives are zero behind a ReLU."""
+    kinked = [each for each in calls.calls if each.name in RECTIFIERS]
+    taken = next((each for each in calls.calls if each.name == "grad"), None)
+    if taken is None or not kinked:
+        return
+    change = Change(calls=tuple((each.key, "smooth") for each in kinked))
+    what = operation(kinked[0], model)
+    text = f"The loss holds a derivative, taken in {where(taken.path, model)}, and {what} has no second one."
+    repair = f"Use a smooth activation in place of {what}: `nn.Tanh()`."
+    yield Candidate(Reason("dead", text, cause="second derivative"), change, ((change, repair),))
+
+
+def is_summed(call: Call, view: View) -> bool:
+    """Tell whether the output of a norm does nothing but be summed up, or averaged."""
+    users = [each for each in view.calls.calls if any(given is out for given in each.given for out in call.out)]
+    return bool(users) and all(each.path == LOSS and each.name in ("sum", "mean") for each in users)
+
+
+def of_norm(name: str, call: Call, view: View) -> Iterator[Candidate]:
+    """What a norm removes again."""
+    change, shape = view.act(call, "take out"), call.given[0].shape
+    if shape.numel() and len(shape) > 2 and (shape[2:].numel() == 1 or shape[1] == 1):
+        yield from small(view)
+    what = operation(call, view.model)
+    size = normalized_size(call)
+    if is_summed(call, view):
+        text = f"The loss is a plain sum over what {what} gives, which is always the same."
+        yield Candidate(
+            Reason("cancelled", text, cause="sum"), change, ((change, f"Use another loss than a sum over {what}."),)
+        )
+    if size == 1:
+        text = f"{sentence(what)} is over one value, so it always returns its bias. Nothing in front of it matters."
+        repair = f"Take {what} out, or normalize over more than one value."
+    elif call.name == "batch_norm" and shape.numel() == shape[1]:
+        text = f"{sentence(what)} sees one value per channel in this batch and subtracts it."
+        repair = "Use a larger batch."
+    else:
+        text = f"{sentence(what)} removes what comes from {{it}}."
+        if name in view.zeros:
+            text = f"`{name}` is zero, so each channel has one value everywhere, and {what} subtracts it."
+        repair = f"Take {what} out, or let it act as an affine map in the first steps."
+    drawn = [(Change(draw=(name,)), f"Start with {line_for([name], [name], view)}.")] if name in view.zeros else []
+    reason = Reason("cancelled", text, cause=f"norm {starred(call.path)} {size == 1}")
+    yield Candidate(reason, change, (*drawn, (change, repair)))
+
+
+def of_flat(cut: Node, call: Call, view: View) -> Iterator[Candidate]:
+    """An operation whose slope is zero for the whole batch."""
+    what = operation(call, view.model)
+    if call.name in LOSSES:
+        if call.given[0].dim() > 1 and call.given[0].shape[1] == 1:
+            if len(call.given[0]) == 1:  # the classes may be the examples
+                change = Change(inputs="twice", targets="twice")
+                text = "Cross entropy is over one class, and so always zero, because the batch has one example."
+                repair = "Hand over two or more examples."
+                yield Candidate(Reason("batch", text, cause="one example"), change, ((change, repair),))
+            change = view.act(call, "squared")
+            text = "Cross entropy over one class is always zero."
+            line = "Give the model two or more outputs, or use `binary_cross_entropy_with_logits` for one."
+            yield Candidate(Reason("dead", text, cause="one class"), change, ((change, line),))
+        return
+    if call.name in ATTENTION:
+        if num_keys(call) == 1:
+            yield from small(view)
+            change = view.act(call, "more keys")
+            text = f"{sentence(what)} has a single key, and a softmax over one value is always 1."
+            repair = "Hand over longer sequences or larger images, so that there is more than one key."
+            yield Candidate(Reason("one_key", text, cause="one key"), change, ((change, repair),))
+        return
+    if call.name in ("softmax", "log_softmax") and softmax_size(call) == 1:
+        yield from small(view)
+        text = f"{sentence(what)} is over one value, so it is always 1."
+        other = other_axis(call.given[0].shape)
+        if other is not None:
+            change, shape = view.act(call, "other axis"), tuple(call.given[0].shape)
+            line = f"Use `dim={other}` in {what}: it has {shape[other]} of the values, whose shape is {shape}."
+            yield Candidate(
+                Reason("dead", text, cause=f"softmax of one {starred(call.path)}"), change, ((change, line),)
+            )
+        change = view.act(call, "sigmoid")
+        repair = f"Use a sigmoid in place of {what}, or give it two or more values."
+        if any(each.dim() > 2 for each in tensors_in(view.inputs)):
+            repair = (
+                f"Give {what} two or more values: larger images, longer sequences. A sigmoid in its place was tried."
+            )
+        yield Candidate(Reason("dead", text, cause=f"softmax of one {starred(call.path)}"), change, ((change, repair),))
+        return
+    level = list(_level(cut, view))
+    if call.name in ROUNDING:
+        change = view.act(call, "take out")
+        text = f"{sentence(what)} has slope zero everywhere."
+        repair = f"Let the gradient pass {what}: `x + (x.{call.name}() - x).detach()`."
+        yield Candidate(Reason("dead", text), change, ((change, repair),))
+    elif call.name in SATURATING:
+        change = view.act(call, "cooler")
+        text = f"{sentence(what)} is saturated for every input of the batch."
+        yield from _of_far_inputs(text, view)
+        repair = f"Divide what goes into {what} by its largest value, or scale the layer in front of it down."
+        yield Candidate(Reason("dead", text), change, (*level, (change, repair)))
+    elif call.name in CLAMPS:
+        change = view.act(call, "take out")
+        text = f"{sentence(what)} cuts off every value of the batch: all are outside its range."
+        yield Candidate(Reason("dead", text), change, (*level, (change, f"Take {what} out, or widen its range.")))
+    elif call.path == LOSS:
+        change = view.act(call, "leaky")
+        text = f"{sentence(what)} is off for every example of this batch, so there is nothing to learn from it."
+        yield Candidate(Reason("idle", text, cause="nothing to learn"), change, ((change, ""),))
+    else:
+        change = view.act(call, "leaky")
+        text = f"{sentence(what)} is off for every input of the batch."
+        yield Candidate(Reason("dead", text), change, (*level, (change, leaky_line(call, view))))
+
+
+def _level(cut: Node, view: View) -> Iterator[tuple[Change, str]]:
+    """Set the biases to zero that come next in front of an operation, behind operations without weights."""
+    for edge in filter(None, cut.edges):
+        names = next((found for node in view.graph.below(edge) if (found := view.graph.weights_of(node))), [])
+        biases = tuple(each for each in names if _is_bias(each, view.model))
+        if biases:
+            yield Change(zero=biases), "Set the biases in front to zero: " + _zero_line(biases)
+
+
+def _of_far_inputs(text: str, view: View) -> Iterator[Candidate]:
+    """Inputs that are far from zero: normalized ones are tried."""
+    floats = [each for each in tensors_in(view.inputs) if each.is_floating_point() and each.numel()]
+    if any(float(each.abs().max()) > FAR for each in floats):
+        low, high = min(float(each.min()) for each in floats), max(float(each.max()) for each in floats)
+        change = Change(inputs="normalized")
+        text += f" The inputs lie from {low:.3g} to {high:.3g}."
+        repair = "Normalize the inputs: `(x - x.mean(0)) / x.std(0)`. Normalized ones were tried."
+        yield Candidate(Reason("dead", text, cause="far inputs"), change, ((change, repair),))
+
+
+def leaky_line(call: Call, view: View) -> str:
+    """Write what to type to get an activation with a slope below zero."""
+    child = dict(view.model.named_modules()).get(call.path)
+    if child is not None and call.path and not any(True for _ in child.children()) and type(child).__name__ != "M":
+        return f"Use an activation with a slope below zero: `{of_model(call.path)} = nn.LeakyReLU()`."
+    return f"Use an activation with a slope below zero in {where(call.path, view.model)}: `F.leaky_relu`."
+
+
+def _zero_line(names: tuple[str, ...]) -> str:
+    return "; ".join(f"`nn.init.zeros_({of_model(name)})`" for name in names) + "."
+
+
+def _is_bias(name: str, model: nn.Module) -> bool:
+    return model.get_parameter(name).dim() == 1 and bool(model.get_parameter(name).detach().any())

@@ -1,0 +1,96 @@
+"""Operations that undo what a parameter adds."""
+
+from collections.abc import Iterator
+
+from zeroinit.symmetry.verdict.causes.flat import is_summed, of_norm
+from zeroinit.symmetry.verdict.causes.views import (
+    DIFFERENCES,
+    DROPOUTS,
+    NORMS,
+    RECTIFIERS,
+    ROUNDING,
+    Candidate,
+    View,
+    line_for,
+)
+from zeroinit.symmetry.verdict.evidence import Reason
+from zeroinit.symmetry.verdict.passes.calls import Call
+from zeroinit.symmetry.verdict.passes.graph import Node
+from zeroinit.symmetry.verdict.passes.naming import few, operation, sentence, starred
+from zeroinit.symmetry.verdict.passes.sizes import normalized_by_itself, same_along, softmax_size
+from zeroinit.symmetry.verdict.trials.trials import Change
+
+__all__ = ["may_remove", "of_copies", "taken_out_above", "without"]
+
+DIVISIONS = ("div", "truediv", "true_divide", "divide")
+TAKEN_OUT = (
+    *NORMS, *DIVISIONS, *DROPOUTS, "sub", "subtract", "normalize", "softmax", "log_softmax", *RECTIFIERS, *ROUNDING,
+    "sigmoid", "tanh",
+)  # fmt: skip
+MOST_ABOVE = 8
+
+
+def of_copies(view: View) -> Iterator[Candidate]:
+    """Copies of one module in a row: what is chosen among them makes no difference."""
+    redrawn = tuple(name for group in view.twins for name in group[1:])
+    first = [group[0] for group in view.twins]
+    what = few([starred(each) for each in first][:1])
+    text = f"{{it}} chooses among copies of one module ({what}), which are all equal."
+    change = Change(draw=redrawn)
+    repair = f"Draw each copy anew: {line_for(redrawn, redrawn, view)}."
+    yield Candidate(Reason("copies", text, tuple(redrawn), cause="copies"), change, ((change, repair),))
+
+
+def may_remove(call: Call) -> bool:
+    """Tell whether a call can undo what comes in; a difference only where what it subtracts is computed as well."""
+    if call.name in DIFFERENCES:
+        return len(call.given) > 1 and all(each.requires_grad for each in call.given[:2])
+    return call.name in TAKEN_OUT
+
+
+def without(call: Call, view: View) -> Candidate:
+    """Return the candidate that takes a call out."""
+    change, what = view.act(call, "take out"), operation(call, view.model)
+    text = f"{sentence(what)} lets nothing through."
+    if call.name in DIVISIONS:
+        text = f"{sentence(what)} divides the output of {{it}} by itself. The result is always 1."
+        if call.name in DIVISIONS and len(call.given) > 1 and call.given[0].shape != call.given[1].shape:
+            text = f"{sentence(what)} divides the output of {{it}} by its own sum. The result is always 1."
+    elif call.name in DROPOUTS:
+        text = f"{sentence(what)} drops every value: its p is 1."
+    elif call.name in ("sub", "subtract"):
+        text = f"{sentence(what)} subtracts the output of {{it}} from itself, so that nothing is left."
+    elif call.name == "normalize" and call.out and normalized_by_itself(call):
+        text = f"{sentence(what)} is over one value, so only its sign is left."
+    elif call.name in ("softmax", "log_softmax") and same_along(call):
+        text = f"{sentence(what)} is over {softmax_size(call)} copies of one value, so its weights never differ."
+        line = "Compute each of these values by a layer of its own."
+        reason = Reason("no_effect", text, cause=f"{call.name} {starred(call.path)}")
+        return Candidate(reason, change, ((change, line),))
+    elif call.name in ("softmax", "log_softmax"):
+        text = f"{sentence(what)} undoes every change of {{it}}."
+    return Candidate(
+        Reason("no_effect", text, cause=f"{call.name} {starred(call.path)}"), change, ((change, f"Take {what} out."),)
+    )
+
+
+def taken_out_above(node: Node, view: View) -> Iterator[Candidate]:
+    """Operations above that may remove what a parameter adds, nearest first."""
+    queue, seen, left = [node], {id(node)}, MOST_ABOVE
+    done: set[tuple] = set()
+    if view.twins:
+        yield from of_copies(view)
+    while queue and left:
+        taken = queue.pop(0)
+        call = view.call(taken)
+        mark = (starred(call.path), call.key[1:]) if call is not None else ()
+        if call is not None and may_remove(call) and mark not in done:
+            done.add(mark)
+            left -= 1
+            if call.name in NORMS and is_summed(call, view):
+                yield from of_norm("", call, view)
+            yield without(call, view)
+        for parent, _ in taken.above:
+            if id(parent) not in seen:
+                seen.add(id(parent))
+                queue.append(parent)

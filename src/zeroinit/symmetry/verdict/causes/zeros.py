@@ -1,0 +1,236 @@
+"""Zeros as the reason: factors, inputs and the parameter itself."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from zeroinit.symmetry.verdict.causes.batch import small
+from zeroinit.symmetry.verdict.causes.flat import leaky_line
+from zeroinit.symmetry.verdict.causes.removed import may_remove, without
+from zeroinit.symmetry.verdict.causes.still import all_masked, outside, sampled_outside
+from zeroinit.symmetry.verdict.causes.views import (
+    COMPARISONS,
+    DIFFERENCES,
+    DROPOUTS,
+    RECTIFIERS,
+    Candidate,
+    View,
+    drawing,
+    lost_at,
+    plain_zero,
+)
+from zeroinit.symmetry.verdict.evidence import Reason
+from zeroinit.symmetry.verdict.passes.calls import Call, tensors_in
+from zeroinit.symmetry.verdict.passes.naming import operation, sentence, starred, where
+from zeroinit.symmetry.verdict.trials.trials import Change
+
+__all__ = [
+    "constant_factor",
+    "is_times_zero",
+    "of_own_zeros",
+    "text_of_times_zero",
+    "times_zero",
+    "zero_input",
+    "zero_sources",
+]
+
+RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell")
+CHOOSING = (
+    "argmax", "topk", "one_hot", "eq", "gt", "lt", "ge", "le", "ne", "bernoulli", "rand", "rand_like", "dropout",
+    "where", "scatter", "multinomial", "isin", "max", "argsort", "sort",
+)  # fmt: skip
+"""Calls that choose by data, or at random."""
+MOST_CHOICES = 200
+WITHOUT_SLOPE_AT_ZERO = ("abs", "square", "pow", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "norm")
+SAME_VALUES = (
+    "to", "float", "double", "half", "bfloat16", "type_as", "getitem", "view", "reshape", "unsqueeze", "squeeze",
+    "expand", "flatten", "clone", "contiguous", "transpose", "permute", "detach",
+)  # fmt: skip
+"""Calls that hand values on as they are."""
+FILLED = ("zeros", "zeros_like", "new_zeros", "full", "full_like", "new_full")
+OTHER_BATCHES = (Change(inputs="random"), Change(inputs="other"), Change(inputs="other", targets="targets"))
+"""What is tried to see whether the batch makes zeros."""
+
+
+def is_times_zero(call: Call) -> bool:
+    """Tell whether a call multiplies by the number 0."""
+    numbers = [each for each in call.args if isinstance(each, int | float)]
+    return call.name in ("mul", "multiply", "rmul") and 0 in numbers
+
+
+def text_of_times_zero(call: Call, view: View) -> str:
+    """Say that what a parameter makes is multiplied by 0."""
+    return f"{sentence(operation(call, view.model))} multiplies the output of {{it}} by 0."
+
+
+def times_zero(name: str, view: View) -> Reason | None:
+    """Return the reason of a parameter that is only there to be multiplied by 0, as a dummy is."""
+    for node, _ in view.graph.uses(name):
+        cutter = lost_at(node)
+        call = view.call(cutter[0]) if cutter is not None else None
+        if call is not None and is_times_zero(call):
+            return Reason("idle", text_of_times_zero(call, view), cause=f"times 0 {starred(call.path)}")
+    return None
+
+
+def constant_factor(call: Call, view: View) -> Iterator[Candidate]:
+    """A factor that is zero: a buffer, a choice that fell on another part, computed zeros, the batch, or a constant."""
+    factors = [each for each in call.given if plain_zero(each)]
+    buffers = [path for path, each in view.model.named_buffers() if any(each is factor for factor in factors)]
+    noise, place = view.act(call, "noise"), operation(call, view.model)
+    start = f"{sentence(place)} multiplies the output of {{it}} by"
+    if buffers:
+        text = f"{start} the buffer `{buffers[0]}`, which is zero."
+        repair = f"Let the buffer `{buffers[0]}` start at another value than zero."
+        yield Candidate(Reason("constant", text, cause=f"buffer {buffers[0]}"), noise, ((noise, repair),))
+        return
+    if call.name in WITHOUT_SLOPE_AT_ZERO:
+        yield from _of_zero_argument(call, view)
+        return
+    origin = next((each for factor in factors if (each := _maker(factor, view)) is not None), None)
+    made = operation(origin, view.model) if origin is not None else ""
+    if origin is not None and origin.name in RECTIFIERS and any(each.requires_grad for each in origin.given):
+        change = view.act(origin, "leaky")
+        text = f"{sentence(made)} is off for every input of the batch, and {place} multiplies what {{it}} makes by it."
+        reason = Reason("dead", text, cause=f"closed {starred(origin.path)}")
+        yield Candidate(reason, change, ((change, leaky_line(origin, view)),))
+    if _is_chosen(call, view) and not view.nothing_moves:
+        text = f"{start} zero for every example of this batch."
+        reason = Reason("idle", text, cause=f"not chosen {starred(call.path)}")
+        yield Candidate(reason, noise, ((noise, "Nothing to do if other examples choose it."),))
+        return
+    text = f"{start} zero for every example of this batch."
+    text += f" {sentence(made)} makes these zeros." if made else " These zeros are in the batch."
+    repair = f"Hand over another batch, for which {made or 'that factor'} is not zero everywhere."
+    for change in OTHER_BATCHES:
+        yield Candidate(Reason("batch", text, cause=f"zero by batch {starred(call.path)}"), change, ((change, repair),))
+    what, repair = "a constant, which is zero", "Let that constant have another value than zero."
+    if origin is not None and origin.name in FILLED:
+        what = f"zeros that `{origin.name}` makes in {where(origin.path, view.model)}"
+        repair = f"Take that product out, or let `{origin.name}` make way for other values."
+    elif made:
+        what, repair = f"zeros that {made} makes", f"Look at what goes into {made}: it should give other values."
+    reason = Reason("constant", f"{start} {what}.", cause=f"constant {starred(call.path)}")
+    yield Candidate(reason, noise, ((noise, repair),))
+
+
+def _of_zero_argument(call: Call, view: View) -> Iterator[Candidate]:
+    """A square, a distance or the like, whose slope is zero where its argument is."""
+    what, noise = operation(call, view.model), view.act(call, "noise")
+    text = f"What goes into {what} is zero for every example of this batch, and its slope is zero there."
+    for change in OTHER_BATCHES:
+        repair = f"Hand over another batch, for which {what} is not zero."
+        yield Candidate(Reason("batch", text, cause=f"zero by batch {starred(call.path)}"), change, ((change, repair),))
+    repair = f"Let what goes into {what} start away from zero."
+    yield Candidate(Reason("dead", text, cause=f"no slope {starred(call.path)}"), noise, ((noise, repair),))
+
+
+def _maker(zero: Tensor, view: View) -> Call | None:
+    """Return the call that made zeros, of something else if that is seen; none for the batch's own values."""
+    made = view.calls.producer(zero)
+    found = None if made is None else _origin(made, view) or made
+    while found is not None and found.name in SAME_VALUES:
+        given = next(iter(tensors_in([found.args])), None)
+        found = view.calls.producer(given) if given is not None else None
+    return found
+
+
+def _is_chosen(call: Call, view: View) -> bool:
+    """Tell whether what goes into a call was chosen by data or at random."""
+    waiting, seen = [call], {id(call)}
+    while waiting and len(seen) < MOST_CHOICES:
+        for each in tensors_in([waiting.pop(0).args]):
+            made = view.calls.producer(each)
+            if made is not None and id(made) not in seen:
+                if made.name in CHOOSING:
+                    return True
+                seen.add(id(made))
+                waiting.append(made)
+    return False
+
+
+def zero_input(name: str, call: Call, view: View) -> Iterator[Candidate]:
+    """What a weight is multiplied with is zero: told by what made it so."""
+    origin = _origin(call, view)
+    if origin is not None and origin.name in ("sub", "rsub", "__sub__", "batch_norm", "instance_norm", "group_norm"):
+        yield from small(view)
+    if origin is not None and origin.name in (*DROPOUTS, *DIFFERENCES) and may_remove(origin):
+        yield without(origin, view)
+    if (
+        origin is not None
+        and origin.name in (*RECTIFIERS, *COMPARISONS)
+        and not any(each.requires_grad for each in origin.given)
+    ):
+        change = Change(inputs="scaled")
+        text = (
+            f"Every input of this batch is outside the range of {operation(origin, view.model)}, so {{it}} sees zeros."
+        )
+        repair = "Scale the inputs to values between -1 and 1, or let that range cover them."
+        yield Candidate(Reason("zero_input", text), change, ((change, repair),))
+    if origin is not None and origin.name in RECTIFIERS:
+        change = view.act(origin, "leaky")
+        text = f"The input of {{it}} is zero: {operation(origin, view.model)} is off for every input of the batch."
+        yield Candidate(Reason("zero_input", text), change, ((change, f"{leaky_line(origin, view)}"),))
+    if origin is not None and origin.name.startswith("grid_sample") and outside(origin):
+        yield sampled_outside(origin, view)
+    if origin is not None and origin.name == "masked_fill":
+        yield all_masked(origin, view)
+    change = view.act(call, "noise")
+    if call.name in RECURRENT and "hh" in name.rpartition(".")[2]:
+        text = (
+            f"Only the first step of each sequence reaches the loss through `{name}`, and the state in front of it is "
+            "zero."
+        )
+        repair = "Use sequences of two or more steps, or read the output where the state has been through them."
+        yield Candidate(Reason("zero_input", text, cause=f"state {call.path}"), change, ((change, repair),))
+        return
+    text = "The input of {it} is zero for the whole batch."
+    compared = view.calls.producer(origin.args[0]) if origin is not None and _is_of_truth(origin) else None
+    if compared is not None:
+        text += f" {sentence(operation(compared, view.model))} is false everywhere."
+        repair = f"Bring what is compared in {where(compared.path, view.model)} nearer to its threshold."
+        yield Candidate(Reason("zero_input", text), change, ((change, repair),))
+    if origin is not None and origin is not call:
+        text += f" {sentence(operation(origin, view.model))} makes these zeros."
+    yield Candidate(Reason("zero_input", text), change, ((change, "Feed it values that are not all zero."),))
+
+
+def _is_of_truth(call: Call) -> bool:
+    """Tell whether a call turns truth values into numbers."""
+    return bool(call.args) and isinstance(call.args[0], Tensor) and call.args[0].dtype == torch.bool
+
+
+def _origin(call: Call, view: View) -> Call | None:
+    """Follow zeros back to the call that made them of something else."""
+    for _ in range(50):
+        zero = next((each for each in call.given if plain_zero(each)), None)
+        made = view.calls.producer(zero) if zero is not None else None
+        if made is None or made is call:
+            return None if zero is not None else call
+        call = made
+        if not any(plain_zero(each) for each in call.given):
+            return call
+    return None
+
+
+def zero_sources(call: Call, view: View, name: str) -> list[str]:
+    """Follow zeros back to parameters that are zero, frozen ones among them."""
+    waiting, found, left = [call], [], 50
+    while waiting and left:
+        taken, left = waiting.pop(0), left - 1
+        for each in taken.given:
+            zero = view.names.get(id(each), "")
+            if zero in view.zeros and zero != name:
+                found.append(zero)
+            elif plain_zero(each) and (made := view.calls.producer(each)) is not None and made is not taken:
+                waiting.append(made)
+        if found:
+            return [each for each in found if not each.endswith("bias")][:1] or found[:1]
+    return []
+
+
+def of_own_zeros(name: str, view: View) -> Iterator[Candidate]:
+    """The parameter's own zeros: it is multiplied with itself, or used twice."""
+    if name in view.zeros:
+        yield drawing((name,), view, "self")

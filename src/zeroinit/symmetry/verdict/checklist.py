@@ -1,0 +1,199 @@
+"""What was looked at, with its numbers, also where nothing is wrong."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from zeroinit.symmetry.verdict.evidence import Evidence
+from zeroinit.symmetry.verdict.passes.calls import is_constant, tensors_in
+from zeroinit.symmetry.verdict.report.parts import Check, Finding, LayerReport, ParameterReport
+from zeroinit.symmetry.verdict.report.sentence import first_sentence
+
+__all__ = ["checks", "counted"]
+
+BAD_LOSS = {"ZI013", "ZI014", "ZI015", "ZI017", "ZI020"}
+IDENTICAL = {"ZI001", "ZI002", "ZI003"}
+LOST = {"ZI109", "ZI020"}
+NEVER = {"ZI006", "ZI007", "ZI008", "ZI009", "ZI011", "ZI012", "ZI019"}
+FINE = ("idle", "asleep")
+"""Reasons of parameters that nothing is wrong with."""
+
+
+def checks(
+    evidence: Evidence,
+    parameters: tuple[ParameterReport, ...],
+    layers: tuple[LayerReport, ...],
+    findings: Sequence[Finding],
+) -> tuple[Check, ...]:
+    """List the checks of an inspection; none is passed that a finding contradicts."""
+    codes = {each.code for each in findings if each.severity == "warning"} | {
+        each.code for each in findings if each.code == "ZI109"
+    }
+    losses = evidence.double.losses
+    finite = [each for each in losses if math.isfinite(each)]
+    copied = len(evidence.watch.twins.twins()) if evidence.watch.twins is not None else 0
+    copied = copied or sum(each.code == "ZI004" for each in findings)
+    return (
+        _of_gradients(evidence, parameters, findings),
+        _of_units(layers, codes, {name for each in findings if each.code in NEVER for name in each.parameters}),
+        _of_dead(layers, parameters),
+        Check("copied layers", f"{copied} groups of parameters", not copied),
+        Check("numbers", f"loss and gradients finite in {_finite_steps(evidence)} of {counted(len(losses), 'step')}",
+              "ZI013" not in codes),
+        Check("loss", _course(losses, finite) + _of_a_copy(evidence, codes), _is_fine(losses, finite, codes)),
+        Check("registered", _registered(evidence, codes), "ZI016" not in codes),
+        _of_precision(evidence, codes, findings),
+        *_of_optimizer(evidence, parameters, findings, codes),
+        _of_batch(evidence, findings),
+    )  # fmt: skip
+
+
+def counted(number: int, word: str) -> str:
+    """Write a number with a word.
+
+    Example:
+        >>> counted(1, "step"), counted(4, "step")
+        ('1 step', '4 steps')
+    """
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
+def _of_gradients(evidence: Evidence, parameters: tuple[ParameterReport, ...], findings: Sequence[Finding]) -> Check:
+    trained = [each for each in parameters if each.reason != "frozen"]
+    steps = [each.unlock_step for each in trained if each.unlock_step is not None]
+    told = {name for each in findings if each.code == "ZI103" for name in each.parameters}
+    quiet = [each for each in trained if each.reason in FINE or each.name in told]
+    when = f"by step {max(steps)}" if steps else f"in {counted(len(evidence.double.losses), 'step')}"
+    result = f"{len(steps)} of {len(trained)} parameters get one {when}"
+    passed = len(steps) + len(quiet) >= len(trained) and bool(steps or not trained)
+    if passed and any(each.severity == "warning" and each.code in NEVER for each in findings):
+        return Check("gradients", f"{result}, but not all of their units do", False)
+    if any(each.code == "ZI013" for each in findings):
+        return Check("gradients", f"{result}; numbers are not finite", False)
+    faint = [name for each in findings if each.code == "ZI020" for name in each.parameters]
+    if faint:
+        return Check("gradients", f"{result}, but {len(faint)} are too small to move a value", False)
+    return Check("gradients", result, passed)
+
+
+def _of_units(layers: tuple[LayerReport, ...], codes: set[str], stuck: set[str]) -> Check:
+    units = [each for each in layers if each.is_matrix and not each.unit.startswith("slices")]
+    same = [each for each in units if each.effective_width < each.num_units and each.twins]
+    result = f"in {len(same)} of {counted(len(units), 'layer')}"
+    if codes & IDENTICAL and not same:
+        result = "slices of a parameter are identical"
+    still = [each for each in units if each.effective_width < each.num_units and not each.twins]
+    still = [each for each in still if each.weight in stuck]
+    if still:
+        result += f"; without a gradient in {len(still)} more"
+    return Check("identical units", result, not codes & IDENTICAL and not still and not any(map(_counts, same)))
+
+
+def _of_dead(layers: tuple[LayerReport, ...], parameters: tuple[ParameterReport, ...]) -> Check:
+    """Count dead units, those of layers that are off as a whole among them."""
+    units = [each for each in layers if each.is_matrix and not each.unit.startswith("slices")]
+    off = {each.name for each in parameters if each.reason == "dead" and " is off for every " in each.explanation}
+    dead = sum(each.num_units if each.weight in off else each.dead for each in units)
+    return Check("dead units", f"{dead} of {sum(each.num_units for each in units)}", not dead)
+
+
+def _finite_steps(evidence: Evidence) -> int:
+    finite = sum(map(math.isfinite, evidence.double.losses))
+    broken = [each.broken for each in (evidence.double, evidence.single) if each.broken is not None]
+    return min([finite, *(each - 1 for each in broken)])
+
+
+def _course(losses: list[float], finite: list[float]) -> str:
+    steps = counted(len(losses), "step")
+    if not finite:
+        return f"never finite in {steps}"
+    later = ", then not finite" if len(finite) < len(losses) else ""
+    return f"from {finite[0]:.4g} to {finite[-1]:.4g} in {steps}{later}"
+
+
+def _of_a_copy(evidence: "Evidence", codes: set[str]) -> str:
+    """Say that a loss is that of a copy in more digits, where the model's own updates are lost."""
+    return ", in a float32 copy" if codes & LOST and _dtypes(evidence) not in ("float32", "float64") else ""
+
+
+def _is_fine(losses: list[float], finite: list[float], codes: set[str]) -> bool:
+    """Tell whether a loss is finite and changes; one that does not change is fine where nothing else is wrong."""
+    moves = len(set(losses)) > 1 or len(losses) < 2 or not codes
+    return len(finite) == len(losses) and not codes & BAD_LOSS and moves
+
+
+def _registered(evidence: Evidence, codes: set[str]) -> str:
+    if "ZI016" in codes:
+        return "something that is trained through is no parameter"
+    place = "of the model or of loss_fn" if evidence.of_loss else "of the model"
+    return f"every value that is trained through is a parameter {place}"
+
+
+def _of_precision(evidence: Evidence, codes: set[str], findings: Sequence[Finding]) -> Check:
+    lost = [name for each in findings if each.code in LOST for name in each.parameters]
+    if lost:
+        result = f"updates of {counted(len(lost), 'parameter')} are lost in {_dtypes(evidence)}"
+        return Check("precision", result, False)
+    if not evidence.double.sizes or "ZI013" in codes or not any(map(_moves, evidence.double.sizes)):
+        return Check("precision", "no update to look at", False)
+    return Check("precision", f"updates survive in {_dtypes(evidence)}", True)
+
+
+def _moves(sizes: dict[str, float]) -> bool:
+    return any(size > 0 for size in sizes.values())
+
+
+def _counts(layer: LayerReport) -> bool:
+    return not (layer.is_output and layer.effective_width > 1)
+
+
+def _dtypes(evidence: Evidence) -> str:
+    names = {str(each.dtype).removeprefix("torch.") for each in evidence.model.parameters() if each.requires_grad}
+    return " and ".join(sorted(names))
+
+
+def _of_optimizer(
+    evidence: Evidence, parameters: tuple[ParameterReport, ...], findings: Sequence[Finding], codes: set[str]
+) -> list[Check]:
+    """Count what the user's own optimizer moves: it holds that, with a rate, and no gradient or update is lost."""
+    held = evidence.single.held
+    if held is None:
+        return []
+    trained = [each for each in parameters if each.reason != "frozen" and each.name not in evidence.left_to_others]
+    others = [rate for rate in evidence.of_loss.values() if rate == rate]
+    lost = {name for each in findings if each.code in LOST for name in each.parameters}
+    moved = sum(
+        held.get(each.name, 0) != 0 and each.unlock_step is not None and each.name not in lost for each in trained
+    )
+    moved += sum(rate != 0 for rate in others)
+    result = f"moves {moved} of {len(trained) + len(others)} parameters"
+    return [Check("optimizer", result, not codes & {"ZI018", *LOST})]
+
+
+def _of_batch(evidence: Evidence, findings: Sequence[Finding]) -> Check:
+    """Tell whether the batch varies at all: values, and classes."""
+    inputs = evidence.objective.inputs
+    given = tensors_in(inputs)
+    flat = [each for each in given if each.is_floating_point() and each.numel() > 1 and is_constant(each)]
+    blamed = next((each.text for each in evidence.reasons.values() if each.kind == "batch"), "")
+    labels = [each for each in tensors_in(evidence.objective.targets) if not each.is_floating_point()]
+    if flat and len(given) == 1:
+        return Check("batch", "all values are zero" if not flat[0].any() else "all values are the same", False)
+    if blamed:
+        return Check("batch", first_sentence(blamed.removeprefix("The batch is the reason: ")), False)
+    if any(each.code == "ZI013" and " values that are not finite" in each.message for each in findings):
+        return Check("batch", "values that are not finite", False)
+    if labels and labels[0].numel() > 1 and is_constant(labels[0]):
+        return Check("batch", f"all {labels[0].numel()} labels are {int(labels[0].flatten()[0])}", False)
+    if flat:  # one of several, as a first state of zeros
+        value = "zero" if not flat[0].any() else "the same"
+        result = f"{len(given)} input tensors; all values of {_named(flat[0], inputs)} are {value}"
+        return Check("batch", result, not any(each.severity == "warning" for each in findings))
+    return Check("batch", f"{counted(len(given), 'input tensor')}, not constant", True)
+
+
+def _named(tensor: Tensor, inputs: Any) -> str:
+    named = inputs.items() if isinstance(inputs, Mapping) else ()
+    return next((f"`{name}`" for name, each in named if each is tensor), "one of them")

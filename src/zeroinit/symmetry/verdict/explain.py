@@ -1,0 +1,106 @@
+"""Why parameters never get a gradient: candidates are tried on the copy, and the first that is true is told."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from zeroinit.symmetry.verdict.evidence import Evidence, Reason
+from zeroinit.symmetry.verdict.passes.naming import starred
+from zeroinit.symmetry.verdict.search.explainer import Explainer
+from zeroinit.symmetry.verdict.search.no_effect import hidden_effects
+from zeroinit.symmetry.verdict.search.silent import find_silent, may_be_stuck
+from zeroinit.symmetry.verdict.symptoms.made_in_forward import replaced_in_forward
+from zeroinit.symmetry.verdict.symptoms.symptoms import died, of_dead, strangers
+from zeroinit.symmetry.verdict.trials.trials import Change
+
+__all__ = ["LastPass", "explain"]
+
+
+@dataclass
+class LastPass:
+    """What the pass after the last update showed.
+
+    Attributes:
+        loss: Its loss.
+        strangers: What the loss depends on and the model does not register.
+        norms: Which norm follows a parameter, in words.
+    """
+
+    loss: float
+    strangers: list[Any] = field(default_factory=list)
+    norms: dict[str, str] = field(default_factory=dict)
+
+
+def explain(evidence: Evidence, replica: nn.Module, dtype: torch.dtype, last: LastPass) -> None:
+    """Find out why parameters and units never got a gradient, why others lost it, and what is not registered.
+
+    Args:
+        evidence: What the shadows showed; reasons and symptoms are added to it.
+        replica: The trained copy.
+        dtype: Of the copy.
+        last: The pass after its last update.
+    """
+    trained = [name for name, parameter in evidence.model.named_parameters() if parameter.requires_grad]
+    frozen = Reason("frozen", "is frozen (requires_grad=False)")
+    evidence.reasons = {name: frozen for name, _ in evidence.model.named_parameters() if name not in trained}
+    trace, looked_at = evidence.double, [name for name in trained if name not in evidence.not_inspected]
+    locked = {name for name in looked_at if trace.first_step(name) is None}
+    evidence.reasons |= replaced_in_forward(evidence, locked)
+    locked -= set(evidence.reasons)
+    evidence.reasons |= _of_removed(evidence, replica, dtype, locked, last)
+    locked -= set(evidence.reasons)
+    if locked:
+        explainer = Explainer(evidence, replica, dtype, locked)
+        reasons = explainer.reasons()
+        evidence.reasons |= _of_nothing(reasons) if locked == set(looked_at) else reasons
+        evidence.waking = explainer.waking
+    lost = {name: step for name, step in died(trace).items() if name in looked_at}
+    if lost:
+        explainer = Explainer(evidence, replica, dtype, set(lost))
+        found = {name: reason.text for name, reason in explainer.reasons().items() if reason.kind == "dead"}
+        dead = list(of_dead(evidence, lost, found))
+        if dead:  # one fault: where the loss grew, that is part of it
+            evidence.symptoms = [each for each in evidence.symptoms if each.code != "ZI015"] + dead
+    masks = {each.layer.weight: may_be_stuck(each, evidence) for each in evidence.watch.layers}
+    stuck = {name: mask for name, mask in masks.items() if mask.any() and name not in lost}
+    if stuck:
+        parts = {each.layer.weight: each.layer.parts[0] for each in evidence.watch.layers}
+        evidence.silent = find_silent(Explainer(evidence, replica, dtype, set(looked_at), parts), stuck)
+    if last.strangers:
+        evidence.symptoms += strangers(last.strangers, Explainer(evidence, replica, dtype, set()))
+
+
+def _of_nothing(found: dict[str, Reason]) -> dict[str, Reason]:
+    """Where nothing at all learns, a batch that leaves everything out is what is wrong."""
+    if {each.kind for each in found.values()} - {"idle", "no_effect"}:
+        return found
+    told = "Hand over a batch and a loss from which something can be learned."
+    return {
+        name: replace(each, kind="batch", repair=each.repair if "Nothing to do" not in each.repair else told)
+        for name, each in found.items()
+        if each.kind == "idle"
+    } | {name: each for name, each in found.items() if each.kind != "idle"}
+
+
+def _of_removed(evidence, replica, dtype, locked: set[str], last: LastPass) -> dict[str, Reason]:
+    """Return the reasons of vectors whose gradient is rounding, if the loss is the same with all of them changed."""
+    names = [name for name in sorted(locked) if replica.get_parameter(name).dim() < 2]
+    names = [name for name in names if evidence.double.rounding_step(name) is not None]
+    if not names:
+        return {}
+    hidden = {name for name in names if name not in last.norms}
+    effects = hidden_effects(Explainer(evidence, replica, dtype, hidden)) if hidden else set()
+    if effects is None or len(hidden) < len(names):
+        trials, step = Explainer(evidence, replica, dtype, set()).trials, len(evidence.double.losses) + 1
+        if trials.loss_changes(Change(draw=tuple(names)), step, last.loss):
+            return {}
+    names = [name for name in names if name not in (effects or ())]
+    other = Reason("no_effect", "The loss is the same whatever its value.", tried=True)
+    norms = {name: last.norms[name] for name in names if name in last.norms}
+    removed = {
+        name: Reason("cancelled", f"{norm} removes whatever {{it}} adds.", tried=True, cause=f"norm {starred(norm)}")
+        for name, norm in norms.items()
+    }
+    return dict.fromkeys(names, other) | removed

@@ -1,0 +1,154 @@
+"""Findings about layers: units that are identical, dead or copied, and slices that nobody explained."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from zeroinit.symmetry.measures.partition import num_groups, without_singles
+from zeroinit.symmetry.units.watching import LayerWatch
+from zeroinit.symmetry.verdict.evidence import Evidence, Silent
+from zeroinit.symmetry.verdict.passes.naming import draw_line, few, starred
+from zeroinit.symmetry.verdict.report.parts import Finding, LayerReport, finding
+from zeroinit.symmetry.verdict.rows import MOST_TWINS, labels_of, owner_of
+from zeroinit.symmetry.verdict.search.no_effect import equal_cause
+
+__all__ = ["of_copies", "of_layers"]
+
+MOST_NEARLY_DISTINCT = 0.95
+"""Among hundreds of random units a few pairs are as close as rounding by chance; a warning needs one unit in twenty."""
+
+
+def of_layers(layers: tuple[LayerReport, ...], evidence: Evidence, steps: dict[str, int | None]) -> Iterator[Finding]:
+    """Yield what is wrong with the units of each layer."""
+    for report, watch in zip(layers, evidence.watch.layers, strict=True):
+        if watch.layer.known and len(evidence.watch.value(report.weight).shape) > 1:
+            yield from _of_units(report, watch, steps, evidence.silent.get(report.weight))
+        elif not watch.layer.known:
+            yield from _of_slices(report, watch, evidence)
+        for name, count in report.distinct_in.items():
+            if count < report.initial_width and watch.layer.known:
+                message = f"{count} of {report.initial_width} different {report.unit} stay so in {name}"
+                yield finding("ZI106", report.path, (report.weight,), message)
+                break
+
+
+def _of_silent(report: LayerReport, silent: Silent | None, names: tuple[str, ...]) -> Iterator[Finding]:
+    """Tell which units of a layer that learns do not."""
+    dead, zero = (int(silent.dead.sum()), int(silent.zero.sum())) if silent is not None else (0, 0)
+    of = f"of {report.num_units} {report.unit}"
+    if silent is not None and dead:
+        message = f"{dead} {of} in `{report.path or report.weight}` are dead. {silent.text}"
+        yield finding("ZI005", report.path, names, message, silent.repair, f"{starred(report.weight)} units")
+    elif silent is not None and zero:
+        message = f"{zero} {of} in `{report.path or report.weight}` never get a gradient. {silent.text}"
+        yield finding("ZI006", report.path, names, message, silent.repair, f"{starred(report.weight)} units")
+    rest = report.silent - dead - zero
+    if 0 < rest < report.num_units and not report.is_output:
+        yield finding("ZI107", report.path, names, f"{rest} {of} have no gradient on this batch.")
+
+
+def _of_units(
+    report: LayerReport, watch: LayerWatch, steps: dict[str, int | None], silent: Silent | None
+) -> Iterator[Finding]:
+    tracker, names = watch.tracker, tuple(part.name for part in watch.layer.parts)
+    labels = labels_of(tracker, steps)
+    together = _groups_among(labels, tracker.moved)
+    awake = report.unlock_step is not None or bool(tracker.moved.any())
+    alone = report.is_output and report.effective_width > 1
+    if awake:
+        yield from _of_silent(report, silent, names)
+    if not awake or alone or not tracker.moved.any():
+        return
+    moved, place = int(tracker.moved.sum()), f"`{report.path or report.weight}`"
+    repair = f"Start the layer at random: {draw_line([report.weight], 3)}. Random biases do, too."
+    if together < moved:
+        message = f"{moved} {report.unit} of {place} are only {together} different: {_identical(report, together)}."
+        message += _heads(watch, labels) + _by_rounding(report)
+        yield finding("ZI001", report.path, names, message, repair, equal_cause(report.weight))
+        return
+    near, mirrored = _groups_among(tracker.nearly, tracker.moved), _groups_among(tracker.mirrored, tracker.moved)
+    if near < MOST_NEARLY_DISTINCT * moved:
+        message = f"{moved} {report.unit} of {place} are only {near} different, but for rounding."
+        yield finding("ZI002", report.path, names, message, repair)
+    elif mirrored < moved and report.num_units > 2 and not report.is_output:
+        message = f"{moved} {report.unit} of {place} are {mirrored} and the negatives of others, and stay so."
+        yield finding("ZI003", report.path, names, message, repair)
+
+
+def _identical(report: LayerReport, together: int) -> str:
+    """Say which units are identical."""
+    which = "they" if together == 1 else f"{_numbers(report.twins)}"
+    return f"{which} are identical and get identical updates"
+
+
+def _by_rounding(report: LayerReport) -> str:
+    parted = report.width_in_float32 > report.effective_width
+    cause = "kernels that give other bits each time part" if report.source == "kernels" else "rounding alone parts"
+    return f" In float32, {cause} them into {report.width_in_float32}." if parted else ""
+
+
+def _numbers(numbers: tuple[int, ...]) -> str:
+    return ", ".join(map(str, numbers[:4])) + (", ..." if len(numbers) > 4 else "")
+
+
+def _groups_among(labels: np.ndarray, chosen: np.ndarray) -> int:
+    return num_groups(labels[chosen]) if chosen.any() else 0
+
+
+def _heads(watch: LayerWatch, labels: np.ndarray) -> str:
+    """Say which attention heads are copies of each other, for a packed projection."""
+    heads = watch.layer.heads
+    if heads < 2 or len(labels) % (3 * heads):
+        return ""
+    by_head = labels.reshape(3, heads, -1).transpose(1, 0, 2).reshape(heads, -1)
+    _, groups = np.unique(by_head, axis=0, return_inverse=True)
+    several = without_singles(groups.reshape(-1))
+    return f" Heads {', '.join(map(str, several))} are copies." if len(several) else ""
+
+
+def _of_slices(report: LayerReport, watch: LayerWatch, evidence: Evidence) -> Iterator[Finding]:
+    """Slices of an axis that nobody explained: a warning where all are one and the same, or were copied."""
+    tracker = watch.tracker
+    moved = int(tracker.moved.sum())
+    together = _groups_among(tracker.labels, tracker.moved)
+    if moved < 2 or together == moved:
+        return
+    groups = f"{together} group{'' if together == 1 else 's'}"
+    message = f"{moved} {report.unit} of `{report.weight}` form {groups} that get identical updates"
+    whole = together == 1 and moved == report.num_units and (report.weight, report.unit) in evidence.competing
+    if together == 1:
+        message = f"{moved} {report.unit} of `{report.weight}` are identical and get identical updates"
+    if not whole and _are_copies(watch, evidence):
+        named = _numbers(report.twins)
+        repair = f"Draw the copies anew: {draw_line([report.weight], 1)}, or each copy by itself."
+        cause = f"copied slices of {report.path} {watch.tracker.labels.tolist()[:64]}"
+        yield finding("ZI004", report.path, (report.weight,), f"{message}, as {named}. They are copies.", repair, cause)
+    else:
+        repair = f"Start it at random: {draw_line([report.weight], 1)}." if whole else ""
+        cause = equal_cause(report.weight) if whole else ""
+        yield finding("ZI001" if whole else "ZI108", report.path, (report.weight,), f"{message}.", repair, cause)
+
+
+def _are_copies(watch: LayerWatch, evidence: Evidence) -> bool:
+    """Tell whether equal slices hold different values, as copies do and fillings with one value do not."""
+    part = watch.layer.parts[0]
+    value = evidence.model.get_parameter(part.name).detach()
+    rows = part.rows(value)
+    several = without_singles(watch.tracker.labels)
+    several = several[watch.tracker.moved[several]]
+    return rows.shape[1] > 1 and any(bool((rows[at] != rows[at][0]).any()) for at in several[:MOST_TWINS])
+
+
+def of_copies(evidence: Evidence, found: list[Finding]) -> Iterator[Finding]:
+    """Yield one finding for each module whose parameters are copies of another's."""
+    if evidence.watch.twins is None:
+        return
+    flagged = {finding.path for finding in found if finding.code == "ZI001"}
+    groups = [group for group in evidence.watch.twins.twins() if not {owner_of(name) for name in group} <= flagged]
+    others = [name for group in groups for name in group[1:]]
+    for group in groups:
+        message = f"{few(group)} are copies of each other and get identical updates."
+        repair = f"Start every copy but one at random: {draw_line(others, max(3, len(others)))}."
+        yield from (
+            finding("ZI004", path, group, message, repair, "copies") for path in dict.fromkeys(map(owner_of, group))
+        )

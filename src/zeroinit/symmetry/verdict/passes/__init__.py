@@ -1,0 +1,1 @@
+"""One forward and backward pass, seen as calls and as a graph."""

@@ -1,0 +1,320 @@
+"""One forward pass as a list of calls: which module called what, on which tensors, and which of them can be changed."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from zeroinit.symmetry.verdict.passes.applied import AppliedFunctions, CopiedParameters
+from zeroinit.symmetry.verdict.passes.noise import uneven
+from zeroinit.symmetry.verdict.passes.states import broken_in, is_constant, state, tensors_in
+from zeroinit.symmetry.verdict.passes.written import Writes
+
+__all__ = ["LOSS", "Call", "Calls", "Key", "is_constant", "tensors_in"]
+
+Key = tuple[str, str, int]
+"""A call's place: the module's path, the operation's name, and the how-manieth call of this name there."""
+
+SILENT = {
+    "__get__", "__set__", "dim", "size", "numel", "__len__", "stride", "is_floating_point", "_set_grad_enabled",
+    "requires_grad_", "type", "element_size", "is_contiguous", "__hash__", "__bool__", "is_complex", "storage_offset",
+    "get_device", "__format__", "__repr__", "item", "tolist", "register_hook", "_backward_hooks", "numpy", "__array__",
+    "__deepcopy__",
+}  # fmt: skip
+"""Calls that compute nothing."""
+OF_FIRST = {"to", "type_as", "expand_as", "view_as", "reshape_as", "resize_as_"}
+"""Calls that take the values of their first argument alone."""
+ESCAPING = {"item", "tolist", "numpy", "__array__"}
+MOST_LOST = 8
+LOSS = "<loss>"
+"""The path of calls that no module makes."""
+
+
+@dataclass
+class Call:
+    """One operation of a forward pass.
+
+    Attributes:
+        key: Its place.
+        func: What was called.
+        args: With what, as ``kwargs``.
+        out: The tensors that came out.
+        nodes: Autograd's nodes of these at that moment.
+        cuts: Whether something that depends on a parameter went in, and no float with a gradient came out.
+        chooses: Whether indices came out of something that depends on a parameter, beside values with a gradient.
+        quiet: Whether gradients were off, and in which module they were switched last.
+        broken: ``"nan"`` or ``"inf"`` where that came out and did not go in.
+        function: The autograd function of the user's own that was applied, if it was one.
+        held: What depends on a parameter and was used inside of that function, beside its arguments.
+    """
+
+    key: Key
+    func: Any
+    args: tuple
+    kwargs: dict
+    out: list[Tensor] = field(default_factory=list)
+    nodes: list[Any] = field(default_factory=list)
+    cuts: bool = False
+    chooses: bool = False
+    quiet: bool = False
+    quiet_in: str = ""
+    broken: str = ""
+    function: type | None = None
+    held: list[Tensor] = field(default_factory=list)
+
+    @property
+    def path(self) -> str:
+        """The module that made the call."""
+        return self.key[0]
+
+    @property
+    def name(self) -> str:
+        """The operation, without underscores."""
+        return self.key[1].strip("_")
+
+    @property
+    def given(self) -> list[Tensor]:
+        """The float tensors that went in."""
+        return [each for each in tensors_in([self.args, self.kwargs]) if each.is_floating_point()]
+
+    @property
+    def data(self) -> list[Tensor]:
+        """The tensors whose values matter: not those that only tell a shape or a type."""
+        if self.name.endswith("_like") or self.name.startswith("new_"):
+            return []
+        return tensors_in(self.args[:1]) if self.name in OF_FIRST else tensors_in([self.args, self.kwargs])
+
+
+class Calls(TorchFunctionMode):
+    """Writes down the calls of a forward pass, and changes some of them.
+
+    Args:
+        model: Whose modules are named.
+        changes: What to do instead of a call, by its key: a function of the call and of what computes its result.
+        gradients: ``True`` takes every ``no_grad`` inside away.
+        attach: Keys of calls that lose the gradient; what follows from them is tied to what they were given.
+        numbers: Look for the first NaN and infinity.
+        unwrap: Use computed tensors themselves where a parameter was made of them on the way.
+        uncopied: Hand out parameters themselves where they are copied with ``copy.deepcopy``.
+        keep: Whether calls are written down; they hold all tensors of the pass.
+
+    Attributes:
+        calls: In order.
+        wrapped: Modules that were given a parameter made of a computed tensor.
+        copied: Modules in whose forward pass parameters were copied with ``copy.deepcopy``.
+        escapes: Where values that depend on a parameter left torch: module and operation.
+        writes: What is written into a tensor outside of its graph, through its ``.data``.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        changes: Mapping[Key, Callable] | None = None,
+        *,
+        gradients: bool = False,
+        attach: Iterable[Key] = (),
+        numbers: bool = False,
+        unwrap: bool = False,
+        uncopied: bool = False,
+        keep: bool = True,
+    ):
+        super().__init__()
+        self.calls: list[Call] = []
+        self._changes, self._gradients, self._attach, self._numbers = changes or {}, gradients, set(attach), numbers
+        self._counts: dict[tuple[str, str], int] = {}
+        self.escapes: list[tuple[str, str]] = []
+        self.wrapped: list[str] = []
+        self._unwrap, self._registered = unwrap, {id(each) for each in model.parameters()}
+        self._made: dict[int, Tensor] = {}
+        self._stack: list[str] = [LOSS]
+        self._handles: list[Any] = []
+        self._lost: dict[int, tuple[tuple[Key, Tensor], ...]] = {}
+        self.writes = Writes(self._registered)
+        self._keep = keep
+        self._quiet_in = LOSS
+        self._kept: list[Tensor] = []
+        self._model = model
+        self._inside: list[list[Tensor]] = []
+        self._applied = AppliedFunctions(self._of_function)
+        self.copied: list[str] = []
+        self._uncopied, self._copies = uncopied, CopiedParameters(self._of_copy)
+
+    def __enter__(self):
+        self._applied.start()
+        self._copies.start()
+        for path, module in self._model.named_modules():
+            self._handles.append(module.register_forward_pre_hook(self._entering(path)))
+            self._handles.append(module.register_forward_hook(self._leaving, always_call=True))
+        return super().__enter__()
+
+    def __exit__(self, *error):
+        self._applied.stop()
+        self._copies.stop()
+        for handle in self._handles:
+            handle.remove()
+        return super().__exit__(*error)
+
+    def __deepcopy__(self, memo: dict) -> "Calls":
+        """Return this object: the hooks of a module that is copied while it runs lead here as well."""
+        return self
+
+    def _entering(self, path: str) -> Callable:
+        return lambda module, arguments: self._stack.append(path)
+
+    def _leaving(self, module: nn.Module, arguments: tuple, output: Any) -> None:
+        if len(self._stack) > 1:
+            self._stack.pop()
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", str(func))
+        if name == "_set_grad_enabled":
+            self._quiet_in = self._stack[-1]
+            return func(True) if self._gradients and not self._inside else func(*args, **kwargs)
+        if func == torch.Tensor.data.__get__:  # ty: ignore
+            name = "data"
+        if name in ESCAPING and not self._inside and self._has_gradient(args):
+            self.escapes.append((self._stack[-1], name.strip("_")))
+        if func == torch.Tensor.data.__set__:  # ty: ignore
+            lost = [each for _, each in self._lost.get(id(args[1]), ())]
+            own = [args[1]] if args[1].requires_grad else []
+            call = self._placed("data", func, args, kwargs)
+            self._note_written(call, *self.writes.into(args[0], call, own + lost))
+        if name in SILENT:
+            return func(*args, **kwargs)
+        if any(id(each) not in self._registered for each in tensors_in([args, kwargs]) if type(each) is nn.Parameter):
+            args, kwargs = self._unwrapped(args), self._unwrapped(kwargs)
+        call = self._placed(name, func, args, kwargs)
+        before = [state(each) for each in call.given] if self._numbers else []
+        return self._written(call, before, self._made_by(call))
+
+    def _of_function(self, function: type, func: Callable, args: tuple, kwargs: dict) -> Any:
+        """Write an autograd function of the user's own down as one call; gradients are off inside by its nature."""
+        call = self._placed(function.__name__, func, args, kwargs)
+        call.function = function
+        before = [state(each) for each in call.given] if self._numbers else []
+        self._inside.append([])
+        try:
+            result = self._made_by(call)
+        finally:
+            call.held = self._inside.pop()
+        return self._written(call, before, result)
+
+    def _has_gradient(self, args: tuple) -> bool:
+        return any(each.requires_grad or id(each) in self._lost for each in tensors_in(args))
+
+    def _of_copy(self, parameter: nn.Parameter) -> bool:
+        """Note that a parameter is copied; tell whether it is handed out itself."""
+        if id(parameter) in self._registered:
+            self.copied.append(self._stack[-1])
+        return self._uncopied
+
+    def _placed(self, name: str, func: Any, args: tuple, kwargs: dict) -> Call:
+        place = (self._stack[-1], name)
+        self._counts[place] = self._counts.get(place, 0) + 1
+        call = Call((*place, self._counts[place]), func, args, kwargs, quiet=not torch.is_grad_enabled())
+        call.quiet_in = self._quiet_in
+        return call
+
+    def _made_by(self, call: Call) -> Any:
+        change = self._changes.get(call.key)
+        return call.func(*call.args, **call.kwargs) if change is None else change(call)
+
+    def _written(self, call: Call, before: list[str], result: Any) -> Any:
+        found = tensors_in([result]) if result is not None else tensors_in(call.args[:1])
+        if not found:
+            return result
+        call.out, call.nodes = found, [each.grad_fn for each in found]
+        if self._numbers:
+            call.broken = broken_in(before, [state(each) for each in found if each.is_floating_point()])
+        if self._keep:
+            self.calls.append(call)
+        if self._keep or self._unwrap:
+            self._made |= {each.data_ptr(): each for each in found if each.grad_fn is not None and each.numel()}
+        return self._followed(call, result)
+
+    def _followed(self, call: Call, result: Any) -> Any:
+        """Note where something that depends on a parameter loses its gradient, and tie on what is asked for."""
+        lost = list(dict.fromkeys(each for given in call.data for each in self._lost.get(id(given), ())))[:MOST_LOST]
+        sources = [_base(each) for each in [*call.data, *call.held] if each.requires_grad]
+        self._note_written(call, *self.writes.note(call, result, [*sources, *(each for _, each in lost)]))
+        if any(each.requires_grad for each in call.out):
+            if chosen := [each for each in call.out if not each.is_floating_point() and not each.is_complex()]:
+                call.chooses = True
+                self._note_lost(chosen, [(call.key, each) for each in sources])
+            return self._tied(call, result, lost)
+        if self._inside:  # the function around it hands the gradient on, or does not
+            self._inside[-1] += sources
+            return result
+        call.cuts = bool(sources)
+        lost = [*((call.key, each) for each in sources), *lost][:MOST_LOST]
+        if not lost:
+            return result
+        tied = self._tied(call, result, lost)
+        if tied is result:
+            self._note_lost(call.out, lost)
+        return tied
+
+    def _note_lost(self, tensors: list[Tensor], lost: list[tuple[Key, Tensor]]) -> None:
+        self._lost |= {id(each): tuple(lost[:MOST_LOST]) for each in tensors}
+        self._kept += tensors  # so that no other tensor gets the same identity
+
+    def _note_written(self, call: Call, whole: Tensor | None, sources: list[Tensor]) -> None:
+        if whole is not None:
+            self._note_lost([whole], [(call.key, each) for each in sources])
+
+    def _tied(self, call: Call, result: Any, lost: list[tuple[Key, Tensor]]) -> Any:
+        """Add a little of each lost tensor that is to be attached, where a result can carry a gradient."""
+        sources = [source for key, source in lost if key in self._attach]
+        if not sources or not _can_carry(result):
+            return result
+        tied = result
+        for source in sources:
+            weights = torch.linspace(0.5, 1.5, source.numel(), dtype=source.dtype, device=source.device)
+            mean = (source.flatten() * weights).mean().to(result.dtype)
+            tied = tied + 1e-3 * mean * uneven(result)  # a softmax takes out what is even
+        call.out, call.nodes = [tied], [tied.grad_fn]
+        return tied
+
+    def _unwrapped(self, value: Any) -> Any:
+        """Note parameters that were made of computed tensors, and put these in their place if asked to."""
+        if isinstance(value, dict):
+            return {key: self._unwrapped(each) for key, each in value.items()}
+        if type(value) in (list, tuple):
+            return type(value)(map(self._unwrapped, value))
+        if type(value) is nn.Parameter and id(value) not in self._registered:
+            made = self._made.get(value.data_ptr())
+            if made is not None and made.shape == value.shape:
+                self.wrapped.append(self._stack[-1])
+                return made if self._unwrap else value
+        return value
+
+    def by_node(self) -> dict[Any, Call]:
+        """Return which call made each of autograd's nodes."""
+        found: dict[Any, Call] = {}
+        for call in self.calls:
+            waiting = [each for each in call.nodes if each is not None]
+            while waiting:
+                node = waiting.pop()
+                if node in found or hasattr(node, "variable"):
+                    continue
+                found[node] = call
+                waiting += [each for each, _ in node.next_functions if each is not None]
+        return found
+
+    def producer(self, tensor: Tensor) -> Call | None:
+        """Return the last call that a tensor came out of."""
+        return next((call for call in reversed(self.calls) if any(each is tensor for each in call.out)), None)
+
+
+def _base(tensor: Tensor) -> Tensor:
+    """Return what a view that was made under ``no_grad`` is a view of."""
+    base = tensor._base
+    return base if base is not None and tensor.grad_fn is None else tensor
+
+
+def _can_carry(result: Any) -> bool:
+    return isinstance(result, Tensor) and result.is_floating_point() and torch.is_grad_enabled()

@@ -1,0 +1,1 @@
+"""The report: findings, their codes, the sentence at its head, and its formats."""

@@ -1,0 +1,96 @@
+"""Which findings count: by code, and without those that a baseline file knows already."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from zeroinit._common import InputError, closest, write_atomically
+from zeroinit.symmetry.verdict.report.codes import CODES
+from zeroinit.symmetry.verdict.report.parts import Finding
+from zeroinit.symmetry.verdict.report.report import SymmetryReport
+
+__all__ = ["choose", "without_known", "write_baseline"]
+
+FORMAT = 1
+
+
+def choose(report: SymmetryReport, select: Iterable[str] = (), ignore: Iterable[str] = ()) -> SymmetryReport:
+    """Return a report with the findings of some codes only.
+
+    Args:
+        report: What ``inspect`` returned.
+        select: Codes, or what they start with, as ``"ZI0"`` for all warnings; all codes if there is none.
+        ignore: The same for codes to leave out; it wins over ``select``.
+
+    Raises:
+        InputError: No code starts like that.
+
+    Example:
+        >>> from torch import nn, ones
+        >>> from zeroinit.symmetry import inspect
+        >>> report = inspect(nn.Linear(2, 2).requires_grad_(True), ones(4, 2) * 2)
+        >>> choose(report, ignore=["ZI"]).findings
+        ()
+    """
+    chosen, left_out = _known(select, "select"), _known(ignore, "ignore")
+    kept = [
+        each
+        for each in report.findings
+        if (not chosen or each.code.startswith(chosen)) and not (left_out and each.code.startswith(left_out))
+    ]
+    return replace(report, findings=tuple(kept))
+
+
+def _known(starts: Iterable[str], argument: str) -> tuple[str, ...]:
+    listed = tuple(starts)
+    for each in listed:
+        if not each or not any(code.startswith(each) for code in CODES):
+            raise InputError(
+                f"{argument}={each!r}: no code starts like this; see `zeroinit.symmetry.CODES`{closest(each, CODES)}"
+            )
+    return listed
+
+
+def write_baseline(report: SymmetryReport, path: Path) -> None:
+    """Write the warnings of a report to a file, so that later reports leave them out.
+
+    Args:
+        report: Whose warnings are known from now on.
+        path: A JSON file.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    known = sorted({_place(each) for each in report.warnings})
+    content = {"format": FORMAT, "findings": [{"code": code, "path": where} for code, where in known]}
+    write_atomically(path, json.dumps(content, indent=2) + "\n")
+
+
+def without_known(report: SymmetryReport, path: Path) -> SymmetryReport:
+    """Return a report without the warnings that a file of ``write_baseline`` holds; a note says how many those are.
+
+    Raises:
+        InputError: The file cannot be read, or holds something else.
+    """
+    known = _read(path)
+    left = [each for each in report.findings if each.severity != "warning" or _place(each) not in known]
+    hidden = len(report.findings) - len(left)
+    gone = len(known - {_place(each) for each in report.warnings})
+    notes = [f"{hidden} known warning{'' if hidden == 1 else 's'} of {path} left out"] if hidden else []
+    notes += [f"{gone} known warning{'' if gone == 1 else 's'} of {path} not seen any more"] if gone else []
+    return replace(report, findings=tuple(left), notes=(*report.notes, *notes))
+
+
+def _place(finding: Finding) -> tuple[str, str]:
+    return finding.code, finding.path
+
+
+def _read(path: Path) -> set[tuple[str, str]]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {(str(each["code"]), str(each["path"])) for each in content["findings"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"baseline={str(path)!r}: cannot be read ({type(error).__name__}: {error}); write one with --write-baseline"
+        ) from error

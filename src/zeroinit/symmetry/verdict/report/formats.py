@@ -1,0 +1,295 @@
+"""A report as text, as HTML and as SARIF."""
+
+import json
+import os
+import re
+import textwrap
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from zeroinit._common import __version__
+from zeroinit.symmetry.verdict.passes.naming import NUMBERS, few, in_common, pattern_of, starred
+from zeroinit.symmetry.verdict.report.codes import CODES
+from zeroinit.symmetry.verdict.report.parts import Finding, LayerReport
+from zeroinit.symmetry.verdict.report.sentence import by_cause
+
+if TYPE_CHECKING:
+    from zeroinit.symmetry.verdict.report.report import SymmetryReport  # for checkers alone: the report calls this file
+
+__all__ = ["FORMATS", "layer_rows", "shortened", "to_html", "to_sarif", "to_text"]
+
+HEAD = ("layer", "type", "gradient", "units", "distinct", "broken by")
+NEVER, STILL = " never get", ("ZI018", "ZI020", "ZI109")
+NAME_WIDTH, TYPE_WIDTH, MOST_INFOS, FEWEST_ALIKE = 40, 22, 6, 3
+IN_PATHS = re.compile(r"(?<=[`.])\d+(?=[.`])|(?<=[a-z_\]]\[)\d+(?=\])")
+"""Numbers in the paths of a message, not its counts."""
+
+
+def shortened(text: str, width: int) -> str:
+    """Cut a path in the middle, so that both ends can be read.
+
+    Example:
+        >>> shortened("transformer.h.0.attn.c_attn", 15)
+        'transfo….c_attn'
+    """
+    if len(text) <= width:
+        return text
+    kept = width - 1
+    return f"{text[: kept - kept // 2]}…{text[len(text) - kept // 2 :]}"
+
+
+def layer_rows(report: "SymmetryReport") -> list[tuple[str, ...]]:
+    """Return the cells of the table of layers with two or more axes; layers that are alike share a row."""
+    rows: dict[tuple[str, ...], list[str]] = {}
+    frozen = _frozen(report)
+    for layer in report.layers:
+        if not layer.is_matrix or layer.weight in frozen:
+            continue
+        first = "never" if layer.unlock_step is None else f"step {layer.unlock_step}"
+        width = f"{layer.effective_width}" + (f" ({layer.dead} dead)" if layer.dead else "")
+        cells = (layer.kind, first, f"{layer.num_units}", width, layer.source or "nothing")
+        rows.setdefault((NUMBERS.sub("*", _name(layer)), *cells), []).append(_name(layer))
+    return [row for (_, *cells), names in rows.items() for row in _merged(tuple(cells), names)]
+
+
+def _frozen(report: "SymmetryReport") -> set[str]:
+    return {each.name for each in report.parameters if each.reason == "frozen"}
+
+
+def _merged(cells: tuple[str, ...], names: list[str]) -> list[tuple[str, ...]]:
+    """Return one row for many layers that differ by a number in their path alone, else one for each."""
+    if len(names) < FEWEST_ALIKE:
+        return [(name, *cells) for name in names]
+    return [(f"{pattern_of(names)} ({len(names)} of them)", *cells)]
+
+
+def _name(layer: LayerReport) -> str:
+    if layer.unit.startswith("slices"):
+        return f"{layer.weight} {layer.unit.removeprefix('slices of ')}"
+    return layer.path or "(the model itself)"
+
+
+def to_text(report: "SymmetryReport", width: int) -> str:
+    """Return a report as lines of at most ``width`` characters: verdict, causes, layers, information, checks."""
+    lines = textwrap.wrap(report.verdict, width)
+    lines += _warning_lines(report, width)
+    lines += textwrap.wrap(_headline(report), width)
+    lines += _table_lines(report, width)
+    lines += _info_lines(report, width)
+    for name, reason in report.not_inspected.items():
+        lines += textwrap.wrap(f"not inspected: {name}: {reason}", width)
+    for note in report.notes:
+        lines += textwrap.wrap(f"note: {note}", width)
+    for each in report.checks:
+        mark = "ok" if each.passed else "--"
+        lines += textwrap.wrap(f"{mark} {each.name}: {each.result}", width, subsequent_indent="   ")
+    return "\n".join(lines)
+
+
+def _table_lines(report: "SymmetryReport", width: int) -> list[str]:
+    lines = []
+    rows, head = _fitted(layer_rows(report), width)
+    if rows:
+        widths = [max(len(row[at]) for row in [head, *rows]) for at in range(len(head))]
+        for row in [head, *rows]:
+            cells = [
+                f"{cell:>{size}}" if at in (3, 4) else f"{cell:<{size}}"
+                for at, (cell, size) in enumerate(zip(row, widths, strict=True))
+            ]
+            lines.append(shortened(f"  {'  '.join(cells)}".rstrip(), width))
+    if frozen := sum(layer.is_matrix and layer.weight in _frozen(report) for layer in report.layers):
+        lines.append(f"  ({_count(frozen, 'frozen layer')} not shown)")
+    return lines
+
+
+def _fitted(rows: list[tuple[str, ...]], width: int) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
+    """Make the first two columns fit; where paths are long, the start that all share moves into the heading."""
+    rows, head = [(row[0], shortened(row[1], TYPE_WIDTH), *row[2:]) for row in rows], HEAD
+    if not rows:
+        return rows, head
+    others = sum(max(len(row[at]) for row in [head, *rows]) + 2 for at in range(1, len(head)))
+    room = max(width - others - 2, NAME_WIDTH)
+    shared = os.path.commonprefix([row[0] for row in rows]).rpartition(".")[0]  # noqa: RUF071, of names
+    if shared and any(len(row[0]) > room for row in rows):
+        head = (shortened(f"layer in {shared}", room), *head[1:])
+        rows = [(row[0].removeprefix(f"{shared}."), *row[1:]) for row in rows]
+    return [(shortened(row[0], room), *row[1:]) for row in rows], head
+
+
+def _headline(report: "SymmetryReport") -> str:
+    trained = [each for each in report.parameters if each.reason != "frozen"]
+    stuck = {name for each in report.findings if each.code in STILL for name in each.parameters}
+    if any(each.code == "ZI013" for each in report.warnings):
+        stuck = {each.name for each in trained}
+    awake = sum(each.unlock_step is not None and each.name not in stuck for each in trained)
+    return (
+        f"{report.model}: {_count(len(report.warnings), 'warning')}; {awake} of {len(trained)} parameters learn within "
+        f"{_count(report.num_steps, 'step')} ({report.optimizer}, {report.loss})"
+    )
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number or 'no'} {word}{'' if number == 1 else 's'}"
+
+
+def _warning_lines(report: "SymmetryReport", width: int) -> list[str]:
+    """One paragraph for each cause: where, what happens and why, what to type."""
+    lines: list[str] = []
+    for members in by_cause(_alike_once(report.warnings)):
+        first, names = members[0], list(dict.fromkeys(name for each in members for name in each.parameters))
+        text = str(first)
+        if len(members) > 1:
+            paths = list(dict.fromkeys(each.path or "(the model itself)" for each in members))
+            more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+            text = f"{first.code} warning {paths[0]}{more}: {_of_all(first, names)}"
+        lines += textwrap.wrap(text, width, subsequent_indent="    ", break_on_hyphens=False)
+        lines += _suggested(first.suggestion, width)
+        lines += _other_members(members, width)
+    return lines
+
+
+def _suggested(suggestion: str, width: int) -> list[str]:
+    return textwrap.wrap(
+        f"-> {suggestion}", width, initial_indent="    ", subsequent_indent="       ", break_on_hyphens=False
+    )
+
+
+def _other_members(members: list["Finding"], width: int) -> list[str]:
+    """Tell what else happens by the same cause, where the first paragraph does not name it."""
+    first, lines = members[0], []
+    told = {_without_names(first)}
+    for each in members[1:]:
+        if _without_names(each) not in told and not (NEVER in first.message and NEVER in each.message):
+            told.add(_without_names(each))
+            text = f"also {each.code} {each.path or '(the model itself)'}: {each.message}"
+            lines += textwrap.wrap(text, width, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False)
+    return lines
+
+
+def _without_names(finding: Finding) -> str:
+    """Return a message without names and numbers, to see whether two say the same."""
+    return re.sub(r"`[^`]*`(?:, | and )?|\d+( more| times)?|\bgets?\b|[() ]", "", finding.message)
+
+
+def _of_all(first: Finding, names: list[str]) -> str:
+    """Put all names of one cause into the message of the first finding."""
+    _, verb, rest = first.message.partition(NEVER)
+    if not verb or first.message.startswith(few(names)):
+        return first.message
+    return f"{few(names)} never get{rest.removeprefix('s') if len(names) > 1 else rest}"
+
+
+def _info_lines(report: "SymmetryReport", width: int) -> list[str]:
+    infos = [each for each in _alike_once(report.findings) if each.severity == "info"]
+    lines = []
+    for members in by_cause(infos)[:MOST_INFOS]:
+        paths = list(dict.fromkeys(each.path or "(the model itself)" for each in members))
+        text = str(members[0])
+        if len(paths) > 1:
+            text = f"{members[0].code} {members[0].severity} {paths[0]} and {len(paths) - 1} more: {members[0].message}"
+        lines += textwrap.wrap(text, width, subsequent_indent="    ", break_on_hyphens=False)
+    if len(by_cause(infos)) > MOST_INFOS:
+        lines.append(f"... and {len(by_cause(infos)) - MOST_INFOS} more of severity info, in .findings")
+    return lines
+
+
+def _alike_once(findings: Iterable["Finding"]) -> list["Finding"]:
+    """Return one finding for many that differ by numbers in paths alone; of frozen modules one for all."""
+    groups: dict[tuple[str, ...], list[Finding]] = {}
+    for each in findings:
+        alike: tuple[str, ...] = (
+            (f"ZI102 {each.cause}",)
+            if each.code == "ZI102"
+            else (each.code, starred(each.path), _starred(each.message))
+        )
+        groups.setdefault(alike, []).append(each)
+    kept = []
+    for alike, members in groups.items():
+        if len(members) < FEWEST_ALIKE:
+            kept += members
+        elif len(alike) == 1:
+            kept.append(replace(members[0], path=f"{members[0].path} and {len(members) - 1} more modules"))
+        else:
+            kept.append(
+                replace(
+                    members[0],
+                    path=f"{pattern_of(each.path for each in members)} ({len(members)} of them)",
+                    message=_once(in_common((each.message for each in members), IN_PATHS)),
+                    suggestion=_once(in_common((each.suggestion for each in members), IN_PATHS)),
+                    cause=members[0].cause if len({each.cause for each in members}) == 1 else "",
+                )
+            )
+    return kept
+
+
+def _starred(text: str) -> str:
+    """Replace the numbers in the paths of a message.
+
+    Example:
+        >>> _starred("3 units of `blocks.11.dense` and `4.weight` at step 1: `model[2].w`")
+        '3 units of `blocks.*.dense` and `*.weight` at step 1: `model[*].w`'
+    """
+    return _once(IN_PATHS.sub("*", text))
+
+
+def _once(text: str) -> str:
+    """Name what is listed several times once."""
+    return re.sub(r"(`[^`]+`)(?:(?:, | and )\1)+", r"\1", text)
+
+
+def to_html(report: "SymmetryReport") -> str:
+    """Return a fragment with the same content as the text, every name escaped."""
+    head = "".join(f"<th>{cell}</th>" for cell in HEAD)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in layer_rows(report))
+    findings = "".join(
+        f'<li class="{escape(each.severity)}"><b>{escape(each.code)}</b> <code>{escape(each.path)}</code>: '
+        f"{escape(each.message)} <i>{escape(each.suggestion)}</i></li>"
+        for each in report.findings
+    )
+    left = "".join(
+        f"<li>not inspected: <code>{escape(name)}</code>: {escape(reason)}</li>"
+        for name, reason in report.not_inspected.items()
+    )
+    notes = "".join(f"<li>{escape(note)}</li>" for note in report.notes)
+    return (
+        f'<section class="symmetry"><p><b>{escape(report.verdict)}</b></p><p>{escape(_headline(report))}</p>'
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        f"<ul>{findings}{left}{notes}</ul></section>"
+    )
+
+
+def to_sarif(report: "SymmetryReport") -> dict[str, Any]:
+    """Return the findings as a SARIF 2.1.0 log; a module's path is a logical location.
+
+    Source:
+        OASIS, "Static Analysis Results Interchange Format (SARIF) Version 2.1.0".
+    """
+    rules = [
+        {"id": code, "shortDescription": {"text": entry.title}, "help": {"text": entry.suggestion}}
+        for code, entry in CODES.items()
+    ]
+    results = [
+        {
+            "ruleId": each.code,
+            "level": "warning" if each.severity == "warning" else "note",
+            "message": {"text": f"{each.message} {each.suggestion}".strip()},
+            "locations": [{"logicalLocations": [{"fullyQualifiedName": each.path or "model", "kind": "member"}]}],
+        }
+        for each in report.findings
+    ]
+    driver = {"name": "zeroinit", "version": __version__, "rules": rules}
+    return {
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{"tool": {"driver": driver}, "results": results}],
+    }
+
+
+FORMATS: dict[str, Callable] = {
+    "table": str,
+    "json": lambda report: json.dumps(report.to_dict(), indent=2, allow_nan=False),
+    "sarif": lambda report: json.dumps(report.to_sarif(), indent=2, allow_nan=False),
+}
+"""What the command line prints, by name."""

@@ -1,0 +1,141 @@
+"""What a report is made of: findings, checks, and a row for each parameter and layer."""
+
+from dataclasses import dataclass, field
+
+from zeroinit.symmetry.verdict.report.codes import CODES
+
+__all__ = ["FROZEN_HEAD", "Check", "Finding", "LayerReport", "ParameterReport", "finding"]
+
+FROZEN_HEAD = "frozen head"
+"""The cause of a finding about a head that is frozen behind adapters that learn."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing to know.
+
+    Attributes:
+        code: Stable, as ``"ZI001"``; see ``CODES``.
+        severity: ``"warning"`` for what keeps the model from learning as it should, else ``"info"``.
+        path: The module; ``""`` is the model itself.
+        parameters: The parameters concerned.
+        message: What is the matter, in plain words.
+        suggestion: What to do about it.
+        cause: The same for all findings with one cause; empty where each stands for itself.
+    """
+
+    code: str
+    severity: str
+    path: str
+    parameters: tuple[str, ...]
+    message: str
+    suggestion: str
+    cause: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.severity} {self.path or '(the model itself)'}: {self.message}"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes:
+        name: What was looked at.
+        result: What was seen, with numbers.
+        passed: Whether nothing is wrong.
+    """
+
+    name: str
+    result: str
+    passed: bool
+
+
+@dataclass(frozen=True)
+class ParameterReport:
+    """When one parameter starts to learn.
+
+    Attributes:
+        name: As in ``named_parameters``.
+        path: The module that owns it.
+        shape: Its shape.
+        unlock_step: Update step, from 1, of the first gradient that is signal; ``None`` if there is none.
+        rounding_step: Step of the first gradient in float32 that is rounding alone; ``None`` if there is none.
+        starts_at_zero: Whether it is zero everywhere at the start.
+        reason: Why it never gets a gradient; empty where it does. ``explanation`` says it in words.
+        gradients: Largest absolute gradient at each step in float64, rounding set to zero; NaN without one.
+    """
+
+    name: str
+    path: str
+    shape: tuple[int, ...]
+    unlock_step: int | None
+    rounding_step: int | None
+    starts_at_zero: bool
+    reason: str = ""
+    explanation: str = ""
+    gradients: tuple[float, ...] = ()
+
+    @property
+    def first_gradient_step(self) -> int | None:
+        """Another name of ``unlock_step``."""
+        return self.unlock_step
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """The units of one layer.
+
+    Attributes:
+        path: The module.
+        weight: The parameter that names the layer.
+        kind: The module's type.
+        unit: What is counted: units, channels, features, or slices of an axis.
+        num_units: How many there are.
+        effective_width: Groups of units that are identical now and receive identical updates.
+        initial_width: Groups of units that are identical now.
+        width_up_to_rounding: Groups where values may differ by rounding.
+        width_in_float32: Groups of units that are bit for bit the same in float32 training.
+        mirrored_width: Groups where a unit and its negative count as one.
+        twins: The largest group of identical units, at most ten of their numbers.
+        dead: Units that no input of the batch's size can wake.
+        silent: Units without a gradient in any step.
+        unlock_step: Step of the weights' first signal.
+        is_output: Whether no weights follow, so that the targets tell its units apart.
+        is_matrix: Whether the weights have two or more axes; norms and gains have one.
+        distinct_in: Different units once stored as ``bfloat16`` and ``float16``.
+        source: What tells its units apart: ``weights``, ``biases``, ``dropout``, ``other layers``, in float32 alone
+            ``rounding`` or ``kernels`` (that give other bits each time), or nothing (empty).
+        diversity: Numbers by name; those of the last step have the suffix ``_end``.
+        diversity_by_step: Effective and stable rank of weights, updates so far, gradients and activations before each
+            update, on at most 32 units and 32 inputs of them; NaN where there is none.
+    """
+
+    path: str
+    weight: str
+    kind: str
+    unit: str
+    num_units: int
+    effective_width: int
+    initial_width: int
+    width_up_to_rounding: int
+    width_in_float32: int
+    mirrored_width: int
+    twins: tuple[int, ...]
+    dead: int
+    silent: int
+    unlock_step: int | None
+    is_output: bool
+    is_matrix: bool
+    distinct_in: dict[str, int]
+    source: str = ""
+    diversity: dict[str, float] = field(default_factory=dict)
+    diversity_by_step: dict[str, tuple[float, ...]] = field(default_factory=dict)
+
+
+def finding(
+    code: str, path: str, parameters: tuple[str, ...] | list[str], message: str, repair: str = "", cause: str = ""
+) -> Finding:
+    """Make a finding, with the severity of its code and, unless there is another, what the code suggests."""
+    entry = CODES[code]
+    return Finding(code, entry.severity, path, tuple(parameters), message, repair or entry.suggestion, cause)

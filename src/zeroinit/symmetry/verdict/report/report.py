@@ -1,0 +1,127 @@
+"""What the inspector found, as plain data and as a table."""
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from zeroinit._common import jsonable
+from zeroinit.symmetry.verdict.report.parts import Check, Finding, LayerReport, ParameterReport
+from zeroinit.symmetry.verdict.report.sentence import verdict
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.axes import Axes
+
+__all__ = ["SymmetryReport"]
+
+WIDTH = 100
+
+# A report prints itself in formats that take a report. Methods import the formats, and the formats import this class
+# for checkers alone; this is the only circle of the subpackage.
+
+
+@dataclass(frozen=True)
+class SymmetryReport:
+    """Whether a model's units will separate, when each layer starts to learn, and what is wrong, if anything.
+
+    Attributes:
+        model: The model's type.
+        loss: How the loss came about.
+        optimizer: What updated the shadow.
+        num_steps: Updates of the shadow training.
+        losses: Loss before each update.
+        parameters: Trainable parameters and frozen ones, in the model's order.
+        layers: Layers with units.
+        findings: Warnings first.
+        not_inspected: What was left out, with the reason, by name.
+        notes: What the reader should know about the inspection itself.
+        checks: What was looked at, with its numbers, also where nothing is wrong.
+    """
+
+    model: str
+    loss: str
+    optimizer: str
+    num_steps: int
+    losses: tuple[float, ...]
+    parameters: tuple[ParameterReport, ...]
+    layers: tuple[LayerReport, ...]
+    findings: tuple[Finding, ...]
+    not_inspected: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    checks: tuple[Check, ...] = ()
+
+    @property
+    def verdict(self) -> str:
+        """One sentence: will the model learn as it is, and if not, why not."""
+        return verdict(self)
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """The findings that keep the model from learning as it should."""
+        return tuple(finding for finding in self.findings if finding.severity == "warning")
+
+    @property
+    def unlock_steps(self) -> dict[str, int | None]:
+        """Step of each parameter's first signal, by name."""
+        return {each.name: each.unlock_step for each in self.parameters}
+
+    @property
+    def first_gradient_steps(self) -> dict[str, int | None]:
+        """Another name of ``unlock_steps``."""
+        return self.unlock_steps
+
+    def layer(self, path: str) -> LayerReport:
+        """Return the first layer at a module's path, or of a parameter's name."""
+        return next(each for each in self.layers if path in (each.path, each.weight))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain dictionaries, lists, strings and numbers, ready for JSON; what is not finite is ``None``."""
+        return jsonable(asdict(self))
+
+    def to_frame(self) -> "pandas.DataFrame":
+        """Return one row for each layer."""
+        import pandas
+
+        rows = []
+        for each in self.layers:
+            row = {
+                key: value
+                for key, value in asdict(each).items()
+                if key not in ("diversity", "diversity_by_step", "distinct_in", "twins")
+            }
+            row |= {f"distinct_in_{name}": count for name, count in each.distinct_in.items()}
+            rows.append(row | each.diversity)
+        return pandas.DataFrame(rows)
+
+    def to_series(self) -> "pandas.DataFrame":
+        """Return ranks step by step: one row for each layer and step, the columns of ``diversity_by_step``."""
+        import pandas
+
+        frames = []
+        for each in self.layers:
+            if ranks := each.diversity_by_step:
+                steps = range(1, len(next(iter(ranks.values()))) + 1)
+                frames.append(pandas.DataFrame({"path": each.path, "weight": each.weight, "step": steps, **ranks}))
+        return pandas.concat(frames, ignore_index=True) if frames else pandas.DataFrame()
+
+    def plot(self, axes: "Axes | None" = None) -> "Axes":
+        """Draw when each parameter wakes up: parameters by steps, see ``draw_wake_up``."""
+        from zeroinit.symmetry.verdict.report.drawing import draw_wake_up
+
+        return draw_wake_up(self, axes)
+
+    def to_html(self) -> str:
+        """Return an HTML fragment, every name escaped."""
+        from zeroinit.symmetry.verdict.report.formats import to_html
+
+        return to_html(self)
+
+    def to_sarif(self) -> dict[str, Any]:
+        """Return the findings as a SARIF 2.1.0 log."""
+        from zeroinit.symmetry.verdict.report.formats import to_sarif
+
+        return to_sarif(self)
+
+    def __str__(self) -> str:
+        from zeroinit.symmetry.verdict.report.formats import to_text
+
+        return to_text(self, WIDTH)

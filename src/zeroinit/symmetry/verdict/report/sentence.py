@@ -1,0 +1,130 @@
+"""The verdict: one sentence that a newcomer understands, the gravest cause first."""
+
+import re
+from typing import TYPE_CHECKING
+
+from zeroinit.symmetry.verdict.report.parts import FROZEN_HEAD, Finding
+
+if TYPE_CHECKING:
+    from zeroinit.symmetry.verdict.report.report import SymmetryReport  # for checkers alone: the report calls this file
+
+__all__ = ["by_cause", "first_sentence", "verdict"]
+
+GRAVEST = (
+    "ZI013", "ZI018", "ZI016", "ZI017", "ZI006", "ZI009", "ZI019", "ZI008", "ZI011", "ZI007", "ZI012", "ZI020", "ZI014",
+    "ZI015", "ZI021", "ZI001", "ZI004", "ZI002", "ZI003", "ZI005", "ZI010",
+)  # fmt: skip
+"""Codes of warnings, the gravest first."""
+NEVER = {"ZI006", "ZI007", "ZI008", "ZI009", "ZI011", "ZI012", "ZI018", "ZI019", "ZI020"}
+"""Codes of parameters that never get a gradient, or never move."""
+
+
+def by_cause(findings: tuple[Finding, ...] | list[Finding]) -> list[list[Finding]]:
+    """Group findings with one cause; the gravest group comes first, and in it the finding that names the cause."""
+    groups: dict[tuple[str, str], list[Finding]] = {}
+    for at, each in enumerate(findings):
+        groups.setdefault((each.severity, each.cause or f"{at}"), []).append(each)
+    ranked = [sorted(members, key=lambda each: _in_group(each.code)) for members in groups.values()]
+    return sorted(ranked, key=lambda members: (members[0].severity != "warning", _rank_of(members[0])))
+
+
+def _in_group(code: str) -> tuple[bool, int]:
+    """Copies are a cause of what cannot choose among them."""
+    return code not in ("ZI001", "ZI004"), _rank(code)
+
+
+def _rank_of(finding: Finding) -> float:
+    """What an optimizer does not hold comes behind what keeps a gradient from what it holds."""
+    if finding.code == "ZI102" and finding.cause:
+        return -1  # frozen, and hardly meant to be
+    if finding.code == "ZI018" and " does not hold " in finding.message:
+        return GRAVEST.index("ZI012") + 0.5
+    return _rank(finding.code)
+
+
+def _rank(code: str) -> int:
+    if code == "ZI109":
+        return -1  # the information that matters most
+    return GRAVEST.index(code) if code in GRAVEST else len(GRAVEST)
+
+
+def verdict(report: "SymmetryReport") -> str:
+    """Return one sentence about a report."""
+    groups = by_cause(report.warnings)
+    trained = [each for each in report.parameters if each.reason != "frozen"]
+    if not groups and not trained:
+        return "No verdict: none of its parameters can be inspected; the list below says why."
+    if not groups:
+        lost = [name for each in report.findings if each.code == "ZI109" for name in each.parameters]
+        still = f", but updates of {len(lost)} are lost in the model's own precision" if lost else ""
+        if heads := [each.path for each in report.findings if each.cause == FROZEN_HEAD]:
+            still += f", and the head `{heads[0]}` is frozen"
+        learns = any(each.unlock_step is not None for each in trained)
+        start = "Will learn" if learns else "Will not learn from this batch and loss"
+        return f"{start}: {_awake(report, trained)}{still}."
+    first = groups[0][0]
+    never = [each for each in report.warnings if each.code in NEVER and not _of_units(each)]
+    stuck = {name for each in never for name in each.parameters}
+    weights = [each.name for each in trained if len(each.shape) > 1] or [each.name for each in trained]
+    cause = first_sentence(_cause_of(first))
+    if first.code == "ZI013" or (first in never and stuck >= set(weights)):
+        start = "Will not learn as it is"
+    elif first in never:
+        here = stuck & {each.name for each in trained}
+        start = f"{len(here)} of {len(trained)} parameters will not learn" if here else "Learns, but not all of it"
+    elif first.code in ("ZI017", "ZI021"):
+        start = "Learns something else than it should"
+    elif first.code in ("ZI014", "ZI015"):
+        start = "Stops learning" if first.code == "ZI014" else "Will not learn at this learning rate"
+    else:
+        start = "Learns, but not all of it"
+    more = len(groups) - 1
+    also = f" And {more} more cause{'' if more == 1 else 's'}, below." if more else ""
+    return f"{start}: {cause}.{also}"
+
+
+def _of_units(finding: Finding) -> bool:
+    """Tell whether a finding is about some units of a parameter, not about all of it."""
+    return re.match(r"\d+ of \d+ ", finding.message) is not None
+
+
+def _awake(report: "SymmetryReport", trained: list) -> str:
+    steps = [each.unlock_step for each in trained if each.unlock_step is not None]
+    if not steps:
+        told = next((each.explanation for each in trained if each.explanation), "")
+        why = f": {first_sentence(told)}" if told else ""
+        return f"none of the {len(trained)} parameters gets a gradient{why}"
+    last = f"by step {max(steps)}"
+    which = f"all {len(trained)}" if len(steps) == len(trained) else f"{len(steps)} of {len(trained)}"
+    if len(trained) == 1:
+        return f"the only trained parameter gets a gradient {last}"
+    idle = sum(each.reason == "idle" for each in trained)
+    later = sum(each.reason == "asleep" for each in trained)
+    none = sum(each.reason in ("cancelled", "no_effect") for each in trained)
+    rest = len(trained) - len(steps) - idle - later - none
+    words = [f"{idle} {'is' if idle == 1 else 'are'} not used for this batch and loss"] if idle else []
+    words += [f"{later} later"] if later else []
+    words += [f"{none} {'has' if none == 1 else 'have'} no effect"] if none else []
+    words += [f"{rest} {'gets' if rest == 1 else 'get'} none"] if rest else []
+    return f"{', '.join([f'{which} parameters get a gradient {last}', *words])}"
+
+
+def _cause_of(finding: Finding) -> str:
+    """Return what a message says after what happens."""
+    if finding.code in NEVER or finding.code in ("ZI001", "ZI010", "ZI016"):
+        match = re.match(r"(.*? (?:a gradient|rounding alone)\.) (.+)", finding.message)
+        if match is not None:
+            return match[2]
+    return finding.message
+
+
+def first_sentence(text: str) -> str:
+    """Return a text up to its first full stop, which is left out.
+
+    Example:
+        >>> first_sentence("`a.b` is zero. It stays so.")
+        '`a.b` is zero'
+    """
+    first = re.split(r"\.(?:\s|$)", text, maxsplit=1)[0]
+    named = any(letter.isupper() for letter in first.partition(" ")[0][1:])
+    return first if named else first[:1].lower() + first[1:]

@@ -1,0 +1,111 @@
+"""Which zeros matter among those that keep others at zero, and the smallest start that frees them all."""
+
+from zeroinit.symmetry.verdict.causes.views import View
+from zeroinit.symmetry.verdict.evidence import Reason
+from zeroinit.symmetry.verdict.passes.naming import draw_line, few, of_model, starred
+from zeroinit.symmetry.verdict.search.search import Search
+from zeroinit.symmetry.verdict.trials.trials import Change
+
+__all__ = ["with_culprits"]
+
+MOST_CULPRITS = 6
+
+
+def with_culprits(search: Search, found: dict[str, Reason], views: dict[str, View]) -> dict[str, Reason]:
+    """Work out which zeros matter: those that free another parameter when they alone are drawn."""
+    groups: dict[str, list[str]] = {}
+    for name, reason in found.items():
+        if reason.kind in ("zero", "self"):
+            groups.setdefault(reason.cause, []).append(name)
+    merged = _merged({cause: (set(found[names[0]].culprits), names) for cause, names in groups.items()})
+    alike: dict[tuple, tuple[list[str], set[str], list[str]]] = {}
+    for drawn, names in merged:
+        culprits = _culprits(search, drawn, set(names), views[names[0]])
+        patterns = (tuple(sorted(set(map(starred, culprits)))), len(culprits) > 1)
+        kept = alike.setdefault(patterns, ([], set(), []))
+        kept[0].extend(each for each in culprits if each not in kept[0])
+        kept[1].update(drawn)
+        kept[2].extend(names)
+    for culprits, drawn, names in alike.values():
+        found |= _told(search, culprits, drawn, names, views[names[0]])
+    return found
+
+
+def _told(search: Search, culprits: list[str], drawn: set[str], names: list[str], view: View) -> dict[str, Reason]:
+    """Return one reason for all parameters that the same zeros keep at zero."""
+    repair, text = _repair(search, culprits, drawn, set(names), view), _sentence(search, culprits, view)
+    frozen = not any(search.replica.get_parameter(each).requires_grad for each in culprits)
+    found = {}
+    for name in names:
+        kind = "zero_pair" if name in search.zeros and not frozen else "zero_above"
+        found[name] = Reason(kind, text, tuple(sorted(culprits)), repair, True, f"zero {sorted(culprits)}")
+    return found
+
+
+def _culprits(search: Search, drawn: set[str], names: set[str], view: View) -> list[str]:
+    """Return the zero weights that free others if they alone are drawn, in the model's order."""
+    freed = search.trials.frees(Change(draw=tuple(sorted(drawn))), view.step) | names
+    zero = [name for name, _ in search.replica.named_parameters() if name in search.zeros and name in freed | drawn]
+    weights = [name for name in zero if not _is_shift(name)] or zero
+    patterns = list(dict.fromkeys(starred(name) for name in weights))
+    culprits: list[str] = []
+    for pattern in patterns[:MOST_CULPRITS]:
+        members = tuple(name for name in weights if starred(name) == pattern)
+        others = freed - set(members)
+        got = search.trials.frees(Change(draw=tuple(sorted(members))), view.step)
+        if got & (others or set(members)):
+            culprits += members
+    return culprits or sorted(drawn)
+
+
+def _repair(search: Search, culprits: list[str], drawn: set[str], names: set[str], view: View) -> str:
+    """Write the smallest change that frees all of these names; singles are tried first."""
+    choices = [tuple(each for each in culprits if starred(each) == pattern)
+               for pattern in dict.fromkeys(map(starred, culprits))]  # fmt: skip
+    singles = [(each,) for each in culprits] if len(culprits) <= 4 else []
+    for choice in [*singles, *choices, tuple(culprits), tuple(sorted(drawn))]:
+        if names <= search.trials.frees(Change(draw=tuple(sorted(choice))), view.step):
+            frozen = [each for each in choice if not search.replica.get_parameter(each).requires_grad]
+            start = f"Start with {_draw_line(search, list(choice))}"
+            return start + (f", or train it: `{of_model(frozen[0])}.requires_grad_()`." if frozen else ".")
+    return f"Start with {_draw_line(search, sorted(drawn))}."
+
+
+def _draw_line(search: Search, names: list[str]) -> str:
+    vectors = any(search.replica.get_parameter(each).dim() < 2 for each in names)
+    return draw_line(names, len(names), vectors)
+
+
+def _sentence(search: Search, culprits: list[str], view: View) -> str:
+    frozen = [each for each in culprits if not search.replica.get_parameter(each).requires_grad]
+    if frozen:
+        return f"{few(frozen)} {'is' if len(frozen) == 1 else 'are'} zero and frozen."
+    if len(culprits) == 1:
+        uses = view.graph.uses(culprits[0])
+        if len(uses) > 1:
+            more = "Each use keeps the gradient of the other at zero."
+            return f"{few(culprits)} starts at zero and is used twice. {more}"
+        return f"{few(culprits)} starts at zero."
+    both = "both" if len(set(map(starred, culprits))) == 2 or len(culprits) == 2 else "all"
+    return f"{few(culprits)} {both} start at zero. Each keeps the gradient of the {_other(culprits)} at zero."
+
+
+def _other(culprits: list[str]) -> str:
+    return "other" if len(set(map(starred, culprits))) == 2 or len(culprits) == 2 else "others"
+
+
+def _is_shift(name: str) -> bool:
+    return name.rpartition(".")[2].startswith("bias") or name.endswith("bias")
+
+
+def _merged(groups: dict[str, tuple[set[str], list[str]]]) -> list[tuple[set[str], list[str]]]:
+    """Join groups whose drawn parameters, or stuck ones, overlap."""
+    merged: list[tuple[set[str], list[str]]] = []
+    for drawn, names in groups.values():
+        drawn, names = set(drawn), list(names)
+        for each in [each for each in merged if each[0] & (drawn | set(names)) or set(each[1]) & drawn]:
+            merged.remove(each)
+            drawn |= each[0]
+            names = [*each[1], *names]
+        merged.append((drawn, names))
+    return merged

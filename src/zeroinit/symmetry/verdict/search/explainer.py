@@ -1,0 +1,177 @@
+"""Why parameters never get a gradient: candidates are tried on the copy, and the first that is true is told."""
+
+from dataclasses import replace
+from typing import Any
+
+from zeroinit.symmetry.shadow.memory.frugal import is_large
+from zeroinit.symmetry.verdict.causes.batch import emptied, nothing_in, small
+from zeroinit.symmetry.verdict.causes.masks import of_mask
+from zeroinit.symmetry.verdict.causes.reasons import candidates, last_operation
+from zeroinit.symmetry.verdict.causes.views import Candidate, View
+from zeroinit.symmetry.verdict.causes.zeros import times_zero
+from zeroinit.symmetry.verdict.evidence import Reason
+from zeroinit.symmetry.verdict.passes.naming import of_model, operation, starred
+from zeroinit.symmetry.verdict.search.culprits import with_culprits
+from zeroinit.symmetry.verdict.search.no_effect import among_equal_slices, comes_later
+from zeroinit.symmetry.verdict.search.search import Search
+from zeroinit.symmetry.verdict.search.unused import reason_for_unused
+from zeroinit.symmetry.verdict.trials.trials import Change
+
+__all__ = ["Explainer"]
+
+MORE_PASSES = 16
+MORE_VIEWS = 8
+
+
+class Explainer(Search):
+    """Explains stuck parameters, one cause once; see ``Search`` for its arguments.
+
+    Attributes:
+        waking: Names of the parameters that would move a little later.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.waking: set[str] = set()
+        self._explained: set[str] = set()
+        self._is_small = False
+
+    def reasons(self) -> dict[str, Reason]:
+        """Return the reason of each locked parameter; ``waking`` then holds those that would move a little later."""
+        found = self.found
+        found |= self._without_effect()
+        if set(found) == self.locked:
+            return found
+        view, reentrant = self.view(self.step)
+        self._baseline(found, view, reentrant)
+        rest = [name for name in self._ordered() if name not in found]
+        absent = [name for name in rest if name not in view.graph.leaves] if view is not None else rest
+        views = {name: view for name in rest if name not in absent and view is not None}
+        self._of_small_inputs(found, views)
+        views |= self._other_views(absent)
+        for name in rest:
+            if name not in views:
+                found[name] = reason_for_unused(name, self, view)
+        for name, seen in views.items():
+            found[name] = found.get(name) or self._tried(name, seen)
+        return with_culprits(self, found, views)
+
+    def _without_effect(self) -> dict[str, Reason]:
+        """In a large model, first look for vectors beside weights that learn: a view of all calls takes much memory."""
+        if not is_large(self.replica.parameters()):
+            return {}
+        owners = {name.rpartition(".")[0] for name in self.moving() if self.replica.get_parameter(name).dim() > 1}
+        vectors = [name for name in sorted(self.locked) if name.rpartition(".")[0] in owners]
+        vectors = [name for name in vectors if self.replica.get_parameter(name).dim() < 2]
+        if not vectors or self.trials.loss_changes(Change(draw=tuple(vectors)), self.step):
+            return {}
+        return {name: Reason("no_effect", "The loss is the same whatever its value.", tried=True) for name in vectors}
+
+    def _ordered(self) -> list[str]:
+        names = [name for name, _ in self.replica.named_parameters() if name in self.locked]
+        return sorted(names, key=lambda name: self.replica.get_parameter(name).dim() < 2)
+
+    def _baseline(self, found: dict[str, Reason], view: View | None, reentrant: bool) -> None:
+        """Take out what would move with more steps, and what only a checkpoint hides."""
+        freed = self.trials.frees(Change(), self.step)
+        if (self.trials.counts or (freed and freed != self.locked)) and not reentrant:
+            freed |= self.trials.frees(Change(), self.step, MORE_PASSES)
+        for name in freed:
+            if reentrant:
+                text = (
+                    "`torch.utils.checkpoint` with use_reentrant=True passes no gradient on, because none of its "
+                    "inputs requires one."
+                )
+                repair = (
+                    "Call checkpoint(..., use_reentrant=False). In transformers: `model.gradient_checkpointing_enable("
+                    'gradient_checkpointing_kwargs={"use_reentrant": False})`.'
+                )
+                found[name] = Reason("checkpoint", text, (), repair, True, "checkpoint")
+            else:
+                self.waking.add(name)
+                found[name] = Reason("asleep", "Its first gradient comes with a later step.", tried=True)
+
+    def _of_small_inputs(self, found: dict[str, Reason], views: dict[str, View]) -> None:
+        """Take out what larger inputs free, and other inputs of the same size do not."""
+        for view in dict.fromkeys(views.values()):
+            for each in small(view):
+                freed = self.trials.frees(each.change, view.step)
+                other = Change(inputs="random")
+                freed = freed and freed - self.trials.frees(other, view.step)
+                freed |= self.trials.frees_from_zero(each.change, other, view.step) if freed else frozenset()
+                self._is_small = self._is_small or bool(freed)
+                for name in freed & set(views):
+                    found[name] = self._accepted(name, each, each.repairs[0][1])
+
+    def _other_views(self, absent: list[str]) -> dict[str, View]:
+        """Look at passes with other random states, for what is left out at random."""
+        used = {name for name in absent if name in self.evidence.double.used}
+        found: dict[str, View] = {}
+        for more in range(1, MORE_VIEWS + 1):
+            if not used - set(found):
+                break
+            view, _ = self.view(self.step + more)
+            if view is not None:
+                found |= {name: view for name in used - set(found) if name in view.graph.leaves}
+        return found
+
+    def _tried(self, name: str, view: View) -> Reason:
+        """Return the first candidate that gives the parameter a gradient, and the first repair that does."""
+        vector = self.replica.get_parameter(name).dim() < 2
+        if nothing_in(name, view):
+            text = "No example of this batch reaches {it}."
+            return Reason("idle", text, (), "Nothing to do if other examples do.", True, "no example")
+        if vector and self._is_small and not self.trials.loss_changes(Change(draw=(name,)), view.step):
+            return Reason("no_effect", "The loss is the same whatever its value.", tried=True)
+        if (sum_of_none := emptied(name, view)) is not None:
+            what = operation(sum_of_none, self.replica)
+            text = f"No example of this batch is left for {what}: it works on no value at all."
+            return Reason("idle", text, (), "Nothing to do if other batches do.", True, "no example left")
+        for each in candidates(name, view):
+            if not self._frees(each.change, name, view):
+                continue
+            if each.reason.kind == "no_effect" and (later := self._later(name, view)) is not None:
+                return later
+            for change, repair in each.repairs:
+                if change == each.change or self._frees(change, name, view):
+                    return self._accepted(name, each, repair)
+            return self._accepted(name, each, "")
+        return self._without_candidate(name, view, vector)
+
+    def _without_candidate(self, name: str, view: View, vector: bool) -> Reason:
+        """Tell why no candidate was true: no effect, none yet, or none with this batch."""
+        still = vector and not self.trials.loss_changes(Change(draw=(name,)), view.step)
+        if still and (later := self._later(name, view)) is not None:
+            return later
+        for each in of_mask(view):
+            if self._frees(each.change, name, view):
+                return self._accepted(name, each, each.repairs[0][1])
+        if (times := times_zero(name, view)) is not None:
+            return times
+        if any(name in self.trials.frees(Change(inputs=kind), view.step) for kind in ("other", "choices")):
+            return Reason("idle", "Other inputs give {it} a gradient.", (), "", True, "other inputs")
+        if still:
+            return Reason("no_effect", "The loss is the same whatever its value.", tried=True)
+        if self.trials.left <= 0:
+            return Reason(
+                "unknown", "Why was not looked into: many other causes were tried.", (), "Mend the others first."
+            )
+        last = last_operation(name, view)
+        text = f"Cause not found; {last} is the last operation on the way where the gradient was seen."
+        return Reason("unknown", text, (), f"Follow the path from `{of_model(name)}` to {last}.")
+
+    def _later(self, name: str, view: View) -> Reason | None:
+        """Return the reason of a parameter whose effect is hidden by the values of others."""
+        if self.replica.get_parameter(name).dim() < 2:
+            return comes_later(name, self, view.step)
+        return among_equal_slices(name, self, view.step)
+
+    def _frees(self, change: Change, name: str, view: View) -> bool:
+        """Try a change; where a parameter like this one was explained before, on all places that are alike at once."""
+        alike = starred(name) in self._explained
+        return name in self.trials.frees(view.widened(change) if alike else change, view.step)
+
+    def _accepted(self, name: str, each: Candidate, repair: str) -> Reason:
+        self._explained.add(starred(name))
+        cause = each.reason.cause or str(each.change)
+        return replace(each.reason, repair=repair, tried=True, cause=cause)

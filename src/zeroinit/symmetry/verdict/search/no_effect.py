@@ -1,0 +1,120 @@
+"""No effect at the starting values alone, or none at all: told by disturbing everything else first."""
+
+from collections.abc import Callable
+
+from zeroinit.symmetry.shadow.memory.frugal import is_large
+from zeroinit.symmetry.verdict.evidence import Evidence, Reason
+from zeroinit.symmetry.verdict.passes.naming import draw_line, few
+from zeroinit.symmetry.verdict.search.search import Search
+from zeroinit.symmetry.verdict.trials.masks import masks_in
+from zeroinit.symmetry.verdict.trials.trials import Change
+
+__all__ = [
+    "among_equal_slices",
+    "comes_later",
+    "equal_cause",
+    "everything_else",
+    "hidden_effects",
+    "slices_that_compete",
+]
+
+APART = 1e-3
+"""Gradients that differ by this share are different ones."""
+MOST = 64
+"""Of so many parameters all are disturbed; of more, those that are zero or have equal slices."""
+
+
+def everything_else(search: Search) -> Change:
+    """Return the change that disturbs whatever may hide an effect."""
+    trained = [name for name, each in search.replica.named_parameters() if each.requires_grad]
+    if is_large(search.replica.parameters()):
+        return Change()
+    hiding = {*search.zeros, *_with_equal_slices(search)}
+    return Change(draw=tuple(trained if len(trained) <= MOST else [name for name in trained if name in hiding]))
+
+
+def hidden_effects(search: Search) -> set[str] | None:
+    """Return which of its stuck parameters get a gradient where others have other values, or a mask is inverted.
+
+    Those that get none there have no effect at all; ``None`` where that would take too much memory to tell.
+    """
+    base = everything_else(search)
+    if not base.draw:
+        return None
+    found = set(search.trials.frees(base, search.step, 1))
+    if next(masks_in(search.evidence.objective.inputs), None) is not None:
+        found |= search.trials.frees(Change(inputs="flipped masks"), search.step, 1)
+    return found
+
+
+def comes_later(name: str, search: Search, step: int) -> Reason | None:
+    """Return the reason of a parameter without an effect on the loss that has one once other parameters have moved.
+
+    A shift in front of a norm has none wherever the other parameters are; what chooses among equal values has none only
+    as long as they are equal.
+    """
+    base = everything_else(search)
+    if not base.draw or name not in search.trials.frees(base, step, 1):
+        return None
+    if (equal := among_equal_slices(name, search, step)) is not None:
+        return Reason("asleep", equal.text, equal.culprits, "", True, equal.cause)
+    text = "It has no effect at these starting values, and gets one once other parameters have changed."
+    return Reason("asleep", text, (), "", True, "later")
+
+
+def among_equal_slices(name: str, search: Search, step: int) -> Reason | None:
+    """Return the reason of a parameter that gets a gradient once equal units or slices, its own or others', differ."""
+    layers = _with_equal_slices(search)
+    choices = [(each,) for each in sorted(layers, key=lambda each: each != name)]
+    for chosen in [*choices, tuple(layers)] if layers else []:
+        if name not in search.trials.frees(Change(draw=chosen), step):
+            continue
+        repair = f"Start with {draw_line(list(chosen), len(chosen))}."
+        cause = equal_cause(chosen[0]) if len(chosen) == 1 else f"equal slices of {chosen}"
+        if chosen == (name,):
+            text = f"All {layers[name]} of {{it}} are identical, so nothing can be chosen among them."
+            return Reason("equal", text, chosen, repair, True, cause)
+        text = f"{{it}} chooses among {layers[chosen[0]]} of {few(chosen)}, which are identical."
+        return Reason("copies", text, chosen, repair, True, cause)
+    return None
+
+
+def equal_cause(weight: str) -> str:
+    """Return what findings about one layer of equal units, and about what chooses among them, have as their cause."""
+    return f"equal slices of {weight}"
+
+
+def slices_that_compete(evidence: Evidence, explain: Callable[..., Search]) -> set[tuple[str, str]]:
+    """Return weights and axes whose slices are one and the same, and would get different gradients if they were not.
+
+    Parts of a mixture are; entries that are only added up are not.
+
+    Args:
+        evidence: After the last update.
+        explain: Makes an ``Search`` of watched names and their axes.
+    """
+    found = set()
+    trained = {name for name, each in evidence.model.named_parameters() if each.requires_grad}
+    choosing = {name for name in trained if evidence.double.first_step(name) is None}
+    for each in evidence.watch.layers:
+        tracker, part = each.tracker, each.layer.parts[0]
+        if each.layer.known or tracker.num_units < 2 or tracker.width > 1 or not tracker.moved.all():
+            continue
+        watched = {part.name, *choosing}  # what chooses among the slices moves first, if it starts at zero
+        sizes = explain(watched, {part.name: part}).trials.rows(Change(draw=(part.name,)), 0, 2).get(part.name)
+        if sizes is None or not len(sizes):
+            differ = part.name in evidence.fed_to_weights
+        else:
+            differ = bool(sizes.max() - sizes.min() > APART * sizes.max())
+        if differ:
+            found.add((part.name, each.layer.unit))
+    return found
+
+
+def _with_equal_slices(search: Search) -> dict[str, str]:
+    """Return the parameters with equal units that have received equal gradients so far, and what these are called."""
+    return {
+        each.layer.weight: "slices" if not each.layer.known else each.layer.unit
+        for each in search.evidence.watch.layers
+        if each.tracker.num_units > 1 and each.tracker.width < each.tracker.num_units
+    }

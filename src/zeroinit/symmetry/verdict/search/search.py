@@ -1,0 +1,80 @@
+"""What every search for a reason has in hand: the copy, trials on it, and passes through it."""
+
+import torch
+from torch import nn
+
+from zeroinit.symmetry.verdict.causes.views import View, zero_parameters
+from zeroinit.symmetry.verdict.evidence import Evidence, Reason
+from zeroinit.symmetry.verdict.passes.calls import Calls
+from zeroinit.symmetry.verdict.passes.graph import Graph
+from zeroinit.symmetry.verdict.trials.other_inputs import used_with_other_inputs
+from zeroinit.symmetry.verdict.trials.trials import Change, Trials
+
+__all__ = ["Search"]
+
+
+class Search:
+    """A copy whose stuck parameters are looked into.
+
+    Args:
+        evidence: Of a model that was trained for a few steps.
+        replica: The trained copy; it is as before afterwards.
+        dtype: Of the copy.
+        locked: Names of the parameters that never got a gradient.
+        parts: Along which axes units are counted, by the weight's name, where trials look at units.
+
+    Attributes:
+        trials: On the copy.
+        step: What the random numbers of its passes derive from.
+        zeros: Names of the parameters that are zero everywhere.
+        twins: Groups of parameters that are copies of each other.
+        found: Reasons found so far, by name.
+    """
+
+    def __init__(self, evidence: Evidence, replica: nn.Module, dtype: torch.dtype, locked: set[str], parts=None):
+        self.evidence, self.replica, self.dtype, self.locked = evidence, replica, dtype, locked
+        sizes = [size for of in evidence.double.sizes for size in of.values() if size == size]
+        settings = evidence.settings
+        self.trials = Trials(
+            replica,
+            evidence.objective,
+            dtype,
+            settings.dropout,
+            settings.seed,
+            set(locked),
+            max(sizes, default=0.0) or (1.0 if any(evidence.double.rounding) else 0.0),
+            parts or {},
+        )
+        self.step = len(evidence.double.losses) + 1
+        self.zeros = zero_parameters(replica)
+        self.twins = evidence.watch.twins.twins() if evidence.watch.twins is not None else []
+        self.found: dict[str, Reason] = {}
+        self._used_elsewhere: set[str] | None = None
+
+    def moving(self) -> set[str]:
+        """Return the names of the parameters that have had a gradient."""
+        return set(self.evidence.double.sizes[-1]) - self.locked if self.evidence.double.sizes else set()
+
+    def used_with_other_inputs(self) -> set[str]:
+        """Return the names of the parameters that take part for other inputs or other random numbers."""
+        if self._used_elsewhere is None:
+            self._used_elsewhere = used_with_other_inputs(self.evidence.objective, self.replica, self.dtype)
+        return self._used_elsewhere
+
+    def view(self, step: int) -> tuple[View | None, bool]:
+        """Go forward once, with a random state that derives from ``step``, and measure its graph."""
+        calls = Calls(self.replica)
+        loss = self.trials.loss(Change(), step, calls)
+        reentrant = self.trials.reentrant
+        if not loss.requires_grad:
+            return None, reentrant
+        graph = Graph(loss, {id(each): name for name, each in self.replica.named_parameters()})
+        graph.note_dims({name: each.dim() for name, each in self.replica.named_parameters()})
+        graph.measure(loss)
+        for parameter in self.replica.parameters():
+            parameter.grad = None
+        inputs = self.evidence.objective.inputs
+        still = not any(size > 0 for of in self.evidence.double.sizes for size in of.values())
+        return View(
+            step, self.replica, graph, calls, inputs, self.zeros, set(self.locked), self.twins, still
+        ), reentrant

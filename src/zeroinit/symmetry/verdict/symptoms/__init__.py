@@ -1,0 +1,1 @@
+"""What shows in a shadow training beside missing gradients."""

@@ -1,0 +1,161 @@
+"""Weights that have a gradient and still do not move: every update is smaller than the rounding of their values.
+
+Source: a float32 keeps 24 binary digits, so what is smaller than 6e-8 of a value is lost when it is added. Gradients
+shrink to that in deep stacks of saturating activations (Hochreiter 1991; Glorot and Bengio 2010).
+"""
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from zeroinit.symmetry.shadow.copies import copy_of
+from zeroinit.symmetry.shadow.trace import Trace
+from zeroinit.symmetry.verdict.causes.views import RECTIFIERS, SATURATING
+from zeroinit.symmetry.verdict.evidence import Evidence, Symptom
+from zeroinit.symmetry.verdict.passes.calls import LOSS, Call, Calls
+from zeroinit.symmetry.verdict.passes.naming import WORDS, draw_line, few
+from zeroinit.symmetry.verdict.trials.trials import Change, Trials
+
+__all__ = ["find_still", "of_still"]
+
+LOST = torch.finfo(torch.float32).eps / 8
+"""Share of the largest value of a parameter below which an update counts as lost."""
+STEADY = 1.5
+"""A gradient that grows more than this from its first step to the last may open by itself."""
+FEWEST_STEPS = 3
+SMALL = 0.1
+LARGE = 1e-4
+"""A gradient that is not small by itself."""
+CHUNK = 1 << 20
+FREED = 1e-6
+"""A trial has helped if all gradients are at least this share of the model's largest."""
+
+
+def find_still(model: nn.Module, replica: nn.Module, trace: Trace) -> set[str]:
+    """Return the names of trained parameters that updates have moved by less than rounding in all steps.
+
+    Args:
+        model: As it was handed over.
+        replica: Its copy after a run in float32.
+        trace: That run.
+    """
+    if not trace.sizes or trace.broken is not None:
+        return set()
+    found, own = set(), {name for name, _ in model.named_parameters()}
+    for name, parameter in replica.named_parameters():
+        if name not in own:  # a pass made it
+            continue
+        rate = None if trace.held is None else trace.held.get(name, 0.0)
+        start = model.get_parameter(name).detach()
+        known = start.layout == torch.strided and start.is_floating_point() and parameter.is_floating_point()
+        trained = parameter.requires_grad and parameter.numel() and rate != 0
+        if trained and known and _is_still(name, start, parameter.detach(), trace):
+            found.add(name)
+    return found
+
+
+def _is_still(name: str, start: Tensor, end: Tensor, trace: Trace) -> bool:
+    least, most = torch.aminmax(start)
+    limit = LOST * max(abs(float(least)), abs(float(most)))
+    options = trace.options.get(name, {})
+    if options.get("weight_decay"):
+        sizes = [of.get(name, math.nan) for of in trace.sizes]
+        return max((_step_length(size, options) for size in sizes if size == size), default=math.inf) <= limit
+    limit *= len(trace.sizes)
+    pairs = zip(start.reshape(-1).split(CHUNK), end.reshape(-1).split(CHUNK), strict=True)
+    return all(float((one.to(other.dtype) - other).abs().max()) <= limit for one, other in pairs)
+
+
+def _step_length(size: float, options: dict[str, float]) -> float:
+    """Bound what a gradient adds to a value in one update: of the Adam family, whose groups have an epsilon, or SGD."""
+    rate = options.get("lr", 1.0)
+    if "eps" in options:
+        return rate * size / (size + max(options["eps"], 1e-30)) * 10
+    return rate * size / max(1e-3, 1 - options.get("momentum", 0.0))
+
+
+def of_still(evidence: Evidence) -> Iterator[Symptom]:
+    """Turn weights whose updates are lost into one symptom, with what makes their gradients larger."""
+    names = [name for name in evidence.still if _has_steady_signal(name, evidence.double)]
+    order = [name for name, _ in evidence.model.named_parameters() if name in names]
+    weights = [name for name in order if evidence.model.get_parameter(name).dim() > 1]
+    owners = {name.rpartition(".")[0] for name in weights}
+    lost = tuple(name for name in order if name in weights or name.rpartition(".")[0] in owners)
+    if not weights:
+        return
+    first = evidence.double.sizes[0]
+    largest = max(first, key=lambda name: first[name] if first[name] == first[name] else 0.0)
+    here = max(first.get(name, 0.0) for name in weights)
+    text = f"Every update of {few(lost)} is lost: it is smaller than the rounding of the values it is added to."
+    trained = [name for name, each in evidence.model.named_parameters() if each.requires_grad and each.dim() > 1]
+    rates = [rate for name, rate in (evidence.single.held or {}).items() if name in lost]
+    if set(weights) >= set(trained) and rates and here > LARGE:
+        text += f" The learning rate is {max(rates):.1g}."
+    elif set(weights) >= set(trained):
+        text += f" No gradient of the model is larger than {first[largest]:.1g}."
+    else:
+        text += f" The gradient there is at most {here:.1g}, and {first[largest]:.1g} in `{largest}`."
+    reason, repair, tried = _repair(evidence, weights, first[largest])
+    path = weights[0].rpartition(".")[0]
+    yield Symptom("ZI020", path, lost, f"{text} {reason}".strip(), repair, tried)
+
+
+def _has_steady_signal(name: str, trace: Trace) -> bool:
+    sizes = [of.get(name, math.nan) for of in trace.sizes]
+    there = [size for size in sizes if size > 0]
+    known = trace.first_step(name) is not None and trace.rounding_step(name) is None
+    return known and len(there) >= FEWEST_STEPS and there[-1] <= STEADY * there[0]
+
+
+def _repair(evidence: Evidence, weights: list[str], largest: float) -> tuple[str, str, bool]:
+    """Return why gradients are small, what makes them larger, and whether a trial has shown it."""
+    replica = copy_of(evidence.model, torch.float64)
+    settings = evidence.settings
+    trained = [name for name, each in replica.named_parameters() if each.requires_grad]
+    trials = Trials(replica, evidence.objective, torch.float64, settings.dropout, settings.seed, set(trained), largest)
+    if _is_even(trials, Change(), weights):
+        return "", "Raise the learning rate, or scale the loss up.", False
+    calls = Calls(replica)
+    trials.loss(Change(), 1, calls)
+    small = [name for name in trained if _is_small(replica.get_parameter(name).detach())]
+    for change, reason, repair in _ways(calls, small):
+        if _is_even(trials, change, weights):
+            return reason, repair, True
+    return "", "Start with larger weights, add skip connections, or put norms between the layers.", False
+
+
+def _is_even(trials: Trials, change: Change, weights: list[str]) -> bool:
+    """Tell whether a change brings the gradients of some weights near the model's largest."""
+    rows = trials.rows(change, 1, 1)
+    sizes = {name: float(each.max()) for name, each in rows.items() if len(each)}
+    return bool(sizes) and min(sizes.get(name, 0.0) for name in weights) >= FREED * max(sizes.values()) > 0
+
+
+def _is_small(value: Tensor) -> bool:
+    """Tell whether a matrix is far smaller than one that keeps the size of what it is applied to."""
+    return value.dim() > 1 and float(value.norm()) < SMALL * len(value) ** 0.5
+
+
+def _ways(calls: Calls, small: list[str]) -> Iterator[tuple[Change, str, str]]:
+    if small:
+        text = "The weights are so small that it shrinks from layer to layer."
+        yield Change(draw=tuple(small)), text, f"Start with larger weights: {draw_line(small, max(3, len(small)))}."
+    own = [each for each in calls.calls if each.path != LOSS and each.out and each.given]
+    flat = [each for each in own if each.name in SATURATING]
+    bent = [*flat, *(each for each in own if each.name in RECTIFIERS and each.name not in SATURATING)]
+    repairs = {
+        "leaky": f"Use `nn.ReLU()` in place of {_kinds(flat)}.",
+        "normalized": "Put a batch norm in front of each of them.",
+        "skip": "Add skip connections around them.",
+    }
+    for chosen, action in ((flat, "leaky"), (bent, "normalized"), (bent, "skip")):
+        if chosen:
+            change = Change(calls=tuple((each.key, action) for each in chosen))
+            text = f"It shrinks at each of {len(chosen)} activations ({_kinds(chosen)})."
+            yield change, text, repairs[action]
+
+
+def _kinds(calls: list[Call]) -> str:
+    return " and ".join(dict.fromkeys(WORDS.get(each.name, each.name) for each in calls))

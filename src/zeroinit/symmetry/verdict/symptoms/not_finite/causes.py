@@ -1,0 +1,86 @@
+"""What about an operation makes NaN or infinity, and what guards it."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zeroinit.symmetry.verdict.passes.calls import Call
+
+__all__ = ["ATTENTION", "guarded", "guards", "of_operation"]
+
+ATTENTION = ("softmax", "log_softmax", "scaled_dot_product_attention", "multi_head_attention_forward")
+ROUND_ABOUT_ONE = ("acos", "asin", "arccos", "arcsin")
+
+
+def of_operation(call: Call, in_loss: bool) -> str:
+    """Say what is wrong with what goes into an operation."""
+    given = call.given
+    if any(isinstance(each, float) and not math.isfinite(each) for each in call.args):
+        return "works with a number that is not finite"
+    first = given[0].detach() if given else torch.zeros(1)
+    if call.name in ATTENTION:
+        return "has a row in which every key is masked (minus infinity)"
+    if call.name in ("div", "truediv", "true_divide", "divide", "reciprocal"):
+        below = given[-1].detach()
+        return "divides by zero" if not bool(below.all()) else "overflows"
+    if call.name in ("log", "log2", "log10", "log1p"):
+        return "is of a negative number" if bool((first < 0).any()) else "is of zero"
+    if call.name == "sqrt" or (call.name == "pow" and not in_loss):
+        if bool((first < 0).any()):
+            return "is of a negative number"
+        return "has no finite slope at zero" if not in_loss else "is of a number that is not finite"
+    if call.name in ("std", "var", "std_mean", "var_mean") and in_loss:
+        return "is over a single value"
+    weights = call.kwargs.get("weight")
+    if call.name in ("cross_entropy", "nll_loss") and isinstance(weights, Tensor) and not bool(weights.all()):
+        return "averages over labels whose weights are all zero"
+    if call.name in ("mean", "cross_entropy", "nll_loss") and not first.numel():
+        return "is over no value at all"
+    if call.name in ROUND_ABOUT_ONE:
+        return "has no finite slope at 1 and -1, and its argument is there"
+    if call.name in ("norm", "vector_norm", "linalg_vector_norm", "std", "normalize"):
+        return "has no finite slope where its argument is zero" if not in_loss else "is not finite there"
+    if call.name in ("exp", "expm1", "pow", "mul", "square", "matmul", "linear", "mm", "cosh", "sinh"):
+        return "overflows: its result is too large"
+    return "makes it of finite numbers" if in_loss else "has a slope there that is not finite"
+
+
+def guards(call: Call) -> list[tuple[Any, str]]:
+    """Return changes that keep an operation away from where it is not finite, each with what to type."""
+    clamped = "Keep its argument inside: `x.clamp(-1 + 1e-6, 1 - 1e-6)`, or use `torch.atan2`."
+    known = {
+        "div": ("eps", "Add a small number to the denominator: `x / (y + 1e-8)`."),
+        "truediv": ("eps", "Add a small number to the denominator: `x / (y + 1e-8)`."),
+        "sqrt": ("eps", "Keep what is under the root above zero: `x.clamp_min(1e-12).sqrt()`."),
+        "pow": ("eps", "Add a small number to its base: `(x + 1e-12).pow(...)`."),
+        "log": ("eps", "Keep its argument above zero: `x.clamp_min(1e-8).log()`."),
+        "norm": ("eps", "Write it as `(x.square().sum(-1) + 1e-12).sqrt()`."),
+        "acos": ("eps", clamped),
+        "asin": ("eps", clamped),
+        "angle": ("eps", "Keep its argument away from zero: `torch.angle(z + 1e-6)`."),
+        "std": ("eps", "Add a small number: `(x.var(...) + 1e-12).sqrt()`."),
+    }
+    return [((call.key, *known[call.name][:1]), known[call.name][1])] if call.name in known else []
+
+
+def guarded(call: Call) -> Any:
+    """Do an operation a little away from where it is not finite."""
+    args = list(call.args)
+    if call.name in ("div", "truediv"):
+        args[1] = args[1] + 1e-8
+    elif call.name == "log":
+        args[0] = args[0].clamp_min(1e-8)
+    elif call.name == "sqrt":
+        args[0] = args[0].clamp_min(1e-12)
+    elif call.name == "pow":
+        args[0] = args[0] + 1e-12
+    elif call.name in ROUND_ABOUT_ONE:
+        args[0] = args[0].clamp(-1 + 1e-6, 1 - 1e-6)
+    elif call.name == "angle":
+        args[0] = args[0] + 1e-6
+    else:
+        noise = torch.linspace(1e-6, 2e-6, args[0].numel(), device=args[0].device, dtype=args[0].dtype)
+        args[0] = args[0] + noise.reshape(args[0].shape)
+    return call.func(*args, **call.kwargs)

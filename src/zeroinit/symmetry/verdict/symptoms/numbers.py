@@ -1,0 +1,306 @@
+"""Numbers that are not finite, and what comes later: the first operation that makes NaN, a loss that explodes."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zeroinit._common import InputError
+from zeroinit._modules.batch import map_tensors
+from zeroinit.symmetry.shadow.copies import copy_of
+from zeroinit.symmetry.shadow.objective import Objective
+from zeroinit.symmetry.shadow.precision import ShadowMode
+from zeroinit.symmetry.shadow.single_pass import forward_loss
+from zeroinit.symmetry.shadow.trace import Settings, Trace
+from zeroinit.symmetry.shadow.training import run_shadow
+from zeroinit.symmetry.shadow.undisturbed import reseed
+from zeroinit.symmetry.verdict.causes.views import zero_parameters
+from zeroinit.symmetry.verdict.evidence import Evidence
+from zeroinit.symmetry.verdict.passes.applied import checkpoints_off
+from zeroinit.symmetry.verdict.passes.calls import LOSS, Call, Calls, tensors_in
+from zeroinit.symmetry.verdict.passes.graph import Graph
+from zeroinit.symmetry.verdict.passes.naming import draw_line, few, operation, sentence
+from zeroinit.symmetry.verdict.symptoms.not_finite.causes import ATTENTION, guarded, guards, of_operation
+from zeroinit.symmetry.verdict.symptoms.not_finite.origins import first_broken
+from zeroinit.symmetry.verdict.symptoms.not_finite.repairs import of_calls, reason_of_calls
+from zeroinit.symmetry.verdict.symptoms.zero_paths import zeros_behind_division
+from zeroinit.symmetry.verdict.trials.drawn_inputs import random_inputs
+
+__all__ = ["Trouble", "find_trouble", "grows", "is_broken"]
+
+GROWTH = 1e3
+"""A loss that grows so many times diverges."""
+LEAST_GROWTH = 1e-2
+RATES = (0.1, 0.01, 0.001, 0.0001)
+"""Learning rates that are tried, as shares of the one that diverges."""
+IGNORED = -100
+LARGE_INPUT = 10.0
+"""Inputs that go further are not normalized."""
+NORMED = (
+    "weight_norm",
+    "div",
+    "truediv",
+    "true_divide",
+    "normalize",
+    "norm",
+    "linalg_vector_norm",
+    "cosine_similarity",
+)
+"""Operations that a parameter of zeros turns into NaN."""
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What goes wrong with the numbers.
+
+    Attributes:
+        kind: ``nan`` or ``diverges``.
+        text: What happens, and why.
+        repair: What to type; it was tried unless ``tried`` is false.
+        path: The module.
+        parameters: Names of the parameters concerned.
+        tried: Whether the repair was tried.
+    """
+
+    kind: str
+    text: str
+    repair: str
+    path: str = ""
+    parameters: tuple[str, ...] = ()
+    tried: bool = True
+
+
+def find_trouble(evidence: Evidence) -> Trouble | None:
+    """Return what is wrong with the numbers of a shadow training, if anything is."""
+    trace = next((each for each in (evidence.double, evidence.single) if is_broken(each)), None)
+    if trace is not None:
+        return _of_broken(evidence, trace)
+    if grows(evidence.double.losses):
+        first, worst = evidence.double.losses[0], max(evidence.double.losses)
+        at = evidence.double.losses.index(worst) + 1
+        text = f"The loss grows from {first:.3g} to {worst:.3g} by step {at}: the learning rate is too large."
+        return Trouble("diverges", text, *_smaller_rate(evidence))
+    return None
+
+
+def grows(losses: list[float]) -> bool:
+    """Tell whether a loss grows a thousandfold.
+
+    Example:
+        >>> grows([2.0, 1.5, 1.4]), grows([2.0, 3e4, 1e9])
+        (False, True)
+    """
+    finite = [each for each in losses if math.isfinite(each)]
+    return len(finite) > 1 and max(finite) > GROWTH * max(abs(finite[0]), LEAST_GROWTH)
+
+
+def is_broken(trace: Trace) -> bool:
+    """Tell whether a loss or a gradient of a run is not finite."""
+    return trace.broken is not None or any(not math.isfinite(loss) for loss in trace.losses)
+
+
+def _of_broken(evidence: Evidence, trace: Trace) -> Trouble:
+    in_loss = next((step for step, loss in enumerate(trace.losses, 1) if not math.isfinite(loss)), None)
+    step = trace.broken if in_loss is None or (trace.broken is not None and trace.broken < in_loss) else in_loss
+    assert step is not None
+    if step > 1 and grows(trace.losses[:step]):
+        text = f"The loss grows until it is {_word(trace.losses[-1])} at step {step}: the learning rate is too large."
+        return Trouble("nan", text, *_smaller_rate(evidence))
+    for value, what in ((evidence.objective.inputs, "The batch"), (evidence.objective.targets, "The targets")):
+        floats = [each for each in tensors_in(value) if each.is_floating_point()]
+        if any(not torch.isfinite(each).all() for each in floats):
+            text = f"{what} hold{'s' if what == 'The batch' else ''} values that are not finite."
+            return Trouble("nan", text, "Look at how the batch is made: `torch.isfinite(x).all()`.")
+    return _source(evidence, step, in_loss == step)
+
+
+def _source(evidence: Evidence, step: int, in_loss: bool) -> Trouble:
+    """Train up to a step once more and look for the first operation that makes NaN or infinity."""
+    replica = copy_of(evidence.model, torch.float64)
+    dtype = torch.float64
+    try:
+        call, loss, calls = _watched(evidence, replica, step, dtype)
+    except InputError:
+        replica, dtype = copy_of(evidence.model, torch.float32), torch.float32
+        call, loss, calls = _watched(evidence, replica, step, dtype)
+    narrow = ""
+    if call is None and dtype == torch.float64 and not _broken_parameters(replica):
+        replica, dtype = copy_of(evidence.model, torch.float32), torch.float32  # too small or too large there alone
+        call, loss, calls = _watched(evidence, replica, step, dtype)
+        narrow = ", in float32 alone" if call is not None else ""
+    what = f"the loss is {_word(loss)}" if in_loss else "a gradient is NaN or infinite"
+    what = f"From step {step} on {what}" if step > 1 else f"{sentence(what)} from the first step on"
+    what += narrow
+    if broken := _broken_parameters(replica):
+        text = f"{what}: the optimizer makes {few(broken)} NaN or infinite, though loss and gradients are finite."
+        repair = "Add a small number where the optimizer divides: a gradient can be exactly zero at the first steps."
+        return Trouble("nan", text, repair, "", tuple(broken), tried=False)
+    if call is None:
+        return Trouble(
+            "nan", f"{what}. Where it begins could not be seen.", "Check the batch and the loss.", tried=False
+        )
+    path = "" if call.path == LOSS else call.path.split(".parametrizations")[0]
+    reason, repairs, names = _why(call, calls, replica, evidence.objective, in_loss)
+    text = f"{what}: {operation(call, replica)} {reason}."
+    for change, repair in repairs:
+        if _helps(evidence, change, step, dtype):
+            return Trouble("nan", text, repair, path, names)
+    repair = f"Look at what goes into {operation(call, replica)}."
+    return Trouble("nan", text, repair, path, names, tried=False)
+
+
+def _broken_parameters(replica: nn.Module) -> list[str]:
+    return [name for name, each in replica.named_parameters() if not bool(torch.isfinite(each.detach()).all())]
+
+
+def _word(loss: float) -> str:
+    return "NaN" if math.isnan(loss) else "infinite" if math.isinf(loss) else f"{loss:.3g}"
+
+
+def _watched(evidence, replica: nn.Module, step: int, dtype: torch.dtype) -> tuple[Call | None, float, Calls]:
+    """Return the call that first made numbers that are not finite, forward or backward, and the loss."""
+    if step > 1:
+        run_shadow(replica, evidence.objective, dtype, replace(evidence.settings, steps=step - 1))
+    calls = Calls(replica, numbers=True)
+    loss = _forward(evidence, replica, step, dtype, calls, evidence.objective)
+    if not math.isfinite(float(loss.detach())):
+        return first_broken(calls), float(loss.detach()), calls
+    if any(call.broken == "nan" for call in calls.calls):  # it does not reach the loss, but the gradients
+        return first_broken(calls), float(loss.detach()), calls
+    graph = Graph(loss, {})
+    node = graph.first_broken(loss)
+    return (calls.by_node().get(node.call) if node is not None else None), float(loss.detach()), calls
+
+
+def _forward(evidence, replica, step, dtype, calls, objective: Objective) -> Tensor:
+    reseed(evidence.settings.seed, step)
+    with checkpoints_off(), calls:
+        return forward_loss(replica, objective, dtype, ShadowMode(dtype, evidence.settings.dropout))
+
+
+def _why(
+    call: Call, calls: Calls, model: nn.Module, objective: Objective, in_loss: bool
+) -> tuple[str, list[tuple[Any, str]], tuple]:
+    """Say what about an operation's arguments makes NaN, which changes may help, and which parameters are named."""
+    names = {id(each): name for name, each in model.named_parameters()}
+    zero = [names[id(each)] for each in call.given if id(each) in names and not each.detach().any()]
+    repairs: list[tuple[Any, str]] = []
+    labels = [each for each in tensors_in([objective.targets, objective.inputs]) if each.dtype == torch.long]
+    if in_loss and any(each.numel() and bool((each == IGNORED).all()) for each in labels):
+        return (
+            f"averages over no label at all, because every label is {IGNORED} and so ignored",
+            [("labels", "Hand over a batch with at least one label that counts.")],
+            (),
+        )
+    if call.name in NORMED and (zero or call.name == "weight_norm"):
+        owner = zero or [name for name in sorted(zero_parameters(model)) if name.startswith(call.path)]
+        shown = f"`{owner[0]}`" if owner else "its weight"
+        if call.name == "weight_norm":
+            place = call.path.split(".parametrizations")[0] or owner[0].split(".parametrizations")[0]
+            reason = f"divides {shown}, the weight of `{place}`, by its norm, which is zero"
+        else:
+            reason = f"works on {shown}, which is zero"
+        repairs.append((("draw", tuple(owner[:1])), f"Start with {draw_line(owner[:1], 1)}."))
+        return reason, repairs, tuple(owner[:1])
+    reason = reason_of_calls(call, calls, model) or of_operation(call, in_loss)
+    if behind := zeros_behind_division(call, calls, model):
+        reason += f", because {few(behind)} {'starts' if len(behind) == 1 else 'start'} at zero"
+        repairs.append((("draw", behind), f"Start with {draw_line(list(behind), len(behind), True)}."))
+        return reason, repairs, behind
+    floats = [each for each in tensors_in(objective.inputs) if each.is_floating_point() and each.numel()]
+    if floats and any(not each.any() for each in floats):
+        reason += "; the batch is all zeros"
+        repairs.append(("inputs", "Hand over a batch of real or random values."))
+    if call.name in ATTENTION:
+        repairs.append(("masks", "Leave at least one key unmasked in each row."))
+    if "overflows" in reason and (largest := _largest(floats)) > LARGE_INPUT:
+        repairs.append(("scaled inputs", f"Normalize the inputs, which go up to {largest:.4g}."))
+    repairs += [*of_calls(call, calls), *guards(call)]
+    return reason, repairs, ()
+
+
+def _largest(floats: list[Tensor]) -> float:
+    return max((float(each.detach().abs().max()) for each in floats), default=0.0)
+
+
+def _scaled(value: Any) -> Any:
+    """Bring inputs that are large to a standard deviation of one."""
+
+    def scale(each: Tensor) -> Tensor:
+        large = each.is_floating_point() and each.numel() > 1 and float(each.abs().max()) > LARGE_INPUT
+        return (each - each.mean()) / each.std().clamp_min(1e-6) if large else each
+
+    return map_tensors(value, scale)
+
+
+def _helps(evidence, change: Any, step: int, dtype: torch.dtype) -> bool:
+    """Try a repair: are loss and gradients finite then?"""
+    if change == "masks":
+        return any(_helps(evidence, fill, step, dtype) for fill in (True, False))
+    replica, objective = copy_of(evidence.model, dtype), evidence.objective
+    changes: dict = {}
+    if isinstance(change, bool):
+        objective = replace(objective, inputs=_unmasked(objective.inputs, change))
+    elif change == "scaled inputs":
+        objective = replace(objective, inputs=_scaled(objective.inputs))
+    elif isinstance(change, Mapping):
+        changes = dict(change)
+    elif change == "inputs":
+        objective = replace(objective, inputs=random_inputs(objective.inputs))
+    elif change == "labels":
+        objective = replace(objective, inputs=_labeled(objective.inputs), targets=_labeled(objective.targets))
+    elif change[0] == "draw":
+        with torch.no_grad():
+            for name in change[1]:
+                replica.get_parameter(name).normal_(0, 0.02)
+    else:
+        changes = {change[0]: guarded}
+    try:
+        if step > 1:
+            run_shadow(replica, objective, dtype, replace(evidence.settings, steps=step - 1))
+        loss = _forward(evidence, replica, step, dtype, Calls(replica, changes), objective)
+        own = [each for each in replica.parameters() if each.requires_grad]
+        found = torch.autograd.grad(loss, own, allow_unused=True) if loss.requires_grad else ()
+    except (InputError, RuntimeError):
+        return False
+    return math.isfinite(float(loss.detach())) and all(
+        each is None or bool(torch.isfinite(each).all()) for each in found
+    )
+
+
+def _labeled(value: Any) -> Any:
+    def label(each: Tensor) -> Tensor:
+        return torch.zeros_like(each) if each.dtype == torch.long and bool((each == IGNORED).all()) else each
+
+    return map_tensors(value, label)
+
+
+def _unmasked(value: Any, fill: bool) -> Any:
+    """Fill every mask with one truth value, or with no bias."""
+
+    def unmask(each: Tensor) -> Tensor:
+        if each.dtype == torch.bool:
+            return torch.full_like(each, fill)
+        return torch.zeros_like(each) if each.layout == torch.strided and bool(torch.isinf(each).any()) else each
+
+    return map_tensors(value, unmask)
+
+
+def _smaller_rate(evidence: Evidence) -> tuple[str, str, tuple[str, ...], bool]:
+    """Return the largest learning rate, of a few, with which the loss does not grow, as a repair."""
+    steps = max(len(evidence.double.losses), 2)
+    for share in RATES:
+        trace = _trained(evidence, replace(evidence.settings, steps=steps, rate_factor=share))
+        if trace is not None and not is_broken(trace) and not grows(trace.losses):
+            return f"Divide the learning rate by {round(1 / share)}.", "", (), True
+    return "Lower the learning rate, or scale inputs and targets.", "", (), False
+
+
+def _trained(evidence: Evidence, settings: Settings) -> Trace | None:
+    try:
+        return run_shadow(copy_of(evidence.model, torch.float32), evidence.objective, torch.float32, settings)
+    except InputError:
+        return None

@@ -1,0 +1,163 @@
+"""What shows in a shadow training beside stuck parameters: died on the way, unregistered, swallowed, not held."""
+
+import re
+from collections.abc import Container, Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from zeroinit._common import InputError
+from zeroinit._modules.attached import attached, unregistered
+from zeroinit._modules.copying import copier_of
+from zeroinit.symmetry.shadow.copies import copy_of
+from zeroinit.symmetry.shadow.trace import Trace
+from zeroinit.symmetry.shadow.training import run_shadow
+from zeroinit.symmetry.verdict.evidence import Evidence, Symptom
+from zeroinit.symmetry.verdict.passes.calls import tensors_in
+from zeroinit.symmetry.verdict.passes.naming import few
+from zeroinit.symmetry.verdict.search.search import Search
+from zeroinit.symmetry.verdict.symptoms.aliases import how_to_part, shared_memory
+from zeroinit.symmetry.verdict.symptoms.containers import how_to_register
+from zeroinit.symmetry.verdict.symptoms.low_precision import lost_updates
+from zeroinit.symmetry.verdict.symptoms.made_in_forward import made_in_forward
+from zeroinit.symmetry.verdict.symptoms.numbers import RATES, find_trouble, grows
+
+__all__ = ["died", "find_symptoms", "of_dead", "of_optimizer", "strangers"]
+
+FEWEST_STILL = 2
+"""A gradient is gone if it is exactly zero for so many last steps."""
+
+
+def find_symptoms(evidence: Evidence) -> Iterator[Symptom]:
+    """Yield what the traces show: numbers, lost updates, an optimizer that does not hold everything."""
+    trouble = find_trouble(evidence)
+    if trouble is not None:
+        code = "ZI013" if trouble.kind == "nan" else "ZI015"
+        yield Symptom(code, trouble.path, trouble.parameters, trouble.text, trouble.repair, trouble.tried)
+    elif (lost := lost_updates(evidence)) is not None:
+        names = lost.names
+        path = names[0].rpartition(".")[0] if len(names) == 1 else ""
+        text = lost.text(evidence.model, evidence.single.held or {})
+        code = "ZI020" if lost.everything else "ZI109"
+        yield Symptom(code, path, names, text, lost.repair(evidence.model))
+    if evidence.single.broadcast is not None:
+        output, targets = map(tuple, evidence.single.broadcast)
+        text = f"The loss compares each output with every target: their shapes are {output} and {targets}."
+        yield Symptom("ZI017", "", (), text, f"Give both one shape: `targets.reshape({output})`.", False)
+    yield from of_optimizer(evidence)
+    for name, other, is_buffer in shared_memory(evidence.model):
+        text = f"`{name}` and the {'buffer' if is_buffer else 'parameter'} `{other}` are the same memory."
+        text += " Each update of one changes the other."
+        is_whole = is_buffer or evidence.model.get_parameter(name).shape == evidence.model.get_parameter(other).shape
+        repair = how_to_part(name, other, is_buffer, is_whole)
+        yield Symptom("ZI021", name.rpartition(".")[0], (name,), text, repair, False)
+
+
+def of_optimizer(evidence: Evidence, left_out: Container[str] = ()) -> Iterator[Symptom]:
+    """Yield what the user's own optimizer does not move.
+
+    Args:
+        evidence: Whose float32 run knows what the optimizer holds.
+        left_out: Names of parameters that it need not hold.
+    """
+    held = evidence.single.held
+    if held is None:
+        return
+    trained = {name: each for name, each in evidence.model.named_parameters() if each.requires_grad}
+    missing = tuple(name for name in trained if name not in held and name not in left_out)
+    still = tuple(name for name in trained if held.get(name) == 0)
+    repair = "Make the optimizer after the model is complete: `optimizer = Optimizer(model.parameters(), ...)`."
+    if missing and len(missing) == len(trained):
+        text = "The optimizer holds no parameter of this model: it was made for another one, or for a copy."
+        rates = getattr(evidence.settings.optimizer, "rates", {})
+        if any(id(each) in rates for each in evidence.model.parameters()):
+            text = f"The optimizer holds frozen parameters of this model alone, not {few(missing)}."
+        yield Symptom("ZI018", "", missing, text, repair, False)
+    elif missing:
+        text = f"The optimizer does not hold {few(missing)}, so {_they(missing)} never move."
+        them = "it" if len(missing) == 1 else "them"
+        repair += f" Nothing to do if another optimizer trains {them}."
+        yield Symptom("ZI018", "", missing, text, repair, False)
+    if still:
+        text = f"The learning rate of {few(still)} is 0, so {_they(still)} never move."
+        yield Symptom("ZI018", "", still, text, "Give that group of parameters a learning rate above 0.", False)
+
+
+def _they(names: tuple[str, ...]) -> str:
+    return "it will" if len(names) == 1 else "they will"
+
+
+def strangers(leaves: list[Any], search: Search) -> Iterator[Symptom]:
+    """Yield what the loss is trained through although the model does not register it."""
+    replica, evidence = search.replica, search.evidence
+    original = {id(each) for each in evidence.model.parameters()}
+    given = {id(each) for each in tensors_in([evidence.objective.inputs, evidence.objective.targets])}
+    copier = copier_of(replica)
+    known = original | given | (copier.outside if copier is not None else set())
+    leaves = [each for each in leaves if id(each) not in known]
+    if not leaves:
+        return
+    places = unregistered(replica, {id(each) for each in leaves})
+    rates = getattr(evidence.settings.optimizer, "rates", {})
+    held = {place for place, each in attached(evidence.model) if id(each) in rates}
+    if held and set(places) <= held:
+        return
+    places = [place for place in places if place not in held]
+    groups: dict[str, list[str]] = {}
+    for place in places:
+        groups.setdefault(re.split(r"[\[]", place)[0] if "[" in place else place, []).append(place)
+    for root, members in groups.items():
+        yield _unregistered(root, members)
+    if not places and any(isinstance(each, nn.Parameter) for each in leaves):
+        for path, text, repair in made_in_forward(search):
+            yield Symptom("ZI016", path, (), text, repair, False)
+
+
+def _unregistered(root: str, members: list[str]) -> Symptom:
+    path = root.rpartition(".")[0]
+    if members == [root]:
+        text = f"`{root}` takes part in the loss, but it is no registered parameter, so no optimizer moves it."
+        local = root.rpartition(".")[2]
+        repair = f"Register it: `self.{local} = nn.Parameter(...)`, with any arithmetic inside the brackets."
+    else:
+        text = f"What is in `{root}` takes part in the loss, but is not registered, so no optimizer moves it."
+        repair = how_to_register(root.rpartition(".")[2], members)
+    return Symptom("ZI016", path, tuple(members), text, repair, False)
+
+
+def died(trace: Trace) -> dict[str, int]:
+    """Return the parameters whose gradient was there and is exactly zero to the end, with its first step without."""
+    found: dict[str, int] = {}
+    if len(trace.sizes) <= FEWEST_STILL or not trace.losses[-1]:
+        return found
+    for name in trace.sizes[-1]:
+        sizes = [of.get(name, 0.0) for of in trace.sizes]
+        last = max((step for step, size in enumerate(sizes, 1) if size > 0), default=None)
+        if last is not None and len(sizes) - last >= FEWEST_STILL and all(size == 0 for size in sizes[last:]):
+            found[name] = last + 1
+    return found
+
+
+def of_dead(evidence: Evidence, steps: dict[str, int], texts: dict[str, str]) -> Iterator[Symptom]:
+    """Turn parameters that died behind a rectifier into one symptom, with a learning rate at which they do not."""
+    if not texts:
+        return
+    names = tuple(name for name in steps if name in texts)
+    first = min(steps[name] for name in names)
+    losses = evidence.double.losses
+    text = f"{few(names)} got a gradient until step {first - 1} and never again. {texts[names[0]]}"
+    if grows(losses):
+        text += f" The loss had grown from {losses[0]:.3g} to {max(losses):.3g}."
+    repair, tried = "Lower the learning rate.", False
+    for share in RATES:
+        settings = replace(evidence.settings, steps=len(evidence.double.losses), rate_factor=share)
+        try:
+            trace = run_shadow(copy_of(evidence.model, torch.float32), evidence.objective, torch.float32, settings)
+        except InputError:
+            break
+        if not set(died(trace)) & set(names) and not grows(trace.losses) and trace.broken is None:
+            repair, tried = f"Divide the learning rate by {round(1 / share)}.", True
+            break
+    yield Symptom("ZI014", names[0].rpartition(".")[0], names, text, repair, tried)
