@@ -38,7 +38,7 @@ from zero_networks import ACTIVATED
 from zero_start import spread
 from zeroinit.remedies import ReviveUnits, WeightRescale, polar_factor
 from zeroinit.remedies.units import units_of
-from zeroinit.remedies.weight_rescale import default_size
+from zeroinit.remedies.weight_sizes import default_size
 
 RESULTS = Path(__file__).parent / "results" / "dead_units.json"
 MARGIN, MARGIN_BEFORE, MOST_STILL, MARGIN_RANK = 1.5, 0.5, 0.01, 0.5
@@ -68,7 +68,7 @@ def all_directions(model: nn.Module, generator: torch.Generator) -> "zeroinit.Ze
     """Return a zero start whose last act leaves no direction small."""
     start = zeroinit.zero_start_(model, generator=generator)
     for part in start.parts:
-        if type(part) is WeightRescale:
+        if isinstance(part, WeightRescale):
             part.__class__ = AllDirections
     return start
 

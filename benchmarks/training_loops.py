@@ -15,8 +15,8 @@ from torch.utils.checkpoint import checkpoint
 
 import zeroinit
 from zeroinit._modules.layers import weights_of
-from zeroinit.remedies import Remedy, orthogonalized
-from zeroinit.remedies.weight_rescale import default_size
+from zeroinit.remedies import Remedy, orthogonalized, polar_factor
+from zeroinit.remedies.weight_sizes import default_size
 
 __all__ = ["LOOPS", "Outcome", "run"]
 
@@ -331,15 +331,17 @@ def run(name: str, steps: int | None = 12) -> Outcome:
                 optimizers = LOOPS[name](model, images, labels, start.steps + AFTER)
     counts = [int(state["step"]) for each in optimizers for state in each.state.values() if "step" in state]
     messages = [str(each.message) for each in caught if issubclass(each.category, zeroinit.RemedyWarning)]
-    return Outcome(_are_orthogonal(model, before.kept), max(counts, default=None), messages, start)
+    opened = any(getattr(part, "has_opened", False) for part in start.parts)
+    return Outcome(_are_orthogonal(model, before.kept, opened), max(counts, default=None), messages, start)
 
 
-def _are_orthogonal(model: nn.Module, before: dict[nn.Parameter, Tensor]) -> bool:
+def _are_orthogonal(model: nn.Module, before: dict[nn.Parameter, Tensor], in_all_directions: bool) -> bool:
     """Compare with what the first updates had learned, made orthogonal in the size of PyTorch's default."""
     for weight in weights_of(model):
         if weight not in before:
             return False
-        whole = orthogonalized(before[weight] / before[weight].abs().max())
+        plain = before[weight] / before[weight].abs().max()
+        whole = polar_factor(plain) if in_all_directions else orthogonalized(plain)
         expected = whole * (default_size(whole) / whole.square().mean().sqrt())
         if (weight.detach() - expected).norm() > 0.2 * expected.norm():
             return False

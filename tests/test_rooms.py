@@ -325,6 +325,13 @@ def test_the_page_shows_the_order():
                 assert levels[target] < levels[room_of(path)], f"{path} imports {target}"
 
 
+def test_the_page_shows_the_order_inside_symmetry():
+    page = PAGE.read_text(encoding="utf-8")
+    for language, order in (("symmetry", SYMMETRY), ("verdict", VERDICT)):
+        parts = " ".join(block(page, language)).replace(",", " <- ").split("<-")
+        assert tuple(part.strip() for part in parts) == order
+
+
 def test_large_folders_have_a_reason():
     """A folder with more than twelve files beside each other is named on the page, with a reason."""
     reasons = re.findall(r"^\* `([a-z/_]+)/`: ", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)

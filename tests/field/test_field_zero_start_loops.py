@@ -8,10 +8,7 @@ The loops are in ``benchmarks/training_loops.py``, which prints the table of doc
 * checkpointing: https://github.com/pytorch/pytorch/issues/81296, https://github.com/pytorch/pytorch/pull/69027.
 """
 
-import copy
-import gc
 import importlib
-import io
 import re
 import sys
 import warnings
@@ -22,13 +19,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.optim import SGD, Adam, Optimizer
-from torch.optim import optimizer as torch_optimizer
 from torch.utils.checkpoint import checkpoint
 
 import zeroinit
 from zeroinit import RemedyWarning, zero_start_
 from zeroinit.remedies import make_remedy
-from zeroinit.remedies.compiled import Eager
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 WITH_WARNING = {
@@ -144,45 +139,6 @@ def test_a_gradscaler_that_skips_everything_is_named():
     assert "3 steps changed nothing" in start.standing()
     with pytest.warns(RemedyWarning, match="3 steps of the optimizer changed nothing: .*; call backward"):
         start.__exit__(None, None, None)
-
-
-def test_saved_by_torch_save_it_goes_on_where_it_is_loaded():
-    model, images, labels = model_and_data()
-    whole = copy.deepcopy(model)
-    with start_of(whole):
-        optimizer = SGD(whole.parameters(), lr=0.1)
-        for _ in range(12):
-            step(whole, images, labels, optimizer)
-    stream = io.BytesIO()
-    start = start_of(model)
-    start.attach()
-    optimizer = SGD(model.parameters(), lr=0.1)
-    for _ in range(4):
-        step(model, images, labels, optimizer)
-    torch.save(model, stream)
-    start.detach()
-    stream.seek(0)
-    loaded = torch.load(stream, weights_only=False)
-    optimizer = SGD(loaded.parameters(), lr=0.1)
-    for _ in range(8):
-        step(loaded, images, labels, optimizer)
-    assert all(torch.equal(*pair) for pair in zip(loaded.parameters(), whole.parameters(), strict=True))
-    assert not any(module._forward_hooks or module._forward_pre_hooks for module in loaded.modules())
-
-
-def test_a_copy_that_nobody_needs_leaves_no_hook_on_optimizers():
-    model, images, labels = model_and_data()
-    start = start_of(model)
-    start.attach()
-    step(model, images, labels, SGD(model.parameters(), lr=0.1))
-    duplicate = copy.deepcopy(model)
-    start.detach()
-    step(duplicate, images, labels, SGD(duplicate.parameters(), lr=0.1))
-    assert torch_optimizer._global_optimizer_post_hooks
-    del duplicate
-    gc.collect()
-    assert not torch_optimizer._global_optimizer_post_hooks
-    assert not Eager._num_active
 
 
 @pytest.mark.parametrize("when", ["before", "after its first call", "inside"])

@@ -22,7 +22,7 @@ import zeroinit
 from zeroinit import InitWarning, InputError, RemedyWarning, zero_start_
 from zeroinit._modules.layers import weights_of
 from zeroinit.remedies import ReviveUnits
-from zeroinit.remedies.weight_rescale import default_size
+from zeroinit.remedies.weight_sizes import default_size
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 

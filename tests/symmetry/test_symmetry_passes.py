@@ -2,18 +2,15 @@
 
 from collections import Counter
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from zeroinit.symmetry import inspect
-from zeroinit.symmetry.measures.rounding import told_from_rounding
-from zeroinit.symmetry.shadow.flat import is_flat
 
 from .hub import HUB
-from .zoo import HEALTHY, IMAGES, VECTORS, cnn, drawn, mlp, seeded
+from .zoo import HEALTHY, IMAGES, VECTORS, cnn, mlp, seeded
 
 pytestmark = pytest.mark.usefixtures("without_type_checks")
 
@@ -146,20 +143,6 @@ def test_sixteen_bits_are_a_doubt():
         counted = Counted(model)
         inspect(model, VECTORS)
         assert (counted.forward[torch.float64] > 0) == doubtful
-
-
-def test_flat_channels():
-    x = drawn(8, 4, 5)
-    x[:, 2] = 0.1
-    assert is_flat(x, (0, 2), 0.0)
-    assert not is_flat(x, (1,), 0.5)
-    assert not is_flat(drawn(8, 4, 5), (0, 2), 0.0)
-    assert not is_flat(x[:0], (0, 2), 0.0)
-
-
-def test_rows_that_differ_in_kind_are_open():
-    double, single = np.array([1e-3, 1e-17]), np.array([1e-3, 1e-9], dtype=np.float32)
-    assert told_from_rounding(double, single, 1.0) == ""
 
 
 def test_a_norm_over_constant_channels_is_a_doubt():

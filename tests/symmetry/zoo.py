@@ -38,6 +38,20 @@ def mlp(activation=nn.ReLU, widths=(16, 16), inputs=12, outputs=5) -> nn.Sequent
     return nn.Sequential(*layers, nn.Linear(inputs, outputs))
 
 
+class Branch(nn.Module):
+    """A branch behind a norm; ``down`` and ``up`` are zero, and so is the norm's shift."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.down, self.up = nn.LayerNorm(12), nn.Linear(12, 4, bias=False), nn.Linear(4, 12, bias=False)
+        self.head = nn.Linear(12, 5)
+        for layer in (self.down, self.up):
+            nn.init.zeros_(layer.weight)
+
+    def forward(self, x):
+        return self.head(x + self.up(self.down(self.norm(x))))
+
+
 def cnn() -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(3, 8, 3, padding=1),

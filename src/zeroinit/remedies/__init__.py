@@ -27,8 +27,9 @@ from zeroinit.remedies.remedy import Remedy, RemedyWarning
 from zeroinit.remedies.revive_units import ReviveUnits
 from zeroinit.remedies.table import REMEDIES, RemedyEntry
 from zeroinit.remedies.until_moved import UntilMoved
-from zeroinit.remedies.weight_orthonormal import WeightOrthonormal, polar_factor
+from zeroinit.remedies.weight_orthonormal import WeightOrthonormal
 from zeroinit.remedies.weight_rescale import WeightOrthogonal, WeightRescale
+from zeroinit.remedies.weight_sizes import polar_factor
 
 __all__ = [
     "REMEDIES",

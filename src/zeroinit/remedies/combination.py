@@ -1,11 +1,12 @@
 """Remedies by name, one or several together."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import nn
 
 from zeroinit._common import InputError, derive_seed, lookup
+from zeroinit.remedies.affine_norms import AffineNorms
 from zeroinit.remedies.remedy import Attachable, Remedy, fresh_generator
 from zeroinit.remedies.table import REMEDIES
 
@@ -37,7 +38,7 @@ class Combination(Attachable):
 
     def state_dict(self) -> dict:
         """Return the state of each remedy, for a checkpoint of ``fit``."""
-        return {"parts": [part.state_dict() for part in self.parts]}
+        return {"names": [part.key() for part in self.parts], "parts": [part.state_dict() for part in self.parts]}
 
     def load_state_dict(self, state: dict) -> None:
         """Continue each remedy from its saved state.
@@ -45,11 +46,12 @@ class Combination(Attachable):
         Raises:
             InputError: The state is of other remedies.
         """
-        saved_draws = ["generator" in saved for saved in state["parts"]]
-        if saved_draws != [part.draws for part in self.parts]:
-            names = ", ".join(part.key() for part in self.parts)
+        own = [part.key() for part in self.parts]
+        named = state.get("names", own)
+        if named != own or len(state["parts"]) != len(own):
             raise InputError(
-                f"state: is not of these remedies ({names}); load the state of the same zero start or remedy"
+                f"state: is of other remedies ({', '.join(named)}) than these ({', '.join(own)}); load the state that "
+                "this kind of model saved"
             )
         for part, saved in zip(self.parts, state["parts"], strict=True):
             part.load_state_dict(saved)
@@ -101,8 +103,12 @@ def make_parts(
     *,
     strength: float | None = None,
     generator: torch.Generator | None = None,
+    exclude: Collection[str] = (),
 ) -> list[Remedy]:
-    """Make the remedies that ``make_remedy`` puts together; arguments and errors are those of ``make_remedy``."""
+    """Make the remedies that ``make_remedy`` puts together; arguments and errors are those of ``make_remedy``.
+
+    ``affine_norms`` leaves the norms as they are whose path is in ``exclude``.
+    """
     written = [_read(part, name) for part in name.split("+")]
     names = [part for part, _, _ in written]
     if len(set(names)) < len(names):
@@ -117,7 +123,9 @@ def make_parts(
         chosen = strength if own_strength is None and part in takes_strength else own_strength
         numbers = torch.Generator(source.device).manual_seed(derive_seed(seed, part))
         chosen_steps = steps if own_steps is None else own_steps
-        parts.append(REMEDIES[part].remedy(model, chosen_steps, strength=chosen, generator=numbers))
+        kind = REMEDIES[part].remedy
+        own = {"exclude": exclude} if exclude and issubclass(kind, AffineNorms) else {}
+        parts.append(kind(model, chosen_steps, strength=chosen, generator=numbers, **own))
     return parts
 
 

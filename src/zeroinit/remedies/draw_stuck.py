@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from zeroinit._common import derive_seed
 from zeroinit._modules.layers import Weight, weights_of
 from zeroinit.remedies.remedy import Remedy, RemedyWarning
 
@@ -21,7 +22,7 @@ class DrawStuck(Remedy):
 
     Of two factors that are both zero, each keeps the other's gradient at zero. Examples are a layer without a bias and
     the scale behind it, or LoRA's two matrices. If nothing in the model leaves zero for three updates, this remedy
-    draws weights: those that are zero and have a gradient of exactly zero. It waits while gradients
+    draws every dense or convolutional weight that is zero and has a gradient of exactly zero. It waits while gradients
     elsewhere are so small that rounding loses them. After the last update, a ``RemedyWarning`` names the weights that
     did not move.
 
@@ -58,11 +59,11 @@ class DrawStuck(Remedy):
         self._num_still = 0
 
     def state_dict(self) -> dict:
-        """Return what remains, what was drawn, and for how many updates nothing has moved."""
+        """Return what remains, what was drawn, and for how long nothing has moved."""
         return super().state_dict() | {"drawn": self.drawn, "zero": self._zero, "num_still": self._num_still}
 
     def load_state_dict(self, state: dict) -> None:
-        """Go on from a saved state."""
+        """Go on from there."""
         self.drawn, self._zero, self._num_still = list(state["drawn"]), state["zero"], state["num_still"]
         super().load_state_dict(state)
 
@@ -84,27 +85,35 @@ class DrawStuck(Remedy):
             self._draw()
             self._num_still = 0
         if not self.remaining:
-            self._check(parameters)
+            self._check(optimizers, parameters)
 
     def _draw(self) -> None:
         for weight in self._weights():
             gradient = weight.parameter.grad
             if weight.parameter in self.kept or weight.parameter.any() or gradient is None or gradient.any():
                 continue
+            source = self._source(weight.name)
             for matrix in weight.matrices():
                 bound = matrix[0].numel() ** -0.5
-                drawn = torch.rand(matrix.shape, generator=self._generator, device=self._generator.device)
+                drawn = torch.rand(matrix.shape, generator=source, device=source.device)
                 matrix.copy_(drawn.mul_(2 * bound).sub_(bound))
             self.drawn.append(weight.name)
 
-    def _check(self, parameters: set[nn.Parameter]) -> None:
+    def _source(self, name: str) -> torch.Generator:
+        """Return where the values of a weight come from; in data-parallel training the same in every process."""
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            return torch.Generator().manual_seed(derive_seed(0, name))
+        return self._generator
+
+    def _check(self, optimizers: Sequence[Optimizer], parameters: set[nn.Parameter]) -> None:
         still = [weight for weight in self._weights() if self._is_still(weight)]
-        self.unmoved = {weight.name: _reason(weight.parameter, parameters) for weight in still}
+        rates = learning_rates(optimizers)
+        self.unmoved = {each.name: _reason(each.parameter, parameters, rates) for each in still}
         if self.unmoved:
             warnings.warn(unmoved_text(self.unmoved, self.steps), RemedyWarning, stacklevel=2)
 
     def _is_still(self, weight: Weight) -> bool:
-        """Whether a weight is zero, or was drawn and still has no gradient."""
+        """Whether a weight is zero, or where it was drawn has no signal either."""
         gradient = weight.parameter.grad
         has_signal = gradient is None or bool(gradient.any())
         return not weight.parameter.any() or (weight.name in self.drawn and not has_signal)
@@ -127,16 +136,32 @@ def is_underflow(weights: Iterable[nn.Parameter]) -> bool:
     return False
 
 
-def _reason(parameter: nn.Parameter, updated: set[nn.Parameter]) -> str:
+def learning_rates(optimizers: Iterable[Optimizer]) -> dict[nn.Parameter, float]:
+    """Return the largest learning rate that any optimizer has for each of its parameters.
+
+    Example:
+        >>> weight = nn.Parameter(torch.zeros(2))
+        >>> list(learning_rates([torch.optim.SGD([weight], lr=0.5)]).values())
+        [0.5]
+    """
+    found: dict[nn.Parameter, float] = {}
+    for group in [group for optimizer in optimizers for group in optimizer.param_groups if "lr" in group]:
+        for parameter in group["params"]:
+            found[parameter] = max(found.get(parameter, 0.0), float(group["lr"]))
+    return found
+
+
+def _reason(parameter: nn.Parameter, updated: set[nn.Parameter], rates: dict[nn.Parameter, float]) -> str:
     if not parameter.requires_grad:
         return "is frozen"
+    if rates.get(parameter) == 0:
+        return "has a learning rate of zero"
     if parameter.grad is None and parameter not in updated:
         return "has no gradient"
     if parameter not in updated:
         return "is in no optimizer"
-    if parameter.grad is not None and parameter.grad.any():
-        return "has a gradient, but its optimizer does not change it: is the learning rate 0?"
-    return "has a gradient of zero"
+    has_signal = parameter.grad is not None and bool(parameter.grad.any())
+    return "has a gradient, but the optimizer does not change it" if has_signal else "has a gradient of zero"
 
 
 def unmoved_text(unmoved: dict[str, str], steps: int) -> str:
@@ -148,5 +173,6 @@ def unmoved_text(unmoved: dict[str, str], steps: int) -> str:
     layer = next(iter(unmoved)).rpartition(".")[0]
     return (
         f"{count} not move in the first {steps} updates: {names}{more}; check that the loss depends on {them} and that "
-        f"the optimizer holds {them}, or draw {them}: zeroinit.initialize_(model, 'pytorch', include={layer!r})"
+        f"the optimizer holds {them} with a learning rate above 0, or draw {them}: "
+        f"zeroinit.initialize_(model, 'pytorch', include={layer!r})"
     )

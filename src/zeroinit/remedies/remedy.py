@@ -91,10 +91,9 @@ class Remedy(Attachable):
 
     An update is a step of the optimizer that changes parameters of the model. The number of passes does not matter; see
     ``Updates``. A remedy acts on passes in train mode with gradients enabled, even if you call only a part of the
-    model. It draws from its own generator, never from torch's global one.
-
-    A copy of the model made meanwhile has its own count of updates and removes its own hooks. Once the original has
-    done its updates, nothing acts on the copy any more. ``fit`` detaches the remedy when it ends, also by an error.
+    model. It draws from its own generator, never from torch's global one. A copy of the model made meanwhile is a plain
+    model, without hooks; a copy of the remedy is not attached. ``fit`` detaches the remedy when it ends, also by an
+    error.
 
     A subclass sets some of the class attributes, and overrides some of the methods that begin with one underscore,
     from ``_set_up`` on.
@@ -134,7 +133,7 @@ class Remedy(Attachable):
         self._model = unwrapped(model)
         self._generator = fresh_generator(generator)
         self._updates = Updates(self._model)
-        self._is_attached = False
+        self._is_attached = self._is_copy = False
         self._handles: list[RemovableHandle] = []
         self._late: list[RemovableHandle] = []
         self._met: set[nn.Module] = set()
@@ -159,7 +158,7 @@ class Remedy(Attachable):
     def attach(self) -> None:
         """Hook into the model, unless this is done already or no updates remain."""
         if self.remaining and not self._is_attached and self._is_needed():
-            self._is_attached = True
+            self._is_attached, self._is_copy = True, False
             self._handles = list(self._hook_in())
             self._updates.add(self)
 
@@ -177,7 +176,7 @@ class Remedy(Attachable):
         self._met.clear()
 
     def join(self, parts: Sequence["Remedy"]) -> None:
-        """Count updates together with the other remedies of a ``Combination``."""
+        """Learn of the remedies of the same ``Combination``, with this one; they count updates together."""
         self._updates = parts[0]._updates
 
     def shorten(self, numerator: int, denominator: int) -> None:
@@ -193,7 +192,7 @@ class Remedy(Attachable):
         return state | ({"generator": self._generator.get_state()} if self.draws else {})
 
     def load_state_dict(self, state: dict) -> None:
-        """Go on from a saved state."""
+        """Go on with what remained."""
         self.remaining = state["remaining"]
         self.steps = state.get("steps", self.steps)
         if self.draws:
@@ -202,8 +201,8 @@ class Remedy(Attachable):
             self.detach()
 
     def __getstate__(self) -> dict:
-        """Leave out hooks that are not on modules: hooks on gradients belong to this model alone."""
-        return vars(self) | {"_late": []}
+        """Leave out hooks, which belong to this model alone: a copy is not attached."""
+        return vars(self) | {"_late": [], "_handles": [], "_is_attached": False, "_is_copy": True}
 
     @classmethod
     def _check_strength(cls, strength: float | None) -> float:
@@ -220,8 +219,7 @@ class Remedy(Attachable):
     def _is_on(self) -> bool:
         """Whether the remedy acts on a pass that runs now, or would run."""
         is_training = self._updates.is_in_pass or torch.is_grad_enabled()
-        is_acting = self._is_attached and self.remaining and not self._updates.is_over
-        return bool(is_acting and self._model.training and is_training)
+        return bool(self._is_attached and self.remaining and self._model.training and is_training)
 
     def _set_up(self) -> None:
         """Make what the remedy needs besides the base class, at the end of ``__init__``."""
@@ -274,20 +272,20 @@ class Remedy(Attachable):
                 warnings.warn(text, RemedyWarning, stacklevel=2)
 
     def _holds(self) -> bool:
-        """Whether ``UntilMoved`` beside it has to wait."""
+        """Whether ``until_moved`` beside it has to wait for what it does."""
         return False
 
     def _undone(self) -> str | None:
-        """Say what is not done if the remedy ends now, as "weights are not ..."; ``None`` if all is done."""
+        """Say what is left undone if the remedy ends now, as "weights are not ..."; ``None`` if nothing."""
         return None
 
     def _failed(self) -> str | None:
-        """Say after the last update what the remedy could not do, why, and what to type; ``None`` if it did all."""
+        """Say after the last update what the remedy could not do, why, and what to do; ``None`` if nothing."""
         return None
 
 
 def unfinished(updates: Updates, steps: int, undone: Sequence[str]) -> str:
-    """Say that the remedies ended too early: what was not done, why, and what to type."""
+    """Say that the first updates ended too early: what was not done, why, and what to do."""
     what = " and ".join(undone)
     if updates.num:
         skipped = f", and {updates.num_skipped} steps changed nothing" if updates.num_skipped else ""
@@ -296,6 +294,10 @@ def unfinished(updates: Updates, steps: int, undone: Sequence[str]) -> str:
     elif updates.num_skipped:
         why = f"{updates.num_skipped} steps of the optimizer changed nothing: gradients are missing or not finite"
         cure = "call backward() before step(), or lower the scale of the GradScaler"
+    elif updates.num_copies:
+        copies = "a copy" if updates.num_copies == 1 else f"{updates.num_copies} copies"
+        why = f"training ended after 0 of {steps} updates: {copies} of this {type(updates.model).__name__} got no help"
+        cure = f"make {steps} updates of the model itself before you train copies of it"
     else:
         why = f"training ended after 0 of {steps} updates: no optimizer updated this {type(updates.model).__name__}"
         cure = "build the optimizer from this model's parameters"

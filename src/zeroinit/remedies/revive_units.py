@@ -69,17 +69,19 @@ class ReviveUnits(Remedy):
         self._raised: dict[str, Tensor] = {}
         self._values: dict[str, Tensor] = {}
         self._counts: list[int] = []
+        self._before: dict[nn.Parameter, Tensor] = {}
         self._raised_at = -1
         self._is_extended = False
 
     def state_dict(self) -> dict:
-        """Return what remains, what was revived, and which entries have had no gradient."""
+        """Return what remains, what was revived, and which entries had no gradient so far."""
         kept = ("revived", "_silent", "_raised", "_values", "_counts", "_raised_at", "_is_extended")
         return super().state_dict() | {name: _copied(vars(self)[name]) for name in kept}
 
     def load_state_dict(self, state: dict) -> None:
-        """Go on from a saved state."""
-        vars(self).update({name: _copied(value) for name, value in state.items() if name in vars(self)})
+        """Go on from there."""
+        kept = {name: _copied(value) for name, value in state.items() if name in vars(self) and name != "generator"}
+        vars(self).update(kept)
         super().load_state_dict(state)
 
     def _is_needed(self) -> bool:
@@ -93,18 +95,24 @@ class ReviveUnits(Remedy):
         chosen = own if self.only is None else own & self.only
         return {name: each for name, each in self._model.named_parameters() if each in chosen and each.requires_grad}
 
+    def _before_step(self, optimizer: Optimizer, is_late: bool) -> None:
+        self._before = {each: each.detach().clone() for each in self._shifts().values()}
+
     def _after_step(self, optimizer: Optimizer) -> None:
-        """Note which entries have a gradient, before the loop clears the gradients."""
+        """See which entries have a gradient, before the loop clears it."""
         held = {each for group in optimizer.param_groups for each in group["params"]}
         self._listen({name: each for name, each in self._shifts().items() if each in held})
 
     @torch.no_grad()
     def _listen(self, shifts: dict[str, nn.Parameter], is_by_hand: bool = False) -> None:
+        rows = {units.bias: units for units in units_of(self._model) if units.bias is not None}
         for name, shift in shifts.items():
             if is_by_hand and name in self._values:
                 heard = shift != self._values[name]
             elif shift.grad is not None:
                 heard = (shift.grad != 0) & shift.grad.isfinite()
+                if shift in rows and heard.any():
+                    heard &= ~rows[shift].are_decayed(self._before.get(shift, shift.detach()))
             else:
                 continue
             self._silent[name] = self._silent.get(name, torch.ones_like(heard)) & ~heard
@@ -128,7 +136,7 @@ class ReviveUnits(Remedy):
             self._check()
 
     def _is_unreached(self, updated: set[nn.Parameter]) -> bool:
-        """Whether gradients of a layer are too small to find its dead units; they grow once weights are orthogonal."""
+        """Whether gradients of a layer are too small to tell its dead units; they come once weights are orthogonal."""
         shifts = {name: shift for name, shift in self._shifts().items() if shift in updated}
         is_lost = is_underflow(units.weight for units in units_of(self._model))
         return is_lost and any(self._is_lost(name, shift) for name, shift in shifts.items())
@@ -138,7 +146,7 @@ class ReviveUnits(Remedy):
         return silent is not None and bool(silent.all() or (silent.any() and _is_faint(shift.grad)))
 
     def _count(self) -> list[int]:
-        """Count what no gradient has reached; the counts fall while gradients still reach new layers."""
+        """Count what no gradient has reached; it gets less as long as gradients make their way down."""
         silent = sum(int(mask.sum()) for mask in self._silent.values())
         rows = sum(int((~units.have_moved()).sum()) for units in self._own_units())
         whole = sum(not each.any() for each in self._model.parameters() if each.requires_grad)
@@ -148,9 +156,9 @@ class ReviveUnits(Remedy):
         return [each for each in units_of(self._model) if self.weights is None or each.weight in self.weights]
 
     def _dead(self, shifts: dict[str, nn.Parameter]) -> dict[str, Tensor]:
-        """Return which entries are negative, without a gradient, and of units whose weights are zero.
+        """Return which entries are negative and without a gradient, as is the layer's weight where there is one.
 
-        Where gradients may have become too small for their type, no entry counts as without a gradient.
+        Gradients may get too small for their type on their way. Where that may be so, none counts as without.
         """
         is_lost = is_underflow(units.weight for units in units_of(self._model))
         rows = {units.bias: units for units in units_of(self._model) if units.bias is not None}
@@ -173,7 +181,7 @@ class ReviveUnits(Remedy):
             self._counts = []
 
     def _holds(self) -> bool:
-        """Whether units may be dead, or were revived within the last updates and have not moved."""
+        """Whether units may be dead, or were revived a moment ago and have not moved."""
         if not self.revived:
             return bool(self._dead(self._shifts()))
         waited = self.steps - self.remaining - self._raised_at
@@ -195,7 +203,7 @@ class ReviveUnits(Remedy):
 
 
 def _is_faint(gradient: Tensor | None) -> bool:
-    """Whether a gradient is so small that rounding may have made entries zero."""
+    """Whether a gradient is so small that some of its entries may have become zero by rounding."""
     return gradient is not None and bool(gradient.abs().max() < FAINT * torch.finfo(gradient.dtype).tiny)
 
 

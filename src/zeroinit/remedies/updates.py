@@ -1,8 +1,8 @@
-"""Count the updates of a model in any training loop, and notify the model's remedies of each update.
+"""Counts the updates of a model's parameters in any training loop, and notifies the model's remedies of each update.
 
-An update is a step of an optimizer that changes parameters of the model. Passes do not count: gradients accumulated
-over three passes make one update. A step that a ``GradScaler`` skips is no update. With several optimizers, an update
-is done once each optimizer has stepped.
+An update is a step of an optimizer that changes parameters of the model. Passes are not counted: gradients accumulated
+over three passes make one update, and so does a gradient penalty with a second pass. A step that a ``GradScaler`` skips
+is no update. With several optimizers, an update is done once each optimizer has stepped.
 """
 
 import weakref
@@ -17,6 +17,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 from torch.utils.hooks import RemovableHandle
 
 from zeroinit.remedies.compiled import Eager
+from zeroinit.remedies.copies import CleanCopies, drop_hooks_of_copies
 
 if TYPE_CHECKING:
     from zeroinit.remedies.remedy import Remedy
@@ -39,24 +40,10 @@ class _Known:
     is_late: bool = False
 
 
-class _Phase:
-    """Whether the original model has done its updates; a copy of the model shares this object, a saved one does not."""
-
-    def __init__(self) -> None:
-        self.is_over = False
-
-    def __deepcopy__(self, memo: dict) -> "_Phase":
-        return self
-
-    def __reduce__(self) -> tuple:
-        return _Phase, ()
-
-
 class Updates:
     """Watches a model and all optimizers, and notifies its parts of passes, steps and updates.
 
-    A copy of the model made meanwhile has its own ``Updates``, which starts with the copy's next training pass. Once
-    the original has done all its updates, nothing acts on the copy any more: it may be a best model or an average.
+    A copy of the model made meanwhile is a plain model: it has none of the hooks.
 
     Args:
         model: The model whose updates are counted.
@@ -66,6 +53,7 @@ class Updates:
         parts: The remedies that are notified, in their order.
         num: Updates done.
         num_skipped: Steps that changed nothing: gradients that were not finite, or none at all.
+        num_copies: How often the model was copied or pickled meanwhile.
         is_in_pass: Whether a training pass of the model is running.
         has_optimizer: Whether an optimizer of torch was seen to update the model.
         changed: The parameters updated so far.
@@ -74,10 +62,8 @@ class Updates:
     def __init__(self, model: nn.Module):
         self.model = model
         self.parts: list[Remedy] = []
-        self.num = self.num_skipped = 0
-        self.has_optimizer = self._is_copy = False
-        self._phase = _Phase()
-        self._handles: list[RemovableHandle] = []
+        self.num = self.num_skipped = self.num_copies = 0
+        self.has_optimizer = False
         self._forget()
 
     def _forget(self) -> None:
@@ -90,43 +76,53 @@ class Updates:
         self._is_stepping = False
         self._versions: dict[nn.Parameter, int] = {}
         self._watch: _Watch | None = None
+        self._handles: list[RemovableHandle] = []
+        self._clean: CleanCopies | None = None
+        self._is_copy = False
 
     def __getstate__(self) -> dict:
-        """Leave out the optimizers and the hooks on their steps, which belong to this model alone."""
-        kept = ("model", "parts", "num", "num_skipped", "has_optimizer", "_handles", "_phase")
-        return {name: vars(self)[name] for name in kept} | {"_is_copy": True}
+        """Leave out parts, optimizers and hooks, which belong to this model alone."""
+        return {name: vars(self)[name] for name in ("model", "num", "num_skipped", "num_copies", "has_optimizer")}
 
     def __setstate__(self, state: dict) -> None:
         vars(self).update(state)
+        self.parts = []
         self._forget()
-
-    @property
-    def is_over(self) -> bool:
-        """Whether this is of a copy whose original has done its updates."""
-        return self._is_copy and self._phase.is_over
+        self._is_copy = True
 
     def add(self, part: "Remedy") -> None:
         """Notify one more part from now on."""
         if part not in self.parts:
             self.parts.append(part)
-        if not self._is_copy:
-            self._phase.is_over = False
         if not self._handles:
             self._handles = [
                 self.model.register_forward_pre_hook(self._begin_pass),
                 self.model.register_forward_hook(self._end_pass, prepend=True, always_call=True),
             ]
+            self._clean = CleanCopies(self.model, self._note_copy)
+            self._clean.leave_out(self._handles)
+        if self._clean is not None:
+            self._clean.leave_out(part._handles)
+        self._is_copy = False
         self._watch = self._watch or _Watch(self)
 
     def remove(self, part: "Remedy") -> None:
         """Notify a part no longer; without parts, remove all hooks."""
         if part in self.parts:
             self.parts.remove(part)
-        if self.parts:
-            return
+        if not self.parts:
+            self._stop()
+
+    def _note_copy(self) -> None:
+        self.num_copies += 1
+
+    def _stop(self) -> None:
         for handle in self._handles:
             handle.remove()
         self._handles = []
+        if self._clean is not None:
+            self._clean.end()
+            self._clean = None
         self.is_in_pass = False
         if self._watch is not None and self._is_stepping:
             self._watch.fade()
@@ -135,11 +131,14 @@ class Updates:
             self._watch = None
 
     def _drop_finished(self) -> None:
-        for part in [part for part in self.parts if not part.remaining or self.is_over]:
+        for part in [part for part in self.parts if not part.remaining]:
             part.detach()
 
     def _begin_pass(self, model: nn.Module, inputs: tuple) -> None:
         self.is_in_pass = False
+        if self._is_copy:  # the class of some module copies hooks in a way of its own
+            drop_hooks_of_copies(self.model)
+            return
         for part in self.parts:
             part._leave()  # a pass that was interrupted (Ctrl-C) has not run the hook after it
         if not (model.training and torch.is_grad_enabled()):
@@ -150,8 +149,9 @@ class Updates:
             return
         self._watch = self._watch or _Watch(self)
         self.is_in_pass = True
-        for part in self.parts:
-            part._begin_pass()
+        for part in list(self.parts):
+            if part in self.parts:  # one may end the others
+                part._begin_pass()
 
     def _end_pass(self, model: nn.Module, inputs: tuple, output) -> None:
         succeeded = self.is_in_pass and output is not None  # a pass that failed has no output
@@ -166,10 +166,10 @@ class Updates:
                 part._end_pass(output)
 
     def notice_by_hand(self, is_last: bool = False) -> None:
-        """Count an update that no optimizer of torch made: parameters differ from those after the last pass.
+        """Count an update that no optimizer of torch made: parameters are others than after the last pass.
 
-        The first one counts only with the second, or at the end, because an optimizer may still make its first step. An
-        optimizer that moves weights by hand for a second pass (SAM) makes no update by that.
+        The first is counted with the second, or at the end: before it an optimizer may make its first step. One that
+        moves weights by hand and takes a second pass there (SAM) makes no update by that.
         """
         if self._known or self.has_optimizer:
             return
@@ -183,7 +183,8 @@ class Updates:
             counting = self._count()
             for part in counting:
                 part._after_update([], self.changed)
-            self._end_update(counting)
+            for part in counting:
+                part._end_update()
         self._num_by_hand = 0
 
     def _own(self, optimizer: Optimizer) -> set[nn.Parameter]:
@@ -201,12 +202,13 @@ class Updates:
         else:
             known.is_late = False
         known.is_open, known.parameters = True, parameters
+        self._is_stepping = True
         if not known.is_late:
-            self._is_stepping = True
             self._drop_finished()
-            self._is_stepping = False
-        for part in self.parts:
-            part._before_step(optimizer, known.is_late)
+        for part in list(self.parts):
+            if part in self.parts:  # one may end the others
+                part._before_step(optimizer, known.is_late)
+        self._is_stepping = False
 
     def _meet(self, optimizer: Optimizer, parameters: set[nn.Parameter]) -> _Known:
         """Note a new optimizer; it replaces optimizers whose parameters it holds, unless one of them is calling it."""
@@ -241,13 +243,8 @@ class Updates:
                 part._after_update([optimizer], updated)
             if part in counting:
                 part._after_update(self._optimizers(), self.changed)
-        self._end_update(counting)
-
-    def _end_update(self, counting: list["Remedy"]) -> None:
         for part in counting:
             part._end_update()
-        if counting and not self._is_copy and not any(part.remaining for part in self.parts):
-            self._phase.is_over = True
 
     def _is_complete(self) -> bool:
         """Whether every active optimizer has made its step."""
@@ -291,7 +288,6 @@ class _Watch:
         self._eager.end()
 
     def end(self) -> None:
-        """Remove both hooks."""
         self._finalizer()
 
 

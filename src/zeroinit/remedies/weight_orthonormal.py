@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from zeroinit.remedies.weight_rescale import WeightRemedy
+from zeroinit.remedies.weight_sizes import polar_factor
 
-__all__ = ["WeightOrthonormal", "polar_factor"]
+__all__ = ["WeightOrthonormal"]
 
 
 class WeightOrthonormal(WeightRemedy):
@@ -29,6 +29,7 @@ class WeightOrthonormal(WeightRemedy):
         networks" (orthogonal starts); LeCun et al. 1998 (the size).
 
     Example:
+        >>> import torch
         >>> model = nn.Linear(4, 2)
         >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         >>> with WeightOrthonormal(model, steps=1):
@@ -69,26 +70,3 @@ class WeightOrthonormal(WeightRemedy):
 
     def _promise(self) -> str:
         return "weights are not made orthonormal"
-
-
-def polar_factor(weight: Tensor) -> Tensor:
-    """Return the matrix with orthonormal rows or columns that is nearest to a weight: all singular values become 1.
-
-    Directions smaller than float32 rounding of the largest one are left out. No new directions are added.
-
-    Args:
-        weight: At least two axes; all but the first count as one.
-
-    Returns:
-        A tensor of the shape and type of ``weight``.
-
-    Source:
-        Higham 1986, "Computing the polar decomposition".
-
-    Example:
-        >>> polar_factor(torch.diag(torch.tensor([3.0, 1e-3, 0.0]))).diagonal()
-        tensor([1., 1., 0.])
-    """
-    left, values, right = torch.linalg.svd(weight.detach().flatten(1).double(), full_matrices=False)
-    kept = (values > torch.finfo(torch.float32).eps * values.max()).to(left.dtype)
-    return ((left * kept) @ right).reshape(weight.shape).to(weight.dtype)

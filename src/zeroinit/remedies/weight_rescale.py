@@ -11,8 +11,9 @@ from zeroinit._modules.layers import Weight, weights_of
 from zeroinit.remedies.draw_stuck import is_underflow
 from zeroinit.remedies.early_muon import orthogonalized
 from zeroinit.remedies.remedy import Remedy
+from zeroinit.remedies.weight_sizes import default_size, is_faint, polar_factor
 
-__all__ = ["WeightOrthogonal", "WeightRemedy", "WeightRescale", "default_size"]
+__all__ = ["WeightOrthogonal", "WeightRemedy", "WeightRescale"]
 
 
 class WeightRemedy(Remedy):
@@ -79,8 +80,10 @@ class WeightRescale(WeightRemedy):
     far smaller than the default. The learned directions do not change. A weight that is still zero stays zero.
 
     Attributes:
-        helps_halfway: Whether it acts half-way, too, if gradients are lost there before they reach every weight.
+        helps_halfway: Whether it acts half-way, too, if weights are tiny there, or gradients are lost before they reach
+            every weight. Tiny weights get singular values that are all equal, half-way and at the end.
         has_helped: Whether it did so.
+        has_opened: Whether it did so because of tiny weights.
 
     Source:
         This package; Mishkin and Matas 2016, "All you need is a good init" (one factor per layer).
@@ -97,31 +100,39 @@ class WeightRescale(WeightRemedy):
 
     def _set_up(self) -> None:
         super()._set_up()
-        self.helps_halfway = self.has_helped = False
+        self.helps_halfway = self.has_helped = self.has_opened = self._is_judged = False
 
     def state_dict(self) -> dict:
         """Return what remains, and whether it has acted half-way."""
-        return super().state_dict() | {"has_helped": self.has_helped}
+        done = {"has_helped": self.has_helped, "has_opened": self.has_opened, "is_judged": self._is_judged}
+        return super().state_dict() | done
 
     def load_state_dict(self, state: dict) -> None:
         """Go on with what remained."""
         self.has_helped = state.get("has_helped", False)
+        self.has_opened, self._is_judged = state.get("has_opened", False), state.get("is_judged", False)
         super().load_state_dict(state)
 
     def _after_update(self, optimizers: Sequence[Optimizer], parameters: set[nn.Parameter]) -> None:
         if self.helps_halfway and not self.has_helped and 0 < self.remaining <= self.steps // 2:
-            self.has_helped = self._is_lost()
+            is_lost = self._is_lost()
+            self.has_opened = not (is_lost or self._is_judged) and is_faint(self._matrices())
+            self.has_helped, self._is_judged = is_lost or self.has_opened, True
             if self.has_helped:
                 self._change_all(parameters)
         if not self.remaining:
             self._change_all(parameters)
+
+    def _matrices(self) -> list[Tensor]:
+        return [matrix for each in self._weights() for matrix in each.matrices()]
 
     def _is_lost(self) -> bool:
         weights = [each.parameter for each in self._weights() if each.parameter.requires_grad]
         return is_underflow(weights) and not all(weight.any() for weight in weights if weight.numel())
 
     def _changed(self, matrix: Tensor) -> Tensor:
-        whole = self._shaped(matrix / matrix.abs().max())  # the squares of 1e-25 would be zero
+        plain = matrix / matrix.abs().max()  # the squares of 1e-25 would be zero
+        whole = polar_factor(plain) if self.has_opened else self._shaped(plain)
         return whole * (self._strength * default_size(matrix) / whole.square().mean().sqrt())
 
     def _shaped(self, matrix: Tensor) -> Tensor:
@@ -148,13 +159,3 @@ class WeightOrthogonal(WeightRescale):
 
     def _promise(self) -> str:
         return "weights are not made orthogonal"
-
-
-def default_size(weight: Tensor) -> float:
-    """Return the root mean square of PyTorch's default for a weight (out, in, ...): 1 / sqrt(3 fan_in).
-
-    Example:
-        >>> default_size(torch.zeros(7, 3, 2, 2))
-        0.16666666666666666
-    """
-    return float((3 * weight[0].numel()) ** -0.5)

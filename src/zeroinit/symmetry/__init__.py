@@ -1,4 +1,4 @@
-"""The symmetry inspector: for any module, what will learn, what stays identical, and when each layer wakes up."""
+"""The symmetry inspector: for any module, what will learn, what stays identical, and when each gradient begins."""
 
 from zeroinit.symmetry.inspector import assert_symmetry_broken, inspect
 from zeroinit.symmetry.measures.diagnostics import DIAGNOSTICS, Diagnostic

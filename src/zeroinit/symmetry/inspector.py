@@ -1,4 +1,4 @@
-"""One call for any model: will it learn, what stays identical, when does each layer wake up."""
+"""One call for any model: will it learn, what stays identical, when does each gradient begin."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -68,8 +68,8 @@ def inspect(
     Args:
         model: Any module. A model in eval mode is inspected as it would train, in train mode.
         inputs: One batch: a tensor, a tuple for ``model(*inputs)``, a mapping for ``model(**inputs)`` or an object that
-            holds tensors; a pair ``(inputs, targets)`` where the model takes one argument; or a ``DataLoader``, whose
-            first batch is taken.
+            holds tensors. Where the model takes one argument, a pair ``(inputs, targets)`` will do. Of a
+            ``DataLoader`` the first batch is taken.
         targets: Classes or values. If ``None`` and without the output's own ``.loss``, classes are drawn for scores
             (batch, classes) or (batch, positions, classes), and normal values for any other output.
         loss_fn: Maps output and targets, or the output alone where ``targets`` is ``None``, to a scalar. By default the
@@ -118,7 +118,7 @@ def inspect(
 def assert_symmetry_broken(
     model: nn.Module, inputs: Any, targets: Any = None, *, ignore: Iterable[str] = (), **settings: Any
 ) -> None:
-    """Raise an ``AssertionError`` that lists the warnings of ``inspect``, if there are any; for tests of your own.
+    """Raise an ``AssertionError`` with the warnings of ``inspect``, if there are any. Use it in your own tests.
 
     Args:
         model: As for ``inspect``, like ``inputs``, ``targets`` and ``settings``.
@@ -140,7 +140,7 @@ def assert_symmetry_broken(
 
 
 def _gather(subject: Subject) -> Evidence:
-    """Train a float32 copy; ask float64, and copies with something switched off, only where that leaves a doubt."""
+    """Train a float32 copy. Train further copies only where this one leaves a doubt."""
     first = carry_out(RUNS["float32"], subject)
     evidence = Evidence(subject, first.trace, first.trace, first.watch, first.widths_bitwise())
     evidence.not_inspected, evidence.notes = left_out(subject.model), _notes(first.replica)
@@ -199,7 +199,7 @@ def _ask_float64(evidence: Evidence, trackers: list[Tracker], earlier: list[Trac
 
 
 def _in_float64(evidence: Evidence, earlier: list[Tracker]) -> tuple[Outcome, torch.dtype]:
-    """Train in float64, or in float32 where the model cannot; tell in which."""
+    """Train in float64, or in float32 if the model has no float64. Return the type as well."""
     try:
         check_memory(evidence.model, torch.float64)
         run = RUNS["float64"]

@@ -39,10 +39,10 @@ class LayerMoment:
         num_silent: Units without a gradient.
         gradient: Largest absolute gradient of its weights.
         distinct_in: Different units once stored as ``bfloat16`` and ``float16``.
-        diversity: Effective and stable rank of ``weights``, ``updates`` since the start, ``gradients`` and
-            ``activations``, the spread of directions of weights, that of kernels over their taps, and the shares of
-            constant and of duplicate features, named as in ``LayerReport.diversity``; on at most 128 units and 128
-            inputs of them.
+        diversity: Numbers by name, as in ``LayerReport.diversity``, on at most 128 units and 128 inputs of them.
+            Effective and stable rank of ``weights``, ``updates`` since the start, ``gradients`` and ``activations``.
+            The spread of directions of weights, and that of kernels over their positions. The shares of constant and
+            of duplicate features.
     """
 
     step: int

@@ -1,28 +1,24 @@
 """What ``zero_start_`` returns: remedies of one model, and what they did."""
 
-import sys
-import warnings
 import weakref
 from collections.abc import Sequence
 
 from torch import nn
 
+from zeroinit._common import InputError
 from zeroinit.init import InitRecord
-from zeroinit.remedies import Combination, Remedy, RemedyWarning
+from zeroinit.remedies import Combination, Remedy
 from zeroinit.remedies.draw_stuck import DrawStuck
 from zeroinit.remedies.revive_units import ReviveUnits
-from zeroinit.remedies.until_moved import UntilMoved
-from zeroinit.remedies.weight_rescale import WeightRemedy, WeightRescale
-from zeroinit.zero_start.first_step import FirstStep, changed_text
+from zeroinit.remedies.weight_rescale import WeightRescale
+from zeroinit.zero_start.known_weights import KnownWeights, replaced_text
+from zeroinit.zero_start.unused import Unused
 
-__all__ = ["LATEST", "ZeroStart", "first"]
+__all__ = ["ZeroStart", "first"]
 
-NOT_USED = (
-    "zero start: weights are zero and nothing helps them leave zero: the return value of zero_start_ was not used; "
-    "train inside `with zeroinit.zero_start_(model) as start:`, or pass observers=[start] to fit"
-)
+
 LATEST: "weakref.WeakKeyDictionary[nn.Module, weakref.ref[ZeroStart]]" = weakref.WeakKeyDictionary()
-"""The last zero start of each model: it replaces an earlier one that was not used."""
+"""The last zero start of each model; nobody has to use an earlier one."""
 
 
 class ZeroStart(Combination):
@@ -40,86 +36,44 @@ class ZeroStart(Combination):
 
     _label = "zero start: "
 
-    def __init__(
-        self,
-        record: InitRecord,
-        parts: Sequence[Remedy],
-        reasons: dict[str, str],
-        zeroed: dict[str, nn.Parameter] | None = None,
-        drawn: dict[str, nn.Parameter] | None = None,
-    ):
+    def __init__(self, record: InitRecord, parts: Sequence[Remedy], reasons: dict[str, str]):
         super().__init__(parts)
         self.record = record
         self.reasons = reasons
-        self._zeroed, self._drawn = zeroed or {}, drawn or {}
-        self._is_used = self._is_looked_at = self._has_given_up = False
-        self._replaced: set[str] = set()
-        self._first_step = FirstStep(self, self._zeroed)
+        self._unused: Unused | None = Unused(self, parts[0]._model)
+        earlier = LATEST.get(parts[0]._model, lambda: None)()
+        if earlier is not None and earlier._unused is not None:
+            earlier._unused.end()
+        LATEST[parts[0]._model] = weakref.ref(self)
+
+    def __getstate__(self) -> dict:
+        """Leave out the watch over this object: a copy is not attached, and nobody has to use it."""
+        return vars(self) | {"_unused": None}
 
     def attach(self) -> None:
-        """Hook the remedies into the model."""
-        self._is_used = True
-        self._replaced |= self._find_anew()
-        if not self._is_looked_at:
-            self._first_step.watch(self.parts[0]._model)
-        super().attach()
+        """Hook the remedies into the model.
 
-    def detach(self) -> None:
-        """Remove all remedies."""
-        self._first_step.stop()
-        super().detach()
+        Raises:
+            InputError: The model's parameters are not those that ``zero_start_`` set.
+        """
+        self._begin()
+        super().attach()
 
     def on_start(self, state) -> None:
         """Attach when ``fit`` starts; raises an ``InputError`` if it trains another model."""
-        self._is_used = True
+        self._begin()
         super().on_start(state)
 
-    def look_before_first_step(self) -> None:
-        """Warn if nobody uses this object, or if somebody changed the weights after ``zero_start_``."""
-        if not self._is_used:
-            self._is_used = True
-            warnings.warn(NOT_USED, RemedyWarning, stacklevel=2)
-        elif not self._is_looked_at and any(part._is_attached for part in self.parts):
-            self._is_looked_at = True
-            if all(part.remaining == part.steps for part in self.parts):  # no state was loaded
-                self._look()
+    def _begin(self) -> None:
+        if self._unused is not None:
+            self._unused.end()
+        gone = self._known.replaced() if self.remaining else []
+        if gone:
+            raise InputError(f"model: {replaced_text(gone)}")
 
-    def _find_anew(self) -> set[str]:
-        """Find parameters that were replaced, as by ``load_state_dict(assign=True)``; return their names."""
-        current = dict(self.parts[0]._model.named_parameters(remove_duplicate=False))
-        before = self._zeroed | self._drawn
-        new = {name: current[name] for name in before if name in current and current[name] is not before[name]}
-        successor = {before[name]: parameter for name, parameter in new.items()}
-        self._zeroed |= {name: new[name] for name in self._zeroed.keys() & new}
-        self._drawn |= {name: new[name] for name in self._drawn.keys() & new}
-        for part in self.parts if new else ():
-            for attribute in ("only", "kept", "weights"):
-                if (known := getattr(part, attribute, None)) is not None:
-                    setattr(part, attribute, {successor.get(each, each) for each in known})
-        return set(new)
-
-    def _look(self) -> None:
-        """Leave weights alone that somebody changed after ``zero_start_``."""
-        self._replaced |= self._find_anew()
-        changed = {name: weight for name, weight in self._zeroed.items() if weight.any()}
-        if not changed:
-            return
-        self._has_given_up = len(changed) == len(self._zeroed)
-        for part in self.parts:
-            if self._has_given_up:
-                part.remaining = 0
-            elif isinstance(part, WeightRemedy | UntilMoved | DrawStuck) and part.only is not None:
-                part.only -= set(changed.values())
-            elif isinstance(part, ReviveUnits) and part.weights is not None:
-                part.weights -= set(changed.values())
-        told = [name for name in changed if self._has_given_up or name not in self._replaced]  # a new head is meant
-        if told:
-            warnings.warn(changed_text(told, self._has_given_up), RemedyWarning, stacklevel=2)
-
-    def __del__(self) -> None:
-        """Warn if nobody used this object: the weights are zero, and nothing helps the model train."""
-        if not (getattr(self, "_is_used", True) or sys.is_finalizing()):
-            warnings.warn(NOT_USED, RemedyWarning, stacklevel=2)
+    @property
+    def _known(self) -> KnownWeights:
+        return next(part for part in self.parts if isinstance(part, KnownWeights))
 
     @property
     def drawn(self) -> list[str]:
@@ -144,8 +98,6 @@ class ZeroStart(Combination):
     def standing(self) -> str:
         """Say in one line how many updates are done."""
         done = self.steps - self.remaining
-        if self._has_given_up:
-            return "ended before its first update: its weights were changed after zero_start_"
         if not self.remaining:
             units = [f"{num} of {total} in {name}" for name, (num, total) in self.unmoved_units.items()]
             return (
@@ -153,6 +105,8 @@ class ZeroStart(Combination):
                 + f"; weights that did not move: {first(list(self.unmoved))}" * bool(self.unmoved)
                 + f"; units that did not move: {first(units)}" * bool(units)
             )
+        if self._known.stopped:
+            return f"stopped after {done} of {self.steps} updates: {self._known.stopped}"
         is_acting = any(part._is_attached for part in self.parts)
         if not is_acting:
             begun = f"ended after {done} of {self.steps} updates" if done else "not begun"
@@ -167,7 +121,10 @@ class ZeroStart(Combination):
         if self.revived:
             names = first([f"{name} ({num})" for name, num in self.revived.items()])
             reasons["revived"] = f"{names}: no gradient came, as behind a rectifier, so these biases became positive"
-        if any(isinstance(part, WeightRescale) and part.has_helped for part in self.parts):
+        helped = next((part for part in self.parts if isinstance(part, WeightRescale) and part.has_helped), None)
+        if helped is not None and helped.has_opened:
+            reasons["half-way"] = "weights became orthogonal once more, in all directions: steps of some were tiny"
+        elif helped is not None:
             reasons["half-way"] = "weights became orthogonal once more: gradients were lost before they reached all"
         width = max(len(choice) for choice in reasons)
         chosen = [f"  {choice:{width}}  {reason}" for choice, reason in reasons.items()]
@@ -175,5 +132,5 @@ class ZeroStart(Combination):
 
 
 def first(names: Sequence[str]) -> str:
-    """Return the first five names, and how many more there are."""
+    """Name the first five."""
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

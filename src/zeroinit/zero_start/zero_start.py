@@ -1,21 +1,19 @@
 """``zero_start_``: set a model to zero, and choose the remedies that help it train."""
 
 import warnings
-import weakref
 from collections.abc import Sequence
 
 import torch
 from torch import nn
 
 from zeroinit._common import InputError, derive_seed
-from zeroinit._modules.layers import slots_of, weights_of
+from zeroinit._modules.layers import weights_of
 from zeroinit._modules.norms import find_canceling_norms
 from zeroinit._modules.state import unwrapped
 from zeroinit.init import SymmetryWarning, initialize_
 from zeroinit.init.choice import excluded_paths
-from zeroinit.init.computed import computing_code, is_computed
 from zeroinit.init.names import Names
-from zeroinit.init.parameters import SCRIPTED, check_generator, check_model, check_not_lazy
+from zeroinit.init.parameters import check_generator
 from zeroinit.remedies import AffineNorms, Remedy
 from zeroinit.remedies.combination import make_parts
 from zeroinit.remedies.draw_stuck import DrawStuck
@@ -23,8 +21,11 @@ from zeroinit.remedies.revive_units import ReviveUnits
 from zeroinit.remedies.until_moved import FEWEST_STEPS, UntilMoved
 from zeroinit.remedies.weight_rescale import WeightRemedy, WeightRescale
 from zeroinit.zero_start.choice import PARTS, SCALE, choose_parts, num_affine_steps, num_first_steps
+from zeroinit.zero_start.known_weights import KnownWeights
 from zeroinit.zero_start.own_zeros import OwnZeros, find_own_zeros, open_gammas
-from zeroinit.zero_start.start import LATEST, ZeroStart, first
+from zeroinit.zero_start.refusals import refuse, refuse_computed, warn_of_norms
+from zeroinit.zero_start.sharing import share
+from zeroinit.zero_start.start import ZeroStart, first
 
 __all__ = ["zero_start_"]
 
@@ -39,8 +40,9 @@ def zero_start_(
     """Set all weights of ``model`` to zero, in place, and return a context manager that helps the model train.
 
     Train inside the context manager. On the networks of ``docs/findings.md`` the model then learns as well as from
-    PyTorch's default. Biases become N(0, 1) × 0.1, and so does β in norms that would cancel a constant channel. Some of
-    ``PARTS`` act during the first updates and then remove themselves. They need no further passes.
+    PyTorch's default. With small learning rates the default is better (``docs/zero_start.md``). Biases become N(0, 1) ×
+    0.1, and so does β in norms that would cancel a constant channel. Some of ``PARTS`` act during the first updates and
+    then remove themselves. They need no further passes.
 
     An update is an optimizer step that changes the model. You may accumulate gradients. A step that a ``GradScaler``
     skips does not count.
@@ -48,7 +50,7 @@ def zero_start_(
     With zero weights, the output of a unit is its bias. Behind a ReLU, a negative bias then means a dead unit. Once
     gradients reach nothing new, units without a gradient get a positive bias (and their norms a positive β). Smooth
     activations pass a gradient everywhere, so nothing changes there. If small weights lose the gradient on its way to
-    the first layers, weights also become orthogonal half-way.
+    the first layers, or if steps shrink from layer to layer as with plain SGD, weights also become orthogonal half-way.
 
     Every weight has to leave zero, also beside zeros that the model brings along. A norm with γ = 0 gets γ = 1; its
     branch still puts out 0, because the weights before the norm are zero. Weights that the model itself starts at zero,
@@ -69,14 +71,16 @@ def zero_start_(
         A context manager, which is also an observer of ``fit``. ``print`` shows what was done and why.
 
     Raises:
-        InputError: As ``initialize_`` raises; or ``steps`` is out of range, a norm keeps no running statistics, or a
-            weight is computed from other parameters (weight norm, pruning). The model is then unchanged.
+        InputError: As ``initialize_`` raises, or ``steps`` is out of range. A norm keeps no running statistics and is
+            not excluded. A weight is computed from others, as under weight norm or pruning. A parameter is lazy, or a
+            layer is compiled by TorchScript. The model is then unchanged.
 
     Warns:
         InitWarning: As ``initialize_`` warns.
         RemedyWarning: Training ends before the last of the first updates; a weight, or more than a tenth of a layer's
-            units, does not move in them; somebody changed the weights after ``zero_start_``; or nobody uses the return
-            value.
+            units, does not move in them; or nobody uses the return value. Or weights hold values that nobody was seen
+            to train, as after ``load_state_dict``; the zero start then ends and leaves them as they are. Or you exclude
+            a norm that cancels constant channels.
 
     Source:
         Schicho 2023 (zero weights, random biases); the parts name theirs; the study ``recommended``.
@@ -92,13 +96,9 @@ def zero_start_(
         >>> start.steps, start.remaining, start.standing()
         (10, 0, 'done after 10 updates')
     """
-    check_model(model)
+    refuse(model)
     check_generator(generator)
-    if isinstance(model, torch.jit.ScriptModule):
-        raise InputError(f"model={type(model).__name__}: {SCRIPTED}; call zero_start_ before torch.jit")
     model = unwrapped(model)
-    for name, parameter in model.named_parameters():
-        check_not_lazy(parameter, name)
     trained = [weight for weight in weights_of(model).values() if weight.parameter.requires_grad]
     if steps is not None and (not isinstance(steps, int) or isinstance(steps, bool) or steps < 1):
         raise InputError(f"steps={steps!r}: must be a whole number of at least 1, or None to let zeroinit choose")
@@ -112,10 +112,11 @@ def zero_start_(
     parts = choose_parts(len(trained), has_norms=not excluded.issuperset(norms))
     care = ["revive_units", *(["until_moved"] if steps is None else []), "draw_stuck"]
     others = [part for part in [*parts, *care] if part != "affine_norms"]
+    refuse_computed(model, excluded)
     acting = make_parts("+".join(others), model, chosen, generator=signs)
     if "affine_norms" in parts:
         acting.insert(0, AffineNorms(model, num_affine_steps(parts, chosen), exclude=excluded))
-    _refuse_computed(model, excluded)
+    acting.insert(0, KnownWeights(model, chosen))
     own = find_own_zeros(model, excluded)
     with warnings.catch_warnings():  # signs on the gradient make units without a bias differ
         warnings.simplefilter("ignore", SymmetryWarning)
@@ -124,24 +125,10 @@ def zero_start_(
     zeroed = {each.name: parameters[each.name] for each in record.parameters if each.rule == "0"}
     drawn = {each.name: parameters[each.name] for each in record.parameters if each.rule != "0"}
     record = open_gammas(record, own.gammas)
+    warn_of_norms({path: norm for path, norm in norms.items() if path in excluded})
+    share(model, record.parameters)
     _look_after(acting, zeroed, set(drawn.values()), own)
-    start = ZeroStart(record, acting, _reasons(parts, chosen, steps, own), zeroed, drawn)
-    if (earlier := LATEST.get(model, lambda: None)()) is not None:
-        earlier._is_used = True
-    LATEST[model] = weakref.ref(start)
-    return start
-
-
-def _refuse_computed(model: nn.Module, excluded: set[str]) -> None:
-    """Raise where a weight is computed from other parameters: what acts on weights would not find it."""
-    for path, module in model.named_modules():
-        for attribute in ("weight", "in_proj_weight") if slots_of(module) else ():
-            if is_computed(module, attribute) and path not in excluded:
-                name = f"{path}.{attribute}" if path else attribute
-                raise InputError(
-                    f"{name}: is computed by {computing_code(module, attribute)}, and a zero start cannot "
-                    f"act on such a weight; pass exclude={path!r}, or call zero_start_ before you parametrize or prune"
-                )
+    return ZeroStart(record, acting, _reasons(parts, chosen, steps, own))
 
 
 def _look_after(
@@ -150,6 +137,8 @@ def _look_after(
     """Tell each part which parameters it may change: those that were set; the model's own zeros are not resized."""
     kept = set(own.weights.values())
     for part in parts:
+        if isinstance(part, KnownWeights):
+            part.watch(zeroed)
         if isinstance(part, WeightRemedy):
             part.only = set(zeroed.values()) - kept
         elif isinstance(part, UntilMoved | DrawStuck):

@@ -32,7 +32,7 @@ DIAGNOSTICS: dict[str, Diagnostic] = {
     "effective_rank": Diagnostic(effective_rank, "exponential of the entropy of the singular values"),
     "stable_rank": Diagnostic(stable_rank, "squared Frobenius norm over the squared largest singular value"),
     "direction_spread": Diagnostic(direction_spread, "how far rows are from pointing along one line"),
-    "position_spread": Diagnostic(position_spread, "how much of kernels varies over their taps"),
+    "position_spread": Diagnostic(position_spread, "how much kernels vary over their positions"),
     "distinct_rows": Diagnostic(distinct_rows, "rows that stay different in low precision"),
     "num_constant_columns": Diagnostic(num_constant_columns, "features that do not depend on the input"),
     "num_duplicate_columns": Diagnostic(num_duplicate_columns, "features that are copies of an earlier one"),

@@ -160,16 +160,16 @@ def distinct_rows(rows: Shaped[Tensor, "units features"], dtype: torch.dtype) ->
 
 
 def position_spread(weight: Float[Tensor, "units channels *positions"]) -> float:
-    """Return how much of a weight's squared norm varies over positions: 0 if all taps of every kernel are the same.
+    """Return the share of a weight's squared norm that varies over positions: 0 if each kernel is constant.
 
     Entries that are drawn alone, with mean 0, have about 1 - 1/positions. A weight of zeros has 0; one that is not
     finite, NaN.
 
     Args:
-        weight: Kernels, their taps last; or a dense layer on a flattened map, its inputs as (channels, positions).
+        weight: Kernels, their positions last; or a dense layer on a flattened map, its inputs as (channels, positions).
 
     Source:
-        With zero weights features are constant over positions, so that all taps of a kernel get one gradient: the
+        With zero weights features are constant over positions, so that all positions of a kernel get one gradient: the
         symmetry under translation, which random biases leave (Schicho 2023 draws one for each channel).
 
     Example:
@@ -202,7 +202,7 @@ def num_constant_columns(features: Float[Tensor, "examples features"]) -> int:
 
 
 def num_duplicate_columns(features: Float[Tensor, "examples features"]) -> int:
-    """Return how many features are bit for bit the copy of an earlier one in every example.
+    """Return how many features equal an earlier feature bit for bit in every example.
 
     Args:
         features: Activations of a layer, one row for each example or position.

@@ -134,7 +134,7 @@ def without_singles(labels: Labels) -> Int64[np.ndarray, " several"]:
 
 
 def num_groups(labels: Labels) -> int:
-    """Return the number of groups, which is a layer's effective width.
+    """Return the number of groups, for units the number of distinct ones.
 
     Example:
         >>> num_groups(np.array([0, 1, 0]))

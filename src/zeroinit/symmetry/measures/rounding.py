@@ -1,8 +1,8 @@
-"""Whether a gradient is a signal or rounding: the only place where that is decided from numbers.
+"""Signal or rounding: every decision about a gradient, from numbers alone, is made here.
 
 Source: a gradient that exists only through rounding shrinks with machine epsilon, so float32 and float64 are compared.
-Rounding in float32 is about 1e-7 of what is added up, and a norm over a constant channel divides by the root of its
-epsilon, which makes rounding 300 times as large.
+Rounding in float32 is about 1e-7 of what is added up. A norm over a constant channel divides by the root of its
+epsilon: rounding grows 300 times as large.
 """
 
 from itertools import pairwise

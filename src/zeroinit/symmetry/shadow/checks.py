@@ -1,4 +1,4 @@
-"""What cannot be inspected, said before anything is run."""
+"""Refuses models and batches that cannot be inspected, before anything runs."""
 
 from typing import Any
 

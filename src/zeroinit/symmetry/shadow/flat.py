@@ -1,4 +1,4 @@
-"""Norms over constant channels, which make rounding large: what is left of a channel is divided by nearly nothing."""
+"""Norms over constant channels. They enlarge rounding: the rest of a channel is divided by nearly nothing."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The user's own optimizer: its class, groups and rates train the shadow, and what it does not hold is known."""
+"""The user's own optimizer: its class, groups and rates train the copy, and its gaps are known."""
 
 import copy
 from collections import defaultdict
@@ -16,7 +16,7 @@ WARM = 0.01
 
 
 class OwnOptimizer:
-    """Builds optimizers for copies of a model that are like the user's own, without its state.
+    """Builds optimizers for copies of a model: like the user's own optimizer, but without its state.
 
     Args:
         optimizer: The user's own; it stays as it is.
@@ -54,9 +54,9 @@ class OwnOptimizer:
         for group in self._optimizer.param_groups:
             chosen = [parameters[self._positions[id(each)]] for each in group["params"] if id(each) in self._positions]
             groups.append({**group, "params": chosen, "lr": _rate(group)})
-        twin = copy.copy(self._optimizer)
-        twin.param_groups, twin.state = groups, defaultdict(dict)
-        return twin
+        copied = copy.copy(self._optimizer)
+        copied.param_groups, copied.state = groups, defaultdict(dict)
+        return copied
 
 
 def _rate(group: dict[str, Any]) -> float:

@@ -1,4 +1,4 @@
-"""Modes for shadow passes: every float as float64, dropout switched off, and which parameters are used at all."""
+"""A mode for passes of a copy: floats as float64, dropout switched off, and a record of the parameters in use."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -39,9 +39,9 @@ class ShadowMode(TorchFunctionMode):
     """Watches and changes the calls of a forward pass.
 
     Args:
-        dtype: ``torch.float64`` turns every cast to a lower float type into one to float64, takes every lower
-            float as float64, and draws random numbers in float32 first, so that both precisions see the same ones; any
-            other leaves types alone.
+        dtype: ``torch.float64`` turns every cast to a lower float type into one to float64, and takes every lower
+            float as float64. Random numbers are drawn in float32 first, so both precisions see the same ones. Any
+            other type changes nothing.
         dropout: ``False`` makes every dropout the identity.
 
     Attributes:
@@ -194,7 +194,7 @@ def _is_in_place(func: Any, kwargs: dict) -> bool:
 
 
 def _is_coarse(func: Any, args: Any, kwargs: dict) -> bool:
-    """Whether a call is to 16 bits, or under autocast."""
+    """Tell whether a call is to 16 bits, or under autocast."""
     if func is Tensor.half or func is Tensor.bfloat16 or kwargs.get("dtype") in COARSE:
         return True
     first = args[0] if args else None

@@ -72,7 +72,7 @@ def forward_loss(replica: nn.Module, objective: Objective, dtype: torch.dtype, m
 
 
 def _refuse_the_original(replica: nn.Module, mode: ShadowMode, who: str) -> None:
-    """Raise where a call went to the model that was handed over, which would get gradients by it."""
+    """Raise if a call went to the model that was handed over. It would get gradients by this call."""
     copier = copier_of(replica)
     names = [copier.parameters[each] for each in mode.used if each in copier.parameters] if copier else []
     trained = [name for name in names if name in {n for n, p in replica.named_parameters() if p.requires_grad}]
@@ -102,7 +102,7 @@ def one_pass(
 
 
 def backward(loss: Tensor, replica: nn.Module, dtype: torch.dtype, mode: ShadowMode, keep: bool = False) -> None:
-    """Go backward as the forward pass went: what is computed again there meets the same settings.
+    """Go backward under the settings of the forward pass. Checkpointed layers, which run again, meet the same settings.
 
     Raises:
         InputError: The backward pass failed; its error is chained.

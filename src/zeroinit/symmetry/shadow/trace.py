@@ -1,4 +1,4 @@
-"""How a shadow trains, and what is recorded of each of its steps."""
+"""How a copy trains, and the record of each of its steps."""
 
 import math
 from collections.abc import Callable

@@ -56,7 +56,7 @@ def run_shadow(
     mode = ShadowMode(dtype, settings.dropout)
     large, sparse = is_large(replica.parameters()), sparse_by_choice(replica, settings.optimizer)
     last_news = 0
-    unlocked: set[str] = set()
+    with_gradient: set[str] = set()
     for step in range(1, (settings.steps or MOST_STEPS) + 1):
         mode.looks_at_norms = step == 1 and dtype == torch.float32
         loss = one_pass(replica, objective, dtype, settings, mode, step)
@@ -68,8 +68,8 @@ def run_shadow(
         if trace.broken is not None:
             break
         now = {name for name, size in trace.sizes[-1].items() if size > 0}
-        news = bool(now - unlocked)
-        unlocked |= now
+        news = bool(now - with_gradient)
+        with_gradient |= now
         if watch is not None:
             news |= watch(step, gradients)
         last_news = step if news else last_news
@@ -87,7 +87,7 @@ def run_shadow(
 
 
 def _dense(parameter: nn.Parameter, keep: bool = False) -> Tensor:
-    """Return the gradient, a sparse one as a dense one, which takes its place unless it is to be kept."""
+    """Return the gradient as a dense tensor. It takes the place of a sparse one, unless that is to be kept."""
     assert parameter.grad is not None
     if parameter.grad.layout == torch.strided:
         return parameter.grad

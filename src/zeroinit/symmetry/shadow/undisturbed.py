@@ -1,4 +1,4 @@
-"""What an inspection must not change: the random state of everything a model may draw from, and how torch is set."""
+"""Keeps random states and the settings of torch as they were before an inspection."""
 
 import random
 import sys
@@ -95,7 +95,7 @@ def deterministic_kernels() -> Iterator[None]:
 
 @contextmanager
 def undisturbed(model: nn.Module, seed: int = 0) -> Iterator[None]:
-    """Keep every random state; inside, gradients can be had whatever the caller has switched off, and nothing compiles.
+    """Keep every random state. Inside, gradients are on, whatever the caller has switched off, and nothing compiles.
 
     Products are exact to float32.
 

@@ -64,7 +64,7 @@ class SmallAdam:
     def step(self) -> None:
         """Update every parameter that has, or has had, a gradient that is not zero."""
         moving = [each for each in self.parameters if self._moves(each)]
-        for parameter in moving:  # all room first, so that what updates need for a moment leaves no gaps in between
+        for parameter in moving:  # all room first, so that what updates need for a short time leaves no gaps in between
             if parameter not in self.moments:
                 dtype = torch.bfloat16 if self._narrow and parameter.numel() > LARGE else parameter.dtype
                 zeros = torch.zeros(parameter.shape, dtype=dtype, device=parameter.device)
@@ -139,7 +139,7 @@ def scale_rates(updates: Any, factor: float) -> None:
 
 
 def rebind(updates: Any, replica: nn.Module) -> None:
-    """Let an optimizer that was built over the model itself work on the copy; what belongs to neither is left out."""
+    """Let an optimizer that was built over the model work on the copy. Parameters of neither are left out."""
     copier = copier_of(replica)
     if copier is None or not isinstance(updates, torch.optim.Optimizer):
         return

@@ -1,4 +1,4 @@
-"""What a float32 run leaves open, so that float64 is asked: gradients that may be rounding, units that may be equal."""
+"""Doubts that a float32 run leaves to float64: gradients that may be rounding, units that may be equal."""
 
 import math
 from collections.abc import Iterable
@@ -44,7 +44,7 @@ class Doubts:
 
 
 def find_doubts(trace: Trace, watch: Watch, trained: Iterable[str]) -> Doubts:
-    """Look for all that could be otherwise in exact arithmetic.
+    """Look for everything that exact arithmetic might show otherwise.
 
     Args:
         trace: The float32 run.
@@ -90,7 +90,7 @@ def _has_faint_rows(name: str, trace: Trace, largest: list[float]) -> bool:
 
 
 def told_by_steps(trace: Trace, faint: set[str]) -> dict[str, str]:
-    """Tell vectors with a faint gradient from rounding by how it changes from step to step; empty where that is open.
+    """Tell faint gradients of vectors from rounding, by their change from step to step. Empty text where that is open.
 
     A signal changes little in an update on the same batch. Rounding is drawn anew.
 
@@ -102,7 +102,7 @@ def told_by_steps(trace: Trace, faint: set[str]) -> dict[str, str]:
 
 
 def kinds_of(exact: nn.Module, faint: set[str], single: dict[str, np.ndarray]) -> dict[str, str]:
-    """Tell faint gradients of float32, by name, from rounding, by those that a copy in float64 has now.
+    """Compare faint gradients of float32 with those of a copy in float64: signal, rounding, or open, by name.
 
     Args:
         exact: A copy in float64 that has gone backward at the same step.

@@ -1,4 +1,4 @@
-"""What goes into and comes out of layers during one forward pass, thinned so that large models cost little."""
+"""Inputs and outputs of layers during one forward pass, thinned so that large models cost little."""
 
 import math
 from collections.abc import Callable
@@ -103,6 +103,6 @@ def _input_size(module: nn.Module, given: Tensor) -> float:
     if isinstance(module, _ConvTransposeNd):
         return float("inf")
     if isinstance(module, _ConvNd):
-        taps = module.weight[0, 0].numel()
-        return float(given.norm(dim=1).max()) * taps**0.5 if given.numel() else 0.0
+        positions = module.weight[0, 0].numel()
+        return float(given.norm(dim=1).max()) * positions**0.5 if given.numel() else 0.0
     return float(given.norm(dim=-1).max()) if given.numel() else 0.0

@@ -46,7 +46,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class ShadowRun:
-    """What one run is.
+    """One training of a copy, before it is done.
 
     Attributes:
         dtype: Of the copy.
@@ -67,7 +67,7 @@ class ShadowRun:
 
 @dataclass
 class Outcome:
-    """What a run left behind.
+    """The result of a run.
 
     Attributes:
         trace: Its gradients and losses.

@@ -18,7 +18,7 @@ from zeroinit.symmetry.measures.partition import (
 )
 from zeroinit.symmetry.units.layers import Layer
 
-__all__ = ["NEARLY", "SAME", "Tracker", "TwinParameters"]
+__all__ = ["NEARLY", "SAME", "CopiedParts", "Tracker"]
 
 SAME = 1e-7
 """Relative distance between gradients, in float64, that counts as rounding."""
@@ -122,7 +122,7 @@ class Tracker:
         return len(np.unique(np.stack([self._start, now]), axis=1).T)
 
 
-class TwinParameters:
+class CopiedParts:
     """Follows parameters of equal shape and equal values: copies of one layer that receive the same gradients."""
 
     def __init__(self, named: dict[str, Tensor], same: float = SAME):
@@ -161,7 +161,7 @@ class TwinParameters:
         """Whether any are still copies of each other."""
         return any(len(without_singles(labels)) for labels in self._groups.values())
 
-    def twins(self) -> list[list[str]]:
+    def groups(self) -> list[list[str]]:
         """Names of parameters that are still copies of each other and have moved, group by group."""
         found = []
         for key, labels in self._groups.items():

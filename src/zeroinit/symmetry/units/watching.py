@@ -16,7 +16,7 @@ from zeroinit.symmetry.measures.diversity import (
 )
 from zeroinit.symmetry.units.features import Features, thinned
 from zeroinit.symmetry.units.layers import Layer, UseOfWeights, find_layers
-from zeroinit.symmetry.units.tracking import SAME, Tracker, TwinParameters
+from zeroinit.symmetry.units.tracking import SAME, CopiedParts, Tracker
 
 __all__ = ["LayerWatch", "Watch", "kernel_spread"]
 
@@ -109,7 +109,7 @@ class LayerWatch:
 
 
 def kernel_spread(layer: Layer, values: Callable[[str], Tensor]) -> float | None:
-    """Return how much of a layer's kernels varies over their taps; ``None`` if they have none, or a single one."""
+    """Return how much of a layer's kernels varies over their positions; ``None`` if they have none, or a single one."""
     weight = values(layer.weight)
     return position_spread(weight) if layer.known and weight.dim() > 2 and weight[0, 0].numel() > 1 else None
 
@@ -142,7 +142,7 @@ class Watch:
         self._replica, self._inspected, self._epsilon, self._full = replica, inspected, epsilon, full
         self._use = UseOfWeights(replica)
         self.layers: list[LayerWatch] = []
-        self.twins: TwinParameters | None = None
+        self.copied: CopiedParts | None = None
         self._now = Features(nn.Identity(), [])
         self.first = self.last = Features(replica if full else nn.Identity(), _owners(replica) if full else [])
 
@@ -164,12 +164,12 @@ class Watch:
             for layer in self.layers:
                 layer.rank_series(gradients, values, outputs.get(layer.layer.path) if layer.layer.known else None)
             self._now.forget()
-        if self.twins is not None:
-            news.append(self.twins.follow(gradients))
+        if self.copied is not None:
+            news.append(self.copied.follow(gradients))
         return any(news)
 
     def equal_units(self) -> list[str]:
-        """Name the weights whose units, or copies of which, may still be equal, or are told apart by biases alone."""
+        """Name the weights whose units, or copies of which, may still be equal, or differ by their biases alone."""
         found = []
         for each in self.layers:
             part, tracker = each.layer.parts[0], each.tracker
@@ -177,7 +177,7 @@ class Watch:
                 continue
             if tracker.has_groups() or (each.layer.known and tracker.initial_by_weight < tracker.initial):
                 found.append(part.name)
-        if self.twins is not None and self.twins.has_groups():
+        if self.copied is not None and self.copied.has_groups():
             found.append("copied layers")
         return found
 
@@ -204,7 +204,7 @@ class Watch:
         ]
         if self._full:
             self._now = Features(self._replica, [each.path for each in found if each.known], SERIES_MOST, sizes=False)
-            self.twins = TwinParameters({name: self._named[name] for name in self._inspected}, self._same)
+            self.copied = CopiedParts({name: self._named[name] for name in self._inspected}, self._same)
 
 
 def _owners(model: nn.Module) -> list[str]:

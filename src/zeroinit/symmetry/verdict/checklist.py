@@ -33,7 +33,7 @@ def checks(
     }
     losses = evidence.double.losses
     finite = [each for each in losses if math.isfinite(each)]
-    copied = len(evidence.watch.twins.twins()) if evidence.watch.twins is not None else 0
+    copied = len(evidence.watch.copied.groups()) if evidence.watch.copied is not None else 0
     copied = copied or sum(each.code == "ZI004" for each in findings)
     return (
         _of_gradients(evidence, parameters, findings),

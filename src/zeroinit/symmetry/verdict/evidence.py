@@ -1,4 +1,4 @@
-"""What the shadows showed, and the pieces that it is made of, before it is judged."""
+"""Everything that the runs showed, before it is judged: reasons, silent units, symptoms."""
 
 from dataclasses import dataclass, field
 
@@ -66,7 +66,7 @@ class Symptom:
 
 @dataclass
 class Evidence:
-    """Everything that the shadows showed, before it is judged.
+    """Everything that the runs showed, before it is judged.
 
     Attributes:
         subject: What was inspected.
@@ -79,7 +79,6 @@ class Evidence:
         widths_without: Groups of units without dropout, and with equal biases.
         widths_deterministic: Groups of units that are the same bit for bit with deterministic kernels.
         reasons: Why parameters never get a gradient, by name.
-        waking: Parameters that get their first gradient a little later.
         fed_to_weights: Weights that other weights follow.
         silent: Units without a gradient, by the layer's weight.
         symptoms: What else is wrong.
@@ -100,7 +99,6 @@ class Evidence:
     widths_without: dict[str, dict[str, int]] = field(default_factory=dict)
     widths_deterministic: dict[str, int] = field(default_factory=dict)
     reasons: dict[str, Reason] = field(default_factory=dict)
-    waking: set[str] = field(default_factory=set)
     fed_to_weights: set[str] = field(default_factory=set)
     silent: dict[str, Silent] = field(default_factory=dict)
     symptoms: list[Symptom] = field(default_factory=list)

@@ -20,7 +20,7 @@ __all__ = ["LastPass", "explain"]
 
 @dataclass
 class LastPass:
-    """What the pass after the last update showed.
+    """The results of the pass after the last update.
 
     Attributes:
         loss: Its loss.
@@ -46,16 +46,15 @@ def explain(evidence: Evidence, replica: nn.Module, dtype: torch.dtype, last: La
     frozen = Reason("frozen", "is frozen (requires_grad=False)")
     evidence.reasons = {name: frozen for name, _ in evidence.model.named_parameters() if name not in trained}
     trace, looked_at = evidence.double, [name for name in trained if name not in evidence.not_inspected]
-    locked = {name for name in looked_at if trace.first_step(name) is None}
-    evidence.reasons |= replaced_in_forward(evidence, locked)
-    locked -= set(evidence.reasons)
-    evidence.reasons |= _of_removed(evidence, replica, dtype, locked, last)
-    locked -= set(evidence.reasons)
-    if locked:
-        explainer = Explainer(evidence, replica, dtype, locked)
+    without_gradient = {name for name in looked_at if trace.first_step(name) is None}
+    evidence.reasons |= replaced_in_forward(evidence, without_gradient)
+    without_gradient -= set(evidence.reasons)
+    evidence.reasons |= _of_removed(evidence, replica, dtype, without_gradient, last)
+    without_gradient -= set(evidence.reasons)
+    if without_gradient:
+        explainer = Explainer(evidence, replica, dtype, without_gradient)
         reasons = explainer.reasons()
-        evidence.reasons |= _of_nothing(reasons) if locked == set(looked_at) else reasons
-        evidence.waking = explainer.waking
+        evidence.reasons |= _of_nothing(reasons) if without_gradient == set(looked_at) else reasons
     lost = {name: step for name, step in died(trace).items() if name in looked_at}
     if lost:
         explainer = Explainer(evidence, replica, dtype, set(lost))
@@ -84,9 +83,9 @@ def _of_nothing(found: dict[str, Reason]) -> dict[str, Reason]:
     } | {name: each for name, each in found.items() if each.kind != "idle"}
 
 
-def _of_removed(evidence, replica, dtype, locked: set[str], last: LastPass) -> dict[str, Reason]:
+def _of_removed(evidence, replica, dtype, without_gradient: set[str], last: LastPass) -> dict[str, Reason]:
     """Return the reasons of vectors whose gradient is rounding, if the loss is the same with all of them changed."""
-    names = [name for name in sorted(locked) if replica.get_parameter(name).dim() < 2]
+    names = [name for name in sorted(without_gradient) if replica.get_parameter(name).dim() < 2]
     names = [name for name in names if evidence.double.rounding_step(name) is not None]
     if not names:
         return {}

@@ -9,7 +9,7 @@ from zeroinit.symmetry.units.watching import LayerWatch
 from zeroinit.symmetry.verdict.evidence import Evidence, Silent
 from zeroinit.symmetry.verdict.passes.naming import draw_line, few, starred
 from zeroinit.symmetry.verdict.report.parts import Finding, LayerReport, finding
-from zeroinit.symmetry.verdict.rows import MOST_TWINS, labels_of, owner_of
+from zeroinit.symmetry.verdict.rows import MOST_LISTED, labels_of, owner_of
 from zeroinit.symmetry.verdict.search.no_effect import equal_cause
 
 __all__ = ["of_copies", "of_layers"]
@@ -53,11 +53,11 @@ def _of_units(
     tracker, names = watch.tracker, tuple(part.name for part in watch.layer.parts)
     labels = labels_of(tracker, steps)
     together = _groups_among(labels, tracker.moved)
-    awake = report.unlock_step is not None or bool(tracker.moved.any())
+    learning = report.unlock_step is not None or bool(tracker.moved.any())
     alone = report.is_output and report.effective_width > 1
-    if awake:
+    if learning:
         yield from _of_silent(report, silent, names)
-    if not awake or alone or not tracker.moved.any():
+    if not learning or alone or not tracker.moved.any():
         return
     moved, place = int(tracker.moved.sum()), f"`{report.path or report.weight}`"
     repair = f"Start the layer at random: {draw_line([report.weight], 3)}. Random biases do, too."
@@ -136,15 +136,15 @@ def _are_copies(watch: LayerWatch, evidence: Evidence) -> bool:
     rows = part.rows(value)
     several = without_singles(watch.tracker.labels)
     several = several[watch.tracker.moved[several]]
-    return rows.shape[1] > 1 and any(bool((rows[at] != rows[at][0]).any()) for at in several[:MOST_TWINS])
+    return rows.shape[1] > 1 and any(bool((rows[at] != rows[at][0]).any()) for at in several[:MOST_LISTED])
 
 
 def of_copies(evidence: Evidence, found: list[Finding]) -> Iterator[Finding]:
     """Yield one finding for each module whose parameters are copies of another's."""
-    if evidence.watch.twins is None:
+    if evidence.watch.copied is None:
         return
     flagged = {finding.path for finding in found if finding.code == "ZI001"}
-    groups = [group for group in evidence.watch.twins.twins() if not {owner_of(name) for name in group} <= flagged]
+    groups = [group for group in evidence.watch.copied.groups() if not {owner_of(name) for name in group} <= flagged]
     others = [name for group in groups for name in group[1:]]
     for group in groups:
         message = f"{few(group)} are copies of each other and get identical updates."

@@ -11,9 +11,9 @@ from zeroinit.symmetry.units.watching import LayerWatch
 from zeroinit.symmetry.verdict.evidence import Evidence
 from zeroinit.symmetry.verdict.report.parts import LayerReport, ParameterReport
 
-__all__ = ["MOST_TWINS", "labels_of", "layer_row", "owner_of", "parameter_rows"]
+__all__ = ["MOST_LISTED", "labels_of", "layer_row", "owner_of", "parameter_rows"]
 
-MOST_TWINS = 10
+MOST_LISTED = 10
 
 
 def owner_of(name: str) -> str:
@@ -86,11 +86,11 @@ def _largest_group(labels: np.ndarray, moved: np.ndarray) -> tuple[int, ...]:
     if not len(several):
         return ()
     values, counts = np.unique(labels[several], return_counts=True)
-    return tuple(int(at) for at in several[labels[several] == values[counts.argmax()]][:MOST_TWINS])
+    return tuple(int(at) for at in several[labels[several] == values[counts.argmax()]][:MOST_LISTED])
 
 
 def _source(watch: LayerWatch, evidence: Evidence, width: int) -> str:
-    """Name what tells the units apart, by what is left of the width without it."""
+    """Name the source of the difference between units: fewer units differ without this source."""
     tracker, name = watch.tracker, watch.layer.weight
     if width <= 1:
         if tracker.num_units == 1:

@@ -1,4 +1,4 @@
-"""Whether an inspection fits into memory, estimated before anything is copied."""
+"""Estimates whether an inspection fits into memory, before anything is copied."""
 
 from pathlib import Path
 

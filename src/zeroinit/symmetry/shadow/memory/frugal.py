@@ -1,4 +1,4 @@
-"""Freed memory goes back to the system, so that an inspection's peak is what it holds and no more."""
+"""Freed memory goes back to the system. An inspection's peak is then what it holds, and no more."""
 
 import ctypes
 import sys
@@ -31,8 +31,8 @@ def is_large(parameters: Iterable[nn.Parameter]) -> bool:
 def frugal(replica: nn.Module) -> Iterator[None]:
     """Keep the peak of a large model's backward pass low.
 
-    Inside, memory is handed back whenever a large parameter has its gradient, and gradients of large embeddings are
-    sparse, so that a tied embedding has no second dense one for a moment. Modules are as before afterwards, and small
+    Inside, memory is handed back whenever a large parameter has its gradient. Gradients of large embeddings are
+    sparse, so that a tied embedding never has a second dense one. Modules are as before afterwards, and small
     models are left alone.
 
     Example:
@@ -62,7 +62,7 @@ def frugal(replica: nn.Module) -> Iterator[None]:
 
 
 def _may_be_sparse(module: nn.Module) -> TypeGuard[nn.Embedding]:
-    """Whether a module is a plain, large embedding whose weight is a parameter, not computed from others."""
+    """Tell whether a module is a plain, large embedding with a parameter as its weight, not a computed one."""
     return (
         type(module) is nn.Embedding
         and isinstance(module._parameters.get("weight"), nn.Parameter)

@@ -77,7 +77,7 @@ class WriteGuard(TorchDispatchMode):
 
 
 class Casts:
-    """Casts of memory that is read in place; what autograd would keep of them is cast again when needed."""
+    """Casts of memory that is read in place. Autograd keeps none of them: each is cast again when needed."""
 
     def __init__(self):
         self._sources: dict[int, tuple[StorageWeakRef, Tensor]] = {}
@@ -95,7 +95,7 @@ class Casts:
         return saved_tensors_hooks(self._pack, self._unpack)
 
     def _to(self, source: Tensor, dtype: torch.dtype) -> Tensor:
-        """Cast, and have what earlier casts took handed back from time to time."""
+        """Cast, and hand the memory of earlier casts back from time to time."""
         result = source.to(dtype)
         self._bytes += result.numel() * result.element_size()
         if self._bytes > OFTEN:

@@ -104,7 +104,7 @@ def _above(name: str, cut: Node, position: int, view: View) -> Iterator[Candidat
         yield from cuts_in_loss(name, cut, position, call, view)
     elif call is not None and is_still(call):
         yield from of_still(name, cut, position, call, view)
-    if view.twins and call is not None and call.name in SATURATING:
+    if view.copied and call is not None and call.name in SATURATING:
         yield from of_copies(view)
     if call is not None and call.name in NORMS:
         yield from of_norm(name, call, view)

@@ -32,8 +32,8 @@ MOST_ABOVE = 8
 
 def of_copies(view: View) -> Iterator[Candidate]:
     """Copies of one module in a row: what is chosen among them makes no difference."""
-    redrawn = tuple(name for group in view.twins for name in group[1:])
-    first = [group[0] for group in view.twins]
+    redrawn = tuple(name for group in view.copied for name in group[1:])
+    first = [group[0] for group in view.copied]
     what = few([starred(each) for each in first][:1])
     text = f"{{it}} chooses among copies of one module ({what}), which are all equal."
     change = Change(draw=redrawn)
@@ -78,7 +78,7 @@ def taken_out_above(node: Node, view: View) -> Iterator[Candidate]:
     """Operations above that may remove what a parameter adds, nearest first."""
     queue, seen, left = [node], {id(node)}, MOST_ABOVE
     done: set[tuple] = set()
-    if view.twins:
+    if view.copied:
         yield from of_copies(view)
     while queue and left:
         taken = queue.pop(0)

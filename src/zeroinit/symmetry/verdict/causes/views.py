@@ -62,7 +62,7 @@ class View:
         inputs: The batch.
         zeros: Names of the parameters that are zero everywhere.
         stuck: Names of the parameters that never got a gradient.
-        twins: Groups of modules' parameters that are copies of each other.
+        copied: Groups of parameters that are copies of each other.
         nothing_moves: Whether no parameter of the model ever got a gradient.
     """
 
@@ -73,7 +73,7 @@ class View:
     inputs: object
     zeros: set[str]
     stuck: set[str]
-    twins: list[list[str]] = field(default_factory=list)
+    copied: list[list[str]] = field(default_factory=list)
     nothing_moves: bool = False
 
     def __post_init__(self) -> None:

@@ -42,7 +42,7 @@ class Call:
         func: What was called.
         args: With what, as ``kwargs``.
         out: The tensors that came out.
-        nodes: Autograd's nodes of these at that moment.
+        nodes: Autograd's nodes of these at that time.
         cuts: Whether something that depends on a parameter went in, and no float with a gradient came out.
         chooses: Whether indices came out of something that depends on a parameter, beside values with a gradient.
         quiet: Whether gradients were off, and in which module they were switched last.

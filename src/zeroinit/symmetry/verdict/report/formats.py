@@ -41,7 +41,7 @@ def shortened(text: str, width: int) -> str:
 
 
 def layer_rows(report: "SymmetryReport") -> list[tuple[str, ...]]:
-    """Return the cells of the table of layers with two or more axes; layers that are alike share a row."""
+    """Return the cells of the table of layers with two or more axes; layers that are similar share a row."""
     rows: dict[tuple[str, ...], list[str]] = {}
     frozen = _frozen(report)
     for layer in report.layers:
@@ -123,10 +123,10 @@ def _headline(report: "SymmetryReport") -> str:
     stuck = {name for each in report.findings if each.code in STILL for name in each.parameters}
     if any(each.code == "ZI013" for each in report.warnings):
         stuck = {each.name for each in trained}
-    awake = sum(each.unlock_step is not None and each.name not in stuck for each in trained)
+    learning = sum(each.unlock_step is not None and each.name not in stuck for each in trained)
     return (
-        f"{report.model}: {_count(len(report.warnings), 'warning')}; {awake} of {len(trained)} parameters learn within "
-        f"{_count(report.num_steps, 'step')} ({report.optimizer}, {report.loss})"
+        f"{report.model}: {_count(len(report.warnings), 'warning')}; {learning} of {len(trained)} parameters learn "
+        f"within {_count(report.num_steps, 'step')} ({report.optimizer}, {report.loss})"
     )
 
 
@@ -199,17 +199,15 @@ def _alike_once(findings: Iterable["Finding"]) -> list["Finding"]:
     """Return one finding for many that differ by numbers in paths alone; of frozen modules one for all."""
     groups: dict[tuple[str, ...], list[Finding]] = {}
     for each in findings:
-        alike: tuple[str, ...] = (
-            (f"ZI102 {each.cause}",)
-            if each.code == "ZI102"
-            else (each.code, starred(each.path), _starred(each.message))
-        )
-        groups.setdefault(alike, []).append(each)
+        similar: tuple[str, ...] = (each.code, starred(each.path), _starred(each.message))
+        if each.code == "ZI102":
+            similar = (f"ZI102 {each.cause}",)
+        groups.setdefault(similar, []).append(each)
     kept = []
-    for alike, members in groups.items():
+    for similar, members in groups.items():
         if len(members) < FEWEST_ALIKE:
             kept += members
-        elif len(alike) == 1:
+        elif len(similar) == 1:
             kept.append(replace(members[0], path=f"{members[0].path} and {len(members) - 1} more modules"))
         else:
             kept.append(

@@ -98,7 +98,7 @@ class LayerReport:
         width_in_float32: Groups of units that are bit for bit the same in float32 training.
         mirrored_width: Groups where a unit and its negative count as one.
         twins: The largest group of identical units, at most ten of their numbers.
-        dead: Units that no input of the batch's size can wake.
+        dead: Units that get no gradient from any input of the batch's size.
         silent: Units without a gradient in any step.
         unlock_step: Step of the weights' first signal.
         is_output: Whether no weights follow, so that the targets tell its units apart.
@@ -108,7 +108,7 @@ class LayerReport:
             ``rounding`` or ``kernels`` (that give other bits each time), or nothing (empty).
         diversity: Numbers by name; those of the last step have the suffix ``_end``.
         diversity_by_step: Effective and stable rank of weights, updates so far, gradients and activations before each
-            update, on at most 32 units and 32 inputs of them; NaN where there is none.
+            update, on at most 32 units and 32 inputs. NaN where there is none.
     """
 
     path: str

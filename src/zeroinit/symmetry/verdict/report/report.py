@@ -15,8 +15,8 @@ __all__ = ["SymmetryReport"]
 
 WIDTH = 100
 
-# A report prints itself in formats that take a report. Methods import the formats, and the formats import this class
-# for checkers alone; this is the only circle of the subpackage.
+# A report prints itself in formats that take a report. Methods import the formats; the formats import this class for
+# checkers alone; this is the only circle of the subpackage.
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class SymmetryReport:
         return pandas.concat(frames, ignore_index=True) if frames else pandas.DataFrame()
 
     def plot(self, axes: "Axes | None" = None) -> "Axes":
-        """Draw when each parameter wakes up: parameters by steps, see ``draw_wake_up``."""
+        """Draw the wake-up chart: parameters by steps, see ``draw_wake_up``."""
         from zeroinit.symmetry.verdict.report.drawing import draw_wake_up
 
         return draw_wake_up(self, axes)

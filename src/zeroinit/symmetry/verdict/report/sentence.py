@@ -29,12 +29,12 @@ def by_cause(findings: tuple[Finding, ...] | list[Finding]) -> list[list[Finding
 
 
 def _in_group(code: str) -> tuple[bool, int]:
-    """Copies are a cause of what cannot choose among them."""
+    """Sort identical units first: they cause the failure of whatever chooses among them."""
     return code not in ("ZI001", "ZI004"), _rank(code)
 
 
 def _rank_of(finding: Finding) -> float:
-    """What an optimizer does not hold comes behind what keeps a gradient from what it holds."""
+    """Rank a finding. Parameters outside the optimizer come behind parameters in it that get no gradient."""
     if finding.code == "ZI102" and finding.cause:
         return -1  # frozen, and hardly meant to be
     if finding.code == "ZI018" and " does not hold " in finding.message:
@@ -61,7 +61,7 @@ def verdict(report: "SymmetryReport") -> str:
             still += f", and the head `{heads[0]}` is frozen"
         learns = any(each.unlock_step is not None for each in trained)
         start = "Will learn" if learns else "Will not learn from this batch and loss"
-        return f"{start}: {_awake(report, trained)}{still}."
+        return f"{start}: {_with_gradient(report, trained)}{still}."
     first = groups[0][0]
     never = [each for each in report.warnings if each.code in NEVER and not _of_units(each)]
     stuck = {name for each in never for name in each.parameters}
@@ -88,7 +88,7 @@ def _of_units(finding: Finding) -> bool:
     return re.match(r"\d+ of \d+ ", finding.message) is not None
 
 
-def _awake(report: "SymmetryReport", trained: list) -> str:
+def _with_gradient(report: "SymmetryReport", trained: list) -> str:
     steps = [each.unlock_step for each in trained if each.unlock_step is not None]
     if not steps:
         told = next((each.explanation for each in trained if each.explanation), "")
@@ -110,7 +110,7 @@ def _awake(report: "SymmetryReport", trained: list) -> str:
 
 
 def _cause_of(finding: Finding) -> str:
-    """Return what a message says after what happens."""
+    """Return the part of a message that names the cause."""
     if finding.code in NEVER or finding.code in ("ZI001", "ZI010", "ZI016"):
         match = re.match(r"(.*? (?:a gradient|rounding alone)\.) (.+)", finding.message)
         if match is not None:

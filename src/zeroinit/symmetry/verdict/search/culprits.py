@@ -1,4 +1,4 @@
-"""Which zeros matter among those that keep others at zero, and the smallest start that frees them all."""
+"""Of the zeros that keep others at zero, finds those that matter, and the smallest start that frees all."""
 
 from zeroinit.symmetry.verdict.causes.views import View
 from zeroinit.symmetry.verdict.evidence import Reason
@@ -18,15 +18,15 @@ def with_culprits(search: Search, found: dict[str, Reason], views: dict[str, Vie
         if reason.kind in ("zero", "self"):
             groups.setdefault(reason.cause, []).append(name)
     merged = _merged({cause: (set(found[names[0]].culprits), names) for cause, names in groups.items()})
-    alike: dict[tuple, tuple[list[str], set[str], list[str]]] = {}
+    similar: dict[tuple, tuple[list[str], set[str], list[str]]] = {}
     for drawn, names in merged:
         culprits = _culprits(search, drawn, set(names), views[names[0]])
         patterns = (tuple(sorted(set(map(starred, culprits)))), len(culprits) > 1)
-        kept = alike.setdefault(patterns, ([], set(), []))
+        kept = similar.setdefault(patterns, ([], set(), []))
         kept[0].extend(each for each in culprits if each not in kept[0])
         kept[1].update(drawn)
         kept[2].extend(names)
-    for culprits, drawn, names in alike.values():
+    for culprits, drawn, names in similar.values():
         found |= _told(search, culprits, drawn, names, views[names[0]])
     return found
 

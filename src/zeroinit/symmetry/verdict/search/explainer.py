@@ -24,23 +24,18 @@ MORE_VIEWS = 8
 
 
 class Explainer(Search):
-    """Explains stuck parameters, one cause once; see ``Search`` for its arguments.
-
-    Attributes:
-        waking: Names of the parameters that would move a little later.
-    """
+    """Explains stuck parameters, one cause once; see ``Search`` for its arguments."""
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self.waking: set[str] = set()
         self._explained: set[str] = set()
         self._is_small = False
 
     def reasons(self) -> dict[str, Reason]:
-        """Return the reason of each locked parameter; ``waking`` then holds those that would move a little later."""
+        """Return the reason of each parameter that never got a gradient."""
         found = self.found
         found |= self._without_effect()
-        if set(found) == self.locked:
+        if set(found) == self.without_gradient:
             return found
         view, reentrant = self.view(self.step)
         self._baseline(found, view, reentrant)
@@ -61,20 +56,20 @@ class Explainer(Search):
         if not is_large(self.replica.parameters()):
             return {}
         owners = {name.rpartition(".")[0] for name in self.moving() if self.replica.get_parameter(name).dim() > 1}
-        vectors = [name for name in sorted(self.locked) if name.rpartition(".")[0] in owners]
+        vectors = [name for name in sorted(self.without_gradient) if name.rpartition(".")[0] in owners]
         vectors = [name for name in vectors if self.replica.get_parameter(name).dim() < 2]
         if not vectors or self.trials.loss_changes(Change(draw=tuple(vectors)), self.step):
             return {}
         return {name: Reason("no_effect", "The loss is the same whatever its value.", tried=True) for name in vectors}
 
     def _ordered(self) -> list[str]:
-        names = [name for name, _ in self.replica.named_parameters() if name in self.locked]
+        names = [name for name, _ in self.replica.named_parameters() if name in self.without_gradient]
         return sorted(names, key=lambda name: self.replica.get_parameter(name).dim() < 2)
 
     def _baseline(self, found: dict[str, Reason], view: View | None, reentrant: bool) -> None:
-        """Take out what would move with more steps, and what only a checkpoint hides."""
+        """Take out parameters that more steps would move, and those that only a checkpoint hides."""
         freed = self.trials.frees(Change(), self.step)
-        if (self.trials.counts or (freed and freed != self.locked)) and not reentrant:
+        if (self.trials.counts or (freed and freed != self.without_gradient)) and not reentrant:
             freed |= self.trials.frees(Change(), self.step, MORE_PASSES)
         for name in freed:
             if reentrant:
@@ -88,11 +83,10 @@ class Explainer(Search):
                 )
                 found[name] = Reason("checkpoint", text, (), repair, True, "checkpoint")
             else:
-                self.waking.add(name)
                 found[name] = Reason("asleep", "Its first gradient comes with a later step.", tried=True)
 
     def _of_small_inputs(self, found: dict[str, Reason], views: dict[str, View]) -> None:
-        """Take out what larger inputs free, and other inputs of the same size do not."""
+        """Take out parameters that larger inputs free, if other inputs of the same size do not."""
         for view in dict.fromkeys(views.values()):
             for each in small(view):
                 freed = self.trials.frees(each.change, view.step)
@@ -104,7 +98,7 @@ class Explainer(Search):
                     found[name] = self._accepted(name, each, each.repairs[0][1])
 
     def _other_views(self, absent: list[str]) -> dict[str, View]:
-        """Look at passes with other random states, for what is left out at random."""
+        """Look at passes with other random states, for parameters that are left out at random."""
         used = {name for name in absent if name in self.evidence.double.used}
         found: dict[str, View] = {}
         for more in range(1, MORE_VIEWS + 1):
@@ -167,9 +161,9 @@ class Explainer(Search):
         return among_equal_slices(name, self, view.step)
 
     def _frees(self, change: Change, name: str, view: View) -> bool:
-        """Try a change; where a parameter like this one was explained before, on all places that are alike at once."""
-        alike = starred(name) in self._explained
-        return name in self.trials.frees(view.widened(change) if alike else change, view.step)
+        """Try a change. If a similar parameter was explained before, try the change on all similar places at once."""
+        similar = starred(name) in self._explained
+        return name in self.trials.frees(view.widened(change) if similar else change, view.step)
 
     def _accepted(self, name: str, each: Candidate, repair: str) -> Reason:
         self._explained.add(starred(name))

@@ -1,4 +1,4 @@
-"""No effect at the starting values alone, or none at all: told by disturbing everything else first."""
+"""No effect at the starting values alone, or none at all: everything else is disturbed first to tell the two."""
 
 from collections.abc import Callable
 
@@ -80,7 +80,7 @@ def among_equal_slices(name: str, search: Search, step: int) -> Reason | None:
 
 
 def equal_cause(weight: str) -> str:
-    """Return what findings about one layer of equal units, and about what chooses among them, have as their cause."""
+    """Return the cause that two findings share: one about equal units, one about a choice among them."""
     return f"equal slices of {weight}"
 
 

@@ -1,4 +1,4 @@
-"""What every search for a reason has in hand: the copy, trials on it, and passes through it."""
+"""The copy, trials on it, and passes through it: every search for a reason has them in hand."""
 
 import torch
 from torch import nn
@@ -20,19 +20,21 @@ class Search:
         evidence: Of a model that was trained for a few steps.
         replica: The trained copy; it is as before afterwards.
         dtype: Of the copy.
-        locked: Names of the parameters that never got a gradient.
+        without_gradient: Names of the parameters that never got a gradient.
         parts: Along which axes units are counted, by the weight's name, where trials look at units.
 
     Attributes:
         trials: On the copy.
         step: What the random numbers of its passes derive from.
         zeros: Names of the parameters that are zero everywhere.
-        twins: Groups of parameters that are copies of each other.
+        copied: Groups of parameters that are copies of each other.
         found: Reasons found so far, by name.
     """
 
-    def __init__(self, evidence: Evidence, replica: nn.Module, dtype: torch.dtype, locked: set[str], parts=None):
-        self.evidence, self.replica, self.dtype, self.locked = evidence, replica, dtype, locked
+    def __init__(
+        self, evidence: Evidence, replica: nn.Module, dtype: torch.dtype, without_gradient: set[str], parts=None
+    ):
+        self.evidence, self.replica, self.dtype, self.without_gradient = evidence, replica, dtype, without_gradient
         sizes = [size for of in evidence.double.sizes for size in of.values() if size == size]
         settings = evidence.settings
         self.trials = Trials(
@@ -41,19 +43,19 @@ class Search:
             dtype,
             settings.dropout,
             settings.seed,
-            set(locked),
+            set(without_gradient),
             max(sizes, default=0.0) or (1.0 if any(evidence.double.rounding) else 0.0),
             parts or {},
         )
         self.step = len(evidence.double.losses) + 1
         self.zeros = zero_parameters(replica)
-        self.twins = evidence.watch.twins.twins() if evidence.watch.twins is not None else []
+        self.copied = evidence.watch.copied.groups() if evidence.watch.copied is not None else []
         self.found: dict[str, Reason] = {}
         self._used_elsewhere: set[str] | None = None
 
     def moving(self) -> set[str]:
         """Return the names of the parameters that have had a gradient."""
-        return set(self.evidence.double.sizes[-1]) - self.locked if self.evidence.double.sizes else set()
+        return set(self.evidence.double.sizes[-1]) - self.without_gradient if self.evidence.double.sizes else set()
 
     def used_with_other_inputs(self) -> set[str]:
         """Return the names of the parameters that take part for other inputs or other random numbers."""
@@ -76,5 +78,5 @@ class Search:
         inputs = self.evidence.objective.inputs
         still = not any(size > 0 for of in self.evidence.double.sizes for size in of.values())
         return View(
-            step, self.replica, graph, calls, inputs, self.zeros, set(self.locked), self.twins, still
+            step, self.replica, graph, calls, inputs, self.zeros, set(self.without_gradient), self.copied, still
         ), reentrant

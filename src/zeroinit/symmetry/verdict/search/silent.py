@@ -17,9 +17,9 @@ __all__ = ["find_silent", "may_be_stuck"]
 
 MOST_RECTIFIERS = 3
 MARGIN = 3
-"""A unit counts as dead if inputs so many times larger than those of the batch, or than one, could not wake it."""
+"""A unit counts as dead if inputs so many times larger than those of the batch, or than one, leave it off."""
 MANY = 0.6
-"""If so large a share of a layer cannot be woken by inputs of the batch's own size, all of them count."""
+"""If inputs of the batch's own size leave so large a share of a layer off, all of these units count."""
 
 
 def may_be_stuck(watch: LayerWatch, evidence: Evidence) -> np.ndarray:

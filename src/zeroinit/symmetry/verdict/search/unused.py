@@ -243,16 +243,16 @@ def _not_called(name: str, search: Search) -> Reason:
     if condition:
         text = f"`{condition}` uses {{it}} under a condition that is not met here."
         return Reason("idle", text, (), "Nothing to do if that is meant.", False, text)
-    twin = _twin(name, search)
-    if twin:
-        text = f"The forward pass does not use {{it}}, but `{twin}`, a plain tensor with the same values."
-        return Reason("unused", text, (), f"Use `{name}` itself in place of `{twin}`.", False, text)
+    substitute = _substitute(name, search)
+    if substitute:
+        text = f"The forward pass does not use {{it}}, but `{substitute}`, a plain tensor with the same values."
+        return Reason("unused", text, (), f"Use `{name}` itself in place of `{substitute}`.", False, text)
     return Reason(
         "unused", "The forward pass does not use {it}.", (), "", True, f"unused {starred(name.rpartition('.')[0])}"
     )
 
 
-def _twin(name: str, search: Search) -> str:
+def _substitute(name: str, search: Search) -> str:
     """Return a plain tensor on the model with the values that a parameter had, as they are or transposed."""
     own = search.evidence.model.get_parameter(name).detach()
     for place, other in attached(search.evidence.model):

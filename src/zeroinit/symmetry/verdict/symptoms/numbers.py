@@ -54,7 +54,7 @@ NORMED = (
 
 @dataclass(frozen=True)
 class Trouble:
-    """What goes wrong with the numbers.
+    """One fault of the numbers.
 
     Attributes:
         kind: ``nan`` or ``diverges``.

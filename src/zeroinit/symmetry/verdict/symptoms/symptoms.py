@@ -1,4 +1,4 @@
-"""What shows in a shadow training beside stuck parameters: died on the way, unregistered, swallowed, not held."""
+"""Faults beside missing gradients: gradients that end, unregistered values, shared memory, an optimizer with gaps."""
 
 import re
 from collections.abc import Container, Iterator
@@ -128,7 +128,7 @@ def _unregistered(root: str, members: list[str]) -> Symptom:
 
 
 def died(trace: Trace) -> dict[str, int]:
-    """Return the parameters whose gradient was there and is exactly zero to the end, with its first step without."""
+    """Return parameters whose gradient ended: from a step on it is exactly zero. The step is given by name."""
     found: dict[str, int] = {}
     if len(trace.sizes) <= FEWEST_STILL or not trace.losses[-1]:
         return found

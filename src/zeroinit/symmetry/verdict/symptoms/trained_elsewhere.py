@@ -34,10 +34,10 @@ def rates_elsewhere(optimizer: OwnOptimizer, tensors: Iterable[Tensor]) -> dict[
 
 
 def leave_to_others(evidence: Evidence) -> None:
-    """Take back warnings about parameters that the user's own optimizer does not hold, where that is no fault.
+    """Take back warnings about parameters outside the user's own optimizer, where that is no fault.
 
-    A parameter that it does not hold and that no gradient reaches is not trained by this step, as a generator is not by
-    its critic's; another optimizer of this process may hold one that gets a gradient.
+    This step does not train a parameter that the optimizer does not hold and that no gradient reaches: a critic's step
+    does not train the generator. Another optimizer of this process may hold a parameter that gets a gradient.
     """
     held, optimizer = evidence.single.held, evidence.settings.optimizer
     if not held:

@@ -1,4 +1,4 @@
-"""What can be done instead of a call, to see what it keeps from its arguments."""
+"""Actions in place of a call. They show which gradients the call keeps from its arguments."""
 
 from collections.abc import Callable
 from typing import Any

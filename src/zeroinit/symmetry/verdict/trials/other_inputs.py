@@ -1,4 +1,4 @@
-"""Which parameters take part when the batch is another one: shuffled, noisy, with other whole numbers and choices."""
+"""Finds parameters that take part for another batch: shuffled, noisy, with other whole numbers and choices."""
 
 from collections.abc import Callable
 from typing import Any

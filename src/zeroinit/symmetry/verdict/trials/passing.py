@@ -1,4 +1,4 @@
-"""Autograd functions of the user's own, made to hand an error on where they hand on nothing."""
+"""Lets autograd functions of the user's own pass a gradient on where they pass on none."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager

@@ -1,4 +1,4 @@
-"""What can be done instead of calls whose derivative is zero here: draws, choices, cuts, samples outside, margins."""
+"""Actions in place of calls whose derivative is zero here: draws, choices, cuts, samples outside, margins."""
 
 from collections.abc import Callable
 from typing import Any

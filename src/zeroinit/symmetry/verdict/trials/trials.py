@@ -270,7 +270,7 @@ class Trials:
 
 
 def _counters(model: nn.Module) -> dict[nn.Module, tuple[dict[str, Any], list[tuple[Tensor, Tensor]]]]:
-    """Keep what may count passes: numbers that are attributes of modules, and small buffers."""
+    """Keep everything that may count passes: numbers among the attributes of modules, and small buffers."""
     return {
         each: (
             {name: value for name, value in vars(each).items() if type(value) in (int, float, bool)},

@@ -1,4 +1,4 @@
-"""What about an operation makes NaN or infinity, and what guards it."""
+"""Causes of NaN and infinity in one operation, and changes that guard it."""
 
 import math
 from typing import Any

@@ -5,15 +5,12 @@ import torch
 from torch import nn
 
 from zeroinit.symmetry import inspect
-from zeroinit.symmetry.shadow.own_optimizer import OwnOptimizer
 from zeroinit.symmetry.verdict.checklist import counted
 from zeroinit.symmetry.verdict.report.formats import to_text
 from zeroinit.symmetry.verdict.report.parts import Finding
 from zeroinit.symmetry.verdict.report.report import SymmetryReport
-from zeroinit.symmetry.verdict.symptoms.loss_parameters import parameters_of_loss
-from zeroinit.symmetry.verdict.trials.masks import flipped_masks
 
-from .zoo import VECTORS, drawn, mlp
+from ..zoo import VECTORS, drawn, mlp
 
 pytestmark = pytest.mark.usefixtures("without_type_checks")
 
@@ -74,45 +71,6 @@ def test_information_names_how_many_modules_it_is_about():
     ]
     text = to_text(SymmetryReport("M", "loss", "adam", 4, (1.0, 0.5), (), (), tuple(each)), 100)
     assert "ZI104 info a and 1 more: " in text
-
-
-@pytest.mark.parametrize(("rate", "peak", "taken"), [(0.0, 0.1, 0.1), (0.05, 0.1, 0.05), (0.0, 0.0, 0.0)])
-def test_a_schedule_that_starts_at_zero_is_taken_at_its_peak(rate, peak, taken):
-    model = nn.Linear(2, 1)
-    optimizer = torch.optim.SGD(model.parameters(), lr=rate)
-    optimizer.param_groups[0]["initial_lr"] = peak
-    own = OwnOptimizer(optimizer, model)
-    assert own.held == {"weight": taken, "bias": taken}
-    assert own(list(model.parameters())).param_groups[0]["lr"] == taken
-    assert optimizer.param_groups[0]["lr"] == rate
-
-
-class Scored(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.align = nn.Linear(3, 2)
-
-    def forward(self, output):
-        return self.align(output).mean()
-
-
-def test_parameters_of_a_loss_are_found_by_name():
-    model, scored, scale = nn.Linear(2, 3), Scored(), nn.Parameter(torch.ones(1))
-    assert list(parameters_of_loss(scored, model)) == ["align.weight", "align.bias"]
-    assert list(parameters_of_loss(lambda output: scale * scored(output), model)) == [
-        "scale", "scored.align.weight", "scored.align.bias",
-    ]  # fmt: skip
-    assert parameters_of_loss(lambda output: model.weight.sum() + output.sum(), model) == {}
-    assert list(parameters_of_loss(scored.forward, model)) == ["align.weight", "align.bias"]
-
-
-def test_only_a_mask_that_divides_padding_from_the_rest_is_inverted():
-    tokens, keep = torch.tensor([[5, 3, 0], [2, 0, 0]]), torch.tensor([[True, True, False], [True, False, False]])
-    assert torch.equal(flipped_masks((tokens, keep))[1], ~keep)
-    other = torch.tensor([[True, False, True], [True, True, True]])
-    assert torch.equal(flipped_masks((tokens, other))[1], other)
-    hide = torch.zeros(2, 3).masked_fill(~keep, -torch.inf)
-    assert torch.equal(flipped_masks((tokens, hide))[1] == 0, ~keep)
 
 
 def test_one_is_singular():

@@ -12,7 +12,7 @@ from zeroinit import InputError
 from zeroinit.symmetry import inspect
 from zeroinit.symmetry.shadow.undisturbed import _old_settings
 
-from .zoo import IMAGES, VECTORS, vgg_with_batch_norm
+from ..zoo import IMAGES, VECTORS, vgg_with_batch_norm
 
 pytestmark = pytest.mark.usefixtures("without_type_checks")  # beartype itself draws from Python's random state
 

@@ -4,30 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from zeroinit._modules.attached import attached
-from zeroinit.symmetry import inspect
 from zeroinit.symmetry.shadow.objective import Objective
-from zeroinit.symmetry.verdict.passes.applied import checkpoints_off
 from zeroinit.symmetry.verdict.passes.calls import Calls
-from zeroinit.symmetry.verdict.report.sentence import by_cause, first_sentence
 from zeroinit.symmetry.verdict.trials.passing import passing
 from zeroinit.symmetry.verdict.trials.trials import Change, Trials, empty_rows
 
-from .zoo import VECTORS, classes, drawn, mlp
-
-
-class Branch(nn.Module):
-    """A branch behind a norm; ``down`` and ``up`` are zero, and so is the norm's shift."""
-
-    def __init__(self):
-        super().__init__()
-        self.norm, self.down, self.up = nn.LayerNorm(12), nn.Linear(12, 4, bias=False), nn.Linear(4, 12, bias=False)
-        self.head = nn.Linear(12, 5)
-        for layer in (self.down, self.up):
-            nn.init.zeros_(layer.weight)
-
-    def forward(self, x):
-        return self.head(x + self.up(self.down(self.norm(x))))
+from ...zoo import VECTORS, Branch, classes, drawn, mlp
 
 
 def trials_on(model: nn.Module, watched: set[str] | None = None, inputs=VECTORS) -> Trials:
@@ -91,19 +73,6 @@ def test_what_has_no_effect_does_not_change_the_loss():
     assert trials.loss_changes(Change(draw=("2.weight",)))
 
 
-def test_calls_know_their_modules_and_their_cuts():
-    model = nn.Sequential(nn.Linear(12, 6), nn.ReLU(), nn.Linear(6, 5))
-    with Calls(model) as calls:
-        loss = model(VECTORS).detach().sum()
-    assert [call.key for call in calls.calls] == [
-        ("0", "linear", 1), ("1", "relu", 1), ("2", "linear", 1), ("<loss>", "detach", 1), ("<loss>", "sum", 1),
-    ]  # fmt: skip
-    assert [call.key for call in calls.calls if call.cuts] == [("<loss>", "detach", 1)]
-    assert not loss.requires_grad
-    with Calls(model, attach=[("<loss>", "detach", 1)]):
-        assert model(VECTORS).detach().sum().requires_grad
-
-
 def test_no_grad_is_taken_away_where_asked():
     model = nn.Linear(12, 5)
 
@@ -117,45 +86,11 @@ def test_no_grad_is_taken_away_where_asked():
         assert not quiet().requires_grad
 
 
-@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
-def test_checkpoints_are_as_before_afterwards():
-    layer = nn.Linear(12, 5)
-    run = torch.utils.checkpoint.checkpoint
-    with checkpoints_off() as met:
-        assert run(layer, VECTORS, use_reentrant=True).requires_grad
-        assert run(layer, VECTORS, use_reentrant=False).requires_grad
-    assert met == [True]
-    assert not run(layer, VECTORS, use_reentrant=True).requires_grad
-    assert run(layer, VECTORS, use_reentrant=False).requires_grad
-
-
-def test_what_hangs_on_a_model():
-    model = mlp()
-    model.kept, model.own = {"a": [nn.Linear(2, 2, bias=False)]}, model[0].weight
-    assert [place for place, _ in attached(model)] == ["kept['a'][0].weight"]
-
-
 def test_rows_that_are_zero():
     value = torch.ones(2, 3)
     value[:, 1] = 0
     assert empty_rows(value, 1).tolist() == [[False, True, False]]
     assert not empty_rows(value, 0).any()
-
-
-def test_one_cause_is_told_once_and_first():
-    report = inspect(Branch(), VECTORS)
-    groups = by_cause(report.warnings)
-    assert len(groups) == 1
-    assert {each.path for each in groups[0]} == {"norm", "down", "up"}
-    assert report.verdict == "4 of 6 parameters will not learn: `down.weight` and `up.weight` both start at zero."
-    assert groups[0][0].suggestion == "Start with `nn.init.normal_(model.down.weight, std=0.02)`."
-    assert all(each.passed for each in inspect(mlp(), VECTORS).checks)
-    assert not all(each.passed for each in report.checks)
-
-
-def test_the_first_sentence():
-    assert first_sentence("The ReLU in `1.act` is off. It stays so.") == "the ReLU in `1.act` is off"
-    assert first_sentence("NaN comes first.") == "NaN comes first"
 
 
 class Scaled(torch.autograd.Function):

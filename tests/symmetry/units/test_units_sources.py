@@ -1,16 +1,13 @@
-"""The shadows themselves: casts that a model insists on, layers of its own, dropout, and the update rules."""
+"""What units owe their difference to: weights, biases, dropout, other layers, rounding, or kernels."""
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from zeroinit.symmetry import inspect
-from zeroinit.symmetry.measures.rounding import is_rounding
-from zeroinit.symmetry.shadow.updates import build_updates
 
-from .zoo import IMAGES, VECTORS, drawn, mlp, vgg_with_batch_norm
+from ..zoo import IMAGES, VECTORS, drawn, mlp, vgg_with_batch_norm
 
 
 class InSingle(nn.Module):
@@ -86,37 +83,6 @@ def test_rounding_parts_twins_in_float32_alone():
     assert layer.width_in_float32 >= layer.effective_width
 
 
-@pytest.mark.parametrize(
-    ("name", "reference"),
-    [("adam", lambda of: torch.optim.Adam(of, lr=1e-2)), ("sgd", lambda of: torch.optim.SGD(of, lr=1e-2))],
-)
-def test_update_rules_are_those_of_torch(name, reference):
-    values = [nn.Parameter(drawn(5, 4).double()) for _ in range(2)]
-    rules = build_updates(name, 1e-2, values[:1]), reference(values[1:])
-    for step in range(20):
-        for value, rule in zip(values, rules, strict=True):
-            value.grad = drawn(5, 4, seed=step).double() * 10.0 ** (step % 4 - 2)
-            rule.step()
-    assert torch.allclose(values[0], values[1], rtol=1e-5, atol=1e-7)
-
-
-def test_large_parameters_with_rounded_moments_stay_close_to_adam():
-    values = [nn.Parameter(drawn(600, 500).double()) for _ in range(2)]
-    values[0].data[1], values[0].data[2] = values[0].data[0], -values[0].data[0]
-    values[1].data.copy_(values[0].data)
-    start = values[0].detach().clone()
-    rules = build_updates("adam", 1e-2, values[:1]), torch.optim.Adam(values[1:], lr=1e-2)
-    for step in range(10):
-        gradient = drawn(600, 500, seed=step).double()
-        gradient[1], gradient[2] = gradient[0], -gradient[0]
-        for value, rule in zip(values, rules, strict=True):
-            value.grad = gradient
-            rule.step()
-        assert (values[0] - values[1]).abs().max() < (1e-8 if step == 0 else 1e-2 * (values[1] - start).abs().max())
-    assert torch.equal(values[0][1], values[0][0])
-    assert torch.equal(values[0][2], -values[0][0])
-
-
 def test_the_source_of_differences_is_named():
     report = inspect(mlp(nn.Tanh), VECTORS)
     assert [layer.source for layer in report.layers] == ["weights"] * 3
@@ -173,12 +139,6 @@ def test_biases_without_effect_do_not_hide_that_weights_part(biases):
     report = inspect(told_apart_above(norm=True, biases=biases), VECTORS)
     assert report.layer("0").effective_width == 8
     assert "ZI001" not in {finding.code for finding in report.findings}
-
-
-def test_a_difference_between_precisions_is_rounding_only_where_it_is_faint():
-    double, single = np.array([1e-3, 1e-12]), np.array([1e3, 1e-3])
-    assert is_rounding(double, single, largest=1.0).tolist() == [False, True]
-    assert is_rounding(double, single, largest=1e9).tolist() == [True, True]
 
 
 class FreeKernel(torch.autograd.Function):

@@ -22,7 +22,7 @@ from zeroinit.symmetry.measures.diversity import (
 )
 from zeroinit.symmetry.measures.partition import group_equal_rows, group_mirrored_rows, num_groups, refine
 
-from .zoo import drawn
+from ..zoo import drawn
 
 small_rows = st.lists(
     st.lists(st.sampled_from([-1.0, -0.0, 0.0, 1.0, 2.0]), min_size=3, max_size=3), min_size=1, max_size=12

@@ -21,7 +21,7 @@ from zeroinit.symmetry.shadow.precision import ShadowMode
 from zeroinit.symmetry.shadow.single_pass import forward_loss
 from zeroinit.symmetry.shadow.updates import build_updates
 
-from .zoo import VECTORS, drawn
+from ..zoo import VECTORS, drawn
 
 TOKENS = torch.arange(24).reshape(4, 6) % 11
 

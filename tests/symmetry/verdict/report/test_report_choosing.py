@@ -9,7 +9,7 @@ from zeroinit import InputError
 from zeroinit.symmetry import assert_symmetry_broken, inspect
 from zeroinit.symmetry.verdict.report.choosing import choose, without_known, write_baseline
 
-from .zoo import VECTORS, mlp
+from ...zoo import VECTORS, mlp
 
 
 def flawed(*paths: str) -> nn.Sequential:
