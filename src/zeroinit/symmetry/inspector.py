@@ -27,6 +27,7 @@ from zeroinit.symmetry.verdict.report.choosing import choose
 from zeroinit.symmetry.verdict.report.report import SymmetryReport
 from zeroinit.symmetry.verdict.search.silent import may_be_stuck
 from zeroinit.symmetry.verdict.symptoms.faint_updates import find_still, of_still
+from zeroinit.symmetry.verdict.symptoms.numbers import is_broken
 from zeroinit.symmetry.verdict.symptoms.symptoms import died, find_symptoms
 
 __all__ = ["assert_symmetry_broken", "inspect"]
@@ -181,6 +182,8 @@ def _ask_float64(evidence: Evidence, trackers: list[Tracker], earlier: list[Trac
     if last.trace.lowered:
         evidence.notes.append(f"done in float32, for want of a float64 kernel: {', '.join(sorted(last.trace.lowered))}")
     evidence.symptoms += find_symptoms(evidence)
+    if is_broken(single) and not is_broken(last.trace):
+        evidence.double = single  # what is told is what float32 does
     if not any(each.code in ("ZI013", "ZI015") for each in evidence.symptoms):
         evidence.symptoms += of_still(evidence)
     if last.trace.sizes and not any(each.code == "ZI013" for each in evidence.symptoms):

@@ -26,6 +26,7 @@ class OwnOptimizer:
         held: The learning rate of each trained parameter that the optimizer holds, by name.
         rates: Learning rates of everything that it holds, by identity. Where a schedule warms up from zero, the rate
             that it warms up to.
+        kind: Its class.
 
     Raises:
         InputError: The optimizer needs a closure.
@@ -41,7 +42,7 @@ class OwnOptimizer:
         if isinstance(optimizer, torch.optim.LBFGS):
             raise InputError("optimizer=LBFGS: needs a closure; inspect with optimizer='adam' or 'sgd' instead")
         self.__name__ = type(optimizer).__name__
-        self._optimizer = optimizer
+        self._optimizer, self.kind = optimizer, type(optimizer)
         trained = [(name, each) for name, each in model.named_parameters() if each.requires_grad]
         self._positions = {id(each): at for at, (_, each) in enumerate(trained)}
         self.rates = {id(each): _rate(group) for group in optimizer.param_groups for each in group["params"]}

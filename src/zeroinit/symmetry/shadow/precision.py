@@ -54,6 +54,7 @@ class ShadowMode(TorchFunctionMode):
             whenever it is used.
         casts: What was cast.
         broadcast: Shapes of an output and of targets that a loss compares each with each.
+        made: Places of the model that a pass assigned a new layer or parameter to.
     """
 
     def __init__(self, dtype: torch.dtype = torch.float32, dropout: bool = True):
@@ -65,6 +66,7 @@ class ShadowMode(TorchFunctionMode):
         self._dropout = dropout
         self.broadcast: tuple[torch.Size, torch.Size] | None = None
         self.used: set[int] = set()
+        self.made: set[str] = set()
         self.drops = False
         self.lowered: set[str] = set()
 

@@ -10,6 +10,7 @@ from torch.autograd import Variable
 from zeroinit._common import InputError
 from zeroinit._modules.batch import describe
 from zeroinit._modules.copying import copier_of
+from zeroinit._modules.replaced import parts_kept
 from zeroinit.symmetry.shadow.memory.frugal import frugal
 from zeroinit.symmetry.shadow.memory.sharing import WriteGuard, WrittenError
 from zeroinit.symmetry.shadow.objective import Objective
@@ -17,7 +18,7 @@ from zeroinit.symmetry.shadow.precision import ShadowMode
 from zeroinit.symmetry.shadow.trace import Settings
 from zeroinit.symmetry.shadow.undisturbed import reseed
 
-__all__ = ["backward", "forward_loss", "one_pass"]
+__all__ = ["backward", "forward_loss", "one_pass", "running"]
 
 
 @contextmanager
@@ -52,7 +53,7 @@ def forward_loss(replica: nn.Module, objective: Objective, dtype: torch.dtype, m
     Raises:
         InputError: The forward pass failed, or leads to no loss; an error of the model is chained.
     """
-    with running(replica, dtype, mode):
+    with running(replica, dtype, mode), parts_kept(replica, mode.made):
         try:
             with mode:
                 output = objective.output(replica, dtype)
@@ -107,7 +108,7 @@ def backward(loss: Tensor, replica: nn.Module, dtype: torch.dtype, mode: ShadowM
         InputError: The backward pass failed; its error is chained.
     """
     one = torch.ones_like(loss)
-    with running(replica, dtype, mode), mode:
+    with running(replica, dtype, mode), parts_kept(replica, mode.made), mode:
         try:  # the engine itself: ``loss.backward`` would leave the mode first
             Variable._execution_engine.run_backward(
                 (loss,), (one,), keep, False, (), allow_unreachable=True, accumulate_grad=True

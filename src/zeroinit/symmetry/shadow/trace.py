@@ -51,6 +51,7 @@ class Trace:
         options: What else the optimizer's groups say in numbers, by name of a parameter.
         held: Learning rates by name of what the user's own optimizer holds; ``None`` where that is not known.
         broadcast: Shapes of an output and of targets that the loss compares each with each.
+        made: Places of the model that a forward pass assigned a new layer or parameter to.
         broken: The first step with a gradient that is not finite; training ends there.
     """
 
@@ -68,6 +69,7 @@ class Trace:
     held: dict[str, float] | None = None
     options: dict[str, dict[str, float]] = field(default_factory=dict)
     broadcast: tuple[torch.Size, torch.Size] | None = None
+    made: set[str] = field(default_factory=set)
 
     def first_step(self, name: str) -> int | None:
         """The step, from 1, of a parameter's first gradient that is not zero; ``None`` if there is none."""

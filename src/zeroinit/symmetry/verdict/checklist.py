@@ -13,7 +13,7 @@ from zeroinit.symmetry.verdict.report.sentence import first_sentence
 
 __all__ = ["checks", "counted"]
 
-BAD_LOSS = {"ZI013", "ZI014", "ZI015", "ZI017"}
+BAD_LOSS = {"ZI013", "ZI014", "ZI015", "ZI017", "ZI020"}
 IDENTICAL = {"ZI001", "ZI002", "ZI003"}
 LOST = {"ZI109", "ZI020"}
 NEVER = {"ZI006", "ZI007", "ZI008", "ZI009", "ZI011", "ZI012", "ZI019"}
@@ -37,15 +37,15 @@ def checks(
     copied = copied or sum(each.code == "ZI004" for each in findings)
     return (
         _of_gradients(evidence, parameters, findings),
-        _of_units(layers, codes),
+        _of_units(layers, codes, {name for each in findings if each.code in NEVER for name in each.parameters}),
         _of_dead(layers, parameters),
         Check("copied layers", f"{copied} groups of parameters", not copied),
         Check("numbers", f"loss and gradients finite in {_finite_steps(evidence)} of {counted(len(losses), 'step')}",
               "ZI013" not in codes),
-        Check("loss", _course(losses, finite), _is_fine(losses, finite, codes)),
+        Check("loss", _course(losses, finite) + _of_a_copy(evidence, codes), _is_fine(losses, finite, codes)),
         Check("registered", _registered(evidence, codes), "ZI016" not in codes),
         _of_precision(evidence, codes, findings),
-        *_of_optimizer(evidence, parameters, codes),
+        *_of_optimizer(evidence, parameters, findings, codes),
         _of_batch(evidence, findings),
     )  # fmt: skip
 
@@ -78,13 +78,17 @@ def _of_gradients(evidence: Evidence, parameters: tuple[ParameterReport, ...], f
     return Check("gradients", result, passed)
 
 
-def _of_units(layers: tuple[LayerReport, ...], codes: set[str]) -> Check:
+def _of_units(layers: tuple[LayerReport, ...], codes: set[str], stuck: set[str]) -> Check:
     units = [each for each in layers if each.is_matrix and not each.unit.startswith("slices")]
     same = [each for each in units if each.effective_width < each.num_units and each.twins]
     result = f"in {len(same)} of {counted(len(units), 'layer')}"
     if codes & IDENTICAL and not same:
         result = "slices of a parameter are identical"
-    return Check("identical units", result, not codes & IDENTICAL and not any(map(_counts, same)))
+    still = [each for each in units if each.effective_width < each.num_units and not each.twins]
+    still = [each for each in still if each.weight in stuck]
+    if still:
+        result += f"; without a gradient in {len(still)} more"
+    return Check("identical units", result, not codes & IDENTICAL and not still and not any(map(_counts, same)))
 
 
 def _of_dead(layers: tuple[LayerReport, ...], parameters: tuple[ParameterReport, ...]) -> Check:
@@ -107,6 +111,11 @@ def _course(losses: list[float], finite: list[float]) -> str:
         return f"never finite in {steps}"
     later = ", then not finite" if len(finite) < len(losses) else ""
     return f"from {finite[0]:.4g} to {finite[-1]:.4g} in {steps}{later}"
+
+
+def _of_a_copy(evidence: "Evidence", codes: set[str]) -> str:
+    """Say that a loss is that of a copy in more digits, where the model's own updates are lost."""
+    return ", in a float32 copy" if codes & LOST and _dtypes(evidence) not in ("float32", "float64") else ""
 
 
 def _is_fine(losses: list[float], finite: list[float], codes: set[str]) -> bool:
@@ -145,17 +154,22 @@ def _dtypes(evidence: Evidence) -> str:
     return " and ".join(sorted(names))
 
 
-def _of_optimizer(evidence: Evidence, parameters: tuple[ParameterReport, ...], codes: set[str]) -> list[Check]:
-    """Count what the user's own optimizer moves: it holds that, with a rate, and a gradient arrives."""
+def _of_optimizer(
+    evidence: Evidence, parameters: tuple[ParameterReport, ...], findings: Sequence[Finding], codes: set[str]
+) -> list[Check]:
+    """Count what the user's own optimizer moves: it holds that, with a rate, and no gradient or update is lost."""
     held = evidence.single.held
     if held is None:
         return []
     trained = [each for each in parameters if each.reason != "frozen" and each.name not in evidence.left_to_others]
     others = [rate for rate in evidence.of_loss.values() if rate == rate]
-    moved = sum(held.get(each.name, 0) != 0 and each.unlock_step is not None for each in trained)
+    lost = {name for each in findings if each.code in LOST for name in each.parameters}
+    moved = sum(
+        held.get(each.name, 0) != 0 and each.unlock_step is not None and each.name not in lost for each in trained
+    )
     moved += sum(rate != 0 for rate in others)
     result = f"moves {moved} of {len(trained) + len(others)} parameters"
-    return [Check("optimizer", result, "ZI018" not in codes)]
+    return [Check("optimizer", result, not codes & {"ZI018", *LOST})]
 
 
 def _of_batch(evidence: Evidence, findings: Sequence[Finding]) -> Check:

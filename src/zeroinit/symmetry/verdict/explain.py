@@ -11,6 +11,7 @@ from zeroinit.symmetry.verdict.passes.naming import starred
 from zeroinit.symmetry.verdict.search.explainer import Explainer
 from zeroinit.symmetry.verdict.search.no_effect import hidden_effects
 from zeroinit.symmetry.verdict.search.silent import find_silent, may_be_stuck
+from zeroinit.symmetry.verdict.symptoms.made_in_forward import replaced_in_forward
 from zeroinit.symmetry.verdict.symptoms.symptoms import died, of_dead, strangers
 from zeroinit.symmetry.verdict.trials.trials import Change
 
@@ -46,6 +47,8 @@ def explain(evidence: Evidence, replica: nn.Module, dtype: torch.dtype, last: La
     evidence.reasons = {name: frozen for name, _ in evidence.model.named_parameters() if name not in trained}
     trace, looked_at = evidence.double, [name for name in trained if name not in evidence.not_inspected]
     without_gradient = {name for name in looked_at if trace.first_step(name) is None}
+    evidence.reasons |= replaced_in_forward(evidence, without_gradient)
+    without_gradient -= set(evidence.reasons)
     evidence.reasons |= _of_removed(evidence, replica, dtype, without_gradient, last)
     without_gradient -= set(evidence.reasons)
     if without_gradient:

@@ -12,6 +12,7 @@ from zeroinit.symmetry.verdict.report.codes import CODES
 from zeroinit.symmetry.verdict.report.parts import Finding, ParameterReport, finding
 from zeroinit.symmetry.verdict.report.report import SymmetryReport
 from zeroinit.symmetry.verdict.rows import layer_row, parameter_rows
+from zeroinit.symmetry.verdict.symptoms.frozen import frozen_adapters, frozen_apart
 
 __all__ = ["judge"]
 
@@ -35,6 +36,7 @@ REASON_CODES = {
     "equal": "ZI001",
     "unknown": "ZI012",
     "hook": "ZI019",
+    "replaced": "ZI016",
 }
 
 
@@ -46,6 +48,10 @@ def judge(evidence: Evidence) -> SymmetryReport:
     findings = [*_of_parameters(parameters, evidence), *of_layers(layers, evidence, steps)]
     findings += of_copies(evidence, findings)
     findings += [_of_symptom(each) for each in evidence.symptoms]
+    if (idle := frozen_adapters(evidence)) is not None:
+        names, text, repair = idle
+        findings = [each for each in findings if each.code != "ZI102" or not set(each.parameters) & set(names)]
+        findings.append(finding("ZI012", names[0].rpartition(".")[0], names, text, repair, "frozen adapters"))
     optimizer = evidence.settings.optimizer
     return SymmetryReport(
         model=type(evidence.model).__name__,
@@ -69,11 +75,13 @@ def _of_symptom(each: Symptom) -> Finding:
 def _of_parameters(parameters: tuple[ParameterReport, ...], evidence: Evidence) -> Iterator[Finding]:
     """One finding for each module and cause; the weights speak for a bias with the same one."""
     groups: dict[tuple[str, str, str], list[ParameterReport]] = {}
+    apart = frozen_apart(evidence)
     for each in parameters:
         code = _code_of(each, evidence)
         if code:
             reason = evidence.reasons.get(each.name)
-            cause = (reason.cause or reason.text) if reason is not None and code != "ZI102" else ""
+            own = apart.get(each.name, ("", ""))[0]
+            cause = (reason.cause or reason.text) if reason is not None and code != "ZI102" else own
             groups.setdefault((each.path, code, cause), []).append(each)
     for (path, code, cause), members in groups.items():
         names = [each.name for each in members]
@@ -86,7 +94,7 @@ def _of_parameters(parameters: tuple[ParameterReport, ...], evidence: Evidence) 
                 yield finding(code, path, names, message)
             continue
         assert reason is not None
-        text = "" if code == "ZI102" else reason.text.replace("{it}", few(names))
+        text = apart.get(names[0], ("", ""))[1] if code == "ZI102" else reason.text.replace("{it}", few(names))
         repair = "" if CODES[code].severity == "info" else reason.repair
         yield finding(code, path, names, f"{_begin(code, names, evidence)} {text}".strip(), repair, cause)
 

@@ -10,7 +10,8 @@ from torch.overrides import TorchFunctionMode
 
 from zeroinit.symmetry.verdict.passes.applied import AppliedFunctions, CopiedParameters
 from zeroinit.symmetry.verdict.passes.noise import uneven
-from zeroinit.symmetry.verdict.passes.states import broken_in, state
+from zeroinit.symmetry.verdict.passes.states import broken_in, is_constant, state, tensors_in
+from zeroinit.symmetry.verdict.passes.written import Writes
 
 __all__ = ["LOSS", "Call", "Calls", "Key", "is_constant", "tensors_in"]
 
@@ -43,6 +44,7 @@ class Call:
         out: The tensors that came out.
         nodes: Autograd's nodes of these at that time.
         cuts: Whether something that depends on a parameter went in, and no float with a gradient came out.
+        chooses: Whether indices came out of something that depends on a parameter, beside values with a gradient.
         quiet: Whether gradients were off, and in which module they were switched last.
         broken: ``"nan"`` or ``"inf"`` where that came out and did not go in.
         function: The autograd function of the user's own that was applied, if it was one.
@@ -56,6 +58,7 @@ class Call:
     out: list[Tensor] = field(default_factory=list)
     nodes: list[Any] = field(default_factory=list)
     cuts: bool = False
+    chooses: bool = False
     quiet: bool = False
     quiet_in: str = ""
     broken: str = ""
@@ -103,6 +106,7 @@ class Calls(TorchFunctionMode):
         wrapped: Modules that were given a parameter made of a computed tensor.
         copied: Modules in whose forward pass parameters were copied with ``copy.deepcopy``.
         escapes: Where values that depend on a parameter left torch: module and operation.
+        writes: What is written into a tensor outside of its graph, through its ``.data``.
     """
 
     def __init__(
@@ -128,6 +132,7 @@ class Calls(TorchFunctionMode):
         self._stack: list[str] = [LOSS]
         self._handles: list[Any] = []
         self._lost: dict[int, tuple[tuple[Key, Tensor], ...]] = {}
+        self.writes = Writes(self._registered)
         self._keep = keep
         self._quiet_in = LOSS
         self._kept: list[Tensor] = []
@@ -173,6 +178,11 @@ class Calls(TorchFunctionMode):
             name = "data"
         if name in ESCAPING and not self._inside and self._has_gradient(args):
             self.escapes.append((self._stack[-1], name.strip("_")))
+        if func == torch.Tensor.data.__set__:  # ty: ignore
+            lost = [each for _, each in self._lost.get(id(args[1]), ())]
+            own = [args[1]] if args[1].requires_grad else []
+            call = self._placed("data", func, args, kwargs)
+            self._note_written(call, *self.writes.into(args[0], call, own + lost))
         if name in SILENT:
             return func(*args, **kwargs)
         if any(id(each) not in self._registered for each in tensors_in([args, kwargs]) if type(each) is nn.Parameter):
@@ -229,9 +239,13 @@ class Calls(TorchFunctionMode):
     def _followed(self, call: Call, result: Any) -> Any:
         """Note where something that depends on a parameter loses its gradient, and tie on what is asked for."""
         lost = list(dict.fromkeys(each for given in call.data for each in self._lost.get(id(given), ())))[:MOST_LOST]
-        if any(each.requires_grad for each in call.out):
-            return self._tied(call, result, lost)
         sources = [_base(each) for each in [*call.data, *call.held] if each.requires_grad]
+        self._note_written(call, *self.writes.note(call, result, [*sources, *(each for _, each in lost)]))
+        if any(each.requires_grad for each in call.out):
+            if chosen := [each for each in call.out if not each.is_floating_point() and not each.is_complex()]:
+                call.chooses = True
+                self._note_lost(chosen, [(call.key, each) for each in sources])
+            return self._tied(call, result, lost)
         if self._inside:  # the function around it hands the gradient on, or does not
             self._inside[-1] += sources
             return result
@@ -241,9 +255,16 @@ class Calls(TorchFunctionMode):
             return result
         tied = self._tied(call, result, lost)
         if tied is result:
-            self._lost |= {id(each): tuple(lost) for each in call.out}
-            self._kept += call.out  # so that no other tensor gets the same identity
+            self._note_lost(call.out, lost)
         return tied
+
+    def _note_lost(self, tensors: list[Tensor], lost: list[tuple[Key, Tensor]]) -> None:
+        self._lost |= {id(each): tuple(lost[:MOST_LOST]) for each in tensors}
+        self._kept += tensors  # so that no other tensor gets the same identity
+
+    def _note_written(self, call: Call, whole: Tensor | None, sources: list[Tensor]) -> None:
+        if whole is not None:
+            self._note_lost([whole], [(call.key, each) for each in sources])
 
     def _tied(self, call: Call, result: Any, lost: list[tuple[Key, Tensor]]) -> Any:
         """Add a little of each lost tensor that is to be attached, where a result can carry a gradient."""
@@ -297,32 +318,3 @@ def _base(tensor: Tensor) -> Tensor:
 
 def _can_carry(result: Any) -> bool:
     return isinstance(result, Tensor) and result.is_floating_point() and torch.is_grad_enabled()
-
-
-def tensors_in(value: Any, depth: int = 4) -> list[Tensor]:
-    """List the tensors in nested lists, tuples and dictionaries.
-
-    Example:
-        >>> tensors_in([1, {"a": torch.ones(1)}])
-        [tensor([1.])]
-    """
-    if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, list | tuple) and depth:
-        return [found for each in value for found in tensors_in(each, depth - 1)]
-    return []
-
-
-def is_constant(tensor: Tensor) -> bool:
-    """Tell whether all values of a tensor are the same.
-
-    Example:
-        >>> is_constant(torch.zeros(3)), is_constant(torch.arange(3.0))
-        (True, False)
-    """
-    values = tensor.detach()
-    if values.layout != torch.strided or not values.numel():
-        return False
-    return bool((values == values.flatten()[0]).all())

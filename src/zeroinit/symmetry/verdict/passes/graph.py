@@ -180,8 +180,10 @@ class Graph:
                 weights = self.weights_of(behind[0])
                 kind = next(word for word in NORMS if word.lower() in behind[0].call.name().lower())
                 kind = kind.removesuffix("Norm").lower().replace("rms", "RMS")
+                kind = "instance" if _is_instance_norm(behind[0]) else kind
                 path = weights[0].rpartition(".")[0] if weights else ""
-                found[name] = f"The {kind} norm in `{path}`" if path else f"A {kind} norm behind it"
+                article = "An" if kind in ("instance", "RMS") else "A"
+                found[name] = f"The {kind} norm in `{path}`" if path else f"{article} {kind} norm behind it"
         return found
 
     def fed_to_weights(self, dims: dict[str, int]) -> set[str]:
@@ -254,6 +256,13 @@ def _note(node: Node):
         node.silent = [each is None for each in passed]
 
     return hook
+
+
+def _is_instance_norm(node: Node) -> bool:
+    """Tell whether a batch norm works on a batch whose examples were made channels, as instance norms do."""
+    given = getattr(node.call, "_saved_input", None)
+    below = node.edges[0] if node.edges else None
+    return given is not None and given.shape[0] == 1 and below is not None and "View" in below.name
 
 
 def _finite(value: Any) -> bool:

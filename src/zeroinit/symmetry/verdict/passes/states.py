@@ -1,9 +1,12 @@
-"""Whether tensors hold values that are not finite."""
+"""Which tensors there are in a value, and whether they hold one value, or some that are not finite."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["broken_in", "state"]
+__all__ = ["broken_in", "is_constant", "state", "tensors_in"]
 
 
 def state(tensor: Tensor) -> str:
@@ -25,3 +28,32 @@ def broken_in(before: list[str], after: list[str]) -> str:
         if kind in after and kind not in before and not (kind == "inf" and "nan" in before):
             return kind
     return ""
+
+
+def tensors_in(value: Any, depth: int = 4) -> list[Tensor]:
+    """List the tensors in nested lists, tuples and dictionaries.
+
+    Example:
+        >>> tensors_in([1, {"a": torch.ones(1)}])
+        [tensor([1.])]
+    """
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple) and depth:
+        return [found for each in value for found in tensors_in(each, depth - 1)]
+    return []
+
+
+def is_constant(tensor: Tensor) -> bool:
+    """Tell whether all values of a tensor are the same.
+
+    Example:
+        >>> is_constant(torch.zeros(3)), is_constant(torch.arange(3.0))
+        (True, False)
+    """
+    values = tensor.detach()
+    if values.layout != torch.strided or not values.numel():
+        return False
+    return bool((values == values.flatten()[0]).all())

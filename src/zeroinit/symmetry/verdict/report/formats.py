@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["FORMATS", "layer_rows", "shortened", "to_html", "to_sarif", "to_text"]
 
 HEAD = ("layer", "type", "gradient", "units", "distinct", "broken by")
-NEVER, STILL = " never get", ("ZI018", "ZI020")
+NEVER, STILL = " never get", ("ZI018", "ZI020", "ZI109")
 NAME_WIDTH, TYPE_WIDTH, MOST_INFOS, FEWEST_ALIKE = 40, 22, 6, 3
 IN_PATHS = re.compile(r"(?<=[`.])\d+(?=[.`])|(?<=[a-z_\]]\[)\d+(?=\])")
 """Numbers in the paths of a message, not its counts."""
@@ -120,7 +120,7 @@ def _fitted(rows: list[tuple[str, ...]], width: int) -> tuple[list[tuple[str, ..
 
 def _headline(report: "SymmetryReport") -> str:
     trained = [each for each in report.parameters if each.reason != "frozen"]
-    stuck = {name for each in report.warnings if each.code in STILL for name in each.parameters}
+    stuck = {name for each in report.findings if each.code in STILL for name in each.parameters}
     if any(each.code == "ZI013" for each in report.warnings):
         stuck = {each.name for each in trained}
     learning = sum(each.unlock_step is not None and each.name not in stuck for each in trained)
@@ -199,9 +199,9 @@ def _alike_once(findings: Iterable["Finding"]) -> list["Finding"]:
     """Return one finding for many that differ by numbers in paths alone; of frozen modules one for all."""
     groups: dict[tuple[str, ...], list[Finding]] = {}
     for each in findings:
-        similar: tuple[str, ...] = (
-            ("ZI102",) if each.code == "ZI102" else (each.code, starred(each.path), _starred(each.message))
-        )
+        similar: tuple[str, ...] = (each.code, starred(each.path), _starred(each.message))
+        if each.code == "ZI102":
+            similar = (f"ZI102 {each.cause}",)
         groups.setdefault(similar, []).append(each)
     kept = []
     for similar, members in groups.items():

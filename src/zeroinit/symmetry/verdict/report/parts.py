@@ -4,7 +4,10 @@ from dataclasses import dataclass, field
 
 from zeroinit.symmetry.verdict.report.codes import CODES
 
-__all__ = ["Check", "Finding", "LayerReport", "ParameterReport", "finding"]
+__all__ = ["FROZEN_HEAD", "Check", "Finding", "LayerReport", "ParameterReport", "finding"]
+
+FROZEN_HEAD = "frozen head"
+"""The cause of a finding about a head that is frozen behind adapters that learn."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import re
 from typing import TYPE_CHECKING
 
-from zeroinit.symmetry.verdict.report.parts import Finding
+from zeroinit.symmetry.verdict.report.parts import FROZEN_HEAD, Finding
 
 if TYPE_CHECKING:
     from zeroinit.symmetry.verdict.report.report import SymmetryReport  # for checkers alone: the report calls this file
@@ -35,6 +35,8 @@ def _in_group(code: str) -> tuple[bool, int]:
 
 def _rank_of(finding: Finding) -> float:
     """Rank a finding. Parameters outside the optimizer come behind parameters in it that get no gradient."""
+    if finding.code == "ZI102" and finding.cause:
+        return -1  # frozen, and hardly meant to be
     if finding.code == "ZI018" and " does not hold " in finding.message:
         return GRAVEST.index("ZI012") + 0.5
     return _rank(finding.code)
@@ -55,6 +57,8 @@ def verdict(report: "SymmetryReport") -> str:
     if not groups:
         lost = [name for each in report.findings if each.code == "ZI109" for name in each.parameters]
         still = f", but updates of {len(lost)} are lost in the model's own precision" if lost else ""
+        if heads := [each.path for each in report.findings if each.cause == FROZEN_HEAD]:
+            still += f", and the head `{heads[0]}` is frozen"
         learns = any(each.unlock_step is not None for each in trained)
         start = "Will learn" if learns else "Will not learn from this batch and loss"
         return f"{start}: {_with_gradient(report, trained)}{still}."
@@ -66,8 +70,7 @@ def verdict(report: "SymmetryReport") -> str:
     if first.code == "ZI013" or (first in never and stuck >= set(weights)):
         start = "Will not learn as it is"
     elif first in never:
-        here = {name for each in groups[0] if each in never for name in each.parameters}
-        here &= {each.name for each in trained}
+        here = stuck & {each.name for each in trained}
         start = f"{len(here)} of {len(trained)} parameters will not learn" if here else "Learns, but not all of it"
     elif first.code in ("ZI017", "ZI021"):
         start = "Learns something else than it should"
@@ -108,7 +111,7 @@ def _with_gradient(report: "SymmetryReport", trained: list) -> str:
 
 def _cause_of(finding: Finding) -> str:
     """Return the part of a message that names the cause."""
-    if finding.code in NEVER or finding.code in ("ZI001", "ZI010"):
+    if finding.code in NEVER or finding.code in ("ZI001", "ZI010", "ZI016"):
         match = re.match(r"(.*? (?:a gradient|rounding alone)\.) (.+)", finding.message)
         if match is not None:
             return match[2]

@@ -16,6 +16,7 @@ from zeroinit.symmetry.verdict.causes.views import View
 from zeroinit.symmetry.verdict.evidence import Reason
 from zeroinit.symmetry.verdict.passes.calls import Call, Calls, tensors_in
 from zeroinit.symmetry.verdict.passes.naming import operation, sentence, starred, where
+from zeroinit.symmetry.verdict.search.called import called
 from zeroinit.symmetry.verdict.search.no_effect import comes_later
 from zeroinit.symmetry.verdict.search.search import Search
 from zeroinit.symmetry.verdict.trials.trials import Change
@@ -79,24 +80,29 @@ def _cuts(calls: Calls, model: nn.Module) -> Iterator[tuple[Change, str, str, st
         text = f"`copy.deepcopy` in {place} makes copies, from which no gradient leads back to {{it}}."
         repair = "Compute with the parameters themselves: `torch.func.functional_call(part, {name: p - rate * g}, x)`."
         yield Change(uncopied=True), "detached", text, repair
+    if calls.writes.calls:
+        place = where(calls.writes.calls[0].path, model)
+        text = f"Values are written through `.data` in {place}, outside of the graph, which cuts {{it}} off."
+        repair = f"Write into a copy in {place}, without `.data`: `h = h.clone(); h[...] = values`."
+        yield Change(attach=tuple(each.key for each in calls.writes.calls)), "detached", text, repair
     groups: dict[tuple, list[Call]] = {}
     for call in calls.calls:
-        if call.cuts:
+        if call.cuts or call.chooses:
             groups.setdefault((starred(call.path), call.key[1]), []).append(call)
     for members in list(groups.values())[:MOST_CUTS]:
         call, keys = members[0], tuple(each.key for each in members)
         place = where(call.path, model)
         if call.function is not None:
             yield from _of_function(members, model)
+        elif call.chooses:
+            text = f"{sentence(operation(call, model))} hands on its indices, which carry no gradient."
+            repair = "Multiply what is chosen by its score: `chosen * torch.sigmoid(score.gather(dim, index))`."
+            yield Change(attach=keys), "detached", text, repair
         elif call.name in DETACHED:
             word = ".data" if call.name == "data" else "detach()"
             change = Change(calls=tuple((key, "take out") for key in keys))
-            yield (
-                change,
-                "detached",
-                f"`{word}` in {place} cuts {{it}} off from the loss.",
-                f"Remove `{word}` in {place}.",
-            )
+            text = f"`{word}` in {place} cuts {{it}} off from the loss."
+            yield change, "detached", text, f"Remove `{word}` in {place}."
         elif any(map(_can_have_gradient, call.out)) and not call.quiet:
             text = f"`{call.name}` in {place} copies {{it}} without a gradient."
             yield Change(attach=keys), "detached", text, f"Use the tensor itself in place of `{call.name}` in {place}."
@@ -258,13 +264,12 @@ def _substitute(name: str, search: Search) -> str:
 
 
 def _conditional(name: str, search: Search) -> str:
-    """Return the class whose forward names the parameter, or the part that holds it, if one does."""
-    parts = name.split(".")
+    """Return the class whose forward runs and names the parameter, or the part that holds it, if one does."""
+    parts, running = name.split("."), called(search)
     for at in range(len(parts), 0, -1):
         owner = search.replica.get_submodule(".".join(parts[: at - 1])) if at > 1 else search.replica
-        if isinstance(owner, nn.ModuleList | nn.ModuleDict | nn.Sequential) or type(owner).__module__.startswith(
-            "torch."
-        ):
+        outside = type(owner).__module__.startswith("torch.")
+        if outside or owner not in running or isinstance(owner, nn.ModuleList | nn.ModuleDict | nn.Sequential):
             continue
         if any(isinstance(each, nn.ModuleList | nn.Sequential) for each in _between(search.replica, parts, at)):
             continue

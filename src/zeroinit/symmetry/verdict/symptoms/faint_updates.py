@@ -43,8 +43,10 @@ def find_still(model: nn.Module, replica: nn.Module, trace: Trace) -> set[str]:
     """
     if not trace.sizes or trace.broken is not None:
         return set()
-    found = set()
+    found, own = set(), {name for name, _ in model.named_parameters()}
     for name, parameter in replica.named_parameters():
+        if name not in own:  # a pass made it
+            continue
         rate = None if trace.held is None else trace.held.get(name, 0.0)
         start = model.get_parameter(name).detach()
         known = start.layout == torch.strided and start.is_floating_point() and parameter.is_floating_point()

@@ -1,7 +1,7 @@
 """Numbers that are not finite, and what comes later: the first operation that makes NaN, a loss that explodes."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,11 +23,13 @@ from zeroinit.symmetry.verdict.passes.applied import checkpoints_off
 from zeroinit.symmetry.verdict.passes.calls import LOSS, Call, Calls, tensors_in
 from zeroinit.symmetry.verdict.passes.graph import Graph
 from zeroinit.symmetry.verdict.passes.naming import draw_line, few, operation, sentence
-from zeroinit.symmetry.verdict.symptoms.number_causes import ATTENTION, guarded, guards, of_operation
+from zeroinit.symmetry.verdict.symptoms.not_finite.causes import ATTENTION, guarded, guards, of_operation
+from zeroinit.symmetry.verdict.symptoms.not_finite.origins import first_broken
+from zeroinit.symmetry.verdict.symptoms.not_finite.repairs import of_calls, reason_of_calls
 from zeroinit.symmetry.verdict.symptoms.zero_paths import zeros_behind_division
 from zeroinit.symmetry.verdict.trials.drawn_inputs import random_inputs
 
-__all__ = ["Trouble", "find_trouble", "grows", "lost_updates"]
+__all__ = ["Trouble", "find_trouble", "grows", "is_broken"]
 
 GROWTH = 1e3
 """A loss that grows so many times diverges."""
@@ -35,6 +37,8 @@ LEAST_GROWTH = 1e-2
 RATES = (0.1, 0.01, 0.001, 0.0001)
 """Learning rates that are tried, as shares of the one that diverges."""
 IGNORED = -100
+LARGE_INPUT = 10.0
+"""Inputs that go further are not normalized."""
 NORMED = (
     "weight_norm",
     "div",
@@ -71,7 +75,7 @@ class Trouble:
 
 def find_trouble(evidence: Evidence) -> Trouble | None:
     """Return what is wrong with the numbers of a shadow training, if anything is."""
-    trace = next((each for each in (evidence.double, evidence.single) if _is_broken(each)), None)
+    trace = next((each for each in (evidence.double, evidence.single) if is_broken(each)), None)
     if trace is not None:
         return _of_broken(evidence, trace)
     if grows(evidence.double.losses):
@@ -93,7 +97,8 @@ def grows(losses: list[float]) -> bool:
     return len(finite) > 1 and max(finite) > GROWTH * max(abs(finite[0]), LEAST_GROWTH)
 
 
-def _is_broken(trace: Trace) -> bool:
+def is_broken(trace: Trace) -> bool:
+    """Tell whether a loss or a gradient of a run is not finite."""
     return trace.broken is not None or any(not math.isfinite(loss) for loss in trace.losses)
 
 
@@ -162,9 +167,9 @@ def _watched(evidence, replica: nn.Module, step: int, dtype: torch.dtype) -> tup
     calls = Calls(replica, numbers=True)
     loss = _forward(evidence, replica, step, dtype, calls, evidence.objective)
     if not math.isfinite(float(loss.detach())):
-        return _first_broken(calls), float(loss.detach()), calls
+        return first_broken(calls), float(loss.detach()), calls
     if any(call.broken == "nan" for call in calls.calls):  # it does not reach the loss, but the gradients
-        return _first_broken(calls), float(loss.detach()), calls
+        return first_broken(calls), float(loss.detach()), calls
     graph = Graph(loss, {})
     node = graph.first_broken(loss)
     return (calls.by_node().get(node.call) if node is not None else None), float(loss.detach()), calls
@@ -174,15 +179,6 @@ def _forward(evidence, replica, step, dtype, calls, objective: Objective) -> Ten
     reseed(evidence.settings.seed, step)
     with checkpoints_off(), calls:
         return forward_loss(replica, objective, dtype, ShadowMode(dtype, evidence.settings.dropout))
-
-
-def _first_broken(calls: Calls) -> Call | None:
-    """Return the first call on the way to the loss that makes NaN, else the first that makes infinity."""
-    for kind in ("nan", "inf"):
-        found = [call for call in calls.calls if call.broken == kind]
-        if found:
-            return found[0]
-    return None
 
 
 def _why(
@@ -209,7 +205,7 @@ def _why(
             reason = f"works on {shown}, which is zero"
         repairs.append((("draw", tuple(owner[:1])), f"Start with {draw_line(owner[:1], 1)}."))
         return reason, repairs, tuple(owner[:1])
-    reason = of_operation(call, in_loss)
+    reason = reason_of_calls(call, calls, model) or of_operation(call, in_loss)
     if behind := zeros_behind_division(call, calls, model):
         reason += f", because {few(behind)} {'starts' if len(behind) == 1 else 'start'} at zero"
         repairs.append((("draw", behind), f"Start with {draw_line(list(behind), len(behind), True)}."))
@@ -220,8 +216,24 @@ def _why(
         repairs.append(("inputs", "Hand over a batch of real or random values."))
     if call.name in ATTENTION:
         repairs.append(("masks", "Leave at least one key unmasked in each row."))
-    repairs += guards(call)
+    if "overflows" in reason and (largest := _largest(floats)) > LARGE_INPUT:
+        repairs.append(("scaled inputs", f"Normalize the inputs, which go up to {largest:.4g}."))
+    repairs += [*of_calls(call, calls), *guards(call)]
     return reason, repairs, ()
+
+
+def _largest(floats: list[Tensor]) -> float:
+    return max((float(each.detach().abs().max()) for each in floats), default=0.0)
+
+
+def _scaled(value: Any) -> Any:
+    """Bring inputs that are large to a standard deviation of one."""
+
+    def scale(each: Tensor) -> Tensor:
+        large = each.is_floating_point() and each.numel() > 1 and float(each.abs().max()) > LARGE_INPUT
+        return (each - each.mean()) / each.std().clamp_min(1e-6) if large else each
+
+    return map_tensors(value, scale)
 
 
 def _helps(evidence, change: Any, step: int, dtype: torch.dtype) -> bool:
@@ -232,6 +244,10 @@ def _helps(evidence, change: Any, step: int, dtype: torch.dtype) -> bool:
     changes: dict = {}
     if isinstance(change, bool):
         objective = replace(objective, inputs=_unmasked(objective.inputs, change))
+    elif change == "scaled inputs":
+        objective = replace(objective, inputs=_scaled(objective.inputs))
+    elif isinstance(change, Mapping):
+        changes = dict(change)
     elif change == "inputs":
         objective = replace(objective, inputs=random_inputs(objective.inputs))
     elif change == "labels":
@@ -278,7 +294,7 @@ def _smaller_rate(evidence: Evidence) -> tuple[str, str, tuple[str, ...], bool]:
     steps = max(len(evidence.double.losses), 2)
     for share in RATES:
         trace = _trained(evidence, replace(evidence.settings, steps=steps, rate_factor=share))
-        if trace is not None and not _is_broken(trace) and not grows(trace.losses):
+        if trace is not None and not is_broken(trace) and not grows(trace.losses):
             return f"Divide the learning rate by {round(1 / share)}.", "", (), True
     return "Lower the learning rate, or scale inputs and targets.", "", (), False
 
@@ -288,22 +304,3 @@ def _trained(evidence: Evidence, settings: Settings) -> Trace | None:
         return run_shadow(copy_of(evidence.model, torch.float32), evidence.objective, torch.float32, settings)
     except InputError:
         return None
-
-
-def lost_updates(evidence: Evidence) -> Iterator[str]:
-    """Yield the parameters whose first update is lost, in every value, in the model's own precision."""
-    narrow = {
-        name: each
-        for name, each in evidence.model.named_parameters()
-        if each.requires_grad and each.dtype in (torch.bfloat16, torch.float16) and name not in evidence.not_inspected
-    }
-    if not narrow or _is_broken(evidence.single):
-        return
-    replica = copy_of(evidence.model, torch.float32)
-    run_shadow(replica, evidence.objective, torch.float32, replace(evidence.settings, steps=1))
-    for name, each in narrow.items():
-        update = replica.get_parameter(name).detach() - each.detach().float()
-        moved = update != 0
-        after = (each.detach().float() + update).to(each.dtype)
-        if bool(moved.any()) and not bool((after != each.detach()).any()):
-            yield name

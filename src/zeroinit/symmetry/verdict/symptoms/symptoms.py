@@ -15,12 +15,14 @@ from zeroinit.symmetry.shadow.copies import copy_of
 from zeroinit.symmetry.shadow.trace import Trace
 from zeroinit.symmetry.shadow.training import run_shadow
 from zeroinit.symmetry.verdict.evidence import Evidence, Symptom
-from zeroinit.symmetry.verdict.passes.calls import LOSS, Calls, tensors_in
-from zeroinit.symmetry.verdict.passes.naming import few, where
+from zeroinit.symmetry.verdict.passes.calls import tensors_in
+from zeroinit.symmetry.verdict.passes.naming import few
 from zeroinit.symmetry.verdict.search.search import Search
 from zeroinit.symmetry.verdict.symptoms.aliases import how_to_part, shared_memory
-from zeroinit.symmetry.verdict.symptoms.numbers import RATES, find_trouble, grows, lost_updates
-from zeroinit.symmetry.verdict.trials.trials import Change
+from zeroinit.symmetry.verdict.symptoms.containers import how_to_register
+from zeroinit.symmetry.verdict.symptoms.low_precision import lost_updates
+from zeroinit.symmetry.verdict.symptoms.made_in_forward import made_in_forward
+from zeroinit.symmetry.verdict.symptoms.numbers import RATES, find_trouble, grows
 
 __all__ = ["died", "find_symptoms", "of_dead", "of_optimizer", "strangers"]
 
@@ -34,14 +36,12 @@ def find_symptoms(evidence: Evidence) -> Iterator[Symptom]:
     if trouble is not None:
         code = "ZI013" if trouble.kind == "nan" else "ZI015"
         yield Symptom(code, trouble.path, trouble.parameters, trouble.text, trouble.repair, trouble.tried)
-    elif lost := tuple(lost_updates(evidence)):
-        dtype = str(evidence.model.get_parameter(lost[0]).dtype).removeprefix("torch.")
-        text = f"Every update of {few(lost)} is lost in {dtype}: it is smaller than the spacing of numbers there."
-        repair = (
-            "Keep these parameters in float32 (`module.float()`), or train float32 weights under "
-            f"`torch.autocast(dtype=torch.{dtype})`."
-        )
-        yield Symptom("ZI109", lost[0].rpartition(".")[0] if len(lost) == 1 else "", lost, text, repair)
+    elif (lost := lost_updates(evidence)) is not None:
+        names = lost.names
+        path = names[0].rpartition(".")[0] if len(names) == 1 else ""
+        text = lost.text(evidence.model, evidence.single.held or {})
+        code = "ZI020" if lost.everything else "ZI109"
+        yield Symptom(code, path, names, text, lost.repair(evidence.model))
     if evidence.single.broadcast is not None:
         output, targets = map(tuple, evidence.single.broadcast)
         text = f"The loss compares each output with every target: their shapes are {output} and {targets}."
@@ -111,7 +111,8 @@ def strangers(leaves: list[Any], search: Search) -> Iterator[Symptom]:
     for root, members in groups.items():
         yield _unregistered(root, members)
     if not places and any(isinstance(each, nn.Parameter) for each in leaves):
-        yield from _made_in_forward(search)
+        for path, text, repair in made_in_forward(search):
+            yield Symptom("ZI016", path, (), text, repair, False)
 
 
 def _unregistered(root: str, members: list[str]) -> Symptom:
@@ -122,35 +123,8 @@ def _unregistered(root: str, members: list[str]) -> Symptom:
         repair = f"Register it: `self.{local} = nn.Parameter(...)`, with any arithmetic inside the brackets."
     else:
         text = f"What is in `{root}` takes part in the loss, but is not registered, so no optimizer moves it."
-        holder = "nn.ParameterList" if not any(re.search(r"\]\.", each) for each in members) else "nn.ModuleList"
-        if "['" in members[0]:
-            holder = holder.replace("List", "Dict")
-        repair = f"Register it: `self.{root.rpartition('.')[2]} = {holder}(...)` in place of the plain container."
+        repair = how_to_register(root.rpartition(".")[2], members)
     return Symptom("ZI016", path, tuple(members), text, repair, False)
-
-
-def _made_in_forward(search: Search) -> Iterator[Symptom]:
-    """Name the modules whose forward makes parameters anew."""
-    calls = Calls(search.replica)
-    search.trials.loss(Change(), search.step, calls)
-    if calls.wrapped:
-        return  # a computed tensor that was made a parameter; the reason of what it was computed from says so
-    known = {id(each) for each in [*search.replica.parameters(), *search.evidence.model.parameters()]}
-    paths = dict.fromkeys(
-        call.path
-        for call in calls.calls
-        if call.path != LOSS
-        and any(isinstance(each, nn.Parameter) and id(each) not in known for each in call.given)
-        and any(node is not None for node in call.nodes)
-    )
-    for path in list(paths)[:3]:
-        text = (
-            f"A layer is made anew inside {where(path, search.replica)} at each pass. It starts at random every "
-            "time, and no optimizer moves it."
-        )
-        yield Symptom(
-            "ZI016", path, (), text, "Make the layer once, in `__init__`, and only call it in `forward`.", False
-        )
 
 
 def died(trace: Trace) -> dict[str, int]:

@@ -1,0 +1,93 @@
+"""Layers and parameters that a forward pass makes: anew at each pass, or once in the first one."""
+
+import torch
+from torch import nn
+
+from zeroinit._common import InputError
+from zeroinit.symmetry.shadow.copies import copy_of
+from zeroinit.symmetry.shadow.precision import ShadowMode
+from zeroinit.symmetry.shadow.single_pass import running
+from zeroinit.symmetry.shadow.undisturbed import reseed
+from zeroinit.symmetry.verdict.evidence import Evidence, Reason
+from zeroinit.symmetry.verdict.passes.calls import LOSS, Calls
+from zeroinit.symmetry.verdict.passes.naming import where
+from zeroinit.symmetry.verdict.search.search import Search
+from zeroinit.symmetry.verdict.trials.trials import Change
+
+__all__ = ["made_in_forward", "replaced_in_forward"]
+
+MOST = 3
+ANEW = "It starts at random every time, and no optimizer moves it."
+IN_INIT = "Make the layer once, in `__init__`, and only call it in `forward`."
+
+
+def made_in_forward(search: Search) -> list[tuple[str, str, str]]:
+    """Return what a forward pass makes: the module, what happens, and what to type."""
+    calls = Calls(search.replica)
+    search.trials.loss(Change(), search.step, calls)
+    if calls.wrapped:
+        return []  # a computed tensor that was made a parameter; the reason of what it was computed from says so
+    assigned = sorted(search.evidence.single.made)
+    if assigned:
+        held = {name for name, _ in search.evidence.model.named_parameters()}
+        new = [each for each in assigned if not any(_is_inside(name, each) for name in held)]
+        return [_of_place(each, search.evidence) for each in new[:MOST]]
+    known = {id(each) for each in [*search.replica.parameters(), *search.evidence.model.parameters()]}
+    paths = dict.fromkeys(
+        call.path
+        for call in calls.calls
+        if call.path != LOSS
+        and any(isinstance(each, nn.Parameter) and id(each) not in known for each in call.given)
+        and any(node is not None for node in call.nodes)
+    )
+    text = "A layer is made anew inside {} at each pass. " + ANEW
+    return [(path, text.format(where(path, search.replica)), IN_INIT) for path in list(paths)[:MOST]]
+
+
+def replaced_in_forward(evidence: Evidence, names: set[str]) -> dict[str, Reason]:
+    """Return the reasons of parameters that a forward pass puts new ones in the place of."""
+    found: dict[str, Reason] = {}
+    for place in sorted(evidence.single.made):
+        _, text, repair = _of_place(place, evidence)
+        inside = [name for name in names if _is_inside(name, place)]
+        found |= dict.fromkeys(inside, Reason("replaced", text, (), repair, True, f"made in forward {place}"))
+    return found
+
+
+def _is_inside(name: str, place: str) -> bool:
+    return name == place or name.startswith(f"{place}.")
+
+
+def _of_place(place: str, evidence: Evidence) -> tuple[str, str, str]:
+    path, _, name = place.rpartition(".")
+    owner = where(path, evidence.model)
+    what = f"`self.{name}` is assigned inside {owner}"
+    if _is_made_once(place, evidence):
+        text = f"{what} in the first pass, so an optimizer made before that pass does not hold it."
+        return (
+            path,
+            text,
+            "Make it in `__init__`, or call `model(inputs)` once before you make the optimizer and inspect the model.",
+        )
+    repair = f"Assign `self.{name}` once, in `__init__`, and only use it in `forward`."
+    return path, f"{what} at each pass. {ANEW}", repair
+
+
+def _is_made_once(place: str, evidence: Evidence) -> bool:
+    """Tell whether a second pass leaves alone what the first one made."""
+    made = []
+    try:
+        replica, mode = copy_of(evidence.model, torch.float32), ShadowMode(torch.float32)
+        for step in (1, 2):
+            reseed(evidence.settings.seed, step)
+            with running(replica, torch.float32, mode), mode:
+                evidence.objective.output(replica, torch.float32)
+            made.append(_part(replica, place))
+    except (InputError, AttributeError, RuntimeError, TypeError, ValueError):
+        return False
+    return made[0] is made[1]
+
+
+def _part(model: nn.Module, place: str) -> object:
+    path, _, name = place.rpartition(".")
+    return getattr(model.get_submodule(path), name)

@@ -1,0 +1,1 @@
+"""Which operation makes NaN or infinity, why, and what helps."""
