@@ -116,7 +116,7 @@ def start(train, validation, generator) -> Callable[..., dict]:
             data = (train[0] * (torch.nan if settings.pop("poison", False) else 1), train[1])
             histories = fit(models if number > 1 else models[0], data, checkpoint=checkpoint, **settings)
         return {
-            "histories": repr(histories),
+            "histories": [repr(each.to_dict()) for each in (histories if number > 1 else [histories])],
             "values": [value.numpy().tobytes() for model in models for value in model.state_dict().values()],
             "seen": counter.seen,
         }
