@@ -18,7 +18,7 @@ try:
     if "pytorch_lightning" in sys.modules and "lightning.pytorch" not in sys.modules:
         from pytorch_lightning import Callback
     else:
-        from lightning.pytorch import Callback
+        from lightning.pytorch import Callback  # type: ignore[assignment]  # the same class under the other name
 except ImportError as error:
     raise ImportError(missing("lightning", "lightning")) from error
 
