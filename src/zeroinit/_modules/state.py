@@ -66,8 +66,10 @@ def unwrapped(model: nn.Module) -> nn.Module:
         >>> unwrapped(torch.compile(model, backend="eager")) is model, unwrapped(model) is model
         (True, True)
     """
+    if type(model).__name__ != "OptimizedModule":
+        return model
     inner = model._modules.get("_orig_mod")
-    return inner if isinstance(inner, nn.Module) and type(model).__name__ == "OptimizedModule" else model
+    return inner if isinstance(inner, nn.Module) else model
 
 
 def is_recomputing() -> bool:

@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
 from zeroinit._common import InputError
+from zeroinit._modules import state
 from zeroinit._modules.batch import tensors_in
 
 __all__ = ["check_devices", "check_model", "left_out", "unwrapped"]
@@ -20,12 +21,11 @@ def unwrapped(model: Any) -> Any:
         Linear(in_features=2, out_features=1, bias=True)
     """
     while isinstance(model, nn.Module):
-        if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
-            model = model.module
-        elif "dynamo_ctx" in model.__dict__ and "_orig_mod" in model._modules:
-            model = model._modules["_orig_mod"]
-        else:
+        wrapped = isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel)
+        inner = model.module if wrapped else state.unwrapped(model)
+        if inner is model:
             break
+        model = inner
     return model
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from zeroinit._modules.attached import attached
 from zeroinit.symmetry.verdict.causes.flat import second_derivative
@@ -186,12 +187,8 @@ def _handed_out(name: str, search: Search) -> str | None:
 
         return note
 
-    handles = [module.register_forward_hook(look(path)) for path, module in search.replica.named_modules()]
-    try:
-        search.trials.loss(Change(), search.step)
-    finally:
-        for handle in handles:
-            handle.remove()
+    modules = search.replica.named_modules()
+    _go_forward(search, [module.register_forward_hook(look(path)) for path, module in modules])
     return found[-1] if found else None
 
 
@@ -209,13 +206,17 @@ def _given_to(name: str, search: Search) -> str | None:
         return note
 
     modules = search.replica.named_modules()
-    handles = [each.register_forward_hook(look(path), with_kwargs=True) for path, each in modules if path]
+    _go_forward(search, [each.register_forward_hook(look(path), with_kwargs=True) for path, each in modules if path])
+    return found[-1] if found else None
+
+
+def _go_forward(search: Search, handles: list[RemovableHandle]) -> None:
+    """Go forward once, and take the hooks off."""
     try:
         search.trials.loss(Change(), search.step)
     finally:
         for handle in handles:
             handle.remove()
-    return found[-1] if found else None
 
 
 def _depends(tensor: Tensor, parameter: nn.Parameter) -> bool:
