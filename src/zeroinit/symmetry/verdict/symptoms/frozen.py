@@ -22,6 +22,9 @@ MOST = 4096
 """So many values of a layer are looked at."""
 TOP, SPREAD = 0.97, 0.1
 """How near the largest value of a uniform draw is to its bound, and how near its variance to bound² / 3."""
+CHANCE = 15
+"""Few values may be further away: a share of 15 / n has no value of n with a chance of e^-15, and 5 / sqrt(n) is 5.6
+standard errors of the variance."""
 
 
 def _adapters(evidence: Evidence) -> dict[str, nn.Parameter]:
@@ -87,4 +90,5 @@ def _is_as_made(layer: nn.Module) -> bool:
     bound = layer.weight[0].numel() ** -0.5
     weight = layer.weight.detach()[: 1 + MOST // layer.weight[0].numel()].reshape(-1)[:MOST].float()
     top, spread = float(weight.abs().max()) / bound, 3 * float(weight.square().mean()) / bound**2
-    return TOP <= top <= 1.0 + 1e-6 and abs(spread - 1) < SPREAD
+    lowest, widest = min(TOP, 1 - CHANCE / len(weight)), max(SPREAD, CHANCE / 3 / len(weight) ** 0.5)
+    return lowest <= top <= 1.0 + 1e-6 and abs(spread - 1) < widest
