@@ -160,7 +160,7 @@ def memory(field: str) -> int:
 
 
 def grouping(rounds: int) -> dict[str, float]:
-    """Return the seconds in which a million units with 9 values each, in pairs of twins, are grouped."""
+    """Return the seconds in which a million units with 9 values each, in identical pairs, are grouped."""
     rows = torch.randn(1_000_000, 9, generator=torch.Generator().manual_seed(0))
     rows[1::2] = rows[::2]
     assert num_groups(group_equal_rows(rows)) == 500_000

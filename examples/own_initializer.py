@@ -42,4 +42,4 @@ for initializer in (spectral, spectral_at_random):
     print(f"{initializer.__name__}:", report.verdict)
     for layer in report.layers:
         if layer.is_matrix:
-            print(f"  {layer.path or 'model'}: {layer.effective_width} of {layer.num_units} {layer.unit} differ")
+            print(f"  {layer.path or 'model'}: {layer.num_distinct_units} of {layer.num_units} {layer.unit} differ")

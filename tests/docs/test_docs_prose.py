@@ -184,7 +184,7 @@ def test_a_forbidden_word_is_found(text):
         "Copies of a model, copies of layers, and two copies.",
         "Adam's moments, locks of threads, a tape, a roommate and a lawful flooring.",
         "It takes 1.5 times its floor, the matrix products alone.",
-        "`unlock_step` and `tests/theorems/test_t1_unlock_steps.py` are names. [Steps](unlock.md) is a link.",
+        "`until_awake` and `tests/theorems/test_t1_unlock_steps.py` are names. [Steps](unlock.md) is a link.",
         "```\nunlock(twins)\n```",
         "<!-- results:some -->\nunlocks twins\n<!-- end -->",
     ],

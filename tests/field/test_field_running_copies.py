@@ -188,7 +188,7 @@ def test_a_healthy_model_is_run_and_is_as_before(kind: Callable[[bool], Body]):
     report = inspect(model, X, Y)
     assert report.warnings == ()
     assert report.notes == ()
-    assert set(report.unlock_steps.values()) == {1}
+    assert set(report.first_gradient_steps.values()) == {1}
     assert_same(before, everything(model))
 
 
@@ -255,7 +255,7 @@ def test_old_weight_norm(dead):
     report = inspect(model, x, drawn(8, 2, 12))
     assert_same(before, everything(model))
     assert report.warnings == ()
-    assert report.unlock_steps["0.weight_v"] == (2 if dead else 1)
+    assert report.first_gradient_steps["0.weight_v"] == (2 if dead else 1)
 
 
 def test_old_spectral_norm_and_pruning():
@@ -268,7 +268,7 @@ def test_old_spectral_norm_and_pruning():
     before = everything(model)
     report = inspect(model, X, Y)
     assert report.warnings == ()
-    assert report.unlock_steps == {"0.weight_orig": 1, "0.bias": 1, "2.weight_orig": 1, "2.bias": 1}
+    assert report.first_gradient_steps == {"0.weight_orig": 1, "0.bias": 1, "2.weight_orig": 1, "2.bias": 1}
     assert_same(before, everything(model))
 
 
@@ -285,7 +285,7 @@ def test_a_gradient_hook_is_carried_over():
     for parameter in model[0].parameters():
         parameter.register_hook(torch.zeros_like)
     report = inspect(model, X, Y)
-    assert report.unlock_steps == {"0.weight": None, "0.bias": None, "2.weight": 1, "2.bias": 1}
+    assert report.first_gradient_steps == {"0.weight": None, "0.bias": None, "2.weight": 1, "2.bias": 1}
     assert "a hook on `0.weight` sets its gradient to zero" in report.verdict
     calls = []
     model = mlp()
@@ -372,7 +372,7 @@ def test_a_loss_that_holds_the_model_gets_the_copy(how):
     before = everything(model)
     report = inspect(model, X, Y, loss_fn=loss)
     assert report.warnings == ()
-    assert report.unlock_steps["centers"] == 1
+    assert report.first_gradient_steps["centers"] == 1
     assert_same(before, everything(model))
     if how == "method":
         assert loss.__self__.steps == 0
@@ -417,9 +417,9 @@ def test_plain_tensors_and_batch_objects_on_a_module():
     torch.manual_seed(0)
     report = inspect(Memory(False), X, Y)
     assert report.notes == ()
-    assert report.unlock_steps["first.weight"] == 1
+    assert report.first_gradient_steps["first.weight"] == 1
     report = inspect(Memory(True), X, Y)
-    assert (report.notes, report.unlock_steps["first.weight"]) == ((), None)
+    assert (report.notes, report.first_gradient_steps["first.weight"]) == ((), None)
 
 
 def test_what_cannot_be_copied_is_named():
@@ -455,7 +455,7 @@ def test_wrappers_are_taken_off(wrap):
     """pytorch/pytorch#128121, huggingface/transformers#23138."""
     torch.manual_seed(0)
     inner = mlp()
-    assert inspect(wrap(inner), X, Y).unlock_steps == {"0.weight": 1, "0.bias": 1, "2.weight": 1, "2.bias": 1}
+    assert inspect(wrap(inner), X, Y).first_gradient_steps == {"0.weight": 1, "0.bias": 1, "2.weight": 1, "2.bias": 1}
     nn.init.zeros_(inner[0].weight)
     nn.init.constant_(inner[0].bias, -1.0)
     assert "0" in {finding.path for finding in inspect(wrap(inner), X, Y).warnings}

@@ -41,7 +41,7 @@ def assert_healthy(report, steps: dict | None = None) -> None:
     assert [str(finding) for finding in report.warnings] == []
     assert report.notes == ()
     if steps is not None:
-        assert report.unlock_steps == steps
+        assert report.first_gradient_steps == steps
 
 
 def paths(report) -> set[str]:
@@ -129,11 +129,11 @@ def test_inputs_that_require_a_gradient():
     x = drawn(32, 2).requires_grad_()
     report = inspect(Physics(), x, loss_fn=lambda o: (o[1] - o[0].sin()).square().mean())
     assert report.warnings == ()
-    assert report.unlock_steps["net.0.weight"] == 1
+    assert report.first_gradient_steps["net.0.weight"] == 1
     assert x.grad is None
     # the second derivative of a network of ReLUs is zero: nothing learns from it
     report = inspect(Physics(fault=True), x, loss_fn=lambda o: o[1].square().mean())
-    assert set(report.unlock_steps.values()) == {None}
+    assert set(report.first_gradient_steps.values()) == {None}
 
 
 def test_a_loss_that_differentiates_by_the_inputs_it_holds():
@@ -198,8 +198,8 @@ class InHalves(nn.Module):
 def test_a_model_that_computes_in_sixteen_bits():
     torch.manual_seed(0)
     report = inspect(InHalves(), X, Y)
-    assert report.unlock_steps["first.weight"] == 1
-    assert report.unlock_steps["norm.weight"] is None  # over one value
+    assert report.first_gradient_steps["first.weight"] == 1
+    assert report.first_gradient_steps["norm.weight"] is None  # over one value
 
 
 # Batches

@@ -152,7 +152,7 @@ def test_a_quantized_layer_is_named_and_the_others_are_inspected():
     report = inspect(nn.Sequential(quantized, nn.ReLU(), nn.Linear(12, 5)), VECTORS)
     assert report.not_inspected == {"0": "quantized module (Linear)"}
     assert "not inspected: 0: quantized module (Linear)" in str(report)
-    assert report.unlock_steps == {"2.weight": 1, "2.bias": 1}
+    assert report.first_gradient_steps == {"2.weight": 1, "2.bias": 1}
     assert report.warnings == ()
 
 
@@ -160,7 +160,7 @@ def test_a_sparse_gradient_is_no_obstacle():
     model = nn.Sequential(nn.Embedding(11, 6, sparse=True), nn.Flatten(), nn.Linear(18, 5))
     report = inspect(model, torch.arange(12).reshape(4, 3) % 11)
     assert report.warnings == ()
-    assert report.unlock_steps["0.weight"] == 1
+    assert report.first_gradient_steps["0.weight"] == 1
 
 
 def test_a_loss_that_is_not_finite():
@@ -188,10 +188,10 @@ class Single(nn.Module):
 
 def test_a_model_without_float64_is_inspected_in_float32():
     report = inspect(Single(), VECTORS)
-    assert (report.unlock_steps["below.weight"], report.notes) == (1, ())  # float64 was not needed
+    assert (report.first_gradient_steps["below.weight"], report.notes) == (1, ())  # float64 was not needed
     model = Single()
     model.below.weight.data[1], model.below.bias.data[1] = model.below.weight.data[0], model.below.bias.data[0]
     model.above.weight.data[:, 1] = model.above.weight.data[:, 0]
     report = inspect(model, VECTORS)
-    assert report.unlock_steps["below.weight"] == 1
+    assert report.first_gradient_steps["below.weight"] == 1
     assert "no float64 shadow" in report.notes[0]

@@ -92,7 +92,7 @@ def test_rounding_is_told_from_signal_without_float64_where_many_values_tell(wid
     model = nn.Sequential(nn.Linear(12, width), nn.BatchNorm1d(width), nn.Tanh(), nn.Linear(width, 5))
     counted = Counted(model)
     found = first_bias(model)
-    assert (found.unlock_step, found.rounding_step, found.reason) == (None, 1, "cancelled")
+    assert (found.first_gradient_step, found.rounding_step, found.reason) == (None, 1, "cancelled")
     assert counted.forward[torch.float64] == exact
 
 
@@ -109,7 +109,7 @@ def test_a_faint_signal_is_no_rounding(width):
     model = nn.Sequential(nn.Linear(12, width), nn.Tanh(), Faint(), nn.Linear(width, 5))
     report = inspect(model, VECTORS)
     assert report.warnings == ()
-    assert set(report.unlock_steps.values()) == {1}
+    assert set(report.first_gradient_steps.values()) == {1}
 
 
 def test_rounding_that_moves_a_matrix_is_seen():

@@ -32,11 +32,11 @@ def look(model, optimizer, **settings):
 
 
 def widths(report) -> list[int]:
-    return [layer.effective_width for layer in report.layers[:-1]]
+    return [layer.num_distinct_units for layer in report.layers[:-1]]
 
 
 def dense_steps(report) -> list[int | None]:
-    return [layer.unlock_step for layer in report.layers if layer.is_matrix]
+    return [layer.first_gradient_step for layer in report.layers if layer.is_matrix]
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -44,7 +44,7 @@ def dense_steps(report) -> list[int | None]:
 def test_t1_layers_wake_from_the_output_down(activation, optimizer):
     report = look(network(activation, random=(0, 1, 2)), optimizer)
     assert dense_steps(report) == [4, 3, 2, 1]
-    assert [report.unlock_steps[name] for name in ("0.bias", "2.bias", "4.bias", "6.bias")] == [4, 3, 2, 1]
+    assert [report.first_gradient_steps[name] for name in ("0.bias", "2.bias", "4.bias", "6.bias")] == [4, 3, 2, 1]
     assert report.warnings == ()
     assert dense_steps(look(mlp(activation), optimizer)) == [1, 1, 1]
 
@@ -136,13 +136,13 @@ def test_t3_layers_separate_by_their_own_biases(random, expected, optimizer):
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_t4_effective_width_is_the_number_of_distinct_biases(optimizer):
+def test_t4_num_distinct_units_is_the_number_of_distinct_biases(optimizer):
     model = network(random=(0, 1, 2))
     for layer in (model[0], model[2], model[4]):
         layer.bias.data[8:] = layer.bias.data[:8]
     report = look(model, optimizer)
     assert widths(report) == [8, 8, 8]
-    assert report.layer("0").twins in {(at, at + 8) for at in range(8)}
+    assert report.layer("0").identical_units in {(at, at + 8) for at in range(8)}
     assert widths(look(network(random=(0, 1, 2)), optimizer)) == [16, 16, 16]
 
 
@@ -159,7 +159,7 @@ def test_t4b_low_precision_makes_biases_collide(draw, expected):
     assert report.layer("0").distinct_in == pytest.approx(expected, abs=20)
     assert ("ZI106", "0") in {(finding.code, finding.path) for finding in report.findings}
     stored = inspect(model.to(torch.bfloat16), drawn(8, 2), steps=4)
-    assert stored.layer("0").effective_width == report.layer("0").distinct_in["bfloat16"]
+    assert stored.layer("0").num_distinct_units == report.layer("0").distinct_in["bfloat16"]
 
 
 def test_t4b_random_weights_do_not_collide():
@@ -190,9 +190,9 @@ def test_t6_mirrored_units_stay_mirrored(optimizer):
         return look(model, optimizer)
 
     report = mirrored(nn.Tanh)
-    assert (report.layer("0").effective_width, report.layer("0").mirrored_width) == (16, 8)
+    assert (report.layer("0").num_distinct_units, report.layer("0").num_distinct_up_to_sign) == (16, 8)
     assert ("ZI003", "0") in {(finding.code, finding.path) for finding in report.warnings}
-    assert mirrored(nn.ELU).layer("0").mirrored_width == 16
+    assert mirrored(nn.ELU).layer("0").num_distinct_up_to_sign == 16
     assert mirrored(nn.ELU).warnings == ()
 
 
@@ -200,9 +200,9 @@ def test_t6_mirrored_units_stay_mirrored(optimizer):
 @pytest.mark.parametrize("activation", [nn.ELU, nn.Tanh, nn.ReLU])
 def test_t7_everything_zero_moves_the_output_bias_alone(activation, optimizer):
     report = look(network(activation, value=0.0), optimizer)
-    assert {name for name, step in report.unlock_steps.items() if step} == {"6.bias"}
+    assert {name for name, step in report.first_gradient_steps.items() if step} == {"6.bias"}
     assert {(finding.code, finding.path) for finding in report.warnings} == {("ZI006", path) for path in "0246"}
-    assert None not in look(network(activation, random=(0, 1, 2), value=0.5), optimizer).unlock_steps.values()
+    assert None not in look(network(activation, random=(0, 1, 2), value=0.5), optimizer).first_gradient_steps.values()
 
 
 def normed(norm, beta: bool) -> nn.Sequential:
@@ -249,9 +249,9 @@ def test_t9_rounding_is_told_from_signal(optimizer):
     report = inspect(normed(nn.BatchNorm2d, beta=True), drawn(16, 1, 8, 8), optimizer=optimizer)
     by_name = {each.name: each for each in report.parameters}
     assert by_name["3.weight"].rounding_step is not None
-    assert by_name["3.weight"].unlock_step is None
+    assert by_name["3.weight"].first_gradient_step is None
     assert not any(by_name["3.weight"].gradients)
-    assert (by_name["7.weight"].unlock_step, by_name["7.weight"].rounding_step) == (1, None)
+    assert (by_name["7.weight"].first_gradient_step, by_name["7.weight"].rounding_step) == (1, None)
 
 
 def test_a_faint_signal_is_no_rounding():

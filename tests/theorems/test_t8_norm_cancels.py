@@ -141,7 +141,7 @@ def test_with_beta_zero_nothing_below_ever_trains(train, optimizer):
     assert not any(norm.bias.any() for norm in model if isinstance(norm, nn.BatchNorm2d))
 
 
-def test_a_batch_norm_unlocks_that_layer_by_rounding(train):
+def test_a_batch_norm_gives_that_layer_a_gradient_by_rounding(train):
     """T9: about 1e-8 in float32 and 1e-15 in float64, where the exact value is zero."""
     single, double = (train(make_model(nn.BatchNorm2d), dtype=dtype)[0] for dtype in (torch.float32, torch.float64))
     assert apart(single, double)[FIRST_DENSE - 1] > 1e4
@@ -183,7 +183,7 @@ def test_where_sums_are_exact_no_convolution_ever_trains_whatever_beta(train, op
 
 
 def test_on_the_grid_rounding_alone_was_removed(train):
-    """The negative case: without exact sums the same network does unlock, and affine norms unlock it by a signal."""
+    """The negative case: without exact sums the same network does learn, and affine norms start it by a signal."""
     first, _ = train(make_model(ControlNorm, quarter_slope), beta=True, prepare=on_the_grid)
     assert first[FIRST_DENSE - 2][0] == 4
     assert first[FIRST_DENSE - 2][1] < 1e-14
@@ -195,7 +195,7 @@ def test_on_the_grid_rounding_alone_was_removed(train):
 @pytest.mark.parametrize("beta", [False, True])
 @pytest.mark.parametrize(("optimizer", "agreement", "least"), [("sgd", 1.01, 1e-36), ("adam", 1.001, 1e-7)])
 @pytest.mark.parametrize("norm", [ControlNorm, nn.BatchNorm2d])
-def test_affine_norms_unlock_every_layer_by_a_signal(train, norm, optimizer, agreement, least, beta):
+def test_affine_norms_start_every_layer_by_a_signal(train, norm, optimizer, agreement, least, beta):
     """Under SGD the signals are true as well, but each is the product of all weights above: 1e-35 at the bottom."""
     single, double = (
         train(make_model(norm), beta=beta, affine=10, optimizer=optimizer, dtype=dtype)[0]

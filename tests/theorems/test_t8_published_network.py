@@ -93,7 +93,7 @@ def test_under_torchs_norm_they_escape_by_rounding(train, optimizer):
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_norm_aware_with_the_remedy_unlocks_all_nine_layers_top_to_bottom(train, optimizer):
+def test_norm_aware_with_the_remedy_starts_all_nine_layers_top_to_bottom(train, optimizer):
     """One layer per step, steps 1 to 9, under the norm without rounding.
 
     Under SGD the gradient of a layer is the product of all weights above: at the bottom it is too small for float32.
@@ -104,7 +104,7 @@ def test_norm_aware_with_the_remedy_unlocks_all_nine_layers_top_to_bottom(train,
     assert zero_layers(model) == []
 
 
-def test_neither_alone_unlocks_the_convolutions_by_a_signal(train):
+def test_neither_alone_starts_the_convolutions_by_a_signal(train):
     """A random beta alone feeds dense_1; what then reaches the convolutions is rounding of the norm's backward pass."""
     _, aware = train(optimizer="adam", steps=10, aware=True)
     _, both = train(optimizer="adam", steps=10, aware=True, affine=10)
@@ -120,7 +120,7 @@ def layer_norm(model: nn.Module) -> None:
 
 
 def test_layer_norm_is_left_alone_and_is_no_obstacle(train):
-    """Over all channels: neither the initializer nor the remedy touches it, and all nine layers unlock."""
+    """Over all channels: neither the initializer nor the remedy touches it, and all nine layers get a gradient."""
     plain, watch = train(optimizer="adam", steps=9, change=layer_norm)
     aware, seen = train(optimizer="adam", steps=9, change=layer_norm, aware=True, affine=9)
     assert watch.first == seen.first == {name: step for step, name in enumerate(reversed(LAYERS), start=1)}

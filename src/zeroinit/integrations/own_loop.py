@@ -19,7 +19,7 @@ from zeroinit.remedies.updates import Updates, updated_by
 if TYPE_CHECKING:
     import pandas
 
-    from zeroinit.symmetry.observer import LayerMoment
+    from zeroinit.symmetry.observer import LayerRecord
 
 __all__ = ["Watch", "WatchWarning", "is_first_rank", "watch"]
 
@@ -51,8 +51,8 @@ class Watch(Part):
         return self._updates.num
 
     @property
-    def records(self) -> "list[LayerMoment]":
-        """One ``LayerMoment`` for each layer and recorded update."""
+    def records(self) -> "list[LayerRecord]":
+        """One ``LayerRecord`` for each layer and recorded update."""
         return self._recorder.records
 
     @property

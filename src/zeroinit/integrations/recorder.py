@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from zeroinit._common import InputError
-from zeroinit.symmetry.observer import LayerMoment, SymmetryObserver
+from zeroinit.symmetry.observer import LayerRecord, SymmetryObserver
 from zeroinit.symmetry.shadow.checks import unwrapped
 
 __all__ = ["Recorder", "is_sharded", "metrics_of"]
@@ -20,7 +20,7 @@ class _Update:
     """What was seen of the update that is being made."""
 
     step: int = 0
-    layers: list[LayerMoment] = field(default_factory=list)
+    layers: list[LayerRecord] = field(default_factory=list)
     with_gradient: set[str] = field(default_factory=set)
     without_gradient: set[str] = field(default_factory=set)
 
@@ -35,7 +35,7 @@ class Recorder:
 
     Attributes:
         model: The model without its wrappers.
-        records: One ``LayerMoment`` for each layer and recorded update.
+        records: One ``LayerRecord`` for each layer and recorded update.
         num_recorded: Updates recorded.
 
     Raises:
@@ -57,8 +57,8 @@ class Recorder:
         self.num_recorded = 0
 
     @property
-    def records(self) -> list[LayerMoment]:
-        """One ``LayerMoment`` for each layer and recorded update."""
+    def records(self) -> list[LayerRecord]:
+        """One ``LayerRecord`` for each layer and recorded update."""
         return self._observer.records
 
     @property
@@ -141,7 +141,7 @@ class _State:
     model: nn.Module
 
 
-def metrics_of(records: list[LayerMoment], num_without_gradient: int, by_layer: bool = False) -> dict[str, float]:
+def metrics_of(records: list[LayerRecord], num_without_gradient: int, by_layer: bool = False) -> dict[str, float]:
     """Sum up the records of one update.
 
     Args:
@@ -170,7 +170,7 @@ def metrics_of(records: list[LayerMoment], num_without_gradient: int, by_layer: 
     return {f"zeroinit/{name}": float(value) for name, value in found.items()}
 
 
-def _distinct(record: LayerMoment) -> str:
+def _distinct(record: LayerRecord) -> str:
     return f"{record.num_driven_apart} different of {record.num_units}"
 
 

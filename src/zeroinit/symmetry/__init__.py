@@ -2,7 +2,7 @@
 
 from zeroinit.symmetry.inspector import assert_symmetry_broken, inspect
 from zeroinit.symmetry.measures.diagnostics import DIAGNOSTICS, Diagnostic
-from zeroinit.symmetry.observer import LayerMoment, SymmetryObserver
+from zeroinit.symmetry.observer import LayerRecord, SymmetryObserver
 from zeroinit.symmetry.verdict.report.codes import CODES
 from zeroinit.symmetry.verdict.report.parts import Finding, LayerReport, ParameterReport
 from zeroinit.symmetry.verdict.report.report import SymmetryReport
@@ -12,7 +12,7 @@ __all__ = [
     "DIAGNOSTICS",
     "Diagnostic",
     "Finding",
-    "LayerMoment",
+    "LayerRecord",
     "LayerReport",
     "ParameterReport",
     "SymmetryObserver",

@@ -92,7 +92,7 @@ def inspect(
         >>> _ = nn.init.constant_(model[0].weight, 0.5), nn.init.zeros_(model[0].bias)
         >>> _ = nn.init.constant_(model[2].weight, 0.5)
         >>> report = inspect(model, torch.randn(16, 4, generator=torch.Generator().manual_seed(0)))
-        >>> print(report.warnings[0].code, report.warnings[0].path, report.layer("0").effective_width)
+        >>> print(report.warnings[0].code, report.warnings[0].path, report.layer("0").num_distinct_units)
         ZI001 0 1
     """
     if steps is not None and (not isinstance(steps, int) or steps < 1):

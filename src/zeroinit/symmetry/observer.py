@@ -24,11 +24,11 @@ from zeroinit.symmetry.units.watching import LOW_PRECISIONS, SERIES_MOST, kernel
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["LayerMoment", "SymmetryObserver"]
+__all__ = ["LayerRecord", "SymmetryObserver"]
 
 
 @dataclass(frozen=True)
-class LayerMoment:
+class LayerRecord:
     """One layer at one step, before its update.
 
     Attributes:
@@ -72,7 +72,7 @@ class SymmetryObserver:
     Attributes:
         every: Steps between two records.
         is_cheap: Whether the costly numbers are left out.
-        records: One ``LayerMoment`` for each layer with two or more axes and each recorded step.
+        records: One ``LayerRecord`` for each layer with two or more axes and each recorded step.
 
     Example:
         >>> import torch
@@ -92,7 +92,7 @@ class SymmetryObserver:
             raise InputError(f"every={every!r}: must be a whole number of at least 1")
         self.every, self.is_cheap = every, is_cheap
         self._most = SERIES_MOST if is_cheap else MOST
-        self.records: list[LayerMoment] = []
+        self.records: list[LayerRecord] = []
         self._layers: list[Layer] | None = None
         self._starts: dict[str, Tensor] = {}
         self._parted: dict[str, Labels] = {}
@@ -117,7 +117,7 @@ class SymmetryObserver:
 
     def record(
         self, model: nn.Module, step: int, parameters: Container[nn.Parameter] | None = None, scale: float = 1.0
-    ) -> list[LayerMoment]:
+    ) -> list[LayerRecord]:
         """Record layers before an update, also between those that are due.
 
         Args:
@@ -180,7 +180,7 @@ class SymmetryObserver:
         elif self._features is None and self.is_due(step):
             self._features = Features(model, [each.path for each in self._layers or []], latest=True)
 
-    def _record(self, step: int, layer: Layer, named: dict[str, nn.Parameter]) -> LayerMoment:
+    def _record(self, step: int, layer: Layer, named: dict[str, nn.Parameter]) -> LayerRecord:
         def value(name: str) -> Tensor:
             return named[name].detach()
 
@@ -188,7 +188,7 @@ class SymmetryObserver:
         labels = _labels(layer, value)
         sizes = [_largest(part.rows(gradient(part.name))) for part in layer.parts]
         low = {} if self.is_cheap else LOW_PRECISIONS
-        return LayerMoment(
+        return LayerRecord(
             step=step,
             path=layer.path,
             num_units=len(labels),

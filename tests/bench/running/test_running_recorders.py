@@ -263,7 +263,7 @@ def test_symmetry_is_that_of_the_weights_and_what_the_inspector_says():
     assert [layer["path"] for layer in recorded["layers"]] == ["0", "4"]
     for layer in recorded["layers"]:
         seen = report.layer(layer["path"])
-        assert (layer["units"], layer["distinct"]) == (seen.num_units, seen.effective_width)
+        assert (layer["units"], layer["distinct"]) == (seen.num_units, seen.num_distinct_units)
         assert layer["effective_rank_weights"] == pytest.approx(seen.diversity["effective_rank_weights"], rel=1e-6)
 
 

@@ -80,8 +80,10 @@ def test_a_large_model_has_the_same_report(everything_is_large, monkeypatch):
     monkeypatch.setattr(memory, "LARGE_MODEL", 1e9)
     usual = inspect(tied(), TOKENS, TOKENS, steps=5)
     assert frugally.losses == pytest.approx(usual.losses, rel=1e-12)
-    assert frugally.unlock_steps == usual.unlock_steps
-    assert [layer.effective_width for layer in frugally.layers] == [layer.effective_width for layer in usual.layers]
+    assert frugally.first_gradient_steps == usual.first_gradient_steps
+    assert [layer.num_distinct_units for layer in frugally.layers] == [
+        layer.num_distinct_units for layer in usual.layers
+    ]
 
 
 def test_gradients_of_large_embeddings_are_sparse_inside_alone(everything_is_large):
@@ -156,8 +158,8 @@ def test_frozen_weights_read_in_place_change_no_result(dtype, monkeypatch):
     monkeypatch.setattr(sharing, "LARGE", 10**9)
     usual = inspect(model, (drawn(8, 12), TOKENS[0, :1]), steps=4)
     assert report.losses == pytest.approx(usual.losses, rel=1e-6)
-    assert report.unlock_steps == usual.unlock_steps
-    assert (report.unlock_steps["down.weight"], report.unlock_steps["up.weight"]) == (2, 1)
+    assert report.first_gradient_steps == usual.first_gradient_steps
+    assert (report.first_gradient_steps["down.weight"], report.first_gradient_steps["up.weight"]) == (2, 1)
     assert report.warnings == ()
     assert [each.data_ptr() for each in model.parameters()] == addresses
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

@@ -33,9 +33,9 @@ def test_a_cast_to_float32_does_not_hide_rounding():
     model = nn.Sequential(nn.Linear(12, 6), InSingle(), nn.Linear(6, 5))
     report = inspect(model, VECTORS)
     by_name = {each.name: each for each in report.parameters}
-    assert (by_name["0.bias"].unlock_step, by_name["0.bias"].rounding_step) == (None, 1)
+    assert (by_name["0.bias"].first_gradient_step, by_name["0.bias"].rounding_step) == (None, 1)
     assert [(finding.code, finding.path) for finding in report.findings] == [("ZI103", "0")]
-    assert report.unlock_steps["0.weight"] == 1
+    assert report.first_gradient_steps["0.weight"] == 1
 
 
 def test_the_axis_of_units_is_measured():
@@ -43,8 +43,8 @@ def test_the_axis_of_units_is_measured():
     model[0].weight.data[:, 7] = model[0].weight.data[:, 2]
     model[2].weight.data[:, 7] = model[2].weight.data[:, 2]
     report = inspect(model, VECTORS)
-    assert report.layer("0").twins == (2, 7)
-    assert report.layer("0").effective_width == 11
+    assert report.layer("0").identical_units == (2, 7)
+    assert report.layer("0").num_distinct_units == 11
     assert [(finding.code, finding.path) for finding in report.warnings] == [("ZI001", "0")]
 
 
@@ -54,7 +54,7 @@ def test_dropout_breaks_a_symmetry_and_is_named(share, width):
     for parameter in (*model[0].parameters(), model[3].weight):
         nn.init.constant_(parameter, 0.1)
     report = inspect(model, VECTORS)
-    assert report.layer("0").effective_width == width
+    assert report.layer("0").num_distinct_units == width
     assert report.layer("0").source == ("dropout" if width > 1 else "")
 
 
@@ -79,8 +79,8 @@ def test_rounding_parts_twins_in_float32_alone():
     nn.init.constant_(model[0].bias, 0.1)
     nn.init.constant_(model[2].weight, 0.1)
     layer = inspect(model, VECTORS).layer("0")
-    assert layer.effective_width == 1
-    assert layer.width_in_float32 >= layer.effective_width
+    assert layer.num_distinct_units == 1
+    assert layer.num_distinct_in_float32 >= layer.num_distinct_units
 
 
 def test_the_source_of_differences_is_named():
@@ -98,8 +98,8 @@ def test_rounding_is_named_where_it_alone_parts_units():
         elif isinstance(layer, nn.BatchNorm2d):
             layer.bias.data = 0.5 * drawn(8)
     layer = inspect(model, IMAGES).layer("3")
-    assert (layer.source, layer.effective_width) == ("rounding", 1)
-    assert layer.width_in_float32 > 1
+    assert (layer.source, layer.num_distinct_units) == ("rounding", 1)
+    assert layer.num_distinct_in_float32 > 1
 
 
 def test_steps_end_when_there_is_no_news():
@@ -111,7 +111,7 @@ def test_steps_end_when_there_is_no_news():
         layer.bias.data = drawn(len(layer.bias), seed=at)
     report = inspect(deep, VECTORS)
     assert report.num_steps == 12
-    assert report.unlock_steps["0.weight"] == 10
+    assert report.first_gradient_steps["0.weight"] == 10
     early = inspect(deep, VECTORS, steps=3)
     assert early.warnings == ()
     assert {finding.path for finding in early.findings if finding.code == "ZI104"} >= {"0", "12"}
@@ -130,14 +130,14 @@ def told_apart_above(norm: bool, biases: bool) -> nn.Sequential:
 
 def test_units_that_the_layer_above_tells_apart():
     report = inspect(told_apart_above(norm=False, biases=False), VECTORS)
-    assert (report.layer("0").source, report.layer("0").effective_width) == ("other layers", 8)
+    assert (report.layer("0").source, report.layer("0").num_distinct_units) == ("other layers", 8)
 
 
 @pytest.mark.parametrize("biases", [True, False])
 def test_biases_without_effect_do_not_hide_that_weights_part(biases):
     """In front of a norm over the batch the partition is that of the weights, which the head's gradients split."""
     report = inspect(told_apart_above(norm=True, biases=biases), VECTORS)
-    assert report.layer("0").effective_width == 8
+    assert report.layer("0").num_distinct_units == 8
     assert "ZI001" not in {finding.code for finding in report.findings}
 
 
@@ -172,11 +172,11 @@ def test_kernels_are_named_where_they_alone_part_units():
     before = torch.are_deterministic_algorithms_enabled()
     report = inspect(twins_before(Free()), VECTORS, steps=4)
     layer = report.layer("0")
-    assert (layer.source, layer.effective_width, layer.width_in_float32 > 1) == ("kernels", 1, True)
+    assert (layer.source, layer.num_distinct_units, layer.num_distinct_in_float32 > 1) == ("kernels", 1, True)
     assert "In float32, kernels that give other bits each time part them into" in report.warnings[0].message
     assert torch.are_deterministic_algorithms_enabled() == before
     layer = inspect(twins_before(nn.Tanh()), VECTORS, steps=4).layer("0")
-    assert (layer.source != "kernels", layer.effective_width) == (True, 1)
+    assert (layer.source != "kernels", layer.num_distinct_units) == (True, 1)
 
 
 class Switch(nn.Module):

@@ -13,12 +13,12 @@ __all__ = ["CAUSE_COLORS", "WAKE_COLUMNS", "wake_up_chart", "wake_up_legend"]
 
 WAKE_COLUMNS = ("layer", "name", "step", "cause", "num_steps")
 CAUSE_COLORS = {"signal": "#0072B2", "rounding": "#E69F00", "unclear": "#CC79A7", "never": "#FFFFFF"}
-_ASLEEP = "#EEEEEE"
+_NO_GRADIENT_YET = "#EEEEEE"
 _MEANINGS = {
     "signal": "a signal, the same in float64",
     "rounding": "rounding, vanishes in float64",
     "unclear": "neither is clear",
-    "asleep": "exactly zero so far",
+    "later": "exactly zero so far",
 }
 
 
@@ -52,7 +52,7 @@ def wake_up_chart(frame: pd.DataFrame, axes: Axes, *, title: str = "") -> Axes:
         last = int(frame["num_steps"].max())
         begin = frame["step"].fillna(last + 1)
         colors = [CAUSE_COLORS[cause] for cause in frame["cause"]]
-        axes.barh(frame["layer"], begin - 1, left=0.5, height=0.86, color=_ASLEEP)
+        axes.barh(frame["layer"], begin - 1, left=0.5, height=0.86, color=_NO_GRADIENT_YET)
         axes.barh(frame["layer"], last + 1 - begin, left=begin - 0.5, height=0.86, color=colors)
         axes.set_xlim(0.5, last + 0.5)
         axes.set_ylim(0.3, frame["layer"].max() + 0.7)
@@ -67,4 +67,4 @@ def wake_up_chart(frame: pd.DataFrame, axes: Axes, *, title: str = "") -> Axes:
 
 def wake_up_legend() -> list[Patch]:
     """Return one patch for each color, with what it means."""
-    return [Patch(color=CAUSE_COLORS.get(cause, _ASLEEP), label=text) for cause, text in _MEANINGS.items()]
+    return [Patch(color=CAUSE_COLORS.get(cause, _NO_GRADIENT_YET), label=text) for cause, text in _MEANINGS.items()]

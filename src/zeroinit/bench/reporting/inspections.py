@@ -27,7 +27,7 @@ def inspect_start(run: Run, seed: int = 0) -> SymmetryReport:
 
     Example:
         >>> report = inspect_start(Run(dataset="digits", hidden="8", initializer="normal_bias"))
-        >>> list(report.unlock_steps.values()), len(report.warnings)
+        >>> list(report.first_gradient_steps.values()), len(report.warnings)
         ([2, 2, 1, 1], 0)
     """
     generator = torch.Generator().manual_seed(derive_seed(seed, "inspect"))

@@ -47,10 +47,10 @@ def one_layer_per_step(results: Sequence[Result], references: Sequence[Result]) 
     return np.array(hits, dtype=float)
 
 
-def _matches_staircase(awake: np.ndarray) -> bool:
-    num_layers, num_steps = awake.shape
+def _matches_staircase(has_gradient: np.ndarray) -> bool:
+    num_layers, num_steps = has_gradient.shape
     first_steps = num_layers - np.arange(num_layers)
-    return bool((awake == (np.arange(1, num_steps + 1) >= first_steps[:, None])).all())
+    return bool((has_gradient == (np.arange(1, num_steps + 1) >= first_steps[:, None])).all())
 
 
 def signal_everywhere(results: Sequence[Result], references: Sequence[Result]) -> np.ndarray:

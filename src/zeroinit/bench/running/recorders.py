@@ -188,7 +188,7 @@ class Symmetry(Ranks):
         report = inspect(state.model, self._images)
         self.recorded["warnings"] = [finding.code for finding in report.warnings]
         self.recorded["layers"] = [
-            {"path": each.path, "units": each.num_units, "distinct": each.effective_width}
+            {"path": each.path, "units": each.num_units, "distinct": each.num_distinct_units}
             | {name: rounded(each.diversity.get(name, float("nan"))) for name in OF_LAYERS}
             for each in report.layers
             if each.is_matrix

@@ -1,4 +1,4 @@
-"""Arrays to estimates, intervals and tests. NumPy and SciPy only: this room knows nothing of the others.
+"""Arrays to estimates, intervals and tests. NumPy and SciPy only: this package knows nothing of the others.
 
 The default is Student's t, paired by seed; ``INTERVALS`` holds the methods for the mean of a few seeds.
 """

@@ -17,7 +17,7 @@ BAD_LOSS = {"ZI013", "ZI014", "ZI015", "ZI017", "ZI020"}
 IDENTICAL = {"ZI001", "ZI002", "ZI003"}
 LOST = {"ZI109", "ZI020"}
 NEVER = {"ZI006", "ZI007", "ZI008", "ZI009", "ZI011", "ZI012", "ZI019"}
-FINE = ("idle", "asleep")
+FINE = ("idle", "later")
 """Reasons of parameters that nothing is wrong with."""
 
 
@@ -62,7 +62,7 @@ def counted(number: int, word: str) -> str:
 
 def _of_gradients(evidence: Evidence, parameters: tuple[ParameterReport, ...], findings: Sequence[Finding]) -> Check:
     trained = [each for each in parameters if each.reason != "frozen"]
-    steps = [each.unlock_step for each in trained if each.unlock_step is not None]
+    steps = [each.first_gradient_step for each in trained if each.first_gradient_step is not None]
     told = {name for each in findings if each.code == "ZI103" for name in each.parameters}
     quiet = [each for each in trained if each.reason in FINE or each.name in told]
     when = f"by step {max(steps)}" if steps else f"in {counted(len(evidence.double.losses), 'step')}"
@@ -80,11 +80,11 @@ def _of_gradients(evidence: Evidence, parameters: tuple[ParameterReport, ...], f
 
 def _of_units(layers: tuple[LayerReport, ...], codes: set[str], stuck: set[str]) -> Check:
     units = [each for each in layers if each.is_matrix and not each.unit.startswith("slices")]
-    same = [each for each in units if each.effective_width < each.num_units and each.twins]
+    same = [each for each in units if each.num_distinct_units < each.num_units and each.identical_units]
     result = f"in {len(same)} of {counted(len(units), 'layer')}"
     if codes & IDENTICAL and not same:
         result = "slices of a parameter are identical"
-    still = [each for each in units if each.effective_width < each.num_units and not each.twins]
+    still = [each for each in units if each.num_distinct_units < each.num_units and not each.identical_units]
     still = [each for each in still if each.weight in stuck]
     if still:
         result += f"; without a gradient in {len(still)} more"
@@ -146,7 +146,7 @@ def _moves(sizes: dict[str, float]) -> bool:
 
 
 def _counts(layer: LayerReport) -> bool:
-    return not (layer.is_output and layer.effective_width > 1)
+    return not (layer.is_output and layer.num_distinct_units > 1)
 
 
 def _dtypes(evidence: Evidence) -> str:
@@ -165,7 +165,8 @@ def _of_optimizer(
     others = [rate for rate in evidence.of_loss.values() if rate == rate]
     lost = {name for each in findings if each.code in LOST for name in each.parameters}
     moved = sum(
-        held.get(each.name, 0) != 0 and each.unlock_step is not None and each.name not in lost for each in trained
+        held.get(each.name, 0) != 0 and each.first_gradient_step is not None and each.name not in lost
+        for each in trained
     )
     moved += sum(rate != 0 for rate in others)
     result = f"moves {moved} of {len(trained) + len(others)} parameters"

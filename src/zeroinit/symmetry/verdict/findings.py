@@ -18,7 +18,7 @@ __all__ = ["judge"]
 
 REASON_CODES = {
     "frozen": "ZI102",
-    "asleep": "ZI104",
+    "later": "ZI104",
     "unused": "ZI010",
     "idle": "ZI105",
     "detached": "ZI009",
@@ -43,7 +43,7 @@ REASON_CODES = {
 def judge(evidence: Evidence) -> SymmetryReport:
     """Turn evidence into a report."""
     parameters = tuple(parameter_rows(evidence))
-    steps = {each.name: each.unlock_step for each in parameters}
+    steps = {each.name: each.first_gradient_step for each in parameters}
     layers = tuple(layer_row(each, evidence, steps) for each in evidence.watch.layers)
     findings = [*_of_parameters(parameters, evidence), *of_layers(layers, evidence, steps)]
     findings += of_copies(evidence, findings)
@@ -87,7 +87,7 @@ def _of_parameters(parameters: tuple[ParameterReport, ...], evidence: Evidence) 
         names = [each.name for each in members]
         reason = evidence.reasons.get(max(members, key=lambda each: len(each.shape)).name)
         if code == "ZI101":
-            step = max(each.unlock_step or 0 for each in members)
+            step = max(each.first_gradient_step or 0 for each in members)
             if any(len(each.shape) > 1 or not each.name.endswith("bias") for each in members):
                 verbs = ("starts", "gets") if len(names) == 1 else ("start", "get")
                 message = f"{few(names)} {verbs[0]} at zero and {verbs[1]} the first gradient at step {step}."
@@ -119,7 +119,7 @@ def _code_of(each: ParameterReport, evidence: Evidence) -> str:
     if each.reason:
         vector = len(each.shape) < 2 or _is_bias_table(each, evidence)
         return "ZI103" if vector and each.reason in ("cancelled", "no_effect") else REASON_CODES[each.reason]
-    return "ZI101" if each.starts_at_zero and each.unlock_step is not None else ""
+    return "ZI101" if each.starts_at_zero and each.first_gradient_step is not None else ""
 
 
 def _is_bias_table(each: ParameterReport, evidence: Evidence) -> bool:

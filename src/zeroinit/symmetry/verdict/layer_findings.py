@@ -26,8 +26,8 @@ def of_layers(layers: tuple[LayerReport, ...], evidence: Evidence, steps: dict[s
         elif not watch.layer.known:
             yield from _of_slices(report, watch, evidence)
         for name, count in report.distinct_in.items():
-            if count < report.initial_width and watch.layer.known:
-                message = f"{count} of {report.initial_width} different {report.unit} stay so in {name}"
+            if count < report.num_distinct_at_start and watch.layer.known:
+                message = f"{count} of {report.num_distinct_at_start} different {report.unit} stay so in {name}"
                 yield finding("ZI106", report.path, (report.weight,), message)
                 break
 
@@ -53,8 +53,8 @@ def _of_units(
     tracker, names = watch.tracker, tuple(part.name for part in watch.layer.parts)
     labels = labels_of(tracker, steps)
     together = _groups_among(labels, tracker.moved)
-    learning = report.unlock_step is not None or bool(tracker.moved.any())
-    alone = report.is_output and report.effective_width > 1
+    learning = report.first_gradient_step is not None or bool(tracker.moved.any())
+    alone = report.is_output and report.num_distinct_units > 1
     if learning:
         yield from _of_silent(report, silent, names)
     if not learning or alone or not tracker.moved.any():
@@ -77,14 +77,14 @@ def _of_units(
 
 def _identical(report: LayerReport, together: int) -> str:
     """Say which units are identical."""
-    which = "they" if together == 1 else f"{_numbers(report.twins)}"
+    which = "they" if together == 1 else f"{_numbers(report.identical_units)}"
     return f"{which} are identical and get identical updates"
 
 
 def _by_rounding(report: LayerReport) -> str:
-    parted = report.width_in_float32 > report.effective_width
+    parted = report.num_distinct_in_float32 > report.num_distinct_units
     cause = "kernels that give other bits each time part" if report.source == "kernels" else "rounding alone parts"
-    return f" In float32, {cause} them into {report.width_in_float32}." if parted else ""
+    return f" In float32, {cause} them into {report.num_distinct_in_float32}." if parted else ""
 
 
 def _numbers(numbers: tuple[int, ...]) -> str:
@@ -119,7 +119,7 @@ def _of_slices(report: LayerReport, watch: LayerWatch, evidence: Evidence) -> It
     if together == 1:
         message = f"{moved} {report.unit} of `{report.weight}` are identical and get identical updates"
     if not whole and _are_copies(watch, evidence):
-        named = _numbers(report.twins)
+        named = _numbers(report.identical_units)
         repair = f"Draw the copies anew: {draw_line([report.weight], 1)}, or each copy by itself."
         cause = f"copied slices of {report.path} {watch.tracker.labels.tolist()[:64]}"
         yield finding("ZI004", report.path, (report.weight,), f"{message}, as {named}. They are copies.", repair, cause)

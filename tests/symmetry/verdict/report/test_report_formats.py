@@ -89,14 +89,14 @@ def test_long_paths_are_shown_without_what_they_share():
 def test_the_dictionary_is_ready_for_json(report):
     content = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert content["findings"][0]["code"] == "ZI001"
-    assert [layer["effective_width"] for layer in content["layers"]] == [1, 16, 5]
-    assert content["parameters"][0]["unlock_step"] == 1
+    assert [layer["num_distinct_units"] for layer in content["layers"]] == [1, 16, 5]
+    assert content["parameters"][0]["first_gradient_step"] == 1
 
 
 def test_the_frame_has_a_row_for_each_layer(report):
     frame = report.to_frame()
     assert list(frame["path"]) == ["0", "2", "4"]
-    assert list(frame["effective_width"]) == [1, 16, 5]
+    assert list(frame["num_distinct_units"]) == [1, 16, 5]
     assert {"duplicate_features", "distinct_in_bfloat16", "effective_rank_weights", "stable_rank_updates_end"} <= set(
         frame.columns
     )

@@ -47,8 +47,8 @@ def layer_rows(report: "SymmetryReport") -> list[tuple[str, ...]]:
     for layer in report.layers:
         if not layer.is_matrix or layer.weight in frozen:
             continue
-        first = "never" if layer.unlock_step is None else f"step {layer.unlock_step}"
-        width = f"{layer.effective_width}" + (f" ({layer.dead} dead)" if layer.dead else "")
+        first = "never" if layer.first_gradient_step is None else f"step {layer.first_gradient_step}"
+        width = f"{layer.num_distinct_units}" + (f" ({layer.dead} dead)" if layer.dead else "")
         cells = (layer.kind, first, f"{layer.num_units}", width, layer.source or "nothing")
         rows.setdefault((NUMBERS.sub("*", _name(layer)), *cells), []).append(_name(layer))
     return [row for (_, *cells), names in rows.items() for row in _merged(tuple(cells), names)]
@@ -123,7 +123,7 @@ def _headline(report: "SymmetryReport") -> str:
     stuck = {name for each in report.findings if each.code in STILL for name in each.parameters}
     if any(each.code == "ZI013" for each in report.warnings):
         stuck = {each.name for each in trained}
-    learning = sum(each.unlock_step is not None and each.name not in stuck for each in trained)
+    learning = sum(each.first_gradient_step is not None and each.name not in stuck for each in trained)
     return (
         f"{report.model}: {_count(len(report.warnings), 'warning')}; {learning} of {len(trained)} parameters learn "
         f"within {_count(report.num_steps, 'step')} ({report.optimizer}, {report.loss})"

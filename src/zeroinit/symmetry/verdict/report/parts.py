@@ -59,7 +59,7 @@ class ParameterReport:
         name: As in ``named_parameters``.
         path: The module that owns it.
         shape: Its shape.
-        unlock_step: Update step, from 1, of the first gradient that is signal; ``None`` if there is none.
+        first_gradient_step: Update step, from 1, of the first true gradient; ``None`` if there is none.
         rounding_step: Step of the first gradient in float32 that is rounding alone; ``None`` if there is none.
         starts_at_zero: Whether it is zero everywhere at the start.
         reason: Why it never gets a gradient; empty where it does. ``explanation`` says it in words.
@@ -69,17 +69,12 @@ class ParameterReport:
     name: str
     path: str
     shape: tuple[int, ...]
-    unlock_step: int | None
+    first_gradient_step: int | None
     rounding_step: int | None
     starts_at_zero: bool
     reason: str = ""
     explanation: str = ""
     gradients: tuple[float, ...] = ()
-
-    @property
-    def first_gradient_step(self) -> int | None:
-        """Another name of ``unlock_step``."""
-        return self.unlock_step
 
 
 @dataclass(frozen=True)
@@ -92,19 +87,19 @@ class LayerReport:
         kind: The module's type.
         unit: What is counted: units, channels, features, or slices of an axis.
         num_units: How many there are.
-        effective_width: Groups of units that are identical now and receive identical updates.
-        initial_width: Groups of units that are identical now.
-        width_up_to_rounding: Groups where values may differ by rounding.
-        width_in_float32: Groups of units that are bit for bit the same in float32 training.
-        mirrored_width: Groups where a unit and its negative count as one.
-        twins: The largest group of identical units, at most ten of their numbers.
+        num_distinct_units: Groups of units; the units of a group are identical and get identical updates.
+        num_distinct_at_start: Groups of units whose values are identical at the start.
+        num_distinct_up_to_rounding: Groups where values may differ by rounding.
+        num_distinct_in_float32: Groups of units that are bit for bit the same in float32 training.
+        num_distinct_up_to_sign: Groups where a unit and its negative count as one.
+        identical_units: The largest group of identical units, at most ten of their numbers.
         dead: Units that get no gradient from any input of the batch's size.
         silent: Units without a gradient in any step.
-        unlock_step: Step of the weights' first signal.
-        is_output: Whether no weights follow, so that the targets tell its units apart.
+        first_gradient_step: Step of the weights' first true gradient; ``None`` if there is none.
+        is_output: Whether no weights follow, so that the targets make its units differ.
         is_matrix: Whether the weights have two or more axes; norms and gains have one.
         distinct_in: Different units once stored as ``bfloat16`` and ``float16``.
-        source: What tells its units apart: ``weights``, ``biases``, ``dropout``, ``other layers``, in float32 alone
+        source: What makes its units differ: ``weights``, ``biases``, ``dropout``, ``other layers``, in float32 alone
             ``rounding`` or ``kernels`` (that give other bits each time), or nothing (empty).
         diversity: Numbers by name; those of the last step have the suffix ``_end``.
         diversity_by_step: Effective and stable rank of weights, updates so far, gradients and activations before each
@@ -116,15 +111,15 @@ class LayerReport:
     kind: str
     unit: str
     num_units: int
-    effective_width: int
-    initial_width: int
-    width_up_to_rounding: int
-    width_in_float32: int
-    mirrored_width: int
-    twins: tuple[int, ...]
+    num_distinct_units: int
+    num_distinct_at_start: int
+    num_distinct_up_to_rounding: int
+    num_distinct_in_float32: int
+    num_distinct_up_to_sign: int
+    identical_units: tuple[int, ...]
     dead: int
     silent: int
-    unlock_step: int | None
+    first_gradient_step: int | None
     is_output: bool
     is_matrix: bool
     distinct_in: dict[str, int]

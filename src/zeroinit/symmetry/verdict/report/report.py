@@ -60,14 +60,9 @@ class SymmetryReport:
         return tuple(finding for finding in self.findings if finding.severity == "warning")
 
     @property
-    def unlock_steps(self) -> dict[str, int | None]:
-        """Step of each parameter's first signal, by name."""
-        return {each.name: each.unlock_step for each in self.parameters}
-
-    @property
     def first_gradient_steps(self) -> dict[str, int | None]:
-        """Another name of ``unlock_steps``."""
-        return self.unlock_steps
+        """Update step of each parameter's first true gradient, by name; ``None`` where there is none."""
+        return {each.name: each.first_gradient_step for each in self.parameters}
 
     def layer(self, path: str) -> LayerReport:
         """Return the first layer at a module's path, or of a parameter's name."""
@@ -86,7 +81,7 @@ class SymmetryReport:
             row = {
                 key: value
                 for key, value in asdict(each).items()
-                if key not in ("diversity", "diversity_by_step", "distinct_in", "twins")
+                if key not in ("diversity", "diversity_by_step", "distinct_in", "identical_units")
             }
             row |= {f"distinct_in_{name}": count for name, count in each.distinct_in.items()}
             rows.append(row | each.diversity)

@@ -59,7 +59,7 @@ def verdict(report: "SymmetryReport") -> str:
         still = f", but updates of {len(lost)} are lost in the model's own precision" if lost else ""
         if heads := [each.path for each in report.findings if each.cause == FROZEN_HEAD]:
             still += f", and the head `{heads[0]}` is frozen"
-        learns = any(each.unlock_step is not None for each in trained)
+        learns = any(each.first_gradient_step is not None for each in trained)
         start = "Will learn" if learns else "Will not learn from this batch and loss"
         return f"{start}: {_with_gradient(report, trained)}{still}."
     first = groups[0][0]
@@ -89,7 +89,7 @@ def _of_units(finding: Finding) -> bool:
 
 
 def _with_gradient(report: "SymmetryReport", trained: list) -> str:
-    steps = [each.unlock_step for each in trained if each.unlock_step is not None]
+    steps = [each.first_gradient_step for each in trained if each.first_gradient_step is not None]
     if not steps:
         told = next((each.explanation for each in trained if each.explanation), "")
         why = f": {first_sentence(told)}" if told else ""
@@ -99,7 +99,7 @@ def _with_gradient(report: "SymmetryReport", trained: list) -> str:
     if len(trained) == 1:
         return f"the only trained parameter gets a gradient {last}"
     idle = sum(each.reason == "idle" for each in trained)
-    later = sum(each.reason == "asleep" for each in trained)
+    later = sum(each.reason == "later" for each in trained)
     none = sum(each.reason in ("cancelled", "no_effect") for each in trained)
     rest = len(trained) - len(steps) - idle - later - none
     words = [f"{idle} {'is' if idle == 1 else 'are'} not used for this batch and loss"] if idle else []

@@ -83,7 +83,7 @@ class Explainer(Search):
                 )
                 found[name] = Reason("checkpoint", text, (), repair, True, "checkpoint")
             else:
-                found[name] = Reason("asleep", "Its first gradient comes with a later step.", tried=True)
+                found[name] = Reason("later", "Its first gradient comes with a later step.", tried=True)
 
     def _of_small_inputs(self, found: dict[str, Reason], views: dict[str, View]) -> None:
         """Take out parameters that larger inputs free, if other inputs of the same size do not."""

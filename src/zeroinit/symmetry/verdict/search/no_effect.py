@@ -57,9 +57,9 @@ def comes_later(name: str, search: Search, step: int) -> Reason | None:
     if not base.draw or name not in search.trials.frees(base, step, 1):
         return None
     if (equal := among_equal_slices(name, search, step)) is not None:
-        return Reason("asleep", equal.text, equal.culprits, "", True, equal.cause)
+        return Reason("later", equal.text, equal.culprits, "", True, equal.cause)
     text = "It has no effect at these starting values, and gets one once other parameters have changed."
-    return Reason("asleep", text, (), "", True, "later")
+    return Reason("later", text, (), "", True, "later")
 
 
 def among_equal_slices(name: str, search: Search, step: int) -> Reason | None:
