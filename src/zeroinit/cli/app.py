@@ -11,7 +11,7 @@ from zeroinit._common import InputError
 
 __all__ = ["COMMANDS", "app", "err", "out", "run"]
 
-COMMANDS = ("reproduce", "report", "list", "data", "inspect")
+COMMANDS = ("reproduce", "report", "list", "data", "inspect", "explain")
 """Each is a file beside this one."""
 
 

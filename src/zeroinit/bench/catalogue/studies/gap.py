@@ -21,7 +21,7 @@ last part of a zero start does alone, for zero weights and for the default ("ort
 as shown if taking it away alone closes half of the gap at least, *and* giving it alone opens one (the interval excludes
 0). Hypotheses, written down before the runs: permutation symmetry is a cause in the FNN and translation symmetry in the
 CNN; the size of the steps, moments and the biases' size are none in the FNN. Which steps and sizes a zero start takes
-was chosen on validation accuracy with other seeds (docs/findings.md).
+was chosen on validation accuracy with other seeds (docs/results/what_did_not_work.md).
 """
 
 from dataclasses import replace

@@ -6,7 +6,7 @@ stay distinct).
 
 On 2026-11-26, before any run on a GPU, two things were decided because there were 15 minutes: 32 seeds of figure 8's
 network (margin .5 points), and figures 9 to 11 in bfloat16 beside them, labelled so, whatever comes out. What came out
-is undecided (docs/gpu.md).
+is undecided (docs/guides/gpu.md).
 """
 
 from dataclasses import replace

@@ -6,7 +6,7 @@ and random signs on the gradient per example and position; then moments begin an
 the default's size. After update k training is as ever.
 
 How it was chosen, on validation accuracy with seeds 100 and 101, which are not used here, and never on test images:
-docs/findings.md lists every try.
+docs/results/what_did_not_work.md lists every try.
 
 Hypothesis, written down before the runs, with ten seeds (CIFAR-10 CNN: three): the final test accuracy is not below
 that of PyTorch's default by .003 or more on MNIST and .01 on CIFAR-10. The CNNs are of reduced size: MNIST CNN with
