@@ -14,7 +14,7 @@ API = {
     "zeroinit.init": "Initializers: in place, on any module.",
     "zeroinit.symmetry": "What `inspect` returns, and the observer of a training.",
     "zeroinit.remedies": "Hooks that act during the first updates.",
-    "zeroinit.integrations": "Your own loop: `watch`.",
+    "zeroinit.integrations": "What `watch` returns, and what the callbacks raise.",
     "zeroinit.bench": "The bench: data, networks, training, studies.",
     "zeroinit.bench.stats": "Intervals, tests and sample sizes.",
 }
@@ -77,11 +77,11 @@ def command_line() -> Iterator[str]:
 
 
 def public(module: str) -> Iterator[tuple[str, Any]]:
-    """Yield the names of a package that no package before it has shown, with what they are."""
-    before = {"zeroinit": ()}.get(module, importlib.import_module("zeroinit").__all__)
-    for name in importlib.import_module(module).__all__:
-        if name not in before:
-            yield name, getattr(importlib.import_module(module), name)
+    """Yield the names of a package that ``zeroinit`` itself has not, with what they are: functions, classes, tables."""
+    package = importlib.import_module(module)
+    elsewhere = () if module == "zeroinit" else importlib.import_module("zeroinit").__all__
+    found = [(name, getattr(package, name)) for name in package.__all__ if name not in elsewhere]
+    yield from sorted(found, key=lambda each: (isinstance(each[1], dict), inspect.isclass(each[1])))
 
 
 def directives(module: str) -> Iterator[str]:

@@ -25,11 +25,19 @@ FIGURES = {
     "corrected": None,
     "published": ["fig3", "fig8"],
     "plateau": ["plateau"],
-    "first_gradients": ["first_gradients"],
 }
 IN_README = ("recommended", "large_bias")
 """Studies whose tables the README shows."""
-STUDIES = (*IN_README, "gap", "remaining", "transfer", "residual", "large_bias_grid", "large_bias_cnn")
+STUDIES = (
+    *IN_README,
+    "gap",
+    "remaining",
+    "transfer",
+    "residual",
+    "large_bias_grid",
+    "large_bias_cnn",
+    "first_gradients",
+)
 """Studies with a page of their own, docs/results/<name>.md."""
 FIGURES |= {name: [name] for name in (*STUDIES, "precision")}
 ON_GPU = {"gpu_corrected": "corrected", "gpu_published": "published"}
