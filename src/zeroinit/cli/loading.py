@@ -1,17 +1,14 @@
 """What the command line hands over, as objects: a factory by name, inputs by shape."""
 
-import importlib
 import math
-import os
 import re
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from zeroinit._common import InputError, closest, derive_seed
+from zeroinit._common import InputError, derive_seed, import_named
 
 __all__ = ["build", "find_factory", "parse_inputs"]
 
@@ -28,21 +25,9 @@ def find_factory(name: str) -> Callable:
         >>> find_factory("torch.nn:Identity")()
         Identity()
     """
-    module_name, _, attribute = name.partition(":")
-    if not module_name or not attribute:
-        raise InputError(f"factory={name!r}: {FORM}")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:
-        raise InputError(
-            f"factory={name!r}: {module_name} cannot be imported ({type(error).__name__}: {error})"
-        ) from error
-    found = getattr(module, attribute, None)
+    found = import_named(name, "factory", FORM)
     if not callable(found):
-        near = closest(attribute, [each for each in vars(module) if not each.startswith("_")])
-        raise InputError(f"factory={name!r}: {module_name} has no function {attribute!r}{near}")
+        raise InputError(f"factory={name!r}: is a {type(found).__name__}; {FORM}")
     return found
 
 
