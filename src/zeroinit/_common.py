@@ -117,6 +117,36 @@ def import_named(name: str, argument: str, form: str) -> Any:
         raise InputError(f"{argument}={name!r}: {module_name} has no function {attribute!r}{near}") from None
 
 
+def missing(package: str, extra: str) -> str:
+    """Say in one line what to install.
+
+    Example:
+        >>> missing("TensorBoard", "tensorboard")
+        "TensorBoard is not installed; type: pip install 'torch-zeroinit[tensorboard]'"
+    """
+    return f"{package} is not installed; type: pip install 'torch-zeroinit[{extra}]'"
+
+
+def import_extra(module: str, extra: str) -> Any:
+    """Import what only an extra brings.
+
+    Args:
+        module: The module.
+        extra: Which extra of this package brings it.
+
+    Raises:
+        InputError: It is not installed; the message says what to type.
+
+    Example:
+        >>> import_extra("json", "bench").dumps(1)
+        '1'
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise InputError(missing(module.partition(".")[0], extra)) from error
+
+
 def whole_number(value: object, argument: str, least: int | None = None) -> int:
     """Return a count as an ``int``; refuse everything else, also ``True`` and ``2.0``.
 

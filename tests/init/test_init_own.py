@@ -366,7 +366,7 @@ def test_one_name_of_two_packages_is_an_error(monkeypatch):
     entries = [EntryPoint("mine", value, zeroinit.init.own.GROUP) for value in ("a:f", "b:g")]
     monkeypatch.setattr(zeroinit.init.own, "entry_points", lambda group: entries)
     with pytest.raises(
-        InputError, match="'mine': is both a:f of the package a and b:g of the package b; uninstall one"
+        InputError, match="'mine': is both a:f of the package a and b:g of the package b; uninstall one of"
     ):
         initialize_(network(), "mine")
     with warnings.catch_warnings():

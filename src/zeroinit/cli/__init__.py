@@ -17,7 +17,7 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         print(
             f"zeroinit: error: the package {package} is not installed, which this command needs; "
-            "pip install 'zeroinit[bench]' brings all of them",
+            "pip install 'torch-zeroinit[bench]' brings all of them",
             file=sys.stderr,
         )
         sys.exit(2)

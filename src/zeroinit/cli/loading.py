@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from zeroinit._common import InputError, derive_seed, import_named
+from zeroinit.init import initialize_
 
 __all__ = ["build", "find_factory", "parse_inputs"]
 
@@ -68,8 +69,8 @@ def parse_inputs(text: str, seed: int = 0) -> Any:
     return drawn[0][1] if len(drawn) == 1 else tuple(value for _, value in drawn)
 
 
-def build(name: str, inputs: str | None) -> tuple[nn.Module, Any]:
-    """Call a factory by name; return its model, and its inputs or those that are described.
+def build(name: str, inputs: str | None, initializer: str | None = None) -> tuple[nn.Module, Any]:
+    """Call a factory by name; return its model, set by an initializer if one is named, and inputs as described.
 
     Raises:
         InputError: The factory fails, returns something else, or there are no inputs.
@@ -87,4 +88,6 @@ def build(name: str, inputs: str | None) -> tuple[nn.Module, Any]:
     given = own if inputs is None else parse_inputs(inputs)
     if given is None:
         raise InputError("inputs=None: the factory returns a model alone; describe its inputs, as --inputs 32x784")
+    if initializer is not None:
+        initialize_(model, initializer, generator=torch.Generator("cpu").manual_seed(derive_seed(0, "init")))
     return model, given

@@ -33,20 +33,8 @@ class ModuleFunction:
 
 
 def plugins() -> dict[str, EntryPoint]:
-    """Return the initializers of installed packages by name, not yet imported.
-
-    Raises:
-        InputError: Two packages use one name.
-    """
-    found: dict[str, EntryPoint] = {}
-    for entry in entry_points(group=GROUP):
-        if (other := found.setdefault(entry.name, entry)).value != entry.value:
-            raise InputError(
-                f"initializer={entry.name!r}: is both {other.value} of the package {_package(other)} and "
-                f"{entry.value} of the package {_package(entry)}; uninstall one of the two, or write "
-                "package.module:function"
-            )
-    return found
+    """Return the initializers of installed packages by name, not yet imported."""
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 
 def find_initializer(initializer: Any) -> tuple[str, Initializer | ModuleFunction]:
@@ -89,6 +77,12 @@ def _look_up(name: str) -> Any:
         return import_named(name, "initializer", "write package.module:function")
     entry = lookup({**INITIALIZERS, **plugins()}, name, "initializer")
     assert isinstance(entry, EntryPoint)
+    other = next((each for each in entry_points(group=GROUP) if each.name == name and each.value != entry.value), None)
+    if other is not None:
+        raise InputError(
+            f"initializer={name!r}: is both {other.value} of the package {_package(other)} and {entry.value} of the "
+            f"package {_package(entry)}; uninstall one of them, or write package.module:function"
+        )
     try:
         return entry.load()
     except Exception as error:

@@ -77,8 +77,8 @@ def build_optimizers(
             or without effect.
 
     Example:
-        >>> [type(each).__name__ for each in build_optimizers([*nn.Linear(2, 2).parameters()], "sgd", learning_rate=0.1)]
-        ['SGD']
+        >>> build_optimizers(list(nn.Linear(2, 2).parameters()), "sgd", learning_rate=0.1)[0].defaults["lr"]
+        0.1
     """
     factory = lookup(OPTIMIZERS, name, "optimizer")
     if not 0 < learning_rate < math.inf:
