@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -134,3 +135,10 @@ def test_messages_and_pages_name_the_distribution():
     assert wrong_names("pip install 'zeroinit[bench]'") == ["zeroinit[bench]"]
     assert wrong_names(f"pip install '{NAME}[bench]'") == []
     assert {str(page): found for page in PAGES if (found := wrong_names(page.read_text(encoding="utf-8")))} == {}
+
+
+@pytest.mark.slow
+@pytest.mark.network
+def test_sdist_and_wheel_work_in_an_environment_of_their_own():
+    """Both are built, checked, installed beside torch and NumPy alone, and tried."""
+    subprocess.run([ROOT / ".ci" / "package"], check=True)
