@@ -63,7 +63,7 @@ def find_initializer(initializer: Any) -> tuple[str, Initializer | ModuleFunctio
         return name, found
     takes = _takes(found)
     if takes is None:
-        raise InputError(f"initializer={name if callable(found) else found!r}: {FORMS}")
+        raise InputError(f"initializer={(name if callable(found) else found)!r}: {FORMS}")
     if takes == "module":
         return name, ModuleFunction(name, found)
     weight = Distribution(name, partial(_fill, name, found), uses_fan_in=True)
