@@ -185,6 +185,20 @@ def test_a_function_of_a_container_cannot_reach_what_is_excluded(generator, snap
     assert changed == {each.name for each in record.parameters} == {"0.weight"}
 
 
+@pytest.mark.parametrize("settings", [{"exclude": "0"}, {"include": ["3", "4"]}], ids=str)
+def test_a_function_is_not_called_with_what_is_not_chosen(settings, generator):
+    seen = []
+
+    def without_convolutions(module):
+        seen.append(type(module))
+        assert not isinstance(module, nn.Conv2d)
+        module_way(module)
+
+    record = initialize_(network(), without_convolutions, generator=generator(0), **settings)
+    assert {each.name for each in record.parameters} == {"3.weight", "3.bias", "4.weight", "4.bias"}
+    assert (nn.Sequential in seen) == ("exclude" in settings)  # a container may set what is in it
+
+
 def tied():
     model = nn.ModuleDict({"table": nn.Embedding(6, 4), "head": nn.Linear(4, 6, bias=False), "body": nn.Linear(9, 9)})
     model["head"].weight = model["table"].weight

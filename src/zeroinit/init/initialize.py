@@ -72,7 +72,7 @@ def initialize_(
             record's rules hold the numbers.
         generator: Source of randomness; torch's global generator if ``None``. Values are drawn in float32 on the
             generator's device and then copied. So one seed gives the same values on every device and in every
-            precision.
+            precision. A function of modules draws from the global generators, with a seed from ``generator``.
         include: Pattern or patterns (``*``, ``?``, ``[]``) over the names of layers to set; all if ``None``. A module
             with several names is found under each of them.
         exclude: Pattern or patterns over the names of modules to leave as they are. A parameter that an excluded module
@@ -101,7 +101,8 @@ def initialize_(
             ``scale="auto"`` or ``norm_aware`` is used without zero weights and random biases. A pattern matches no
             layer, the model has no such layers, or none of them may be set. A parameter cannot be set in place (lazy,
             under another parametrization, on the meta device, made in inference mode, not floating point, sharded,
-            expanded). A probe is given without ``norm_aware``, or its forward pass fails. With ``strict``: there is
+            expanded). A probe is given without ``norm_aware``, or its forward pass fails. An initializer of your own
+            has another form, fails, leaves a part of a weight unset, or replaces a parameter. With ``strict``: there is
             something to warn of.
 
     Warns:
