@@ -1,8 +1,9 @@
 """The labels of curves: the paper's words, and how a study puts its networks before them."""
 
-__all__ = ["BASELINE", "NORMAL", "PYTORCH", "UNIFORM", "ZERO_START", "split_label"]
+__all__ = ["ALL_ZERO", "BASELINE", "NORMAL", "PYTORCH", "UNIFORM", "ZERO_START", "split_label"]
 
 BASELINE, PYTORCH, NORMAL, UNIFORM = "Logistic regression", "PyTorch default", "Normal", "Uniform"
+ALL_ZERO = "all zero"
 ZERO_START = "zero start"
 
 
