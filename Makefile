@@ -55,48 +55,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "zeroinit needs Python 3.11 or newer; try: make PYTHON=python3.11 ..."; exit 2; }
 	@echo "Once before that: pip installs torch and about 55 packages into $(VENV). 1.5 GB, with CUDA more; 1 to 5 minutes."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@( while sleep 10 && kill -0 $$$$ 2>&-; do echo "installing: $$(du -sm $(VENV) | cut -f1) MB so far"; done ) & trap "kill $$!" EXIT; \
-	$(PIP) torch && $(PIP) --editable '.[bench]'
+	@( while sleep 10 && kill -0 $$$$ 2>&-; do echo "installing: $$(du -sm $(VENV) | cut -f1) MB so far"; done ) & \
+	trap "kill $$!" EXIT; $(PIP) torch && $(PIP) --editable '.[bench]'
 	@touch $@
-
-$(VENV)/.installed-dev  ## the default tests: under 5 minutes, no network, no GPU
-	$(BIN)/python -m pytest -n 2 --dist worksteal
-
-coverage: $(VENV)/.installed-dev  ## the default tests with line coverage of src
-	$(BIN)/python -m coverage erase
-	$(BIN)/python -m coverage run -m pytest
-	$(BIN)/python -m coverage combine --quiet
-	$(BIN)/python -m coverage report --fail-under=95
-
-lint: $(VENV)/.installed-dev  ## ruff and mypy
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-
-format: $(VENV)/.installed-dev  ## put the code into the project's form
-	$(BIN)/ruff check --fix .
-	$(BIN)/ruff format .
-
-bench: $(VENV)/.installed-dev  ## what is fast, against what: ratios within one run
-	$(BIN)/python benchmarks/mnist_epoch.py
-	$(BIN)/python benchmarks/seeds.py
-	$(BIN)/python benchmarks/paper_speed.py
-	$(BIN)/python benchmarks/inspector.py
-	$(BIN)/python benchmarks/watch.py
-
-readme: $(VENV)/.installed  ## reports under docs/results and the README's tables, from stored runs
-	$(BIN)/python docs/tables.py
-
-clean:  ## remove the environment and caches; results stay
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .coverage*
-
-# torch first: with it in place, no other package pulls in a second build.
-$(VENV)/.installed: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "zeroinit needs Python 3.11 or newer; try: make PYTHON=python3.11 ..."; exit 2; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) torch
-	$(PIP) --editable '.[bench]'
-	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) --editable '.[test,lint]'
