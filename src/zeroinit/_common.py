@@ -31,6 +31,18 @@ def closest(name: str, choices: Iterable[str]) -> str:
     return f"; did you mean {matches[0]!r}?" if matches else ""
 
 
+def unknown(name: str, choices: Iterable[str], argument: str) -> str:
+    """Say that there is no such name: the nearest one first, then all of them.
+
+    Example:
+        >>> unknown("adm", ["sgd", "adam"], "optimizer")
+        "optimizer='adm': did you mean 'adam'? It must be one of adam, sgd"
+    """
+    known = sorted(choices)
+    near = closest(str(name), known).removeprefix("; ")
+    return f"{argument}={name!r}: {f'{near} It ' if near else ''}must be one of {', '.join(known)}"
+
+
 def lookup(table: Mapping[str, Entry], name: str, argument: str) -> Entry:
     """Return ``table[name]``; an unknown name raises an error that lists the choices.
 
@@ -48,7 +60,7 @@ def lookup(table: Mapping[str, Entry], name: str, argument: str) -> Entry:
     """
     if name in table:
         return table[name]
-    raise InputError(f"{argument}={name!r}: must be one of {', '.join(sorted(table))}{closest(str(name), table)}")
+    raise InputError(unknown(name, table, argument))
 
 
 def names_when_used(

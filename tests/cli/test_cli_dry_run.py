@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from zeroinit.bench.catalogue import FIGURES
+from zeroinit.bench.progress import format_duration
 from zeroinit.bench.running.calibrate import Speed
 from zeroinit.bench.running.runner import execute
 from zeroinit.bench.store import Store
-from zeroinit.cli.tables import format_duration
 
 QUICK = ("fig7", "--profile", "quick", "--jobs", "1", "--device", "cpu", "--dry-run")
 
@@ -71,8 +71,8 @@ def test_stored_runs_are_counted_and_nothing_may_be_left(two_epochs, pretended, 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("fig33",), "figure='fig33': must be one of"),
-        (("--profile", "papr"), "profile='papr': must be one of"),
+        (("fig33",), "figure='fig33': did you mean 'fig3'? It must be one of"),
+        (("--profile", "papr"), "profile='papr': did you mean 'paper'? It must be one of"),
         (("--jobs", "0"), "jobs=0: must be at least 1"),
         (("--seeds", "0"), "seeds='0': leaves no seed"),
         (("--device", "tpu"), "device='tpu': must be one of"),

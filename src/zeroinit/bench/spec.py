@@ -188,6 +188,8 @@ class Figure:
         curves: In the order of the legend.
         published_results: Final test accuracy by label, read off the paper's figure (good to about 0.005).
         claims: What is decided with this figure's runs.
+        sentences: What the results say first, with the label of a curve in braces where its accuracy stands, and
+            ``{one class}`` for the share of the most frequent class.
         remarks: Why our results differ from the published ones, where they do; one sentence each.
         in_paper: Whether it belongs to the figures that run when none is named.
         view: A key of ``VIEWS``: how its results are shown.
@@ -201,6 +203,7 @@ class Figure:
     curves: tuple[Curve, ...]
     published_results: Mapping[str, float] = field(default_factory=dict)
     claims: tuple[Claim, ...] = ()
+    sentences: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     in_paper: bool = True
     view: str = "accuracies"
@@ -219,8 +222,8 @@ class Figure:
         """
         size, manner = lookup(PROFILES, profile, "profile"), lookup(PROTOCOLS, protocol, "protocol")
         common = {**size.overrides, **manner.overrides, **self.overrides.get(protocol, {})}
-        own = self.overrides.get(profile, {})
-        labels = self.subsets.get(profile, [curve.label for curve in self.curves])
+        own = self.overrides.get(profile, self.overrides.get(size.base, {}))
+        labels = self.subsets.get(profile, self.subsets.get(size.base, [curve.label for curve in self.curves]))
         chosen = [curve for curve in self.curves if curve.label in labels]
         curves = tuple(
             Curve(curve.label, replace(curve.run, **{**common, **size.by_model.get(curve.run.model, {}), **own}))

@@ -72,7 +72,7 @@ def test_labels_are_unique_and_not_hidden_by_the_legend(figure):
 def labels_of(figure: Figure, profile: str) -> list[str]:
     """All curves, or those that the figure chose for the quick profile."""
     labels = [curve.label for curve in figure.curves]
-    if profile != "quick" or "quick" not in figure.subsets:
+    if profile not in {"first", "quick"} or "quick" not in figure.subsets:
         return labels
     assert set(figure.subsets["quick"]) < set(labels)
     return [label for label in labels if label in figure.subsets["quick"]]
@@ -178,6 +178,10 @@ def test_the_quick_version_is_the_figure_on_digits(figure):
         assert quick.run.dataset == "digits"
 
 
+def test_the_first_command_has_the_quick_settings(figure):
+    assert figure.at("first", "corrected") == figure.at("quick", "corrected")
+
+
 def test_published_differs_from_corrected_in_the_stated_fields_alone(figure):
     stated = {**PROTOCOLS["published"].overrides, **figure.overrides.get("published", {})}
     for profile in profiles_of(figure):
@@ -222,11 +226,18 @@ def test_the_profiles():
     }
     assert PROFILES["paper"].by_model == {}
     assert [(name, profile.is_paper) for name, profile in PROFILES.items()] == [
+        ("first", False),
         ("quick", False),
         ("paper", True),
         ("paper_bf16", True),
     ]
     assert PROFILES["paper"].margin_factor == 1
+    first, quick_profile = PROFILES["first"], PROFILES["quick"]
+    assert (first.overrides, first.by_model) == (quick_profile.overrides, quick_profile.by_model)
+    assert {name: profile.figures for name, profile in PROFILES.items() if profile.figures} == {
+        "first": ("starts", "starts_cnn", "fig12")
+    }
+    assert set(first.figures) <= set(FIGURES)
 
 
 def test_a_run_as_in_the_paper():
@@ -439,7 +450,7 @@ def test_what_was_published_supports_the_papers_own_claims():
 
 
 def test_unknown_profile_or_protocol():
-    with pytest.raises(InputError, match=r"^profile='Quick': must be one of paper, paper_bf16, quick; did you mean"):
+    with pytest.raises(InputError, match=r"^profile='Quick': did you mean 'quick'\? It must be one of first, paper,"):
         FIGURES["fig3"].at("Quick", "corrected")
     with pytest.raises(InputError, match=r"^protocol='x': must be one of corrected, published$"):
         FIGURES["fig3"].at("quick", "x")
