@@ -12,7 +12,7 @@ import zeroinit
 
 SOURCE = Path(zeroinit.__file__).parent
 PAGE = Path(__file__).parents[1] / "docs" / "architecture.md"
-GROUND = {"_common", "_modules"}
+GROUND = {"_common", "_shapes", "_modules"}
 LIBRARY = GROUND | {"init", "integrations", "remedies", "symmetry", "zero_start"}
 MIDDLE = {"bench.data", "bench.models", "bench.training", "bench.stats", "bench.plots"}
 SETTINGS = {"bench.profiles", "bench.labels", "bench.spec"}
@@ -20,7 +20,8 @@ AT_WORK = {"bench.store", "bench.catalogue", "bench.running", "bench.reporting"}
 RUNS = {"bench.interventions", "bench.network", "bench.work"}
 MAY_IMPORT: dict[str, set[str]] = {
     "_common": set(),
-    "_modules": {"_common"},
+    "_shapes": set(),
+    "_modules": {"_common", "_shapes"},
     **dict.fromkeys(("init", "remedies", "symmetry"), GROUND),
     "zero_start": GROUND | {"init", "remedies", "symmetry"},
     "integrations": GROUND | {"init", "remedies", "symmetry", "zero_start"},

@@ -96,6 +96,69 @@ def names_when_used(
     return find
 
 
+def import_named(name: str, argument: str, form: str) -> Any:
+    """Return what ``package.module:attribute`` names; the working directory is searched, too.
+
+    Args:
+        name: The name.
+        argument: How the caller's user knows this value, as in ``"factory"``.
+        form: What to write instead, for messages.
+
+    Raises:
+        InputError: The name has another form, the module cannot be imported, or it has no such attribute.
+
+    Example:
+        >>> import_named("math:sqrt", "function", "write module:function")(9)
+        3.0
+    """
+    module_name, _, attribute = name.partition(":")
+    if not module_name or not attribute:
+        raise InputError(f"{argument}={name!r}: {form}")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        raise InputError(
+            f"{argument}={name!r}: {module_name} cannot be imported ({type(error).__name__}: {error})"
+        ) from error
+    try:
+        return operator.attrgetter(attribute)(module)
+    except AttributeError:
+        near = closest(attribute, [each for each in vars(module) if not each.startswith("_")])
+        raise InputError(f"{argument}={name!r}: {module_name} has no function {attribute!r}{near}") from None
+
+
+def missing(package: str, extra: str) -> str:
+    """Say in one line what to install.
+
+    Example:
+        >>> missing("TensorBoard", "tensorboard")
+        "TensorBoard is not installed; type: pip install 'torch-zeroinit[tensorboard]'"
+    """
+    return f"{package} is not installed; type: pip install 'torch-zeroinit[{extra}]'"
+
+
+def import_extra(module: str, extra: str) -> Any:
+    """Import what only an extra brings.
+
+    Args:
+        module: The module.
+        extra: Which extra of this package brings it.
+
+    Raises:
+        InputError: It is not installed; the message says what to type.
+
+    Example:
+        >>> import_extra("json", "bench").dumps(1)
+        '1'
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise InputError(missing(module.partition(".")[0], extra)) from error
+
+
 def whole_number(value: object, argument: str, least: int | None = None) -> int:
     """Return a count as an ``int``; refuse everything else, also ``True`` and ``2.0``.
 

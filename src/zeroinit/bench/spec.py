@@ -26,7 +26,8 @@ class Run:
     Attributes:
         dataset: A key of ``DATASETS``.
         model: A key of ``MODELS``; ``activation`` one of ``ACTIVATIONS``.
-        initializer: A key of ``INITIALIZERS``; ``scale`` its factor.
+        initializer: A key of ``INITIALIZERS``, the name of an entry point, or ``"package.module:function"``; ``scale``
+            its factor.
         include: Patterns, separated by commas, over the names of the layers that the initializer sets; the others have
             PyTorch's default. All are set if empty.
         norm_aware: Whether the initializer draws the beta of norms, too, that would cancel a constant channel.

@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> None:
         extra = "cli" if package in OF_THE_COMMAND_LINE else "bench"
         print(
             f"zeroinit: error: the package {package} is not installed, which this command needs; "
-            f"pip install 'zeroinit[{extra}]' brings all of them",
+            f"pip install 'torch-zeroinit[{extra}]' brings all of them",
             file=sys.stderr,
         )
         sys.exit(2)

@@ -18,6 +18,9 @@ def inspect_command(
     inputs: Annotated[
         str | None, typer.Option("--inputs", help="Drawn inputs: 32x784, 8x16:int100, a=8x16:int100,b=8:int2.")
     ] = None,
+    initializer: Annotated[
+        str | None, typer.Option("--initializer", help="Set the model first: zero, ..., package.module:function.")
+    ] = None,
     steps: Annotated[int | None, typer.Option("--steps", help="Updates; as many as there is news by default.")] = None,
     optimizer: Annotated[
         str,
@@ -46,7 +49,7 @@ def inspect_command(
     from zeroinit.symmetry.verdict.report.formats import FORMATS
 
     write = lookup(FORMATS, style, "format")
-    report = inspect(*build(factory, inputs), steps=steps, optimizer=optimizer)
+    report = inspect(*build(factory, inputs, initializer), steps=steps, optimizer=optimizer)
     report = choose(report, _codes(select), _codes(ignore))
     left = report if baseline is None else without_known(report, baseline)
     if write_to is not None:  # last of all: a command that fails writes nothing

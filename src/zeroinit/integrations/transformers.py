@@ -9,9 +9,8 @@ from typing import Any
 
 from torch import nn
 
-from zeroinit._common import whole_number
+from zeroinit._common import missing, whole_number
 from zeroinit.integrations.inspection import FirstInspection
-from zeroinit.integrations.logs import missing
 from zeroinit.integrations.recorder import Recorder
 from zeroinit.remedies.compiled import Eager
 from zeroinit.symmetry.verdict.report.report import SymmetryReport
