@@ -13,12 +13,12 @@ COLLAPSE_COLUMNS = ("label", "predicted", "seen")
 
 
 def collapse_chart(frame: pd.DataFrame, axes: Axes, *, quantity: str, title: str = "") -> Axes:
-    """Draw one point per row, predicted across and seen up, and the diagonal; the last label's points are filled.
+    """Draw one point per row, predicted against seen, and the diagonal. Points of the last label are filled.
 
     Args:
         frame: Columns ``label``, ``predicted`` and ``seen``.
         axes: Where to draw.
-        quantity: What is predicted.
+        quantity: Name of the predicted quantity.
         title: One line.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What every plot asks of its frame."""
+"""The check that every plot makes of its frame."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ def check_frame(frame: pd.DataFrame, columns: Sequence[str]) -> None:
     """Refuse a frame that has no row or lacks a column.
 
     Raises:
-        InputError: Names what is absent and what is needed.
+        InputError: A column is missing or there is no row; the message names both.
     """
     absent = [column for column in columns if column not in frame.columns]
     if absent or frame.empty:

@@ -13,7 +13,7 @@ STEP_COLUMNS = ("label", "step", "value")
 
 
 def step_curves(frame: pd.DataFrame, axes: Axes, *, labels: list[str], ylabel: str, title: str = "") -> Axes:
-    """Draw one line per label; a value of 0, as of a weight of zeros, is left out.
+    """Draw one line per label; values of 0 (such as the rank of a zero weight) are left out.
 
     Args:
         frame: Columns ``label``, ``step`` (from 1) and ``value``.

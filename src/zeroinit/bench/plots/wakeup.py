@@ -1,4 +1,4 @@
-"""When each layer wakes up: layers by update steps, colored by the cause of the layer's first gradient."""
+"""The wake-up chart: layers by update steps, colored by the cause of the layer's first gradient."""
 
 import pandas as pd
 from matplotlib import pyplot as plt
@@ -23,12 +23,12 @@ _MEANINGS = {
 
 
 def wake_up_chart(frame: pd.DataFrame, axes: Axes, *, title: str = "") -> Axes:
-    """Draw one bar per layer, the input at the bottom: pale until its first gradient, then in the color of its cause.
+    """Draw one bar per layer, the input at the bottom: pale until the first gradient, then in the color of its cause.
 
     Args:
-        frame: One row per layer, with the columns ``WAKE_COLUMNS``: its number from the input, from 1; its name; the
-            step of its first gradient, NaN if there is none; the cause, a key of ``CAUSE_COLORS``; how many steps
-            there were.
+        frame: One row per layer, with the columns ``WAKE_COLUMNS``. ``layer`` counts from 1 at the input. ``step`` is
+            the step of the first gradient, NaN if there is none. ``cause`` is a key of ``CAUSE_COLORS``. ``num_steps``
+            is how many steps there were.
         axes: Where to draw.
         title: Above the axes.
 

@@ -24,7 +24,7 @@ __all__ = ["Report", "build_report", "check_figures", "claim_records", "write_re
 
 @dataclass(frozen=True)
 class Report:
-    """All that a report says, before it is written."""
+    """The content of a report, before it is written."""
 
     profile: str
     protocol: str
@@ -33,14 +33,14 @@ class Report:
 
     @property
     def title(self) -> str:
-        """Headline; that of a quick run says that it is none of the paper's results."""
+        """Headline. For a quick run it says that this is no result of the paper."""
         if PROFILES[self.profile].is_paper:
             return f"Zero weights, random biases: the paper's figures ({self.protocol} protocol)"
         return f"QUICK LOOK on small digits, not the paper's result ({self.protocol} protocol)"
 
     @property
     def results(self) -> list:
-        """Every stored result that the report rests on, each once."""
+        """Every stored result that the report uses, each once."""
         return list({(id(r)): r for s in self.summaries for c in s.curves for r in c.results.values()}.values())
 
     @property
@@ -55,7 +55,7 @@ class Report:
 
     @property
     def environments(self) -> list[str]:
-        """Versions, devices and threads under which the results came about."""
+        """Versions, devices and threads of the results."""
         texts = set()
         for result in self.results:
             versions = {**result.environment}
@@ -83,7 +83,7 @@ def write_seeds(seeds: Sequence[int]) -> str:
 
 
 def check_figures(figures: Sequence[Figure]) -> None:
-    """Check what figures name and a report looks up: views, kinds and measures of claims, labels of curves.
+    """Check the names that figures use: views, kinds and measures of claims, labels of curves.
 
     Raises:
         InputError: A name that is not known.

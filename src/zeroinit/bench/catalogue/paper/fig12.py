@@ -1,4 +1,4 @@
-"""Figure 12: in which update step gradients reach each layer, CIFAR-10 FNN."""
+"""Figure 12: the update step in which each layer gets its first gradient, CIFAR-10 FNN."""
 
 from zeroinit.bench.catalogue.parts import trio
 from zeroinit.bench.labels import NORMAL, PYTORCH
