@@ -12,7 +12,7 @@ from zeroinit._common import InputError
 __all__ = ["COMMANDS", "app", "err", "out", "run"]
 
 COMMANDS = ("reproduce", "report", "list", "data", "inspect")
-"""Each is a file beside this one."""
+"""The commands; each has a file beside this one."""
 
 
 class Stopped(Exception):
@@ -20,7 +20,7 @@ class Stopped(Exception):
 
 
 class _Commands(TyperGroup):
-    """Takes Ctrl-C out of Typer's hands: it would end the program without a word."""
+    """Handles Ctrl-C itself: Typer would end the program without a word."""
 
     def invoke(self, ctx):
         try:

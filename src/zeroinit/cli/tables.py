@@ -34,7 +34,7 @@ def print_claims(report, folder: Path) -> None:
 
 
 def print_estimate(plan, results: Path) -> None:
-    """Print the runs that are left as a table, then the time of all and how far to trust it."""
+    """Print the runs that are left as a table, then the time of all runs and its accuracy."""
     stored = f"{plan.num_stored} of {plan.num_stored + plan.num_runs} runs are stored already in {results}"
     if not plan.rows:
         out.print(f"nothing to run: {stored}", markup=False, highlight=False, soft_wrap=True)

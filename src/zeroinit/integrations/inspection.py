@@ -1,4 +1,4 @@
-"""One inspection before the first update, in the first process; with ``strict`` it stops training in all of them."""
+"""One inspection before the first update, in the first process. With ``strict`` it stops training in all processes."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -18,16 +18,17 @@ __all__ = ["FirstInspection", "SymmetryError"]
 
 
 class SymmetryError(RuntimeError):
-    """``strict=True``, and the model will not learn as it should; no update was made."""
+    """With ``strict=True``: the model will not learn as it should. No update was made."""
 
 
 class FirstInspection:
-    """Inspects a model once, in the first process, and says what was found.
+    """Inspects a model once, in the first process, and shows the result.
 
     Args:
-        strict: Raise where there is a warning, or where the model cannot be inspected.
+        strict: Raise if there is a warning, or if the model cannot be inspected.
         ignore: Codes of warnings that do not count, or what they start with.
-        show: Gets the text: the verdict; the whole report where there are warnings, unless ``strict`` raises them.
+        show: A function that gets the text: the verdict, or the whole report if there are warnings that ``strict`` does
+            not raise.
         settings: Further arguments of ``inspect``, as ``loss_fn`` and ``steps``.
 
     Attributes:
@@ -42,7 +43,7 @@ class FirstInspection:
         self.is_done = False
 
     def run(self, model: nn.Module, inputs: Any, targets: Any = None, **settings: Any) -> None:
-        """Inspect a model on a batch, unless this was done.
+        """Inspect a model on a batch, unless it was inspected before.
 
         Raises:
             SymmetryError: ``strict``, and there is a warning; in every process.
@@ -60,7 +61,7 @@ class FirstInspection:
             if name := is_sharded(model):
                 raise InputError(f"{name} is sharded over processes; call zeroinit.inspect before the model is sharded")
             self.report = choose(inspect(model, inputs, targets, **self._settings | settings), ignore=self._ignore)
-        except Exception as error:  # whatever a model does in a trial is no reason to stop its training
+        except Exception as error:  # an error in a trial is no reason to stop the training
             text = f"the model was not inspected ({type(error).__name__}: {error})"
             if not self._strict:
                 self._show(f"zeroinit: {text}")
@@ -68,7 +69,7 @@ class FirstInspection:
         if not self.report.warnings:
             self._show(f"zeroinit: {self.report.verdict}")
             return ""
-        if not self._strict:  # else the error says what is wrong
+        if not self._strict:  # otherwise the error shows the problem
             self._show(f"zeroinit: {self.report}")
         return _problem(self.report)
 

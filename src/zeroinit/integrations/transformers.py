@@ -31,9 +31,9 @@ NEAR = 12
 class InspectCallback(TrainerCallback):
     """Inspects the model on the first batch, before the first update, and watches it from then on.
 
-    The inspection runs once, in the first process, on the batch as the model gets it. It trains copies, so that the
-    training itself is bit for bit as without it. After that the numbers of ``zeroinit.watch`` go where the Trainer's
-    own go: TensorBoard, Weights & Biases, ``trainer.state.log_history``.
+    The inspection runs once, in the first process, on the batch as the model gets it. It trains copies, so the training
+    itself is bit for bit as without it. After that the numbers of ``zeroinit.watch`` go to the Trainer's own logs:
+    TensorBoard, Weights & Biases, ``trainer.state.log_history``.
 
     Args:
         strict: Stop the training with a ``SymmetryError`` where there is a warning.
@@ -83,7 +83,7 @@ class InspectCallback(TrainerCallback):
         return self._inspection.report
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **others: Any) -> None:
-        """Make ready: look at the weights, and inspect at the next training pass; not where training goes on."""
+        """Prepare: look at the weights, and inspect at the next training pass, unless training resumes."""
         self._leave()
         self._handler = _handler_above()
         self._numbers, self._num_updates = {}, state.global_step
@@ -101,7 +101,7 @@ class InspectCallback(TrainerCallback):
         self.recorder.start()
 
     def on_step_begin(self, args: Any, state: Any, control: Any, model: Any = None, **others: Any) -> None:
-        """Have the first pass of the first update inspected; it runs uncompiled, because hooks are not compiled."""
+        """Inspect the first pass of the first update. It runs uncompiled, because hooks are not compiled."""
         if not self._inspection.is_done and self._handle is None:
             self._eager = Eager() if "torch._dynamo" in sys.modules else None
             hook = _before_first_pass(weakref.ref(self))
@@ -146,14 +146,14 @@ class InspectCallback(TrainerCallback):
         control.should_log = should_log
 
     def on_train_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
-        """Say what was seen, and leave nothing behind."""
+        """Show what was seen, and remove all hooks."""
         self._leave()
         self._handler = None
         if self.recorder is not None and self.recorder.num_recorded:
             self._show(f"zeroinit: After {self._num_updates} updates: {self.recorder.findings()}.")
 
     def _leave(self) -> None:
-        """Take the hook off, and let compiled functions run compiled; may be called more than once."""
+        """Remove the hook, and let compiled functions run compiled; may be called more than once."""
         if self._handle is not None:
             self._handle.remove()
         if self._eager is not None:

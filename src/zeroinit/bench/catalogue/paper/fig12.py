@@ -18,8 +18,8 @@ FIGURE_12 = Figure(
     claims=(
         Claim(
             "C10-one-layer-per-step",
-            "CIFAR-10 FNN: with normal biases gradients reach the layers from the output to the input, one layer more "
-            "per update step, and are exactly zero before; with PyTorch's default all layers have them from the first",
+            "CIFAR-10 FNN: with normal biases each update step gives one more layer its first gradient, from output to "
+            "input; with PyTorch's default all layers get theirs in the first step",
             "every_seed",
             NORMAL,
             PYTORCH,

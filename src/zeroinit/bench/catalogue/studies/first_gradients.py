@@ -50,7 +50,7 @@ def _claim(id: str, statement: str, label: str, measure: str) -> Claim:
 
 FIRST_GRADIENTS = Figure(
     name="first_gradients",
-    title="ResNet-50 with zero weights: which layers wake up, and by what",
+    title="ResNet-50 with zero weights: first gradients, and whether they are a signal",
     curves=tuple(curve for label, settings in VARIANTS.items() for curve in _pair(label, settings)),
     view="wake_up",
     in_paper=False,
@@ -63,13 +63,13 @@ FIRST_GRADIENTS = Figure(
         ),
         _claim(
             "U2-affine-norms-all-by-signal",
-            "with norms that act as affine maps at first every layer wakes up by a signal",
+            "with norms that act as affine maps at first, every layer's first gradient is a signal",
             "β random, norms affine",
             "signal_everywhere",
         ),
         _claim(
             "U3-recommended-all-by-signal",
-            "with biases and β × 0.1 and norms affine for 8 steps, too, every layer wakes up by a signal",
+            "also with biases and β × 0.1 and norms affine for 8 steps, every layer's first gradient is a signal",
             RECOMMENDED,
             "signal_everywhere",
         ),

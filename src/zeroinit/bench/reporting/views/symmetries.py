@@ -140,9 +140,9 @@ def table(summary: FigureSummary, profile: str, protocol: str) -> Table:
 VIEW = View(
     draw,
     table,
-    "Position spread: the share of a weight's squared norm that varies over the positions of its kernels, or over the "
-    "positions of the map that a dense layer is on; 0 if the symmetry under translation is whole, 1 - 1/positions "
-    "for entries drawn alone; mean over the weights that have positions. Rank: effective rank over the largest "
-    "that the shape allows, mean over layers. Warnings, distinct units and activations: what the inspector says "
-    "of the trained networks.",
+    "Position spread: the share of a weight's squared norm that varies over positions, mean over the weights that have "
+    "positions. These are the positions of a kernel, or of the map that a dense layer reads. The spread is 0 if the "
+    "symmetry under translation is whole, and 1 - 1/positions for independent entries. Rank: effective rank over the "
+    "largest that the shape allows, mean over layers. Warnings, distinct units and activations: from the inspector, "
+    "for the trained networks.",
 )
