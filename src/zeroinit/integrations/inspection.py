@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from zeroinit._common import InputError
+from zeroinit._common import InputError, whole_number
 from zeroinit.integrations.own_loop import is_first_rank
 from zeroinit.integrations.recorder import is_sharded
 from zeroinit.symmetry.inspector import inspect
@@ -14,7 +14,7 @@ from zeroinit.symmetry.verdict.report.choosing import choose, known_codes
 from zeroinit.symmetry.verdict.report.report import SymmetryReport
 from zeroinit.symmetry.verdict.report.sentence import by_cause
 
-__all__ = ["FirstInspection", "SymmetryError"]
+__all__ = ["FirstInspection", "InspectingCallback", "SymmetryError"]
 
 
 class SymmetryError(RuntimeError):
@@ -72,6 +72,46 @@ class FirstInspection:
         if not self._strict:  # otherwise the error shows the problem
             self._show(f"zeroinit: {self.report}")
         return _problem(self.report)
+
+
+class InspectingCallback:
+    """What the callbacks of all frameworks have: one inspection, and then records of the updates.
+
+    Args:
+        strict: Stop the training with a ``SymmetryError`` if there is a warning.
+        every: Updates between two records; the first ten are always recorded. 0 watches nothing.
+        ignore: Codes of warnings that do not count, or what they start with.
+        by_layer: Log numbers for each layer, too.
+        show: Gets the verdict, or the whole report if there are warnings. At the end, what was seen of the updates.
+        settings: Further arguments of ``zeroinit.inspect``, as ``loss_fn`` for a Trainer with a loss of its own.
+
+    Attributes:
+        report: What ``inspect`` returned; ``None`` before, and in other processes.
+
+    Raises:
+        InputError: An argument cannot be used.
+    """
+
+    def __init__(
+        self,
+        strict: bool = False,
+        *,
+        every: int = 100,
+        ignore: Iterable[str] = (),
+        by_layer: bool = False,
+        show: Callable[[str], object] = print,
+        **settings: Any,
+    ):
+        self._every = whole_number(every, "every", least=0)
+        self._by_layer, self._show = by_layer, show
+        self._new_inspection = lambda: FirstInspection(strict, ignore, show, settings)
+        self._inspection = self._new_inspection()
+        self._numbers: dict[str, float] = {}
+
+    @property
+    def report(self) -> SymmetryReport | None:
+        """What ``inspect`` returned."""
+        return self._inspection.report
 
 
 def _problem(report: SymmetryReport) -> str:

@@ -4,17 +4,15 @@ import inspect as signatures
 import sys
 import types
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
 
-from zeroinit._common import whole_number
-from zeroinit.integrations.inspection import FirstInspection
+from zeroinit.integrations.inspection import InspectingCallback
 from zeroinit.integrations.logs import missing
 from zeroinit.integrations.recorder import Recorder
 from zeroinit.remedies.compiled import Eager
-from zeroinit.symmetry.verdict.report.report import SymmetryReport
 
 try:
     from transformers import TrainerCallback
@@ -28,59 +26,28 @@ NEAR = 12
 """Calls that may lie between the Trainer's list of callbacks and this file, decorators included."""
 
 
-class InspectCallback(TrainerCallback):
+class InspectCallback(InspectingCallback, TrainerCallback):
     """Inspects the model on the first batch, before the first update, and watches it from then on.
 
     The inspection runs once, in the first process, on the batch as the model gets it. It trains copies, so the training
     itself is bit for bit as without it. After that the numbers of ``zeroinit.watch`` go to the Trainer's own logs:
     TensorBoard, Weights & Biases, ``trainer.state.log_history``.
 
-    Args:
-        strict: Stop the training with a ``SymmetryError`` where there is a warning.
-        every: Updates between two records; the first ten are always recorded. 0 watches nothing.
-        ignore: Codes of warnings that do not count, or what they start with.
-        by_layer: Log numbers for each layer, too.
-        show: Gets the verdict, or the whole report where there are warnings; at the end, what was seen of the updates.
-        settings: Further arguments of ``zeroinit.inspect``, as ``loss_fn`` for a Trainer with a loss of its own.
+    Arguments, ``report`` and errors are those of ``InspectingCallback``.
 
     Attributes:
-        report: What ``inspect`` returned; ``None`` before, and in other processes.
         recorder: What was seen of the updates; ``None`` before, and in other processes.
-
-    Raises:
-        InputError: An argument cannot be used.
 
     Example:
         >>> InspectCallback(strict=True, ignore=["ZI005"]).report is None
         True
     """
 
-    def __init__(
-        self,
-        strict: bool = False,
-        *,
-        every: int = 100,
-        ignore: Iterable[str] = (),
-        by_layer: bool = False,
-        show: Callable[[str], object] = print,
-        **settings: Any,
-    ):
-        self._every = whole_number(every, "every", least=0)
-        self._show = show
-        self._new_inspection = lambda: FirstInspection(strict, ignore, show, settings)
-        self._inspection = self._new_inspection()
-        self._by_layer = by_layer
-        self._eager: Eager | None = None
-        self._handle: Any = None
-        self._handler: CallbackHandler | None = None
-        self._numbers: dict[str, float] = {}
-        self._num_updates = 0
-        self.recorder: Recorder | None = None
-
-    @property
-    def report(self) -> SymmetryReport | None:
-        """What ``inspect`` returned."""
-        return self._inspection.report
+    recorder: Recorder | None = None
+    _eager: Eager | None = None
+    _handle: Any = None
+    _handler: CallbackHandler | None = None
+    _num_updates = 0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **others: Any) -> None:
         """Prepare: look at the weights, and inspect at the next training pass, unless training resumes."""

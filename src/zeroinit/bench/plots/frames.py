@@ -1,16 +1,20 @@
-"""The check that every plot makes of its frame."""
+"""What every plot begins with: a check of its frame, and the project's style."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import pandas as pd
+from matplotlib import pyplot as plt
 
 from zeroinit._common import InputError
+from zeroinit.bench.plots.style import STYLE
 
-__all__ = ["check_frame"]
+__all__ = ["styled"]
 
 
-def check_frame(frame: pd.DataFrame, columns: Sequence[str]) -> None:
-    """Refuse a frame that has no row or lacks a column.
+@contextmanager
+def styled(frame: pd.DataFrame, columns: Sequence[str]) -> Iterator[None]:
+    """Draw in the project's style inside, after a check of the frame.
 
     Raises:
         InputError: A column is missing or there is no row; the message names both.
@@ -18,3 +22,5 @@ def check_frame(frame: pd.DataFrame, columns: Sequence[str]) -> None:
     absent = [column for column in columns if column not in frame.columns]
     if absent or frame.empty:
         raise InputError(f"frame: has {len(frame)} rows and lacks the columns {absent}; needs {list(columns)}")
+    with plt.style.context(STYLE):
+        yield

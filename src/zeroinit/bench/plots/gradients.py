@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
-from zeroinit.bench.plots.frames import check_frame
-from zeroinit.bench.plots.style import STYLE, color_of
+from zeroinit.bench.plots.frames import styled
+from zeroinit.bench.plots.style import color_of
 
 __all__ = ["QUANTILE_COLUMNS", "gradient_quantiles"]
 
@@ -53,9 +52,8 @@ def gradient_quantiles(
         >>> gradient_quantiles(pd.DataFrame([row]), new_figure()[1], title="Layer 1").get_title(loc="left")
         'Layer 1'
     """
-    check_frame(frame, QUANTILE_COLUMNS)
-    chosen = list(dict.fromkeys(frame["label"])) if labels is None else list(labels)
-    with plt.style.context(STYLE):
+    with styled(frame, QUANTILE_COLUMNS):
+        chosen = list(dict.fromkeys(frame["label"])) if labels is None else list(labels)
         axes.set_yscale("symlog", linthresh=smallest, linscale=0.6)
         axes.axhline(0, color="#999999", linewidth=0.8, zorder=1)
         for label in chosen:
