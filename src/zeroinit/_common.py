@@ -22,7 +22,7 @@ Entry = TypeVar("Entry")
 
 
 class InputError(ValueError):
-    """You handed over something that cannot be used; the message names the argument, the value and the way out."""
+    """An argument cannot be used. The message names the argument, the value and the way out."""
 
 
 def closest(name: str, choices: Iterable[str]) -> str:
@@ -71,7 +71,7 @@ def names_when_used(
     Args:
         package: The package, ``__name__`` there.
         homes: The names that each module holds.
-        subpackages: What is imported as a whole, as in ``package.name``.
+        subpackages: Submodules that are imported whole, as in ``package.name``.
 
     Returns:
         A function from a name to its value. It raises ``AttributeError`` for a name that the package does not have.
@@ -163,7 +163,7 @@ def whole_number(value: object, argument: str, least: int | None = None) -> int:
     """Return a count as an ``int``; refuse everything else, also ``True`` and ``2.0``.
 
     Args:
-        value: What the user handed over.
+        value: The user's value.
         argument: How the caller's user knows this value, as in ``"epochs"``.
         least: The smallest value allowed; any if ``None``.
 
@@ -222,7 +222,7 @@ def jsonable(value: Any) -> Any:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write ``content`` to ``path``; the file is whole or absent, whatever happens meanwhile.
+    """Write ``content`` to ``path``; the file is whole or absent, even after a crash.
 
     Args:
         path: The file; its folder is made where missing.
@@ -239,7 +239,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         '{}'
     """
     data = content.encode() if isinstance(content, str) else content
-    # Not tempfile: its files are private to the user, and results are read by others.
+    # Not tempfile: its files are private to the user, and others read results.
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The labels of curves: the paper's words, and how a study puts its networks before them."""
+"""The labels of curves: the paper's words, and in a study the network's name before them."""
 
 __all__ = ["ALL_ZERO", "BASELINE", "NORMAL", "PYTORCH", "UNIFORM", "ZERO_START", "split_label"]
 

@@ -1,4 +1,4 @@
-"""How large and how: profiles and protocols, each a mapping of settings that replace those of a figure."""
+"""Profiles (how large) and protocols (how): mappings of settings that replace those of a figure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace

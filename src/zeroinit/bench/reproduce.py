@@ -1,4 +1,4 @@
-"""From the names of figures to a report: run missing runs, store their results, write the report."""
+"""Reproduce figures: carry out the missing runs, store their results, write the report."""
 
 import os
 import tempfile
@@ -71,7 +71,7 @@ def reproduce(
         The report that was written; ``None`` if the deadline of ``options`` came before any result.
 
     Raises:
-        InputError: Something that you can fix: an unknown name, missing data, a folder that cannot be written to.
+        InputError: You can fix the cause: an unknown name, missing data, a folder that cannot be written to.
         Interrupted: The user stopped it; the message says what is kept.
     """
     check_figures(figures)
@@ -134,7 +134,7 @@ def check_writable(folder: Path) -> None:
         InputError: The folder cannot be written to.
     """
     try:
-        tempfile.TemporaryFile(dir=_nearest(folder.absolute())).close()  # has no name that others could meet
+        tempfile.TemporaryFile(dir=_nearest(folder.absolute())).close()  # a file without a name
     except OSError as error:
         reason = error.strerror or error
         raise InputError(f"cannot write to {folder}: {reason}; choose a folder that can be written to") from error

@@ -17,7 +17,7 @@ __all__ = ["QUANTILES", "Result", "Store"]
 FORMAT = 1
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
-"""Shares of the gradient values that lie below those that the recorder ``gradients`` stores."""
+"""Levels of the quantiles of gradients that the recorder ``gradients`` stores."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class Result:
     Attributes:
         run: Its settings; ``seed`` its seed.
         history: As of ``History.to_dict``.
-        initial_hash: Of all parameters after initialization: runs that must start alike can be checked.
+        initial_hash: Hash of all parameters after initialization: shows whether two runs start with the same values.
         environment: Versions, device, threads.
         seconds: Wall time of the run, loading of the data excluded.
-        recorded: What the run's recorder found; ``None`` without one, and then no part of the file.
+        recorded: The record of the run's recorder; ``None`` without one, and then no part of the file.
     """
 
     run: Run
@@ -98,12 +98,12 @@ class Store:
 
     @cached_property
     def _bundled(self) -> dict[tuple[str, int], Result]:
-        """The results of all bundles, by key and seed; bundles that come later are not seen."""
+        """The results of all bundles, by key and seed; later bundles are not seen."""
         found = [result for path in sorted(self.root.glob("*.jsonl")) for result in read_bundle(path)]
         return {(result.run.key, result.seed): result for result in found}
 
     def bundle(self, name: str, results: Iterable[Result]) -> Path:
-        """Write results into one file, ``<name>.jsonl``, sorted by key and seed; files of their own are left alone.
+        """Write results into one file, ``<name>.jsonl``, sorted by key and seed. Their own files stay as they are.
 
         Raises:
             InputError: The folder cannot be written to.
@@ -168,7 +168,7 @@ def parse_result(text: str, place: str) -> Result:
 
 
 def _check(result: Result) -> None:
-    """Refuse now what a report could not use later."""
+    """Refuse a result that a report could not use."""
     accuracies, outcome = result.history["test_accuracy"], result.history["outcome"]
     if not isinstance(accuracies, list) or not all(isinstance(value, float | int) for value in accuracies):
         raise ValueError("its history has no test accuracies")

@@ -1,4 +1,4 @@
-"""How much a run computes: images, updates and floating-point operations, known without its data."""
+"""The work of a run: images, updates and floating-point operations, known without its data."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,12 +19,12 @@ TRAINING = 3
 
 @dataclass(frozen=True)
 class Work:
-    """What a run goes through.
+    """The updates and images of a run.
 
     Attributes:
         num_steps: Updates.
         num_trained: Images in them, counted each time.
-        num_evaluated: Images that are only measured, counted each time.
+        num_evaluated: Evaluated images, counted each time.
     """
 
     num_steps: int
@@ -33,7 +33,7 @@ class Work:
 
 
 def work_of(run: Run) -> Work:
-    """Count what a run goes through if it does not diverge.
+    """Count the updates and images of a run that does not diverge.
 
     Example:
         >>> work_of(Run(epochs=2))
@@ -83,7 +83,7 @@ def is_dense(run: Run) -> bool:
 
 
 def _architecture(run: Run) -> Run:
-    """Return the settings that say what the layers are, alone: one key for all runs that share them."""
+    """Return only the settings that determine the layers: one key for all runs that share them."""
     return Run(dataset=run.dataset, model=run.model, activation=run.activation, hidden=run.hidden)
 
 

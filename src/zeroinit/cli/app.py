@@ -16,7 +16,7 @@ from zeroinit._common import InputError, __version__, lookup, unknown
 __all__ = ["COMMANDS", "app", "err", "out", "run"]
 
 COMMANDS = ("reproduce", "report", "list", "data", "inspect")
-"""Each is a file beside this one."""
+"""The commands; each has a file beside this one."""
 
 WIDTH = 80
 """Columns outside a terminal."""
@@ -30,7 +30,7 @@ class Stopped(Exception):
 
 
 class _Commands(TyperGroup):
-    """Takes Ctrl-C out of Typer's hands, which would end the program without a word, and names the nearest command."""
+    """Handles Ctrl-C itself: Typer would end the program without a word. Names the nearest command."""
 
     def invoke(self, ctx):
         try:

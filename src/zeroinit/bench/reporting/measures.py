@@ -1,7 +1,7 @@
-"""Measures: what claims are about, as one value per seed.
+"""Measures: the quantities that claims are about, one value per seed.
 
 To add one: a function ``(results, references) -> values`` and one line in ``MEASURES``. It gets the results of the
-claim's curve and of its reference for the same seeds, in the same order; without a reference the second is empty.
+claim's curve and of its reference, for the same seeds in the same order. Without a reference the second is empty.
 """
 
 from collections.abc import Callable, Sequence
@@ -65,7 +65,7 @@ def signal_everywhere(results: Sequence[Result], references: Sequence[Result]) -
 
 
 def signal_in_last_alone(results: Sequence[Result], references: Sequence[Result]) -> np.ndarray:
-    """Tell for each seed whether the last layer's first gradient is a signal and no other layer's is."""
+    """Tell for each seed whether the last layer's first gradient is a signal, and no other layer's."""
     return _causes_match(results, references, lambda causes: "signal" not in causes[:-1] and causes[-1] == "signal")
 
 
@@ -75,12 +75,12 @@ def _causes_match(results, references, condition: Callable[[list[str]], bool]) -
 
 
 def no_identical_units(results: Sequence[Result], references: Sequence[Result]) -> np.ndarray:
-    """Tell for each seed whether the trained network has no identical units and the inspector no warning of it."""
+    """Tell for each seed whether the trained network has no identical units and gets no warning from the inspector."""
     return np.array([has_no_identical_units(result) for result in results], dtype=float)
 
 
 def position_spread(results: Sequence[Result], references: Sequence[Result]) -> np.ndarray:
-    """Return how much weights vary over positions after training, minus the same of the reference if there is one."""
+    """Return the position spread of weights after training, minus that of the reference if there is one."""
     ours = np.array([mean_position_spread(result) for result in results])
     return ours - np.array([mean_position_spread(result) for result in references]) if references else ours
 

@@ -25,7 +25,7 @@ __all__ = ["Report", "build_report", "check_figures", "claim_records", "write_re
 
 @dataclass(frozen=True)
 class Report:
-    """All that a report says, before it is written."""
+    """The content of a report, before it is written."""
 
     profile: str
     protocol: str
@@ -34,17 +34,17 @@ class Report:
 
     @property
     def title(self) -> str:
-        """Headline; that of a quick run says that it is none of the paper's results."""
+        """Headline. For a quick run it says that this is no result of the paper."""
         return f"{PROFILES[self.profile].title} ({self.protocol} protocol)"
 
     @property
     def sentences(self) -> list[str]:
-        """What the results say first."""
+        """The sentences that come before everything else."""
         return [sentence for summary in self.summaries for sentence in outcome_sentences(summary)]
 
     @property
     def results(self) -> list:
-        """Every stored result that the report rests on, each once."""
+        """Every stored result that the report uses, each once."""
         return list({(id(r)): r for s in self.summaries for c in s.curves for r in c.results.values()}.values())
 
     @property
@@ -59,7 +59,7 @@ class Report:
 
     @property
     def environments(self) -> list[str]:
-        """Versions, devices and threads under which the results came about."""
+        """Versions, devices and threads of the results."""
         texts = set()
         for result in self.results:
             versions = {**result.environment}
@@ -87,7 +87,7 @@ def write_seeds(seeds: Sequence[int]) -> str:
 
 
 def check_figures(figures: Sequence[Figure]) -> None:
-    """Check what figures name and a report looks up: views, kinds and measures of claims, labels of curves.
+    """Check the names that figures use: views, kinds and measures of claims, labels of curves.
 
     Raises:
         InputError: A name that is not known.

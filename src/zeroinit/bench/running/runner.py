@@ -56,9 +56,9 @@ def execute(
         seed: At least 0; split by purpose (validation split, initialization, batch order, augmentation).
         data_dir: As of ``load_dataset``.
         device: As of ``choose_device``.
-        observers: What watches the training.
+        observers: Observers of the training.
         on_epoch: Called after each epoch with its number.
-        checkpoint: Where the state is saved and taken up again; the caller removes it.
+        checkpoint: Where the state is saved and read again; the caller removes it.
 
     Raises:
         InputError: A setting that is not known, missing data, or a device that is not there.
@@ -98,7 +98,7 @@ def execute_seeds(
     device: str = "auto",
     checkpoint: Checkpoint | None = None,
 ) -> list[Result]:
-    """Carry out one run with several seeds at once, stacked; each as alone within rounding.
+    """Carry out one run with several seeds at once, stacked; each result is that of its seed alone, within rounding.
 
     Args:
         run: The settings; see ``is_stackable``.
@@ -141,7 +141,7 @@ def execute_seeds(
 
 
 def is_stackable(run: Run) -> bool:
-    """Whether several seeds of a run can be trained at once: nothing hooks into its model or holds a copy of it."""
+    """Whether several seeds of a run can be trained at once: nothing hooks into the model or holds a copy of it."""
     is_plain = run.remedy == "none" and run.recorder == "none" and run.offset_scale is None
     return is_plain and run.trained == "model" and run.optimizer != "muon"
 

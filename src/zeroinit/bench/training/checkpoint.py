@@ -1,4 +1,4 @@
-"""Checkpoints: the state of a run on disk, so that a run that was killed goes on as if nothing had happened."""
+"""Checkpoints: the state of a run on disk, from which a killed run resumes as if nothing had happened."""
 
 import io
 import re
@@ -21,21 +21,21 @@ class CheckpointWarning(UserWarning):
 
 
 class OutOfTime(Exception):
-    """The time that a run was given is over; its state is saved, and the same call goes on from there."""
+    """A run's time is over. Its state is saved, and the same call resumes from there."""
 
 
 class Checkpoint:
-    """Where and how often ``fit`` saves its state; the last two states are kept, each file whole or absent.
+    """Where and how often ``fit`` saves its state. The last two states are kept, each file whole or absent.
 
-    With the same model, data and settings ``fit`` goes on from the newest state found, bitwise as without the break on
-    the same machine with the same number of threads (on the CPU). The folder belongs to one run; ``remove`` it when
-    the result is safe.
+    With the same model, data and settings ``fit`` resumes from the newest state. On the CPU of the same machine, with
+    the same number of threads, results are bitwise those without the break. The folder belongs to one run; call
+    ``remove`` when the result is safe.
 
     Args:
         folder: Made at the first save.
         every: Seconds between saves, at least 0; the first comes so many seconds after the start. At 0 each step saves.
-        deadline: When the run has to end, in seconds as of ``time.time``: it saves its state then and ``fit`` raises
-            ``OutOfTime``. Never if ``None``.
+        deadline: When the run has to end, in seconds as of ``time.time``. The run then saves its state, and ``fit``
+            raises ``OutOfTime``. Never if ``None``.
 
     Raises:
         InputError: ``every`` is negative.
@@ -51,7 +51,7 @@ class Checkpoint:
         self._is_readable = False
 
     def start(self) -> None:
-        """Count the seconds from now, and clear away what a save that was killed left."""
+        """Count the seconds from now, and remove the files of a killed save."""
         self._remove_unfinished()
         self._last = time.monotonic()
 
@@ -74,7 +74,9 @@ class Checkpoint:
         self._check_readable(stream)
         write_atomically(self.folder / f"step-{step}.pt", stream.getvalue())
         files = self._files()
-        kept = [path for path in files if _step(path) <= step][:KEPT]  # later ones could not be read, or it had begun
+        kept = [path for path in files if _step(path) <= step][
+            :KEPT
+        ]  # later files are damaged, or from before a restart
         for path in set(files) - set(kept):
             path.unlink(missing_ok=True)
         self._last = time.monotonic()
@@ -82,7 +84,7 @@ class Checkpoint:
             raise OutOfTime(f"the state after {step} updates is saved in {self.folder}")
 
     def _check_readable(self, stream: io.BytesIO) -> None:
-        """Try the first state that is saved: what is found out after a kill comes too late."""
+        """Read the first saved state once. After a kill it would be too late to find an error."""
         if self._is_readable:
             return
         stream.seek(0)
@@ -90,8 +92,8 @@ class Checkpoint:
             torch.load(stream, weights_only=True)
         except Exception as error:
             raise InputError(
-                "observers: the state of one holds more than tensors, numbers, strings, lists and dicts, so that a "
-                "checkpoint could not be read back; change its state_dict or train without a checkpoint"
+                "observers: the state of one cannot be read from a checkpoint; let its state_dict hold only tensors, "
+                "numbers, strings, lists and dicts, or train without a checkpoint"
             ) from error
         self._is_readable = True
 

@@ -1,6 +1,6 @@
-"""The training loop. It knows nothing but tensors, a module, its observers and where its state is saved.
+"""The training loop. It knows only tensors, a module, its observers and the place where its state is saved.
 
-One model, or several stacked ones: these have a leading axis of models in their images, labels, losses and logits.
+It trains one model, or several stacked ones. Stacked images, labels, losses and logits have a leading axis of models.
 """
 
 import gc
@@ -77,7 +77,7 @@ class Loop:
             )
 
     def run(self, epochs: int) -> None:
-        """Train for so many epochs in all, those before a checkpoint included."""
+        """Train for so many epochs in total, including those before a checkpoint."""
         try:
             with fastest_convolutions(isinstance(self._do_update, Updates)):
                 self._run(epochs)
@@ -158,7 +158,7 @@ class Loop:
     def _run_epoch(self) -> Tensor:
         """Go through what is left of the epoch; return each batch's mean loss (steps,) or (steps, models).
 
-        They are read back once, not at each step.
+        The losses are read from the device once, not at each step.
         """
         into_train_mode(self.model)
         for batch in self._training_batches():
@@ -183,7 +183,7 @@ class Loop:
         return losses
 
     def _measure(self, name: str) -> None:
-        """Measure on held-out data; a model whose loss was not finite is recorded once more and then no longer."""
+        """Measure on held-out data. A model whose loss was not finite is recorded one last time."""
         batches = self._batches([member.held_out[name] for member in self.members], self.evaluation_batch)
         measured = measure(
             self.model, batches, mode=self.evaluation_mode, transform=self.transform, precision=self.precision
@@ -199,7 +199,7 @@ class Loop:
         return self._do_update(inputs, labels)
 
     def _update(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        for parameter in self.with_gradients:  # what zero_grad does, without its cost at each step
+        for parameter in self.with_gradients:  # as zero_grad does, without its cost at each step
             parameter.grad = None
         loss = self._loss(inputs, labels)
         loss.sum().backward() if self.stacked else loss.backward()
@@ -243,7 +243,7 @@ class Loop:
         checkpoint.save(self.num_steps, state)
 
     def _settings(self) -> list:
-        """List what has to be as it was for a run to go on; the number of epochs and of steps has not."""
+        """List the settings that must be unchanged when a run resumes; the numbers of epochs and steps may change."""
         names = ("learning_rate", "warmup_steps", "batch_size", "reduction", "order", "evaluation_mode", "stacked")
         splits = [
             [len(member.train[1]), *(len(labels) for _, labels in member.held_out.values())] for member in self.members
@@ -252,21 +252,21 @@ class Loop:
         return [{name: getattr(self, name) for name in names}, splits, optimizers]
 
     def _parameters_elsewhere(self) -> list[nn.Parameter]:
-        """List what is updated and is no part of the model."""
+        """List the updated parameters that are no part of the model."""
         own = set(self.model.parameters())
         return [parameter for parameter in self.parameters if parameter not in own]
 
     def _generators(self) -> list[torch.Generator]:
-        """List the sources of randomness of this run, those of the augmentations included."""
+        """List the generators of this run, including those of augmentations."""
         sources = [member.generator for member in self.members]
         sources += [getattr(member.augment, "generator", None) for member in self.members]
         return [source for source in sources if source is not None]
 
     def _resume(self) -> None:
-        """Take up the newest saved state, if there is one.
+        """Resume from the newest saved state, if there is one.
 
         Raises:
-            InputError: It is not that of such a run.
+            InputError: The state is that of another run.
         """
         if self.checkpoint is None:
             return
@@ -302,9 +302,9 @@ class Loop:
 
 @contextmanager
 def _old_objects_set_aside() -> Iterator[None]:
-    """Keep garbage collection from going through every imported module again and again: 6 % of an MNIST epoch.
+    """Keep imported modules out of garbage collection, which would take 6 % of an MNIST epoch.
 
-    Objects that the caller has frozen stay frozen; they cannot be told from others, so that nothing is frozen then.
+    If the caller has frozen objects, nothing more is frozen, because the caller's objects must stay frozen afterwards.
     """
     if gc.get_freeze_count():
         yield
