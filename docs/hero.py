@@ -16,12 +16,13 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from zeroinit.bench.catalogue.parts import UPSCALED
 from zeroinit.bench.labels import ALL_ZERO, NORMAL, PYTORCH, ZERO_START
 from zeroinit.bench.plots.style import STYLE
 from zeroinit.bench.reporting.report import Report
 from zeroinit.bench.reporting.views.gaps import Gap, gaps
 from zeroinit.bench.reporting.views.wake_up import has_gradient
-from zeroinit.bench.stats import mean_interval
+from zeroinit.bench.stats import Estimate, mean_interval
 
 IMAGES = Path(__file__).parent / "images"
 STARTS = {ALL_ZERO: "all zero", NORMAL: "zero weights,\nrandom biases", PYTORCH: "PyTorch's default"}
@@ -260,3 +261,54 @@ def block(alt: str) -> str:
         '<picture>\n  <source media="(prefers-color-scheme: dark)" srcset="docs/images/hero-dark.svg">\n'
         f'  <img src="docs/images/hero-light.svg" alt="{alt}">\n</picture>'
     )
+
+
+def percent(of: Estimate) -> str:
+    """Return an accuracy with its interval.
+
+    Example:
+        >>> percent(Estimate(0.9718, 0.9708, 0.9728, num_seeds=10))
+        '97.2 ± 0.1 % (10 seeds)'
+    """
+    return f"{100 * of.value:.1f} ± {100 * (of.high - of.low) / 2:.1f} % ({of.num_seeds} seeds)"
+
+
+def results(costs: Report, corrected: Report) -> str:
+    """Return the README's table, one row a network, and the verdict on the paper."""
+    return "\n".join([*_rows(costs), "", *_sentences(corrected)])
+
+
+def _rows(costs: Report) -> list[str]:
+    (summary,) = costs.summaries
+    finals = {entry.curve.label: entry.estimate for entry in summary.curves}
+    (decisions,) = costs.decisions.values()
+    verdicts = {each.claim.curve: each for each in decisions if each.claim.id.startswith("R1")}
+    lines = [
+        "| network | PyTorch's default | zero weights, normal biases | zero start | zero start as good? |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for network in shown(costs):
+        cells = [percent(finals[f"{network}: {name}"]) for name in (PYTORCH, NORMAL, ZERO_START)]
+        verdict = WORDS[verdicts[f"{network}: {ZERO_START}"].verdict]
+        lines.append(f"| {network} | {' | '.join(cells)} | {verdict} |")
+    return lines
+
+
+WORDS = {"supported": "yes", "refuted": "no", "inconclusive": "undecided", "not run": "not run"}
+
+
+def _sentences(corrected: Report) -> list[str]:
+    verdicts = [each.verdict for decisions in corrected.decisions.values() for each in decisions]
+    figures = {summary.figure.name: summary for summary in corrected.summaries}
+    dense = {entry.curve.label: entry.estimate for name in ("fig3", "fig4", "fig7") for entry in figures[name].curves}
+    counts = ", ".join(f"{verdicts.count(name)} {WORDS_OF_CLAIMS[name]}" for name in WORDS_OF_CLAIMS)
+    return [
+        f"**The paper.** Zero weights with random biases train: {percent(dense[NORMAL])} on the MNIST dense net, where "
+        f"all zero ends at {100 * dense['FNN zero'].value:.1f} %.",
+        f"PyTorch's default stays ahead, with {percent(dense[PYTORCH])}, and biases ×100 do harm: "
+        f"{percent(dense[UPSCALED])}.",
+        f"We split the paper into {len(verdicts)} claims: {counts}.",
+    ]
+
+
+WORDS_OF_CLAIMS = {"supported": "supported", "refuted": "refuted", "inconclusive": "undecided", "not run": "not run"}

@@ -2,7 +2,8 @@
 
 __all__ = ["ALL_ZERO", "BASELINE", "NORMAL", "PYTORCH", "UNIFORM", "ZERO_START", "split_label"]
 
-BASELINE, PYTORCH, NORMAL, UNIFORM = "Logistic regression", "PyTorch default", "Normal", "Uniform"
+BASELINE, PYTORCH = "Logistic regression", "PyTorch default"
+NORMAL, UNIFORM = "zero weights, normal biases", "zero weights, uniform biases"
 ALL_ZERO = "all zero"
 ZERO_START = "zero start"
 

@@ -9,6 +9,7 @@ from zeroinit._common import InputError
 from zeroinit.bench.catalogue import FIGURES
 from zeroinit.bench.catalogue import __path__ as catalogue_path
 from zeroinit.bench.data import DATASETS, PIXELS
+from zeroinit.bench.labels import NORMAL, UNIFORM
 from zeroinit.bench.models import ACTIVATIONS, MODELS
 from zeroinit.bench.profiles import PROFILES, PROTOCOLS
 from zeroinit.bench.reporting.measures import MEASURES
@@ -265,24 +266,24 @@ PAPER = {
     "fig3": [
         ("Logistic regression", *LOGISTIC, 10, 0.925),
         ("PyTorch default", "mnist_fnn", "pytorch", 1.0, 10, 0.976),
-        ("Normal", "mnist_fnn", "normal_bias", 1.0, 10, 0.971),
-        ("Uniform", "mnist_fnn", "uniform_bias", 1.0, 10, 0.972),
+        (NORMAL, "mnist_fnn", "normal_bias", 1.0, 10, 0.971),
+        (UNIFORM, "mnist_fnn", "uniform_bias", 1.0, 10, 0.972),
     ],
     "fig4": [
-        ("Normal", "mnist_fnn", "normal_bias", 1.0, 10, 0.971),
-        ("Normal ×0.01", "mnist_fnn", "normal_bias", 0.01, 10, 0.971),
-        ("Normal ×100", "mnist_fnn", "normal_bias", 100.0, 10, 0.86),
+        (NORMAL, "mnist_fnn", "normal_bias", 1.0, 10, 0.971),
+        (f"{NORMAL} ×0.01", "mnist_fnn", "normal_bias", 0.01, 10, 0.971),
+        (f"{NORMAL} ×100", "mnist_fnn", "normal_bias", 100.0, 10, 0.86),
     ],
     "fig5": [
         ("Logistic regression", *LOGISTIC, 10, 0.925),
         ("PyTorch default", "mnist_cnn", "pytorch", 1.0, 15, 0.977),
-        ("Normal", "mnist_cnn", "normal_bias", 1.0, 15, 0.973),
-        ("Uniform", "mnist_cnn", "uniform_bias", 1.0, 15, 0.963),
+        (NORMAL, "mnist_cnn", "normal_bias", 1.0, 15, 0.973),
+        (UNIFORM, "mnist_cnn", "uniform_bias", 1.0, 15, 0.963),
     ],
     "fig6": [
-        ("Normal", "mnist_cnn", "normal_bias", 1.0, 15, 0.975),
-        ("Normal ×0.01", "mnist_cnn", "normal_bias", 0.01, 15, 0.975),
-        ("Normal ×100", "mnist_cnn", "normal_bias", 100.0, 15, 0.10),
+        (NORMAL, "mnist_cnn", "normal_bias", 1.0, 15, 0.975),
+        (f"{NORMAL} ×0.01", "mnist_cnn", "normal_bias", 0.01, 15, 0.975),
+        (f"{NORMAL} ×100", "mnist_cnn", "normal_bias", 100.0, 15, 0.10),
     ],
     "fig7": [
         ("Logistic regression", *LOGISTIC, 5, 0.92),
@@ -292,19 +293,19 @@ PAPER = {
     "fig8": [
         ("Logistic regression", *LOGISTIC, 15, 0.372),
         ("PyTorch default", "cifar_fnn", "pytorch", 1.0, 15, 0.485),
-        ("Normal", "cifar_fnn", "normal_bias", 1.0, 15, 0.488),
-        ("Uniform", "cifar_fnn", "uniform_bias", 1.0, 15, 0.490),
+        (NORMAL, "cifar_fnn", "normal_bias", 1.0, 15, 0.488),
+        (UNIFORM, "cifar_fnn", "uniform_bias", 1.0, 15, 0.490),
     ],
     "fig9": [
         ("Logistic regression", *LOGISTIC, 15, 0.37),
         ("PyTorch default", "cifar_cnn", "pytorch", 1.0, 20, 0.795),
-        ("Normal", "cifar_cnn", "normal_bias", 1.0, 20, 0.70),
-        ("Uniform", "cifar_cnn", "uniform_bias", 1.0, 20, 0.69),
+        (NORMAL, "cifar_cnn", "normal_bias", 1.0, 20, 0.70),
+        (UNIFORM, "cifar_cnn", "uniform_bias", 1.0, 20, 0.69),
     ],
     "fig11": [
         ("PyTorch default", "resnet50", "pytorch", 1.0, 30, 0.88),
-        ("Normal", "resnet50", "normal_bias", 1.0, 30, 0.862),
-        ("Uniform", "resnet50", "uniform_bias", 1.0, 30, 0.868),
+        (NORMAL, "resnet50", "normal_bias", 1.0, 30, 0.862),
+        (UNIFORM, "resnet50", "uniform_bias", 1.0, 30, 0.868),
     ],
     "fig10": [
         ("Logistic regression", *LOGISTIC, 5, 0.362),
@@ -346,11 +347,11 @@ def test_figure_12():
     ]
     assert curves == [
         ("PyTorch default", "cifar10", "cifar_fnn", "pytorch", 5),
-        ("Normal", "cifar10", "cifar_fnn", "normal_bias", 5),
+        (NORMAL, "cifar10", "cifar_fnn", "normal_bias", 5),
     ]
     assert (figure.in_paper, figure.view, dict(figure.published_results)) == (True, "gradients", {})
     (claim,) = figure.claims
-    assert (claim.kind, claim.measure, claim.curve) == ("every_seed", "one_layer_per_step", "Normal")
+    assert (claim.kind, claim.measure, claim.curve) == ("every_seed", "one_layer_per_step", NORMAL)
     assert claim.id.startswith("C10-")
 
 
