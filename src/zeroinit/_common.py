@@ -10,6 +10,7 @@ import importlib
 import math
 import operator
 import os
+import stat
 import sys
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -248,9 +249,53 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, path)
+        _sync_folder(path.parent)
     except OSError as error:
         reason = error.strerror or error
         raise InputError(f"cannot write {path}: {reason}; choose a folder that can be written to") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Write the folder's own entries to the disk, so that a new name outlives a loss of power; POSIX only."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_regular(path: Path, at_most: int) -> bytes:
+    """Read a whole file that somebody else may have put there: it must be a regular file of bounded size.
+
+    Args:
+        path: The file.
+        at_most: Its largest size in bytes.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        InputError: It is a link, a folder, a pipe or a device, is too large, or cannot be read.
+
+    Example:
+        >>> b"read_regular" in read_regular(Path(__file__), at_most=10**6)
+        True
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    try:
+        if path.is_symlink():
+            raise InputError(f"{path}: is a link; put the file itself there")
+        with open(os.open(path, flags), "rb") as stream:
+            found = os.fstat(stream.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                raise InputError(f"{path}: is no regular file; move it away")
+            if found.st_size > at_most:
+                raise InputError(f"{path}: has {found.st_size} bytes, more than {at_most}; move it away")
+            return stream.read()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error

@@ -194,7 +194,7 @@ def test_an_interruption_reads_the_bundles_once(no_drawing, start, store, monkey
     """They hold thousands of results: to read them again for each run takes longer than a user waits after Ctrl-C."""
     store.bundle("study", [make_result(figure.curves[0].run, 0, [0.5])])
     reads = []
-    monkeypatch.setattr(store_module, "read_bundle", lambda path: reads.append(path) or [])
+    monkeypatch.setattr(store_module, "read_bundle", lambda path: reads.append(path) or ([], {}))
 
     def stop(*_, **__):
         raise KeyboardInterrupt

@@ -32,7 +32,7 @@ def summary(tmp_path):
             continue
         for seed in range(4 if name == "dropout" else 3):
             accuracy = FINAL[name] - 0.1 * seed + 0.001 * (seed == 1) * (name == "dropout")
-            history = {"test_accuracy": [0.5] * (curve.run.epochs - 1) + [accuracy], "outcome": "finished"}
+            history = {"test_accuracy": [0.5] * (curve.run.epochs - 1) + [accuracy], "outcome": "completed"}
             store.save(Result(curve.run, seed, history, "0" * 16, ENVIRONMENT, 1.0, recorded(RANK[name] + seed)))
     return summarize(GAP, store, range(9), "paper", "corrected")
 
@@ -75,7 +75,7 @@ def test_one_seed_has_no_interval(tmp_path):
     for curve in GAP.at("paper", "corrected"):
         network, name = split_label(curve.label)
         if network == "MNIST FNN" and name in FINAL:
-            history = {"test_accuracy": [FINAL[name]] * curve.run.epochs, "outcome": "finished"}
+            history = {"test_accuracy": [FINAL[name]] * curve.run.epochs, "outcome": "completed"}
             store.save(Result(curve.run, 0, history, "0" * 16, ENVIRONMENT, 1.0, recorded(1.0)))
     table = VIEWS["gaps"].table(summarize(GAP, store, range(9), "paper", "corrected"), "paper", "corrected")
     assert {row[1].text: row[4].text for row in table.rows}["dropout"] == "0.75 (one seed, no interval)"
@@ -95,7 +95,7 @@ def test_one_difference_for_each_network_and_their_mean(tmp_path):
     for number, curve in enumerate(TRANSFER.at("paper", "corrected")[:6]):
         for seed in range(3 if number < 4 else 2):
             gain = 0.01 * (number // 2) if number % 2 else 0.0
-            history = {"test_accuracy": [0.5] * 29 + [0.9 - 0.1 * seed + gain], "outcome": "finished"}
+            history = {"test_accuracy": [0.5] * 29 + [0.9 - 0.1 * seed + gain], "outcome": "completed"}
             store.save(Result(curve.run, seed, history, "0" * 16, ENVIRONMENT, 1.0))
     summary = summarize(TRANSFER, store, range(9), "paper", "corrected")
     frame = difference_frame(gaps(summary))
@@ -113,7 +113,7 @@ def test_further_curves_of_a_network_are_named_and_not_in_the_mean(tmp_path):
         network, name = split_label(curve.label)
         if network == "8 layers, 64 ReLU":
             for seed in range(2):
-                history = {"test_accuracy": [finals[name] + 0.01 * seed] * 30, "outcome": "finished"}
+                history = {"test_accuracy": [finals[name] + 0.01 * seed] * 30, "outcome": "completed"}
                 store.save(Result(curve.run, seed, history, "0" * 16, ENVIRONMENT, 1.0))
     frame = difference_frame(gaps(summarize(TRANSFER, store, range(9), "paper", "corrected")))
     network, further = "8 layers, 64 ReLU", ["orthogonal once", "default, orthonormal"]
@@ -124,7 +124,7 @@ def test_further_curves_of_a_network_are_named_and_not_in_the_mean(tmp_path):
 def test_without_the_default_there_is_nothing_to_compare(tmp_path):
     store = Store(tmp_path)
     curve = next(curve for curve in GAP.at("paper", "corrected") if curve.label == f"MNIST FNN: {NORMAL}")
-    history = {"test_accuracy": [0.5] * curve.run.epochs, "outcome": "finished"}
+    history = {"test_accuracy": [0.5] * curve.run.epochs, "outcome": "completed"}
     store.save(Result(curve.run, 0, history, "0" * 16, ENVIRONMENT, 1.0, recorded(1.0)))
     assert gaps(summarize(GAP, store, range(3), "paper", "corrected")) == []
 
@@ -132,5 +132,5 @@ def test_without_the_default_there_is_nothing_to_compare(tmp_path):
 def test_defaults_alone_have_no_difference_to_show(tmp_path):
     store = Store(tmp_path)
     curve = TRANSFER.at("paper", "corrected")[0]
-    store.save(Result(curve.run, 0, {"test_accuracy": [0.5] * 30, "outcome": "finished"}, "0" * 16, ENVIRONMENT, 1.0))
+    store.save(Result(curve.run, 0, {"test_accuracy": [0.5] * 30, "outcome": "completed"}, "0" * 16, ENVIRONMENT, 1.0))
     assert difference_frame(gaps(summarize(TRANSFER, store, range(3), "paper", "corrected"))).empty

@@ -41,7 +41,7 @@ def summary(tmp_path):
         for seed in range(3 if network == "MNIST CNN" else 0):
             is_odd = name == NORMAL and seed == 2
             found = recorded(SPREADS[name] + 0.01 * seed, ("ZI001",) if is_odd else (), 3 if is_odd else 4)
-            history = {"test_accuracy": [0.5] * curve.run.epochs, "outcome": "finished"}
+            history = {"test_accuracy": [0.5] * curve.run.epochs, "outcome": "completed"}
             store.save(Result(curve.run, seed, history, "0" * 16, ENVIRONMENT, 1.0, found))
     return summarize(REMAINING, store, range(9), "paper", "corrected")
 
