@@ -1,4 +1,4 @@
-"""What the command line hands over, as objects: a factory by name, inputs by shape."""
+"""Objects from the command line: a factory by name, inputs by shape."""
 
 import math
 import re

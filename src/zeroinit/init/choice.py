@@ -1,4 +1,4 @@
-"""What a user chose: the layers by pattern, and what happens to frozen and tied parameters."""
+"""The user's choice: layers by pattern, and what happens to frozen and tied parameters."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -158,5 +158,5 @@ def refuse_computed(layer: nn.Module, name: str, full_name: str) -> None:
     """
     raise InputError(
         f"{full_name}: is computed by {computing_code(layer, name)} and cannot be set in place; exclude the layer, or "
-        "call initialize_ before you parametrize (not with zero weights: SpectralNorm would make them 0 / 0)"
+        "call initialize_ before you parametrize. Not with zero weights: SpectralNorm would make them 0 / 0"
     )

@@ -60,7 +60,7 @@ class Concerns:
             )
 
     def about_coverage(self, plan: Plan) -> None:
-        """Say that most weights have no rule, unless the user chose layers by name."""
+        """Say that most weights have no rule, unless layers were chosen by name."""
         if not plan.choice.is_all:
             return
         unset = plan.weights_without_rule()
@@ -70,7 +70,7 @@ class Concerns:
             largest = sorted(unset, key=lambda place: -unset[place])
             self.add(
                 f"sets {covered:,} of {total:,} weights, less than half: there is no rule for {_first(largest, 5)}; "
-                "set these yourself, or pass exclude= with their modules' names (or include=) to get no warning",
+                "set these yourself, or silence this warning: pass exclude= with their modules' names, or include=",
                 InitWarning,
             )
 

@@ -270,7 +270,7 @@ def _rehearse(
     replica = copy_model(model)
     source = None if generator is None else generator.clone_state()
     with random_state_kept(replica):
-        batch, _ = take_batch(probe, None, model, "probe")  # a loader may draw
+        batch, _ = take_batch(probe, None, model, "probe")  # a loader may use random numbers
     with random_state_kept(replica):
         for entry in plan.entries:
             entry.draw(replica.get_submodule(entry.holder.path), source)

@@ -1,4 +1,4 @@
-"""Check what is handed over, check that one parameter can be set in place, and set it."""
+"""Check the arguments, check that a parameter can be set in place, and set it."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -17,7 +17,7 @@ SCRIPTED = "TorchScript hides the kind of a layer"
 
 
 def check_model(model: Any) -> None:
-    """Refuse what is no module.
+    """Check that the model is a module.
 
     Raises:
         InputError: ``model`` is no ``nn.Module``.
@@ -27,7 +27,7 @@ def check_model(model: Any) -> None:
 
 
 def check_generator(generator: Any) -> None:
-    """Refuse what is no generator.
+    """Check that the generator is one.
 
     Raises:
         InputError: ``generator`` is neither a ``torch.Generator`` nor ``None``.

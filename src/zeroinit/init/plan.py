@@ -47,7 +47,7 @@ class Entry:
     Attributes:
         shared: Its values.
         holder: The layer that draws them, and the attribute.
-        parameter: The parameter that gets the values; not the attribute itself if the attribute is computed.
+        parameter: The parameter that gets the values. It differs from the attribute if the attribute is computed.
         slot: How it is stored.
         distribution: How it is drawn.
         factor: The scale.
@@ -244,7 +244,7 @@ class Plan:
         return next((slot for slot in slots_of(holder.module) if slot.name == holder.attribute), None)
 
     def _rule(self, holder: Holder, slot: Slot) -> tuple:
-        """Return all that the values of a parameter depend on."""
+        """Return everything that determines the values of a parameter."""
         distribution = getattr(self.initializer, slot.part)
         factor = self.factors.get(holder.path) if distribution.scaled else None
         return distribution, factor, slot.fans if distribution.uses_fan_in else None

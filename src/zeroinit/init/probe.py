@@ -15,7 +15,7 @@ from zeroinit._shapes import Bool, Float
 __all__ = ["ConstantChannels", "constant_channels", "copy_model", "probe_norms"]
 
 ROUNDING = 16
-"""A channel counts as constant if its spread is at most so many machine epsilons of the input's largest magnitude."""
+"""A channel is constant if its spread is at most so many machine epsilons of the input's largest magnitude."""
 
 
 @dataclass

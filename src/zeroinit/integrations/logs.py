@@ -1,4 +1,4 @@
-"""Where numbers go: nowhere, to TensorBoard, or to a function of yours."""
+"""Logs of numbers: to TensorBoard, to your function, or nowhere."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -45,7 +45,7 @@ class Log:
             self._write(numbers, update)
 
     def close(self) -> None:
-        """Close the event file that was opened here; a writer of yours stays open."""
+        """Close the event file that this object opened; your own writer stays open."""
         if self._own is not None:
             self._own.close()
 

@@ -1,4 +1,4 @@
-"""How well predicted values go with seen ones: rank correlation and R^2, with intervals over groups of rows."""
+"""Predicted against seen values: rank correlation and R^2, with intervals over groups of rows."""
 
 from collections.abc import Callable
 

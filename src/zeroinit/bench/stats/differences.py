@@ -108,7 +108,7 @@ def t_test(differences: Float[np.ndarray, " seeds"], threshold: float, scale: fl
     Args:
         differences: One difference per seed.
         threshold: The mean under the null hypothesis.
-        scale: The size of the numbers that were subtracted; what is below rounding at this size counts as zero.
+        scale: The size of the subtracted numbers. A difference below rounding at this size counts as zero.
 
     Returns:
         Two-sided, greater and less; NaN for one seed; 0 or 1 where all differences are equal.

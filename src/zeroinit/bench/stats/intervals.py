@@ -32,8 +32,8 @@ def curve_intervals(
 ) -> tuple[Float[np.ndarray, " epochs"], Float[np.ndarray, " epochs"], Float[np.ndarray, " epochs"]]:
     """Return a curve's mean over seeds and the ends of its band, epoch by epoch.
 
-    The band is pointwise: each epoch is covered at its level, the whole curve less often. A bootstrap resamples whole
-    runs, so that all epochs share its draws.
+    The band is pointwise: it covers each epoch at its level, the whole curve less often. A bootstrap resamples whole
+    runs, so all epochs share its draws.
 
     Args:
         values: One row per seed, one column per epoch. An epoch with a value that is not finite has no mean and no

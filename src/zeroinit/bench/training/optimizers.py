@@ -64,7 +64,7 @@ _USES_MOMENTUM = {"sgd", "rmsprop", "muon"}
 def build_optimizers(
     parameters: Parameters, name: str, *, learning_rate: float, momentum: float = 0.0
 ) -> list[Optimizer]:
-    """Build the optimizer ``name`` over ``parameters``; a list, as Muon needs AdamW beside it for all but matrices.
+    """Build the optimizer ``name`` over ``parameters``. A list, because Muon needs AdamW for all but matrices.
 
     Args:
         parameters: What is to be updated.

@@ -17,8 +17,8 @@ TIMEOUT_SECONDS = 30
 def fetch(path: Path, mirrors: tuple[str, ...], *, num_bytes: int, sha256: str) -> None:
     """Download one file to ``path`` from the first mirror that serves it with the right checksum.
 
-    What arrives lies under a temporary name until its checksum is checked; the wrong content is removed.
-    A progress bar is shown where stderr is a terminal.
+    A download has a temporary name until its checksum is checked. Wrong content is removed. A progress bar is shown
+    where stderr is a terminal.
 
     Args:
         path: Where the file goes; its name is appended to each mirror's base URL.

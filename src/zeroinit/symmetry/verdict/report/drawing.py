@@ -39,6 +39,6 @@ def draw_wake_up(report: "SymmetryReport", axes: "Axes | None" = None) -> "Axes"
     image = axes.imshow(decades, aspect="auto", interpolation="nearest", cmap="viridis", extent=extent)
     axes.set_yticks(range(len(shown)), [each.name for each in shown], fontsize="small", parse_math=False)
     axes.set_xlabel("update step")
-    axes.set_title(f"{report.model}: when weights wake up", fontsize="medium", parse_math=False)
+    axes.set_title(f"{report.model}: first gradients of the weights", fontsize="medium", parse_math=False)
     axes.figure.colorbar(image, ax=axes, label="log10 of the largest gradient")
     return axes

@@ -23,8 +23,8 @@ MOST = 4096
 TOP, SPREAD = 0.97, 0.1
 """How near the largest value of a uniform draw is to its bound, and how near its variance to bound² / 3."""
 CHANCE = 15
-"""Few values may be further away: a share of 15 / n has no value of n with a chance of e^-15, and 5 / sqrt(n) is 5.6
-standard errors of the variance."""
+"""Few values may be further away. A share of 15 / n has no value of n with a chance of e^-15. For the variance,
+5 / sqrt(n) is 5.6 standard errors."""
 
 
 def _adapters(evidence: Evidence) -> dict[str, nn.Parameter]:
