@@ -123,6 +123,7 @@ def test_sharded_parameters_are_refused(snapshot):
         assert snapshot(model) == before
 
 
+@pytest.mark.filterwarnings("ignore:DTensor random operators")  # torch 2.6 about its own tensors
 def test_a_distributed_tensor_is_refused():
     distributed = pytest.importorskip("torch.distributed")
     if not distributed.is_available():
