@@ -76,7 +76,8 @@ def test_ctrl_c_ends_cleanly_and_the_next_start_goes_on(monkeypatch, zeroinit):
     assert process.returncode == 130
     assert out == ""
     assert err.strip() == (
-        f"zeroinit: interrupted: {len(kept)} of {NUM_RUNS} runs are stored in results; the same command goes on from there"
+        f"zeroinit: interrupted: {len(kept)} of {NUM_RUNS} runs are stored in results; "
+        "the same command goes on from there"
     )
     assert 1 <= len(kept) < NUM_RUNS
     files = [path.name for path in Path("results").rglob("*") if path.is_file()]
