@@ -9,6 +9,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import hero
+
 from zeroinit.bench.profiles import PROTOCOLS
 from zeroinit.bench.reporting.report import Report, build_report, write_report
 from zeroinit.bench.reporting.verdicts import write_estimate
@@ -25,6 +27,7 @@ FIGURES = {
     "published": ["fig3", "fig8"],
     "plateau": ["plateau"],
     "first_gradients": ["first_gradients"],
+    "three_starts": ["three_starts"],
 }
 STUDIES = ("recommended", "large_bias")
 """Studies whose tables the README shows."""
@@ -220,6 +223,7 @@ def readme_blocks(reports: dict[str, Report]) -> dict[str, str]:
     """Return the content of each of the README's blocks."""
     corrected, published = reports["corrected"], reports["published"]
     return {
+        "hero": hero.block(hero.alt_text(reports["three_starts"], reports["recommended"], corrected)),
         "corrected": f"{results_table(corrected, 'docs/results/corrected')}\n\n{claims_table(corrected)}",
         "remarks": remarks(corrected),
         "published": results_table(published, "docs/results/published"),
@@ -240,6 +244,7 @@ def main() -> None:
     reports = {protocol: read_report(protocol) for protocol in FIGURES}
     for protocol, report in reports.items():
         print(write_report(report, RESULTS / protocol))
+    hero.write_hero(reports["three_starts"], reports["recommended"], reports["corrected"])
     readme = ROOT / "README.md"
     readme.write_text(fill(readme.read_text(), readme_blocks(reports)))
     findings = ROOT / "docs" / "findings.md"

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -75,10 +76,11 @@ def test_ctrl_c_ends_cleanly_and_the_next_start_goes_on(monkeypatch, zeroinit):
     kept = list(Store("results"))
     assert process.returncode == 130
     assert out == ""
-    assert err.strip() == (
-        f"zeroinit: interrupted: {len(kept)} of {NUM_RUNS} runs are stored in results; "
-        "the same command goes on from there"
+    assert err.splitlines()[-1] == (
+        f"zeroinit: interrupted: {len(kept)} of {NUM_RUNS} runs {'is' if len(kept) == 1 else 'are'} kept in results; "
+        "go on with: zeroinit reproduce fig3 --profile quick --seeds 1 --jobs 2"
     )
+    assert all(re.match(r"\d+ s: ", line) for line in err.splitlines()[:-1])
     assert 1 <= len(kept) < NUM_RUNS
     files = [path.name for path in Path("results").rglob("*") if path.is_file()]
     assert len(files) == len(kept)
@@ -95,11 +97,11 @@ def test_ctrl_c_ends_cleanly_and_the_next_start_goes_on(monkeypatch, zeroinit):
     assert all(result in list(Store("results")) for result in kept)
 
 
-@pytest.mark.parametrize("message", ["", "interrupted: 1 of 4 runs are stored in results"])
+@pytest.mark.parametrize("message", ["", "interrupted: 1 of 4 runs is kept in results"])
 def test_ctrl_c_anywhere_is_one_line(monkeypatch, zeroinit, message):
-    def interrupt(names):
+    def interrupt(*_):
         raise KeyboardInterrupt(*[message] * bool(message))
 
     monkeypatch.setattr(reproduce, "choose_figures", interrupt)
     ended = zeroinit("report")
-    assert ended == (130, "", f"zeroinit: {message or 'interrupted'}\n")
+    assert ended == (130, "", f"zeroinit: {message or 'interrupted'}; go on with: zeroinit report\n")

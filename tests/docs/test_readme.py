@@ -5,9 +5,12 @@ import re
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 import torch
+from matplotlib.text import Text
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -16,9 +19,11 @@ README = (ROOT / "README.md").read_text()
 @pytest.fixture(scope="module")
 def tables():
     """Return ``docs/tables.py`` as a module."""
-    spec = importlib.util.spec_from_file_location("tables", ROOT / "docs" / "tables.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "docs")
+        spec = importlib.util.spec_from_file_location("tables", ROOT / "docs" / "tables.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
     store = module.Store(module.RUNS)  # one for all reports, as each reads its bundles anew
     module.Store = lambda root: store
     module.read_report = cache(module.read_report)
@@ -27,7 +32,7 @@ def tables():
 
 @pytest.fixture(scope="module")
 def blocks(tables):
-    shown = ("corrected", "published", "plateau", *tables.STUDIES)
+    shown = ("corrected", "published", "plateau", "three_starts", *tables.STUDIES)
     return tables.readme_blocks({name: tables.read_report(name) for name in shown})
 
 
@@ -50,7 +55,7 @@ def test_a_changed_number_is_noticed(tables, blocks, where):
     """In every block, whether at its beginning or its end."""
     tried = 0
     for content in blocks.values():
-        numbers = [match.span() for match in re.finditer(r"(?<=\d)\d(?= [|%\[])", content)]
+        numbers = [match.span() for match in re.finditer(r"(?<=[\d.])\d(?= [|%±\[])", content)]
         if numbers:
             begin, end = numbers[0 if where == "first" else -1]
             changed = f"{content[:begin]}{(int(content[begin:end]) + 1) % 10}{content[end:]}"
@@ -82,8 +87,38 @@ def test_a_changed_result_is_noticed(tables, blocks, monkeypatch):
     assert_current(tables, README, {"plateau": blocks["plateau"]})
 
 
+def test_the_picture_is_that_of_the_stored_results(tables, blocks, tmp_path):
+    """The stored drawing has the block's text as its description; drawn again, all its text lies inside it."""
+    reports = [tables.read_report(name) for name in ("three_starts", "recommended", "corrected")]
+    alt = tables.hero.alt_text(*reports)
+    assert f'alt="{alt}"' in blocks["hero"]
+    for name, theme in tables.hero.THEMES.items():
+        stored = ElementTree.parse(ROOT / "docs" / "images" / f"hero-{name}.svg").getroot()
+        described = {each.text for each in stored.iter("{http://purl.org/dc/elements/1.1/}description")}
+        assert described == {alt}, "run `make readme`"
+        figure = tables.hero.draw(*reports, theme)
+        figure.canvas.draw()
+        whole = figure.bbox
+        for text in figure.findobj(Text):
+            box = text.get_window_extent()
+            inside = whole.x0 <= box.x0 and box.x1 <= whole.x1 and whole.y0 <= box.y0 and box.y1 <= whole.y1
+            assert inside or not text.get_text().strip(), text.get_text()
+
+
+def test_the_picture_tells_of_other_results_otherwise(tables):
+    """Its headline counts verdicts; its left side follows the recorded gradients."""
+    hero = tables.hero
+    costs = tables.read_report("recommended")
+    assert hero.title(costs).startswith("A zero start trains as well")
+    (name,) = costs.decisions
+    worse = [replace(each, verdict="refuted") for each in costs.decisions[name]]
+    assert "on 0 of 6 networks, worse on 6" in hero.title(replace(costs, decisions={name: worse}))
+    assert hero.steps_in_words(np.arange(1, 6) >= np.array([[4], [3], [2], [1]])) == "1, 2, 3, 4"
+    assert hero.steps_in_words(~np.tri(3, 3, dtype=bool)) == "never, 3, 2"
+
+
 def test_a_missing_block_is_noticed(tables, blocks):
-    with pytest.raises(AssertionError, match="0 blocks named corrected"):
+    with pytest.raises(AssertionError, match="0 blocks named hero"):
         tables.fill("no marks", blocks)
 
 

@@ -88,14 +88,6 @@ def test_parameters_of_size_zero_are_no_obstacle(kind, name, generator):
         assert all(parameter.isfinite().all() for parameter in model.parameters())
 
 
-@pytest.fixture
-def meta_is_default():
-    torch.set_default_device("meta")
-    yield
-    torch.set_default_device(None)
-
-
-@pytest.mark.usefixtures("meta_is_default")
 @pytest.mark.parametrize("given", [True, False])
 def test_another_default_device_changes_nothing(given, snapshot, generator):
     def network() -> nn.Module:
@@ -109,10 +101,9 @@ def test_another_default_device_changes_nothing(given, snapshot, generator):
     images = torch.zeros(2, 3, 6, 6, device="cpu")
     found = []
     for device in ("meta", "cpu"):
-        torch.set_default_device(device)
         for settings in ({}, {"scale": "auto"}, {"norm_aware": True, "probe": [images]}):
             model = network()
-            with torch.random.fork_rng(devices=[]):
+            with torch.random.fork_rng(devices=[]), torch.device(device):
                 torch.default_generator.manual_seed(3)
                 initialize_(model, "normal_bias", generator=generator(0) if given else None, **settings)
             found.append({name: value for name, value in snapshot(model).items() if name.endswith("bias")})

@@ -26,7 +26,8 @@ class Run:
     Attributes:
         dataset: A key of ``DATASETS``.
         model: A key of ``MODELS``; ``activation`` one of ``ACTIVATIONS``.
-        initializer: A key of ``INITIALIZERS``; ``scale`` its factor.
+        initializer: A key of ``INITIALIZERS``, the name of an entry point, or ``"package.module:function"``; ``scale``
+            its factor.
         include: Patterns, separated by commas, over the names of the layers that the initializer sets; the others have
             PyTorch's default. All are set if empty.
         norm_aware: Whether the initializer draws the beta of norms, too, that would cancel a constant channel.
@@ -188,6 +189,8 @@ class Figure:
         curves: In the order of the legend.
         published_results: Final test accuracy by label, read off the paper's figure (good to about 0.005).
         claims: The claims that this figure's runs decide.
+        sentences: What the results say first, with the label of a curve in braces where its accuracy stands, and
+            ``{one class}`` for the share of the most frequent class.
         remarks: Why our results differ from the published ones, where they do.
         in_paper: Whether it belongs to the figures that run when none is named.
         view: A key of ``VIEWS``: how its results are shown.
@@ -201,6 +204,7 @@ class Figure:
     curves: tuple[Curve, ...]
     published_results: Mapping[str, float] = field(default_factory=dict)
     claims: tuple[Claim, ...] = ()
+    sentences: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     in_paper: bool = True
     view: str = "accuracies"
@@ -219,8 +223,8 @@ class Figure:
         """
         size, manner = lookup(PROFILES, profile, "profile"), lookup(PROTOCOLS, protocol, "protocol")
         common = {**size.overrides, **manner.overrides, **self.overrides.get(protocol, {})}
-        own = self.overrides.get(profile, {})
-        labels = self.subsets.get(profile, [curve.label for curve in self.curves])
+        own = self.overrides.get(profile, self.overrides.get(size.base, {}))
+        labels = self.subsets.get(profile, self.subsets.get(size.base, [curve.label for curve in self.curves]))
         chosen = [curve for curve in self.curves if curve.label in labels]
         curves = tuple(
             Curve(curve.label, replace(curve.run, **{**common, **size.by_model.get(curve.run.model, {}), **own}))

@@ -64,7 +64,7 @@ class Concerns:
         if not plan.choice.is_all:
             return
         unset = plan.weights_without_rule()
-        covered = sum(entry.num_weights for entry in plan.entries)
+        covered = plan.num_set_weights
         total = covered + sum(unset.values())
         if 2 * covered < total:
             largest = sorted(unset, key=lambda place: -unset[place])

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
@@ -11,6 +10,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from zeroinit._common import InputError
 from zeroinit._modules.batch import Batch, call_model, describe, map_tensors
 from zeroinit._modules.copying import Copier
+from zeroinit._shapes import Bool, Float
 
 __all__ = ["ConstantChannels", "constant_channels", "copy_model", "probe_norms"]
 

@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass
 from html import escape
 
 import torch
-from jaxtyping import Shaped
 from torch import Tensor
 
 from zeroinit._common import jsonable
+from zeroinit._shapes import Shaped
 
 __all__ = ["InitRecord", "NormRecord", "ParameterRecord", "Untouched", "hash_tensor"]
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import nn
 
+from zeroinit._common import missing
 from zeroinit.integrations.inspection import InspectingCallback
 from zeroinit.integrations.lightning_step import as_trained
-from zeroinit.integrations.logs import missing
 from zeroinit.integrations.own_loop import Watch
 from zeroinit.integrations.recorder import is_sharded
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import nn
 
+from zeroinit._common import missing
 from zeroinit.integrations.inspection import InspectingCallback
-from zeroinit.integrations.logs import missing
 from zeroinit.integrations.recorder import Recorder
 from zeroinit.remedies.compiled import Eager
 

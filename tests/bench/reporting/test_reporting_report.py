@@ -8,7 +8,7 @@ from functools import cache
 import pytest
 
 from zeroinit._common import InputError, __version__
-from zeroinit.bench import store as stored
+from zeroinit.bench import result as stored
 from zeroinit.bench.reporting import report as module
 from zeroinit.bench.reporting.inspections import inspect_start
 from zeroinit.bench.reporting.report import build_report, claim_records, write_report, write_seeds

@@ -283,7 +283,7 @@ def test_divergence_is_an_outcome_and_no_error(diverging):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"dataset": "mnits"}, r"dataset='mnits': must be one of cifar10, digits, mnist; did you mean 'mnist'\?"),
+        ({"dataset": "mnits"}, r"dataset='mnits': did you mean 'mnist'\? It must be one of cifar10, digits, mnist"),
         ({"model": "fnn"}, "model='fnn': must be one of"),
         ({"activation": "elo"}, "activation='elo': must be one of"),
         ({"initializer": "normal"}, "initializer='normal': must be one of"),
@@ -291,8 +291,8 @@ def test_divergence_is_an_outcome_and_no_error(diverging):
         ({"pixels": "raw"}, "pixels='raw': must be one of cifar10, standardized, unit"),
         ({"pixels": "cifar10"}, "pixels='cifar10': is for images with 3 channels"),
         ({"augmentation": "crop"}, "augmentation='crop': must be one of crop_flip, none"),
-        ({"remedy": "affine"}, r"remedy='affine': must be one of affine_norms, .*; did you mean 'affine_norms'\?"),
-        ({"remedy": "affine_norms+warm"}, r"remedy='warm': must be one of affine_norms, .*; did you mean 'warmup'\?"),
+        ({"remedy": "affine"}, r"remedy='affine': did you mean 'affine_norms'\? It must be one of affine_norms, .*"),
+        ({"remedy": "affine_norms+warm"}, r"remedy='warm': did you mean 'warmup'\? It must be one of affine_norms, .*"),
         ({"remedy": "warmup:x"}, "remedy='warmup:x': 'warmup:x' must be a name, name:steps or name:steps:strength"),
         ({"remedy_steps": 3}, "remedy_steps=3: there is no remedy to take steps"),
         ({"remedy": "affine_norms", "remedy_steps": -1}, "steps=-1: must be at least 0"),
@@ -300,7 +300,7 @@ def test_divergence_is_an_outcome_and_no_error(diverging):
         ({"num_validation": 1347}, "num_validation=1347: must be from 0 to 1346"),
         ({"epochs": -1}, "epochs=-1: must be at least 0"),
         ({"batch_size": 0}, "batch_size=0: must be at least 1"),
-        ({"optimizer": "adan"}, r"optimizer='adan': must be one of .*; did you mean 'adam'\?"),
+        ({"optimizer": "adan"}, r"optimizer='adan': did you mean 'adam'\? It must be one of .*"),
         ({"learning_rate": 0.0}, "learning_rate=0.0: must be"),
         ({"reduction": "max"}, "reduction='max': must be one of mean, sum"),
         ({"order": "random"}, "order='random': must be one of fixed, fresh"),

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import UInt8
 from torch import Tensor
 
 from zeroinit._common import InputError, lookup
+from zeroinit._shapes import UInt8
 
 __all__ = ["AUGMENTATIONS", "CropFlip", "augmentation"]
 

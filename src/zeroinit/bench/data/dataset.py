@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from html import escape
 
-from jaxtyping import Int64, UInt8
 from torch import Tensor
+
+from zeroinit._shapes import Int64, UInt8
 
 __all__ = ["Dataset"]
 

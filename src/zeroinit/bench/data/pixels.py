@@ -6,10 +6,10 @@ To add a transform: a class with ``__call__`` and one line in ``PIXELS``.
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float32, Float64, Shaped, UInt8
 from torch import Tensor
 
 from zeroinit._common import InputError, lookup
+from zeroinit._shapes import Float32, Float64, Shaped, UInt8
 
 __all__ = ["PIXELS", "StandardizedPixels", "UnitPixels", "channel_moments", "pixel_transform"]
 

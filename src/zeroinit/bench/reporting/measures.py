@@ -18,6 +18,7 @@ __all__ = [
     "MEASURES",
     "Measure",
     "final_accuracy",
+    "no_gradient",
     "no_identical_units",
     "one_layer_per_step",
     "position_spread",
@@ -47,10 +48,15 @@ def one_layer_per_step(results: Sequence[Result], references: Sequence[Result]) 
     return np.array(hits, dtype=float)
 
 
-def _matches_staircase(has_gradient: np.ndarray) -> bool:
-    num_layers, num_steps = has_gradient.shape
+def _matches_staircase(received: np.ndarray) -> bool:
+    num_layers, num_steps = received.shape
     first_steps = num_layers - np.arange(num_layers)
-    return bool((has_gradient == (np.arange(1, num_steps + 1) >= first_steps[:, None])).all())
+    return bool((received == (np.arange(1, num_steps + 1) >= first_steps[:, None])).all())
+
+
+def no_gradient(results: Sequence[Result], references: Sequence[Result]) -> np.ndarray:
+    """Tell for each seed whether no weight has a gradient at any recorded step."""
+    return np.array([not has_gradient(result).any() for result in results], dtype=float)
 
 
 def signal_everywhere(results: Sequence[Result], references: Sequence[Result]) -> np.ndarray:
@@ -82,6 +88,7 @@ def position_spread(results: Sequence[Result], references: Sequence[Result]) -> 
 MEASURES: dict[str, Measure] = {
     "final_accuracy": final_accuracy,
     "one_layer_per_step": one_layer_per_step,
+    "no_gradient": no_gradient,
     "signal_everywhere": signal_everywhere,
     "signal_in_last_alone": signal_in_last_alone,
     "no_identical_units": no_identical_units,

@@ -1,7 +1,7 @@
 """The report: figures, tables, claims with verdicts, as one HTML page, Markdown and JSON."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from zeroinit.bench.profiles import PROFILES, PROTOCOLS
 from zeroinit.bench.reporting.analysis import FigureSummary, summarize
 from zeroinit.bench.reporting.inspections import inspect_curves
 from zeroinit.bench.reporting.measures import MEASURES
+from zeroinit.bench.reporting.outcome import check_sentences, outcome_sentences
 from zeroinit.bench.reporting.verdicts import KINDS, Decision, decide_claims
 from zeroinit.bench.reporting.views import VIEWS
 from zeroinit.bench.spec import Figure
@@ -34,9 +35,12 @@ class Report:
     @property
     def title(self) -> str:
         """Headline. For a quick run it says that this is no result of the paper."""
-        if PROFILES[self.profile].is_paper:
-            return f"Zero weights, random biases: the paper's figures ({self.protocol} protocol)"
-        return f"QUICK LOOK on small digits, not the paper's result ({self.protocol} protocol)"
+        return f"{PROFILES[self.profile].title} ({self.protocol} protocol)"
+
+    @property
+    def sentences(self) -> list[str]:
+        """The sentences that come before everything else."""
+        return [sentence for summary in self.summaries for sentence in outcome_sentences(summary)]
 
     @property
     def results(self) -> list:
@@ -91,6 +95,7 @@ def check_figures(figures: Sequence[Figure]) -> None:
     for figure in figures:
         lookup(VIEWS, figure.view, f"{figure.name}: view")
         labels = {curve.label: curve for curve in figure.curves}
+        check_sentences(figure.name, figure.sentences, set(labels))
         for claim in figure.claims:
             lookup(KINDS, claim.kind, f"{claim.id}: kind")
             lookup(MEASURES, claim.measure, f"{claim.id}: measure")
@@ -141,8 +146,13 @@ def claim_records(report: Report) -> list[dict]:
     return records
 
 
-def write_report(report: Report, folder: Path) -> Path:
+def write_report(report: Report, folder: Path, tell: Callable[[float, str], None] = lambda share, text: None) -> Path:
     """Write ``index.html`` (self-contained), ``report.md``, ``claims.json`` and ``figures/``.
+
+    Args:
+        report: What to write.
+        folder: Where.
+        tell: Called before each figure with the share of them that is drawn, and a few words.
 
     Returns:
         The path of ``index.html``.
@@ -151,7 +161,8 @@ def write_report(report: Report, folder: Path) -> Path:
         InputError: The folder cannot be written to.
     """
     pictures, tables, inspections = {}, {}, {}
-    for summary in report.summaries:
+    for number, summary in enumerate(report.summaries):
+        tell(number / len(report.summaries), f"drawing the report: {summary.figure.name}")
         if summary.curves:
             name, table = summary.figure.name, VIEWS[summary.figure.view].table
             pictures[name] = _draw(report, summary, folder / "figures")

@@ -13,9 +13,9 @@ from zeroinit.bench.running.device import choose_device
 from zeroinit.bench.running.schedule import Options, Task, choose_jobs, group, missing
 from zeroinit.bench.spec import Figure, Run
 from zeroinit.bench.store import Store
-from zeroinit.bench.work import flops, work_of
+from zeroinit.bench.work import SLOW_CORE, flops, rough_seconds, work_of
 
-__all__ = ["Estimate", "Row", "estimate", "makespan"]
+__all__ = ["Estimate", "Row", "estimate", "makespan", "may_take_longer"]
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,15 @@ def estimate(
         ),
         calibration=calibration,
     )
+
+
+def may_take_longer(
+    than: float, figures: Sequence[Figure], options: Options, *, seeds: Sequence[int], profile: str, protocol: str
+) -> bool:
+    """Whether what is left could take more than so many seconds on a slow core; if not, nothing has to be timed."""
+    store = Store(options.results)
+    left = missing([Task(run, seed) for run in _names(figures, profile, protocol) for seed in seeds], store)
+    return sum(rough_seconds(task.run, SLOW_CORE) for task in left) > than
 
 
 def _names(figures: Sequence[Figure], profile: str, protocol: str) -> dict[Run, str]:

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float, Shaped
 from scipy.stats import rankdata
 
 from zeroinit._common import InputError
+from zeroinit._shapes import Float, Shaped
 from zeroinit.bench.stats.estimate import Estimate
 
 __all__ = ["determination", "grouped_bootstrap", "rank_correlation"]

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from jaxtyping import Float
 
 from zeroinit._common import InputError
+from zeroinit._shapes import Float
 from zeroinit.bench.stats.estimate import Estimate, Values, estimate_mean, standard_errors
 
 NUM_RESAMPLES = 10_000

@@ -5,10 +5,10 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 from scipy import special, stats
 
 from zeroinit._common import InputError, jsonable
+from zeroinit._shapes import Float
 from zeroinit.bench.stats.estimate import ROUND_OFF, Estimate, Values, checked_values
 from zeroinit.bench.stats.t_interval import mean_interval
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
 
 from zeroinit._common import InputError
+from zeroinit._shapes import Float
 
 
 def holm(p_values: Float[np.ndarray, " tests"] | Sequence[float | int]) -> Float[np.ndarray, " tests"]:

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 import numpy as np
-from jaxtyping import Float, Real
 
 from zeroinit._common import InputError, lookup
+from zeroinit._shapes import Float, Real
 from zeroinit.bench.stats.bootstrap import bootstrap_t_bounds, percentile_bounds
 from zeroinit.bench.stats.estimate import Bounds, Estimate, check_level, estimate_mean
 from zeroinit.bench.stats.t_interval import t_bounds

@@ -3,10 +3,10 @@
 import math
 
 import numpy as np
-from jaxtyping import Float, Int
 from scipy import stats
 
 from zeroinit._common import InputError
+from zeroinit._shapes import Float, Int
 
 MAX_SEEDS = 100_000
 MAX_EFFECT = 1e4

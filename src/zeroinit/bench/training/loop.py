@@ -3,6 +3,7 @@
 It trains one model, or several stacked ones. Stacked images, labels, losses and logits have a leading axis of models.
 """
 
+import copy
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from zeroinit.bench.training.checkpoint import Checkpoint, random_state, restore
 from zeroinit.bench.training.evaluate import measure
 from zeroinit.bench.training.member import Labeled, Member, Transform
 from zeroinit.bench.training.observers import Observers, TrainState, into_train_mode
+from zeroinit.bench.training.saved import PROGRESS, check_state
 from zeroinit.bench.training.steps.execution import (
     Forward,
     Updates,
@@ -167,7 +169,7 @@ class Loop:
             self.losses.append(self._step(*batch))
             self.position += 1
             if self.checkpoint is not None and self.checkpoint.is_due():
-                self._save(self.checkpoint)
+                self.checkpoint.save(self.num_steps, self._state())
         return self._record_training()
 
     def _record_training(self) -> Tensor:
@@ -227,9 +229,8 @@ class Loop:
             for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
                 group["lr"] = self.learning_rate * self.num_steps / self.warmup_steps
 
-    def _save(self, checkpoint: Checkpoint) -> None:
-        device = self.parameters[0].device
-        state = {
+    def _state(self) -> dict:
+        return {
             "settings": self.settings,
             "model": self.model.state_dict(),
             "parameters": [parameter.detach() for parameter in self._parameters_elsewhere()],
@@ -237,10 +238,9 @@ class Loop:
             "histories": [member.history.to_dict() for member in self.members],
             "generators": [generator.get_state() for generator in self._generators()],
             "observers": self.observers.state_dict(),
-            "random": random_state(device),
-            "progress": {name: getattr(self, name) for name in ("num_steps", "epoch", "position", "orders", "losses")},
+            "random": random_state(self.parameters[0].device),
+            "progress": {name: getattr(self, name) for name in PROGRESS},
         }
-        checkpoint.save(self.num_steps, state)
 
     def _settings(self) -> list:
         """List the settings that must be unchanged when a run resumes; the numbers of epochs and steps may change."""
@@ -249,7 +249,9 @@ class Loop:
             [len(member.train[1]), *(len(labels) for _, labels in member.held_out.values())] for member in self.members
         ]
         optimizers = [[type(optimizer).__name__, dict(optimizer.defaults)] for optimizer in self.optimizers]
-        return [{name: getattr(self, name) for name in names}, splits, optimizers]
+        shapes = [[name, list(value.shape), str(value.dtype)] for name, value in self.model.state_dict().items()]
+        numbers = [len(self._parameters_elsewhere()), len(self._generators()), len(self.observers.state_dict())]
+        return [{name: getattr(self, name) for name in names}, splits, optimizers, shapes, numbers]
 
     def _parameters_elsewhere(self) -> list[nn.Parameter]:
         """List the updated parameters that are no part of the model."""
@@ -263,29 +265,32 @@ class Loop:
         return [source for source in sources if source is not None]
 
     def _resume(self) -> None:
-        """Resume from the newest saved state, if there is one.
+        """Resume from the newest saved state that this run can have, if there is one.
 
         Raises:
-            InputError: The state is that of another run.
+            InputError: The state is that of another run, and the checkpoint does not know whose it is.
         """
         if self.checkpoint is None:
             return
         self.settings = self._settings()
         self.checkpoint.start()
-        state = self.checkpoint.load()
-        if state is None:
-            return
-        try:
-            self._load(state)
-        except (KeyError, RuntimeError, TypeError, ValueError) as error:
-            raise InputError(
-                f"checkpoint: {self.checkpoint.folder} holds the state of a run with another model or other settings; "
-                "remove it or choose another folder"
-            ) from error
+        before = None
+        for path, state in self.checkpoint.states():
+            if state.get("settings") != self.settings and self.checkpoint.identity is None:
+                raise InputError(
+                    f"checkpoint: {self.checkpoint.folder} holds the state of a run with another model or other "
+                    "settings; remove it or choose another folder"
+                )
+            before = before or copy.deepcopy(self._state())
+            try:
+                check_state(state, self.settings, [len(member.train[1]) for member in self.members], self.batch_size)
+                self._load(state)
+                return
+            except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+                self._load(before)
+                self.checkpoint.set_aside(path, f"is no state that this run can have ({error})".splitlines()[0])
 
     def _load(self, state: dict) -> None:
-        if state["settings"] != self.settings:
-            raise ValueError("other settings")
         self.model.load_state_dict(state["model"])
         for parameter, saved in zip(self._parameters_elsewhere(), state["parameters"], strict=True):
             parameter.data.copy_(saved)
@@ -297,7 +302,8 @@ class Loop:
             generator.set_state(saved)
         self.observers.load_state_dict(state["observers"])
         restore_random_state(state["random"], self.parameters[0].device)
-        vars(self).update(state["progress"])
+        for name in PROGRESS:
+            setattr(self, name, state["progress"][name])
 
 
 @contextmanager

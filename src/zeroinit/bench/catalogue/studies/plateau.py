@@ -25,9 +25,9 @@ RANDOM_BETA = replace(ZERO_BETA, norm_aware=True)
 SMALL = replace(RANDOM_BETA, scale=0.1)
 REPAIRED = replace(SMALL, remedy="affine_norms", remedy_steps=20)
 
-NORMAL, NORMAL_EXACT = "Normal, β = 0", "Normal, β = 0, exact norm"
-RANDOM, RANDOM_EXACT = "Normal, random β", "Normal, random β, exact norm"
-SMALLER = "Normal ×0.1, random β"
+NORMAL, NORMAL_EXACT = "normal biases, β = 0", "normal biases, β = 0, exact norm"
+RANDOM, RANDOM_EXACT = "normal biases, random β", "normal biases, random β, exact norm"
+SMALLER = "normal biases ×0.1, random β"
 REPAIR, REPAIR_EXACT = "the same, norms affine at first", "the same, norms affine at first, exact norm"
 
 

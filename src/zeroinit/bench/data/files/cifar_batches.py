@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
 
 from zeroinit._common import InputError
+from zeroinit._shapes import UInt8
 
 __all__ = ["RECORD_BYTES", "join_records", "records_of_pickle"]
 

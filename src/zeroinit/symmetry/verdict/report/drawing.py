@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from zeroinit._common import import_extra
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -25,8 +27,7 @@ def draw_wake_up(report: "SymmetryReport", axes: "Axes | None" = None) -> "Axes"
     Returns:
         The axes, input at the top, at most 60 weights.
     """
-    import matplotlib.pyplot as plt
-
+    plt = import_extra("matplotlib.pyplot", "bench")
     shown = [each for each in report.parameters if len(each.shape) > 1 and each.reason != "frozen"]
     shown = (shown or list(report.parameters))[:MOST_ROWS]
     sizes = np.array([each.gradients for each in shown], dtype=float).reshape(len(shown), -1)
