@@ -9,15 +9,12 @@ zero start is not worse than the default.
 from dataclasses import replace
 
 from zeroinit.bench.catalogue.networks import zero_start
-from zeroinit.bench.catalogue.parts import CLOSE, HARMLESS, UNSTABLE
-from zeroinit.bench.labels import BASELINE, PYTORCH
+from zeroinit.bench.catalogue.parts import CLOSE, DOWNSCALED, HARMLESS, UNSTABLE, UPSCALED
+from zeroinit.bench.labels import ALL_ZERO, BASELINE, NORMAL, PYTORCH, UNIFORM, ZERO_START
 from zeroinit.bench.spec import Claim, Curve, Figure, Run
 
 __all__ = ["STARTS", "STARTS_CNN"]
 
-ALL_ZERO, ZERO_START = "All zero", "Zero start"
-NORMAL, UNIFORM = "Zero weights, normal biases", "Zero weights, uniform biases"
-SMALL, LARGE = f"{NORMAL} ×0.01", f"{NORMAL} ×100"
 DENSE = Run(recorder="gradient_sizes")
 CNN = Run(model="mnist_cnn", epochs=15, recorder="gradient_sizes")
 
@@ -28,8 +25,8 @@ def _starts(run: Run, num_layers: int) -> dict[str, Run]:
         ALL_ZERO: replace(run, initializer="zero"),
         NORMAL: normal,
         UNIFORM: replace(run, initializer="uniform_bias"),
-        SMALL: replace(normal, scale=0.01),
-        LARGE: replace(normal, scale=100.0),
+        DOWNSCALED: replace(normal, scale=0.01),
+        UPSCALED: replace(normal, scale=100.0),
         PYTORCH: run,
         ZERO_START: replace(run, **zero_start(num_layers)),
     }
@@ -94,14 +91,14 @@ STARTS = Figure(
             "Dense network: biases ×100 do clear harm",
             "greater",
             NORMAL,
-            LARGE,
+            UPSCALED,
             margin=UNSTABLE,
         ),
         Claim(
             "S7-dense-network-downscaled-harmless",
             "Dense network: biases ×0.01 do no harm",
             "not_worse",
-            SMALL,
+            DOWNSCALED,
             NORMAL,
             margin=HARMLESS,
         ),
@@ -109,7 +106,7 @@ STARTS = Figure(
     sentences=(
         f"With all parameters zero the dense network scores {{{ALL_ZERO}}}; one class alone is {{one class}}.",
         f"Zero weights with normal biases score {{{NORMAL}}}, PyTorch's default {{{PYTORCH}}}, a zero start "
-        f"{{{ZERO_START}}}, and biases ×100 {{{LARGE}}}.",
+        f"{{{ZERO_START}}}, and biases ×100 {{{UPSCALED}}}.",
     ),
     in_paper=False,
     inspected=True,
