@@ -1,5 +1,6 @@
 """The command line as a user meets it: an exit code and two streams."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -28,8 +29,9 @@ def secluded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def zeroinit(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
-    """Runs a command in this process, through ``main``."""
+def zeroinit(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
+    """Runs a command in this process, through ``main``, as the installed program does."""
+    monkeypatch.setattr(sys, "argv", ["zeroinit"])
 
     def run(*arguments: str) -> Ended:
         capsys.readouterr()

@@ -47,7 +47,7 @@ def test_runs_operations_and_time_are_told(pretended, zeroinit, no_run):
 def test_a_real_calibration_needs_no_data_and_leaves_nothing(zeroinit, no_run):
     ended = zeroinit("reproduce", "fig3", "--dry-run", "--device", "cpu", "--data-dir", "nowhere")
     assert ended.code == 0
-    assert "fig3: zero weights, uniform biases mnist_fnn 10 5 1.4e+12" in words(ended.out)
+    assert re.search(r"fig3: zero weights, uniform.* mnist_fnn 10 5 1\.4e\+12", words(ended.out))  # names may break
     assert "20 runs, 2.1e+13 FLOPs: about " in words(ended.out)
     assert "smaller batch" not in ended.out
     assert list(Path().iterdir()) == []

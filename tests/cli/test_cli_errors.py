@@ -132,7 +132,7 @@ def test_unreadable_results_file(refused, one_result):
         message = refused(command, "fig3", "--profile", "quick", "--seeds", "1")
         assert message.startswith(f"{one_result}: cannot be read as a result (")
         assert message.endswith("); delete it to compute it again")
-    one_result.write_text(json.dumps({"format": 2}))
+    one_result.write_text(json.dumps({"format": 3}))
     assert refused("report", "fig3", "--profile", "quick") == (
         f"{one_result}: cannot be read as a result (it has another format version); delete it to compute it again"
     )

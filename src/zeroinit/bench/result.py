@@ -19,7 +19,7 @@ LARGEST = 2**63
 OUTCOMES = ("completed", "diverged")
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
-"""Shares of the gradient values that lie below those that the recorder ``gradients`` stores."""
+"""Levels of the quantiles of gradients that the recorder ``gradients`` stores."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,10 @@ class Result:
     Attributes:
         run: Its settings; ``seed`` its seed.
         history: As of ``History.to_dict``.
-        initial_hash: Of all parameters after initialization: runs that must start alike can be checked.
+        initial_hash: Hash of all parameters after initialization: shows whether two runs start with the same values.
         environment: Versions, device, threads.
         seconds: Wall time of the run, loading of the data excluded.
-        recorded: What the run's recorder found; ``None`` without one, and then no part of the file.
+        recorded: The record of the run's recorder; ``None`` without one, and then no part of the file.
     """
 
     run: Run

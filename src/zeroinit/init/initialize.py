@@ -61,8 +61,8 @@ def initialize_(
 
     Args:
         model: Any module.
-        initializer: A key of ``INITIALIZERS``; or an initializer of your own: a function, its name as
-            ``"package.module:function"``, the name of an entry point of the group ``zeroinit.initializers``, or an
+        initializer: A key of ``INITIALIZERS``, or your own initializer. This is a function or its name as
+            ``"package.module:function"``, an entry point of the group ``zeroinit.initializers`` by name, or an
             ``Initializer``. A function with a parameter called ``generator`` fills one weight as a tensor, as
             ``nn.init.orthogonal_`` does; biases become zero. A function without one sets one module, as for
             ``model.apply``. ``docs/initialize.md`` says more.

@@ -138,8 +138,8 @@ def few(run: Run) -> int:
     return 32 if "resnet" in run.model else 64
 
 
-HEAVY = {"first_gradients": slice(1, None, 10)}
-"""Curves to try out of figures that take seconds for each."""
+HEAVY = {"first_gradients": slice(1, None, 10), "transfer": slice(1, None, 2)}
+"""Curves to try out of figures with many; of ``transfer`` the zero starts, which have all its networks."""
 
 
 def is_slow(run: Run) -> bool:

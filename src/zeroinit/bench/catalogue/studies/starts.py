@@ -1,8 +1,9 @@
 """Study: eight starts of a dense network and four of a CNN, each watched while gradients reach its layers.
 
-What the first command runs, on the 8x8 digits. Written down before the runs, with five seeds: with everything at zero
-the network stays at one class; normal biases break the symmetry, reach the layers one step after the other, and come
-close to PyTorch's default; biases ×0.01 do no harm and biases ×100 do; a zero start is not worse than the default.
+The first command runs this study on the 8x8 digits. Hypotheses, written down before the runs, with five seeds: with
+everything at zero the network stays at one class. Normal biases break the symmetry, give the layers their first
+gradients one step after the other, and come close to PyTorch's default. Biases ×0.01 do no harm, and biases ×100 do. A
+zero start is not worse than the default.
 """
 
 from dataclasses import replace
