@@ -10,6 +10,7 @@ from torch.overrides import TorchFunctionMode
 
 from zeroinit._modules.batch import map_tensors
 from zeroinit._modules.casting import cast
+from zeroinit.symmetry.measures.compared import PAIRED, OutOfReach, broadcast, out_of_reach
 from zeroinit.symmetry.shadow.flat import NORMS, has_flat_channels
 from zeroinit.symmetry.shadow.memory.sharing import Casts
 
@@ -19,8 +20,6 @@ LOW = (torch.float16, torch.bfloat16, torch.float32)
 COARSE = (torch.float16, torch.bfloat16)
 NARROWING = {Tensor.float, Tensor.half, Tensor.bfloat16}
 LOOKUPS = {F.embedding, torch.embedding}
-PAIRED = {F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss}
-"""Losses that compare an output with targets, value by value."""
 VIEWS = {"T", "mT", "H", "mH"}
 """Attributes of a tensor that are tensors to compute with."""
 DRAWING = {
@@ -54,6 +53,7 @@ class ShadowMode(TorchFunctionMode):
             whenever it is used.
         casts: What was cast.
         broadcast: Shapes of an output and of targets that a loss compares each with each.
+        out_of_reach: Targets outside the range of the output that a loss compares them with.
         made: Places of the model that a pass assigned a new layer or parameter to.
     """
 
@@ -65,6 +65,7 @@ class ShadowMode(TorchFunctionMode):
         self.casts = Casts()
         self._dropout = dropout
         self.broadcast: tuple[torch.Size, torch.Size] | None = None
+        self.out_of_reach: OutOfReach | None = None
         self.used: set[int] = set()
         self.made: set[str] = set()
         self.drops = False
@@ -80,8 +81,9 @@ class ShadowMode(TorchFunctionMode):
                 if func in DROPOUTS:
                     return args[0] if args else kwargs["input"]
                 kwargs = {**kwargs, "dropout_p": 0.0}
-        if func in PAIRED and self.broadcast is None:
-            self.broadcast = _broadcast(args, kwargs)
+        if func in PAIRED:
+            self.broadcast = self.broadcast or broadcast(args, kwargs)
+            self.out_of_reach = self.out_of_reach or out_of_reach(args, kwargs)
         if self.looks_at_norms and func in NORMS and not self.flat:
             self.flat = has_flat_channels(func, args, kwargs)
         if self.shared or self._double:
@@ -160,19 +162,6 @@ class ShadowMode(TorchFunctionMode):
                 self.used.add(id(value))
             elif depth and isinstance(value, list | tuple):
                 self._note(value, depth - 1)
-
-
-def _broadcast(args, kwargs) -> tuple[torch.Size, torch.Size] | None:
-    """Return the shapes of what a loss compares, where the result has more values than either."""
-    given = dict(zip(("input", "target"), args, strict=False)) | kwargs
-    shapes = [given[each].shape for each in ("input", "target") if isinstance(given.get(each), Tensor)]
-    if len(shapes) < 2 or shapes[0] == shapes[1]:
-        return None
-    try:
-        both = torch.broadcast_shapes(*shapes)
-    except RuntimeError:
-        return None
-    return (shapes[0], shapes[1]) if both.numel() > max(each.numel() for each in shapes) else None
 
 
 def _drops(func, args, kwargs) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from zeroinit.symmetry.measures.compared import OutOfReach
 from zeroinit.symmetry.measures.rounding import APART, SMALL, is_rounding, row_sizes
 
 __all__ = ["Settings", "Trace", "record"]
@@ -51,6 +52,7 @@ class Trace:
         options: What else the optimizer's groups say in numbers, by name of a parameter.
         held: Learning rates by name of what the user's own optimizer holds; ``None`` where that is not known.
         broadcast: Shapes of an output and of targets that the loss compares each with each.
+        out_of_reach: Targets outside the range of the output that the loss compares them with.
         made: Places of the model that a forward pass assigned a new layer or parameter to.
         broken: The first step with a gradient that is not finite; training ends there.
     """
@@ -69,6 +71,7 @@ class Trace:
     held: dict[str, float] | None = None
     options: dict[str, dict[str, float]] = field(default_factory=dict)
     broadcast: tuple[torch.Size, torch.Size] | None = None
+    out_of_reach: OutOfReach | None = None
     made: set[str] = field(default_factory=set)
 
     def first_step(self, name: str) -> int | None:

@@ -81,7 +81,7 @@ def run_shadow(
             break
     names = {id(parameter): name for name, parameter in replica.named_parameters()}
     trace.used, trace.drops = {names[each] for each in mode.used if each in names}, mode.drops
-    trace.broadcast, trace.made = mode.broadcast, mode.made
+    trace.broadcast, trace.out_of_reach, trace.made = mode.broadcast, mode.out_of_reach, mode.made
     trace.lowered, trace.coarse, trace.flat = mode.lowered, mode.coarse, mode.flat
     return trace
 

@@ -110,6 +110,7 @@ def _course(losses: list[float], finite: list[float]) -> str:
     if not finite:
         return f"never finite in {steps}"
     later = ", then not finite" if len(finite) < len(losses) else ""
+    later += ", equal in all digits shown" if _stands(finite) else ""
     return f"from {finite[0]:.4g} to {finite[-1]:.4g} in {steps}{later}"
 
 
@@ -119,9 +120,12 @@ def _of_a_copy(evidence: "Evidence", codes: set[str]) -> str:
 
 
 def _is_fine(losses: list[float], finite: list[float], codes: set[str]) -> bool:
-    """Tell whether a loss is finite and changes; one that does not change is fine where nothing else is wrong."""
-    moves = len(set(losses)) > 1 or len(losses) < 2 or not codes
-    return len(finite) == len(losses) and not codes & BAD_LOSS and moves
+    """Tell whether a loss is finite and changes in the digits that are shown."""
+    return len(finite) == len(losses) and not codes & BAD_LOSS and not _stands(finite)
+
+
+def _stands(finite: list[float]) -> bool:
+    return len(finite) > 1 and len({f"{each:.4g}" for each in finite}) == 1
 
 
 def _registered(evidence: Evidence, codes: set[str]) -> str:

@@ -3,7 +3,8 @@
 import re
 from typing import TYPE_CHECKING
 
-from zeroinit.symmetry.verdict.report.parts import FROZEN_HEAD, Finding
+from zeroinit.symmetry.verdict.passes.naming import few
+from zeroinit.symmetry.verdict.report.parts import AS_MADE, FROZEN_HEAD, GRADIENTS_OFF, Finding
 
 if TYPE_CHECKING:
     from zeroinit.symmetry.verdict.report.report import SymmetryReport  # for checkers alone: the report calls this file
@@ -43,13 +44,20 @@ def _rank_of(finding: Finding) -> float:
 
 
 def _rank(code: str) -> int:
-    if code == "ZI109":
+    if code in ("ZI109", "ZI110"):
         return -1  # the information that matters most
     return GRAVEST.index(code) if code in GRAVEST else len(GRAVEST)
 
 
 def verdict(report: "SymmetryReport") -> str:
-    """Return one sentence about a report."""
+    """Return one sentence about a report, and a second one where gradients are off and much else is wrong."""
+    told, off = _of_model(report), GRADIENTS_OFF in report.notes
+    if off and told.startswith("Will learn: "):
+        return told.replace("Will learn: ", "Will learn once gradients are switched on: ", 1)
+    return f"{told} Gradients are off here, so your own backward pass fails." if off else told
+
+
+def _of_model(report: "SymmetryReport") -> str:
     groups = by_cause(report.warnings)
     trained = [each for each in report.parameters if each.reason != "frozen"]
     if not groups and not trained:
@@ -57,8 +65,12 @@ def verdict(report: "SymmetryReport") -> str:
     if not groups:
         lost = [name for each in report.findings if each.code == "ZI109" for name in each.parameters]
         still = f", but updates of {len(lost)} are lost in the model's own precision" if lost else ""
+        still += ", but targets are out of its reach" if "ZI110" in {each.code for each in report.findings} else ""
         if heads := [each.path for each in report.findings if each.cause == FROZEN_HEAD]:
             still += f", and the head `{heads[0]}` is frozen"
+        elif new := [each.path for each in report.findings if each.cause == AS_MADE]:
+            values = "the values of a new layer" if len(new) == 1 else "the values of new layers"
+            still += f", and the frozen {few(new)} {'has' if len(new) == 1 else 'have'} {values}"
         learns = any(each.first_gradient_step is not None for each in trained)
         start = "Will learn" if learns else "Will not learn from this batch and loss"
         return f"{start}: {_with_gradient(report, trained)}{still}."

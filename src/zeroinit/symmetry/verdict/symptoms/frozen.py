@@ -2,11 +2,12 @@
 
 import re
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from zeroinit.symmetry.verdict.evidence import Evidence
 from zeroinit.symmetry.verdict.passes.naming import few
-from zeroinit.symmetry.verdict.report.parts import FROZEN_HEAD
+from zeroinit.symmetry.verdict.report.parts import AS_MADE, FROZEN_HEAD
 
 __all__ = ["frozen_adapters", "frozen_apart"]
 
@@ -54,10 +55,7 @@ def frozen_adapters(evidence: Evidence) -> tuple[list[str], str, str] | None:
 def frozen_apart(evidence: Evidence) -> dict[str, tuple[str, str]]:
     """Return, for frozen parameters that stand apart from all others, what groups them and what to say about them."""
     learns = any(each.requires_grad for each in _adapters(evidence).values())
-    owners = {path: each for path, each in evidence.model.named_modules() if _is_frozen(each)}
-    new = {path for path, each in owners.items() if _is_as_made(each)}
-    weights = {path for path, each in owners.items() if any(own.dim() > 1 for own in each.parameters(recurse=False))}
-    new = new if weights - new else set()  # beside others, which do not look new
+    new = _new_layers(evidence.model)
     found = {
         name: _apart(name, learns, new) for name, each in evidence.model.named_parameters() if not each.requires_grad
     }
@@ -74,21 +72,51 @@ def _apart(name: str, learns: bool, new: set[str]) -> tuple[str, str] | None:
         repair = f'`LoraConfig(..., modules_to_save=["{parts[0]}"])`'
         return FROZEN_HEAD, f"The adapters learn, and this head does not. If it is new, train it: {repair}."
     if name.rpartition(".")[0] in new:
-        return "frozen as made", "Its weights are as PyTorch draws them in a new layer."
+        return AS_MADE, "This layer has the values that PyTorch draws in a new one."
     return None
 
 
-def _is_frozen(module: nn.Module) -> bool:
-    own = list(module.parameters(recurse=False))
-    return bool(own) and not any(each.requires_grad for each in own)
+def _new_layers(model: nn.Module) -> set[str]:
+    """Return frozen layers with the values of new ones; the layers of one frozen part are judged together.
+
+    A copy of what learns, as a target network, is none of them.
+    """
+    trunks: dict[str, list[tuple[str, nn.Module]]] = {}
+    for path, module in model.named_modules():
+        own = list(module.parameters())
+        if own and not any(each.requires_grad for each in own):
+            trunk = next((each for each in trunks if path == each or path.startswith(f"{each}." if each else "")), path)
+            trunks.setdefault(trunk, []).append((path, module))
+    learning = [each.detach() for each in model.parameters() if each.requires_grad]
+    found = set()
+    for layers in trunks.values():
+        shares = {path: each for path, layer in layers if (each := _shares(layer)) is not None}
+        copies = {path for path in shares if _is_among(model.get_parameter(f"{path}.weight").detach(), learning)}
+        alike = {path: each for path, each in shares.items() if path not in copies and _may_be_drawn(each)}
+        if alike and _is_drawn(torch.cat(list(alike.values()))):
+            found |= set(alike)
+    return found
 
 
-def _is_as_made(layer: nn.Module) -> bool:
-    """Tell whether a layer's weights look like torch's own draw: uniform within one over the root of its inputs."""
-    if not isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d) or layer.weight.numel() < FEWEST:
-        return False
-    bound = layer.weight[0].numel() ** -0.5
-    weight = layer.weight.detach()[: 1 + MOST // layer.weight[0].numel()].reshape(-1)[:MOST].float()
-    top, spread = float(weight.abs().max()) / bound, 3 * float(weight.square().mean()) / bound**2
-    lowest, widest = min(TOP, 1 - CHANCE / len(weight)), max(SPREAD, CHANCE / 3 / len(weight) ** 0.5)
-    return lowest <= top <= 1.0 + 1e-6 and abs(spread - 1) < widest
+def _shares(layer: nn.Module) -> Tensor | None:
+    """Return weights over the bound of torch's own draw, one over the root of the inputs; ``None`` for other layers."""
+    if not isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d) or not layer.weight.numel():
+        return None
+    weight = layer.weight.detach()
+    return weight[: 1 + MOST // weight[0].numel()].reshape(-1)[:MOST].float().cpu() * weight[0].numel() ** 0.5
+
+
+def _is_among(weight: Tensor, others: list[Tensor]) -> bool:
+    return any(weight.shape == each.shape and torch.equal(weight, each) for each in others)
+
+
+def _may_be_drawn(shares: Tensor) -> bool:
+    """Tell whether values may be uniform between -1 and 1; of few values all need only lie there."""
+    return float(shares.abs().max()) <= 1 + 1e-6 and (len(shares) < FEWEST or _is_drawn(shares))
+
+
+def _is_drawn(shares: Tensor) -> bool:
+    """Tell whether values between -1 and 1 are spread like uniform ones."""
+    number, top, spread = len(shares), float(shares.abs().max()), 3 * float(shares.square().mean())
+    lowest, widest = min(TOP, 1 - CHANCE / number), max(SPREAD, CHANCE / 3 / number**0.5)
+    return number >= FEWEST and lowest <= top and abs(spread - 1) < widest

@@ -1,0 +1,365 @@
+"""Cases of a fifth reader of public reports: margins that cancel, values taken once, plain holders, new layers."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from .harness import Batch, OneOf, fault, floats, healthy, labels, mlp
+
+CROSS_ENTROPY = {"loss_fn": nn.CrossEntropyLoss()}
+ADDS_UP = "add up to zero here. At other values of"
+
+
+def hinge(scores):
+    real, fake = scores.chunk(2)
+    return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+
+
+def judged(norm, number):
+    """A discriminator under a balanced hinge loss; all outputs are inside the margin for tens of steps."""
+    layers = norm(nn.Conv2d(1, 8, 3, 2, 1)), nn.LeakyReLU(0.1), norm(nn.Conv2d(8, 16, 3, 2, 1)), nn.LeakyReLU(0.1)
+    model = nn.Sequential(*layers, nn.Flatten(), nn.Linear(64, 1))
+    x = floats(number, 1, 8, 8)
+    x[: number // 2] = x[: number // 2].cumsum(-1) / 2
+    return Batch(model, x, None, {"loss_fn": hinge, "optimizer": torch.optim.Adam(model.parameters(), 1e-3)})
+
+
+@healthy("heykeetae/Self-Attention-GAN#57", "margin", ADDS_UP)
+def a_balanced_hinge_loss():
+    return judged(lambda layer: layer, 32)
+
+
+@healthy("own", "margin", ADDS_UP)
+def a_balanced_hinge_loss_whose_slopes_cancel_up_to_rounding():
+    return judged(lambda layer: layer, 48)
+
+
+@healthy("own", "margin", ADDS_UP)
+def a_balanced_hinge_loss_under_spectral_norm():
+    return judged(nn.utils.parametrizations.spectral_norm, 32)
+
+
+@healthy("own", "margin", ADDS_UP)
+def an_absolute_error_with_as_many_targets_above_as_below():
+    targets = torch.cat([torch.full((24, 1), 30.0), torch.full((24, 1), -30.0)])
+    return Batch(mlp(8, 16, 1), floats(48, 8), targets, {"loss_fn": nn.L1Loss()})
+
+
+@healthy("own", "margin", "`score.2.bias` has no effect")
+def a_bias_that_a_difference_of_scores_cancels():
+    """Its neighbour: no value of the bias changes the loss."""
+    model = OneOf(lambda self, a, b: self.score(a) - self.score(b), score=mlp(8, 16, 1))
+    settings = {"loss_fn": lambda margin: F.relu(1 - margin).mean()}
+    return Batch(model, (floats(32, 8), floats(32, 8)), None, settings)
+
+
+class Bayesian(nn.Module):
+    """A layer with noise on its weights, whose size is taken from a parameter when the layer is made."""
+
+    def __init__(self, inputs, outputs, is_taken_once=True):
+        super().__init__()
+        self.mean = nn.Parameter(torch.empty(outputs, inputs).uniform_(-0.2, 0.2))
+        self.rho = nn.Parameter(torch.full((outputs, inputs), -3.0))
+        self.is_taken_once = is_taken_once
+        self.sigma = torch.log1p(torch.exp(self.rho.data))
+
+    def forward(self, x):
+        sigma = self.sigma if self.is_taken_once else F.softplus(self.rho)
+        return F.linear(x, self.mean + sigma * torch.randn_like(self.mean))
+
+
+class PlainBayesian(Bayesian):
+    def forward(self, x):
+        return F.linear(x, self.mean + self.sigma * torch.randn_like(self.mean))
+
+
+class TwoLayers(nn.Module):
+    """Two layers under names of their own."""
+
+    def __init__(self, first, second):
+        super().__init__()
+        self.first, self.second = first, second
+
+    def forward(self, x):
+        return self.second(torch.tanh(self.first(x)))
+
+
+@fault(
+    "SaynaEbrahimi/UCB#5",
+    "taken once",
+    "ZI010",
+    "first",
+    "`sigma = torch.log1p(torch.exp(self.rho))`",
+    never="under a condition",
+)
+def a_deviation_computed_once():
+    return Batch(TwoLayers(PlainBayesian(8, 16), PlainBayesian(16, 1)), floats(64, 8), floats(64, 1))
+
+
+class Policy(nn.Module):
+    """A Gaussian policy. A helper of ``__init__`` computes its deviation."""
+
+    def __init__(policy, is_attached):
+        super().__init__()
+        policy.mean, policy.log_std = nn.Linear(8, 3), nn.Parameter(torch.zeros(3))
+        policy._build(is_attached)
+
+    def _build(policy, is_attached):
+        policy.std = policy.log_std.exp() if is_attached else policy.log_std.detach().exp()
+
+    def forward(policy, x):
+        return -torch.distributions.Normal(policy.mean(x), policy.std).log_prob(torch.ones(3)).mean()
+
+
+@fault("own", "taken once", "ZI010", "log_std", "but `std`, which `Policy.__init__` computed once")
+def a_deviation_computed_once_in_a_helper():
+    return Batch(Policy(False), floats(16, 8), None, {"loss_fn": lambda loss: loss})
+
+
+@fault("own", "taken once", "ZI010", "log_std", "but `std`, which `Policy.__init__` computed once", never="registered,")
+def a_deviation_computed_once_with_its_graph():
+    return Batch(Policy(True), floats(16, 8), None, {"loss_fn": lambda loss: loss})
+
+
+class Gated(nn.Module):
+    """A gate in a buffer, made of a local name."""
+
+    def __init__(self):
+        super().__init__()
+        raw = nn.Parameter(torch.zeros(8))
+        self.raw, self.out = raw, nn.Linear(8, 3)
+        self.register_buffer("gate", torch.sigmoid(raw.detach()))
+
+    def forward(self, x):
+        return self.out(x * self.gate)
+
+
+@fault("own", "taken once", "ZI010", "raw", "`gate = torch.sigmoid(self.raw)`")
+def a_buffer_computed_once():
+    return Batch(Gated(), floats(16, 8), labels(3, 16), CROSS_ENTROPY)
+
+
+@healthy("SaynaEbrahimi/UCB#5", "taken once")
+def a_deviation_computed_in_each_pass():
+    return Batch(Bayesian(8, 1, is_taken_once=False), floats(64, 8), floats(64, 1))
+
+
+@healthy("own", "taken once", "`Bayesian` uses `rho` under a condition")
+def a_deviation_that_a_switch_leaves_out():
+    return Batch(Bayesian(8, 1), floats(64, 8), floats(64, 1))
+
+
+class TwoWays(nn.Module):
+    """It has two ways to encode, and the model takes the other one."""
+
+    def __init__(self):
+        super().__init__()
+        self.used, self.unused = nn.Linear(8, 8), nn.Linear(8, 8)
+
+    def encode(self, x):
+        return self.used(x)
+
+    def forward(self, x):
+        return self.unused(x)
+
+
+@fault("own", "taken once", "ZI010", "part.unused", "does not use `part.unused.weight`", never="under a condition")
+def a_part_whose_other_method_is_called():
+    model = OneOf(None, part=TwoWays(), out=nn.Linear(8, 3))
+    return Batch(Encoded(model.part, model.out), floats(16, 8), labels(3, 16), CROSS_ENTROPY)
+
+
+class Encoded(nn.Module):
+    def __init__(self, part, out):
+        super().__init__()
+        self.part, self.out = part, out
+
+    def forward(self, x):
+        return self.out(self.part.encode(x))
+
+
+class PlainHead:
+    """A head that holds a layer, and is no module."""
+
+    def __init__(self, inputs, outputs):
+        self.layer = nn.Linear(inputs, outputs)
+
+    def __call__(self, x):
+        return self.layer(x)
+
+
+class Head(nn.Module):
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        self.layer = nn.Linear(inputs, outputs)
+
+    def __call__(self, x):
+        return self.layer(x)
+
+
+NO_MODULE = "because `PlainHead` is no `nn.Module`"
+
+
+@fault("EleutherAI/gpt-neox#267", "plain holder", "ZI016", "head", NO_MODULE, never="self.weight = nn.Parameter")
+def a_head_that_is_no_module():
+    model = OneOf(lambda self, x: self.head(torch.tanh(self.body(x))), body=nn.Linear(8, 16), head=PlainHead(16, 3))
+    return Batch(model, floats(16, 8), labels(3, 16), CROSS_ENTROPY)
+
+
+@fault("own", "plain holder", "ZI016", "", "`self.heads = nn.ModuleDict(...)`", never="more cause")
+def heads_that_are_no_modules_in_a_dictionary():
+    heads = {"a": PlainHead(16, 3), "b": PlainHead(16, 3)}
+    model = OneOf(lambda self, x: sum(each(self.body(x)) for each in self.heads.values()), body=nn.Linear(8, 16))
+    model.heads = heads
+    return Batch(model, floats(16, 8), labels(3, 16), CROSS_ENTROPY)
+
+
+@healthy("EleutherAI/gpt-neox#267", "plain holder")
+def a_head_that_is_a_module():
+    model = OneOf(lambda self, x: self.head(torch.tanh(self.body(x))), body=nn.Linear(8, 16), head=Head(16, 3))
+    return Batch(model, floats(16, 8), labels(3, 16), CROSS_ENTROPY)
+
+
+def actor_critic(put_together):
+    """Log probabilities of actions are gathered in a list, as in a loop over an episode."""
+
+    def loss_fn(output, targets):
+        (logits, value), (actions, returns) = output, targets
+        pairs = zip(logits, actions, strict=True)
+        chosen = [torch.distributions.Categorical(logits=each).log_prob(action) for each, action in pairs]
+        return -(put_together(chosen) * (returns - value).detach()).mean() + F.mse_loss(value, returns)
+
+    def run(self, state):
+        h = torch.tanh(self.body(state))
+        return self.actor(h), self.critic(h).squeeze(-1)
+
+    model = OneOf(run, body=nn.Linear(4, 16), actor=nn.Linear(16, 3), critic=nn.Linear(16, 1))
+    return Batch(model, floats(12, 4), (labels(3, 12), floats(12)), {"loss_fn": loss_fn})
+
+
+@fault("kengz/SLM-Lab#133", "list of tensors", "ZI009", "actor", "Use `torch.stack(...)` in place of `tensor`")
+def log_probabilities_made_a_tensor():
+    return actor_critic(torch.tensor)
+
+
+@fault("own", "list of tensors", "ZI009", "actor", "Use `torch.cat(...)` in place of `tensor`")
+def log_probabilities_of_one_value_made_a_tensor():
+    return actor_critic(lambda chosen: torch.tensor([each[None] for each in chosen]))
+
+
+@fault("own", "list of tensors", "ZI009", "actor", "Use `torch.stack(...)` in place of `new_tensor`")
+def log_probabilities_made_a_new_tensor():
+    return actor_critic(lambda chosen: chosen[0].new_tensor(chosen))
+
+
+@healthy("kengz/SLM-Lab#133", "list of tensors")
+def log_probabilities_that_are_stacked():
+    return actor_critic(torch.stack)
+
+
+@fault("dalinvip/pytorch_word2vec#2", "list of tensors", "ZI009", "words", "`.data` and `.numpy()` in `OneOf.forward`")
+def embeddings_summed_by_numpy():
+    """Both cut; a user who takes out one of them alone is no further."""
+
+    def run(self, context):
+        summed = torch.from_numpy(self.words(context).data.numpy().sum(1))
+        return self.out(self.body(context.float()) + summed)
+
+    model = OneOf(run, words=nn.Embedding(10, 8), body=nn.Linear(4, 8), out=nn.Linear(8, 3))
+    return Batch(model, labels(10, 16, 4), labels(3, 16), CROSS_ENTROPY)
+
+
+class Encoder(nn.Module):
+    """A frozen part of several layers and a head."""
+
+    def __init__(self, *layers):
+        super().__init__()
+        self.encoder, self.head = nn.Sequential(*layers).requires_grad_(False), nn.Linear(16, 4)
+
+    def forward(self, x):
+        return self.head(torch.relu(self.encoder(x)))
+
+
+AS_NEW = "and the frozen `encoder.0` and `encoder.2` have the values of new layers"
+
+
+@healthy("nttcslab/byol-a#7", "new and frozen", AS_NEW)
+def a_new_encoder_that_stays_frozen():
+    """Only what is frozen was to be switched on again. The layers of one part are judged together."""
+    return Batch(Encoder(nn.Linear(10, 32), nn.ReLU(), nn.Linear(32, 16)), floats(32, 10), labels(4, 32), CROSS_ENTROPY)
+
+
+@healthy("own", "new and frozen", AS_NEW)
+def a_new_encoder_with_a_layer_of_few_values():
+    return Batch(Encoder(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 16)), floats(32, 3), labels(4, 32), CROSS_ENTROPY)
+
+
+@healthy("own", "new and frozen", "get a gradient by step 1. Encoder")
+def a_trained_encoder_that_is_frozen():
+    """Its weights have grown beyond what a new layer holds."""
+    layers = nn.Linear(10, 32), nn.ReLU(), nn.Linear(32, 16)
+    for layer in layers[::2]:
+        nn.init.normal_(layer.weight, std=0.3)
+    return Batch(Encoder(*layers), floats(32, 10), labels(4, 32), CROSS_ENTROPY)
+
+
+@healthy("MishaLaskin/rad#4", "new and frozen", "get a gradient by step 1. OneOf")
+def a_frozen_copy_of_what_learns():
+    """A target network holds the start values of its online network."""
+    model = OneOf(lambda self, x, y: self.online(x) - self.target(y), online=mlp(8, 16, 4), target=mlp(8, 16, 4))
+    model.target.load_state_dict(model.online.state_dict())
+    model.target.requires_grad_(False)
+    return Batch(model, (floats(32, 8), floats(32, 8)), floats(32, 4))
+
+
+class ValueNetwork(nn.Module):
+    """One value for each action, behind an activation."""
+
+    def __init__(self, activation):
+        super().__init__()
+        self.hidden, self.out, self.activation = nn.Linear(4, 32), nn.Linear(32, 3), activation
+
+    def forward(self, state):
+        return self.activation(self.out(torch.relu(self.hidden(state))))
+
+
+def valued(activation, low, high):
+    """The value of the action that was taken, under the squared error."""
+
+    def loss_fn(values, targets):
+        return F.mse_loss(values.gather(1, targets[0][:, None]).squeeze(1), targets[1])
+
+    returns = low + (high - low) * torch.rand(48)
+    return Batch(ValueNetwork(activation), floats(48, 4), (labels(3, 48), returns), {"loss_fn": loss_fn})
+
+
+OUT = "get a gradient by step 1, but targets are out of its reach"
+
+
+@healthy("thu-ml/tianshou#725", "out of reach", "-- loss: from 5")
+def values_of_a_softmax_for_targets_beyond_it():
+    """Every parameter has a gradient, and the loss hardly moves: information with the ranges."""
+    return valued(nn.Softmax(-1), 50, 100)
+
+
+@healthy("own", "out of reach", OUT)
+def a_sigmoid_for_pixels_up_to_255():
+    return Batch(ValueNetwork(nn.Sigmoid()), floats(48, 4), 255 * torch.rand(48, 3), {"loss_fn": nn.L1Loss()})
+
+
+@healthy("own", "out of reach", "its output lies above 0")
+def a_rectifier_for_targets_around_zero():
+    """Half of the targets are below what a ReLU can give."""
+    model = ValueNetwork(nn.ReLU())
+    nn.init.ones_(model.out.bias)
+    return Batch(model, floats(48, 4), floats(48, 3))
+
+
+@healthy("thu-ml/tianshou#725", "out of reach", "get a gradient by step 1. Value")
+def values_within_reach():
+    return valued(nn.Sigmoid(), 0, 1)
+
+
+@healthy("own", "out of reach", "get a gradient by step 1. Value")
+def values_scaled_behind_a_tanh():
+    return valued(lambda values: 100 * torch.tanh(values), 50, 100)
