@@ -363,3 +363,178 @@ def values_within_reach():
 @healthy("own", "out of reach", "get a gradient by step 1. Value")
 def values_scaled_behind_a_tanh():
     return valued(lambda values: 100 * torch.tanh(values), 50, 100)
+
+
+def policy(is_rectified, is_dead=True):
+    """Scores go through a ReLU and then a softmax; all of them are below zero for the states near the origin."""
+
+    def run(self, state):
+        scores = self.second(torch.relu(self.first(state)))
+        return torch.softmax(torch.relu(scores) if is_rectified else scores, dim=1)
+
+    model = OneOf(run, first=nn.Linear(4, 16), second=nn.Linear(16, 2))
+    nn.init.constant_(model.second.bias, -1.0 if is_dead else 0.5)
+
+    def loss_fn(shares, actions):
+        return -torch.log(shares.gather(1, actions[:, None])).mean()
+
+    return Batch(model, torch.rand(32, 4) * 0.1, labels(2, 32), {"loss_fn": loss_fn})
+
+
+@fault("Bowen1911/ML_practice#2", "last activation", "ZI008", "second", "out: a softmax needs none in front",
+       never="dead units: 18 of 18")  # fmt: skip
+def scores_behind_a_rectifier():
+    return policy(True)
+
+
+@fault("own", "last activation", "ZI008", "2", "Take the ReLU in `3` out: the output needs none.")
+def an_output_behind_a_rectifier():
+    model = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 1), nn.ReLU())
+    nn.init.constant_(model[2].bias, -2.0)
+    return Batch(model, floats(32, 4), floats(32, 1))
+
+
+@healthy("Bowen1911/ML_practice#2", "last activation")
+def scores_without_a_rectifier():
+    return policy(False)
+
+
+@healthy("own", "last activation")
+def scores_behind_a_rectifier_that_is_on():
+    return policy(True, is_dead=False)
+
+
+def mixture(is_copied):
+    """Experts that are copies of one dense layer, under a gate of zeros."""
+
+    def run(self, x):
+        shares = self.gate(x).softmax(-1)
+        return sum(shares[:, at : at + 1] * each(torch.relu(self.body(x))) for at, each in enumerate(self.experts))
+
+    experts = nn.ModuleList(nn.Linear(16, 3) for _ in range(4))
+    for each in experts if is_copied else ():
+        each.load_state_dict(experts[0].state_dict())
+    gate = nn.Linear(8, 4, bias=False)
+    nn.init.zeros_(gate.weight)
+    model = OneOf(run, body=nn.Linear(8, 16), experts=experts, gate=gate)
+    return Batch(model, floats(32, 8), floats(32, 3))
+
+
+@fault("james-oldfield/MxD#1", "copied experts", "ZI004", "experts.0", "`experts.*.bias` (4 times)", also=("ZI012",))
+def experts_copied_with_their_biases():
+    return mixture(True)
+
+
+@healthy("james-oldfield/MxD#1", "copied experts")
+def experts_that_differ():
+    return mixture(False)
+
+
+@healthy("LAMDA-CL/LAMDA-PILOT#21", "masked rows", "ZI107 info 2: 5 of 10 units have no gradient")
+def scores_of_old_classes_that_the_loss_leaves_out():
+    settings = {"loss_fn": lambda scores, classes: F.cross_entropy(scores[:, 5:], classes)}
+    return Batch(mlp(12, 16, 10), floats(48, 12), labels(5, 48), settings)
+
+
+@healthy("own", "masked rows", "2: 1 of 3 units have no gradient")
+def an_action_that_no_example_took():
+    settings = {"loss_fn": lambda values, actions: values.gather(1, actions[:, None]).square().mean()}
+    return Batch(mlp(12, 16, 3), floats(48, 12), labels(2, 48), settings)
+
+
+@fault("espnet/espnet#4684", "gains of zero", "ZI006", "1", "`nn.init.ones_(p)` for each p of `{1,4,7}.weight`",
+       also=("ZI007",))  # fmt: skip
+def norms_whose_gains_are_all_zero():
+    """An initializer set all vectors to zero; drawing all that is called weight would hit the convolutions."""
+    layers: list[nn.Module] = []
+    for _ in range(3):
+        layers += [nn.Conv1d(6, 6, 3, padding=1, bias=False), nn.BatchNorm1d(6), nn.Tanh()]
+        nn.init.zeros_(layers[-2].weight)
+    return Batch(nn.Sequential(*layers), floats(16, 6, 8), floats(16, 6, 8))
+
+
+@fault("own", "gains of zero", "ZI006", "1", "`nn.init.ones_(model[1].weight)`", also=("ZI007",))
+def two_layer_norms_whose_gains_are_zero():
+    model = nn.Sequential(nn.Linear(8, 8), nn.LayerNorm(8), nn.GELU(), nn.Linear(8, 8, bias=False), nn.LayerNorm(8))
+    for layer in (model[1], model[4]):
+        nn.init.zeros_(layer.weight)
+    return Batch(model, floats(16, 8), floats(16, 8))
+
+
+@healthy("espnet/espnet#4684", "gains of zero")
+def a_last_norm_of_a_branch_whose_gain_is_zero():
+    branch = nn.Sequential(nn.Linear(8, 8), nn.LayerNorm(8))
+    nn.init.zeros_(branch[1].weight)
+    model = OneOf(lambda self, x: self.out(x + self.branch(x)), branch=branch, out=nn.Linear(8, 3))
+    return Batch(model, floats(16, 8), labels(3, 16), CROSS_ENTROPY)
+
+
+class TwoLosses(nn.Module):
+    """Returns the losses of a generator and of a discriminator, and what each of them computes."""
+
+    def __init__(self):
+        super().__init__()
+        self.words, self.generator, self.judge = nn.Embedding(10, 8), nn.Linear(8, 10), mlp(10, 8, 1)
+
+    def forward(self, tokens):
+        scores = self.generator(self.words(tokens))
+        verdict = self.judge(scores.detach().softmax(-1))
+        return F.cross_entropy(scores, tokens), F.softplus(-verdict).mean(), scores, verdict
+
+
+@healthy("ThilinaRajapakse/simpletransformers#390", "second loss", "4 through a second loss alone, which is left out")
+def a_second_loss_that_is_left_out():
+    """Whether another optimizer minimizes it cannot be seen; the first line tells."""
+    return Batch(TwoLosses(), labels(10, 24), None, {"loss_fn": lambda output: output[0]})
+
+
+@healthy("own", "second loss", "all 7 parameters")
+def both_losses_are_added():
+    return Batch(TwoLosses(), labels(10, 24), None, {"loss_fn": lambda output: output[0] + output[1]})
+
+
+@healthy("autonomousvision/transfuser#335", "second loss", "This batch uses its sibling `spreads.a`")
+def a_spread_of_a_task_that_is_switched_off():
+    """Logarithms of variances lie in a dictionary of parameters; one task has the weight 0."""
+    spreads = nn.ParameterDict({"a": nn.Parameter(torch.zeros(1)), "b": nn.Parameter(torch.zeros(1))})
+    model = OneOf(lambda self, x: self.a(x).square().mean() * (-self.spreads["a"]).exp() + self.spreads["a"].sum(),
+                  a=nn.Linear(8, 3), spreads=spreads)  # fmt: skip
+    return Batch(model, floats(16, 8), None, {"loss_fn": lambda loss: loss.sum()})
+
+
+def related(padding):
+    """Scores for a pair of an entity and a relation; the first of each has the number 0."""
+    entities, relations = (nn.Embedding(number, 6, padding_idx=padding) for number in (12, 4))
+    model = OneOf(lambda self, e, r: (self.entities(e) * self.relations(r)) @ self.entities.weight.T,
+                  entities=entities, relations=relations)  # fmt: skip
+    pairs = labels(12, 64), labels(4, 64)
+    return Batch(model, pairs, labels(12, 64), CROSS_ENTROPY)
+
+
+@healthy("ibalazevic/TuckER#17", "padding row", "Row 0 of `relations.weight` never gets a gradient")
+def a_relation_that_is_the_padding_index():
+    return related(0)
+
+
+@healthy("ibalazevic/TuckER#17", "padding row", "get a gradient by step 1. OneOf")
+def relations_without_a_padding_index():
+    return related(None)
+
+
+@healthy("own", "padding row", "get a gradient by step 1. Sequential")
+def sequences_that_are_padded():
+    model = nn.Sequential(nn.Embedding(10, 8, padding_idx=0), nn.Flatten(), nn.Linear(40, 3))
+    return Batch(model, labels(10, 16, 5), labels(3, 16), CROSS_ENTROPY)
+
+
+@healthy("pytorch/pytorch#52290", "margin", "Only values of `zero_point` that are far from this one change the loss")
+def a_zero_point_that_nothing_is_clipped_by():
+    """A learned range of a quantizer: as long as no value is outside, its position does not matter."""
+
+    def run(self, x):
+        h = self.body(x)
+        place = torch.clamp(torch.round(h / 0.05) + torch.round(self.zero_point), 0, 255)
+        return self.out(h + ((place - torch.round(self.zero_point)) * 0.05 - h).detach())
+
+    model = OneOf(run, body=nn.Linear(8, 8), out=nn.Linear(8, 3), zero_point=nn.Parameter(torch.full((1,), 128.0)))
+    return Batch(model, floats(16, 8), labels(3, 16), CROSS_ENTROPY)

@@ -54,6 +54,7 @@ class ShadowMode(TorchFunctionMode):
         casts: What was cast.
         broadcast: Shapes of an output and of targets that a loss compares each with each.
         out_of_reach: Targets outside the range of the output that a loss compares them with.
+        padded: By the table's identity, a padding index without a sequence, how often it is given, and of how many.
         made: Places of the model that a pass assigned a new layer or parameter to.
     """
 
@@ -66,6 +67,7 @@ class ShadowMode(TorchFunctionMode):
         self._dropout = dropout
         self.broadcast: tuple[torch.Size, torch.Size] | None = None
         self.out_of_reach: OutOfReach | None = None
+        self.padded: dict[int, tuple[int, int, int]] = {}
         self.used: set[int] = set()
         self.made: set[str] = set()
         self.drops = False
@@ -81,6 +83,8 @@ class ShadowMode(TorchFunctionMode):
                 if func in DROPOUTS:
                     return args[0] if args else kwargs["input"]
                 kwargs = {**kwargs, "dropout_p": 0.0}
+        if func is F.embedding:
+            self._note_padding(dict(zip(("input", "weight", "padding_idx"), args[:3], strict=False)) | kwargs)
         if func in PAIRED:
             self.broadcast = self.broadcast or broadcast(args, kwargs)
             self.out_of_reach = self.out_of_reach or out_of_reach(args, kwargs)
@@ -104,6 +108,14 @@ class ShadowMode(TorchFunctionMode):
         widened = {name: torch.float64 if value in LOW else value for name, value in kwargs.items() if _plain(value)}
         args = tuple(torch.float64 if _plain(each) and each in LOW else each for each in args)
         return self._in_double(func, args, {**kwargs, **widened})
+
+    def _note_padding(self, given: dict[str, Any]) -> None:
+        """Note a padding index that is given where there is no sequence to pad: one index for each example."""
+        weight, indices, padding = given["weight"], given["input"], given.get("padding_idx")
+        if padding is not None and indices.dim() == 1 and id(weight) not in self.padded:
+            with torch._C.DisableTorchFunction():
+                row = padding % len(weight)
+                self.padded[id(weight)] = row, int((indices == row).sum()), len(indices)
 
     def _widened(self, func, args, kwargs):
         """Return arguments as floats of one type, and the answer where there is nothing to compute."""

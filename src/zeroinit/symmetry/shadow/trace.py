@@ -53,6 +53,7 @@ class Trace:
         held: Learning rates by name of what the user's own optimizer holds; ``None`` where that is not known.
         broadcast: Shapes of an output and of targets that the loss compares each with each.
         out_of_reach: Targets outside the range of the output that the loss compares them with.
+        padded: By the table's name, a padding index without a sequence, how often it is given, and of how many.
         made: Places of the model that a forward pass assigned a new layer or parameter to.
         broken: The first step with a gradient that is not finite; training ends there.
     """
@@ -72,6 +73,7 @@ class Trace:
     options: dict[str, dict[str, float]] = field(default_factory=dict)
     broadcast: tuple[torch.Size, torch.Size] | None = None
     out_of_reach: OutOfReach | None = None
+    padded: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     made: set[str] = field(default_factory=set)
 
     def first_step(self, name: str) -> int | None:

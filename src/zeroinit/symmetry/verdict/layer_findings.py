@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 
 from zeroinit.symmetry.measures.partition import num_groups, without_singles
 from zeroinit.symmetry.units.watching import LayerWatch
@@ -43,7 +44,7 @@ def _of_silent(report: LayerReport, silent: Silent | None, names: tuple[str, ...
         message = f"{zero} {of} in `{report.path or report.weight}` never get a gradient. {silent.text}"
         yield finding("ZI006", report.path, names, message, silent.repair, f"{starred(report.weight)} units")
     rest = report.silent - dead - zero
-    if 0 < rest < report.num_units and not report.is_output:
+    if 0 < rest < report.num_units:
         yield finding("ZI107", report.path, names, f"{rest} {of} have no gradient on this batch.")
 
 
@@ -147,8 +148,23 @@ def of_copies(evidence: Evidence, found: list[Finding]) -> Iterator[Finding]:
     groups = [group for group in evidence.watch.copied.groups() if not {owner_of(name) for name in group} <= flagged]
     others = [name for group in groups for name in group[1:]]
     for group in groups:
-        message = f"{few(group)} are copies of each other and get identical updates."
+        names = [*group, *_copied_vectors(group, evidence)]
+        message = f"{few(names)} are copies of each other and get identical updates."
         repair = f"Start every copy but one at random: {draw_line(others, max(3, len(others)))}."
         yield from (
-            finding("ZI004", path, group, message, repair, "copies") for path in dict.fromkeys(map(owner_of, group))
+            finding("ZI004", path, names, message, repair, "copies") for path in dict.fromkeys(map(owner_of, group))
         )
+
+
+def _copied_vectors(group: list[str], evidence: Evidence) -> Iterator[str]:
+    """Yield the vectors beside copied weights that are copies as well, and have had gradients of the same size."""
+    owners, known = [name.rpartition(".")[0] for name in group], dict(evidence.model.named_parameters())
+    for leaf in dict.fromkeys(name.rpartition(".")[2] for name in known if name.rpartition(".")[0] == owners[0]):
+        names = [".".join(filter(None, [owner, leaf])) for owner in owners]
+        vectors = [known[each] for each in names if each in known and known[each].dim() == 1]
+        if len(vectors) < len(set(names)) or len(set(names)) < 2:
+            continue
+        same = all(torch.equal(each, vectors[0]) for each in vectors)
+        courses = [[of.get(each, 0.0) for of in evidence.double.sizes] for each in names]
+        if same and np.allclose(courses, courses[0], rtol=1e-4) and any(courses[0]):
+            yield from names

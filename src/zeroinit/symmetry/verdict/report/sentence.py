@@ -110,11 +110,13 @@ def _with_gradient(report: "SymmetryReport", trained: list) -> str:
     which = f"all {len(trained)}" if len(steps) == len(trained) else f"{len(steps)} of {len(trained)}"
     if len(trained) == 1:
         return f"the only trained parameter gets a gradient {last}"
-    idle = sum(each.reason == "idle" for each in trained)
+    second = sum(each.reason == "idle" and " a second loss " in each.explanation for each in trained)
+    idle = sum(each.reason == "idle" for each in trained) - second
     later = sum(each.reason == "later" for each in trained)
     none = sum(each.reason in ("cancelled", "no_effect") for each in trained)
-    rest = len(trained) - len(steps) - idle - later - none
+    rest = len(trained) - len(steps) - second - idle - later - none
     words = [f"{idle} {'is' if idle == 1 else 'are'} not used for this batch and loss"] if idle else []
+    words += [f"{second} through a second loss alone, which is left out"] if second else []
     words += [f"{later} later"] if later else []
     words += [f"{none} {'has' if none == 1 else 'have'} no effect"] if none else []
     words += [f"{rest} {'gets' if rest == 1 else 'get'} none"] if rest else []

@@ -25,8 +25,10 @@ __all__ = [
 
 APART = 1e-3
 """Gradients that differ by this share are different ones."""
-NEAR, FAR = 1.0, 3.0
+NEAR, FAR, VERY_FAR = 1.0, 3.0, 300.0
 """So far values are moved to see whether gradients are zero there as well."""
+CHANGED = 0.01
+"""A loss that changes by such a share is no rounding, however far values are moved."""
 CLEAR = 0.1
 """Such a share of the largest gradient is no rounding, however far values are moved."""
 MOST = 64
@@ -74,16 +76,26 @@ def comes_later(name: str, search: Search, step: int) -> Reason | None:
 
 
 def balanced(name: str, search: Search, step: int) -> Reason | None:
-    """Return the reason of a parameter that has a gradient at other values of its own, as behind a margin loss."""
-    if name not in _balanced([name], search, step):
-        return None
-    text = "The gradients that the examples give {it} add up to zero here. At other values of {it} they do not."
-    return Reason("later", text, (), "", True, "balanced")
+    """Return the reason of a parameter that matters at other values of its own, as behind a margin loss or rounding."""
+    if name in _balanced([name], search, step):
+        text = "The gradients that the examples give {it} add up to zero here. At other values of {it} they do not."
+        return Reason("later", text, (), "", True, "balanced")
+    stuck = tuple(_stuck_vectors(search))
+    if name in stuck and all(
+        search.trials.loss_changes(Change(moved=each, distance=VERY_FAR), step, share=CHANGED)
+        for each in (stuck, (name,))
+    ):
+        return Reason("later", "Only values of {it} that are far from this one change the loss.", (), "", True, "far")
+    return None
+
+
+def _stuck_vectors(search: Search) -> list[str]:
+    return [each for each in sorted(search.without_gradient) if _is_vector(search.replica.get_parameter(each))]
 
 
 def _balanced(names: Iterable[str], search: Search, step: int) -> set[str]:
     """Return the vectors that get a gradient once their own values are far from where they are."""
-    stuck = [each for each in sorted(search.without_gradient) if _is_vector(search.replica.get_parameter(each))]
+    stuck = _stuck_vectors(search)
     freed = _freed_far(stuck, search, step) & set(names)  # by all at once first: most have no effect anywhere
     return freed if len(stuck) < 2 else {each for each in freed if each in _freed_far([each], search, step)}
 

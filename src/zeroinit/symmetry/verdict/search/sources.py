@@ -16,6 +16,9 @@ from zeroinit.symmetry.verdict.search.search import Search
 __all__ = ["computed_once", "condition_on", "reached_text", "taken_once"]
 
 CONTAINERS = (nn.ModuleList, nn.ModuleDict, nn.Sequential)
+TEXTS: dict[tuple[type, str], str] = {}
+ASSIGNED: dict[type, list[tuple[str, str]]] = {}
+"""What was read, by class and method: many parameters of a large model may ask for the same."""
 
 
 def condition_on(name: str, search: Search) -> str:
@@ -57,6 +60,8 @@ def reached_text(kind: type[nn.Module], start: str = "forward") -> str:
         >>> "self.weight" in reached_text(nn.Linear), "self.reset_parameters" in reached_text(nn.Linear)
         (True, False)
     """
+    if (kind, start) in TEXTS:
+        return TEXTS[kind, start]
     texts: list[str] = []
     waiting, seen = [start], {start}
     while waiting:
@@ -71,7 +76,7 @@ def reached_text(kind: type[nn.Module], start: str = "forward") -> str:
             names = set(re.findall(r"self\.(\w+)", text)) - seen
             seen |= names
             waiting += names
-    return "\n".join(texts)
+    return TEXTS.setdefault((kind, start), "\n".join(texts))
 
 
 def _functions(kind: type, name: str) -> Iterator:
@@ -110,13 +115,15 @@ def _is_made_of_tensors(value: object) -> bool:
     return isinstance(value, Tensor) or of_torch or (isinstance(value, list | tuple | dict) and bool(tensors_in(value)))
 
 
-def _assigned(kind: type) -> tuple[tuple[str, str], ...]:
+def _assigned(kind: type[nn.Module]) -> list[tuple[str, str]]:
     """Return what ``__init__`` and the methods that it reaches assign to attributes, local names written out."""
-    found: list[tuple[str, str]] = []
+    if kind in ASSIGNED:
+        return ASSIGNED[kind]
+    found = ASSIGNED[kind] = []
     try:
         functions = ast.parse(reached_text(kind, "__init__")).body
     except SyntaxError:
-        return ()
+        return found
     for function in functions:
         local: dict[str, ast.expr] = {}
         for each in ast.walk(function):
@@ -132,7 +139,7 @@ def _assigned(kind: type) -> tuple[tuple[str, str], ...]:
                 name, *given = [_written_out(argument, local) for argument in each.args]
                 if isinstance(name, ast.Constant) and given:
                     found.append((str(name.value), ast.unparse(given[0])))
-    return tuple(found)
+    return found
 
 
 def _pairs(statement: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:

@@ -14,7 +14,7 @@ from zeroinit.symmetry.verdict.causes.flat import second_derivative
 from zeroinit.symmetry.verdict.causes.views import View
 from zeroinit.symmetry.verdict.evidence import Reason
 from zeroinit.symmetry.verdict.passes.calls import Calls, tensors_in
-from zeroinit.symmetry.verdict.passes.naming import few, joined, starred, where
+from zeroinit.symmetry.verdict.passes.naming import few, joined, sentence, starred, where
 from zeroinit.symmetry.verdict.search.cuts import DETACHED, cuts
 from zeroinit.symmetry.verdict.search.no_effect import comes_later
 from zeroinit.symmetry.verdict.search.search import Search
@@ -24,6 +24,7 @@ from zeroinit.symmetry.verdict.trials.trials import Change
 __all__ = ["reason_for_unused"]
 
 MOST_ARGUMENTS = 6
+SECOND_LOSS = "second loss"
 ROUTING = ("nonzero", "argmax", "topk", "multinomial", "where", "argsort", "sort", "bincount", "unique")
 """Calls that choose by data which parts take part."""
 
@@ -77,9 +78,12 @@ def _not_in_loss(name: str, search: Search) -> Reason:
     siblings = {each for each in search.moving() | others if each.rpartition(".")[0] == path}
     if siblings and search.replica.get_parameter(name).dim() < 2:
         return Reason("no_effect", "The loss is the same whatever its value.", tried=True)
-    handed_out = _handed_out(name, search)
+    handed_out, is_loss = _handed_out(name, search)
     if handed_out is not None:
         place = where(handed_out, search.replica)
+        if is_loss:
+            text = f"{place} returns a second loss that depends on {{it}}, and this loss leaves it out."
+            return Reason("idle", sentence(text), (), "Add the second loss to the first one.", True, SECOND_LOSS)
         text = f"The output of {{it}} is handed out by {place}, and this loss does not use it."
         return Reason("idle", text, (), "Nothing to do if another loss uses it.", True, "left out by the loss")
     given = _given_to(name, search)
@@ -93,9 +97,12 @@ def _not_in_loss(name: str, search: Search) -> Reason:
     return Reason("unused", text, (), "Use its result, or remove it.", True, f"dropped {starred(path)}")
 
 
-def _handed_out(name: str, search: Search) -> str | None:
-    """Return the outermost module that returns several tensors, one of which depends on the parameter."""
-    found: list[str] = []
+def _handed_out(name: str, search: Search) -> tuple[str | None, bool]:
+    """Return the outermost module that returns several tensors, one of which depends on the parameter.
+
+    The second value tells whether a single number is among them, as a loss is.
+    """
+    found: list[tuple[str, bool]] = []
     parameter = search.replica.get_parameter(name)
 
     def look(path: str) -> Any:
@@ -103,14 +110,15 @@ def _handed_out(name: str, search: Search) -> str | None:
             given = list(output.values()) if isinstance(output, Mapping) else output
             tensors = [each for each in tensors_in([given]) if each.requires_grad]
             several = isinstance(given, list | tuple) and len(tensors) > 1
-            if (several or not path) and any(_depends(each, parameter) for each in tensors):
-                found.append(path)
+            depending = [each for each in tensors if _depends(each, parameter)] if several or not path else []
+            if depending:
+                found.append((path, several and any(each.numel() == 1 for each in depending)))
 
         return note
 
     modules = search.replica.named_modules()
     _go_forward(search, [module.register_forward_hook(look(path)) for path, module in modules])
-    return found[-1] if found else None
+    return found[-1] if found else (None, False)
 
 
 def _given_to(name: str, search: Search) -> str | None:
@@ -157,8 +165,8 @@ def _not_called(name: str, search: Search) -> Reason:
     """It takes no part in the forward pass: not with this batch, or never."""
     if name in search.used_with_other_inputs():
         return Reason("idle", "Other inputs use this part of the model.", (), "", True, "other inputs")
-    sibling = _sibling(name, search)
-    if sibling and _selects(name, search):
+    sibling, by_name = _sibling(name, search)
+    if sibling and (by_name or _selects(name, search)):
         text = f"This batch uses its sibling `{sibling}`."
         return Reason("idle", text, (), "Nothing to do if another batch, task or domain uses it.", False, "sibling")
     if condition := condition_on(name, search):
@@ -176,6 +184,9 @@ def _not_called(name: str, search: Search) -> Reason:
 
 def _taken_once(kind: type, search: Search) -> Reason:
     """Tell of all parameters of a class from which ``__init__`` computes what ``forward`` reads in their place."""
+    told = next((each for each in search.found.values() if each.cause == taken_once(kind)), None)
+    if told is not None:
+        return told
     found = [
         computed_once(each, search.evidence.model)
         for each, _ in search.replica.named_parameters()
@@ -218,17 +229,20 @@ def _selects(name: str, search: Search) -> bool:
                for call in calls.calls)  # fmt: skip
 
 
-def _sibling(name: str, search: Search) -> str:
-    """Return a part with the same parameters elsewhere in the same list or dictionary that takes part, if any."""
+def _sibling(name: str, search: Search) -> tuple[str, bool]:
+    """Return a part with the same parameters elsewhere in the same list or dictionary that takes part, if any.
+
+    Parameters in a dictionary of parameters are chosen by name, which the second value tells.
+    """
     model, used = search.replica, search.evidence.double.used | set(search.moving())
     parts = name.split(".")
-    for at in range(len(parts) - 1, 0, -1):
+    for at in range(len(parts), 0, -1):
         parent = model.get_submodule(".".join(parts[: at - 1])) if at > 1 else model
-        if not isinstance(parent, nn.ModuleList | nn.ModuleDict):
+        if not isinstance(parent, nn.ModuleList | nn.ModuleDict | nn.ParameterDict):
             continue
         prefix, rest = ".".join(parts[: at - 1]), ".".join(parts[at:])
-        for key in parent._modules:
+        for key in (*parent._modules, *parent._parameters):
             other = ".".join(filter(None, [prefix, key, rest]))
             if key != parts[at - 1] and other in used:
-                return ".".join(filter(None, [prefix, key]))
-    return ""
+                return ".".join(filter(None, [prefix, key])), isinstance(parent, nn.ParameterDict)
+    return "", False

@@ -41,6 +41,12 @@ def find_symptoms(evidence: Evidence) -> Iterator[Symptom]:
         yield Symptom("ZI017", "", (), text, f"Give both one shape: `targets.reshape({output})`.", False)
     if evidence.single.out_of_reach is not None and evidence.objective.targets is not None:
         yield _of_range(evidence.single.out_of_reach)
+    for name, (row, times, number) in evidence.single.padded.items():
+        if times and not any(name in of and of[name][row] > 0 for of in evidence.single.rows):
+            path = name.rpartition(".")[0]
+            text = f"Row {row} of `{name}` never gets a gradient, because {row} is the padding index of `{path}`. "
+            text += f"{times} of {number} examples use it. Leave padding_idx out if {row} stands for something."
+            yield Symptom("ZI107", path, (name,), text, "Leave padding_idx out.", False)
     yield from of_optimizer(evidence)
     for name, other, is_buffer in shared_memory(evidence.model):
         text = f"`{name}` and the {'buffer' if is_buffer else 'parameter'} `{other}` are the same memory."

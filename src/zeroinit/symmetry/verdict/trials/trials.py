@@ -48,7 +48,7 @@ class Change:
     Attributes:
         draw: Parameters that are drawn at random where they are zero, and disturbed where they are not.
         rows: Parameters of which only the rows that are zero are drawn.
-        zero: Parameters that are set to zero.
+        zero: Parameters that are set to zero; ``ones`` are set to one.
         shrink: Parameters that are divided by ``SHRUNK``.
         moved: Parameters all of whose values are moved by ``distance``, up or down at random; the first goes up.
         distance: How far.
@@ -67,6 +67,7 @@ class Change:
     draw: tuple[str, ...] = ()
     rows: tuple[str, ...] = ()
     zero: tuple[str, ...] = ()
+    ones: tuple[str, ...] = ()
     shrink: tuple[str, ...] = ()
     moved: tuple[str, ...] = ()
     distance: float = 0.0
@@ -171,13 +172,16 @@ class Trials:
         self.reentrant = bool(met)
         return loss + _dangling(calls, loss) if change.outputs else loss
 
-    def loss_changes(self, change: Change, step: int = 0, before: float | None = None) -> bool:
-        """Tell whether a change of parameters alters the loss, which was ``before``, by more than rounding."""
+    def loss_changes(
+        self, change: Change, step: int = 0, before: float | None = None, share: float | None = None
+    ) -> bool:
+        """Tell whether a change of parameters alters the loss, which was ``before``, by a share, or beyond rounding."""
         with torch.no_grad():
             before = float(self.loss(Change(), step).detach()) if before is None else before
             with self._changed(change):
                 after = float(self.loss(Change(), step).detach())
-        return not abs(after - before) <= FAINT[self.dtype] * max(abs(before), 1e-30)
+        share = FAINT[self.dtype] if share is None else share
+        return not abs(after - before) <= share * max(abs(before), 1e-30)
 
     def _run(self, change: Change, step: int, passes: int) -> dict[str, np.ndarray]:
         named = dict(self.replica.named_parameters())
@@ -228,7 +232,15 @@ class Trials:
         """Change parameters; afterwards all that can have changed is as before."""
         named = dict(self.replica.named_parameters())
         copier = copier_of(self.replica)
-        touched = {*change.draw, *change.rows, *change.zero, *change.shrink, *change.moved, *self.watched} & set(named)
+        touched = {
+            *change.draw,
+            *change.rows,
+            *change.zero,
+            *change.ones,
+            *change.shrink,
+            *change.moved,
+            *self.watched,
+        } & set(named)
         saved = {name: (named[name].data, named[name].detach().clone()) for name in touched}
         generator = torch.Generator("cpu").manual_seed(derive_seed(self.seed, "trials"))
         counters = _counters(self.replica)
@@ -242,8 +254,8 @@ class Trials:
                 for name in change.rows:
                     empty = empty_rows(named[name], self.parts[name].axis if name in self.parts else 0)
                     named[name].add_(drawn(named[name], 1, generator) * empty)
-                for name in change.zero:
-                    named[name].zero_()
+                for name in (*change.zero, *change.ones):
+                    named[name].fill_(float(name in change.ones))
                 for name in change.shrink:
                     named[name].div_(SHRUNK)
                 for name in change.moved:
