@@ -280,7 +280,7 @@ class Encoder(nn.Module):
         return self.head(torch.relu(self.encoder(x)))
 
 
-AS_NEW = "and the frozen `encoder.0` and `encoder.2` have the values of new layers"
+AS_NEW = "and the frozen layers of `encoder` have the values of new ones"
 
 
 @healthy("nttcslab/byol-a#7", "new and frozen", AS_NEW)

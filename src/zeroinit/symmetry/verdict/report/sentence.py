@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = ["by_cause", "first_sentence", "verdict"]
 
+AS_MADE_IN = f"{AS_MADE} in "
 GRAVEST = (
     "ZI013", "ZI018", "ZI016", "ZI017", "ZI006", "ZI009", "ZI019", "ZI008", "ZI011", "ZI007", "ZI012", "ZI020", "ZI014",
     "ZI015", "ZI021", "ZI001", "ZI004", "ZI002", "ZI003", "ZI005", "ZI010",
@@ -68,9 +69,8 @@ def _of_model(report: "SymmetryReport") -> str:
         still += ", but targets are out of its reach" if "ZI110" in {each.code for each in report.findings} else ""
         if heads := [each.path for each in report.findings if each.cause == FROZEN_HEAD]:
             still += f", and the head `{heads[0]}` is frozen"
-        elif new := [each.path for each in report.findings if each.cause == AS_MADE]:
-            values = "the values of a new layer" if len(new) == 1 else "the values of new layers"
-            still += f", and the frozen {few(new)} {'has' if len(new) == 1 else 'have'} {values}"
+        elif new := [each.cause.removeprefix(AS_MADE_IN) for each in report.findings if AS_MADE_IN in each.cause]:
+            still += f", and the frozen layers of {few(dict.fromkeys(new))} have the values of new ones"
         learns = any(each.first_gradient_step is not None for each in trained)
         start = "Will learn" if learns else "Will not learn from this batch and loss"
         return f"{start}: {_with_gradient(report, trained)}{still}."

@@ -62,7 +62,7 @@ def frozen_apart(evidence: Evidence) -> dict[str, tuple[str, str]]:
     return {name: each for name, each in found.items() if each is not None}
 
 
-def _apart(name: str, learns: bool, new: set[str]) -> tuple[str, str] | None:
+def _apart(name: str, learns: bool, new: dict[str, str]) -> tuple[str, str] | None:
     if ADAPTER.search(name):
         return "frozen adapters", "" if learns else "No adapter learns."
     if ".modules_to_save." in name:
@@ -71,30 +71,34 @@ def _apart(name: str, learns: bool, new: set[str]) -> tuple[str, str] | None:
     if parts[0] in HEADS and learns and not {"original_module", "base_layer"} & set(parts):
         repair = f'`LoraConfig(..., modules_to_save=["{parts[0]}"])`'
         return FROZEN_HEAD, f"The adapters learn, and this head does not. If it is new, train it: {repair}."
-    if name.rpartition(".")[0] in new:
-        return AS_MADE, "This layer has the values that PyTorch draws in a new one."
-    return None
+    part = new.get(name.rpartition(".")[0])
+    if part:
+        return f"{AS_MADE} in {part}", f"The layers of `{part}` have the values that PyTorch draws in new ones."
+    return None if part is None else (AS_MADE, "This layer has the values that PyTorch draws in a new one.")
 
 
-def _new_layers(model: nn.Module) -> set[str]:
-    """Return frozen layers with the values of new ones; the layers of one frozen part are judged together.
+def _new_layers(model: nn.Module) -> dict[str, str]:
+    """Return frozen layers with the values of new ones, and the frozen part if it has several and all are like this.
 
-    A copy of what learns, as a target network, is none of them.
+    The layers of one part are judged together. A copy of what learns, as a target network, is none of them.
     """
     trunks: dict[str, list[tuple[str, nn.Module]]] = {}
     for path, module in model.named_modules():
         own = list(module.parameters())
         if own and not any(each.requires_grad for each in own):
-            trunk = next((each for each in trunks if path == each or path.startswith(f"{each}." if each else "")), path)
-            trunks.setdefault(trunk, []).append((path, module))
+            parts = path.split(".")
+            above = (".".join(parts[:end]) for end in range(1, len(parts)))
+            trunks.setdefault(next((each for each in above if each in trunks), path), []).append((path, module))
     learning = [each.detach() for each in model.parameters() if each.requires_grad]
-    found = set()
-    for layers in trunks.values():
+    found: dict[str, str] = {}
+    for part, layers in trunks.items():
         shares = {path: each for path, layer in layers if (each := _shares(layer)) is not None}
-        copies = {path for path in shares if _is_among(model.get_parameter(f"{path}.weight").detach(), learning)}
-        alike = {path: each for path, each in shares.items() if path not in copies and _may_be_drawn(each)}
+        drawn = {path: each for path, each in shares.items() if _may_be_drawn(each)}
+        weights = {path: model.get_parameter(f"{path}.weight").detach() for path in drawn}
+        alike = {path: each for path, each in drawn.items() if not _is_among(weights[path], learning)}
         if alike and _is_drawn(torch.cat(list(alike.values()))):
-            found |= set(alike)
+            matrices = [path for path, each in layers if any(own.dim() > 1 for own in each.parameters(recurse=False))]
+            found |= dict.fromkeys(alike, part if len(alike) > 1 and set(matrices) == set(alike) else "")
     return found
 
 
