@@ -538,3 +538,32 @@ def a_zero_point_that_nothing_is_clipped_by():
 
     model = OneOf(run, body=nn.Linear(8, 8), out=nn.Linear(8, 3), zero_point=nn.Parameter(torch.full((1,), 128.0)))
     return Batch(model, floats(16, 8), labels(3, 16), CROSS_ENTROPY)
+
+
+class ZeroedHead(nn.Module):
+    """Each pass sets the head to zero and takes one step with it, as one trick of meta-learning does."""
+
+    def __init__(self, is_set):
+        super().__init__()
+        self.encoder, self.head, self.is_set = mlp(4, 16, 8), nn.Linear(8, 3), is_set
+
+    def forward(self, support, classes, query):
+        with torch.no_grad():
+            for each in self.head.parameters():
+                each.zero_() if self.is_set else each.clamp_(-1, 1)
+        parts = tuple(self.head.parameters())
+        loss = F.cross_entropy(self.head(torch.relu(self.encoder(support))), classes)
+        weight, bias = torch.autograd.grad(loss, parts, create_graph=True)
+        return F.linear(torch.relu(self.encoder(query)), parts[0] - weight / 2, parts[1] - bias / 2)
+
+
+@healthy("IandRover/MAML_noisy_contrasive_learner#2", "set in forward", "4 of 6 parameters learn within")
+def a_head_that_each_pass_sets_to_zero():
+    classes = torch.arange(3).repeat(5)
+    return Batch(ZeroedHead(True), (floats(15, 4), classes, floats(15, 4)), classes, CROSS_ENTROPY)
+
+
+@healthy("own", "set in forward", "6 of 6 parameters learn within")
+def a_head_that_each_pass_clamps():
+    classes = torch.arange(3).repeat(5)
+    return Batch(ZeroedHead(False), (floats(15, 4), classes, floats(15, 4)), classes, CROSS_ENTROPY)

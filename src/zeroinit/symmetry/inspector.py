@@ -45,7 +45,7 @@ RUNS = {
     "deterministic": ShadowRun(torch.float32, full=False, deterministic=True),
 }
 """Every training of a copy that an inspection may need: the first one always, the others where doubts remain."""
-TOLD_BY_TRACE = {"ZI017", "ZI018", "ZI021", "ZI107", "ZI109", "ZI110"}
+TOLD_BY_TRACE = {"ZI017", "ZI018", "ZI021", "ZI107", "ZI109", "ZI110", "ZI111"}
 """Codes of symptoms that one float32 run shows in full."""
 
 

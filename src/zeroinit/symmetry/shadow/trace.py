@@ -55,6 +55,7 @@ class Trace:
         out_of_reach: Targets outside the range of the output that the loss compares them with.
         padded: By the table's name, a padding index without a sequence, how often it is given, and of how many.
         made: Places of the model that a forward pass assigned a new layer or parameter to.
+        reset: Parameters that each forward pass sets to the same values.
         broken: The first step with a gradient that is not finite; training ends there.
     """
 
@@ -75,6 +76,7 @@ class Trace:
     out_of_reach: OutOfReach | None = None
     padded: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     made: set[str] = field(default_factory=set)
+    reset: set[str] = field(default_factory=set)
 
     def first_step(self, name: str) -> int | None:
         """The step, from 1, of a parameter's first gradient that is not zero; ``None`` if there is none."""

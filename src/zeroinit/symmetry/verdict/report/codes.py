@@ -127,6 +127,7 @@ CODES: dict[str, Code] = {
         "targets lie outside the range of the output",
         "Take the last activation out, or scale the targets.",
     ),
+    "ZI111": Code("info", "each forward pass sets it to the same values", "Nothing to do if that is meant."),
     "ZI108": Code("info", "slices of a parameter stay identical", "Nothing to do if they see identical inputs."),
 }
 """Findings by code."""

@@ -47,6 +47,9 @@ def find_symptoms(evidence: Evidence) -> Iterator[Symptom]:
             text = f"Row {row} of `{name}` never gets a gradient, because {row} is the padding index of `{path}`. "
             text += f"{times} of {number} examples use it. Leave padding_idx out if {row} stands for something."
             yield Symptom("ZI107", path, (name,), text, "Leave padding_idx out.", False)
+    if reset := tuple(name for name, _ in evidence.model.named_parameters() if name in evidence.single.reset):
+        text = f"Each forward pass sets {few(reset)} to the same values, so every update of {few(reset)} is lost."
+        yield Symptom("ZI111", reset[0].rpartition(".")[0], reset, text, "Nothing to do if that is meant.", False)
     yield from of_optimizer(evidence)
     for name, other, is_buffer in shared_memory(evidence.model):
         text = f"`{name}` and the {'buffer' if is_buffer else 'parameter'} `{other}` are the same memory."
