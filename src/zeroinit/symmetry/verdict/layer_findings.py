@@ -148,11 +148,13 @@ def of_copies(evidence: Evidence, found: list[Finding]) -> Iterator[Finding]:
     groups = [group for group in evidence.watch.copied.groups() if not {owner_of(name) for name in group} <= flagged]
     others = [name for group in groups for name in group[1:]]
     for group in groups:
-        names = [*group, *_copied_vectors(group, evidence)]
-        message = f"{few(names)} are copies of each other and get identical updates."
+        vectors = list(_copied_vectors(group, evidence))
+        also = f", and so are {few(vectors)}" if vectors else ""
+        message = f"{few(group)} are copies of each other and get identical updates{also}."
         repair = f"Start every copy but one at random: {draw_line(others, max(3, len(others)))}."
         yield from (
-            finding("ZI004", path, names, message, repair, "copies") for path in dict.fromkeys(map(owner_of, group))
+            finding("ZI004", path, [*group, *vectors], message, repair, "copies")
+            for path in dict.fromkeys(map(owner_of, group))
         )
 
 
