@@ -1,5 +1,6 @@
 """Findings about layers: units that are identical, dead or copied, and slices that nobody explained."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -21,9 +22,11 @@ MOST_NEARLY_DISTINCT = 0.95
 
 def of_layers(layers: tuple[LayerReport, ...], evidence: Evidence, steps: dict[str, int | None]) -> Iterator[Finding]:
     """Yield what is wrong with the units of each layer."""
+    finite = evidence.single.broken is None and all(map(math.isfinite, evidence.double.losses))
     for report, watch in zip(layers, evidence.watch.layers, strict=True):
         if watch.layer.known and len(evidence.watch.value(report.weight).shape) > 1:
-            yield from _of_units(report, watch, steps, evidence.silent.get(report.weight))
+            found = _of_units(report, watch, steps, evidence.silent.get(report.weight))
+            yield from (each for each in found if each.code != "ZI107" or finite or not report.is_output)
         elif not watch.layer.known:
             yield from _of_slices(report, watch, evidence)
         for name, count in report.distinct_in.items():

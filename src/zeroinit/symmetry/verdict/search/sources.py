@@ -80,12 +80,17 @@ def reached_text(kind: type[nn.Module], start: str = "forward") -> str:
 
 
 def _functions(kind: type, name: str) -> Iterator:
-    """Yield the functions behind a method or property, and those of the classes above that it may call."""
+    """Yield the functions behind a method or property, and those of the classes above that it may call.
+
+    A class of torch above one of the user's is left out: its conditions are not the user's.
+    """
     for each in kind.__mro__:
+        if each is not kind and each.__module__.startswith("torch."):
+            return
         found = vars(each).get(name)
         found = found.fget if isinstance(found, property) else found
         found = found.func if isinstance(found, functools.cached_property) else found
-        if inspect.isfunction(found) and each is not nn.Module:
+        if inspect.isfunction(found):
             yield found
             if "super" not in found.__code__.co_names:
                 return

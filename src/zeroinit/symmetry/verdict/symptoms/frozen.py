@@ -55,7 +55,7 @@ def frozen_adapters(evidence: Evidence) -> tuple[list[str], str, str] | None:
 def frozen_apart(evidence: Evidence) -> dict[str, tuple[str, str]]:
     """Return, for frozen parameters that stand apart from all others, what groups them and what to say about them."""
     learns = any(each.requires_grad for each in _adapters(evidence).values())
-    new = _new_layers(evidence.model)
+    new = _new_layers(evidence.model, evidence.watch.first.behind)
     found = {
         name: _apart(name, learns, new) for name, each in evidence.model.named_parameters() if not each.requires_grad
     }
@@ -77,10 +77,11 @@ def _apart(name: str, learns: bool, new: dict[str, str]) -> tuple[str, str] | No
     return None if part is None else (AS_MADE, "This layer has the values that PyTorch draws in a new one.")
 
 
-def _new_layers(model: nn.Module) -> dict[str, str]:
+def _new_layers(model: nn.Module, behind: set[str]) -> dict[str, str]:
     """Return frozen layers with the values of new ones, and the frozen part if it has several and all are like this.
 
-    The layers of one part are judged together. A copy of what learns, as a target network, is none of them.
+    The layers of one part are judged together. A copy of what learns, as a target network, is none of them. A part
+    behind what learns, as a critic, is not named.
     """
     trunks: dict[str, list[tuple[str, nn.Module]]] = {}
     for path, module in model.named_modules():
@@ -98,7 +99,8 @@ def _new_layers(model: nn.Module) -> dict[str, str]:
         alike = {path: each for path, each in drawn.items() if not _is_among(weights[path], learning)}
         if alike and _is_drawn(torch.cat(list(alike.values()))):
             matrices = [path for path, each in layers if any(own.dim() > 1 for own in each.parameters(recurse=False))]
-            found |= dict.fromkeys(alike, part if len(alike) > 1 and set(matrices) == set(alike) else "")
+            whole = len(alike) > 1 and set(matrices) == set(alike) and not behind & set(alike)
+            found |= dict.fromkeys(alike, part if whole else "")
     return found
 
 
