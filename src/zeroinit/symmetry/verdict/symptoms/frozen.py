@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from zeroinit.symmetry.verdict.evidence import Evidence
-from zeroinit.symmetry.verdict.passes.naming import few
+from zeroinit.symmetry.verdict.passes.naming import few, starred
 from zeroinit.symmetry.verdict.report.parts import AS_MADE, FROZEN_HEAD
 
 __all__ = ["frozen_adapters", "frozen_apart"]
@@ -92,6 +92,7 @@ def _new_layers(model: nn.Module, behind: set[str]) -> dict[str, str]:
             trunks.setdefault(next((each for each in above if each in trunks), path), []).append((path, module))
     learning = [each.detach() for each in model.parameters() if each.requires_grad]
     found: dict[str, str] = {}
+    later = set(map(starred, behind))
     for part, layers in trunks.items():
         shares = {path: each for path, layer in layers if (each := _shares(layer)) is not None}
         drawn = {path: each for path, each in shares.items() if _may_be_drawn(each)}
@@ -99,7 +100,7 @@ def _new_layers(model: nn.Module, behind: set[str]) -> dict[str, str]:
         alike = {path: each for path, each in drawn.items() if not _is_among(weights[path], learning)}
         if alike and _is_drawn(torch.cat(list(alike.values()))):
             matrices = [path for path, each in layers if any(own.dim() > 1 for own in each.parameters(recurse=False))]
-            whole = len(alike) > 1 and set(matrices) == set(alike) and not behind & set(alike)
+            whole = len(alike) > 1 and set(matrices) == set(alike) and not later & set(map(starred, alike))
             found |= dict.fromkeys(alike, part if whole else "")
     return found
 
