@@ -162,9 +162,9 @@ def test_a_command_is_never_silent(zeroinit, two_epochs, monkeypatch):
     assert ended.code == 0
     told = [line.split(": ", 1)[1] for line in ended.err.splitlines()]
     phases = list(dict.fromkeys(re.sub(r"\d+ of 4 runs, .*", "runs", line) for line in told))
-    for phase in ("starting the first runs", "runs", "drawing the report: fig3"):
+    for phase in ("starting the first runs", "runs", "drawing the report: fig3, 1 of 1"):
         assert phase in phases
-    assert phases.index("starting the first runs") < phases.index("drawing the report: fig3")
+    assert phases.index("starting the first runs") < phases.index("drawing the report: fig3, 1 of 1")
     assert any(re.fullmatch(r"[1-4] of 4 runs, \d+ %, about .* left", line) for line in told)
 
 
@@ -187,7 +187,8 @@ def test_what_is_printed_at_the_end_fits_eighty_columns(zeroinit, two_epochs):
     assert max(len(line) for line in out.splitlines()) <= 80
     words = " ".join(out.split())
     for label in ("Logistic regression", "All zero", "PyTorch default", "Zero start"):
-        assert re.search(rf"{label} +\d+\.\d ± \d+\.\d % +(1|never|1, 1|2, 1) +2", words)
+        assert re.search(rf"{label} +\d+\.\d ± \d+\.\d % +(1|never|1, 1|2, 1) ", words)
+    assert "starts: Dense network: eight starts (2 seeds)" in words
     assert "With all parameters zero the dense network scores 1" in words
     assert re.search(r"claims: .*\(--claims lists them\) report: report/index.html$", words)
     assert "inconclusive" in zeroinit("report", "starts", "--profile", "first", "--seeds", "1", "--claims").out

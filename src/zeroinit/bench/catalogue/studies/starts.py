@@ -16,7 +16,7 @@ __all__ = ["STARTS", "STARTS_CNN"]
 
 ALL_ZERO, ZERO_START = "All zero", "Zero start"
 NORMAL, UNIFORM = "Zero weights, normal biases", "Zero weights, uniform biases"
-SMALL, LARGE = f"{NORMAL} ×0.01", f"{NORMAL} ×100"
+SMALL, LARGE = "Normal biases ×0.01", "Normal biases ×100"
 DENSE = Run(recorder="gradient_sizes")
 CNN = Run(model="mnist_cnn", epochs=15, recorder="gradient_sizes")
 
@@ -106,7 +106,8 @@ STARTS = Figure(
         ),
     ),
     sentences=(
-        f"With all parameters zero the dense network scores {{{ALL_ZERO}}}; one class alone is {{one class}}.",
+        f"With all parameters zero the dense network scores {{{ALL_ZERO}}}; naming one class for all "
+        "images scores {one class}.",
         f"Zero weights with normal biases score {{{NORMAL}}}, PyTorch's default {{{PYTORCH}}}, a zero start "
         f"{{{ZERO_START}}}, and biases ×100 {{{LARGE}}}.",
     ),
