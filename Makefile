@@ -58,6 +58,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@( while sleep 10 && kill -0 $$$$ 2>&-; do echo "installing: $$(du -sm $(VENV) | cut -f1) MB so far"; done ) & \
 	trap "kill $$!" EXIT; $(PIP) torch && $(PIP) --editable '.[bench]'
 	@touch $@
+	@echo "installed"
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) --editable '.[test,lint]'

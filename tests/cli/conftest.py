@@ -46,11 +46,13 @@ def zeroinit(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 
 @pytest.fixture
 def two_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A quick profile that takes a moment."""
+    """Profiles on digits that take a moment."""
     quick = profiles.PROFILES["quick"]
     monkeypatch.setitem(
         profiles.PROFILES, "quick", replace(quick, overrides={**quick.overrides, "epochs": 2}, by_model={})
     )
+    first = replace(profiles.PROFILES["first"], overrides=profiles.PROFILES["quick"].overrides, by_model={})
+    monkeypatch.setitem(profiles.PROFILES, "first", first)
 
 
 @pytest.fixture

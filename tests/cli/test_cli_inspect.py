@@ -126,3 +126,14 @@ def test_codes_and_a_baseline(zeroinit, tmp_path):
     ended = zeroinit(*flawed, "--select", "ZI9")
     assert ended.code == 2
     assert "no code starts like this" in ended.err
+
+
+def test_a_command_that_fails_writes_no_baseline(zeroinit):
+    before = sorted(Path().iterdir())
+    options = ("--write-baseline", "new/known.json", "--baseline", "nowhere.json")
+    ended = zeroinit("inspect", "factories_for_inspect:flawed", "--steps", "2", *options)
+    assert (ended.code, ended.out) == (2, "")
+    assert "nowhere.json" in ended.err
+    assert sorted(path for path in Path().iterdir() if path.name != "__pycache__") == [
+        path for path in before if path.name != "__pycache__"
+    ]

@@ -21,7 +21,8 @@ LEAST_SHARE = 0.03
 class Progress:
     """Shows what is going on, from a thread of its own: also while the program imports, waits or draws.
 
-    Use it as a context manager. ``begin`` starts a phase, ``update`` says how much of it is done.
+    Use it as a context manager, once or again after a pause. ``begin`` starts a phase, ``update`` says how much of it
+    is done.
 
     Args:
         console: Where it is shown. A terminal gets a bar, everything else plain lines.
@@ -31,13 +32,13 @@ class Progress:
     def __init__(self, console: Console, every: float = EVERY):
         self.console = console
         self._every, self._text, self._share = every, "", 0.0
-        self._started = self._phase = time.monotonic()
+        self._started = self._phase = self._told = time.monotonic()
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
         self._bar: Bar | None = None
 
     def __enter__(self) -> "Progress":
-        self._started = self._phase = time.monotonic()
+        self._ended = threading.Event()
         if self.console.is_terminal:
             columns = (
                 SpinnerColumn(),
@@ -59,6 +60,7 @@ class Progress:
         self._ended.set()
         if self._bar is not None:
             self._bar.stop()
+            self._bar = None
         if self._thread is not None:
             self._thread.join()
 
@@ -91,9 +93,9 @@ class Progress:
         return f"{done}, about {format_duration(passed * (1 - self._share) / self._share)} left"
 
     def _tell_again_and_again(self) -> None:
-        while not self._ended.wait(self._every):
-            left = self._left()
-            seconds = time.monotonic() - self._started
+        while not self._ended.wait(max(0.0, self._told + self._every - time.monotonic())):
+            self._told, left = time.monotonic(), self._left()
+            seconds = self._told - self._started
             with suppress(OSError, ValueError):  # a closed stream ends nobody's work
                 self.print(f"{format_duration(seconds)}: {self._text}{', ' * bool(left)}{left}")
 

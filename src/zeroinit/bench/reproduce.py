@@ -96,7 +96,7 @@ def reproduce(
                 return None
         progress.begin("deciding the claims")
         report = build_report(figures, store, seeds, profile, protocol)
-        write_report(report, report_dir, progress.update)
+        write_report(report, report_dir, progress.begin)
     except KeyboardInterrupt:
         kept = len(tasks) - len(missing(tasks, store))
         raise Interrupted(

@@ -42,5 +42,5 @@ def report_command(
         progress.begin("reading what is stored")
         chosen = choose_figures(figures, profile)
         written = build_report(chosen, Store(results), parse_seeds(seeds), profile, protocol)
-        write_report(written, report, progress.update)
+        write_report(written, report, progress.begin)
     print_outcome(written, report, with_claims=claims, open_it=open_it)

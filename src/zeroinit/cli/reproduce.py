@@ -69,7 +69,8 @@ def reproduce(
         raise InputError(f"histogram-every={histogram_every}: needs --tensorboard DIR to write to")
     deadline = None if time_limit is None else time.time() + parse_duration(time_limit)
     profile, chosen_seeds = profile or profile_for(figures), parse_seeds(seeds)
-    with Progress(err) as progress:
+    progress = Progress(err)
+    with progress:
         progress.begin("loading the program")
         from zeroinit.bench.reproduce import choose_figures, reproduce
         from zeroinit.bench.running.estimate import estimate, may_take_longer
@@ -87,7 +88,7 @@ def reproduce(
         return
     if plan is not None:
         _ask_before_long_work(plan, deadline)
-    with Progress(err) as progress:
+    with progress:
         written = reproduce(chosen, options, **sizes, jobs=jobs, report_dir=report, progress=progress)
     if written is not None:
         print_outcome(written, report, with_claims=claims, open_it=open_it)

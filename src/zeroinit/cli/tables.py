@@ -19,7 +19,8 @@ def print_outcome(report, folder: Path, *, with_claims: bool = False, open_it: b
     out.print(report.title, style="bold", highlight=False, markup=False)
     for summary in report.summaries:
         if rows := outcome_rows(summary):
-            out.print(_outcome_table(summary, rows))
+            _print_rows(f"{summary.figure.name}: {summary.figure.title}", rows)
+    out.print()
     for sentence in report.sentences:
         out.print(sentence, highlight=False, markup=False)
     if with_claims:
@@ -34,22 +35,25 @@ def print_outcome(report, folder: Path, *, with_claims: bool = False, open_it: b
         err.print(f"no browser was found; open {page} yourself", markup=False, highlight=False, soft_wrap=True)
 
 
-def _outcome_table(summary, rows) -> Table:
-    """Return one row per start; a column that would be empty is left out."""
-    figure = summary.figure
-    table = Table(title=escape(f"{figure.name}: {figure.title}"), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+def _print_rows(title: str, rows) -> None:
+    """Print one row per start; a column that would be empty, or say the same in every row, is left out."""
+    counts = {row.num_seeds for row in rows}
+    is_same = len(counts) == 1
+    seeds = f" ({'one seed' if counts == {1} else f'{rows[0].num_seeds} seeds'})" if is_same else ""
     columns = {
         "start": [row.label for row in rows],
         "accuracy": [row.accuracy for row in rows],
         "first gradients at steps": [row.steps for row in rows],
-        "seeds": [str(row.num_seeds) for row in rows],
+        "seeds": [] if is_same else [str(row.num_seeds) for row in rows],
     }
     shown = {heading: texts for heading, texts in columns.items() if any(texts)}
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for heading in shown:
         table.add_column(heading, no_wrap=heading == "accuracy", justify="right" if heading == "seeds" else "left")
     for texts in zip(*shown.values(), strict=True):
         table.add_row(*(escape(text) for text in texts))
-    return table
+    out.print(f"\n{title}{seeds}", highlight=False, markup=False)
+    out.print(table)
 
 
 def print_claims(report) -> None:

@@ -110,8 +110,8 @@ def test_the_report_begins_with_the_sentences(save, store, tmp_path):
     save(DEFAULT, 0, 0.9)
     report = build_report([FIGURE], store, [0], "paper", "corrected")
     told = []
-    write_report(report, tmp_path, lambda share, text: told.append((share, text)))
-    assert told == [(0.0, "drawing the report: study")]
+    write_report(report, tmp_path, told.append)
+    assert told == ["drawing the report: study, 1 of 1"]
     for path in ("index.html", "report.md"):
         page = (tmp_path / path).read_text()
         places = [page.index(sentence) for sentence in ("Zero: 10.0 %; one class: 10.2 %.", "The default: 90.0 %")]

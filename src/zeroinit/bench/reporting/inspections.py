@@ -37,9 +37,17 @@ def inspect_start(run: Run, seed: int = 0) -> SymmetryReport:
 
 
 def inspect_curves(curves: Sequence[CurveSummary]) -> list[tuple[str, str]]:
-    """Return label and HTML fragment of each curve's start, for the smallest seed with a result."""
-    return [
-        (curve.curve.label, inspect_start(curve.curve.run, min(curve.results)).to_html())
-        for curve in curves
-        if curve.results
-    ]
+    """Return label and HTML fragment of each curve's start, for the smallest seed with a result.
+
+    One thread works: the networks are small, and on busy cores a second one would only wait, for minutes in all.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return [
+            (curve.curve.label, inspect_start(curve.curve.run, min(curve.results)).to_html())
+            for curve in curves
+            if curve.results
+        ]
+    finally:
+        torch.set_num_threads(threads)

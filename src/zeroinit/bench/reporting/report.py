@@ -146,13 +146,13 @@ def claim_records(report: Report) -> list[dict]:
     return records
 
 
-def write_report(report: Report, folder: Path, tell: Callable[[float, str], None] = lambda share, text: None) -> Path:
+def write_report(report: Report, folder: Path, tell: Callable[[str], None] = lambda text: None) -> Path:
     """Write ``index.html`` (self-contained), ``report.md``, ``claims.json`` and ``figures/``.
 
     Args:
         report: What to write.
         folder: Where.
-        tell: Called before each figure with the share of them that is drawn, and a few words.
+        tell: Called before each figure with a few words.
 
     Returns:
         The path of ``index.html``.
@@ -161,8 +161,8 @@ def write_report(report: Report, folder: Path, tell: Callable[[float, str], None
         InputError: The folder cannot be written to.
     """
     pictures, tables, inspections = {}, {}, {}
-    for number, summary in enumerate(report.summaries):
-        tell(number / len(report.summaries), f"drawing the report: {summary.figure.name}")
+    for number, summary in enumerate(report.summaries, 1):
+        tell(f"drawing the report: {summary.figure.name}, {number} of {len(report.summaries)}")
         if summary.curves:
             name, table = summary.figure.name, VIEWS[summary.figure.view].table
             pictures[name] = _draw(report, summary, folder / "figures")

@@ -104,7 +104,8 @@ STARTS = Figure(
         ),
     ),
     sentences=(
-        f"With all parameters zero the dense network scores {{{ALL_ZERO}}}; one class alone is {{one class}}.",
+        f"With all parameters zero the dense network scores {{{ALL_ZERO}}}; naming one class for all "
+        "images scores {one class}.",
         f"Zero weights with normal biases score {{{NORMAL}}}, PyTorch's default {{{PYTORCH}}}, a zero start "
         f"{{{ZERO_START}}}, and biases ×100 {{{UPSCALED}}}.",
     ),
