@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help reproduce first-words reproduce-digits test coverage lint format bench readme clean
+.PHONY: help reproduce first-words reproduce-digits test coverage lint format bench readme docs clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -47,6 +47,9 @@ bench: $(VENV)/.installed-dev  ## what is fast, against what: ratios within one 
 readme: $(VENV)/.installed  ## reports under docs/results and the README's tables, from stored runs
 	$(BIN)/python docs/tables.py
 
+docs: $(VENV)/.installed-docs  ## the site as static files: build/site/index.html; offline once installed
+	$(BIN)/python -m sphinx -W --keep-going -q -j auto -d build/doctrees docs build/site
+
 clean:  ## remove the environment and caches; results stay
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .coverage*
 
@@ -62,4 +65,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) --editable '.[test,lint]'
+	touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(PIP) --editable '.[bench,docs]'
 	touch $@

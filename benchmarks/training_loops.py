@@ -1,6 +1,6 @@
 """Training loops as people write them, each around one model with a zero start, and what comes out of each.
 
-``python benchmarks/training_loops.py`` prints the table of docs/zero_start.md.
+``python benchmarks/training_loops.py`` prints the table of docs/reference/zero_start.md.
 """
 
 import warnings

@@ -1,6 +1,6 @@
-"""Write the reports under docs/results and the README's tables from the stored runs and benchmark figures.
+"""Write the reports under docs/results and the tables of the pages from the stored runs and benchmark figures.
 
-Run it after new results: `make readme`. The tests check that README and stored results agree.
+Run it after new results: `make readme`. The tests check that pages and stored results agree.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from zeroinit.bench.reporting.verdicts import write_estimate
 from zeroinit.bench.reporting.views import VIEWS
 from zeroinit.bench.reproduce import choose_figures
 from zeroinit.bench.store import Store
+from zeroinit.symmetry import CODES
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "results"
@@ -26,16 +27,23 @@ FIGURES = {
     "corrected": None,
     "published": ["fig3", "fig8"],
     "plateau": ["plateau"],
-    "first_gradients": ["first_gradients"],
     "three_starts": ["three_starts"],
 }
-STUDIES = ("recommended", "large_bias")
-"""Studies whose tables the README shows."""
-FINDINGS = ("gap", "remaining", "transfer", "residual")
-"""Studies whose tables docs/findings.md shows."""
-FIGURES |= {name: [name] for name in (*STUDIES, *FINDINGS, "large_bias_grid", "large_bias_cnn", "precision")}
+STUDIES = (
+    "recommended",
+    "large_bias",
+    "gap",
+    "remaining",
+    "transfer",
+    "residual",
+    "large_bias_grid",
+    "large_bias_cnn",
+    "first_gradients",
+)
+"""Studies with a page of their own, docs/results/<name>.md."""
+FIGURES |= {name: [name] for name in (*STUDIES, "precision")}
 ON_GPU = {"gpu_corrected": "corrected", "gpu_published": "published"}
-"""Figures 9, 10 and 11 in bfloat16; docs/gpu.md shows their tables."""
+"""Figures 9, 10 and 11 in bfloat16; docs/guides/gpu.md shows their tables."""
 FIGURES |= {name: ["fig9", "fig10", "fig11"] for name in ON_GPU}
 SEEDS = range(100)
 
@@ -197,14 +205,15 @@ def gpu_kernels() -> str:
 
 
 def gpu_blocks(reports: dict[str, Report]) -> dict[str, str]:
-    """Return the content of each of the blocks of docs/gpu.md."""
+    """Return the content of each of the blocks of docs/guides/gpu.md."""
     figures = {
-        name: f"{results_table(reports[name], f'results/{name}')}\n\n{claims_table(reports[name])}" for name in ON_GPU
+        name: f"{results_table(reports[name], f'../results/{name}')}\n\n{claims_table(reports[name])}"
+        for name in ON_GPU
     }
     precision = claims_table(reports["precision"])
     return {
         **figures,
-        "precision": f"{results_table(reports['precision'], 'results/precision')}\n\n{precision}",
+        "precision": f"{results_table(reports['precision'], '../results/precision')}\n\n{precision}",
         "speed": gpu_speed(),
         "kernels": gpu_kernels(),
     }
@@ -219,38 +228,56 @@ def fill(text: str, blocks: dict[str, str]) -> str:
     return text
 
 
+def tables_and_claims(report: Report, folder: str) -> str:
+    """Return the drawings and the table of a report's figures, then its verdicts."""
+    return f"{results_table(report, folder)}\n\n{claims_table(report)}"
+
+
 def readme_blocks(reports: dict[str, Report]) -> dict[str, str]:
-    """Return the content of each of the README's blocks."""
-    corrected, published = reports["corrected"], reports["published"]
+    """Return the README's picture and its table."""
+    starts, costs, corrected = (reports[name] for name in ("three_starts", "recommended", "corrected"))
     return {
-        "hero": hero.block(hero.alt_text(reports["three_starts"], reports["recommended"], corrected)),
-        "corrected": f"{results_table(corrected, 'docs/results/corrected')}\n\n{claims_table(corrected)}",
-        "remarks": remarks(corrected),
-        "published": results_table(published, "docs/results/published"),
-        **{name: study(reports[name], f"docs/results/{name}") for name in STUDIES},
-        "plateau": f"{results_table(reports['plateau'], 'docs/results/plateau')}\n\n{claims_table(reports['plateau'])}",
-        "speed": speed(),
+        "hero": hero.block(hero.alt_text(starts, costs, corrected)),
+        "results": hero.results(costs, corrected),
     }
 
 
-def findings_blocks(reports: dict[str, Report]) -> dict[str, str]:
-    """Return the content of each of the blocks of docs/findings.md."""
-    return {name: study(reports[name], f"results/{name}") for name in FINDINGS}
+def code_table() -> str:
+    """Return all codes of findings, each with a link to its page."""
+    cells = [
+        [f"[{code}](findings/{code}.md)", {"info": "information"}.get(entry.severity, entry.severity), entry.title]
+        for code, entry in sorted(CODES.items())
+    ]
+    return "\n".join(markdown(["code", "severity", "meaning"], cells))
+
+
+def pages(reports: dict[str, Report]) -> dict[Path, dict[str, str]]:
+    """Return each page that has blocks, and their contents."""
+    results = ROOT / "docs" / "results"
+    return {
+        ROOT / "README.md": readme_blocks(reports),
+        ROOT / "docs" / "guides" / "gpu.md": gpu_blocks(reports),
+        ROOT / "docs" / "reference" / "cost.md": {"speed": speed()},
+        ROOT / "docs" / "reference" / "findings.md": {"codes": code_table()},
+        results / "paper.md": {
+            "corrected": tables_and_claims(reports["corrected"], "corrected"),
+            "remarks": remarks(reports["corrected"]),
+            "published": results_table(reports["published"], "published"),
+        },
+        results / "plateau.md": {"plateau": tables_and_claims(reports["plateau"], "plateau")},
+        **{results / f"{name}.md": {name: study(reports[name], name)} for name in STUDIES},
+    }
 
 
 def main() -> None:
     """Write everything."""
     argparse.ArgumentParser(description=__doc__).parse_args()
-    reports = {protocol: read_report(protocol) for protocol in FIGURES}
-    for protocol, report in reports.items():
-        print(write_report(report, RESULTS / protocol))
+    reports = {name: read_report(name) for name in FIGURES}
+    for name, report in reports.items():
+        print(write_report(report, RESULTS / name))
     hero.write_hero(reports["three_starts"], reports["recommended"], reports["corrected"])
-    readme = ROOT / "README.md"
-    readme.write_text(fill(readme.read_text(), readme_blocks(reports)))
-    findings = ROOT / "docs" / "findings.md"
-    findings.write_text(fill(findings.read_text(), findings_blocks(reports)))
-    gpu = ROOT / "docs" / "gpu.md"
-    gpu.write_text(fill(gpu.read_text(), gpu_blocks(reports)))
+    for path, blocks in pages(reports).items():
+        path.write_text(fill(path.read_text(), blocks))
 
 
 if __name__ == "__main__":

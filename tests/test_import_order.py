@@ -11,7 +11,7 @@ import pytest
 import zeroinit
 
 SOURCE = Path(zeroinit.__file__).parent
-PAGE = Path(__file__).parents[1] / "docs" / "architecture.md"
+PAGE = Path(__file__).parents[1] / "docs" / "contribute" / "architecture.md"
 GROUND = {"_common", "_shapes", "_modules"}
 LIBRARY = GROUND | {"init", "integrations", "remedies", "symmetry", "zero_start"}
 MIDDLE = {"bench.data", "bench.models", "bench.training", "bench.stats", "bench.plots"}

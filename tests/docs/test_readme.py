@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from xml.etree import ElementTree
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -31,23 +32,27 @@ def tables():
 
 
 @pytest.fixture(scope="module")
-def blocks(tables):
-    shown = ("corrected", "published", "plateau", "three_starts", *tables.STUDIES)
-    return tables.readme_blocks({name: tables.read_report(name) for name in shown})
+def pages(tables):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # three times as fast
+        return tables.pages({name: tables.read_report(name) for name in tables.FIGURES})
 
 
-def test_the_findings_are_those_of_the_stored_results(tables):
-    reports = {name: tables.read_report(name) for name in tables.FINDINGS}
-    page = (ROOT / "docs" / "findings.md").read_text()
-    assert_current(tables, page, tables.findings_blocks(reports))
+@pytest.fixture(scope="module")
+def blocks(pages):
+    return pages[ROOT / "README.md"]
+
+
+def test_every_block_of_every_page_is_that_of_the_stored_results(tables, pages):
+    for page, blocks in pages.items():
+        assert_current(tables, page.read_text(), blocks)
+        assert sorted(re.findall(r"^<!-- results:(\w+) -->$", page.read_text(), re.MULTILINE)) == sorted(blocks)
+    with_blocks = {path for path in (ROOT / "docs").rglob("*.md") if "<!-- results:" in path.read_text()}
+    assert with_blocks | {ROOT / "README.md"} == set(pages)
 
 
 def assert_current(tables, page: str, blocks: dict[str, str]) -> None:
     assert tables.fill(page, blocks) == page, "run `make readme`"
-
-
-def test_the_tables_are_those_of_the_stored_results(tables, blocks):
-    assert_current(tables, README, blocks)
 
 
 @pytest.mark.parametrize("where", ["first", "last"])
@@ -63,10 +68,10 @@ def test_a_changed_number_is_noticed(tables, blocks, where):
             with pytest.raises(AssertionError, match="run `make readme`"):
                 assert_current(tables, README.replace(content, changed), blocks)
             tried += 1
-    assert tried >= len(blocks) - 1  # the remarks have no tables
+    assert tried == len(blocks)
 
 
-def test_a_changed_result_is_noticed(tables, blocks, monkeypatch):
+def test_a_changed_result_is_noticed(tables, pages, monkeypatch):
     """One accuracy of one seed, by a thousandth."""
     store = tables.Store(tables.RUNS)
     load = store.load
@@ -80,11 +85,11 @@ def test_a_changed_result_is_noticed(tables, blocks, monkeypatch):
 
     monkeypatch.setattr(store, "load", load_another)
     report = tables.read_report.__wrapped__("plateau")
-    changed = f"{tables.results_table(report, 'plateau')}\n\n{tables.claims_table(report)}"
+    path = ROOT / "docs" / "results" / "plateau.md"
     with pytest.raises(AssertionError, match="run `make readme`"):
-        assert_current(tables, README, {"plateau": changed})
+        assert_current(tables, path.read_text(), {"plateau": tables.tables_and_claims(report, "plateau")})
     monkeypatch.undo()
-    assert_current(tables, README, {"plateau": blocks["plateau"]})
+    assert_current(tables, path.read_text(), pages[path])
 
 
 def test_the_picture_is_that_of_the_stored_results(tables, blocks, tmp_path):
@@ -122,28 +127,19 @@ def test_a_missing_block_is_noticed(tables, blocks):
         tables.fill("no marks", blocks)
 
 
-def test_the_example_prints_what_the_readme_shows(capsys):
-    code = re.search(r"```python\n(.*?)```", README, re.DOTALL)[1]
-    shown = re.search(r"```\n(normal_bias.*?)```", README, re.DOTALL)[1]
-    exec(compile(code, "README.md", "exec"), {})
-    assert capsys.readouterr().out == shown
-
-
-def test_the_inspector_prints_what_the_readme_shows(capsys):
-    code = next(block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "zeroinit.inspect" in block)
-    shown = re.search(r"```\n(Learns, .*?)```", README, re.DOTALL)[1]
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        exec(compile(code, "README.md", "exec"), {})
-    assert capsys.readouterr().out == shown
+def test_the_readme_is_short_and_has_one_picture():
+    assert len(README.splitlines()) <= 150
+    assert README.count("<picture>") == 1
+    assert "![" not in README
 
 
 def test_the_zero_start_of_the_readme_does_what_it_says():
-    (code,) = [block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "zero_start_" in block]
     names = {}
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        exec(compile(code, "README.md", "exec"), names)
+        for code in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
+            if "zeroinit.inspect" not in code:
+                exec(compile(f"import torch, zeroinit\nfrom torch import nn\n{code}", "README.md", "exec"), names)
     assert names["start"].remaining == 0
     for name, weight in names["model"].named_parameters():
         if weight.dim() > 1:
@@ -152,26 +148,13 @@ def test_the_zero_start_of_the_readme_does_what_it_says():
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in names["model"].modules())
 
 
-def test_every_block_of_the_readme_is_run():
-    """By the tests above: each is found by a name that only it has."""
-    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    names = ["initialize_(", "zero_start_(", "zeroinit.inspect("]
-    assert [[name in block for name in names] for block in blocks] == torch.eye(3).bool().tolist()
-
-
-@pytest.mark.parametrize(
-    "page", ["README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
-)
-def test_links_lead_somewhere(page):
-    text = (ROOT / page).read_text()
-    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if not link.startswith("http")]
-    missing = [link for link in links if not (ROOT / page).parent.joinpath(link).exists()]
-    assert not missing
-
-
 def test_every_make_target_that_is_named_exists():
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    pages = [README, (ROOT / "CONTRIBUTING.md").read_text(), (ROOT / "docs" / "reproducing.md").read_text()]
+    pages = [
+        README,
+        (ROOT / "CONTRIBUTING.md").read_text(),
+        *(path.read_text() for path in (ROOT / "docs").rglob("*.md")),
+    ]
     named = {name for page in pages for name in re.findall(r"(?:^|`)make ([a-z]+)", page, re.MULTILINE)}
     assert named <= targets
     assert {"reproduce", "test"} <= named

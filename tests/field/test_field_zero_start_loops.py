@@ -1,6 +1,7 @@
 """A zero start in training loops as people write them: it counts updates, and says what it could not do.
 
-The loops are in ``benchmarks/training_loops.py``, which prints the table of docs/zero_start.md from them. Sources:
+The loops are in ``benchmarks/training_loops.py``, which prints the table of docs/reference/zero_start.md from them.
+Sources:
 
 * skipped updates: https://github.com/pytorch/pytorch/issues/67590 (nobody is told that ``GradScaler`` skipped a step),
   https://github.com/huggingface/accelerate/pull/4243 (a fused optimizer's ``step`` is called and changes nothing);

@@ -25,7 +25,7 @@ def auto_scales(model: nn.Module, layers: Mapping[str, nn.Module], others: Itera
 
     A smaller S is safer at large learning rates. But the signals to the layers below grow with S: with S = 1, two
     hidden layers learn nothing for hundreds of steps of SGD. We chose 3 among 1, 3 and 10. This function does not know
-    the learning rate. With small learning rates of SGD, larger biases learn sooner (docs/findings.md).
+    the learning rate. With small learning rates of SGD, larger biases learn sooner (docs/results/large_bias_grid.md).
 
     The last layer's biases must be unlearned and have no other effect; with factor 0.01 this is quick. If the last
     layer in the model's order is in fact a hidden layer, its units still differ by these biases.

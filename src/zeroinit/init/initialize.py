@@ -65,7 +65,7 @@ def initialize_(
             ``"package.module:function"``, an entry point of the group ``zeroinit.initializers`` by name, or an
             ``Initializer``. A function with a parameter called ``generator`` fills one weight as a tensor, as
             ``nn.init.orthogonal_`` does; biases become zero. A function without one sets one module, as for
-            ``model.apply``. ``docs/initialize.md`` says more.
+            ``model.apply``. ``docs/reference/initialize.md`` says more.
         scale: Factor on everything that the initializer draws, at least 0. The ``*_bias`` initializers draw only the
             biases (the paper's factors are 1, 100 and 0.01). With these initializers, ``"auto"`` uses a factor for each
             layer: 3 / sqrt(fan-in of the next layer), at most 1, and 0.01 for the last layer; see ``auto_scales``. The

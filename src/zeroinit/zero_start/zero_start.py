@@ -39,10 +39,10 @@ def zero_start_(
 ) -> ZeroStart:
     """Set all weights of ``model`` to zero, in place, and return a context manager that helps the model train.
 
-    Train inside the context manager. On the networks of ``docs/findings.md`` the model then learns as well as from
-    PyTorch's default. With small learning rates the default is better (``docs/zero_start.md``). Biases become N(0, 1) ×
-    0.1, and so does β in norms that would cancel a constant channel. Some of ``PARTS`` act during the first updates and
-    then remove themselves. They need no further passes.
+    Train inside the context manager. On most networks of ``docs/results/recommended.md`` the model then learns as well
+    as from PyTorch's default. With small learning rates the default is better (``docs/reference/zero_start.md``).
+    Biases become N(0, 1) × 0.1, and so does β in norms that would cancel a constant channel. Some of ``PARTS`` act
+    during the first updates and then remove themselves. They need no further passes.
 
     An update is an optimizer step that changes the model. You may accumulate gradients. A step that a ``GradScaler``
     skips does not count.

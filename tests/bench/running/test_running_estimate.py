@@ -147,7 +147,7 @@ def test_no_data_is_loaded_and_nothing_is_written(monkeypatch, figure, store, tm
 
 
 def test_the_estimate_is_not_far_from_a_real_run(options, run, one_thread):
-    """A wide margin, as the machine may do something else meanwhile; see docs/reproducing.md for what was seen."""
+    """A wide margin, as the machine may do something else meanwhile; see docs/guides/paper.md for what was seen."""
     longer = replace(run, epochs=40)
     plan = estimate([Figure("study", "", (Curve("A", longer),))], options, seeds=[0, 1], jobs=2)
     seconds = runner.execute(longer, 0).seconds

@@ -72,7 +72,7 @@ def test_findings_that_are_alike_share_a_line():
     assert shown == [
         "ZI001 warning *.0 (4 of them): 12 units of `*.0` are only 1 different: they are identical and get"
     ]
-    assert str(inspect(model[2:], VECTORS)).count("ZI001") == 2
+    assert str(inspect(model[2:], VECTORS)).count("\nZI001 ") == 2
 
 
 def test_long_paths_are_shown_without_what_they_share():

@@ -24,7 +24,7 @@ opens one. The interval has to exclude 0.
 
 Hypotheses, written down before the runs: permutation symmetry is a cause in the FNN, translation symmetry in the CNN.
 The size of the steps, the moments and the size of the biases are no causes in the FNN. The steps and sizes of a zero
-start were chosen on validation accuracy with other seeds (docs/findings.md).
+start were chosen on validation accuracy with other seeds (docs/results/what_did_not_work.md).
 """
 
 from dataclasses import replace

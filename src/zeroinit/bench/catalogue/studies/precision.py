@@ -6,7 +6,7 @@ changes by .5 points or more.
 
 On 2026-11-26 a GPU was available for 15 minutes. Before any run on it we decided two things. Figure 8's network gets 32
 seeds (margin .5 points). Figures 9 to 11 run in bfloat16 and are labeled so, whatever comes out. The result is
-undecided (docs/gpu.md).
+undecided (docs/guides/gpu.md).
 """
 
 from dataclasses import replace

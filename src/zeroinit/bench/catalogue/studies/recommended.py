@@ -6,7 +6,7 @@ moments are reset, and each weight becomes orthogonal in the default's size. Aft
 n layers in one chain k is 2 (n + 1), at least 10.
 
 All choices were made on validation accuracy with seeds 100 and 101, which are not used here, and never on test images.
-docs/findings.md lists every try.
+docs/results/what_did_not_work.md lists every try.
 
 Hypothesis, written down before the runs: the final test accuracy is not below that of PyTorch's default by .003 or more
 on MNIST and .01 on CIFAR-10. There are ten seeds, for the CIFAR-10 CNN three. The CNNs are of reduced size. The MNIST

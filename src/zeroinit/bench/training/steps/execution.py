@@ -103,8 +103,8 @@ def _is_known(model: nn.Module) -> bool:
 def fastest_convolutions(search: bool) -> Iterator[None]:
     """Let cuDNN try its algorithms for each new shape and keep the fastest.
 
-    An update of the ResNet-50 in bfloat16 takes 0.88 of the time on an H200; see docs/gpu.md. The search takes a moment
-    for each shape, so it suits updates that come again and again. With deterministic algorithms it stays off.
+    An update of the ResNet-50 in bfloat16 takes 0.88 of the time on an H200; see docs/guides/gpu.md. The search takes a
+    moment for each shape, so it suits updates that come again and again. With deterministic algorithms it stays off.
 
     Args:
         search: Whether to search.

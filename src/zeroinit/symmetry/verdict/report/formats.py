@@ -85,6 +85,7 @@ def to_text(report: "SymmetryReport", width: int) -> str:
     for each in report.checks:
         mark = "ok" if each.passed else "--"
         lines += textwrap.wrap(f"{mark} {each.name}: {each.result}", width, subsequent_indent="   ")
+    lines += [f"more: zeroinit explain {each.code}" for each in report.warnings[:1]]
     return "\n".join(lines)
 
 

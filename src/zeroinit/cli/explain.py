@@ -1,0 +1,28 @@
+"""``zeroinit explain``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zeroinit._common import lookup
+from zeroinit.cli.app import app, out
+
+PAGES = Path(__file__).with_name("findings")
+"""One page a code, as the site shows it."""
+
+
+@app.command(name="explain")
+def explain_command(
+    code: Annotated[str | None, typer.Argument(help="A code of a finding, as ZI006; all of them by default.")] = None,
+) -> None:
+    """Tell what a code of `inspect` means: the smallest model that shows it, why, and what to type."""
+    pages = {path.stem: path for path in sorted(PAGES.glob("ZI*.md"))}
+    if code is None:
+        titles = [path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ") for path in pages.values()]
+        text = "\n".join([*titles, "", "More on one of them: zeroinit explain ZI006"])
+    else:
+        number = code.upper().removeprefix("ZI")
+        name = f"ZI{int(number):03d}" if number.isdecimal() else code
+        text = lookup(pages, name, "code").read_text(encoding="utf-8").rstrip()
+    out.print(text, markup=False, highlight=False, soft_wrap=True)
