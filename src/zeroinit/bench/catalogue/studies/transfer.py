@@ -7,9 +7,9 @@ There are 450 test images, so intervals are wide.
 
 The zero start as it was chosen on four networks failed this with eight layers (seeds 0 to 4, November 2026). It then
 got a rule for more than four layers without norms: weights become orthonormal half-way and at the end. The rule was
-found with six and ten layers of 96 units on 300 validation digits, seeds 100 and 101 (docs/results/what_did_not_work.md). Written down
-before its runs: the same margin, with ten seeds for the networks of eight layers, of which 5 to 9 were new. The earlier
-zero start stays in the study as "orthogonal once".
+found with six and ten layers of 96 units on 300 validation digits, seeds 100 and 101
+(docs/results/what_did_not_work.md). Written down before its runs: the same margin, with ten seeds for the networks of
+eight layers, of which 5 to 9 were new. The earlier zero start stays in the study as "orthogonal once".
 
 A control was added after the zero start had beaten PyTorch's default in the networks of eight layers. It is part of no
 claim: the default, made orthonormal after its first update. The zero start's lead may come from orthonormal weights.
