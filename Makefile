@@ -4,14 +4,20 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help reproduce test coverage lint format bench readme docs clean
+.PHONY: help reproduce first-words reproduce-digits test coverage lint format bench readme docs clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 20
 
-reproduce: $(VENV)/.installed  ## the paper's figures on small digits, in minutes; then see report/index.html
-	$(BIN)/zeroinit reproduce --profile quick --results results/quick --report report
+reproduce: first-words $(VENV)/.installed  ## the first look: eight starts on small digits, in about a minute
+	@$(BIN)/zeroinit reproduce
+
+first-words:
+	@echo "The first look: 70 short trainings on digits that come with scikit-learn. About a minute on two cores."
+
+reproduce-digits: $(VENV)/.installed  ## the paper's figures on small digits, in 5 to 10 minutes
+	$(BIN)/zeroinit reproduce --profile quick --results results/quick --report report/digits
 
 test: $(VENV)/.installed-dev  ## the default tests: under 5 minutes, no network, no GPU
 	$(BIN)/python -m pytest -n 2 --dist worksteal
@@ -47,13 +53,15 @@ docs: $(VENV)/.installed-docs  ## the site as static files: build/site/index.htm
 clean:  ## remove the environment and caches; results stay
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .coverage*
 
-# torch first: with it in place, no other package pulls in a second build.
+# torch first: with it in place, no other package pulls in a second build. A line every ten seconds says how far pip is.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "zeroinit needs Python 3.11 or newer; try: make PYTHON=python3.11 ..."; exit 2; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) torch
-	$(PIP) --editable '.[bench]'
-	touch $@
+	@echo "Once before that: pip installs torch and about 55 packages into $(VENV). 1.5 GB, with CUDA more; 1 to 5 minutes."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@( while sleep 10 && kill -0 $$$$ 2>&-; do echo "installing: $$(du -sm $(VENV) | cut -f1) MB so far"; done ) & \
+	trap "kill $$!" EXIT; $(PIP) torch && $(PIP) --editable '.[bench]'
+	@touch $@
+	@echo "installed"
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) --editable '.[test,lint]'

@@ -4,8 +4,9 @@
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -145,18 +146,23 @@ def adversarial(model: nn.Module, images: Tensor, labels: Tensor, num: int) -> l
     return [ours]
 
 
-def quasi_newton(model: nn.Module, images: Tensor, labels: Tensor, num: int) -> list[Optimizer]:
-    optimizer = LBFGS(model.parameters(), lr=0.02, max_iter=2)  # without a line search a third may jump
+def with_closure(make: Callable[[Iterable[nn.Parameter]], Optimizer]) -> Loop:
+    """Each step computes its gradients itself, as under Lightning's automatic optimization."""
 
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = F.cross_entropy(model(images), labels)
-        loss.backward()
-        return loss
+    def loop(model: nn.Module, images: Tensor, labels: Tensor, num: int) -> list[Optimizer]:
+        optimizer = make(model.parameters())
 
-    for _ in range(num):
-        optimizer.step(closure)
-    return [optimizer]
+        def closure() -> Tensor:
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(images), labels)
+            loss.backward()
+            return loss
+
+        for _ in range(num):
+            optimizer.step(closure)
+        return [optimizer]
+
+    return loop
 
 
 def sharpness_aware(model: nn.Module, images: Tensor, labels: Tensor, num: int) -> list[Optimizer]:
@@ -176,21 +182,6 @@ def sharpness_aware(model: nn.Module, images: Tensor, labels: Tensor, num: int) 
             for parameter, by in moved:
                 parameter.sub_(by)
         optimizer.step()
-    return [optimizer]
-
-
-def closures(model: nn.Module, images: Tensor, labels: Tensor, num: int) -> list[Optimizer]:
-    """As Lightning's automatic optimization calls it."""
-    optimizer = Adam(model.parameters())
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = F.cross_entropy(model(images), labels)
-        loss.backward()
-        return loss
-
-    for _ in range(num):
-        optimizer.step(closure)
     return [optimizer]
 
 
@@ -298,9 +289,9 @@ LOOPS: dict[str, Loop] = {
     "GradScaler with a fused optimizer, the last update skipped": scaled((1, 12), fused=True),
     "gradient penalty": gradient_penalty,
     "GAN, its discriminator": adversarial,
-    "LBFGS": quasi_newton,
+    "LBFGS": with_closure(partial(LBFGS, lr=0.02, max_iter=2)),  # without a line search a third may jump
     "SAM, two passes an update": sharpness_aware,
-    "step(closure)": closures,
+    "step(closure)": with_closure(Adam),
     "Muon beside AdamW": side_by_side,
     "two optimizers at two paces, parts called alone": at_two_paces,
     "evaluation in between": evaluated,

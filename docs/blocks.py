@@ -33,9 +33,10 @@ class Block:
 
 
 def pages() -> list[Path]:
-    """Return every page with Python that is run: those of the site, and those of ``zeroinit explain``."""
+    """Return every page with Python that is run: README, site, and those of ``zeroinit explain``."""
     written = [path for path in (ROOT / "docs").rglob("*.md") if path.name not in ("gallery.md", "report.md")]
     written = [path for path in written if "_build" not in path.parts and path.parent.name != "findings"]
+    written.append(ROOT / "README.md")
     return sorted(path for path in (*written, *CODES.glob("*.md")) if "```python" in path.read_text(encoding="utf-8"))
 
 

@@ -9,6 +9,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import hero
+
 from zeroinit.bench.profiles import PROTOCOLS
 from zeroinit.bench.reporting.report import Report, build_report, write_report
 from zeroinit.bench.reporting.verdicts import write_estimate
@@ -25,11 +27,11 @@ FIGURES = {
     "corrected": None,
     "published": ["fig3", "fig8"],
     "plateau": ["plateau"],
+    "three_starts": ["three_starts"],
 }
-IN_README = ("recommended", "large_bias")
-"""Studies whose tables the README shows."""
 STUDIES = (
-    *IN_README,
+    "recommended",
+    "large_bias",
     "gap",
     "remaining",
     "transfer",
@@ -232,14 +234,11 @@ def tables_and_claims(report: Report, folder: str) -> str:
 
 
 def readme_blocks(reports: dict[str, Report]) -> dict[str, str]:
-    """Return the content of each of the README's blocks."""
+    """Return the README's picture and its table."""
+    starts, costs, corrected = (reports[name] for name in ("three_starts", "recommended", "corrected"))
     return {
-        "corrected": tables_and_claims(reports["corrected"], "docs/results/corrected"),
-        "remarks": remarks(reports["corrected"]),
-        "published": results_table(reports["published"], "docs/results/published"),
-        **{name: study(reports[name], f"docs/results/{name}") for name in IN_README},
-        "plateau": tables_and_claims(reports["plateau"], "docs/results/plateau"),
-        "speed": speed(),
+        "hero": hero.block(hero.alt_text(starts, costs, corrected)),
+        "results": hero.results(costs, corrected),
     }
 
 
@@ -276,6 +275,7 @@ def main() -> None:
     reports = {name: read_report(name) for name in FIGURES}
     for name, report in reports.items():
         print(write_report(report, RESULTS / name))
+    hero.write_hero(reports["three_starts"], reports["recommended"], reports["corrected"])
     for path, blocks in pages(reports).items():
         path.write_text(fill(path.read_text(), blocks))
 

@@ -1,4 +1,4 @@
-"""The Trainer of transformers with one callback. Run: python hf_trainer.py (needs zeroinit[transformers])."""
+"""The Trainer of transformers with one callback. Run: python hf_trainer.py (needs torch-zeroinit[transformers])."""
 
 import tempfile
 

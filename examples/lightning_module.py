@@ -1,4 +1,4 @@
-"""A LightningModule with one callback. Run: python lightning_module.py (needs zeroinit[lightning])."""
+"""A LightningModule with one callback. Run: python lightning_module.py (needs torch-zeroinit[lightning])."""
 
 import tempfile
 

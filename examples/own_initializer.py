@@ -1,4 +1,7 @@
-"""An initializer of your own, checked on a network before it costs a training run. Run: python own_initializer.py."""
+"""An initializer of your own, checked on a network before it costs a training run. Run: python own_initializer.py.
+
+A function with a parameter called ``generator`` fills one weight. A function without it sets one module.
+"""
 
 import math
 
@@ -17,11 +20,9 @@ def spectral(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
 
 
-def spectral_at_random(module: nn.Module) -> None:
-    """The repair: a random matrix with orthonormal rows or columns has the spectral norm 1, too."""
-    if isinstance(module, nn.Linear | nn.Conv2d):
-        nn.init.orthogonal_(module.weight)
-        nn.init.zeros_(module.bias)
+def spectral_at_random(tensor: torch.Tensor, generator: torch.Generator | None) -> None:
+    """The repair: a random matrix with orthonormal rows or columns has the spectral norm 1, too. Biases become zero."""
+    nn.init.orthogonal_(tensor, generator=generator)
 
 
 def build() -> nn.Sequential:
@@ -37,7 +38,8 @@ images = torch.randn(32, 3, 12, 12, device=device)
 classes = torch.arange(32, device=device) % 10
 
 for initializer in (spectral, spectral_at_random):
-    model = build().apply(initializer)
+    model = build()
+    print(zeroinit.initialize_(model, initializer, generator=torch.Generator().manual_seed(0)))
     report = zeroinit.inspect(model, images, classes)
     print(f"{initializer.__name__}:", report.verdict)
     for layer in report.layers:

@@ -1,4 +1,4 @@
-"""Fixtures for the tests of every room."""
+"""Fixtures for all tests."""
 
 import json
 import os

@@ -5,10 +5,11 @@ import os
 import re
 import stat
 import threading
+from pathlib import Path
 
 import pytest
 
-from zeroinit._common import InputError, closest, derive_seed, jsonable, lookup, write_atomically
+from zeroinit._common import InputError, closest, derive_seed, jsonable, lookup, read_regular, write_atomically
 
 TABLE = {"adam": 1, "adamw": 2, "sgd": 3}
 
@@ -19,7 +20,7 @@ def test_lookup_returns_the_entry_even_if_it_is_false():
 
 
 def test_lookup_names_argument_value_choices_and_the_nearest():
-    message = "optimizer='adamm': must be one of adam, adamw, sgd; did you mean 'adam'?"
+    message = "optimizer='adamm': did you mean 'adam'? It must be one of adam, adamw, sgd"
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         lookup(TABLE, "adamm", "optimizer")
 
@@ -32,7 +33,7 @@ def test_lookup_suggests_nothing_where_nothing_is_near():
 @pytest.mark.usefixtures("without_type_checks")
 @pytest.mark.parametrize("name", [None, 3, ("adam",)])
 def test_lookup_of_something_that_is_no_name(name):
-    with pytest.raises(InputError, match=re.escape(f"optimizer={name!r}: must be one of adam, adamw, sgd")):
+    with pytest.raises(InputError, match=rf"^{re.escape(f'optimizer={name!r}')}: .*must be one of adam, adamw, sgd$"):
         lookup(TABLE, name, "optimizer")
 
 
@@ -163,3 +164,29 @@ def test_json_has_no_word_for_a_number_that_is_not_finite(number):
     assert json.loads(json.dumps(jsonable(value), allow_nan=False)) == expected
     with pytest.raises(ValueError, match="JSON"):
         json.dumps(value, allow_nan=False)
+
+
+def test_a_regular_file_is_read_whole(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"12345")
+    assert read_regular(path, at_most=5) == b"12345"
+    with pytest.raises(InputError, match=r"file: has 5 bytes, more than 4; move it away$"):
+        read_regular(path, at_most=4)
+    with pytest.raises(FileNotFoundError):
+        read_regular(tmp_path / "absent", at_most=5)
+
+
+@pytest.mark.parametrize("kind", ["link", "broken link", "fifo", "device", "folder"])
+def test_nothing_else_is_read(tmp_path, kind):
+    """At once: a pipe without a writer would be waited for, a device has no end."""
+    path = tmp_path / "file"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "device":
+        path = Path("/dev/zero")
+    else:
+        path.symlink_to(Path(__file__) if kind == "link" else tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"is a link; put|is no regular file|cannot be read \(Is a directory\)"):
+        read_regular(path, at_most=10**6)

@@ -112,3 +112,21 @@ def test_the_imports_for_type_checkers_the_table_and_the_public_names_agree(pack
 def test_an_unknown_name_is_refused_with_the_nearest():
     with pytest.raises(AttributeError, match=r"module 'zeroinit' has no attribute 'inspekt'; did you mean 'inspect'\?"):
         _ = zeroinit.inspekt
+
+
+@pytest.mark.parametrize(
+    ("package", "call"), [("pandas", "to_frame()"), ("pandas", "to_series()"), ("matplotlib", "plot()")]
+)
+def test_what_a_report_needs_an_extra_for_says_what_to_type(package, call):
+    code = f"""
+import sys
+sys.modules[{package!r}] = None
+import torch, zeroinit
+report = zeroinit.inspect(torch.nn.Linear(2, 2), torch.ones(3, 2), steps=1)
+try:
+    report.{call}
+except zeroinit.InputError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{package} is not installed; type: pip install 'torch-zeroinit[bench]'\n"

@@ -10,6 +10,7 @@ import importlib
 import math
 import operator
 import os
+import stat
 import sys
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,13 +23,25 @@ Entry = TypeVar("Entry")
 
 
 class InputError(ValueError):
-    """You handed over something that cannot be used; the message names the argument, the value and the way out."""
+    """An argument cannot be used. The message names the argument, the value and the way out."""
 
 
 def closest(name: str, choices: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the choice nearest to ``name``, or an empty string."""
     matches = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.5)
     return f"; did you mean {matches[0]!r}?" if matches else ""
+
+
+def unknown(name: str, choices: Iterable[str], argument: str) -> str:
+    """Say that there is no such name: the nearest one first, then all of them.
+
+    Example:
+        >>> unknown("adm", ["sgd", "adam"], "optimizer")
+        "optimizer='adm': did you mean 'adam'? It must be one of adam, sgd"
+    """
+    known = sorted(choices)
+    near = closest(str(name), known).removeprefix("; ")
+    return f"{argument}={name!r}: {f'{near} It ' if near else ''}must be one of {', '.join(known)}"
 
 
 def lookup(table: Mapping[str, Entry], name: str, argument: str) -> Entry:
@@ -48,7 +61,7 @@ def lookup(table: Mapping[str, Entry], name: str, argument: str) -> Entry:
     """
     if name in table:
         return table[name]
-    raise InputError(f"{argument}={name!r}: must be one of {', '.join(sorted(table))}{closest(str(name), table)}")
+    raise InputError(unknown(name, table, argument))
 
 
 def names_when_used(
@@ -59,7 +72,7 @@ def names_when_used(
     Args:
         package: The package, ``__name__`` there.
         homes: The names that each module holds.
-        subpackages: What is imported as a whole, as in ``package.name``.
+        subpackages: Submodules that are imported whole, as in ``package.name``.
 
     Returns:
         A function from a name to its value. It raises ``AttributeError`` for a name that the package does not have.
@@ -84,11 +97,74 @@ def names_when_used(
     return find
 
 
+def import_named(name: str, argument: str, form: str) -> Any:
+    """Return what ``package.module:attribute`` names; the working directory is searched, too.
+
+    Args:
+        name: The name.
+        argument: How the caller's user knows this value, as in ``"factory"``.
+        form: What to write instead, for messages.
+
+    Raises:
+        InputError: The name has another form, the module cannot be imported, or it has no such attribute.
+
+    Example:
+        >>> import_named("math:sqrt", "function", "write module:function")(9)
+        3.0
+    """
+    module_name, _, attribute = name.partition(":")
+    if not module_name or not attribute:
+        raise InputError(f"{argument}={name!r}: {form}")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        raise InputError(
+            f"{argument}={name!r}: {module_name} cannot be imported ({type(error).__name__}: {error})"
+        ) from error
+    try:
+        return operator.attrgetter(attribute)(module)
+    except AttributeError:
+        near = closest(attribute, [each for each in vars(module) if not each.startswith("_")])
+        raise InputError(f"{argument}={name!r}: {module_name} has no function {attribute!r}{near}") from None
+
+
+def missing(package: str, extra: str) -> str:
+    """Say in one line what to install.
+
+    Example:
+        >>> missing("TensorBoard", "tensorboard")
+        "TensorBoard is not installed; type: pip install 'torch-zeroinit[tensorboard]'"
+    """
+    return f"{package} is not installed; type: pip install 'torch-zeroinit[{extra}]'"
+
+
+def import_extra(module: str, extra: str) -> Any:
+    """Import what only an extra brings.
+
+    Args:
+        module: The module.
+        extra: Which extra of this package brings it.
+
+    Raises:
+        InputError: It is not installed; the message says what to type.
+
+    Example:
+        >>> import_extra("json", "bench").dumps(1)
+        '1'
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise InputError(missing(module.partition(".")[0], extra)) from error
+
+
 def whole_number(value: object, argument: str, least: int | None = None) -> int:
     """Return a count as an ``int``; refuse everything else, also ``True`` and ``2.0``.
 
     Args:
-        value: What the user handed over.
+        value: The user's value.
         argument: How the caller's user knows this value, as in ``"epochs"``.
         least: The smallest value allowed; any if ``None``.
 
@@ -147,7 +223,7 @@ def jsonable(value: Any) -> Any:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write ``content`` to ``path``; the file is whole or absent, whatever happens meanwhile.
+    """Write ``content`` to ``path``; the file is whole or absent, even after a crash.
 
     Args:
         path: The file; its folder is made where missing.
@@ -164,7 +240,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         '{}'
     """
     data = content.encode() if isinstance(content, str) else content
-    # Not tempfile: its files are private to the user, and results are read by others.
+    # Not tempfile: its files are private to the user, and others read results.
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -173,9 +249,53 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, path)
+        _sync_folder(path.parent)
     except OSError as error:
         reason = error.strerror or error
         raise InputError(f"cannot write {path}: {reason}; choose a folder that can be written to") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Write the folder's own entries to the disk, so that a new name outlives a loss of power; POSIX only."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_regular(path: Path, at_most: int) -> bytes:
+    """Read a whole file that somebody else may have put there: it must be a regular file of bounded size.
+
+    Args:
+        path: The file.
+        at_most: Its largest size in bytes.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        InputError: It is a link, a folder, a pipe or a device, is too large, or cannot be read.
+
+    Example:
+        >>> b"read_regular" in read_regular(Path(__file__), at_most=10**6)
+        True
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    try:
+        if path.is_symlink():
+            raise InputError(f"{path}: is a link; put the file itself there")
+        with open(os.open(path, flags), "rb") as stream:
+            found = os.fstat(stream.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                raise InputError(f"{path}: is no regular file; move it away")
+            if found.st_size > at_most:
+                raise InputError(f"{path}: has {found.st_size} bytes, more than {at_most}; move it away")
+            return stream.read()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error

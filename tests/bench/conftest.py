@@ -66,7 +66,8 @@ def made_up(run: Run, seed: int, accuracies: Sequence[float], outcome: str = "co
         "num_steps": 10 * len(accuracies),
         "diverged_at_step": 3 if outcome == "diverged" else None,
     }
-    return Result(run, seed, history, f"{seed:016x}", ENVIRONMENT, 1.5)
+    recorded = None if run.recorder == "none" else {}
+    return Result(run, seed, history, f"{seed:016x}", ENVIRONMENT, 1.5, recorded)
 
 
 @pytest.fixture(scope="session")

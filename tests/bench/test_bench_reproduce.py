@@ -13,6 +13,7 @@ from zeroinit._common import InputError
 from zeroinit.bench import reproduce as module
 from zeroinit.bench import store as store_module
 from zeroinit.bench.catalogue import FIGURES
+from zeroinit.bench.progress import Progress
 from zeroinit.bench.reporting import report
 from zeroinit.bench.reproduce import Interrupted, check_writable, choose_figures, reproduce
 from zeroinit.bench.running.schedule import Options
@@ -34,7 +35,8 @@ def start(figure, store, tmp_path, console):
     """Reproduces the figure with two seeds; options replace the defaults."""
 
     def reproduce_(**changes):
-        arguments = {"seeds": [0, 1], "jobs": 1, "report_dir": tmp_path / "report", "console": console} | changes
+        arguments = {"seeds": [0, 1], "jobs": 1, "report_dir": tmp_path / "report", "progress": Progress(console)}
+        arguments |= changes
         options = Options(
             **{"results": store.root} | {name: arguments.pop(name) for name in OPTIONS if name in arguments}
         )
@@ -100,9 +102,10 @@ def test_brackets_in_a_folders_name_are_shown(no_drawing, start, tmp_path, conso
 
 def test_progress_is_shown_on_a_terminal(no_drawing, start):
     screen = Console(file=io.StringIO(), force_terminal=True, width=100, force_interactive=True)
-    start(console=screen)
-    assert "4 of 4 runs" in screen.file.getvalue()
-    assert "100 %" in screen.file.getvalue()
+    with Progress(screen) as progress:
+        start(progress=progress)
+    for text in ("loading digits", "4 of 4 runs", "100 %", "left", "drawing the report: study"):
+        assert text in screen.file.getvalue()
 
 
 def test_the_published_protocol_runs_other_settings(no_drawing, start, store):
@@ -113,8 +116,14 @@ def test_the_published_protocol_runs_other_settings(no_drawing, start, store):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"profile": "papr"}, r"^profile='papr': must be one of paper, paper_bf16, quick; did you mean 'paper'\?$"),
-        ({"protocol": "publshed"}, r"^protocol='publshed': must be one of corrected, published; did you mean 'publ"),
+        (
+            {"profile": "papr"},
+            r"^profile='papr': did you mean 'paper'\? It must be one of first, paper, paper_bf16, quick$",
+        ),
+        (
+            {"protocol": "publshed"},
+            r"^protocol='publshed': did you mean 'published'\? It must be one of corrected, published$",
+        ),
         ({"device": "tpu"}, r"^device='tpu': must be one of auto, cpu, cuda, cuda:N$"),
         ({"jobs": 0}, r"^jobs=0: must be at least 1$"),
     ],
@@ -142,7 +151,7 @@ def test_missing_data_is_found_before_the_first_run(start, no_run, monkeypatch, 
                 Options(tmp_path / "results", tmp_path / folder),
                 seeds=[0],
                 report_dir=tmp_path / "report",
-                console=Console(file=io.StringIO()),
+                progress=Progress(Console(file=io.StringIO())),
             )
 
 
@@ -175,9 +184,7 @@ def test_an_interruption_says_what_is_kept(no_drawing, start, store, monkeypatch
     monkeypatch.setattr(module, "run_all", stop_after_one)
     with pytest.raises(Interrupted) as caught:
         start()
-    assert str(caught.value) == (
-        f"interrupted: 1 of 4 runs are stored in {store.root}; the same command goes on from there"
-    )
+    assert str(caught.value) == (f"interrupted: 1 of 4 runs is kept in {store.root}")
     monkeypatch.undo()
     start()
     assert len(list(store)) == 4
@@ -187,13 +194,13 @@ def test_an_interruption_reads_the_bundles_once(no_drawing, start, store, monkey
     """They hold thousands of results: to read them again for each run takes longer than a user waits after Ctrl-C."""
     store.bundle("study", [make_result(figure.curves[0].run, 0, [0.5])])
     reads = []
-    monkeypatch.setattr(store_module, "read_bundle", lambda path: reads.append(path) or [])
+    monkeypatch.setattr(store_module, "read_bundle", lambda path: reads.append(path) or ([], {}))
 
     def stop(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(module, "run_all", stop)
-    with pytest.raises(Interrupted, match=f"0 of 4 runs are stored in {store.root}"):
+    with pytest.raises(Interrupted, match=f"0 of 4 runs are kept in {store.root}"):
         start()
     assert len(reads) == 1
 
@@ -240,10 +247,12 @@ def test_a_command_that_fails_leaves_no_folder(start, store, figure, no_run, tmp
 
 def test_figures_by_name():
     assert choose_figures(["fig4", "fig3", "fig4"]) == [FIGURES["fig4"], FIGURES["fig3"]]
+    assert [figure.name for figure in choose_figures([], "first")] == ["starts", "starts_cnn", "fig12"]
+    assert choose_figures(["fig3"], "first") == [FIGURES["fig3"]]
     for nothing in (None, []):
         assert [figure.name for figure in choose_figures(nothing)][:5] == ["fig3", "fig4", "fig5", "fig6", "fig7"]
         assert all(figure.in_paper for figure in choose_figures(nothing))
-    with pytest.raises(InputError, match=r"^figure='fig33': must be one of .*; did you mean 'fig3'\?$"):
+    with pytest.raises(InputError, match=r"^figure='fig33': did you mean 'fig3'\? It must be one of .*$"):
         choose_figures(["fig3", "fig33"])
 
 

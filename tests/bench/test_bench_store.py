@@ -1,5 +1,7 @@
 """Stored results: whole or absent, readable or refused in one clear line."""
 
+import contextlib
+import hashlib
 import json
 import os
 import re
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from zeroinit._common import InputError
+from zeroinit.bench import store as store_module
 from zeroinit.bench.running.runner import execute
 from zeroinit.bench.spec import Run
 from zeroinit.bench.store import Store, read_result
@@ -25,10 +28,17 @@ def path(store, run, make_result):
 
 
 def edit(path, change) -> None:
-    """Apply ``change`` to the stored dictionary."""
+    """Apply ``change`` to the stored dictionary, as somebody would who makes its checksum anew."""
     content = json.loads(path.read_text())
     change(content)
-    path.write_text(json.dumps(content))
+    path.write_text(signed(content))
+
+
+def signed(content: dict) -> str:
+    """Return a stored dictionary as text with the checksum that it should have: reference of what is written."""
+    content.pop("sha256", None)
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
+    return json.dumps(content | {"sha256": hashlib.sha256(canonical).hexdigest()})
 
 
 def test_what_is_loaded_is_what_was_saved(store, run):
@@ -65,7 +75,9 @@ def test_what_a_recorder_found_comes_back(store, run):
 
 def test_without_a_recorder_the_file_is_as_it_always_was(path):
     content = json.loads(path.read_text())
-    assert list(content) == ["format", "run", "seed", "history", "initial_hash", "environment", "seconds"]
+    names = ["format", "run", "seed", "history", "initial_hash", "environment", "seconds", "sha256"]
+    assert list(content) == names
+    assert json.loads(signed(dict(content)))["sha256"] == content["sha256"]
     assert read_result(path).recorded is None
 
 
@@ -79,7 +91,11 @@ def test_every_stored_result_of_the_project_is_still_read():
 @pytest.mark.parametrize("recorded", [None, "gone", [1, 2]])
 def test_a_result_that_lost_what_was_recorded_is_refused(store, run, make_result, recorded, without_type_checks):
     run = replace(run, recorder="gradients")
-    store.save(replace(make_result(run, 0, [0.4, 0.9]), recorded=recorded))
+    lost = replace(make_result(run, 0, [0.4, 0.9]), recorded=recorded)
+    with pytest.raises(InputError, match=r"cannot be stored \(it holds nothing of what its recorder found\)$"):
+        store.save(lost)
+    store.save(replace(lost, recorded={}))
+    edit(store.path(run, 0), lambda content: content.update(recorded=recorded))
     with pytest.raises(InputError, match=r"\(it holds nothing of what its recorder found\); delete it"):
         store.load(run, 0)
 
@@ -88,7 +104,7 @@ def test_a_run_that_ends_early_by_its_settings_may_be_short(store, run, make_res
     short = replace(run, epochs=30, max_steps=5)
     store.save(replace(make_result(replace(run, epochs=1), 0, [0.4]), run=short))
     assert len(store.load(short, 0).history["test_accuracy"]) == 1
-    store.save(replace(make_result(replace(run, epochs=0), 0, [0.4]), run=short, history=HISTORY_WITHOUT_EPOCHS))
+    edit(store.path(short, 0), lambda content: content.update(history=HISTORY_WITHOUT_EPOCHS))
     with pytest.raises(InputError, match="its history has 0 of 30 epochs"):
         store.load(short, 0)
 
@@ -129,7 +145,7 @@ DAMAGE = {
     "no object": lambda text: "[1, 2]",
     "a word": lambda text: "null",
     "foreign": lambda text: '{"name": "something else"}',
-    "other format": lambda text: text.replace('"format": 1', '"format": 99'),
+    "other format": lambda text: text.replace('"format": 2', '"format": 99'),
     "unknown setting": lambda text: text.replace('"momentum"', '"impetus"'),
     "no history": lambda text: text.replace('"history"', '"story"'),
     "no outcome": lambda text: text.replace('"outcome"', '"end"'),
@@ -142,10 +158,111 @@ DAMAGE = {
 }
 
 
+def test_every_changed_digit_is_noticed(store, run, path):
+    """Whoever changes a file without its checksum is found out, at each place."""
+    text = path.read_text()
+    places = [match.start() for match in re.finditer(r"\d", text)]
+    for place in places:
+        path.write_text(text[:place] + str((int(text[place]) + 1) % 10) + text[place + 1 :])
+        with pytest.raises(InputError, match="cannot be read as a result"):
+            store.load(run, 0)
+    assert len(places) > 60
+
+
+def test_a_result_of_the_first_format_has_no_checksum(store, run, path):
+    content = json.loads(path.read_text())
+    del content["sha256"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="it lacks 'sha256'"):
+        store.load(run, 0)
+    path.write_text(json.dumps(content | {"format": 1}))
+    assert store.load(run, 0).history["test_accuracy"] == [0.4, 0.9]
+
+
+HOSTILE = {
+    "accuracy above 1": lambda content: content["history"].update(test_accuracy=[0.4, 5]),
+    "accuracy below 0": lambda content: content["history"].update(test_accuracy=[0.4, -3.0]),
+    "accuracy is true": lambda content: content["history"].update(test_accuracy=[0.4, True]),
+    "huge accuracy": lambda content: content["history"].update(test_accuracy=[0.4, 10**400]),
+    "other lengths": lambda content: content["history"].update(validation_accuracy=[0.4]),
+    "another outcome": lambda content: content["history"].update(outcome="fine"),
+    "seed is a list": lambda content: content.update(seed=[0]),
+    "seed is true": lambda content: content.update(seed=False),
+    "huge number": lambda content: content.update(recorded={"ranks": [10**400]}),
+    "long text": lambda content: content["environment"].update(device="x" * 10**5),
+    "settings are a list": lambda content: content.update(run=[]),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_result_that_cannot_be_is_refused(store, run, path, kind, without_type_checks):
+    """Also with a checksum that is right."""
+    edit(path, HOSTILE[kind])
+    with pytest.raises(InputError, match=r"cannot be read as a result \(.+\); delete it to compute it again$"):
+        store.load(run, 0)
+
+
+def test_texts_that_a_terminal_would_obey(store, run, path):
+    edit(path, lambda content: content["environment"].update(device="cpu\x1b[2J\n\ud800| <b>"))
+    assert store.load(run, 0).environment["device"] == "cpu�[2J��| <b>"
+
+
+@pytest.mark.parametrize("kind", ["link", "fifo", "device", "large"])
+def test_what_is_no_regular_file(store, run, path, kind, monkeypatch, tmp_path):
+    """Read at once or refused at once, never waited for."""
+    content = path.read_bytes()
+    path.unlink()
+    if kind == "link":
+        (tmp_path / "elsewhere.json").write_bytes(content)
+        path.symlink_to(tmp_path / "elsewhere.json")
+    elif kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.write_bytes(content)
+        monkeypatch.setattr(store_module, "MOST_BYTES", len(content) - 1)
+    assert store.has(run, 0)
+    with pytest.raises(InputError, match=r"is a link|is no regular file|bytes, more than"):
+        store.load(run, 0)
+    assert store.find(run, 0) is None
+    assert list(store.problems) == [str(path)]
+
+
+def test_a_folder_that_is_a_link_is_refused(store, run, make_result, tmp_path):
+    """It could lead anywhere: nothing is read there and nothing written."""
+    (tmp_path / "elsewhere").mkdir()
+    store.root.mkdir(exist_ok=True)
+    (store.root / run.key).symlink_to(tmp_path / "elsewhere")
+    for use in (
+        lambda: store.save(make_result(run, 0, [0.4, 0.9])),
+        lambda: store.has(run, 0),
+        lambda: store.load(run, 0),
+    ):
+        with pytest.raises(InputError, match="is a link; results are read and written in folders alone"):
+            use()
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_a_damaged_result_is_set_aside(store, run, path, make_result):
+    """Its run is missing then, and nothing that was there is lost."""
+    for number in (1, 2):
+        path.write_text("damaged")
+        assert store.find(run, 0) is None
+        assert store.set_aside(run, 0) == path.with_name(f"seed-0.json.damaged-{number}")
+        assert not store.has(run, 0)
+        assert store.find(run, 0) is None
+    store.save(make_result(run, 0, [0.4, 0.9]))
+    assert store.find(run, 0) == store.load(run, 0)
+    assert len(list(store)) == 1
+
+
 @pytest.mark.parametrize("kind", DAMAGE)
 def test_a_file_that_cannot_be_read_is_named_with_the_way_out(store, run, path, kind, without_type_checks):
     damaged = DAMAGE[kind](path.read_text())
     assert damaged != path.read_text()
+    with contextlib.suppress(ValueError, AttributeError, TypeError, RecursionError):
+        damaged = signed(json.loads(damaged))
     path.write_text(damaged)
     with pytest.raises(InputError) as caught:
         store.load(run, 0)
@@ -196,9 +313,8 @@ def test_what_is_not_finite_becomes_null(store, diverging):
 def test_a_diverged_run_may_be_short_but_not_empty(store, diverging, make_result):
     store.save(make_result(diverging, 0, [0.1], "diverged"))
     assert len(store.load(diverging, 0).history["test_accuracy"]) == 1
-    store.save(make_result(diverging, 1, [], "diverged"))
-    with pytest.raises(InputError, match="its history has 0 of 4 epochs"):
-        store.load(diverging, 1)
+    with pytest.raises(InputError, match=r"seed 1: cannot be stored \(its history has 0 of 4 epochs\)"):
+        store.save(make_result(diverging, 1, [], "diverged"))
 
 
 def test_an_empty_or_missing_folder_holds_nothing(store, tmp_path):

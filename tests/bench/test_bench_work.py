@@ -65,5 +65,5 @@ def test_dense_networks_are_told_from_convolutional_ones():
 
 
 def test_an_unknown_data_set_is_named():
-    with pytest.raises(InputError, match=r"^dataset='mnis': must be one of .*; did you mean 'mnist'\?$"):
+    with pytest.raises(InputError, match=r"^dataset='mnis': did you mean 'mnist'\? It must be one of .*$"):
         work_of(Run(dataset="mnis"))

@@ -1,5 +1,6 @@
 """The command line as a user meets it: an exit code and two streams."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -28,8 +29,9 @@ def secluded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def zeroinit(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
-    """Runs a command in this process, through ``main``."""
+def zeroinit(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
+    """Runs a command in this process, through ``main``, as the installed program does."""
+    monkeypatch.setattr(sys, "argv", ["zeroinit"])
 
     def run(*arguments: str) -> Ended:
         capsys.readouterr()
@@ -44,11 +46,13 @@ def zeroinit(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
 
 @pytest.fixture
 def two_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A quick profile that takes a moment."""
+    """Profiles on digits that take a moment."""
     quick = profiles.PROFILES["quick"]
     monkeypatch.setitem(
         profiles.PROFILES, "quick", replace(quick, overrides={**quick.overrides, "epochs": 2}, by_model={})
     )
+    first = replace(profiles.PROFILES["first"], overrides=profiles.PROFILES["quick"].overrides, by_model={})
+    monkeypatch.setitem(profiles.PROFILES, "first", first)
 
 
 @pytest.fixture

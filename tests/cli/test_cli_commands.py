@@ -37,6 +37,9 @@ def test_reproduce_runs_stores_and_reports(two_epochs, zeroinit):
     assert tags["histograms"] == []
     assert ended.out.splitlines()[-1] == "report: report/index.html"
     assert "QUICK LOOK on small digits, not the paper's result (corrected protocol)" in ended.out
+    assert "claims: " in ended.out
+    ended = zeroinit("reproduce", "fig3", *QUICK, "--seeds", "2", "--claims")
+    assert ended.err.strip() == "8 of 8 runs are stored already in results"
     records = json.loads(Path("report/claims.json").read_text())
     words = " ".join(re.sub(r"[│┃]", " ", ended.out).split())
     for record in records:
@@ -44,9 +47,8 @@ def test_reproduce_runs_stores_and_reports(two_epochs, zeroinit):
         assert f"{record['estimate']:.3f} [{low:.3f}, {high:.3f}]" in words
     assert ended.out.count("conclusive") == sum(record["verdict"] == "inconclusive" for record in records)
 
-    again = zeroinit("reproduce", "fig3", *QUICK, "--seeds", "2")
+    again = zeroinit("report", "fig3", "--profile", "quick", "--seeds", "2", "--claims")
     assert (again.code, again.out) == (0, ended.out)
-    assert again.err.strip() == "8 of 8 runs are stored already in results"
 
 
 def test_report_writes_the_same_again_without_running(two_epochs, zeroinit, request):
@@ -81,7 +83,7 @@ def test_each_option_of_reproduce_arrives(monkeypatch, zeroinit):
     figures, given, settings = calls[0]
     assert [figure.name for figure in figures] == ["fig4", "fig3"]
     assert given == type(given)(Path("r"), Path("d"), "cpu", Path("t"), 5)
-    settings.pop("console")
+    settings.pop("progress")
     assert settings == {
         "seeds": [7, 8],
         "profile": "paper",
@@ -89,21 +91,28 @@ def test_each_option_of_reproduce_arrives(monkeypatch, zeroinit):
         "jobs": 3,
         "report_dir": Path("p"),
     }
-    assert zeroinit("reproduce", "--yes").code == 0
+    assert zeroinit("reproduce", "--profile", "paper", "--yes").code == 0
     figures, given, settings = calls[1]
     assert [figure.name for figure in figures] == [figure.name for figure in FIGURES.values() if figure.in_paper]
     assert given == type(given)(Path("results"), None, "auto", None, 0)
     assert (settings["seeds"], settings["jobs"]) == ([0, 1, 2, 3, 4], None)
     assert (settings["profile"], settings["protocol"]) == ("paper", "corrected")
+    assert zeroinit("reproduce").code == 0
+    figures, given, settings = calls[2]
+    assert ([figure.name for figure in figures], settings["profile"]) == (["starts", "starts_cnn", "fig12"], "first")
+    assert zeroinit("reproduce", "fig4", "--yes").code == 0
+    assert (calls[3][0], calls[3][2]["profile"]) == ([FIGURES["fig4"]], "paper")
 
 
 def test_list_names_everything_that_options_take(zeroinit):
     ended = zeroinit("list")
     assert ended.code == 0
+    assert max(len(line) for line in ended.out.splitlines()) <= 80
+    rows = re.sub(r" *\n {4,}", " ", ended.out)  # a row may take several lines
     for name, figure in FIGURES.items():
-        assert re.search(rf"^{name} +{re.escape(figure.title)}", ended.out, flags=re.MULTILINE)
+        assert re.search(rf"^{name} +{re.escape(figure.title)}", rows, flags=re.MULTILINE)
     for name in (*INITIALIZERS, *REMEDIES):
-        assert re.search(rf"^{name} +\S", ended.out, flags=re.MULTILINE)
+        assert re.search(rf"^{name} +\S", rows, flags=re.MULTILINE)
     for title, table in (
         ("data sets", DATASETS),
         ("networks", MODELS),

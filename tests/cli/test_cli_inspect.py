@@ -25,6 +25,12 @@ def fails():
 
 def words():
     return "words"
+
+def all_one(tensor, generator):
+    tensor.fill_(1.0)
+
+def of_no_form(model, data):
+    pass
 """
 
 
@@ -49,6 +55,30 @@ def test_strict_turns_warnings_into_an_exit_code(zeroinit, arguments, code):
     assert ended.code == code
     assert "ZI001 warning 0: 8 units of `0` are only 1 different" in ended.out
     assert "within 3 steps (sgd," in ended.out
+
+
+@pytest.mark.parametrize("initializer", ["factories_for_inspect:all_one", "constant_bias"])
+def test_an_initializer_by_name_or_by_path(zeroinit, initializer):
+    arguments = ("inspect", "factories_for_inspect:healthy", "--inputs", "8x12", "--strict", "--initializer")
+    ended = zeroinit(*arguments, initializer)
+    assert ended.code == 1
+    assert "8 units of `0` are only 1 different" in ended.out
+    assert zeroinit(*arguments, "torch.nn.init:orthogonal_").code == 0
+
+
+@pytest.mark.parametrize(
+    ("initializer", "message"),
+    [
+        ("factories_for_inspect:all_on", "has no function 'all_on'; did you mean 'all_one'?"),
+        ("factories_for_inspect:of_no_form", "'factories_for_inspect:of_no_form': must be a function (module) -> None"),
+        ("constant_bais", "did you mean 'constant_bias'?"),
+    ],
+)
+def test_an_initializer_that_is_none(zeroinit, initializer, message):
+    ended = zeroinit("inspect", "factories_for_inspect:healthy", "--inputs", "8x12", "--initializer", initializer)
+    assert (ended.code, ended.out) == (2, "")
+    assert message in ended.err
+    assert ended.err.count("\n") == 1
 
 
 def test_json_and_sarif(zeroinit):
@@ -96,3 +126,14 @@ def test_codes_and_a_baseline(zeroinit, tmp_path):
     ended = zeroinit(*flawed, "--select", "ZI9")
     assert ended.code == 2
     assert "no code starts like this" in ended.err
+
+
+def test_a_command_that_fails_writes_no_baseline(zeroinit):
+    before = sorted(Path().iterdir())
+    options = ("--write-baseline", "new/known.json", "--baseline", "nowhere.json")
+    ended = zeroinit("inspect", "factories_for_inspect:flawed", "--steps", "2", *options)
+    assert (ended.code, ended.out) == (2, "")
+    assert "nowhere.json" in ended.err
+    assert sorted(path for path in Path().iterdir() if path.name != "__pycache__") == [
+        path for path in before if path.name != "__pycache__"
+    ]

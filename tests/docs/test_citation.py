@@ -12,6 +12,10 @@ CITATION = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
 BIBTEX = re.search(r"^```bibtex\n(.*?)^```", (ROOT / "docs" / "index.md").read_text(), re.DOTALL | re.MULTILINE)[1]
 
 
+def test_the_readme_has_the_same_bibtex():
+    assert f"```bibtex\n{BIBTEX}```" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
 def test_the_citation_is_of_this_version():
     assert set(re.findall(r"^ *version: (.*)$", CITATION, re.MULTILINE)) == {__version__}
     (date,) = set(re.findall(r'^ *date-released: "(\d{4}-\d\d-\d\d)"$', CITATION, re.MULTILINE))

@@ -81,6 +81,7 @@ def test_it_prints_what_goes_wrong_and_what_is_repaired(name, capsys, monkeypatc
     torch._dynamo.reset()
 
 
+@pytest.mark.slow  # two more processes import torch; what they do is part of tests/integrations
 def test_two_processes():
     expected = [
         "before: Will not learn as it is: `2.weight` and `3.weight` both start at zero",

@@ -317,7 +317,7 @@ def adapters_and_head_learn():
     return classified(("lora_", "score"))
 
 
-@healthy("own", "frozen", "Its weights are as PyTorch draws them in a new layer")
+@healthy("own", "frozen", "This layer has the values that PyTorch draws in a new one")
 def a_new_layer_frozen():
     """A table that was trained is frozen, and a new projection behind it with it."""
     table = nn.Sequential(nn.Embedding(30, 8), nn.Linear(8, 16)).requires_grad_(False)

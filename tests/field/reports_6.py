@@ -139,7 +139,7 @@ def _sink_np(c):
     return float((u[:, None] * k * v * c).sum())
 
 
-@fault("PythonOT/POT#393", "optimal transport", "ZI009", "proj", "`.numpy()` in `Da.forward` takes values out of torch")
+@fault("PythonOT/POT#393", "optimal transport", "ZI009", "proj", "`.numpy()` in `Da.forward` take values out of torch")
 def sinkhorn_through_numpy():
     """The Sinkhorn distance of the projected features is computed in numpy and comes back as a plain number, so the
     projection has no path to the loss. Repair: compute it with torch operations (backend that keeps the graph).

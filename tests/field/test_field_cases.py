@@ -25,6 +25,7 @@ from . import (
     reports_8,
     reports_9,
     reports_10,
+    reports_11,
     routing,
     steps,
     still,
@@ -37,7 +38,7 @@ from .harness import CASES, Batch, Case
 pytestmark = pytest.mark.usefixtures("without_type_checks")
 ROOT = Path(__file__).parents[2]
 SECOND = (reports_1, reports_2, reports_3, reports_4)
-THIRD = (reports_5, reports_6, reports_7, reports_8, reports_9, reports_10)
+THIRD = (reports_5, reports_6, reports_7, reports_8, reports_9, reports_10, reports_11)
 REPORTS = (*SECOND, *THIRD)
 """Models of a second and a third reader, who did not know the inspector; their kinds are many."""
 OPEN: set[str] = set()
@@ -72,7 +73,9 @@ def plain(report: SymmetryReport) -> str:
     return " ".join(str(report).split())
 
 
-@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad", "ignore:std\\(\\)", "ignore:Using a target")
+@pytest.mark.filterwarnings(
+    "ignore:None of the inputs have requires_grad", "ignore:std\\(\\)", "ignore:Using a target", "ignore:Converting a"
+)
 @pytest.mark.parametrize("name", [marked(name) for name in FAULTS])
 def test_a_fault_is_found_explained_and_mended(name):
     case = FAULTS[name]

@@ -172,13 +172,9 @@ def test_parameters_without_values():
 def test_another_default_device(fault):
     """pytorch/pytorch#58545: what is drawn here is drawn on the CPU, whatever the default is."""
     model = mlp(fault)
-    torch.set_default_device("meta")
-    try:
+    with torch.device("meta"):
         report = inspect(model, X)
         assert str(torch.get_default_device()) == "meta"
-    finally:
-        torch.set_default_device("cpu")
-        torch.set_default_device(None)
     assert ("0" in paths(report)) == fault
 
 

@@ -131,7 +131,7 @@ def test_no_unit_stays_dead(name, seed):
     assert (start.remaining, start.unmoved, start.unmoved_units) == (0, {}, {})
     assert not any(still(model))
     assert sum(start.revived.values()) >= 4
-    assert "no gradient came, as behind a rectifier, so these biases became positive" in str(start)
+    assert "these biases got no gradient (behind a rectifier), so they became positive" in str(start)
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if name not in ("ReLU at the output", "deep and narrow")])
@@ -165,7 +165,7 @@ def test_nine_layers_lose_no_gradient(activation):
             F.cross_entropy(model(IMAGES), LABELS).backward()
             optimizer.step()
     assert (start.steps, start.remaining, start.unmoved, still(model)) == (20, 0, {}, [0] * 9)
-    assert "weights became orthogonal once more: gradients were lost before they reached all" in str(start)
+    assert "weights became orthogonal also half-way, because gradients did not reach all weights" in str(start)
 
 
 def test_a_zero_weight_without_a_bias_is_drawn():

@@ -107,7 +107,7 @@ def test_weights_copied_into_a_model_that_trains_stay():
     with start:
         train(model, optimizer, 4)
         copy_into(model, source)
-        with pytest.warns(RemedyWarning, match="hold values that none of its 4 updates made; to train on"):
+        with pytest.warns(RemedyWarning, match="hold values that none of its 4 updates made; to train loaded"):
             train(model, optimizer, 15)
     assert (model[0].weight - source[0].weight).abs().max() < 0.01
 

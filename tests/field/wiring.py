@@ -230,7 +230,7 @@ class Operator:
         self.w = nn.Parameter(0.1 * torch.randn(8, 8))
 
 
-@fault("own", "not registered", "ZI016", "op", "`op.w` takes part in the loss")
+@fault("own", "not registered", "ZI016", "op", "because `Operator` is no `nn.Module`")
 def parameter_of_an_object_that_is_no_module():
     model = OneOf(lambda m, x: m.head(torch.relu(x @ m.op.w)), op=Operator(), head=nn.Linear(8, 3))
     return Batch(model, floats(16, 8), labels(3, 16))

@@ -26,8 +26,8 @@ def assert_refused(model, snapshot, message: str, name: str = "normal_bias", **s
 
 def test_unknown_name(model, snapshot):
     message = (
-        r"initializer='normal': must be one of constant_bias, normal_bias, pytorch, uniform_bias, zero; "
-        r"did you mean 'normal_bias'\?"
+        r"initializer='normal': did you mean 'normal_bias'\? It must be one of constant_bias, normal_bias, pytorch, "
+        r"uniform_bias, zero"
     )
     assert_refused(model, snapshot, message, name="normal")
 

@@ -346,7 +346,9 @@ def test_what_is_refused(without_type_checks, monkeypatch):
     with pytest.raises(InputError, match="log=3: must be a folder for TensorBoard"):
         Log(3)
     monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
-    with pytest.raises(InputError, match=r"TensorBoard is not installed; type: pip install 'zeroinit\[tensorboard\]'"):
+    with pytest.raises(
+        InputError, match=r"TensorBoard is not installed; type: pip install 'torch-zeroinit\[tensorboard\]'"
+    ):
         Log("runs")
 
 

@@ -51,6 +51,13 @@ IDLE = {"until_moved", "draw_stuck", "revive_units"}
 """What tells others when to end, or acts on zero weights alone."""
 
 
+def kinds_for(name: str) -> list[str]:
+    """The kinds of models that differ for a remedy: norms for what changes norms, sites for what changes inputs."""
+    if name in {"affine_norms", TOGETHER}:
+        return list(MODELS)
+    return ["batch", "dense", "residual", "no_norm"] if name in SITES else ["batch", "no_norm"]
+
+
 def counts(name: str, kind: str) -> bool:
     """Whether a remedy finds anything to hook into."""
     without = {"affine_norms": ("no_norm",), "channel_signs": ("no_norm", "dense")}
@@ -75,14 +82,14 @@ def early(name: str) -> AbstractContextManager:
     )
 
 
-@pytest.fixture(params=MODELS)
-def kind(request) -> str:
-    return request.param
-
-
-@pytest.fixture(params=NAMES)
-def name(request) -> str:
-    return request.param
+def pytest_generate_tests(metafunc) -> None:
+    """Try every remedy on every kind of model on which it can fail apart, unless the test chooses for itself."""
+    free = {"name", "kind"} & set(metafunc.fixturenames)
+    free -= {mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")}
+    if free == {"name", "kind"}:
+        metafunc.parametrize(("name", "kind"), [(name, kind) for name in NAMES for kind in kinds_for(name)])
+    elif free:
+        metafunc.parametrize(*free, NAMES if free == {"name"} else list(MODELS))
 
 
 @pytest.fixture

@@ -80,7 +80,7 @@ def test_an_observer_of_fit(model, generator):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("early_dropuot", r"remedy='early_dropuot': must be one of .*; did you mean 'early_dropout'\?"),
+        ("early_dropuot", r"remedy='early_dropuot': did you mean 'early_dropout'\? It must be one of .*"),
         ("warmup+", "remedy='': must be one of"),
         ("warmup+none", "remedy='none': must be one of"),
         ("warmup+warmup:3", r"remedy='warmup\+warmup:3': names a remedy twice; name each remedy once"),

@@ -109,7 +109,7 @@ def test_targets_that_do_not_fit():
     [
         ({"steps": 0}, "steps=0: must be a whole number of at least 1, or None"),
         ({"learning_rate": 0.0}, "learning_rate=0.0: must be greater than 0"),
-        ({"optimizer": "adan"}, "optimizer='adan': must be one of adam, sgd; did you mean 'adam'?"),
+        ({"optimizer": "adan"}, "optimizer='adan': did you mean 'adam'? It must be one of adam, sgd"),
         (
             {"loss_fn": lambda output: output},
             "loss_fn: the loss is a tensor (16, 5) of float32; it must be a tensor with one float",

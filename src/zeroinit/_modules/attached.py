@@ -1,4 +1,4 @@
-"""What hangs on a model without being registered: tensors, parameters and layers that no optimizer will hold."""
+"""Tensors, parameters and layers that a model holds and does not register: no optimizer will hold them."""
 
 import inspect
 from collections.abc import Iterator
@@ -23,11 +23,11 @@ DEPTH = 4
 MOST = 10_000
 
 Attached = tuple[str, Tensor]
-"""Where it is, as ``"encoder.convs[0].weight"``, and what."""
+"""The place of a tensor, as in ``"encoder.convs[0].weight"``, and the tensor."""
 
 
 def attached(model: nn.Module) -> Iterator[Attached]:
-    """Yield each tensor that is reached from the model's attributes and is neither its parameter nor its buffer.
+    """Yield each tensor in the model's attributes that is neither a parameter nor a buffer of the model.
 
     Example:
         >>> model = nn.Module()
@@ -69,7 +69,7 @@ def _inside(place: str, value: Any, known: set[int], seen: set[int], depth: int)
 
 
 def unregistered(model: nn.Module, leaves: set[int]) -> list[str]:
-    """Name the attached tensors that are, or were made of, leaves of a loss that the model does not register."""
+    """Name the attached tensors that are leaves of a loss, or were computed from leaves, and are not registered."""
     own = {id(each) for each in model.parameters()}
     found = []
     for place, tensor in attached(model):

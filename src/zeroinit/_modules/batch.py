@@ -1,4 +1,4 @@
-"""What counts as a batch, how a model is called with it, and how the tensors in it are changed.
+"""Batches: what counts as one, how a model is called with it, and how its tensors are changed.
 
 ``inspect``, ``initialize_(probe=...)`` and the command line take batches as this module reads them.
 """
@@ -24,10 +24,10 @@ ATOMS = (str, bytes, int, float, complex, bool, type(None), torch.dtype, torch.d
 
 
 def take_batch(inputs: Any, targets: Any, model: nn.Module, argument: str = "inputs") -> tuple[Batch, Any]:
-    """Return one batch and its targets from whatever was handed over.
+    """Return one batch and its targets from the user's ``inputs``.
 
-    A ``DataLoader`` gives its first batch, and its own generator is as before afterwards. A pair ``(inputs, targets)``
-    is taken apart if the model takes one argument. Mappings become dictionaries.
+    A ``DataLoader`` gives its first batch, and its generator does not change. A pair ``(inputs, targets)`` is split if
+    the model takes one argument. Mappings become dictionaries.
 
     Args:
         inputs: A tensor, tuple, list, mapping, ``DataLoader``, or an object that holds tensors.
@@ -143,7 +143,7 @@ def describe(value: Any) -> str:
 
 
 def _first(loader: DataLoader, argument: str) -> Any:
-    """Return a loader's first batch; its generators are as before afterwards."""
+    """Return a loader's first batch; its generators do not change."""
     generators = {id(each): each for each in map(_generator_of, (loader, loader.sampler, loader.batch_sampler)) if each}
     states = [(each, each.get_state()) for each in generators.values()]
     try:
@@ -202,13 +202,13 @@ def _mapped(value: Mapping, entries: dict) -> Any:
     try:
         for key, entry in entries.items():
             result[key] = entry
-    except TypeError:  # a mapping that takes no entries
+    except TypeError:  # this mapping cannot be built from entries
         return entries
     return result
 
 
 def _attributes(value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the attributes of a plain object: a dataclass, or one of a class of the user's own."""
+    """Yield the attributes of a plain object: a dataclass, or an object of the user's own class."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         yield from ((field.name, getattr(value, field.name, None)) for field in dataclasses.fields(value))
         return

@@ -1,4 +1,4 @@
-"""Copy one tensor, in another precision if asked for."""
+"""Copy one tensor, in another precision if you ask for one."""
 
 import copy
 
@@ -26,7 +26,7 @@ def cast(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
 
 
 def cast_other_kind(value: Tensor, dtype: torch.dtype | None) -> Tensor:
-    """Copy a tensor of a class of its own, for example a quantized one; see ``cast``."""
+    """Copy a tensor of a special class, for example a quantized one; see ``cast``."""
     result = copy.deepcopy(value if value.is_leaf else value.detach())
     if dtype and result.layout == torch.strided and result.is_floating_point() and result.element_size() >= 2:
         try:

@@ -24,27 +24,27 @@ __all__ = ["ATTRIBUTE", "Copier", "copier_of"]
 LOCKS: dict[type, Callable] = {type(threading.Lock()): threading.Lock, type(threading.RLock()): threading.RLock}
 ATTRIBUTE = "_zeroinit_copier"
 TRANSFORMS = "torch.distributions.transforms"
-"""Where objects live that forget their inverse when they are copied by torch itself."""
+"""Modules with objects that lose their inverse if torch copies them."""
 
 
 def copier_of(replica: nn.Module) -> "Copier | None":
-    """Return what a copy was made with; ``None`` for a model that is no copy."""
+    """Return the copier of a copied model; ``None`` for a model that is no copy."""
     return replica.__dict__.get(ATTRIBUTE)
 
 
 class Copier:
-    """Copies objects one after the other; what two objects share, their copies share.
+    """Copies objects one after the other. Copies share what their originals share.
 
     Args:
         dtype: Of all floats in the copy; ``None`` keeps each type.
-        shared: Frozen parameters that the copy may read in place instead of having its own, as they are.
+        shared: Frozen parameters that the copy may read in place, without a copy of its own.
 
     Attributes:
         memo: Copies by the identity of what they are copies of.
-        by_reference: What could not be copied and is used itself: its type by its place.
+        by_reference: Objects that could not be copied and are used themselves: their types by place.
         parameters: Names of the original's parameters by identity.
         shared: Names of the parameters that are read in place, by the address of their memory.
-        outside: Identities of the copies of what ``loss_fn`` holds beside the model.
+        outside: Identities of the copies of the objects that ``loss_fn`` holds beside the model.
 
     Example:
         >>> model = nn.Linear(2, 2)
@@ -67,7 +67,7 @@ class Copier:
         """Copy a model. A copy of a copy also knows the first original."""
         self.parameters = {id(each): name for name, each in model.named_parameters()}
         self._modules = {id(each) for each in model.modules()}
-        for name, each in model.named_parameters():  # first, so that nothing else decides how they are copied
+        for name, each in model.named_parameters():  # first, so nothing else decides how parameters are copied
             self.copy(each, name)
         replica = self.copy(model)
         before = copier_of(model)
@@ -101,8 +101,8 @@ class Copier:
         """Return a callable that works on the copy.
 
         Args:
-            function: As it was handed over with the original.
-            others: Further copies by the identity of what they are copies of, as those of the inputs.
+            function: The callable that belongs to the original.
+            others: Further copies by the identity of their originals, such as those of the inputs.
         """
         if not others and id(function) in self.memo:
             return self.memo[id(function)]
@@ -116,7 +116,7 @@ class Copier:
 
     def _remember(self, value: Any, result: Any) -> Any:
         self.memo[id(value)] = result
-        self._kept.append(value)  # else its identity might be given to another object
+        self._kept.append(value)  # otherwise another object might get its identity
         return result
 
     def _tensor(self, value: Tensor) -> Tensor:
@@ -194,7 +194,7 @@ class Copier:
         return result
 
     def _held(self, value: Any, place: str) -> Any:
-        """Copy what a function holds, if it belongs to the model; objects of others stay themselves."""
+        """Copy what a function holds if it belongs to the model. Other objects are not copied."""
         return self.copy(value, place) if self._is_ours(value, DEEPEST, True) else value
 
     def _method(self, value: types.MethodType, place: str) -> Any:

@@ -73,7 +73,7 @@ def is_conv1d(module: nn.Module) -> bool:
 
 
 def fan_in(layer: nn.Module) -> int:
-    """Count the inputs of one output unit as ``torch.nn.init`` does: all axes of the weight but that of the units.
+    """Count the inputs of one output unit as ``torch.nn.init`` does: the product of all other axes of the weight.
 
     For transposed convolutions, torch's count differs from the true number (``num_inputs``). This function follows
     torch, because the ``pytorch`` initializer must equal ``reset_parameters``. It runs no parametrization.

@@ -1,4 +1,4 @@
-"""What an object leads to: through containers, closures, bound methods, globals and attributes."""
+"""Find what an object leads to: through containers, closures, bound methods, globals and attributes."""
 
 import types
 import weakref

@@ -1,4 +1,4 @@
-"""Layers and parameters that a forward pass registers, or puts in the place of others: seen, and taken back."""
+"""Undo the layers and parameters that a forward pass registers or replaces."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,11 +13,11 @@ REGISTERED = ("_modules", "_parameters", "_buffers")
 
 @contextmanager
 def parts_kept(model: nn.Module, made: set[str]) -> Iterator[None]:
-    """Let a model have the same modules and parameters after a pass as before it; a frozen copy of a part may stay.
+    """Restore a model's modules and parameters after a pass; a frozen copy of a part may stay.
 
     Args:
         model: A copy.
-        made: Takes the places that the pass assigned something new to.
+        made: Collects the places to which the pass assigned something new.
 
     Example:
         >>> model, made = nn.Module(), set()
@@ -42,7 +42,7 @@ def _parts(module: nn.Module) -> dict[str, dict[str, Any]]:
 
 
 def _new(module: nn.Module, parts: dict[str, dict[str, Any]], known: set[int]) -> list[str]:
-    """Return the names under which something is registered that was not there before, with parameters to train."""
+    """Return the names of newly registered parts with parameters to train."""
     return [
         name
         for kind, before in parts.items()
@@ -57,7 +57,7 @@ def _trained(part: nn.Module | nn.Parameter) -> list[nn.Parameter]:
 
 
 def _restore(module: nn.Module, parts: dict[str, dict[str, Any]], attributes: dict[str, Any]) -> None:
-    """Put back what was registered, and plain attributes such as a flag that says what was made already."""
+    """Restore registered parts, and plain attributes such as a flag that says that a layer exists."""
     for name in [name for name in vars(module) if name not in attributes]:
         del vars(module)[name]
     vars(module).update({name: value for name, value in attributes.items() if name not in REGISTERED})

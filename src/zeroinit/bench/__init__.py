@@ -1,6 +1,6 @@
 """The bench: data, networks and training, and the studies that reproduce the paper.
 
-Needs the extra packages of ``pip install 'zeroinit[bench]'``. Each name is imported when it is first used.
+Needs the extra packages of ``pip install 'torch-zeroinit[bench]'``. Each name is imported when it is first used.
 """
 
 from typing import TYPE_CHECKING

@@ -1,8 +1,8 @@
-"""Interventions on a network at step 0 that separate what large biases do: where units work, what they add, outputs.
+"""Interventions on a network at step 0 that separate the three effects of large biases: units, features, outputs.
 
 Units of a layer with zero weights and bias b put out f(b), whatever the image. A large b puts the unit where f is flat
-or linear, *and* makes f(b) a large constant among the next layer's inputs. ``shift_features`` moves one without the
-other; ``scale_output_bias`` sets the third thing that large biases do, offsets of the logits, on its own.
+or linear, *and* makes f(b) a large constant among the next layer's inputs. ``shift_features`` changes one without the
+other. ``scale_output_bias`` sets the third effect alone: offsets of the logits.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ __all__ = ["ABLATIONS", "ablate_weights", "scale_output_bias", "shift_features"]
 
 
 def shift_features(model: nn.Module, reference: nn.Module, input_shape: Sequence[int]) -> None:
-    """Add a constant to the inputs of each layer but the first, so that at step 0 they are those of ``reference``.
+    """Add constants to the inputs of all layers but the first, so at step 0 these inputs are those of ``reference``.
 
     With units at f(w x + b) and a reference with biases c, the next layer gets f(w x + b) - f(b) + f(c), in training
     and evaluation, for ever. The constants are kept in buffers that are no part of the state.
@@ -43,10 +43,10 @@ def _shift(layer: nn.Module, args: tuple[Tensor]) -> tuple[Tensor]:
 
 
 def scale_output_bias(model: nn.Module, scale: float, output_scale: float) -> None:
-    """Multiply the biases of the last layer, drawn with ``scale``, so that they are as if drawn with ``output_scale``.
+    """Multiply the biases of the last layer from ``scale``, with which they were drawn, to ``output_scale``.
 
     Raises:
-        InputError: ``scale`` is 0, so that nothing can be told of the draws, or the last layer has no bias.
+        InputError: ``scale`` is 0, so the draws are lost, or the last layer has no bias.
     """
     name, layer = list(weight_layers(model).items())[-1]
     if layer.bias is None or scale == 0:
@@ -101,7 +101,7 @@ ABLATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "constant_kernels": _constant_kernels,
     "small": lambda weight: weight * 0.01,
 }
-"""What may be done to each weight of an initialized network: properties of the first steps of zero weights."""
+"""Changes to each weight of an initialized network: properties that zero weights have after their first steps."""
 
 
 @torch.no_grad()

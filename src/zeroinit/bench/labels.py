@@ -1,8 +1,10 @@
-"""The labels of curves: the paper's words, and how a study puts its networks before them."""
+"""The labels of curves: the paper's words, and in a study the network's name before them."""
 
-__all__ = ["BASELINE", "NORMAL", "PYTORCH", "UNIFORM", "ZERO_START", "split_label"]
+__all__ = ["ALL_ZERO", "BASELINE", "NORMAL", "PYTORCH", "UNIFORM", "ZERO_START", "split_label"]
 
-BASELINE, PYTORCH, NORMAL, UNIFORM = "Logistic regression", "PyTorch default", "Normal", "Uniform"
+BASELINE, PYTORCH = "Logistic regression", "PyTorch default"
+NORMAL, UNIFORM = "zero weights, normal biases", "zero weights, uniform biases"
+ALL_ZERO = "all zero"
 ZERO_START = "zero start"
 
 

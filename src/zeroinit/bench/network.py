@@ -1,4 +1,4 @@
-"""A run's network: built, and as it is before training; no data is needed."""
+"""A run's network, built and initialized as before training; this needs no data."""
 
 import hashlib
 from dataclasses import replace
@@ -44,7 +44,7 @@ def start_model(run: Run, seed: int) -> nn.Module:
     """Return a run's network as it is before training.
 
     Raises:
-        InputError: A setting that is not known.
+        InputError: A setting has an unknown value.
     """
     if run.auto_scale and (run.scale != 1.0 or run.output_scale is not None or run.offset_scale is not None):
         raise InputError("auto_scale=True: chooses the scale of every layer; leave the other scales at their defaults")
@@ -60,7 +60,7 @@ def start_model(run: Run, seed: int) -> nn.Module:
 
 
 def hash_model(model: nn.Module) -> str:
-    """Return sixteen hex digits of all parameters: networks that start alike have the same."""
+    """Return sixteen hex digits of all parameters: networks with the same initial values have the same digits."""
     hashes = "".join(hash_tensor(parameter) for parameter in model.parameters())
     return hashlib.sha256(hashes.encode()).hexdigest()[:16]
 

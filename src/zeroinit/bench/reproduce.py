@@ -1,21 +1,21 @@
-"""From the names of figures to a report: run missing runs, store their results, write the report."""
+"""Reproduce figures: carry out the missing runs, store their results, write the report."""
 
 import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
 from zeroinit._common import InputError, lookup
 from zeroinit.bench.catalogue import FIGURES
+from zeroinit.bench.profiles import PROFILES
+from zeroinit.bench.progress import Progress, counted
 from zeroinit.bench.reporting.report import Report, build_report, check_figures, write_report
 from zeroinit.bench.running.device import choose_device
-from zeroinit.bench.running.schedule import Options, Task, choose_jobs, flops, missing, run_all
+from zeroinit.bench.running.schedule import Options, Task, choose_jobs, missing, run_all
 from zeroinit.bench.running.start import load
 from zeroinit.bench.spec import Figure
 from zeroinit.bench.store import Store
+from zeroinit.bench.work import rough_seconds
 
 __all__ = ["Interrupted", "choose_figures", "reproduce"]
 
@@ -24,8 +24,8 @@ class Interrupted(KeyboardInterrupt):
     """The user stopped a reproduction; the message says what is stored."""
 
 
-def choose_figures(names: Sequence[str] | None) -> list[Figure]:
-    """Return figures by name; the figures of the paper if none is named.
+def choose_figures(names: Sequence[str] | None, profile: str = "paper") -> list[Figure]:
+    """Return figures by name; those of the profile if none is named.
 
     Raises:
         InputError: An unknown name.
@@ -33,7 +33,10 @@ def choose_figures(names: Sequence[str] | None) -> list[Figure]:
     Example:
         >>> [figure.name for figure in choose_figures(["fig4", "fig3"])]
         ['fig4', 'fig3']
+        >>> [figure.name for figure in choose_figures([], "first")]
+        ['starts', 'starts_cnn', 'fig12']
     """
+    names = names or lookup(PROFILES, profile, "profile").figures
     if not names:
         return [figure for figure in FIGURES.values() if figure.in_paper]
     return [lookup(FIGURES, name, "figure") for name in dict.fromkeys(names)]
@@ -48,7 +51,7 @@ def reproduce(
     protocol: str = "corrected",
     jobs: int | None = None,
     report_dir: Path,
-    console: Console,
+    progress: Progress,
 ) -> Report | None:
     """Run the missing runs of some figures, store each result as it comes, and write the report.
 
@@ -62,50 +65,66 @@ def reproduce(
         protocol: A key of ``PROTOCOLS``.
         jobs: Number of processes; if ``None``, ``choose_jobs`` chooses.
         report_dir: Where the report goes.
-        console: Where progress is shown.
+        progress: Shows what is going on.
 
     Returns:
         The report that was written; ``None`` if the deadline of ``options`` came before any result.
 
     Raises:
-        InputError: Something that you can fix: an unknown name, missing data, a folder that cannot be written to.
+        InputError: You can fix the cause: an unknown name, missing data, a folder that cannot be written to.
+        Interrupted: The user stopped it; the message says what is kept.
     """
     check_figures(figures)
     jobs = choose_jobs(jobs, choose_device(options.device))
-    tasks = [Task(curve.run, seed) for figure in figures for seed in seeds for curve in figure.at(profile, protocol)]
+    runs = [(curve.run, seed) for figure in figures for seed in seeds for curve in figure.at(profile, protocol)]
+    tasks = [Task(run, seed) for run, seed in dict.fromkeys(runs)]
     for folder in (options.results, report_dir, options.tensorboard):
         if folder is not None:
             check_writable(folder)
     store = Store(options.results)
     todo = missing(tasks, store)
-    for task in set(tasks).difference(todo):
+    try:
+        _check_what_is_there(tasks, todo, options, store, progress)
+        _run(todo, options, jobs, progress)
+        left = missing(todo, store)
+        if left:
+            progress.print(
+                f"out of time: {len(todo) - len(left)} of {counted(len(todo), 'run')} are done and stored in "
+                f"{options.results}; the same command goes on from there"
+            )
+            if len(left) == len(tasks):
+                return None
+        progress.begin("deciding the claims")
+        report = build_report(figures, store, seeds, profile, protocol)
+        write_report(report, report_dir, progress.begin)
+    except KeyboardInterrupt:
+        kept = len(tasks) - len(missing(tasks, store))
+        raise Interrupted(
+            f"interrupted: {kept} of {counted(len(tasks), 'run')} {'is' if kept == 1 else 'are'} kept in "
+            f"{options.results}"
+        ) from None
+    return report
+
+
+def _check_what_is_there(
+    tasks: Sequence[Task], todo: Sequence[Task], options: Options, store: Store, progress: Progress
+) -> None:
+    """Read what is stored and load the data, so that what is wrong with them shows before the first run."""
+    num_stored = len(tasks) - len(todo)
+    progress.begin("reading what is stored")
+    for number, task in enumerate(set(tasks).difference(todo)):
+        progress.update(number / num_stored, "reading what is stored")
         store.load(task.run, task.seed)
     for dataset in sorted({task.run.dataset for task in todo}):
+        progress.begin(f"loading {dataset}")
         load(dataset, options.data_dir)
-    num_stored = len(dict.fromkeys(tasks)) - len(todo)
     if num_stored:
         note = (
             "; stored runs write no TensorBoard logs: give --results an empty folder to run them again"
             if options.tensorboard
             else ""
         )
-        message = f"{num_stored} of {num_stored + len(todo)} runs are stored already in {options.results}{note}"
-        console.print(message, markup=False, highlight=False, soft_wrap=True)
-    _run_with_progress(todo, options, jobs, console, store)
-    left = [task for task in todo if not store.has(task.run, task.seed)]
-    if left:
-        console.print(
-            f"out of time: {len(todo) - len(left)} of {len(todo)} runs are done and stored in {options.results}; "
-            "the same command goes on from there",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
-        if len(left) == len(dict.fromkeys(tasks)):
-            return None
-    report = build_report(figures, store, seeds, profile, protocol)
-    write_report(report, report_dir)
-    return report
+        progress.print(f"{num_stored} of {counted(len(tasks), 'run')} are stored already in {options.results}{note}")
 
 
 def check_writable(folder: Path) -> None:
@@ -115,7 +134,7 @@ def check_writable(folder: Path) -> None:
         InputError: The folder cannot be written to.
     """
     try:
-        tempfile.TemporaryFile(dir=_nearest(folder.absolute())).close()  # has no name that others could meet
+        tempfile.TemporaryFile(dir=_nearest(folder.absolute())).close()  # a file without a name
     except OSError as error:
         reason = error.strerror or error
         raise InputError(f"cannot write to {folder}: {reason}; choose a folder that can be written to") from error
@@ -130,33 +149,17 @@ def _nearest(path: Path) -> Path:
     return path
 
 
-def _run_with_progress(todo: list[Task], options: Options, jobs: int, console: Console, store: Store) -> None:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    work = {task: flops(task.run) for task in todo}
-    done = dict.fromkeys(todo, 0)
-    with Progress(*columns, console=console, transient=not console.is_terminal, speed_estimate_period=600) as progress:
-        bar = progress.add_task(f"0 of {len(todo)} runs", total=sum(work.values()) or 1)
+def _run(todo: list[Task], options: Options, jobs: int, progress: Progress) -> None:
+    """Run what is missing, and say how far it is: each run counts as much as it likely takes."""
+    work = {task: rough_seconds(task.run) for task in todo}
+    epochs, whole, done, num_done = dict.fromkeys(todo, 0), sum(work.values()), 0.0, 0
+    progress.begin("starting the first runs")
 
-        def on_epoch(task: Task, epoch: int) -> None:
-            share, done[task] = (epoch - done[task]) / (task.run.epochs or 1), epoch
-            num_finished = sum(number == each.run.epochs for each, number in done.items())
-            progress.update(bar, advance=share * work[task], description=f"{num_finished} of {len(todo)} runs")
+    def on_epoch(task: Task, epoch: int) -> None:
+        nonlocal done, num_done
+        done += work[task] * (epoch - epochs[task]) / (task.run.epochs or 1)
+        num_done += epoch == task.run.epochs
+        epochs[task] = epoch
+        progress.update(done / whole, f"{num_done} of {counted(len(todo), 'run')}")
 
-        try:
-            run_all(todo, options, jobs=jobs, progress=on_epoch)
-            if options.is_out_of_time:
-                return
-        except KeyboardInterrupt:
-            stored = sum(store.has(task.run, task.seed) for task in todo)
-            raise Interrupted(
-                f"interrupted: {stored} of {len(todo)} runs are stored in {options.results}; "
-                "the same command goes on from there"
-            ) from None
-        progress.update(bar, completed=progress.tasks[0].total, description=f"{len(todo)} of {len(todo)} runs")
+    run_all(todo, options, jobs=jobs, progress=on_epoch)

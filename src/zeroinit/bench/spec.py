@@ -1,4 +1,4 @@
-"""What is run and what is claimed: frozen settings that hold strings and numbers only, and figures made of them."""
+"""Runs, claims and figures: frozen settings that hold only strings and numbers."""
 
 import hashlib
 import json
@@ -17,16 +17,17 @@ __all__ = ["Claim", "Curve", "Figure", "Run"]
 class Run:
     """All settings of one training run but its seed.
 
-    Adding a field with a default that keeps the old behavior leaves the keys of stored results as they are. Each value
-    is brought into its field's form, so that runs that are equal have one key: 2 becomes 2.0 where numbers are meant.
+    A new field does not change the keys of stored results, if its default keeps the old behavior. Each value is
+    converted to its field's type, so equal runs have one key: 2 becomes 2.0 in a field of floats.
 
     Raises:
-        InputError: A count that is no whole number, or a value of another kind than its field's.
+        InputError: A count is no whole number, or a value has another type than its field.
 
     Attributes:
         dataset: A key of ``DATASETS``.
         model: A key of ``MODELS``; ``activation`` one of ``ACTIVATIONS``.
-        initializer: A key of ``INITIALIZERS``; ``scale`` its factor.
+        initializer: A key of ``INITIALIZERS``, the name of an entry point, or ``"package.module:function"``; ``scale``
+            its factor.
         include: Patterns, separated by commas, over the names of the layers that the initializer sets; the others have
             PyTorch's default. All are set if empty.
         norm_aware: Whether the initializer draws the beta of norms, too, that would cancel a constant channel.
@@ -36,18 +37,18 @@ class Run:
         augmentation: A key of ``AUGMENTATIONS``.
         num_validation: Training images held out; the data set's default if ``None``.
         num_train: How many of the other training images are used, drawn at random; all if ``None``.
-        num_test: Measure on the first so many test images alone; on all if ``None``. For studies of the first steps,
-            whose accuracy is not what is asked for.
-        max_steps: End the training after so many updates; never before its last epoch if ``None``.
-        norm: A key of ``NORMS``: what networks with batch norm have in its place.
+        num_test: How many of the first test images are measured; all if ``None``. For studies of the first steps, which
+            do not ask for the accuracy.
+        max_steps: Training ends after so many updates; after the last epoch if ``None``.
+        norm: A key of ``NORMS``: the norm that replaces batch norm.
         precision: A key of ``PRECISIONS``.
         recorder: A key of ``RECORDERS`` that watches the run, or ``"none"``.
         hidden: Units of the hidden layers of a dense network, as in ``"500, 250"``; its own if empty.
         output_scale: The factor of the last layer's biases; ``scale`` if ``None``.
-        offset_scale: Give the features that enter each layer the constant part that they would have with biases of this
-            factor, while units work where ``scale`` puts them; see ``shift_features``. Not done if ``None``.
-        spoiler: A key of ``ABLATIONS``: what makes all weights worse after initialization, or ``"none"``. The field
-            keeps its name, which is part of stored keys.
+        offset_scale: The features that enter each layer get the constant part that they would have with biases of this
+            factor. Units still work where ``scale`` puts them; see ``shift_features``. Nothing is shifted if ``None``.
+        spoiler: A key of ``ABLATIONS`` that makes all weights worse after initialization, or ``"none"``. The field
+            keeps its old name, which is part of stored keys.
         auto_scale: Whether the initializer gets ``scale="auto"``; ``scale`` and ``output_scale`` stay as they are then.
         trained: ``"model"``, or ``"copy"`` for an optimizer that holds the parameters of a copy, as the paper's SGD
             runs did: nothing trains.
@@ -96,7 +97,7 @@ class Run:
 
     @property
     def settings(self) -> dict:
-        """The fields that do not stand at their default."""
+        """The fields that differ from their defaults."""
         return {entry.name: value for entry in fields(self) if (value := getattr(self, entry.name)) != entry.default}
 
     @property
@@ -114,7 +115,7 @@ class Run:
         """The units of ``hidden``.
 
         Raises:
-            InputError: It is no list of whole numbers.
+            InputError: ``hidden`` is no list of whole numbers.
 
         Example:
             >>> Run(hidden="500, 250").hidden_units, Run().hidden_units
@@ -131,7 +132,7 @@ class Run:
 
 
 def _in_form(value: object, kind: Any, name: str) -> object:
-    """Return a value as what its field holds: ``str``, ``bool``, ``int`` or ``float``, or ``None`` where it may be."""
+    """Return a value in its field's type: ``str``, ``bool``, ``int`` or ``float``, or ``None`` where allowed."""
     kinds = get_args(kind) or (kind,)
     if value is None and type(None) in kinds:
         return None
@@ -183,17 +184,19 @@ class Figure:
     """A figure of the paper, or a study: its curves, what was published, and the claims that rest on it.
 
     Attributes:
-        name: What the user types.
+        name: The name that you type.
         title: One line.
         curves: In the order of the legend.
         published_results: Final test accuracy by label, read off the paper's figure (good to about 0.005).
-        claims: What is decided with this figure's runs.
-        remarks: Why our results differ from the published ones, where they do; one sentence each.
+        claims: The claims that this figure's runs decide.
+        sentences: What the results say first, with the label of a curve in braces where its accuracy stands, and
+            ``{one class}`` for the share of the most frequent class.
+        remarks: Why our results differ from the published ones, where they do.
         in_paper: Whether it belongs to the figures that run when none is named.
         view: A key of ``VIEWS``: how its results are shown.
         inspected: Whether the page shows what the inspector says about the curves' starts.
         overrides: Further settings for this figure alone, by the name of a profile or a protocol.
-        subsets: Labels of the curves that a profile has, by its name; a profile that is not there has all.
+        subsets: Labels of a profile's curves, by the profile's name. Other profiles have all curves.
     """
 
     name: str
@@ -201,6 +204,7 @@ class Figure:
     curves: tuple[Curve, ...]
     published_results: Mapping[str, float] = field(default_factory=dict)
     claims: tuple[Claim, ...] = ()
+    sentences: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     in_paper: bool = True
     view: str = "accuracies"
@@ -211,16 +215,16 @@ class Figure:
     def at(self, profile: str, protocol: str) -> tuple[Curve, ...]:
         """Return the curves with the settings of a profile and a protocol.
 
-        The later of these wins: the profile, the protocol, the figure's own for the protocol, the profile's for a
-        network, the figure's own for the profile.
+        Later settings win, in this order: the profile, the protocol, the figure's own for the protocol, the profile's
+        for a network, the figure's own for the profile.
 
         Raises:
-            InputError: An unknown profile or protocol, or a profile that sets what the curves differ in.
+            InputError: An unknown profile or protocol, or a profile that sets a field in which the curves differ.
         """
         size, manner = lookup(PROFILES, profile, "profile"), lookup(PROTOCOLS, protocol, "protocol")
         common = {**size.overrides, **manner.overrides, **self.overrides.get(protocol, {})}
-        own = self.overrides.get(profile, {})
-        labels = self.subsets.get(profile, [curve.label for curve in self.curves])
+        own = self.overrides.get(profile, self.overrides.get(size.base, {}))
+        labels = self.subsets.get(profile, self.subsets.get(size.base, [curve.label for curve in self.curves]))
         chosen = [curve for curve in self.curves if curve.label in labels]
         curves = tuple(
             Curve(curve.label, replace(curve.run, **{**common, **size.by_model.get(curve.run.model, {}), **own}))

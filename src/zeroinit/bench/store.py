@@ -1,45 +1,21 @@
 """Stored results: ``<root>/<key>/seed-<n>.json``, each whole or absent; many small ones may share a bundle.
 
 A bundle, ``<root>/<name>.jsonl``, holds one result a line, with only those settings that differ from their defaults.
+Nothing is read or written through a link below the root.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 
-from zeroinit._common import InputError, jsonable, write_atomically
+from zeroinit._common import InputError, read_regular, write_atomically
+from zeroinit.bench.result import QUANTILES, Result, parse_result, write_result
 from zeroinit.bench.spec import Run
 
-__all__ = ["QUANTILES", "Result", "Store"]
+__all__ = ["QUANTILES", "Result", "Store", "read_result"]
 
-FORMAT = 1
-
-QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
-"""Shares of the gradient values that lie below those that the recorder ``gradients`` stores."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """One finished run.
-
-    Attributes:
-        run: Its settings; ``seed`` its seed.
-        history: As of ``History.to_dict``.
-        initial_hash: Of all parameters after initialization: runs that must start alike can be checked.
-        environment: Versions, device, threads.
-        seconds: Wall time of the run, loading of the data excluded.
-        recorded: What the run's recorder found; ``None`` without one, and then no part of the file.
-    """
-
-    run: Run
-    seed: int
-    history: dict
-    initial_hash: str
-    environment: dict
-    seconds: float
-    recorded: dict | None = None
+MOST_BYTES, MOST_IN_BUNDLE = 2**28, 2**32
 
 
 class Store:
@@ -47,10 +23,14 @@ class Store:
 
     Args:
         root: The folder; made at the first ``save``.
+
+    Attributes:
+        problems: What was found damaged so far, by file or line of a bundle.
     """
 
     def __init__(self, root: Path | str):
         self.root = Path(root)
+        self.problems: dict[str, str] = {}
 
     def path(self, run: Run, seed: int) -> Path:
         """Return where a result lies or would lie."""
@@ -61,29 +41,42 @@ class Store:
         return self.root / run.key / f"seed-{'-'.join(map(str, seeds))}.checkpoint"
 
     def has(self, run: Run, seed: int) -> bool:
-        """Whether the result is stored, in a file of its own or in a bundle."""
-        return self.path(run, seed).exists() or (run.key, seed) in self._bundled
+        """Whether the result is stored, in a file of its own or in a bundle.
+
+        Raises:
+            InputError: Its folder is a link or cannot be read.
+        """
+        return self._has_file(run, seed) or (run.key, seed) in self._bundled
+
+    def _has_file(self, run: Run, seed: int) -> bool:
+        path = self.path(run, seed)
+        refuse_link(path.parent)
+        try:
+            path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror}); choose another folder of results") from error
+        return True
 
     def save(self, result: Result) -> None:
         """Write one result.
 
         Raises:
-            InputError: The folder cannot be written to.
+            InputError: The folder cannot be written to or is a link, or no report could use the result.
         """
-        content = {"format": FORMAT, **asdict(result)}
-        if result.recorded is None:
-            del content["recorded"]
-        text = json.dumps(jsonable(content), indent=1, allow_nan=False)
-        write_atomically(self.path(result.run, result.seed), text + "\n")
+        path = self.path(result.run, result.seed)
+        refuse_link(path.parent)
+        write_atomically(path, write_result(result) + "\n")
 
     def load(self, run: Run, seed: int) -> Result:
         """Read one result.
 
         Raises:
-            InputError: It is missing, unreadable, or belongs to other settings.
+            InputError: It is missing, damaged, or belongs to other settings.
         """
         path = self.path(run, seed)
-        if not path.exists() and (run.key, seed) in self._bundled:
+        if not self._has_file(run, seed) and (run.key, seed) in self._bundled:
             result = self._bundled[run.key, seed]
         else:
             result = read_result(path)
@@ -91,91 +84,93 @@ class Store:
             raise InputError(f"{path}: holds other settings than its name says; delete it to compute it again")
         return result
 
+    def find(self, run: Run, seed: int) -> Result | None:
+        """Return a result, or ``None`` if it is absent or damaged; ``problems`` then says what is wrong with it."""
+        if not self.has(run, seed):
+            return None
+        try:
+            return self.load(run, seed)
+        except InputError as error:
+            self.problems[str(self.path(run, seed))] = str(error)
+            return None
+
+    def set_aside(self, run: Run, seed: int) -> Path:
+        """Rename a damaged file, so that its run is computed again; return its new name."""
+        path = self.path(run, seed)
+        free = next(new for number in count(1) if not (new := path.with_name(f"{path.name}.damaged-{number}")).exists())
+        path.rename(free)
+        return free
+
     def __iter__(self) -> Iterator[Result]:
         for path in sorted(self.root.glob("*/seed-*.json")):
+            refuse_link(path.parent)
             yield read_result(path)
         yield from self._bundled.values()
 
     @cached_property
     def _bundled(self) -> dict[tuple[str, int], Result]:
-        """The results of all bundles, by key and seed; bundles that come later are not seen."""
-        found = [result for path in sorted(self.root.glob("*.jsonl")) for result in read_bundle(path)]
-        return {(result.run.key, result.seed): result for result in found}
+        """The results of all bundles, by key and seed; later bundles are not seen."""
+        found: dict[tuple[str, int], Result] = {}
+        for path in sorted(self.root.glob("*.jsonl")):
+            results, problems = read_bundle(path)
+            self.problems |= problems
+            found |= {(result.run.key, result.seed): result for result in results}
+        return found
 
     def bundle(self, name: str, results: Iterable[Result]) -> Path:
-        """Write results into one file, ``<name>.jsonl``, sorted by key and seed; files of their own are left alone.
+        """Write results into one file, ``<name>.jsonl``, sorted by key and seed. Their own files stay as they are.
 
         Raises:
             InputError: The folder cannot be written to.
         """
         lines = []
         for result in sorted(results, key=lambda result: (result.run.key, result.seed)):
-            content = {"format": FORMAT, **asdict(result), "run": result.run.settings}
-            if result.recorded is None:
-                del content["recorded"]
-            lines.append(json.dumps(jsonable(content), allow_nan=False) + "\n")
+            lines.append(write_result(result, is_short=True) + "\n")
         write_atomically(self.root / f"{name}.jsonl", "".join(lines))
         self.__dict__.pop("_bundled", None)
         return self.root / f"{name}.jsonl"
 
 
-def read_bundle(path: Path) -> list[Result]:
-    """Read all results of a bundle.
+def refuse_link(folder: Path) -> None:
+    """Refuse a folder of results that is a link: it could lead to files that are none of ours.
 
     Raises:
-        InputError: It cannot be read, or a line of it not as a result.
+        InputError: It is a link.
+    """
+    if folder.is_symlink():
+        raise InputError(f"{folder}: is a link; results are read and written in folders alone, so remove it")
+
+
+def read_bundle(path: Path) -> tuple[list[Result], dict[str, str]]:
+    """Read the results of a bundle.
+
+    Returns:
+        Those that can be read, and what is wrong with each other line, by its place.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_regular(path, MOST_IN_BUNDLE).decode().rstrip("\n").split("\n")
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as a bundle of results ({error}); move it away") from error
-    return [parse_result(line, f"{path}, line {number}") for number, line in enumerate(lines, 1)]
+        reason = f"{path}: cannot be read as a bundle of results ({error}); move it away"
+        return [], {str(path): reason}
+    results, problems = [], {}
+    for number, line in enumerate(lines, 1):
+        try:
+            results.append(parse_result(line, f"{path}, line {number}"))
+        except InputError as error:
+            problems[f"{path}, line {number}"] = str(error)
+    return results, problems
 
 
 def read_result(path: Path) -> Result:
     """Read a result file.
 
     Raises:
-        InputError: It is missing or cannot be read as a result.
+        InputError: It is missing, damaged, or no regular file.
     """
     try:
-        text = path.read_text()
+        text = read_regular(path, MOST_BYTES).decode()
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such result; run `zeroinit reproduce` first") from error
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as a result ({error}); delete it to compute it again") from error
     return parse_result(text, str(path))
-
-
-def parse_result(text: str, place: str) -> Result:
-    """Turn the text of a result into one.
-
-    Raises:
-        InputError: It cannot be read as a result; ``place`` says where it stands.
-    """
-    try:
-        content = json.loads(text)
-        if content.pop("format") != FORMAT:
-            raise ValueError("it has another format version")
-        content["run"] = Run(**content["run"])
-        content.setdefault("recorded", None)
-        result = Result(**{entry.name: content.pop(entry.name) for entry in fields(Result)})
-        _check(result)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        reason = f"it lacks {error}" if isinstance(error, KeyError) else error
-        raise InputError(f"{place}: cannot be read as a result ({reason}); delete it to compute it again") from error
-    return result
-
-
-def _check(result: Result) -> None:
-    """Refuse now what a report could not use later."""
-    accuracies, outcome = result.history["test_accuracy"], result.history["outcome"]
-    if not isinstance(accuracies, list) or not all(isinstance(value, float | int) for value in accuracies):
-        raise ValueError("its history has no test accuracies")
-    ends_early = outcome == "diverged" or result.run.max_steps is not None
-    least = min(1, result.run.epochs) if ends_early else result.run.epochs
-    if not least <= len(accuracies) <= result.run.epochs:
-        raise ValueError(f"its history has {len(accuracies)} of {result.run.epochs} epochs")
-    if result.run.recorder != "none" and not isinstance(result.recorded, dict):
-        raise ValueError("it holds nothing of what its recorder found")
-    _ = result.environment["device"], result.environment["threads"]

@@ -4,6 +4,9 @@ import sys
 
 __all__ = ["main"]
 
+OF_THE_COMMAND_LINE = {"typer", "rich", "click"}
+"""Packages of the extra ``cli``; a command that needs others needs those of ``bench``."""
+
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line. What a user can mend is one line on standard error and exit code 2."""
@@ -15,9 +18,13 @@ def main(arguments: list[str] | None = None) -> None:
         package = (error.name or "").partition(".")[0]
         if not package or package == "zeroinit":
             raise
+        extra = "cli" if package in OF_THE_COMMAND_LINE else "bench"
         print(
             f"zeroinit: error: the package {package} is not installed, which this command needs; "
-            "pip install 'zeroinit[bench]' brings all of them",
+            f"pip install 'torch-zeroinit[{extra}]' brings all of them",
             file=sys.stderr,
         )
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("zeroinit: interrupted", file=sys.stderr)
+        sys.exit(130)

@@ -1,18 +1,28 @@
 """The application: its commands, its two streams, and how it ends."""
 
 import importlib
+import shlex
+import shutil
 import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from zeroinit._common import InputError
+from zeroinit._common import InputError, __version__, lookup, unknown
 
 __all__ = ["COMMANDS", "app", "err", "out", "run"]
 
 COMMANDS = ("reproduce", "report", "list", "data", "inspect", "explain")
-"""Each is a file beside this one."""
+"""The commands; each has a file beside this one."""
+
+WIDTH = 80
+"""Columns outside a terminal."""
+
+UsageError: type[Exception] = typer.BadParameter.__bases__[0]
+"""What the parser raises; in which package it lies depends on Typer's version."""
 
 
 class Stopped(Exception):
@@ -20,7 +30,7 @@ class Stopped(Exception):
 
 
 class _Commands(TyperGroup):
-    """Takes Ctrl-C out of Typer's hands: it would end the program without a word."""
+    """Handles Ctrl-C itself: Typer would end the program without a word. Names the nearest command."""
 
     def invoke(self, ctx):
         try:
@@ -28,28 +38,77 @@ class _Commands(TyperGroup):
         except KeyboardInterrupt as error:
             raise Stopped(str(error) or "interrupted") from None
 
+    def resolve_command(self, ctx, args):
+        if not args[0].startswith("-"):
+            lookup(dict.fromkeys(COMMANDS), args[0], "command")
+        return super().resolve_command(ctx, args)
+
 
 app = typer.Typer(
     name="zeroinit",
     cls=_Commands,
     help="Neural-network initialization and symmetry breaking: zero weights, random biases, measured honestly.",
-    no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
-out, err = Console(width=None if sys.stdout.isatty() else 110), Console(stderr=True)
+out = Console(width=None if sys.stdout.isatty() else WIDTH)
+err = Console(stderr=True, width=None if sys.stderr.isatty() else WIDTH)
 
 
-def run(arguments: list[str] | None = None) -> None:
+def _tell_version(is_asked: bool | None) -> None:
+    if is_asked:
+        out.print(f"zeroinit {__version__}", highlight=False)
+        raise typer.Exit()
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool | None, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version and end.")
+    ] = None,
+) -> None:
+    pass
+
+
+def run(arguments: list[str] | None = None) -> NoReturn:
     """Parse the arguments and run a command; ends the program."""
+    given = sys.argv[1:] if arguments is None else arguments
     for name in COMMANDS:
         importlib.import_module(f"zeroinit.cli.{name}")
     try:
-        app(arguments, prog_name="zeroinit", standalone_mode=True)
+        code = app(given or ["--help"], prog_name="zeroinit", standalone_mode=False)
     except InputError as error:
-        message = " ".join(str(error).split())
-        err.print(f"zeroinit: error: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(2)
+        _end(2, f"error: {' '.join(str(error).split())}", "red")
+    except UsageError as error:
+        _end(2, f"error: {_refusal(error)}", "red")
+    except typer.Abort:
+        sys.exit(1)
     except Stopped as stopped:
-        err.print(f"zeroinit: {stopped}", style="yellow", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(130)
+        _end(130, f"{stopped}; go on with: {_command(given)}", "yellow")
+    sys.exit(code or 0)
+
+
+def _end(code: int, message: str, color: str) -> NoReturn:
+    """End with one line on standard error."""
+    err.print(f"zeroinit: {message}", style=color, markup=False, highlight=False, soft_wrap=True)
+    sys.exit(code)
+
+
+def _refusal(error) -> str:
+    """Say in one line what the parser does not take: the nearest option first, then all of them."""
+    asked = error.ctx.command_path if error.ctx else "zeroinit"
+    name = getattr(error, "option_name", None)
+    if name is None or error.ctx is None:
+        return f"{error.format_message().rstrip('.')}; see {asked} --help"
+    options = [option for parameter in error.ctx.command.params for option in parameter.opts if option[:2] == "--"]
+    return unknown(name, [*options, "--help"], "option")
+
+
+def _command(arguments: list[str]) -> str:
+    """Write the command as the user may type it again."""
+    path = Path(sys.argv[0])
+    program = "zeroinit"
+    if path.name == "__main__.py":
+        program = "python -m zeroinit"
+    elif path.name == program and shutil.which(program) != str(path.absolute()):
+        program = shlex.quote(str(path))
+    return f"{program} {shlex.join(arguments)}"

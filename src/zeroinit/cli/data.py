@@ -6,12 +6,19 @@ import typer
 
 from zeroinit._common import lookup
 from zeroinit.cli.app import app, out
+from zeroinit.cli.completion import complete_keys
 from zeroinit.cli.options import DataDir
 
 
 @app.command()
 def data(
-    names: Annotated[list[str] | None, typer.Argument(help="Data sets by name; all if none is named.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Data sets by name; all if none is named.",
+            autocompletion=complete_keys("bench/data/__init__.py", "DATASETS"),
+        ),
+    ] = None,
     data_dir: DataDir = None,
     fetch: Annotated[bool, typer.Option("--fetch", help="Fetch what is missing and decode it.")] = False,
 ) -> None:

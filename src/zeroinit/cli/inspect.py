@@ -7,6 +7,7 @@ import typer
 
 from zeroinit._common import lookup
 from zeroinit.cli.app import app, out
+from zeroinit.cli.completion import complete_keys
 
 
 @app.command(name="inspect")
@@ -17,9 +18,24 @@ def inspect_command(
     inputs: Annotated[
         str | None, typer.Option("--inputs", help="Drawn inputs: 32x784, 8x16:int100, a=8x16:int100,b=8:int2.")
     ] = None,
+    initializer: Annotated[
+        str | None, typer.Option("--initializer", help="Set the model first: zero, ..., package.module:function.")
+    ] = None,
     steps: Annotated[int | None, typer.Option("--steps", help="Updates; as many as there is news by default.")] = None,
-    optimizer: Annotated[str, typer.Option("--optimizer", help="adam or sgd.")] = "adam",
-    style: Annotated[str, typer.Option("--format", help="table, json or sarif.")] = "table",
+    optimizer: Annotated[
+        str,
+        typer.Option(
+            "--optimizer", help="adam or sgd.", autocompletion=complete_keys("symmetry/shadow/updates.py", "RULES")
+        ),
+    ] = "adam",
+    style: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="table, json or sarif.",
+            autocompletion=complete_keys("symmetry/verdict/report/formats.py", "FORMATS"),
+        ),
+    ] = "table",
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if there is a warning.")] = False,
     select: Annotated[str, typer.Option("--select", help="Codes that count, as ZI006,ZI01; all by default.")] = "",
     ignore: Annotated[str, typer.Option("--ignore", help="Codes to leave out, as ZI107.")] = "",
@@ -33,14 +49,13 @@ def inspect_command(
     from zeroinit.symmetry.verdict.report.formats import FORMATS
 
     write = lookup(FORMATS, style, "format")
-    report = inspect(*build(factory, inputs), steps=steps, optimizer=optimizer)
+    report = inspect(*build(factory, inputs, initializer), steps=steps, optimizer=optimizer)
     report = choose(report, _codes(select), _codes(ignore))
-    if write_to is not None:
+    left = report if baseline is None else without_known(report, baseline)
+    if write_to is not None:  # last of all: a command that fails writes nothing
         write_baseline(report, write_to)
-    if baseline is not None:
-        report = without_known(report, baseline)
-    out.print(write(report), markup=False, highlight=False, soft_wrap=True)
-    if strict and report.warnings:
+    out.print(write(left), markup=False, highlight=False, soft_wrap=True)
+    if strict and left.warnings:
         raise typer.Exit(1)
 
 

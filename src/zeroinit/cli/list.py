@@ -13,10 +13,12 @@ def list_command() -> None:
     from zeroinit.bench.models import ACTIVATIONS, MODELS
     from zeroinit.bench.training import OPTIMIZERS
     from zeroinit.init import INITIALIZERS
+    from zeroinit.init.own import plugins
     from zeroinit.remedies import REMEDIES
 
     figures = {name: figure.title for name, figure in FIGURES.items()}
     initializers = {name: entry.summary for name, entry in INITIALIZERS.items()}
+    initializers |= {name: entry.value for name, entry in plugins().items() if name not in INITIALIZERS}
     remedies = {name: entry.summary for name, entry in REMEDIES.items()}
     for title, entries in (("figure", figures), ("initializer", initializers), ("remedy", remedies)):
         table = Table(title, "", box=None, pad_edge=False, title_justify="left")

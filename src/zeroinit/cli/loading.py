@@ -1,17 +1,15 @@
-"""What the command line hands over, as objects: a factory by name, inputs by shape."""
+"""Objects from the command line: a factory by name, inputs by shape."""
 
-import importlib
 import math
-import os
 import re
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from zeroinit._common import InputError, closest, derive_seed
+from zeroinit._common import InputError, derive_seed, import_named
+from zeroinit.init import initialize_
 
 __all__ = ["build", "find_factory", "parse_inputs"]
 
@@ -28,21 +26,9 @@ def find_factory(name: str) -> Callable:
         >>> find_factory("torch.nn:Identity")()
         Identity()
     """
-    module_name, _, attribute = name.partition(":")
-    if not module_name or not attribute:
-        raise InputError(f"factory={name!r}: {FORM}")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:
-        raise InputError(
-            f"factory={name!r}: {module_name} cannot be imported ({type(error).__name__}: {error})"
-        ) from error
-    found = getattr(module, attribute, None)
+    found = import_named(name, "factory", FORM)
     if not callable(found):
-        near = closest(attribute, [each for each in vars(module) if not each.startswith("_")])
-        raise InputError(f"factory={name!r}: {module_name} has no function {attribute!r}{near}")
+        raise InputError(f"factory={name!r}: is a {type(found).__name__}; {FORM}")
     return found
 
 
@@ -83,8 +69,8 @@ def parse_inputs(text: str, seed: int = 0) -> Any:
     return drawn[0][1] if len(drawn) == 1 else tuple(value for _, value in drawn)
 
 
-def build(name: str, inputs: str | None) -> tuple[nn.Module, Any]:
-    """Call a factory by name; return its model, and its inputs or those that are described.
+def build(name: str, inputs: str | None, initializer: str | None = None) -> tuple[nn.Module, Any]:
+    """Call a factory by name; return its model, set by an initializer if one is named, and inputs as described.
 
     Raises:
         InputError: The factory fails, returns something else, or there are no inputs.
@@ -102,4 +88,6 @@ def build(name: str, inputs: str | None) -> tuple[nn.Module, Any]:
     given = own if inputs is None else parse_inputs(inputs)
     if given is None:
         raise InputError("inputs=None: the factory returns a model alone; describe its inputs, as --inputs 32x784")
+    if initializer is not None:
+        initialize_(model, initializer, generator=torch.Generator("cpu").manual_seed(derive_seed(0, "init")))
     return model, given

@@ -7,22 +7,45 @@ from typing import Annotated
 import typer
 
 from zeroinit._common import InputError
+from zeroinit.cli.completion import complete_figures, complete_keys
 
 __all__ = [
     "DataDir",
     "Figures",
+    "OpenIt",
     "ProfileName",
     "ProtocolName",
     "ReportDir",
     "Results",
     "Seeds",
+    "ShowClaims",
     "parse_duration",
     "parse_seeds",
 ]
 
-Figures = Annotated[list[str] | None, typer.Argument(help="Figures by name; those of the paper if none is named.")]
-ProfileName = Annotated[str, typer.Option("--profile", help="quick: small digits, minutes. paper: the paper's data.")]
-ProtocolName = Annotated[str, typer.Option("--protocol", help="corrected, or published (as the paper's code did it).")]
+Figures = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Figures and studies by name; those of the profile if none is named.", autocompletion=complete_figures
+    ),
+]
+ProfileName = Annotated[
+    str | None,
+    typer.Option(
+        "--profile",
+        help="first: a minute, on small digits. quick: minutes, on small digits. paper: the paper's data and length. "
+        "Without it: first; paper if figures are named.",
+        autocompletion=complete_keys("bench/profiles.py", "PROFILES"),
+    ),
+]
+ProtocolName = Annotated[
+    str,
+    typer.Option(
+        "--protocol",
+        help="corrected, or published (as the paper's code did it).",
+        autocompletion=complete_keys("bench/profiles.py", "PROTOCOLS"),
+    ),
+]
 Seeds = Annotated[str, typer.Option("--seeds", help="A count (5), a range (0-9) or a list (0,3,7).")]
 DataDir = Annotated[
     Path | None,
@@ -30,6 +53,8 @@ DataDir = Annotated[
 ]
 Results = Annotated[Path, typer.Option("--results", help="Folder of stored results.")]
 ReportDir = Annotated[Path, typer.Option("--report", help="Folder for the report.")]
+OpenIt = Annotated[bool, typer.Option("--open", help="Open the report in the browser.")]
+ShowClaims = Annotated[bool, typer.Option("--claims", help="Print every claim with its verdict.")]
 
 
 def parse_seeds(text: str) -> list[int]:

@@ -2,25 +2,45 @@
 
 from pathlib import Path
 
-from zeroinit.cli.app import app
-from zeroinit.cli.options import Figures, ProfileName, ProtocolName, ReportDir, Results, Seeds, parse_seeds
-from zeroinit.cli.tables import print_claims
+from zeroinit.cli.app import app, err
+from zeroinit.cli.options import (
+    Figures,
+    OpenIt,
+    ProfileName,
+    ProtocolName,
+    ReportDir,
+    Results,
+    Seeds,
+    ShowClaims,
+    parse_seeds,
+)
+from zeroinit.cli.tables import print_outcome
 
 
 @app.command(name="report")
 def report_command(
     figures: Figures = None,
-    profile: ProfileName = "paper",
+    profile: ProfileName = None,
     protocol: ProtocolName = "corrected",
     seeds: Seeds = "5",
     results: Results = Path("results"),
     report: ReportDir = Path("report"),
+    claims: ShowClaims = False,
+    open_it: OpenIt = False,
 ) -> None:
     """Write the report again from stored results; nothing is run."""
-    from zeroinit.bench.reporting.report import build_report, write_report
-    from zeroinit.bench.reproduce import choose_figures
-    from zeroinit.bench.store import Store
+    from zeroinit.bench.profiles import profile_for
+    from zeroinit.bench.progress import Progress
 
-    written = build_report(choose_figures(figures), Store(results), parse_seeds(seeds), profile, protocol)
-    write_report(written, report)
-    print_claims(written, report)
+    profile = profile or profile_for(figures)
+    with Progress(err) as progress:
+        progress.begin("loading the program")
+        from zeroinit.bench.reporting.report import build_report, write_report
+        from zeroinit.bench.reproduce import choose_figures
+        from zeroinit.bench.store import Store
+
+        progress.begin("reading what is stored")
+        chosen = choose_figures(figures, profile)
+        written = build_report(chosen, Store(results), parse_seeds(seeds), profile, protocol)
+        write_report(written, report, progress.begin)
+    print_outcome(written, report, with_claims=claims, open_it=open_it)

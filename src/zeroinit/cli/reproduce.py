@@ -7,26 +7,31 @@ from typing import Annotated
 
 import typer
 
-from zeroinit._common import InputError, lookup
+from zeroinit._common import InputError
 from zeroinit.cli.app import app, err
 from zeroinit.cli.options import (
     DataDir,
     Figures,
+    OpenIt,
     ProfileName,
     ProtocolName,
     ReportDir,
     Results,
     Seeds,
+    ShowClaims,
     parse_duration,
     parse_seeds,
 )
-from zeroinit.cli.tables import format_duration, print_claims, print_estimate
+from zeroinit.cli.tables import print_estimate, print_outcome
+
+LONG = 3600.0
+"""Seconds of work that are not begun before somebody has said so."""
 
 
 @app.command()
 def reproduce(
     figures: Figures = None,
-    profile: ProfileName = "paper",
+    profile: ProfileName = None,
     protocol: ProtocolName = "corrected",
     seeds: Seeds = "5",
     jobs: Annotated[
@@ -44,69 +49,69 @@ def reproduce(
         str | None,
         typer.Option("--time-limit", help="End by then, as 90s, 8m or 1.5h; the same command goes on from there."),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Run the whole paper without being asked.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Begin more than an hour of work without being asked.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Tell what would run and about how long it takes; run and write nothing.")
     ] = False,
+    claims: ShowClaims = False,
+    open_it: OpenIt = False,
 ) -> None:
-    """Run figures of the paper, the longest runs first, keep every result, and write the report."""
-    from zeroinit.bench.reproduce import choose_figures, reproduce
-    from zeroinit.bench.running.estimate import estimate
-    from zeroinit.bench.running.schedule import Options
+    """Run figures and studies, the longest runs first, keep every result, and write the report.
+
+    Without a name: the first look, on small digits, in about a minute.
+    """
+    from zeroinit.bench.profiles import profile_for
+    from zeroinit.bench.progress import Progress
 
     if histogram_every < 0:
         raise InputError(f"histogram-every={histogram_every}: must be at least 0")
     if histogram_every and tensorboard is None:
         raise InputError(f"histogram-every={histogram_every}: needs --tensorboard DIR to write to")
     deadline = None if time_limit is None else time.time() + parse_duration(time_limit)
-    chosen = choose_figures(figures)
-    options = Options(results, data_dir, device, tensorboard, histogram_every, deadline=deadline)
+    profile, chosen_seeds = profile or profile_for(figures), parse_seeds(seeds)
+    progress = Progress(err)
+    with progress:
+        progress.begin("loading the program")
+        from zeroinit.bench.reproduce import choose_figures, reproduce
+        from zeroinit.bench.running.estimate import estimate, may_take_longer
+        from zeroinit.bench.running.schedule import Options
+
+        chosen = choose_figures(figures, profile)
+        options = Options(results, data_dir, device, tensorboard, histogram_every, deadline=deadline)
+        sizes: dict = {"seeds": chosen_seeds, "profile": profile, "protocol": protocol}
+        plan = None
+        if dry_run or (not yes and may_take_longer(LONG, chosen, options, **sizes)):
+            progress.begin("timing a few steps of each kind of run")
+            plan = estimate(chosen, options, jobs=jobs, **sizes)
     if dry_run:
-        plan = estimate(chosen, options, seeds=parse_seeds(seeds), profile=profile, protocol=protocol, jobs=jobs)
         print_estimate(plan, results)
         return
-    if not figures and not yes:
-        _confirm_the_whole_paper(chosen, options, parse_seeds(seeds), profile, protocol, jobs)
-    written = reproduce(
-        chosen,
-        options,
-        seeds=parse_seeds(seeds),
-        profile=profile,
-        protocol=protocol,
-        jobs=jobs,
-        report_dir=report,
-        console=err,
-    )
+    if plan is not None:
+        _ask_before_long_work(plan, deadline)
+    with progress:
+        written = reproduce(chosen, options, **sizes, jobs=jobs, report_dir=report, progress=progress)
     if written is not None:
-        print_claims(written, report)
+        print_outcome(written, report, with_claims=claims, open_it=open_it)
 
 
-def _confirm_the_whole_paper(figures, options, seeds: list[int], profile: str, protocol: str, jobs: int | None) -> None:
-    """Ask before all figures are run at full length, with an estimate; without a terminal nobody can be asked.
+def _ask_before_long_work(plan, deadline: float | None) -> None:
+    """Ask if an estimate is above an hour; without a terminal nobody can be asked.
 
     Raises:
         InputError: There is no terminal.
     """
-    from zeroinit.bench.profiles import PROFILES
-    from zeroinit.bench.running.estimate import estimate
-    from zeroinit.bench.running.schedule import Task, missing
-    from zeroinit.bench.store import Store
+    from zeroinit.bench.progress import counted, format_duration
 
-    if not lookup(PROFILES, profile, "profile").is_paper:
+    limit = float("inf") if deadline is None else deadline - time.time()
+    if min(plan.seconds, limit) <= LONG:
         return
-    tasks = [Task(curve.run, seed) for figure in figures for seed in seeds for curve in figure.at(profile, protocol)]
-    num_left = len(missing(tasks, Store(options.results)))
-    if not num_left:
-        return
-    less = "name some, as in `zeroinit reproduce fig3`, or use --profile quick for a look in minutes"
+    where = f"on this machine ({plan.device}, --jobs {plan.jobs})"
+    text = f"{counted(plan.num_runs, 'run')}, about {format_duration(plan.seconds)} {where}"
     if not sys.stdin.isatty():
         raise InputError(
-            f"figures: none is named, which means the whole paper: {num_left} runs at full length, days to weeks on a "
-            f"CPU; {less}; --dry-run estimates the time, --yes runs all of them"
+            f"{text}: --yes begins, --dry-run lists the runs, --time-limit 30m ends after half an hour; name fewer "
+            "figures or seeds for less"
         )
-    plan = estimate(figures, options, seeds=seeds, profile=profile, protocol=protocol, jobs=jobs)
-    time = f"about {format_duration(plan.seconds)} on this machine ({plan.device}, --jobs {plan.jobs})"
-    message = f"No figure is named, which means the whole paper: {plan.num_runs} runs, {time}. For less, {less}."
-    err.print(message, markup=False, highlight=False, soft_wrap=True)
+    err.print(f"{text}; Ctrl-C keeps what is done.", markup=False, highlight=False, soft_wrap=True)
     if not typer.confirm("Run all of them?", err=True):
         raise typer.Exit(1)

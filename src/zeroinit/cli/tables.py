@@ -1,21 +1,67 @@
 """Tables and words that commands print."""
 
+import webbrowser
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from zeroinit.cli.app import out
+from zeroinit.cli.app import err, out
 
-__all__ = ["format_duration", "print_claims", "print_estimate"]
+__all__ = ["print_claims", "print_estimate", "print_outcome"]
 
 
-def print_claims(report, folder: Path) -> None:
-    """Print the verdicts as a table, then where the report lies."""
+def print_outcome(report, folder: Path, *, with_claims: bool = False, open_it: bool = False) -> None:
+    """Print what came out: each start with its accuracy and first gradients, what that says, where the report lies."""
+    from zeroinit.bench.reporting.outcome import outcome_rows
+
+    out.print(report.title, style="bold", highlight=False, markup=False)
+    for summary in report.summaries:
+        if rows := outcome_rows(summary):
+            _print_rows(f"{summary.figure.name}: {summary.figure.title}", rows)
+    out.print()
+    for sentence in report.sentences:
+        out.print(sentence, highlight=False, markup=False)
+    if with_claims:
+        print_claims(report)
+    verdicts = [decision.verdict for decisions in report.decisions.values() for decision in decisions]
+    if verdicts and not with_claims:
+        counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts))
+        out.print(f"claims: {counts} (--claims lists them)", highlight=False)
+    page = folder / "index.html"
+    out.print(f"report: {page}", markup=False, highlight=False, soft_wrap=True)
+    if open_it and not webbrowser.open(page.resolve().as_uri()):
+        err.print(f"no browser was found; open {page} yourself", markup=False, highlight=False, soft_wrap=True)
+
+
+def _print_rows(title: str, rows) -> None:
+    """Print one row per start; a column that would be empty, or say the same in every row, is left out."""
+    counts = {row.num_seeds for row in rows}
+    is_same = len(counts) == 1
+    seeds = f" ({'one seed' if counts == {1} else f'{rows[0].num_seeds} seeds'})" if is_same else ""
+    columns = {
+        "start": [row.label for row in rows],
+        "accuracy": [row.accuracy for row in rows],
+        "first gradients at steps": [row.steps for row in rows],
+        "seeds": [] if is_same else [str(row.num_seeds) for row in rows],
+    }
+    shown = {heading: texts for heading, texts in columns.items() if any(texts)}
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for heading in shown:
+        table.add_column(heading, no_wrap=heading == "accuracy", justify="right" if heading == "seeds" else "left")
+    for texts in zip(*shown.values(), strict=True):
+        table.add_row(*(escape(text) for text in texts))
+    out.print(f"\n{title}{seeds}", highlight=False, markup=False)
+    out.print(table)
+
+
+def print_claims(report) -> None:
+    """Print the verdicts as a table."""
     from zeroinit.bench.reporting.report import claim_records
 
     colors = {"supported": "green", "refuted": "red", "inconclusive": "yellow", "not run": "dim"}
-    table = Table("statement", "verdict", "estimate [95 %]", title=report.title, title_justify="left")
+    table = Table("statement", "verdict", "estimate [95 %]")
     for record in claim_records(report):
         low, high = record["interval"] or (None, None)
         bounds = "" if low is None or high is None else f" [{low:.3f}, {high:.3f}]"
@@ -30,17 +76,25 @@ def print_claims(report, folder: Path) -> None:
         )
     if table.row_count:
         out.print(table)
-    out.print(f"report: {folder / 'index.html'}", markup=False, highlight=False, soft_wrap=True)
 
 
 def print_estimate(plan, results: Path) -> None:
-    """Print the runs that are left as a table, then the time of all and how far to trust it."""
+    """Print the runs that are left as a table, then the time of all runs and its accuracy."""
+    from zeroinit.bench.progress import counted, format_duration
+
     stored = f"{plan.num_stored} of {plan.num_stored + plan.num_runs} runs are stored already in {results}"
     if not plan.rows:
         out.print(f"nothing to run: {stored}", markup=False, highlight=False, soft_wrap=True)
         return
-    table = Table("curve", "network", title="Runs, in this order", title_justify="left")
-    for name in ("epochs", "runs", "FLOPs each", "time each"):
+    table = Table(
+        "curve",
+        "network",
+        title="Runs, in this order; FLOPs and time of each",
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+    )
+    for name in ("epochs", "runs", "FLOPs", "time"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in plan.rows:
         mark = "*" if row.is_extrapolated else " "
@@ -50,7 +104,7 @@ def print_estimate(plan, results: Path) -> None:
     total, most = sum(row.num_seeds * row.flops for row in plan.rows), "at most " if plan.device == "cuda" else ""
     where = f"{plan.device}, --jobs {plan.jobs}, {plan.threads} thread{'s' if plan.threads > 1 else ''} each"
     lines = [
-        f"{plan.num_runs} run{'s' if plan.num_runs > 1 else ''}, {total:.1e} FLOPs: {most}about "
+        f"{counted(plan.num_runs, 'run')}, {total:.1e} FLOPs: {most}about "
         f"{format_duration(plan.seconds)} on this machine ({where})",
         *([stored] if plan.num_stored else []),
         f"Timed for {plan.calibration:.1f} s on noise: good to about a third, if the machine stays as busy as it is "
@@ -60,18 +114,3 @@ def print_estimate(plan, results: Path) -> None:
         lines.append("* timed with a smaller batch, as a step of the run is too long for that")
     for line in lines:
         out.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def format_duration(seconds: float) -> str:
-    """Write a duration in its largest sensible unit, with two digits or more.
-
-    Example:
-        >>> [format_duration(value) for value in (0.04, 3.21, 75, 400, 10_000, 400_000)]
-        ['< 0.1 s', '3.2 s', '75 s', '6.7 min', '2.8 h', '4.6 days']
-    """
-    if seconds < 0.1:
-        return "< 0.1 s"
-    units = {"s": 1, "min": 60, "h": 3600, "days": 86400}
-    unit = next(unit for unit, below in zip(units, (120, 7200, 172_800, float("inf")), strict=True) if seconds < below)
-    value = seconds / units[unit]
-    return f"{value:.1f} {unit}" if value < 9.95 else f"{value:.0f} {unit}"

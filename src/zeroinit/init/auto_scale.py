@@ -28,7 +28,7 @@ def auto_scales(model: nn.Module, layers: Mapping[str, nn.Module], others: Itera
     the learning rate. With small learning rates of SGD, larger biases learn sooner (docs/results/large_bias_grid.md).
 
     The last layer's biases must be unlearned and have no other effect; with factor 0.01 this is quick. If the last
-    layer in the model's order is really a hidden layer, such biases still make its units differ.
+    layer in the model's order is in fact a hidden layer, its units still differ by these biases.
 
     Args:
         model: The order of its modules decides which layer comes next; branches are taken as a chain.

@@ -1,4 +1,4 @@
-"""What a user chose: the layers by pattern, and what happens to frozen and tied parameters."""
+"""The user's choice: layers by pattern, and what happens to frozen and tied parameters."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,6 +44,7 @@ def choose(
     exclude: str | Sequence[str] | None,
     frozen: str,
     tied: str,
+    what: str = LAYERS,
 ) -> Choice:
     """Turn patterns into layers.
 
@@ -55,6 +56,7 @@ def choose(
         exclude: Patterns over the names of modules that have parameters.
         frozen: What happens to frozen parameters.
         tied: What happens to parameters that modules with another rule, or none, share.
+        what: What may be chosen, in words.
 
     Raises:
         InputError: A pattern matches nothing, no layer is left, or a word is unknown.
@@ -72,7 +74,7 @@ def choose(
     included, excluded = set(layers), set[str]()
     if include is not None:
         choices = {path: names.answers_to(path) for path in layers}
-        included = set(matching(choices, include, "include", LAYERS, "layers"))
+        included = set(matching(choices, include, "include", what, "layers"))
     if exclude is not None:
         excluded = excluded_paths(names, exclude, [*layers, *norms])
     chosen = {path: layer for path, layer in layers.items() if path in included and path not in excluded}

@@ -43,15 +43,13 @@ class Computed:
     def settle(self, is_zero: bool = False) -> None:
         """Set g to the norm of the drawn values, or to 0, and compute the weight again.
 
-        With g = 0, rows of v that are zero get a direction, as the weight would be 0 / 0 there.
+        Rows of v that are zero get a direction and g = 0, as the weight would be 0 / 0 there.
         """
-        if is_zero and self.lacks_direction():
-            values = self.drawn.detach()
-            values[(torch.norm_except_dim(values, 2, self.dim) == 0).expand_as(values)] = 1
         if self.norm is not None:
-            values = self.drawn.detach().to(torch.promote_types(self.drawn.dtype, torch.float32))
-            size = torch.norm_except_dim(values, 2, self.dim).reshape(self.norm.shape)
-            self.norm.detach().copy_(torch.zeros_like(size) if is_zero else size)
+            values = self.drawn.detach()
+            size = torch.norm_except_dim(values.to(torch.promote_types(values.dtype, torch.float32)), 2, self.dim)
+            values[(size == 0).expand_as(values)] = 1
+            self.norm.detach().copy_((size * (not is_zero)).reshape(self.norm.shape))
         self.refresh()
 
 
@@ -160,5 +158,5 @@ def refuse_computed(layer: nn.Module, name: str, full_name: str) -> None:
     """
     raise InputError(
         f"{full_name}: is computed by {computing_code(layer, name)} and cannot be set in place; exclude the layer, or "
-        "call initialize_ before you parametrize (not with zero weights: SpectralNorm would make them 0 / 0)"
+        "call initialize_ before you parametrize. Not with zero weights: SpectralNorm would make them 0 / 0"
     )

@@ -60,17 +60,17 @@ class Concerns:
             )
 
     def about_coverage(self, plan: Plan) -> None:
-        """Say that most weights have no rule, unless the user chose layers by name."""
+        """Say that most weights have no rule, unless layers were chosen by name."""
         if not plan.choice.is_all:
             return
         unset = plan.weights_without_rule()
-        covered = sum(entry.num_weights for entry in plan.entries)
+        covered = plan.num_set_weights
         total = covered + sum(unset.values())
         if 2 * covered < total:
             largest = sorted(unset, key=lambda place: -unset[place])
             self.add(
                 f"sets {covered:,} of {total:,} weights, less than half: there is no rule for {_first(largest, 5)}; "
-                "set these yourself, or pass exclude= with their modules' names (or include=) to get no warning",
+                "set these yourself, or silence this warning: pass exclude= with their modules' names, or include=",
                 InitWarning,
             )
 

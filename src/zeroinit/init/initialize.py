@@ -1,7 +1,8 @@
 """``initialize_``: set the parameters of a model in place, by name of an initializer."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from numbers import Real
 from typing import Any
 
@@ -9,18 +10,20 @@ import torch
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
-from zeroinit._common import InputError, lookup
+from zeroinit._common import InputError
 from zeroinit._modules.batch import describe, take_batch
 from zeroinit._modules.layers import slots_of
 from zeroinit._modules.norms import find_canceling_norms
 from zeroinit._modules.state import random_state_kept
 from zeroinit.init.auto_scale import auto_scales
+from zeroinit.init.by_module import WrittenPlan, call_on_modules, unchanged_on_error
 from zeroinit.init.choice import KEEP, choose
 from zeroinit.init.computed import is_computed
 from zeroinit.init.concerns import Concerns, InitWarning, SymmetryWarning
 from zeroinit.init.initializers import INITIALIZERS, Initializer
 from zeroinit.init.names import Names
 from zeroinit.init.norms import judge_norms
+from zeroinit.init.own import ModuleFunction, find_initializer
 from zeroinit.init.parameters import SCRIPTED, check_generator, check_model
 from zeroinit.init.plan import BETA, Entry, Left, Plan
 from zeroinit.init.probe import ConstantChannels, copy_model, probe_norms
@@ -34,7 +37,7 @@ AUTO = "auto"
 
 def initialize_(
     model: nn.Module,
-    name: str,
+    initializer: str | Initializer | Callable,
     *,
     scale: float | str = 1.0,
     generator: torch.Generator | None = None,
@@ -58,14 +61,18 @@ def initialize_(
 
     Args:
         model: Any module.
-        name: A key of ``INITIALIZERS``.
+        initializer: A key of ``INITIALIZERS``, or your own initializer. This is a function or its name as
+            ``"package.module:function"``, an entry point of the group ``zeroinit.initializers`` by name, or an
+            ``Initializer``. A function with a parameter called ``generator`` fills one weight as a tensor, as
+            ``nn.init.orthogonal_`` does; biases become zero. A function without one sets one module, as for
+            ``model.apply``. ``docs/reference/initialize.md`` says more.
         scale: Factor on everything that the initializer draws, at least 0. The ``*_bias`` initializers draw only the
             biases (the paper's factors are 1, 100 and 0.01). With these initializers, ``"auto"`` uses a factor for each
             layer: 3 / sqrt(fan-in of the next layer), at most 1, and 0.01 for the last layer; see ``auto_scales``. The
             record's rules hold the numbers.
         generator: Source of randomness; torch's global generator if ``None``. Values are drawn in float32 on the
             generator's device and then copied. So one seed gives the same values on every device and in every
-            precision.
+            precision. A function of modules draws from the global generators, with a seed from ``generator``.
         include: Pattern or patterns (``*``, ``?``, ``[]``) over the names of layers to set; all if ``None``. A module
             with several names is found under each of them.
         exclude: Pattern or patterns over the names of modules to leave as they are. A parameter that an excluded module
@@ -94,7 +101,8 @@ def initialize_(
             ``scale="auto"`` or ``norm_aware`` is used without zero weights and random biases. A pattern matches no
             layer, the model has no such layers, or none of them may be set. A parameter cannot be set in place (lazy,
             under another parametrization, on the meta device, made in inference mode, not floating point, sharded,
-            expanded). A probe is given without ``norm_aware``, or its forward pass fails. With ``strict``: there is
+            expanded). A probe is given without ``norm_aware``, or its forward pass fails. An initializer of your own
+            has another form, fails, leaves a part of a weight unset, or replaces a parameter. With ``strict``: there is
             something to warn of.
 
     Warns:
@@ -115,32 +123,67 @@ def initialize_(
           2.weight  2x3  0
           2.bias    2    N(0, 1) * 0.01
     """
-    initializer = lookup(INITIALIZERS, name, "initializer")
+    name, rule = find_initializer(initializer)
     check_model(model)
     check_generator(generator)
-    _check_scale(name, initializer, scale)
-    _check_norm_aware(name, initializer, norm_aware, probe)
     names = Names(model)
+    if isinstance(rule, ModuleFunction):
+        _check_no_effect(name, scale=None if scale == 1.0 else scale, norm_aware=norm_aware or None, probe=probe)
+        settings = {"include": include, "exclude": exclude, "frozen": frozen, "tied": tied}
+        return _set_by_modules(names, rule, generator, strict, settings)
+    _check_scale(name, rule, scale)
+    _check_norm_aware(name, rule, norm_aware, probe)
     layers = {path: module for path, module in names.modules.items() if slots_of(module)}
     _check_layers(model, names, layers)
     norms = find_canceling_norms(model) if norm_aware else {}
     choice = choose(names, layers, norms, include=include, exclude=exclude, frozen=frozen, tied=tied)
-    plan = Plan(names, choice, initializer, _factors(model, layers, norms, scale))
+    plan = Plan(names, choice, rule, _factors(model, layers, norms, scale))
     plan.add_layers()
     judged, without_beta = _plan_betas(model, plan, norms, generator, probe)
     _check_something_is_set(model, plan)
     without_bias = _without_bias(plan)
     concerns = Concerns(name)
-    if initializer.draws_biases_alone:
+    if rule.draws_biases_alone:
         concerns.about_biases(list(choice.layers), without_bias)
     concerns.about_betas(norms, without_beta)
     concerns.about_shared(plan)
     concerns.about_coverage(plan)
     concerns.tell(strict, stacklevel=2)
-    parameters = _set(plan.entries, generator)
+    with nullcontext() if name in INITIALIZERS else unchanged_on_error(names):  # a function of the user's may fail
+        parameters = _set(plan.entries, generator)
     recorded = scale if isinstance(scale, str) else float(scale)
     untouched = _untouched(plan, judged)
     return InitRecord(name, recorded, parameters, untouched, without_bias, judged if norm_aware else None)
+
+
+def _check_no_effect(name: str, **arguments: Any) -> None:
+    for argument, value in arguments.items():
+        if value is not None:
+            shown = value if isinstance(value, bool | Real | str) else describe(value)
+            raise InputError(f"{argument}={shown!r}: has no effect on {name}, a function of modules; leave it out")
+
+
+def _set_by_modules(
+    names: Names, function: ModuleFunction, generator: torch.Generator | None, strict: bool, settings: dict
+) -> InitRecord:
+    """Call the function on the chosen modules; put back what has to stay as it was."""
+    holders = {
+        path: each for path, each in names.modules.items() if any(p is not None for p in each._parameters.values())
+    }
+    if not holders:
+        raise InputError(f"model={type(names.modules['']).__name__}: has no parameters to initialize")
+    choice = choose(names, holders, {}, what="module with parameters", **settings)
+    plan = WrittenPlan(names, choice)
+    plan.check()
+    with unchanged_on_error(names) as before:
+        call_on_modules(names, choice, function, generator)
+        before.check_in_place(names, function.name)
+        parameters = plan.settle(function.name, before)
+        concerns = Concerns(function.name)
+        concerns.about_shared(plan)
+        concerns.about_coverage(plan)
+        concerns.tell(strict, stacklevel=3)
+    return InitRecord(function.name, 1.0, parameters, _untouched(plan, ()))
 
 
 def _check_scale(name: str, initializer: Initializer, scale: float | str) -> None:
@@ -227,7 +270,7 @@ def _rehearse(
     replica = copy_model(model)
     source = None if generator is None else generator.clone_state()
     with random_state_kept(replica):
-        batch, _ = take_batch(probe, None, model, "probe")  # a loader may draw
+        batch, _ = take_batch(probe, None, model, "probe")  # a loader may use random numbers
     with random_state_kept(replica):
         for entry in plan.entries:
             entry.draw(replica.get_submodule(entry.holder.path), source)

@@ -22,7 +22,7 @@ def judge_norms(
     Args:
         norms: All norms that cancel constant channels, by path.
         chosen: Paths of norms that are not excluded.
-        seen: What a probe saw, by path; without a probe, every norm counts as having constant channels.
+        seen: The result of a probe, by path. Without a probe, every norm counts as having constant channels.
         kept: Why the beta of a norm stays as it is (frozen, shared), by path.
 
     Returns:

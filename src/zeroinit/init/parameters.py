@@ -1,4 +1,4 @@
-"""Check what is handed over, check that one parameter can be set in place, and set it."""
+"""Check the arguments, check that a parameter can be set in place, and set it."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -11,13 +11,13 @@ from zeroinit._common import InputError
 from zeroinit._modules.layers import Slot
 from zeroinit.init.distributions import Distribution
 
-__all__ = ["SCRIPTED", "check_generator", "check_model", "check_not_lazy", "check_settable", "set_parameter"]
+__all__ = ["SCRIPTED", "check_generator", "check_model", "check_settable", "check_values", "set_parameter"]
 
 SCRIPTED = "TorchScript hides the kind of a layer"
 
 
 def check_model(model: Any) -> None:
-    """Refuse what is no module.
+    """Check that the model is a module.
 
     Raises:
         InputError: ``model`` is no ``nn.Module``.
@@ -27,7 +27,7 @@ def check_model(model: Any) -> None:
 
 
 def check_generator(generator: Any) -> None:
-    """Refuse what is no generator.
+    """Check that the generator is one.
 
     Raises:
         InputError: ``generator`` is neither a ``torch.Generator`` nor ``None``.
@@ -36,14 +36,20 @@ def check_generator(generator: Any) -> None:
         raise InputError(f"generator={generator!r}: must be a torch.Generator: torch.Generator().manual_seed(0)")
 
 
-def check_not_lazy(parameter: nn.Parameter, name: str) -> None:
-    """Refuse a parameter that gets its shape in the first forward pass.
+def check_values(parameter: nn.Parameter, name: str) -> None:
+    """Refuse a parameter without values, or whose values nobody may change.
 
     Raises:
-        InputError: The parameter has no shape yet.
+        InputError: The parameter is lazy, on the meta device, or made in inference mode.
     """
     if isinstance(parameter, UninitializedParameter):
         raise InputError(f"{name}: is lazy and has no shape yet; run one forward pass first")
+    if parameter.is_meta:
+        raise InputError(f"{name}: is on the meta device and has no values; call model.to_empty(device=...) first")
+    if parameter.is_inference() and not torch.is_inference_mode_enabled():
+        raise InputError(
+            f"{name}: was made under torch.inference_mode and cannot be changed; build the model outside of this mode"
+        )
 
 
 def check_settable(parameter: nn.Parameter, slot: Slot, name: str) -> None:
@@ -60,13 +66,7 @@ def check_settable(parameter: nn.Parameter, slot: Slot, name: str) -> None:
     Example:
         >>> check_settable(nn.Linear(2, 3).weight, Slot("weight", "weight", (2,), 2), "dense.weight")
     """
-    check_not_lazy(parameter, name)
-    if parameter.is_meta:
-        raise InputError(f"{name}: is on the meta device and has no values; call model.to_empty(device=...) first")
-    if parameter.is_inference() and not torch.is_inference_mode_enabled():
-        raise InputError(
-            f"{name}: was made under torch.inference_mode and cannot be changed; build the model outside of this mode"
-        )
+    check_values(parameter, name)
     if not parameter.is_floating_point():
         raise InputError(f"{name}: has dtype {parameter.dtype}, which is not floating point; exclude the layer")
     if parameter.layout != torch.strided or parameter.is_quantized:

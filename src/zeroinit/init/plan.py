@@ -17,7 +17,19 @@ from zeroinit.init.names import Names
 from zeroinit.init.parameters import check_settable, set_parameter
 from zeroinit.init.sharing import Holder, Shared, find_shared
 
-__all__ = ["BETA", "FROZEN", "OVERLAPPING", "SHARED", "Entry", "Left", "Plan"]
+__all__ = [
+    "BETA",
+    "FROZEN",
+    "NOT_WEIGHTS",
+    "NO_RULE",
+    "NO_WEIGHT",
+    "OVERLAPPING",
+    "SHARED",
+    "Entry",
+    "Left",
+    "Plan",
+    "num_weights",
+]
 
 BETA = Slot("bias", "bias", (0,), 1)
 """The offset of a norm."""
@@ -35,7 +47,7 @@ class Entry:
     Attributes:
         shared: Its values.
         holder: The layer that draws them, and the attribute.
-        parameter: The parameter that gets the values; not the attribute itself if the attribute is computed.
+        parameter: The parameter that gets the values. It differs from the attribute if the attribute is computed.
         slot: How it is stored.
         distribution: How it is drawn.
         factor: The scale.
@@ -56,7 +68,7 @@ class Entry:
         if self.slot.part == "bias":
             return 0
         computed = computed_from(self.holder.module, self.slot.name)
-        return _num_weights(self.parameter if computed is None else computed.drawn)
+        return num_weights(self.parameter if computed is None else computed.drawn)
 
     @property
     def is_zero(self) -> bool:
@@ -100,14 +112,14 @@ class Plan:
 
     names: Names
     choice: Choice
-    initializer: Initializer
-    factors: Mapping[str, float]
+    initializer: Initializer | None = None
+    factors: Mapping[str, float] = field(default_factory=dict)
     left: dict[int, Left] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.shared = find_shared(self.names)
         self._entries: dict[int, Entry] = {}
-        self._along: set[int] = set()
+        self._done: set[int] = set()
         self._of = {id(parameter): shared for shared in self.shared for parameter in shared.parameters}
 
     def add_layers(self) -> None:
@@ -124,17 +136,21 @@ class Plan:
         """Add an entry to the plan, each set of values once."""
         if isinstance(found, Entry):
             self._entries.setdefault(id(found.shared), found)
-            self._along |= {id(found.norm)} if found.norm is not None else set()
+            self._done |= {id(found.shared), id(found.norm if found.norm is not None else found.shared)}
 
     @property
     def entries(self) -> list[Entry]:
         """The weights and biases that are set, in the order of drawing."""
         return list(self._entries.values())
 
+    @property
+    def num_set_weights(self) -> int:
+        """How many weights are set; biases do not count."""
+        return sum(entry.num_weights for entry in self.entries)
+
     def rest(self) -> list[Shared]:
         """Return the values that are not set, in the model's order."""
-        done = self._entries.keys() | self._along
-        return [shared for shared in self.shared if id(shared) not in done]
+        return [shared for shared in self.shared if id(shared) not in self._done]
 
     def look_at(self, path: str, slot: Slot) -> "Entry | Left | None":
         """Say what happens to a parameter of a chosen module; ``None`` if the module has no such parameter.
@@ -228,7 +244,7 @@ class Plan:
         return next((slot for slot in slots_of(holder.module) if slot.name == holder.attribute), None)
 
     def _rule(self, holder: Holder, slot: Slot) -> tuple:
-        """Return all that the values of a parameter depend on."""
+        """Return everything that determines the values of a parameter."""
         distribution = getattr(self.initializer, slot.part)
         factor = self.factors.get(holder.path) if distribution.scaled else None
         return distribution, factor, slot.fans if distribution.uses_fan_in else None
@@ -258,12 +274,13 @@ class Plan:
     def weights_without_rule(self) -> dict[str, int]:
         """Return the size of each weight without a rule, by name; weights have two axes or more."""
         sizes = {
-            str(shared.holders[0]): max(map(_num_weights, shared.parameters))
+            str(shared.holders[0]): max(map(num_weights, shared.parameters))
             for shared in self.rest()
             if self.reason(shared).kind == NO_RULE
         }
         return {name: size for name, size in sizes.items() if size}
 
 
-def _num_weights(parameter: nn.Parameter) -> int:
+def num_weights(parameter: nn.Parameter) -> int:
+    """Count the values of a weight; 0 for what has fewer than two axes or no shape yet."""
     return 0 if isinstance(parameter, UninitializedParameter) or parameter.dim() < 2 else parameter.numel()

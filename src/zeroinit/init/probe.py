@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
@@ -11,11 +10,12 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from zeroinit._common import InputError
 from zeroinit._modules.batch import Batch, call_model, describe, map_tensors
 from zeroinit._modules.copying import Copier
+from zeroinit._shapes import Bool, Float
 
 __all__ = ["ConstantChannels", "constant_channels", "copy_model", "probe_norms"]
 
 ROUNDING = 16
-"""A channel counts as constant if its spread is at most so many machine epsilons of the input's largest magnitude."""
+"""A channel is constant if its spread is at most so many machine epsilons of the input's largest magnitude."""
 
 
 @dataclass

@@ -1,14 +1,14 @@
-"""What an initializer did, parameter by parameter."""
+"""The record of an initialization, parameter by parameter."""
 
 import hashlib
 from dataclasses import asdict, dataclass
 from html import escape
 
 import torch
-from jaxtyping import Shaped
 from torch import Tensor
 
 from zeroinit._common import jsonable
+from zeroinit._shapes import Shaped
 
 __all__ = ["InitRecord", "NormRecord", "ParameterRecord", "Untouched", "hash_tensor"]
 
@@ -118,7 +118,7 @@ class InitRecord:
         ]
 
     def _notes(self) -> list[str]:
-        """Layers without a bias, and what was done to norms."""
+        """Layers without a bias, and the norms whose beta was drawn or left."""
         lines = []
         if self.without_bias:
             lines.append(f"without a bias: {', '.join(name or '(the model itself)' for name in self.without_bias)}")

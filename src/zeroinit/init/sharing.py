@@ -31,7 +31,7 @@ class Holder:
 
 @dataclass
 class Shared:
-    """One set of values in a model: its parameters (several where they share memory), and who has them.
+    """One set of values in a model: its parameters (several if they share memory), and the modules that have them.
 
     Attributes:
         named: Each parameter with all its names.

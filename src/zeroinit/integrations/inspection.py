@@ -1,4 +1,4 @@
-"""One inspection before the first update, in the first process; with ``strict`` it stops training in all of them."""
+"""One inspection before the first update, in the first process. With ``strict`` it stops training in all processes."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from zeroinit._common import InputError
+from zeroinit._common import InputError, whole_number
 from zeroinit.integrations.own_loop import is_first_rank
 from zeroinit.integrations.recorder import is_sharded
 from zeroinit.symmetry.inspector import inspect
@@ -14,20 +14,21 @@ from zeroinit.symmetry.verdict.report.choosing import choose, known_codes
 from zeroinit.symmetry.verdict.report.report import SymmetryReport
 from zeroinit.symmetry.verdict.report.sentence import by_cause
 
-__all__ = ["FirstInspection", "SymmetryError"]
+__all__ = ["FirstInspection", "InspectingCallback", "SymmetryError"]
 
 
 class SymmetryError(RuntimeError):
-    """``strict=True``, and the model will not learn as it should; no update was made."""
+    """With ``strict=True``: the model will not learn as it should. No update was made."""
 
 
 class FirstInspection:
-    """Inspects a model once, in the first process, and says what was found.
+    """Inspects a model once, in the first process, and shows the result.
 
     Args:
-        strict: Raise where there is a warning, or where the model cannot be inspected.
+        strict: Raise if there is a warning, or if the model cannot be inspected.
         ignore: Codes of warnings that do not count, or what they start with.
-        show: Gets the text: the verdict; the whole report where there are warnings, unless ``strict`` raises them.
+        show: A function that gets the text: the verdict, or the whole report if there are warnings that ``strict`` does
+            not raise.
         settings: Further arguments of ``inspect``, as ``loss_fn`` and ``steps``.
 
     Attributes:
@@ -42,7 +43,7 @@ class FirstInspection:
         self.is_done = False
 
     def run(self, model: nn.Module, inputs: Any, targets: Any = None, **settings: Any) -> None:
-        """Inspect a model on a batch, unless this was done.
+        """Inspect a model on a batch, unless it was inspected before.
 
         Raises:
             SymmetryError: ``strict``, and there is a warning; in every process.
@@ -60,7 +61,7 @@ class FirstInspection:
             if name := is_sharded(model):
                 raise InputError(f"{name} is sharded over processes; call zeroinit.inspect before the model is sharded")
             self.report = choose(inspect(model, inputs, targets, **self._settings | settings), ignore=self._ignore)
-        except Exception as error:  # whatever a model does in a trial is no reason to stop its training
+        except Exception as error:  # an error in a trial is no reason to stop the training
             text = f"the model was not inspected ({type(error).__name__}: {error})"
             if not self._strict:
                 self._show(f"zeroinit: {text}")
@@ -68,9 +69,49 @@ class FirstInspection:
         if not self.report.warnings:
             self._show(f"zeroinit: {self.report.verdict}")
             return ""
-        if not self._strict:  # else the error says what is wrong
+        if not self._strict:  # otherwise the error shows the problem
             self._show(f"zeroinit: {self.report}")
         return _problem(self.report)
+
+
+class InspectingCallback:
+    """What the callbacks of all frameworks have: one inspection, and then records of the updates.
+
+    Args:
+        strict: Stop the training with a ``SymmetryError`` if there is a warning.
+        every: Updates between two records; the first ten are always recorded. 0 watches nothing.
+        ignore: Codes of warnings that do not count, or what they start with.
+        by_layer: Log numbers for each layer, too.
+        show: Gets the verdict, or the whole report if there are warnings. At the end, what was seen of the updates.
+        settings: Further arguments of ``zeroinit.inspect``, as ``loss_fn`` for a Trainer with a loss of its own.
+
+    Attributes:
+        report: What ``inspect`` returned; ``None`` before, and in other processes.
+
+    Raises:
+        InputError: An argument cannot be used.
+    """
+
+    def __init__(
+        self,
+        strict: bool = False,
+        *,
+        every: int = 100,
+        ignore: Iterable[str] = (),
+        by_layer: bool = False,
+        show: Callable[[str], object] = print,
+        **settings: Any,
+    ):
+        self._every = whole_number(every, "every", least=0)
+        self._by_layer, self._show = by_layer, show
+        self._new_inspection = lambda: FirstInspection(strict, ignore, show, settings)
+        self._inspection = self._new_inspection()
+        self._numbers: dict[str, float] = {}
+
+    @property
+    def report(self) -> SymmetryReport | None:
+        """What ``inspect`` returned."""
+        return self._inspection.report
 
 
 def _problem(report: SymmetryReport) -> str:

@@ -1,18 +1,16 @@
 """A callback for Lightning: inspect before the first update, then watch."""
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
 
-from zeroinit._common import whole_number
-from zeroinit.integrations.inspection import FirstInspection
+from zeroinit._common import missing
+from zeroinit.integrations.inspection import InspectingCallback
 from zeroinit.integrations.lightning_step import as_trained
-from zeroinit.integrations.logs import missing
 from zeroinit.integrations.own_loop import Watch
 from zeroinit.integrations.recorder import is_sharded
-from zeroinit.symmetry.verdict.report.report import SymmetryReport
 
 try:
     if "pytorch_lightning" in sys.modules and "lightning.pytorch" not in sys.modules:
@@ -25,61 +23,34 @@ except ImportError as error:
 __all__ = ["InspectCallback"]
 
 
-class InspectCallback(Callback):
+class InspectCallback(InspectingCallback, Callback):
     """Inspects the module on the first batch, before the first update, and watches it from then on.
 
-    The inspection runs once, in the first process, on ``training_step`` with the batch as Lightning hands it over. It
-    trains copies, so that the training itself is bit for bit as without it. What copies log goes nowhere. After that
-    the numbers of ``zeroinit.watch`` go to the Trainer's loggers.
+    The inspection runs once, in the first process, on ``training_step`` with Lightning's batch. It trains copies, so
+    the training itself is bit for bit as without it. Nothing that copies log is kept. After that the numbers of
+    ``zeroinit.watch`` go to the Trainer's loggers.
 
     Args:
-        strict: Stop the training with a ``SymmetryError`` where there is a warning.
-        every: Updates between two records; the first ten are always recorded. 0 watches nothing.
-        ignore: Codes of warnings that do not count, or what they start with.
-        by_layer: Log numbers for each layer, too.
-        show: Gets the verdict, or the whole report where there are warnings; at the end, what was seen of the updates.
-        step: A function ``(module, batch) -> loss`` instead of ``training_step``; under manual optimization, where
-            ``training_step`` updates the module itself, there is no inspection without it.
-        settings: Further arguments of ``zeroinit.inspect``.
+        strict: Stop the training with a ``SymmetryError`` if there is a warning.
+        step: A function ``(module, batch) -> loss`` instead of ``training_step``. Manual optimization needs it for an
+            inspection, because ``training_step`` then updates the module itself.
+        settings: Further arguments of ``InspectingCallback``, which has ``report`` and raises the errors.
 
     Attributes:
-        report: What ``inspect`` returned; ``None`` before, and in other processes.
         watch: What was seen of the updates, as ``zeroinit.watch`` has it; ``None`` before.
-
-    Raises:
-        InputError: An argument cannot be used.
 
     Example:
         >>> InspectCallback(strict=True, ignore=["ZI005"]).report is None
         True
     """
 
-    def __init__(
-        self,
-        strict: bool = False,
-        *,
-        every: int = 100,
-        ignore: Iterable[str] = (),
-        by_layer: bool = False,
-        show: Callable[[str], object] = print,
-        step: Callable[[Any, Any], Any] | None = None,
-        **settings: Any,
-    ):
-        self._every = whole_number(every, "every", least=0)
-        self._show = show
-        self._new_inspection = lambda: FirstInspection(strict, ignore, show, settings)
-        self._inspection = self._new_inspection()
-        self._by_layer, self._step = by_layer, step
-        self._numbers: dict[str, float] = {}
+    def __init__(self, strict: bool = False, *, step: Callable[[Any, Any], Any] | None = None, **settings: Any):
+        super().__init__(strict, **settings)
+        self._step = step
         self.watch: Watch | None = None
 
-    @property
-    def report(self) -> SymmetryReport | None:
-        """What ``inspect`` returned."""
-        return self._inspection.report
-
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Begin to watch, and inspect at the first batch; not where training goes on."""
+        """Begin to watch, and inspect at the first batch, unless training resumes."""
         self._leave()
         self._inspection = self._new_inspection()
         self._inspection.is_done = trainer.global_step > 0
@@ -102,22 +73,22 @@ class InspectCallback(Callback):
         """Log what was seen, if this update was due."""
         numbers, self._numbers = self._numbers, {}
         if numbers:
-            step = trainer.fit_loop.epoch_loop._batches_that_stepped  # the axis of what the module itself logs
+            step = trainer.fit_loop.epoch_loop._batches_that_stepped  # the axis of the module's own logs
             for logger in trainer.loggers:
                 logger.log_metrics(numbers, step=step)
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-        """Say what was seen, and watch no longer."""
+        """Show what was seen, and stop watching."""
         self._leave()
         if self.watch is not None and self.watch.is_active and self.watch.num_updates:
             self._show(f"zeroinit: {self.watch}")
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
-        """Watch no longer, after an error or Ctrl-C."""
+        """Stop watching after an error or Ctrl-C."""
         self._leave()
 
     def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
-        """Watch no longer, however it ended."""
+        """Stop watching, however training ended."""
         self._leave()
 
     def _keep(self, numbers: dict[str, float], update: int) -> None:

@@ -1,4 +1,4 @@
-"""A Lightning module as it trains: its pass is ``training_step``, and what it logs goes nowhere."""
+"""A Lightning module as it trains: its pass is ``training_step``, and its logs are dropped."""
 
 import inspect
 import types
@@ -14,7 +14,7 @@ __all__ = ["as_trained"]
 
 
 class _Quiet:
-    """The Trainer as a copy of the module sees it: everything can be read, and it is not copied."""
+    """The Trainer for a copy of the module: everything can be read, and the Trainer is not copied."""
 
     def __init__(self, trainer: Any):
         vars(self)["_trainer"] = trainer

@@ -1,12 +1,12 @@
-"""Where numbers go: nowhere, to TensorBoard, or to a function of yours."""
+"""Logs of numbers: to TensorBoard, to your function, or nowhere."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from zeroinit._common import InputError
+from zeroinit._common import InputError, missing
 
-__all__ = ["Log", "missing"]
+__all__ = ["Log"]
 
 
 class Log:
@@ -45,19 +45,9 @@ class Log:
             self._write(numbers, update)
 
     def close(self) -> None:
-        """Close the event file that was opened here; a writer of yours stays open."""
+        """Close the event file that this object opened; your own writer stays open."""
         if self._own is not None:
             self._own.close()
-
-
-def missing(package: str, extra: str) -> str:
-    """Say in one line what to install.
-
-    Example:
-        >>> missing("TensorBoard", "tensorboard")
-        "TensorBoard is not installed; type: pip install 'zeroinit[tensorboard]'"
-    """
-    return f"{package} is not installed; type: pip install 'zeroinit[{extra}]'"
 
 
 def _writer(folder: str | Path) -> Any:

@@ -1,4 +1,4 @@
-"""Watch a model in your own training loop: identical units, ranks, gradients that are missing."""
+"""Watch a model in your own training loop: identical units, ranks, missing gradients."""
 
 import math
 import warnings
@@ -104,7 +104,7 @@ class Watch(Part):
     def _before_change(self, optimizer: Optimizer, is_late: bool) -> None:
         step = self._updates.num + (not is_late)
         if self._recorder.is_due(step):
-            scale = getattr(optimizer, "grad_scale", None)  # what a GradScaler tells a fused optimizer
+            scale = getattr(optimizer, "grad_scale", None)  # set by a GradScaler for a fused optimizer
             self._recorder.look(step, _held(optimizer), 1.0 if scale is None else float(scale))
 
     def _after_step(self, optimizer: Optimizer) -> None:
@@ -125,9 +125,9 @@ class Watch(Part):
 def watch(model: nn.Module, every: int = 100, log: Path | str | Any | None = None, *, by_layer: bool = False) -> Watch:
     """Watch a model while your own loop trains it: identical units, ranks, parameters without a gradient.
 
-    The first ten updates are recorded, and then every so many. An update is a step of an optimizer that changes the
-    model: accumulated gradients, steps that a ``GradScaler`` skips and several optimizers are counted rightly. The
-    model itself gets no hooks, and a compiled model stays compiled. Under ``torch.distributed`` the first process
+    The first ten updates are recorded, then one in ``every``. An update is a step of an optimizer that changes the
+    model. So the count is right with accumulated gradients, several optimizers, and steps that a ``GradScaler`` skips.
+    The model itself gets no hooks, and a compiled model stays compiled. Under ``torch.distributed`` the first process
     watches.
 
     Args:

@@ -1,4 +1,4 @@
-"""The cheap diagnostics of one update after the other, as numbers by name."""
+"""The cheap diagnostics of each update, as numbers by name."""
 
 from collections.abc import Container
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ RANKS = ("effective_rank_weights", "effective_rank_updates", "effective_rank_gra
 
 @dataclass
 class _Update:
-    """What was seen of the update that is being made."""
+    """The observations of the running update."""
 
     step: int = 0
     layers: list[LayerRecord] = field(default_factory=list)
@@ -26,10 +26,10 @@ class _Update:
 
 
 class Recorder:
-    """Looks at a model before its updates, and keeps what was seen once an update is done.
+    """Looks at a model before its updates, and keeps the observations of each completed update.
 
     Args:
-        model: The model in training; wrappers come off.
+        model: The model in training; wrappers are removed.
         every: Updates between two records; the first ten are always recorded.
         by_layer: Give numbers for each layer, too.
 
@@ -77,7 +77,7 @@ class Recorder:
         return tuple(name for name in self._names.values() if name not in self._seen and name not in self._missed)
 
     def findings(self) -> str:
-        """Say what is not as it should be, after the last record; or that nothing is."""
+        """Say what is wrong after the last record, or that nothing is."""
         latest = {each.path: each for each in self.records}
         identical = [each for each in latest.values() if each.num_driven_apart < each.num_units]
         merged = [each for each in latest.values() if each.num_merged]
@@ -96,7 +96,7 @@ class Recorder:
         return self._observer.is_due(step)
 
     def start(self) -> None:
-        """Take the weights as they are now as those that updates are measured from."""
+        """Measure updates from the present weights."""
         self._observer.on_start(_State(self.model))
 
     @torch.no_grad()
@@ -104,9 +104,9 @@ class Recorder:
         """Look at values and gradients before an optimizer's step; at each parameter once an update.
 
         Args:
-            step: The update that is about to be done, from 1.
-            parameters: Those that the optimizer holds.
-            scale: What gradients are multiplied with until the step.
+            step: The number of the coming update, from 1.
+            parameters: The parameters that the optimizer holds.
+            scale: The factor on gradients until the step (of a ``GradScaler``).
         """
         if self._update.step != step:
             self.drop()
@@ -119,12 +119,12 @@ class Recorder:
             (self._update.with_gradient if has_gradient else self._update.without_gradient).add(name)
 
     def drop(self) -> None:
-        """Forget an update that changed nothing, as one that a ``GradScaler`` skipped."""
+        """Forget an update that changed nothing, such as one that a ``GradScaler`` skipped."""
         del self._observer.records[len(self._observer.records) - len(self._update.layers) :]
         self._update = _Update()
 
     def take(self) -> dict[str, float]:
-        """Keep the update that was looked at; return its numbers by name, none if it was not recorded."""
+        """Keep the observed update; return its numbers by name, or none if it was not recorded."""
         update, self._update = self._update, _Update()
         if not update.step:
             return {}
@@ -150,9 +150,9 @@ def metrics_of(records: list[LayerRecord], num_without_gradient: int, by_layer: 
         by_layer: Give numbers for each layer, too.
 
     Returns:
-        ``zeroinit/identical_units`` counts units that are identical to an earlier one and get identical updates,
-        ``zeroinit/merged_units`` those that differed before, ``zeroinit/units_without_gradient`` and
-        ``zeroinit/parameters_without_gradient`` what gets no gradient; ``zeroinit/effective_rank_weights``,
+        ``zeroinit/identical_units`` counts units that are identical to an earlier one and get identical updates.
+        ``zeroinit/merged_units`` counts those among them that differed before. ``zeroinit/units_without_gradient`` and
+        ``zeroinit/parameters_without_gradient`` count what gets no gradient. ``zeroinit/effective_rank_weights``,
         ``_updates`` and ``_gradients`` are means over layers, on at most 32 units and inputs.
     """
     found: dict[str, float] = {

@@ -4,17 +4,15 @@ import inspect as signatures
 import sys
 import types
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
 
-from zeroinit._common import whole_number
-from zeroinit.integrations.inspection import FirstInspection
-from zeroinit.integrations.logs import missing
+from zeroinit._common import missing
+from zeroinit.integrations.inspection import InspectingCallback
 from zeroinit.integrations.recorder import Recorder
 from zeroinit.remedies.compiled import Eager
-from zeroinit.symmetry.verdict.report.report import SymmetryReport
 
 try:
     from transformers import TrainerCallback
@@ -28,62 +26,31 @@ NEAR = 12
 """Calls that may lie between the Trainer's list of callbacks and this file, decorators included."""
 
 
-class InspectCallback(TrainerCallback):
+class InspectCallback(InspectingCallback, TrainerCallback):
     """Inspects the model on the first batch, before the first update, and watches it from then on.
 
-    The inspection runs once, in the first process, on the batch as the model gets it. It trains copies, so that the
-    training itself is bit for bit as without it. After that the numbers of ``zeroinit.watch`` go where the Trainer's
-    own go: TensorBoard, Weights & Biases, ``trainer.state.log_history``.
+    The inspection runs once, in the first process, on the batch as the model gets it. It trains copies, so the training
+    itself is bit for bit as without it. After that the numbers of ``zeroinit.watch`` go to the Trainer's own logs:
+    TensorBoard, Weights & Biases, ``trainer.state.log_history``.
 
-    Args:
-        strict: Stop the training with a ``SymmetryError`` where there is a warning.
-        every: Updates between two records; the first ten are always recorded. 0 watches nothing.
-        ignore: Codes of warnings that do not count, or what they start with.
-        by_layer: Log numbers for each layer, too.
-        show: Gets the verdict, or the whole report where there are warnings; at the end, what was seen of the updates.
-        settings: Further arguments of ``zeroinit.inspect``, as ``loss_fn`` for a Trainer with a loss of its own.
+    Arguments, ``report`` and errors are those of ``InspectingCallback``.
 
     Attributes:
-        report: What ``inspect`` returned; ``None`` before, and in other processes.
         recorder: What was seen of the updates; ``None`` before, and in other processes.
-
-    Raises:
-        InputError: An argument cannot be used.
 
     Example:
         >>> InspectCallback(strict=True, ignore=["ZI005"]).report is None
         True
     """
 
-    def __init__(
-        self,
-        strict: bool = False,
-        *,
-        every: int = 100,
-        ignore: Iterable[str] = (),
-        by_layer: bool = False,
-        show: Callable[[str], object] = print,
-        **settings: Any,
-    ):
-        self._every = whole_number(every, "every", least=0)
-        self._show = show
-        self._new_inspection = lambda: FirstInspection(strict, ignore, show, settings)
-        self._inspection = self._new_inspection()
-        self._by_layer = by_layer
-        self._eager: Eager | None = None
-        self._handle: Any = None
-        self._handler: CallbackHandler | None = None
-        self._numbers: dict[str, float] = {}
-        self._num_updates = 0
-        self.recorder: Recorder | None = None
-
-    @property
-    def report(self) -> SymmetryReport | None:
-        """What ``inspect`` returned."""
-        return self._inspection.report
+    recorder: Recorder | None = None
+    _eager: Eager | None = None
+    _handle: Any = None
+    _handler: CallbackHandler | None = None
+    _num_updates = 0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **others: Any) -> None:
-        """Make ready: look at the weights, and inspect at the next training pass; not where training goes on."""
+        """Prepare: look at the weights, and inspect at the next training pass, unless training resumes."""
         self._leave()
         self._handler = _handler_above()
         self._numbers, self._num_updates = {}, state.global_step
@@ -101,7 +68,7 @@ class InspectCallback(TrainerCallback):
         self.recorder.start()
 
     def on_step_begin(self, args: Any, state: Any, control: Any, model: Any = None, **others: Any) -> None:
-        """Have the first pass of the first update inspected; it runs uncompiled, because hooks are not compiled."""
+        """Inspect the first pass of the first update. It runs uncompiled, because hooks are not compiled."""
         if not self._inspection.is_done and self._handle is None:
             self._eager = Eager() if "torch._dynamo" in sys.modules else None
             hook = _before_first_pass(weakref.ref(self))
@@ -146,14 +113,14 @@ class InspectCallback(TrainerCallback):
         control.should_log = should_log
 
     def on_train_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
-        """Say what was seen, and leave nothing behind."""
+        """Show what was seen, and remove all hooks."""
         self._leave()
         self._handler = None
         if self.recorder is not None and self.recorder.num_recorded:
             self._show(f"zeroinit: After {self._num_updates} updates: {self.recorder.findings()}.")
 
     def _leave(self) -> None:
-        """Take the hook off, and let compiled functions run compiled; may be called more than once."""
+        """Remove the hook, and let compiled functions run compiled; may be called more than once."""
         if self._handle is not None:
             self._handle.remove()
         if self._eager is not None:

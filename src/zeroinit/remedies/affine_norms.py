@@ -103,8 +103,8 @@ class AffineNorms(Remedy):
             self._is_told = True
             warnings.warn(
                 f"affine_norms has no effect on {self._norms[norm] or 'the model'!r}: activation checkpointing first "
-                "calls this norm without gradients and outside of a call of the model; pass use_reentrant=False to "
-                "torch.utils.checkpoint, or call torch.utils.checkpoint inside of the model's forward",
+                "calls this norm without gradients and outside the model's forward; pass use_reentrant=False to "
+                "torch.utils.checkpoint, or call torch.utils.checkpoint in the model's forward",
                 RemedyWarning,
                 stacklevel=2,
             )

@@ -14,7 +14,7 @@ __all__ = ["CleanCopies", "drop_hooks_of_copies"]
 
 GETSTATE = "__getstate__"
 MARK = "_is_copy"
-"""Attribute of what was copied together with a model by mistake."""
+"""Attribute that marks hooks copied together with a model by mistake."""
 
 
 class CleanCopies:
@@ -82,7 +82,7 @@ def drop_hooks_of_copies(model: nn.Module) -> None:
 
 
 class _State:
-    """What copying and pickling get of a module: all but some hooks, and all but this object."""
+    """A module's state for copying and pickling: everything except some hooks and this object."""
 
     def __init__(self, module: nn.Module):
         self._module = weakref.ref(module)

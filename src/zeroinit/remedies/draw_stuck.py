@@ -27,8 +27,8 @@ class DrawStuck(Remedy):
     did not move.
 
     Attributes:
-        only: The weights that it looks after; all of the model if ``None``.
-        kept: Those among them that it never draws.
+        only: The weights that the remedy watches; all of the model if ``None``.
+        kept: The watched weights that it never draws.
         drawn: Names of those that it has drawn.
         unmoved: Names of those that had not moved after the last update, each with the reason.
 
@@ -120,7 +120,7 @@ class DrawStuck(Remedy):
 
 
 def is_underflow(weights: Iterable[nn.Parameter]) -> bool:
-    """Tell whether small weights make gradients vanish on their way down; they come back as the weights grow.
+    """Tell whether small weights make gradients vanish on their way down. Gradients come back as weights grow.
 
     Example:
         >>> weight = nn.Parameter(torch.zeros(2))

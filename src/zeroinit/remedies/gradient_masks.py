@@ -202,9 +202,8 @@ class ClassSigns(FixedPositionSigns):
             return
         if not isinstance(output, Tensor) or output.dim() != 2 or self._batch_sizes - {len(output)}:
             raise InputError(
-                "model: class_signs cannot read the class of each example: the model's output must be one tensor "
-                "(batch, classes), and the input of every layer must have this batch as its first axis; use "
-                "example_signs instead"
+                "model: class_signs cannot read the class of each example; use example_signs instead. class_signs "
+                "needs one output (batch, classes), and this batch as the first axis of every layer's input"
             )
         if output.requires_grad:
             output.register_hook(self._seen.append)

@@ -1,4 +1,4 @@
-"""What ``Updates`` notifies: a remedy, or whatever else follows the updates of a model."""
+"""The objects that ``Updates`` notifies: remedies, and all else that follows the updates of a model."""
 
 from collections.abc import Sequence
 from typing import Any

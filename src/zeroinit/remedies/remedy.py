@@ -176,7 +176,7 @@ class Remedy(Attachable, Part):
         self._met.clear()
 
     def join(self, parts: Sequence["Remedy"]) -> None:
-        """Learn of the remedies of the same ``Combination``, with this one; they count updates together."""
+        """Learn of all remedies of the same ``Combination``, including this one; they count updates together."""
         self._updates = parts[0]._updates
 
     def shorten(self, numerator: int, denominator: int) -> None:
@@ -252,7 +252,7 @@ class Remedy(Attachable, Part):
                 warnings.warn(text, RemedyWarning, stacklevel=2)
 
     def _holds(self) -> bool:
-        """Whether ``until_moved`` beside it has to wait for what it does."""
+        """Whether ``until_moved`` has to wait for this remedy."""
         return False
 
     def _undone(self) -> str | None:

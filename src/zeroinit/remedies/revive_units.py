@@ -30,8 +30,8 @@ class ReviveUnits(Remedy):
     affine map, its β counts as a bias.
 
     The remedy waits until gradients reach nothing new in an update. Then a negative entry of a bias or β takes its
-    absolute value on two conditions: its gradient was exactly zero in every update, and the unit's incoming weights are
-    zero. The remedy needs no knowledge of the model, so functional activations count. Other activations have no
+    absolute value if two conditions hold. Its gradient was exactly zero in every update. The unit's incoming weights
+    are zero. The remedy needs no knowledge of the model, so functional activations count. Other activations have no
     gradient of exactly zero, so nothing happens there.
 
     Beside ``UntilMoved``, remedies go on until these units have moved, or for three updates. After the last update, a
@@ -146,7 +146,7 @@ class ReviveUnits(Remedy):
         return silent is not None and bool(silent.all() or (silent.any() and _is_faint(shift.grad)))
 
     def _count(self) -> list[int]:
-        """Count what no gradient has reached; it gets less as long as gradients make their way down."""
+        """Count the entries that no gradient has reached. The count falls while gradients make their way down."""
         silent = sum(int(mask.sum()) for mask in self._silent.values())
         rows = sum(int((~units.have_moved()).sum()) for units in self._own_units())
         whole = sum(not each.any() for each in self._model.parameters() if each.requires_grad)
@@ -158,7 +158,7 @@ class ReviveUnits(Remedy):
     def _dead(self, shifts: dict[str, nn.Parameter]) -> dict[str, Tensor]:
         """Return which entries are negative and without a gradient, as is the layer's weight where there is one.
 
-        Gradients may get too small for their type on their way. Where that may be so, none counts as without.
+        Gradients may underflow on their way. Where this is possible, no entry counts as one without a gradient.
         """
         is_lost = is_underflow(units.weight for units in units_of(self._model))
         rows = {units.bias: units for units in units_of(self._model) if units.bias is not None}
@@ -219,7 +219,7 @@ def unmoved_units_text(unmoved: dict[str, tuple[int, int]], steps: int) -> str:
     more = f" and of {len(unmoved) - 5} more weights" if len(unmoved) > 5 else ""
     layer = next(iter(unmoved)).rpartition(".")[0]
     return (
-        f"units do not move in the first {steps} updates: {names}{more} have no gradient; make more of these updates "
-        f"(steps=...), see that the loss depends on them, or draw them: "
+        f"units do not move in the first {steps} updates: {names}{more} have no gradient; pass a larger steps=, check "
+        f"that the loss depends on them, or draw them: "
         f"zeroinit.initialize_(model, 'pytorch', include={layer!r})"
     )

@@ -34,7 +34,7 @@ class StepHooks:
         self._finalizer = weakref.finalize(updates, _end, self._handles, self._eager)
 
     def fade(self) -> None:
-        """Remove what can be removed while torch runs the hooks before a step."""
+        """Remove the hooks that can be removed while torch runs the hooks before a step."""
         self._handles[1].remove()
         if self._eager is not None:
             self._eager.end()

@@ -18,8 +18,9 @@ FEWEST_STEPS = 10
 class UntilMoved(Remedy):
     """Ends the other remedies early: after twice as many updates as every weight needs to leave zero, at least 10.
 
-    For zero weights. Each update lets gradients reach one layer more. So the longest chain of layers decides how many
-    updates all weights need, measured along the shortest paths: every layer of a plain network, 7 of 54 in a ResNet-50.
+    For zero weights. Each update lets gradients reach one layer more. So the longest chain of layers, measured along
+    the shortest paths, decides how many updates all weights need. It has every layer of a plain network, and 7 of 54 in
+    a ResNet-50.
 
     Say the last weights leave zero in update t, before half of ``steps``. Then the remedy is shortened to 2 (t + 1)
     steps, at least 10. Each remedy of the same ``Combination`` is shortened by the same factor. If a weight never

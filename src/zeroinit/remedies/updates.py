@@ -169,8 +169,8 @@ class Updates:
     def notice_by_hand(self, is_last: bool = False) -> None:
         """Count an update that no optimizer of torch made: parameters are others than after the last pass.
 
-        The first is counted with the second, or at the end: before it an optimizer may make its first step. One that
-        moves weights by hand and takes a second pass there (SAM) makes no update by that.
+        The first such update is counted with the second, or at the end, because an optimizer may make its first step
+        before. An optimizer that moves weights by hand for a second pass (SAM) makes no update by this move.
         """
         if self._known or self.has_optimizer:
             return
@@ -295,7 +295,7 @@ class Updates:
 
 def updated_by(optimizer: Optimizer, parameters: set[nn.Parameter]) -> set[nn.Parameter]:
     """Return the parameters that a step has updated: those with a gradient, or none if a ``GradScaler`` skipped it."""
-    found_inf = getattr(optimizer, "found_inf", None)  # what a GradScaler tells a fused optimizer
+    found_inf = getattr(optimizer, "found_inf", None)  # set by a GradScaler for a fused optimizer
     if isinstance(found_inf, Tensor) and bool(found_inf.detach().sum() > 0):
         return set()
     return {parameter for parameter in parameters if parameter.grad is not None}

@@ -1,6 +1,7 @@
 """One call for any model: will it learn, what stays identical, when does each gradient begin."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from zeroinit.symmetry.verdict.evidence import Evidence
 from zeroinit.symmetry.verdict.findings import judge
 from zeroinit.symmetry.verdict.last_pass import look_at_the_end, settle_faint
 from zeroinit.symmetry.verdict.report.choosing import choose
+from zeroinit.symmetry.verdict.report.parts import GRADIENTS_OFF
 from zeroinit.symmetry.verdict.report.report import SymmetryReport
 from zeroinit.symmetry.verdict.search.silent import may_be_stuck
 from zeroinit.symmetry.verdict.symptoms.faint_updates import find_still, of_still
@@ -43,7 +45,7 @@ RUNS = {
     "deterministic": ShadowRun(torch.float32, full=False, deterministic=True),
 }
 """Every training of a copy that an inspection may need: the first one always, the others where doubts remain."""
-TOLD_BY_TRACE = {"ZI017", "ZI018", "ZI021", "ZI109"}
+TOLD_BY_TRACE = {"ZI017", "ZI018", "ZI021", "ZI107", "ZI109", "ZI110", "ZI111"}
 """Codes of symptoms that one float32 run shows in full."""
 
 
@@ -97,7 +99,7 @@ def inspect(
     """
     if steps is not None and (not isinstance(steps, int) or steps < 1):
         raise InputError(f"steps={steps!r}: must be a whole number of at least 1, or None")
-    model = unwrapped(model)
+    model, notes = unwrapped(model), [] if torch.is_grad_enabled() else [GRADIENTS_OFF]
     with undisturbed(model, seed):
         check_model(model)
         rule = OwnOptimizer(optimizer, model) if isinstance(optimizer, torch.optim.Optimizer) else optimizer
@@ -109,10 +111,11 @@ def inspect(
         inspected = [name for name, _ in model.named_parameters() if name not in skipped]
         subject = Subject(model, Objective(batch, targets, loss_fn, seed), settings, inspected)
         try:
-            return judge(_gather(subject))
+            report = judge(_gather(subject))
         except WrittenError:  # a frozen parameter is written to: the copy needs its own
             with sharing_allowed(False):
-                return judge(_gather(subject))
+                report = judge(_gather(subject))
+        return replace(report, notes=(*notes, *report.notes))
 
 
 def assert_symmetry_broken(

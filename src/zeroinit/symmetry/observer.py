@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zeroinit._common import InputError
+from zeroinit._common import InputError, import_extra
 from zeroinit._modules.layers import is_conv1d
 from zeroinit.symmetry.measures.diversity import (
     direction_spread,
@@ -148,8 +148,7 @@ class SymmetryObserver:
 
     def to_frame(self) -> "pandas.DataFrame":
         """Return one row for each layer and recorded step."""
-        import pandas
-
+        pandas = import_extra("pandas", "bench")
         rows = []
         for each in self.records:
             row = asdict(each)

@@ -1,4 +1,4 @@
-"""What a zero start is made of: which remedies act, for how many updates, and why."""
+"""The parts of a zero start: which remedies act, for how many updates, and why."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Stop a zero start where weights are not its own: loaded, replaced or trained by somebody whom it did not see."""
+"""Stop a zero start if weights are not its own: loaded, replaced, or trained unseen."""
 
 import warnings
 from collections.abc import Sequence
@@ -20,18 +20,18 @@ __all__ = ["KnownWeights", "replaced_text"]
 CLOSE = 0.01
 """Sizes of one weight that differ by less than this share count as equal (a checkpoint may be rounded)."""
 LARGER = 2.0
-"""A weight that nobody was seen to update may be so many times as large as ever before: averages, clipped weights."""
+"""A weight without a seen update may grow by this factor over its largest size: averages, clipped weights."""
 
 
 class KnownWeights(Remedy):
-    """Ends the other remedies where weights are not those that the start set or that its counted updates made.
+    """Ends the other remedies if weights are neither set by the zero start nor made by counted updates.
 
-    The last act of a zero start makes weights orthogonal. That would destroy weights that were trained elsewhere and
+    The last act of a zero start makes weights orthogonal. This would destroy weights that were trained elsewhere and
     loaded. So before each pass and each step, the weights must be as the last update left them. Weights that were
-    written meanwhile are judged by their sizes. If few are others before the first update, as those of a new head, the
-    start leaves these few alone. Before the first pass, and after ``load_state_dict``, the sizes must be
-    those that the start set, or those after an update that was counted. Later, no weight may be twice as large as ever
-    before, unless weights are written after each update, as by a program that normalizes them.
+    written meanwhile are judged by their sizes. Before the first update, a few other weights (a new head) are left
+    alone. Before the first pass, and after ``load_state_dict``, sizes must be those that the zero start set, or those
+    after a counted update. Later, no weight may be twice as large as ever before. Programs that write weights after
+    each update, for example to normalize them, are exempt.
 
     Attributes:
         own: The weights, by name; nothing is checked without them.
@@ -93,7 +93,7 @@ class KnownWeights(Remedy):
         self._check(is_pass=True)
 
     def _end_pass(self, output: object) -> None:
-        self._is_strict = False  # from now on somebody may update by hand
+        self._is_strict = False  # from now on updates by hand are possible
 
     def _before_step(self, optimizer: Optimizer, is_late: bool) -> None:
         self._check(is_pass=False)
@@ -146,14 +146,14 @@ class KnownWeights(Remedy):
             return [name for name, differs in zip(self.own, fewest, strict=True) if differs]
         self._is_habit |= len(self._seen) == 2 and not is_pass
         if is_pass or self._is_habit or not self._updates.has_optimizer:
-            return []  # weights moved for one pass (SAM); normalized after each update; updated by hand
+            return []  # weights were moved for one pass (SAM), normalized after each update, or updated by hand
         largest = [max(column) for column in zip(*self._seen, strict=True)]
         usual = sum(largest) / len(largest)
         found = zip(self.own, self._sizes(), largest, strict=True)
         return [name for name, size, most in found if size > LARGER * max(most, usual)]
 
     def _leave_alone(self, names: Sequence[str]) -> None:
-        """Leave some weights to whoever set them after ``zero_start_``, as a new head."""
+        """Leave alone the weights that somebody set after ``zero_start_``, such as a new head."""
         left = {self.own[name] for name in names}
         kept = [at for at, name in enumerate(self.own) if name not in names]
         self.own = {name: weight for name, weight in self.own.items() if name not in names}
@@ -185,8 +185,8 @@ def _first(names: Sequence[str]) -> str:
 def _strange_text(names: Sequence[str], num_updates: int) -> str:
     origin = f"none of its {num_updates} updates made" if num_updates else "no update made"
     return (
-        f"it ends here, or it would overwrite trained weights: {_first(names)} hold values that {origin}; to train on "
-        "from loaded weights, leave zero_start_ out; to go on with an interrupted zero start, also call "
+        f"it ends here, or it would overwrite trained weights: {_first(names)} hold values that {origin}; to train "
+        "loaded weights, leave zero_start_ out; to resume an interrupted zero start, also call "
         "start.load_state_dict(...) before the with statement"
     )
 

@@ -1,4 +1,4 @@
-"""Models on which a zero start cannot act; what it raises or warns of before it changes anything."""
+"""Errors and warnings before a zero start changes anything: models on which it cannot act."""
 
 import warnings
 from collections.abc import Collection, Mapping
@@ -48,14 +48,14 @@ def refuse_computed(model: nn.Module, excluded: Collection[str]) -> None:
 
 
 def warn_of_norms(norms: Mapping[str, nn.Module]) -> None:
-    """Warn of norms that cancel constant channels, and that were excluded."""
+    """Warn of excluded norms that cancel constant channels."""
     if norms:
         path, norm = next(iter(norms.items()))
         more = f" and {len(norms) - 1} more norms" if len(norms) > 1 else ""
         warnings.warn(
             f"zero start: layers before {path!r} ({canceling_kind(norm)}){more} may not move: the norm was excluded, "
-            "and it maps the constant channels of zero weights to its β; see whether a warning names these layers "
-            "after the first updates, or exclude them as well",
+            "and it maps the constant channels of zero weights to its β; exclude these layers as well, unless no "
+            "warning names them after the first updates",
             RemedyWarning,
             stacklevel=3,
         )

@@ -1,4 +1,4 @@
-"""What ``zero_start_`` returns: remedies of one model, and what they did."""
+"""The return value of ``zero_start_``: remedies of one model, and what they did."""
 
 import weakref
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ __all__ = ["ZeroStart", "first"]
 
 
 LATEST: "weakref.WeakKeyDictionary[nn.Module, weakref.ref[ZeroStart]]" = weakref.WeakKeyDictionary()
-"""The last zero start of each model; nobody has to use an earlier one."""
+"""The last zero start of each model. Earlier ones need no use."""
 
 
 class ZeroStart(Combination):
@@ -120,12 +120,14 @@ class ZeroStart(Combination):
             reasons["drawn"] = f"{first(self.drawn)}: could not leave zero, so they got PyTorch's default"
         if self.revived:
             names = first([f"{name} ({num})" for name, num in self.revived.items()])
-            reasons["revived"] = f"{names}: no gradient came, as behind a rectifier, so these biases became positive"
+            reasons["revived"] = f"{names}: these biases got no gradient (behind a rectifier), so they became positive"
         helped = next((part for part in self.parts if isinstance(part, WeightRescale) and part.has_helped), None)
         if helped is not None and helped.has_opened:
-            reasons["half-way"] = "weights became orthogonal once more, in all directions: steps of some were tiny"
+            reasons["half-way"] = (
+                "weights became orthogonal also half-way, in all directions, because some steps were tiny"
+            )
         elif helped is not None:
-            reasons["half-way"] = "weights became orthogonal once more: gradients were lost before they reached all"
+            reasons["half-way"] = "weights became orthogonal also half-way, because gradients did not reach all weights"
         width = max(len(choice) for choice in reasons)
         chosen = [f"  {choice:{width}}  {reason}" for choice, reason in reasons.items()]
         return "\n".join([f"zero start, {self.standing()}", *chosen, str(self.record)])

@@ -1,4 +1,4 @@
-"""Warn when a model trains whose zero start does not act: its weights are zero, and nothing helps them."""
+"""Warn if a model trains and its zero start does not act: its weights are zero, and nothing helps them."""
 
 import warnings
 import weakref

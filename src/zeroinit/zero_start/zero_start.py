@@ -49,8 +49,9 @@ def zero_start_(
 
     With zero weights, the output of a unit is its bias. Behind a ReLU, a negative bias then means a dead unit. Once
     gradients reach nothing new, units without a gradient get a positive bias (and their norms a positive β). Smooth
-    activations pass a gradient everywhere, so nothing changes there. If small weights lose the gradient on its way to
-    the first layers, or if steps shrink from layer to layer as with plain SGD, weights also become orthogonal half-way.
+    activations pass a gradient everywhere, so nothing changes there. Small weights may lose the gradient on its way to
+    the first layers. With plain SGD, steps may shrink from layer to layer. In both cases weights also become orthogonal
+    half-way.
 
     Every weight has to leave zero, also beside zeros that the model brings along. A norm with γ = 0 gets γ = 1; its
     branch still puts out 0, because the weights before the norm are zero. Weights that the model itself starts at zero,
@@ -77,9 +78,9 @@ def zero_start_(
 
     Warns:
         InitWarning: As ``initialize_`` warns.
-        RemedyWarning: Training ends before the last of the first updates; a weight, or more than a tenth of a layer's
-            units, does not move in them; or nobody uses the return value. Or weights hold values that nobody was seen
-            to train, as after ``load_state_dict``; the zero start then ends and leaves them as they are. Or you exclude
+        RemedyWarning: Training ends before the last of the first updates, or nobody uses the return value. A weight, or
+            more than a tenth of a layer's units, does not move in the first updates. Weights hold values that no seen
+            update made, as after ``load_state_dict``; the zero start then ends and leaves them as they are. You exclude
             a norm that cancels constant channels.
 
     Source:

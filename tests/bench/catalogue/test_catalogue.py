@@ -9,6 +9,7 @@ from zeroinit._common import InputError
 from zeroinit.bench.catalogue import FIGURES
 from zeroinit.bench.catalogue import __path__ as catalogue_path
 from zeroinit.bench.data import DATASETS, PIXELS
+from zeroinit.bench.labels import NORMAL, UNIFORM
 from zeroinit.bench.models import ACTIVATIONS, MODELS
 from zeroinit.bench.profiles import PROFILES, PROTOCOLS
 from zeroinit.bench.reporting.measures import MEASURES
@@ -72,7 +73,7 @@ def test_labels_are_unique_and_not_hidden_by_the_legend(figure):
 def labels_of(figure: Figure, profile: str) -> list[str]:
     """All curves, or those that the figure chose for the quick profile."""
     labels = [curve.label for curve in figure.curves]
-    if profile != "quick" or "quick" not in figure.subsets:
+    if profile not in {"first", "quick"} or "quick" not in figure.subsets:
         return labels
     assert set(figure.subsets["quick"]) < set(labels)
     return [label for label in labels if label in figure.subsets["quick"]]
@@ -137,8 +138,8 @@ def few(run: Run) -> int:
     return 32 if "resnet" in run.model else 64
 
 
-HEAVY = {"first_gradients": slice(1, None, 10)}
-"""Curves to try out of figures that take seconds for each."""
+HEAVY = {"first_gradients": slice(1, None, 10), "transfer": slice(1, None, 2)}
+"""Curves to try out of figures with many; of ``transfer`` the zero starts, which have all its networks."""
 
 
 def is_slow(run: Run) -> bool:
@@ -176,6 +177,10 @@ def test_the_quick_version_is_the_figure_on_digits(figure):
         }
         assert quick.run == replace(run, **overrides)
         assert quick.run.dataset == "digits"
+
+
+def test_the_first_command_has_the_quick_settings(figure):
+    assert figure.at("first", "corrected") == figure.at("quick", "corrected")
 
 
 def test_published_differs_from_corrected_in_the_stated_fields_alone(figure):
@@ -222,11 +227,18 @@ def test_the_profiles():
     }
     assert PROFILES["paper"].by_model == {}
     assert [(name, profile.is_paper) for name, profile in PROFILES.items()] == [
+        ("first", False),
         ("quick", False),
         ("paper", True),
         ("paper_bf16", True),
     ]
     assert PROFILES["paper"].margin_factor == 1
+    first, quick_profile = PROFILES["first"], PROFILES["quick"]
+    assert (first.overrides, first.by_model) == (quick_profile.overrides, quick_profile.by_model)
+    assert {name: profile.figures for name, profile in PROFILES.items() if profile.figures} == {
+        "first": ("starts", "starts_cnn", "fig12")
+    }
+    assert set(first.figures) <= set(FIGURES)
 
 
 def test_a_run_as_in_the_paper():
@@ -254,24 +266,24 @@ PAPER = {
     "fig3": [
         ("Logistic regression", *LOGISTIC, 10, 0.925),
         ("PyTorch default", "mnist_fnn", "pytorch", 1.0, 10, 0.976),
-        ("Normal", "mnist_fnn", "normal_bias", 1.0, 10, 0.971),
-        ("Uniform", "mnist_fnn", "uniform_bias", 1.0, 10, 0.972),
+        (NORMAL, "mnist_fnn", "normal_bias", 1.0, 10, 0.971),
+        (UNIFORM, "mnist_fnn", "uniform_bias", 1.0, 10, 0.972),
     ],
     "fig4": [
-        ("Normal", "mnist_fnn", "normal_bias", 1.0, 10, 0.971),
-        ("Normal ×0.01", "mnist_fnn", "normal_bias", 0.01, 10, 0.971),
-        ("Normal ×100", "mnist_fnn", "normal_bias", 100.0, 10, 0.86),
+        (NORMAL, "mnist_fnn", "normal_bias", 1.0, 10, 0.971),
+        (f"{NORMAL} ×0.01", "mnist_fnn", "normal_bias", 0.01, 10, 0.971),
+        (f"{NORMAL} ×100", "mnist_fnn", "normal_bias", 100.0, 10, 0.86),
     ],
     "fig5": [
         ("Logistic regression", *LOGISTIC, 10, 0.925),
         ("PyTorch default", "mnist_cnn", "pytorch", 1.0, 15, 0.977),
-        ("Normal", "mnist_cnn", "normal_bias", 1.0, 15, 0.973),
-        ("Uniform", "mnist_cnn", "uniform_bias", 1.0, 15, 0.963),
+        (NORMAL, "mnist_cnn", "normal_bias", 1.0, 15, 0.973),
+        (UNIFORM, "mnist_cnn", "uniform_bias", 1.0, 15, 0.963),
     ],
     "fig6": [
-        ("Normal", "mnist_cnn", "normal_bias", 1.0, 15, 0.975),
-        ("Normal ×0.01", "mnist_cnn", "normal_bias", 0.01, 15, 0.975),
-        ("Normal ×100", "mnist_cnn", "normal_bias", 100.0, 15, 0.10),
+        (NORMAL, "mnist_cnn", "normal_bias", 1.0, 15, 0.975),
+        (f"{NORMAL} ×0.01", "mnist_cnn", "normal_bias", 0.01, 15, 0.975),
+        (f"{NORMAL} ×100", "mnist_cnn", "normal_bias", 100.0, 15, 0.10),
     ],
     "fig7": [
         ("Logistic regression", *LOGISTIC, 5, 0.92),
@@ -281,19 +293,19 @@ PAPER = {
     "fig8": [
         ("Logistic regression", *LOGISTIC, 15, 0.372),
         ("PyTorch default", "cifar_fnn", "pytorch", 1.0, 15, 0.485),
-        ("Normal", "cifar_fnn", "normal_bias", 1.0, 15, 0.488),
-        ("Uniform", "cifar_fnn", "uniform_bias", 1.0, 15, 0.490),
+        (NORMAL, "cifar_fnn", "normal_bias", 1.0, 15, 0.488),
+        (UNIFORM, "cifar_fnn", "uniform_bias", 1.0, 15, 0.490),
     ],
     "fig9": [
         ("Logistic regression", *LOGISTIC, 15, 0.37),
         ("PyTorch default", "cifar_cnn", "pytorch", 1.0, 20, 0.795),
-        ("Normal", "cifar_cnn", "normal_bias", 1.0, 20, 0.70),
-        ("Uniform", "cifar_cnn", "uniform_bias", 1.0, 20, 0.69),
+        (NORMAL, "cifar_cnn", "normal_bias", 1.0, 20, 0.70),
+        (UNIFORM, "cifar_cnn", "uniform_bias", 1.0, 20, 0.69),
     ],
     "fig11": [
         ("PyTorch default", "resnet50", "pytorch", 1.0, 30, 0.88),
-        ("Normal", "resnet50", "normal_bias", 1.0, 30, 0.862),
-        ("Uniform", "resnet50", "uniform_bias", 1.0, 30, 0.868),
+        (NORMAL, "resnet50", "normal_bias", 1.0, 30, 0.862),
+        (UNIFORM, "resnet50", "uniform_bias", 1.0, 30, 0.868),
     ],
     "fig10": [
         ("Logistic regression", *LOGISTIC, 5, 0.362),
@@ -335,11 +347,11 @@ def test_figure_12():
     ]
     assert curves == [
         ("PyTorch default", "cifar10", "cifar_fnn", "pytorch", 5),
-        ("Normal", "cifar10", "cifar_fnn", "normal_bias", 5),
+        (NORMAL, "cifar10", "cifar_fnn", "normal_bias", 5),
     ]
     assert (figure.in_paper, figure.view, dict(figure.published_results)) == (True, "gradients", {})
     (claim,) = figure.claims
-    assert (claim.kind, claim.measure, claim.curve) == ("every_seed", "one_layer_per_step", "Normal")
+    assert (claim.kind, claim.measure, claim.curve) == ("every_seed", "one_layer_per_step", NORMAL)
     assert claim.id.startswith("C10-")
 
 
@@ -439,7 +451,7 @@ def test_what_was_published_supports_the_papers_own_claims():
 
 
 def test_unknown_profile_or_protocol():
-    with pytest.raises(InputError, match=r"^profile='Quick': must be one of paper, paper_bf16, quick; did you mean"):
+    with pytest.raises(InputError, match=r"^profile='Quick': did you mean 'quick'\? It must be one of first, paper,"):
         FIGURES["fig3"].at("Quick", "corrected")
     with pytest.raises(InputError, match=r"^protocol='x': must be one of corrected, published$"):
         FIGURES["fig3"].at("quick", "x")

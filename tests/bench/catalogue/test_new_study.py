@@ -11,6 +11,7 @@ from rich.console import Console
 from zeroinit._common import InputError
 from zeroinit.bench import reproduce
 from zeroinit.bench.catalogue import FIGURES, networks
+from zeroinit.bench.progress import Progress
 from zeroinit.bench.reporting.report import check_figures
 from zeroinit.bench.running.schedule import Options
 from zeroinit.bench.spec import Figure
@@ -61,7 +62,7 @@ def run(*arguments: str) -> int:
 def test_a_file_and_a_line_add_a_study(study, monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     assert run("reproduce", "tiny_rate") == 2
-    assert "figure='tiny_rate': must be one of" in capsys.readouterr().err
+    assert "figure='tiny_rate': did you mean" in capsys.readouterr().err
     monkeypatch.setitem(FIGURES, study.name, study)  # the one line
     assert run("reproduce", "tiny_rate", "--seeds", "3", "--jobs", "1") == 0
     (claim,) = json.loads(Path("report/claims.json").read_text())
@@ -80,17 +81,21 @@ def test_a_file_and_a_line_add_a_study(study, monkeypatch, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("changes", "of_claim", "message"),
     [
-        ({"view": "gap"}, {}, r"tiny_rate: view='gap': must be one of .*; did you mean 'gaps'\?"),
-        ({}, {"kind": "better"}, "T1-tiny: kind='better': must be one of"),
-        ({}, {"measure": "accuracy"}, r"T1-tiny: measure='accuracy': .*; did you mean 'final_accuracy'\?"),
-        ({}, {"reference": "tiny"}, "T1-tiny: curve='tiny': must be one of Digits: PyTorch default, Digits: tiny"),
+        ({"view": "gap"}, {}, r"tiny_rate: view='gap': did you mean 'gaps'\? It must be one of .*"),
+        ({}, {"kind": "better"}, r"T1-tiny: kind='better': did you mean 'greater'\? It must be one of"),
+        ({}, {"measure": "accuracy"}, r"T1-tiny: measure='accuracy': did you mean 'final_accuracy'\?"),
+        (
+            {},
+            {"reference": "tiny"},
+            r"T1-tiny: curve='tiny': did you mean 'Digits: tiny'\? It must be one of Digits: PyTorch default,",
+        ),
     ],
 )
 def test_what_a_study_misnames_is_told_before_any_run(study, monkeypatch, changes, of_claim, message, tmp_path):
     wrong = replace(study, claims=(replace(study.claims[0], **of_claim),), **changes)
     monkeypatch.setattr(reproduce, "run_all", lambda *_, **__: pytest.fail("a run was started"))
     with pytest.raises(InputError, match=message):
-        reproduce.reproduce([wrong], Options(tmp_path), seeds=[0], report_dir=tmp_path, console=Console())
+        reproduce.reproduce([wrong], Options(tmp_path), seeds=[0], report_dir=tmp_path, progress=Progress(Console()))
 
 
 @pytest.mark.parametrize("has_norms", [False, True])

@@ -89,7 +89,7 @@ def test_a_dataset_cannot_be_changed() -> None:
 
 def test_unknown_name_lists_the_choices() -> None:
     with pytest.raises(
-        InputError, match=r"dataset='mnits': must be one of cifar10, digits, mnist; did you mean 'mnist'\?"
+        InputError, match=r"dataset='mnits': did you mean 'mnist'\? It must be one of cifar10, digits, mnist"
     ):
         load_dataset("mnits")
 

@@ -116,7 +116,9 @@ def test_inputs_are_refused_as_images(name: str, images: Tensor) -> None:
 
 
 def test_unusable_arguments_are_refused(images: Tensor) -> None:
-    with pytest.raises(InputError, match="pixels='unti': must be one of cifar10, standardized, unit; did you mean"):
+    with pytest.raises(
+        InputError, match=r"pixels='unti': did you mean 'unit'\? It must be one of cifar10, standardized, unit"
+    ):
         pixel_transform("unti", images, 255)
     with pytest.raises(InputError, match="peak=0: must be at least 1"):
         pixel_transform("unit", images, 0)

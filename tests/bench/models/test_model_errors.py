@@ -10,7 +10,7 @@ from zeroinit.bench.models import ACTIVATIONS, MODELS, build_model, make_activat
 
 def test_unknown_model():
     choices = ", ".join(sorted(MODELS))
-    message = f"model='mnist_fn': must be one of {choices}; did you mean 'mnist_fnn'?"
+    message = f"model='mnist_fn': did you mean 'mnist_fnn'? It must be one of {choices}"
     with pytest.raises(InputError, match=re.escape(message)):
         build_model("mnist_fn", (1, 28, 28))
 
@@ -18,7 +18,7 @@ def test_unknown_model():
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_unknown_activation_even_where_none_is_used(name):
     choices = ", ".join(sorted(ACTIVATIONS))
-    message = f"activation='reluu': must be one of {choices}; did you mean 'relu'?"
+    message = f"activation='reluu': did you mean 'relu'? It must be one of {choices}"
     with pytest.raises(InputError, match=re.escape(message)):
         build_model(name, (1, 28, 28), activation="reluu")
     with pytest.raises(InputError, match=re.escape(message)):

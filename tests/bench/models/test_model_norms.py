@@ -199,7 +199,7 @@ def test_unknown_norm():
         lambda name: build_model("cifar_cnn", (3, 8, 8), norm=name),
         lambda name: replace_norms(nn.ReLU(), name),
     ):
-        with pytest.raises(InputError, match=r"^norm='exakt': must be one of batch, exact; did you mean 'exact'\?$"):
+        with pytest.raises(InputError, match=r"^norm='exakt': did you mean 'exact'\? It must be one of batch, exact$"):
             call("exakt")
 
 

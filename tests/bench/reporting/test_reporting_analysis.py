@@ -176,8 +176,14 @@ def test_margins_are_widened_where_there_are_few_test_images(store, fill):
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (("papr", "corrected"), r"^profile='papr': must be one of paper, paper_bf16, quick; did you mean 'paper'\?$"),
-        (("paper", "public"), r"^protocol='public': must be one of corrected, published; did you mean 'published'\?$"),
+        (
+            ("papr", "corrected"),
+            r"^profile='papr': did you mean 'paper'\? It must be one of first, paper, paper_bf16, quick$",
+        ),
+        (
+            ("paper", "public"),
+            r"^protocol='public': did you mean 'published'\? It must be one of corrected, published$",
+        ),
     ],
 )
 def test_unknown_profile_or_protocol(store, names, message):

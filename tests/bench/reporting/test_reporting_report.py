@@ -6,15 +6,19 @@ from dataclasses import replace
 from functools import cache
 
 import pytest
+import torch
 
 from zeroinit._common import InputError, __version__
-from zeroinit.bench import store as stored
+from zeroinit.bench import result as stored
+from zeroinit.bench.reporting import inspections
 from zeroinit.bench.reporting import report as module
+from zeroinit.bench.reporting.analysis import CurveSummary
 from zeroinit.bench.reporting.inspections import inspect_start
 from zeroinit.bench.reporting.report import build_report, claim_records, write_report, write_seeds
 from zeroinit.bench.running import start
 from zeroinit.bench.running.runner import execute
 from zeroinit.bench.spec import Claim, Curve, Figure, Run
+from zeroinit.bench.stats import mean_interval
 from zeroinit.bench.store import Store
 
 BASE, NORMAL, ZERO = "Logistic regression", "Normal <script>alert(1)</script>", "Zero & nothing"
@@ -352,3 +356,22 @@ def test_a_start_is_inspected_without_data(monkeypatch):
     usual = inspect_start(Run(dataset="digits", hidden="32"))
     assert ablated.layers[0].diversity["stable_rank_weights"] == pytest.approx(1, abs=0.01)
     assert usual.layers[0].diversity["stable_rank_weights"] > 2
+
+
+def test_starts_are_inspected_with_one_thread_and_the_others_come_back(monkeypatch, make_result):
+    run, seen = Run(dataset="digits"), []
+
+    class Said:
+        def to_html(self) -> str:
+            seen.append(torch.get_num_threads())
+            return ""
+
+    monkeypatch.setattr(inspections, "inspect_start", lambda run, seed: Said())
+    curve = CurveSummary(Curve("A", run), {0: make_result(run, 0, [0.5])}, mean_interval([0.5]), None, 0.5)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert inspections.inspect_curves([curve]) == [("A", "")]
+        assert (seen, torch.get_num_threads()) == ([1], 2)
+    finally:
+        torch.set_num_threads(before)

@@ -205,7 +205,8 @@ def test_a_run_that_diverges_is_recorded_too(diverging, store, name):
 
 def test_unknown_recorder(run):
     with pytest.raises(
-        InputError, match="recorder='gradient': must be one of gradient_sizes, gradients, ranks, symmetry; did"
+        InputError,
+        match=r"recorder='gradient': did you mean 'gradients'\? It must be one of gradient_sizes, gradients,",
     ):
         execute(replace(run, recorder="gradient"), 0)
 

@@ -3,7 +3,9 @@
 Here an exception ends it, which is quick enough for every step of every kind of run; ``test_training_killed`` kills.
 """
 
+import contextlib
 import copy
+import os
 import re
 import warnings
 from collections.abc import Callable
@@ -168,13 +170,13 @@ class Forgetful(Checkpoint):
     part: tuple[str, ...] = ()
     first: dict = {}  # noqa: RUF012
 
-    def load(self):
-        state = super().load()
-        old, target = self.first, state
-        for name in self.part[:-1]:
-            old, target = old[name], target[name]
-        target[self.part[-1]] = copy.deepcopy(old[self.part[-1]])
-        return state
+    def states(self):
+        for path, state in super().states():
+            old, target = self.first, state
+            for name in self.part[:-1]:
+                old, target = old[name], target[name]
+            target[self.part[-1]] = copy.deepcopy(old[self.part[-1]])
+            yield path, state
 
 
 @pytest.mark.parametrize(
@@ -192,10 +194,14 @@ def test_no_part_of_the_state_is_dispensable(start, tmp_path, part):
         with pytest.raises(Ended):
             start("everything", Ending(tmp_path / f"{step}", step, False))
     forgetful = Forgetful(tmp_path / "5", every=1000)
-    forgetful.part, forgetful.first = part, torch.load(tmp_path / "1" / "step-1.pt")
-    assert start("everything", forgetful) != expected
-    forgetful.first = torch.load(tmp_path / "5" / "step-5.pt")
+    forgetful.part, forgetful.first = part, torch.load(tmp_path / "5" / "step-5.pt")
     assert start("everything", forgetful) == expected
+    forgetful.first = torch.load(tmp_path / "1" / "step-1.pt")
+    if part[-1] in ("histories", "num_steps", "epoch", "position", "losses"):  # found out before it is used
+        with pytest.warns(CheckpointWarning, match="is no state that this run can have"):
+            start("everything", forgetful)
+    else:
+        assert start("everything", forgetful) != expected
 
 
 def test_what_is_trained_beside_the_model(train, tmp_path, generator):
@@ -226,7 +232,9 @@ def test_a_damaged_file_is_passed_over(start, tmp_path):
             start("everything", Ending(folder, 5, False))
         newest = folder / "step-5.pt"
         newest.write_bytes(damage(newest))
-        message = rf"{re.escape(str(newest))}: cannot be read \(\w+\); going on from the state before it"
+        message = (
+            rf"{re.escape(str(newest))}: cannot be read \(\w+\); renamed to step-5.pt.bad; going on from the state"
+        )
         with pytest.warns(CheckpointWarning, match=message) as caught:
             assert start("everything", Checkpoint(folder, every=1000), seed=8) == expected
         assert len(caught) == 1
@@ -242,7 +250,8 @@ def test_all_damaged_is_a_fresh_start_whose_states_are_kept(start, tmp_path):
     with pytest.warns(CheckpointWarning) as caught, pytest.raises(Ended):
         start("everything", Ending(folder, 3, False))
     assert len(caught) == 2
-    assert sorted(path.name for path in folder.iterdir()) == ["step-2.pt", "step-3.pt"]
+    kept = [f"step-{step}.pt{bad}" for step, bad in ((2, ""), (3, ""), (6, ".bad"), (7, ".bad"))]
+    assert sorted(path.name for path in folder.iterdir()) == kept
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert start("everything", Checkpoint(folder, every=0), seed=8) == expected
@@ -273,7 +282,8 @@ def test_remove(tmp_path):
         checkpoint.save(step, {"step": step})
     (checkpoint.folder / ".step-4.pt.0123abcd").write_bytes(b"a save that was killed")
     assert sorted(path.name for path in checkpoint.folder.glob("step*")) == ["step-3.pt", "step-4.pt"]
-    assert checkpoint.load() == {"step": 4}
+    ((path, state), *_) = checkpoint.states()
+    assert (path.name, state) == ("step-4.pt", {"step": 4, "identity": None})
     checkpoint.remove()
     assert list((tmp_path / "a").iterdir()) == []
     checkpoint.save(1, {})
@@ -282,7 +292,7 @@ def test_remove(tmp_path):
         path.write_text("not ours")
     checkpoint.remove()
     assert sorted(checkpoint.folder.iterdir()) == sorted(kept)
-    assert checkpoint.load() is None
+    assert list(checkpoint.states()) == []
 
 
 def test_a_save_that_was_killed_is_cleared_away_at_the_next_start(start, tmp_path):
@@ -299,9 +309,105 @@ def test_seconds_below_zero(tmp_path, every):
 
 
 def test_a_folder_that_cannot_be_written_to(start, tmp_path):
+    """Announced once; the run goes on without its state."""
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match=r"^cannot write .*step-1\.pt: .*; choose a folder that can be written to"):
-        start("everything", Checkpoint(tmp_path / "file" / "state", every=0))
+    with pytest.warns(CheckpointWarning, match=r"^cannot write .*step-1\.pt: .*; training goes on, without") as caught:
+        found = start("everything", Checkpoint(tmp_path / "file" / "state", every=0))
+    assert (len(caught), found) == (1, start("everything", None))
+
+
+def test_every_flipped_bit_is_noticed(start, tmp_path):
+    """torch alone would read nearly all of these states, with other values."""
+    expected, folder = start("everything", None), tmp_path / "state"
+    with pytest.raises(Ended):
+        start("everything", Ending(folder, 5, False))
+    newest, read = folder / "step-5.pt", 0
+    whole = newest.read_bytes()
+    for place in range(100, len(whole) - 100, len(whole) // 40):
+        flipped = bytearray(whole)
+        flipped[place] ^= 4
+        newest.write_bytes(flipped)
+        with contextlib.suppress(Exception):
+            torch.load(newest, weights_only=True)
+            read += 1
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CheckpointWarning)  # bits between two members change nothing
+            assert start("everything", Checkpoint(folder, every=1000), seed=8) == expected
+    assert read > 20
+
+
+IMPOSSIBLE = {
+    "far ahead": lambda state: state["progress"].update(position=10**9),
+    "another epoch": lambda state: state["progress"].update(epoch=3),
+    "a name of the loop": lambda state: state["progress"].update(model="x"),
+    "no losses": lambda state: state["progress"].update(losses=[]),
+    "no order": lambda state: state["progress"]["orders"][0].fill_(0),
+    "a text in the history": lambda state: state["histories"][0].update(train_loss=["low"]),
+    "another epoch in the history": lambda state: state["histories"][0].update(train_loss=[0.5, 0.5]),
+    "a share above 1": lambda state: state["histories"][0].update(validation_accuracy=[1.5]),
+    "another measure": lambda state: state["histories"][0].update(mood=1.0),
+    "values that are not finite": lambda state: state["model"]["1.weight"].fill_(torch.nan),
+    "a missing part": lambda state: state.pop("generators"),
+    "a list for a tensor": lambda state: state["random"].update(cpu=[1, 2]),
+    "no observer's state": lambda state: state.update(observers=[{"other": 1}]),
+    "momentum of another shape": lambda state: state["optimizers"][0].update(param_groups=[]),
+}
+
+
+@pytest.mark.parametrize("kind", IMPOSSIBLE)
+def test_a_state_that_cannot_be_is_not_gone_on_from(start, tmp_path, kind):
+    """The one before it is, and with none left the run starts afresh as if nothing had been there."""
+    expected, folder = start("everything", None), tmp_path / "state"
+    with pytest.raises(Ended):
+        start("everything", Ending(folder, 5, False))
+    for num_bad in (1, 2):
+        for path in folder.glob("*.bad"):
+            path.unlink()
+        for path in sorted(folder.glob("step-*.pt"), reverse=True)[:num_bad]:
+            state = torch.load(path)
+            IMPOSSIBLE[kind](state)
+            torch.save(state, path)
+        with pytest.warns(CheckpointWarning, match=r"is no state that this run can have \(.+\); renamed to") as caught:
+            assert start("everything", Checkpoint(folder, every=1000), seed=8 if num_bad == 1 else 7) == expected
+        assert len(caught) == 1 == len(list(folder.glob("*.bad")))
+
+
+def test_the_state_of_another_identity_is_set_aside(start, tmp_path):
+    """Another seed of the same settings has a state of the same form: only its identity tells them apart."""
+    expected = start("everything", None)
+    with pytest.raises(Ended):
+        start("everything", Ending(tmp_path, 5, False))
+    mine = {"seed": 0, "threads": 2}
+    for path in tmp_path.iterdir():
+        torch.save(torch.load(path) | {"identity": mine | {"seed": 1}}, path)
+    with pytest.warns(CheckpointWarning, match=r"is the state of another run \(another seed\); renamed to"):
+        start("everything", Checkpoint(tmp_path, every=1000, identity=mine), seed=7)
+    for path in tmp_path.iterdir():
+        torch.save(torch.load(path) | {"identity": mine}, path.with_suffix(""))
+        path.unlink()
+    assert start("everything", Checkpoint(tmp_path, every=1000, identity=mine), seed=8) == expected
+
+
+def test_a_folder_that_is_a_link(start, tmp_path):
+    """What it leads to is neither read nor written nor removed."""
+    (tmp_path / "own").mkdir()
+    kept = [tmp_path / "own" / name for name in ("step-100.pt", ".step-1.pt.bak")]
+    for path in kept:
+        path.write_text("mine")
+    (tmp_path / "state").symlink_to(tmp_path / "own")
+    with pytest.raises(InputError, match="is a link; states are saved in folders alone, so remove it"):
+        start("everything", Checkpoint(tmp_path / "state", every=0))
+    Checkpoint(tmp_path / "state").remove()
+    assert sorted(path.name for path in (tmp_path / "own").iterdir()) == sorted(path.name for path in kept)
+
+
+@pytest.mark.parametrize("kind", ["fifo", "link"])
+def test_a_state_that_is_no_regular_file(start, tmp_path, kind):
+    expected, path = start("everything", None), tmp_path / "state" / "step-7.pt"
+    path.parent.mkdir()
+    os.mkfifo(path) if kind == "fifo" else path.symlink_to("/dev/zero")
+    with pytest.warns(CheckpointWarning, match="cannot be read"):
+        assert start("everything", Checkpoint(tmp_path / "state", every=1000)) == expected
 
 
 OTHER = {
@@ -375,7 +481,7 @@ def test_an_observer_whose_state_could_not_be_read_back(train, tmp_path):
         def state_dict(self) -> dict:
             return {"seen": re.compile("x")}
 
-    message = "^observers: the state of one holds more than tensors, numbers, strings, lists and dicts, so that"
+    message = "^observers: the state of one cannot be read from a checkpoint; let its state_dict hold only"
     with pytest.raises(InputError, match=message):
         fit(dense().double(), train, epochs=1, checkpoint=Checkpoint(tmp_path / "state", every=0), observers=[Odd()])
     assert not (tmp_path / "state").exists()

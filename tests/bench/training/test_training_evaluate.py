@@ -146,5 +146,5 @@ def test_leak_into_the_running_statistics_shows_in_the_next_measure(
 
 
 def test_unknown_mode(model, validation):
-    with pytest.raises(InputError, match=r"mode='trian': must be one of eval, train; did you mean 'train'\?"):
+    with pytest.raises(InputError, match=r"mode='trian': did you mean 'train'\? It must be one of eval, train"):
         evaluate(model, *validation, mode="trian")

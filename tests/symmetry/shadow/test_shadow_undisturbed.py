@@ -85,11 +85,14 @@ def test_the_global_seed_has_no_effect():
 
 
 CUDA, CUDNN, MKLDNN = torch.backends.cuda, torch.backends.cudnn, torch.backends.mkldnn
-SETTINGS = (CUDA.matmul, CUDNN.conv, CUDNN.rnn, MKLDNN.matmul, MKLDNN.conv, MKLDNN.rnn)
+HAS_NEW = hasattr(CUDNN, "conv")  # since torch 2.9 each kind of product has a setting of its own
+SETTINGS = (CUDA.matmul, CUDNN.conv, CUDNN.rnn, MKLDNN.matmul, MKLDNN.conv, MKLDNN.rnn) if HAS_NEW else ()
 
 
 def settings() -> list[str]:
-    return [each.fp32_precision for each in SETTINGS]
+    old = _old_settings()
+    is_fast = old is not None and not HAS_NEW and (old[1] or old[0] != "highest")
+    return [*(each.fp32_precision for each in SETTINGS), "tf32" if is_fast else "none"]
 
 
 class Noting(nn.Module):
@@ -115,6 +118,9 @@ USED = {
     "default": lambda: None,
     "medium": lambda: torch.set_float32_matmul_precision("medium"),
     "allow_tf32": lambda: setattr(CUDA.matmul, "allow_tf32", True),
+    "allow_tf32 in convolutions": lambda: setattr(CUDNN, "allow_tf32", True),
+}
+USED_NEW = {
     "conv in tf32, rnn not": lambda: setattr(CUDNN.rnn, "fp32_precision", "ieee"),
     "products in tf32": lambda: setattr(CUDA.matmul, "fp32_precision", "tf32"),
     "mkldnn in bf16": lambda: setattr(MKLDNN.conv, "fp32_precision", "bf16"),
@@ -128,15 +134,15 @@ def _settings_kept():
     yield
     torch.set_float32_matmul_precision(old[0])
     CUDNN.allow_tf32 = old[1]
-    for each, precision in zip(SETTINGS, before, strict=True):
+    for each, precision in zip(SETTINGS, before[:-1], strict=True):
         each.fp32_precision = precision
 
 
 @pytest.mark.usefixtures("_settings_kept")
 @pytest.mark.parametrize("fails", [False, True])
-@pytest.mark.parametrize("used", USED)
+@pytest.mark.parametrize("used", [*USED, *(USED_NEW if HAS_NEW else ())])
 def test_copies_compute_products_in_float32_whatever_the_caller_has_set(used, fails):
-    USED[used]()
+    {**USED, **USED_NEW}[used]()
     NOTED.clear()
     before, old = settings(), _old_settings()
     if fails:

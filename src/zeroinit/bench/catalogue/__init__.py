@@ -23,6 +23,8 @@ from zeroinit.bench.catalogue.studies.precision import PRECISION
 from zeroinit.bench.catalogue.studies.recommended import RECOMMENDED
 from zeroinit.bench.catalogue.studies.remaining import REMAINING
 from zeroinit.bench.catalogue.studies.residual import RESIDUAL
+from zeroinit.bench.catalogue.studies.starts import STARTS, STARTS_CNN
+from zeroinit.bench.catalogue.studies.three_starts import THREE_STARTS
 from zeroinit.bench.catalogue.studies.transfer import TRANSFER
 from zeroinit.bench.spec import Figure
 
@@ -41,8 +43,11 @@ FIGURES: dict[str, Figure] = {
         FIGURE_10,
         FIGURE_11,
         FIGURE_12,
+        STARTS,
+        STARTS_CNN,
         PLATEAU,
         FIRST_GRADIENTS,
+        THREE_STARTS,
         PRECISION,
         GAP,
         LARGE_BIAS,

@@ -27,7 +27,7 @@ REFERENCES: dict[str, dict] = {
     "×1, outputs 0": {"output_scale": 0.0},
     "auto": {"auto_scale": True},
 }
-"""What the loss of a setting is relative to: the best of these in the same context."""
+"""The loss of a setting is measured from the best of these in the same context."""
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
@@ -36,11 +36,11 @@ def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
 
 
 def draw_context(rng: np.random.Generator) -> Run:
-    """Draw all but the scales.
+    """Draw a context: everything except the scales.
 
-    The logarithm of a width has a triangular distribution, highest at 125 and zero at 4,000, as wide networks take
-    long. With two hidden layers, which are equally wide, widths end at 500. Everything else is uniform, learning rates
-    on a logarithmic scale.
+    The logarithm of a width has a triangular distribution, highest at 125 and zero at 4,000, because wide networks take
+    long. Two hidden layers are equally wide, at most 500 units. Everything else is uniform, learning rates on a
+    logarithmic scale.
     """
     kind = rng.choice(list(KINDS), p=list(KINDS.values()))
     share, optimizer = min(rng.uniform(), rng.uniform()), str(rng.choice(list(LEARNING_RATES)))
@@ -58,7 +58,7 @@ def draw_context(rng: np.random.Generator) -> Run:
 
 
 def draw_curves(part: str, num_contexts: int, num_settings: int, seed: int, first: int = 1) -> tuple[Curve, ...]:
-    """Draw contexts, each with the references and with settings of scales, of hidden and of output biases apart.
+    """Draw contexts. Each has the references, and settings with separate scales of hidden and of output biases.
 
     Args:
         part: What the labels begin with.

@@ -1,4 +1,4 @@
-"""What large biases do, taken apart: three mechanisms, each alone and in every combination, as settings of runs."""
+"""The three mechanisms of large biases, each alone and in every combination, as settings of runs."""
 
 from collections.abc import Mapping
 from itertools import combinations
@@ -10,10 +10,10 @@ MECHANISMS = {
     "features": "large constant features: an ill-conditioned next layer",
     "outputs": "offsets of the logits that have to be unlearned",
 }
-"""What each does to the training."""
+"""The mechanisms, and what each one does to training."""
 
 Cell = frozenset[str]
-"""The mechanisms that are as with large biases; the others are as with biases ×1."""
+"""The mechanisms that act as with large biases. The others act as with biases ×1."""
 
 
 def all_cells() -> list[Cell]:
@@ -56,7 +56,7 @@ def cell_settings(cell: Cell, scale: float) -> dict[str, float | None]:
 
 
 def cell_of(settings: Mapping[str, float | None]) -> Cell:
-    """Return the combination that settings stand for: the inverse of ``cell_settings``.
+    """Return the combination of some settings: the inverse of ``cell_settings``.
 
     Example:
         >>> cell = frozenset({"units", "outputs"})

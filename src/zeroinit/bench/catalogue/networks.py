@@ -44,7 +44,7 @@ class Network(NamedTuple):
         run: PyTorch's default of it.
         num_layers: Its layers with weights.
         has_norms: Whether norms are among them.
-        chain: The update in which the last layer moves, where there are paths past layers; else their number.
+        chain: The update in which the last layer moves. Without paths past layers it is the number of layers.
     """
 
     run: Run
@@ -66,17 +66,17 @@ def parts_of(num_layers: int, has_norms: bool = False) -> list[str]:
 
 
 def zero_start(num_layers: int, has_norms: bool = False, chain: int | None = None) -> dict:
-    """Return the settings that stand for ``zero_start_`` on a network of so many layers.
+    """Return the settings of ``zero_start_`` on a network of so many layers.
 
-    ``chain`` is after how many updates the last of them moves: all of them one after the other if ``None``.
+    ``chain`` is the number of updates until the last layer moves. If ``None``, layers move one after the other.
     """
     return settings_of(parts_of(num_layers, has_norms), num_layers if chain is None else chain)
 
 
 def settings_of(parts: Sequence[str], chain: int) -> dict:
-    """Return the settings with certain remedies, which act during 2 (chain + 1) updates, from 10 to 100.
+    """Return the settings with certain remedies. They act for 2 (chain + 1) updates, at least 10 and at most 100.
 
-    ``affine_norms`` is always among them, as it does nothing where there is no norm. It ends when weights become
+    ``affine_norms`` is always among them, because it does nothing without norms. It ends when weights become
     orthonormal for the first time.
 
     Example:
@@ -103,7 +103,7 @@ def network_curves(name: str, network: Network) -> tuple[Curve, ...]:
 def network_claims(
     network: str, word: str, ids: tuple[str, str], margin: float, where: str = ""
 ) -> tuple[Claim, Claim]:
-    """Return that a zero start is not worse than PyTorch's default, by a margin, and that it beats normal biases.
+    """Return two claims: a zero start is not worse than PyTorch's default by a margin, and it beats normal biases.
 
     Args:
         network: What the labels of its curves begin with.

@@ -5,12 +5,14 @@ from dataclasses import replace
 from zeroinit.bench.labels import BASELINE, NORMAL, PYTORCH, UNIFORM
 from zeroinit.bench.spec import Claim, Curve, Run
 
-__all__ = ["CLOSE", "HARMLESS", "baseline", "comparison_claims", "trio"]
+__all__ = ["CLOSE", "DOWNSCALED", "HARMLESS", "UPSCALED", "baseline", "comparison_claims", "trio"]
 
 CLOSE = 0.01
 HARMLESS = 0.005
 UNSTABLE = 0.02
-DOWNSCALED, UPSCALED = "Normal ×0.01", "Normal ×100"
+DOWNSCALED, UPSCALED = f"{NORMAL} ×0.01", f"{NORMAL} ×100"
+WORDS = {NORMAL: "normal", UNIFORM: "uniform"}
+"""What ids of claims call a start."""
 
 
 def baseline(epochs: int, dataset: str = "mnist") -> Curve:
@@ -27,8 +29,8 @@ def trio(run: Run, initializers: tuple[str, ...] = ("pytorch", "normal_bias", "u
 def close_claim(claim: str, network: str, label: str) -> Claim:
     """Return the claim that zero weights come close to PyTorch's default."""
     return Claim(
-        f"{claim}-{label.lower()}-close-to-pytorch",
-        f"{network}: zero weights with {label.lower()} biases come close to PyTorch's default",
+        f"{claim}-{WORDS[label]}-close-to-pytorch",
+        f"{network}: zero weights with {WORDS[label]} biases come close to PyTorch's default",
         "close",
         label,
         PYTORCH,
@@ -39,8 +41,8 @@ def close_claim(claim: str, network: str, label: str) -> Claim:
 def gap_claim(claim: str, network: str, label: str) -> Claim:
     """Return the claim that a gap to PyTorch's default remains."""
     return Claim(
-        f"C11-{claim}-{label.lower()}-gap",
-        f"{network}: PyTorch's default stays ahead of zero weights with {label.lower()} biases",
+        f"C11-{claim}-{WORDS[label]}-gap",
+        f"{network}: PyTorch's default stays ahead of zero weights with {WORDS[label]} biases",
         "greater",
         PYTORCH,
         label,
@@ -52,8 +54,8 @@ def comparison_claims(claim: str, network: str) -> tuple[Claim, ...]:
     claims = []
     for label in (NORMAL, UNIFORM):
         above = Claim(
-            f"{claim}-{label.lower()}-beats-baseline",
-            f"{network}: zero weights with {label.lower()} biases beat logistic regression",
+            f"{claim}-{WORDS[label]}-beats-baseline",
+            f"{network}: zero weights with {WORDS[label]} biases beat logistic regression",
             "greater",
             label,
             BASELINE,

@@ -51,8 +51,8 @@ def load_dataset(name: str, data_dir: Folder = None, *, download: bool = True, c
         data_dir: A torchvision root, used as it is; if ``None`` the variable ``ZEROINIT_DATA_DIR``. Where either is
             given nothing is ever fetched. A data set that comes with a library asks for no folder.
         download: Whether missing files may be fetched, where no data folder is given.
-        cache_dir: Holds downloads and decoded arrays; if ``None`` the variable ``ZEROINIT_CACHE_DIR``, else the
-            system's cache folder.
+        cache_dir: Holds downloads and decoded arrays. If ``None``, the variable ``ZEROINIT_CACHE_DIR`` or the system's
+            cache folder.
 
     Returns:
         Images and labels on the CPU.

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import UInt8
 from torch import Tensor
 
 from zeroinit._common import InputError, lookup
+from zeroinit._shapes import UInt8
 
 __all__ = ["AUGMENTATIONS", "CropFlip", "augmentation"]
 
@@ -42,11 +42,11 @@ class CropFlip:
         self.padding = padding
 
     def __call__(self, images: Images) -> Images:
-        """Return new images; what is drawn does not depend on the pixels."""
+        """Return new images; the draws do not depend on the pixels."""
         batch, channels, height, width = images.shape
         shifts = torch.randint(2 * self.padding + 1, (2, batch, 1), generator=self.generator)
         mirrored = torch.rand(batch, 1, generator=self.generator) < 0.5
-        # Not blocking: a GPU would be waited for at each step. What is drawn is copied before the call returns.
+        # Not blocking: otherwise each step would wait for the GPU. The draws are copied before the call returns.
         top, left = shifts.to(images.device, non_blocking=True)
         mirrored = mirrored.to(images.device, non_blocking=True)
         across = torch.arange(width, device=images.device)

@@ -125,7 +125,7 @@ def _join(records: Mapping[str, bytes]) -> Arrays:
 
 
 def _members(content: bytes, name: str, checksums: Mapping[str, str]) -> dict[str, bytes]:
-    """Read the files that are wanted from the archive, in memory: nothing is ever unpacked to disk."""
+    """Read the wanted files from the archive, in memory: nothing is ever unpacked to disk."""
     found: dict[str, bytes] = {}
     try:
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from html import escape
 
-from jaxtyping import Int64, UInt8
 from torch import Tensor
+
+from zeroinit._shapes import Int64, UInt8
 
 __all__ = ["Dataset"]
 
@@ -54,7 +55,7 @@ class Dataset:
         return f'<div class="zeroinit"><p><b>Dataset {escape(self.name)}</b></p><table>{rows}</table></div>'
 
     def _facts(self) -> dict[str, str]:
-        """What there is to know about it in a few words; no pixel and no label."""
+        """The data set in a few words, without pixels and labels."""
         return {
             "training images": f"{len(self.train_images):,}",
             "test images": f"{len(self.test_images):,}",

@@ -31,22 +31,22 @@ class Sizes:
 
     @property
     def majority_share(self) -> float:
-        """Share of the most frequent class among the test images: what a constant answer reaches at best."""
+        """Share of the most frequent class among the test images: the best accuracy of a constant answer."""
         return self.num_test_majority / self.num_test
 
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """All that is known of a data set before it is loaded; calling it loads it.
+    """All that is known of a data set before it is loaded. Call it to load the data set.
 
     Attributes:
         name: A key of ``DATASETS``.
-        layouts: The ways in which it lies on disk, in order of preference.
+        layouts: The forms in which the data set can lie on disk, in order of preference.
         sizes: Counts and shape of what its files hold.
         num_classes: How many classes there are.
         peak: The largest value that a pixel can have.
         num_validation: How many training images a run holds out if it does not say.
-        embedded_in: The library that it comes with; empty where raw files are needed.
+        embedded_in: The library that ships the data set; empty if it needs raw files.
     """
 
     name: str
@@ -58,11 +58,10 @@ class DatasetSpec:
     embedded_in: str = ""
 
     def __call__(self, source: DataSource) -> Dataset:
-        """Load the data set; one that comes with a library asks for no folder.
+        """Load the data set; a data set that comes with a library needs no folder.
 
-        Files in a data folder are checked at every load, so that a damaged folder is reported and never hidden by the
-        cache. Downloads were checked when they came; from then on the decoded cache, named after their checksums, is
-        enough.
+        Files in a data folder are checked at every load, so the cache never hides a damaged folder. Downloads are
+        checked when they arrive. After that the decoded cache is enough, because it is named after their checksums.
 
         Raises:
             InputError: A raw file is missing, damaged or cannot be fetched, or the files do not fit together.

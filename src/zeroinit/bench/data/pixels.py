@@ -6,10 +6,10 @@ To add a transform: a class with ``__call__`` and one line in ``PIXELS``.
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float32, Float64, Shaped, UInt8
 from torch import Tensor
 
 from zeroinit._common import InputError, lookup
+from zeroinit._shapes import Float32, Float64, Shaped, UInt8
 
 __all__ = ["PIXELS", "StandardizedPixels", "UnitPixels", "channel_moments", "pixel_transform"]
 
@@ -116,7 +116,7 @@ class StandardizedPixels:
 
 
 def _cifar10_as_published(images: Tensor, peak: int) -> StandardizedPixels:
-    """Return the constants of the paper's ResNet-50 (section 4); its deviations are means over single images."""
+    """Return the constants of the paper's ResNet-50 (section 4), whose deviations are means over single images."""
     mean, std = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
     if images.dim() != 4 or images.shape[1] != len(mean):
         raise InputError(
@@ -136,12 +136,12 @@ PIXELS: dict[str, Callable[[Tensor, int], Callable[[Tensor], Tensor]]] = {
 def pixel_transform(
     pixels: str, images: UInt8[Tensor, "images channels height width"], peak: int
 ) -> Callable[[Tensor], Tensor]:
-    """Build a transform from stored pixels to a network's input.
+    """Build the transform from stored pixels to a network's input.
 
     Args:
         pixels: A key of ``PIXELS``: ``"unit"``, ``"standardized"`` (measured on the images) or ``"cifar10"`` (the
             paper's constants).
-        images: The training images; what is measured is measured on these alone.
+        images: The training images. All measuring uses these alone.
         peak: The largest value that a pixel can have.
 
     Returns:

@@ -1,10 +1,10 @@
 """The held-out split of the training images."""
 
 import torch
-from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from zeroinit._common import InputError
+from zeroinit._shapes import Int64, UInt8
 
 __all__ = ["split_validation"]
 

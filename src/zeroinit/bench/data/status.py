@@ -1,4 +1,4 @@
-"""What is here: a data set's source, its state, its counts and shapes."""
+"""The status of a data set: its source, its state, its counts and shapes."""
 
 import os
 from dataclasses import dataclass, replace

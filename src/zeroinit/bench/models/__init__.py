@@ -51,7 +51,7 @@ MODELS: dict[str, Architecture] = {
 
 
 DENSE = ("mnist_fnn", "cifar_fnn")
-"""Networks whose hidden layers may be others."""
+"""Networks whose hidden layers can be chosen."""
 
 
 def build_model(
@@ -72,15 +72,15 @@ def build_model(
         input_shape: Channels, height and width of one image.
         num_classes: The number of outputs, at least 2.
         activation: A key of ``ACTIVATIONS``, placed after every layer but the last.
-        norm: A key of ``NORMS``: what stands in the place of batch norm.
-        hidden: Units of each hidden layer of a dense network, in place of its own; its own if empty.
+        norm: A key of ``NORMS``: the norm that replaces batch norm.
+        hidden: Units of each hidden layer of a dense network; the network's own if empty.
 
     Returns:
         A module from images (batch, channels, height, width) to logits (batch, num_classes).
 
     Raises:
-        InputError: An unknown name, a shape that is not three positive counts, fewer than two classes, another norm for
-            a network without batch norm, or hidden layers for one that is not dense.
+        InputError: An unknown name, a shape that is not three positive counts, or fewer than two classes. Another norm
+            for a network without batch norm. Hidden layers for a network that is not dense.
 
     Example:
         >>> build_model("mnist_fnn", (1, 28, 28))(torch.zeros(2, 1, 28, 28)).shape

@@ -48,7 +48,7 @@ def cifar_cnn(input_shape: tuple[int, int, int], num_classes: int, activation: s
 def cifar_cnn_quarter(input_shape: tuple[int, int, int], num_classes: int, activation: str) -> nn.Sequential:
     """The same layers with a quarter of the channels and units (8-16, 32-32, 64-64; dense 1024-256-128-10).
 
-    It is not in the paper: a tenth of the time of ``cifar_cnn``, for studies on a processor.
+    It is not in the paper. It takes a tenth of the time of ``cifar_cnn``, for studies on a processor.
 
     Raises:
         InputError: The images are smaller than 8x8.

@@ -11,10 +11,10 @@ __all__ = ["NORMS", "ExactBatchNorm2d", "replace_norms"]
 class ExactBatchNorm2d(nn.BatchNorm2d):
     """A batch norm that returns exactly beta, and sends exactly no gradient down, where a channel is constant.
 
-    That is what the mathematics says of a channel whose values are all equal, over batch and positions. In floats the
-    mean of equal numbers is not quite that number, so that torch's norm returns beta plus a multiple of the rounding
-    error, and a network whose exact gradient is zero for ever escapes by it. All other channels (also those that
-    are infinite all over), and eval mode, are torch's; running statistics are those of the true input.
+    In exact arithmetic every batch norm does this with a channel that has one value over batch and positions. In floats
+    the mean of equal numbers is not quite that number. So torch's norm returns beta plus a multiple of the rounding
+    error. A network whose exact gradient is zero for ever escapes by this error. All other channels (also those that
+    are infinite everywhere) and eval mode are as in torch. Running statistics are those of the true input.
 
     Source:
         Schicho 2023, section 4, whose CIFAR-10 networks meet this case.
@@ -37,7 +37,7 @@ class ExactBatchNorm2d(nn.BatchNorm2d):
         if self.track_running_stats and self.running_mean is not None:
             dtype = self.running_mean.dtype
             share = 1 / self.get_buffer("num_batches_tracked").to(dtype) if self.momentum is None else self.momentum
-            # Not a change that autograd has to know: in train mode the backward pass does not use running statistics.
+            # Autograd need not know of this change: in train mode the backward pass does not use running statistics.
             self.running_mean.data.add_(torch.where(constant, lowest, 0.0).to(dtype) * share)
         return outputs
 
@@ -46,7 +46,7 @@ NORMS: dict[str, type[nn.BatchNorm2d]] = {"batch": nn.BatchNorm2d, "exact": Exac
 
 
 def replace_norms(model: nn.Module, name: str) -> None:
-    """Put the norm ``name``, with the same settings and the same parameters, in the place of every ``nn.BatchNorm2d``.
+    """Replace every ``nn.BatchNorm2d`` by the norm ``name``, with the same settings and the same parameters.
 
     Args:
         model: Changed in place.

@@ -1,11 +1,12 @@
 """Residual networks for small images (He et al. 2016), as the paper changed them and in the standard form.
 
-Both forms have a 3x3 stem with stride 1 and no pooling after it, four stages that halve height and width from the
-second one on, a global average pool (the paper's 4x4 pool on 32x32 images) and one dense layer. Any image size works.
+Both forms have a 3x3 stem with stride 1 and no pooling, four stages, a global average pool and one dense layer. From
+the second stage on, stages halve height and width. On 32x32 images the pool is the paper's 4x4 pool. Any image size
+works.
 
 * Paper's form (``resnet50``, ...): a bias in every convolution, and no norm after the first convolution of a
   bottleneck. The paper speaks of bottlenecks only, so the basic blocks of 18 and 34 keep both norms. The published code
-  creates the left-out norms without using them; here they do not exist, so its count of parameters is larger by theirs.
+  creates the left-out norms and does not use them. Here they do not exist, so our count of parameters is smaller.
 * Standard form (``resnet50_standard``, ...): no bias in the convolutions, a norm after every one of them. The
   activation is the one asked for; the literature's is ``relu``.
 """

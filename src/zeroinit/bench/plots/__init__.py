@@ -1,4 +1,4 @@
-"""Drawing: tidy frames and an ``Axes`` go in, the ``Axes`` comes out. One style file; no statistics, no torch."""
+"""Plots: they take a tidy frame and an ``Axes``, and return the ``Axes``. One style file; no statistics, no torch."""
 
 from zeroinit.bench.plots.collapse import collapse_chart
 from zeroinit.bench.plots.curves import accuracy_curves

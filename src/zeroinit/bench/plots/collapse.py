@@ -1,11 +1,10 @@
 """Predicted against seen values: points on the diagonal are predicted well."""
 
 import pandas as pd
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from zeroinit.bench.plots.frames import check_frame
-from zeroinit.bench.plots.style import STYLE, color_of
+from zeroinit.bench.plots.frames import styled
+from zeroinit.bench.plots.style import color_of
 
 __all__ = ["COLLAPSE_COLUMNS", "collapse_chart"]
 
@@ -13,12 +12,12 @@ COLLAPSE_COLUMNS = ("label", "predicted", "seen")
 
 
 def collapse_chart(frame: pd.DataFrame, axes: Axes, *, quantity: str, title: str = "") -> Axes:
-    """Draw one point per row, predicted across and seen up, and the diagonal; the last label's points are filled.
+    """Draw one point per row, predicted against seen, and the diagonal. Points of the last label are filled.
 
     Args:
         frame: Columns ``label``, ``predicted`` and ``seen``.
         axes: Where to draw.
-        quantity: What is predicted.
+        quantity: Name of the predicted quantity.
         title: One line.
 
     Returns:
@@ -33,11 +32,10 @@ def collapse_chart(frame: pd.DataFrame, axes: Axes, *, quantity: str, title: str
         >>> collapse_chart(frame, new_figure()[1], quantity="Loss").get_xlabel()
         'Loss, predicted'
     """
-    check_frame(frame, COLLAPSE_COLUMNS)
-    labels = list(dict.fromkeys(frame["label"]))
-    low = min(frame["predicted"].min(), frame["seen"].min(), 0.0)
-    high = max(frame["predicted"].max(), frame["seen"].max())
-    with plt.style.context(STYLE):
+    with styled(frame, COLLAPSE_COLUMNS):
+        labels = list(dict.fromkeys(frame["label"]))
+        low = min(frame["predicted"].min(), frame["seen"].min(), 0.0)
+        high = max(frame["predicted"].max(), frame["seen"].max())
         axes.plot([low, high], [low, high], color="#999999", linewidth=0.8, label="_diagonal")
         for label in labels:
             part, color = frame[frame["label"] == label], color_of(label, labels)

@@ -1,12 +1,11 @@
 """Accuracy by epoch: a line for the mean and a band for its interval."""
 
 import pandas as pd
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from zeroinit.bench.plots.frames import check_frame
-from zeroinit.bench.plots.style import STYLE, color_of
+from zeroinit.bench.plots.frames import styled
+from zeroinit.bench.plots.style import color_of
 
 __all__ = ["CURVE_COLUMNS", "accuracy_curves"]
 
@@ -36,8 +35,7 @@ def accuracy_curves(frame: pd.DataFrame, axes: Axes, *, title: str = "", ylabel:
         >>> [line.get_label() for line in accuracy_curves(frame, new_figure()[1]).lines]
         ['Normal']
     """
-    check_frame(frame, CURVE_COLUMNS)
-    with plt.style.context(STYLE):
+    with styled(frame, CURVE_COLUMNS):
         _draw(frame, axes)
         axes.set_xlabel("Epoch")
         axes.set_ylabel(ylabel)

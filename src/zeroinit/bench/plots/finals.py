@@ -4,11 +4,10 @@ import math
 from typing import Any
 
 import pandas as pd
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from zeroinit.bench.plots.frames import check_frame
-from zeroinit.bench.plots.style import STYLE, color_of
+from zeroinit.bench.plots.frames import styled
+from zeroinit.bench.plots.style import color_of
 
 __all__ = ["FINAL_COLUMNS", "final_accuracies"]
 
@@ -39,8 +38,7 @@ def final_accuracies(
         >>> [label.get_text() for label in final_accuracies(frame, new_figure()[1]).get_yticklabels()]
         ['Normal']
     """
-    check_frame(frame, FINAL_COLUMNS)
-    with plt.style.context(STYLE):
+    with styled(frame, FINAL_COLUMNS):
         _draw(frame, axes, bounded)
         axes.set_xlabel(xlabel)
         axes.grid(axis="y", visible=False)

@@ -1,23 +1,22 @@
-"""Distributions by update step, as marks of quantiles on a signed logarithmic scale on which zero is a place."""
+"""Distributions by update step: marks of quantiles on a signed logarithmic scale that includes zero."""
 
 import math
 from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
-from zeroinit.bench.plots.frames import check_frame
-from zeroinit.bench.plots.style import STYLE, color_of
+from zeroinit.bench.plots.frames import styled
+from zeroinit.bench.plots.style import color_of
 
 __all__ = ["QUANTILE_COLUMNS", "gradient_quantiles"]
 
 QUANTILE_COLUMNS = ("label", "step", "is_zero", "q0", "q5", "q25", "q50", "q75", "q95", "q100")
 
 _REACHES = (("q0", "q100", 0.8), ("q5", "q95", 2.2), ("q25", "q75", 6.5))
-"""From a thin line over all values to a box over the middle half: lower end, upper end, width in points."""
+"""Bars from thin (all values) to thick (the middle half): lower end, upper end, width in points."""
 
 
 def gradient_quantiles(
@@ -31,12 +30,12 @@ def gradient_quantiles(
 ) -> Axes:
     """Draw one mark per label and step: a box over the middle half, lines over 90 % and over all, a tick at the median.
 
-    Where every entry is exactly zero, a hollow circle stands on the line of zero.
+    A hollow circle on the line of zero says that every entry is exactly zero.
 
     Args:
         frame: One row per label and step, with the columns ``QUANTILE_COLUMNS``; rows with NaN are left out.
         axes: Where to draw.
-        labels: All labels, in the order in which their marks stand side by side; those of the frame if ``None``.
+        labels: All labels, in the order of their marks; those of the frame if ``None``.
         smallest: Values nearer to zero than this are drawn on a linear scale.
         title: Above the axes.
         ylabel: Name of what is measured.
@@ -53,9 +52,8 @@ def gradient_quantiles(
         >>> gradient_quantiles(pd.DataFrame([row]), new_figure()[1], title="Layer 1").get_title(loc="left")
         'Layer 1'
     """
-    check_frame(frame, QUANTILE_COLUMNS)
-    chosen = list(dict.fromkeys(frame["label"])) if labels is None else list(labels)
-    with plt.style.context(STYLE):
+    with styled(frame, QUANTILE_COLUMNS):
+        chosen = list(dict.fromkeys(frame["label"])) if labels is None else list(labels)
         axes.set_yscale("symlog", linthresh=smallest, linscale=0.6)
         axes.axhline(0, color="#999999", linewidth=0.8, zorder=1)
         for label in chosen:
@@ -87,7 +85,7 @@ def _draw(rows: pd.DataFrame, axes: Axes, label: str, labels: list[str]) -> None
 
 
 def _power(value: float, smallest: float) -> str:
-    """Write every second power of ten with its sign, zero as such, and nothing too near to it.
+    """Write every second power of ten with its sign, and zero. Values too near to zero get no label.
 
     Example:
         >>> _power(-0.01, 1e-6), _power(0.0, 1e-6), _power(1e-6, 1e-6)

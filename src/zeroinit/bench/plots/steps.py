@@ -1,11 +1,10 @@
 """A quantity by update step, on logarithmic scales."""
 
 import pandas as pd
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from zeroinit.bench.plots.frames import check_frame
-from zeroinit.bench.plots.style import STYLE, color_of
+from zeroinit.bench.plots.frames import styled
+from zeroinit.bench.plots.style import color_of
 
 __all__ = ["STEP_COLUMNS", "step_curves"]
 
@@ -13,7 +12,7 @@ STEP_COLUMNS = ("label", "step", "value")
 
 
 def step_curves(frame: pd.DataFrame, axes: Axes, *, labels: list[str], ylabel: str, title: str = "") -> Axes:
-    """Draw one line per label; a value of 0, as of a weight of zeros, is left out.
+    """Draw one line per label; values of 0 (such as the rank of a zero weight) are left out.
 
     Args:
         frame: Columns ``label``, ``step`` (from 1) and ``value``.
@@ -34,8 +33,7 @@ def step_curves(frame: pd.DataFrame, axes: Axes, *, labels: list[str], ylabel: s
         >>> len(step_curves(frame, new_figure()[1], labels=["Normal"], ylabel="Effective rank").lines)
         1
     """
-    check_frame(frame, STEP_COLUMNS)
-    with plt.style.context(STYLE):
+    with styled(frame, STEP_COLUMNS):
         for label, part in frame[frame["value"] > 0].groupby("label", sort=False):
             axes.plot(part["step"], part["value"], "o-", color=color_of(str(label), labels), label=label, markersize=3)
         axes.set(xscale="log", yscale="log", title=title, xlabel="Update step", ylabel=ylabel)

@@ -1,4 +1,4 @@
-"""One look for every figure: the style file, colors that people with any color vision can tell apart, saving."""
+"""One style for every figure: the style file, colors for every kind of color vision, saving."""
 
 from collections.abc import Sequence
 from importlib.resources import files
@@ -20,7 +20,7 @@ _FIXED = {"Logistic regression": "#777777", "PyTorch default": "#222222"}
 
 
 def color_of(label: str, labels: Sequence[str]) -> str:
-    """Return the color of one label among all that are drawn: references gray and black, others by their place.
+    """Return the color of one of the drawn labels: gray and black for references, others by their place.
 
     Example:
         >>> color_of("PyTorch default", ["PyTorch default", "Normal"])
@@ -40,7 +40,7 @@ def new_figure(width: float = 6.4, height: float = 3.9) -> tuple[Figure, Axes]:
 
 
 def new_panels(ratios: Sequence[float | int], width: float = 9.6, height: float = 3.9) -> tuple[Figure, list[Axes]]:
-    """Return a figure of several axes in one row, their widths in these ratios (size in inches).
+    """Return a figure of one row of axes with widths in these ratios (size in inches).
 
     Example:
         >>> len(new_panels([2, 1])[1])
@@ -55,7 +55,7 @@ def new_panels(ratios: Sequence[float | int], width: float = 9.6, height: float 
 def new_rows(
     rows: int, ratios: Sequence[float | int], width: float, row_height: float, title: str = ""
 ) -> tuple[Figure, list[list[Axes]]]:
-    """Return a figure of rows of axes, whose widths have these ratios; each has its own scales (size in inches).
+    """Return a figure of rows of axes with widths in these ratios, each with its own scales (size in inches).
 
     Example:
         >>> [len(row) for row in new_rows(2, [3, 2], 9.6, 3.0)[1]]

@@ -1,13 +1,11 @@
-"""When each layer wakes up: layers by update steps, colored by the cause of the layer's first gradient."""
+"""The wake-up chart: layers by update steps, colored by the cause of the layer's first gradient."""
 
 import pandas as pd
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from zeroinit._common import InputError
-from zeroinit.bench.plots.frames import check_frame
-from zeroinit.bench.plots.style import STYLE
+from zeroinit.bench.plots.frames import styled
 
 __all__ = ["CAUSE_COLORS", "WAKE_COLUMNS", "wake_up_chart", "wake_up_legend"]
 
@@ -23,12 +21,12 @@ _MEANINGS = {
 
 
 def wake_up_chart(frame: pd.DataFrame, axes: Axes, *, title: str = "") -> Axes:
-    """Draw one bar per layer, the input at the bottom: pale until its first gradient, then in the color of its cause.
+    """Draw one bar per layer, the input at the bottom: pale until the first gradient, then in the color of its cause.
 
     Args:
-        frame: One row per layer, with the columns ``WAKE_COLUMNS``: its number from the input, from 1; its name; the
-            step of its first gradient, NaN if there is none; the cause, a key of ``CAUSE_COLORS``; how many steps
-            there were.
+        frame: One row per layer, with the columns ``WAKE_COLUMNS``. ``layer`` counts from 1 at the input. ``step`` is
+            the step of the first gradient, NaN if there is none. ``cause`` is a key of ``CAUSE_COLORS``. ``num_steps``
+            is how many steps there were.
         axes: Where to draw.
         title: Above the axes.
 
@@ -44,11 +42,10 @@ def wake_up_chart(frame: pd.DataFrame, axes: Axes, *, title: str = "") -> Axes:
         >>> len(wake_up_chart(frame, new_figure()[1]).patches)
         2
     """
-    check_frame(frame, WAKE_COLUMNS)
-    unknown = sorted(set(frame["cause"]) - set(CAUSE_COLORS))
-    if unknown:
-        raise InputError(f"frame: has the causes {unknown}; must be of {list(CAUSE_COLORS)}")
-    with plt.style.context(STYLE):
+    with styled(frame, WAKE_COLUMNS):
+        unknown = sorted(set(frame["cause"]) - set(CAUSE_COLORS))
+        if unknown:
+            raise InputError(f"frame: has the causes {unknown}; must be of {list(CAUSE_COLORS)}")
         last = int(frame["num_steps"].max())
         begin = frame["step"].fillna(last + 1)
         colors = [CAUSE_COLORS[cause] for cause in frame["cause"]]

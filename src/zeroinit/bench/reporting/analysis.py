@@ -1,4 +1,4 @@
-"""From stored results to summaries of curves and figures: results over seeds, with intervals."""
+"""Summaries of curves and figures, made from stored results: results over seeds, with intervals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ class CurveSummary:
 
 @dataclass(frozen=True)
 class FigureSummary:
-    """A figure's curves that have results, those that have none, and the frame that is drawn."""
+    """A figure's curves with results, those without, and the frame of its drawing."""
 
     figure: Figure
     curves: tuple[CurveSummary, ...]
@@ -101,7 +101,7 @@ def summarize(figure: Figure, store: Store, seeds: Sequence[int], profile: str, 
 
 
 def accuracy_matrix(results: Sequence[Result]) -> np.ndarray:
-    """Stack test accuracies (seeds, epochs); a run that diverged stays at its last accuracy."""
+    """Stack test accuracies (seeds, epochs); a run that diverged keeps its last accuracy."""
     histories = [result.history["test_accuracy"] for result in results]
     length = max(len(history) for history in histories)
     return np.array([history + history[-1:] * (length - len(history)) for history in histories])

@@ -1,4 +1,4 @@
-"""What the inspector says about the starts of a figure's curves: fragments for the page of a report."""
+"""Inspections of the starts of a figure's curves: HTML fragments for the page of a report."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ BATCH = 64
 def inspect_start(run: Run, seed: int = 0) -> SymmetryReport:
     """Inspect a run's network as it is before training, with the run's optimizer and learning rate, without its data.
 
-    The images are noise, uniform on [0, 1], as the report is made from stored results alone; the classes are drawn.
+    The images are noise, uniform on [0, 1], because the report uses stored results alone. The classes are drawn.
 
     Args:
         run: The settings; a remedy or a copy that is trained in the model's place plays no part.
@@ -37,9 +37,17 @@ def inspect_start(run: Run, seed: int = 0) -> SymmetryReport:
 
 
 def inspect_curves(curves: Sequence[CurveSummary]) -> list[tuple[str, str]]:
-    """Return label and HTML fragment of each curve's start, of the smallest seed that there is a result of."""
-    return [
-        (curve.curve.label, inspect_start(curve.curve.run, min(curve.results)).to_html())
-        for curve in curves
-        if curve.results
-    ]
+    """Return label and HTML fragment of each curve's start, for the smallest seed with a result.
+
+    One thread works: the networks are small, and on busy cores a second one would only wait, for minutes in all.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return [
+            (curve.curve.label, inspect_start(curve.curve.run, min(curve.results)).to_html())
+            for curve in curves
+            if curve.results
+        ]
+    finally:
+        torch.set_num_threads(threads)

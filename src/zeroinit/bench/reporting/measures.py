@@ -1,7 +1,7 @@
-"""Measures: what claims are about, as one value per seed.
+"""Measures: the quantities that claims are about, one value per seed.
 
 To add one: a function ``(results, references) -> values`` and one line in ``MEASURES``. It gets the results of the
-claim's curve and of its reference for the same seeds, in the same order; without a reference the second is empty.
+claim's curve and of its reference, for the same seeds in the same order. Without a reference the second is empty.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,6 +18,7 @@ __all__ = [
     "MEASURES",
     "Measure",
     "final_accuracy",
+    "no_gradient",
     "no_identical_units",
     "one_layer_per_step",
     "position_spread",
@@ -47,10 +48,15 @@ def one_layer_per_step(results: Sequence[Result], references: Sequence[Result]) 
     return np.array(hits, dtype=float)
 
 
-def _matches_staircase(has_gradient: np.ndarray) -> bool:
-    num_layers, num_steps = has_gradient.shape
+def _matches_staircase(received: np.ndarray) -> bool:
+    num_layers, num_steps = received.shape
     first_steps = num_layers - np.arange(num_layers)
-    return bool((has_gradient == (np.arange(1, num_steps + 1) >= first_steps[:, None])).all())
+    return bool((received == (np.arange(1, num_steps + 1) >= first_steps[:, None])).all())
+
+
+def no_gradient(results: Sequence[Result], references: Sequence[Result]) -> np.ndarray:
+    """Tell for each seed whether no weight has a gradient at any recorded step."""
+    return np.array([not has_gradient(result).any() for result in results], dtype=float)
 
 
 def signal_everywhere(results: Sequence[Result], references: Sequence[Result]) -> np.ndarray:
@@ -59,7 +65,7 @@ def signal_everywhere(results: Sequence[Result], references: Sequence[Result]) -
 
 
 def signal_in_last_alone(results: Sequence[Result], references: Sequence[Result]) -> np.ndarray:
-    """Tell for each seed whether the last layer's first gradient is a signal and no other layer's is."""
+    """Tell for each seed whether the last layer's first gradient is a signal, and no other layer's."""
     return _causes_match(results, references, lambda causes: "signal" not in causes[:-1] and causes[-1] == "signal")
 
 
@@ -69,12 +75,12 @@ def _causes_match(results, references, condition: Callable[[list[str]], bool]) -
 
 
 def no_identical_units(results: Sequence[Result], references: Sequence[Result]) -> np.ndarray:
-    """Tell for each seed whether the trained network has no identical units and the inspector no warning of it."""
+    """Tell for each seed whether the trained network has no identical units and gets no warning from the inspector."""
     return np.array([has_no_identical_units(result) for result in results], dtype=float)
 
 
 def position_spread(results: Sequence[Result], references: Sequence[Result]) -> np.ndarray:
-    """Return how much weights vary over positions after training, minus the same of the reference if there is one."""
+    """Return the position spread of weights after training, minus that of the reference if there is one."""
     ours = np.array([mean_position_spread(result) for result in results])
     return ours - np.array([mean_position_spread(result) for result in references]) if references else ours
 
@@ -82,6 +88,7 @@ def position_spread(results: Sequence[Result], references: Sequence[Result]) -> 
 MEASURES: dict[str, Measure] = {
     "final_accuracy": final_accuracy,
     "one_layer_per_step": one_layer_per_step,
+    "no_gradient": no_gradient,
     "signal_everywhere": signal_everywhere,
     "signal_in_last_alone": signal_in_last_alone,
     "no_identical_units": no_identical_units,

@@ -1,12 +1,12 @@
-"""A predictor of the accuracy that scaled biases cost, from quantities that are known before the training.
+"""Predict the accuracy that scaled biases cost, from quantities that are known before training.
 
 With zero weights the state at step 0 is known in closed form: unit j of a layer puts out f(b_j), whatever the image.
-Each of the three mechanisms (``mechanisms.py``) becomes a ratio of what the biases have put there to what the
-optimizer can move. A forest of randomized trees, one for each optimizer, learns from them the final accuracy; the
-predicted loss is the highest accuracy that it expects of the references of the same context minus that of the setting.
+Each of the three mechanisms (``mechanisms.py``) becomes a ratio: the effect of the biases over what the optimizer can
+move. From these ratios a forest of randomized trees, one for each optimizer, learns the final accuracy. The predicted
+loss is the expected accuracy of the best reference of the same context, minus that of the setting.
 
-It was chosen among forests, boosting, Gaussian processes and sums of soft thresholds, for losses and for accuracies, by
-tenfold cross-validation over the contexts of the fitting set of ``large_bias_grid``.
+We chose it by tenfold cross-validation over the contexts of the fitting set of ``large_bias_grid``. The other
+candidates were boosting, Gaussian processes and sums of soft thresholds, for losses and for accuracies.
 """
 
 from functools import lru_cache
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 __all__ = ["MECHANISTIC", "QUANTITIES", "Predictor", "expected_accuracy", "fit_predictor", "quantities"]
 
 BRIGHTNESS = 100.0
-"""Sum over the pixels of an MNIST image in [0, 1], about: how far one step moves w x if each weight moves by 1."""
+"""Approximate sum over the pixels of an MNIST image in [0, 1]: how far w x moves if each weight moves by 1."""
 
 NORMAL = ndtri((np.arange(401) + 0.5) / 401)
 """Quantiles of N(0, 1): averages over them stand for expectations."""
 
 LEAST = 1e-6
 QUANTITIES = ("offset", "unlearned", "beyond", "jolt", "swing", "bend", "slope", "travel", "depth", "sgd", "identity")
-"""What the predictor is given; scales and width enter through them alone."""
+"""The predictor's inputs. Scales and width enter through them alone."""
 
 NUM_TREES, SHARE, LOWEST, HIGHEST = 300, 0.7, -4.0, 8.0
 MECHANISTIC = {"outputs": "offset", "features": "jolt", "units": "bend"}
@@ -47,20 +47,20 @@ MECHANISTIC = {"outputs": "offset", "features": "jolt", "units": "bend"}
 def quantities(run: Run) -> dict[str, float]:
     """Return what is known of a run before it starts.
 
-    A *move* is what one parameter whose input is 1 can go in one update: the learning rate for Adam, the learning rate
-    times the batch size for SGD on a summed loss. *Travel* is the move times the number of updates.
+    A *move* is the distance that a parameter with input 1 can go in one update. For Adam it is the learning rate, for
+    SGD on a summed loss the learning rate times the batch size. *Travel* is the move times the number of updates.
 
     Returns:
-        ``offset``: log10 of the output biases' size over travel: updates to unlearn them, in units of the training.
-        ``unlearned``: the same, over what the output bias and the constant features can change together.
-        ``beyond``: log10 of the hidden biases' size over travel times brightness, what w x can reach at most.
-        ``jolt``: log10 of what one update changes a next layer's output by along its constant features: move x sum of
-        abs f(b) for Adam, whose steps have one size for each weight, and move x sum of f(b)^2 for SGD; the largest
-        of the layers.
-        ``swing``: ``jolt`` and log10 of the number of updates: what all of them can change.
-        ``bend``: how far from linear (or dead) a mean unit is over the reach of its input, which is travel times
-        brightness, at most 10; the least of the layers.
-        ``slope``: log10 of the mean abs f'(b), the product over the layers: what is left of a gradient.
+        ``offset``: log10 of the output biases' size over travel: the time to unlearn them, in units of the training.
+        ``unlearned``: log10 of the output biases' size over what the output bias and the constant features can change
+            together.
+        ``beyond``: log10 of the hidden biases' size over travel times brightness, the largest possible w x.
+        ``jolt``: log10 of the change of a next layer's output in one update, along its constant features. For Adam it
+            is move x sum of abs f(b), for SGD move x sum of f(b)^2. The largest of the layers counts.
+        ``swing``: ``jolt`` plus log10 of the number of updates: the change in all updates.
+        ``bend``: how far from linear (or dead) a mean unit is over the reach of its input. The reach is travel times
+            brightness, at most 10. The least of the layers counts.
+        ``slope``: log10 of the mean abs f'(b), multiplied over the layers: the share of a gradient that is left.
         ``hidden``, ``output``: log10 of the scales; ``travel``: log10; ``width``: log10 of the last fan-in; ``depth``;
         ``sgd``, ``identity``: 1 or 0.
     """
@@ -104,7 +104,7 @@ def _layers(run: Run) -> tuple[list[float], list[int]]:
 @lru_cache(maxsize=4096)
 @torch.no_grad()
 def _unit(activation: str, scale: float, reach: float) -> tuple[float, float, float, float]:
-    """Return means over biases b of abs f(b), f(b)^2, the bend within the reach, and abs f'(b)."""
+    """Return the means over biases b of abs f(b), f(b)^2, the bend within the reach, and abs f'(b)."""
     f, b = make_activation(activation), torch.from_numpy(scale * NORMAL)
     middle, above, below = f(b), f(b + reach), f(b - reach)
     bend = (above - 2 * middle + below).abs().mean() / reach

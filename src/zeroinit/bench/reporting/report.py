@@ -1,7 +1,7 @@
 """The report: figures, tables, claims with verdicts, as one HTML page, Markdown and JSON."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from zeroinit.bench.profiles import PROFILES, PROTOCOLS
 from zeroinit.bench.reporting.analysis import FigureSummary, summarize
 from zeroinit.bench.reporting.inspections import inspect_curves
 from zeroinit.bench.reporting.measures import MEASURES
+from zeroinit.bench.reporting.outcome import check_sentences, outcome_sentences
 from zeroinit.bench.reporting.verdicts import KINDS, Decision, decide_claims
 from zeroinit.bench.reporting.views import VIEWS
 from zeroinit.bench.spec import Figure
@@ -24,7 +25,7 @@ __all__ = ["Report", "build_report", "check_figures", "claim_records", "write_re
 
 @dataclass(frozen=True)
 class Report:
-    """All that a report says, before it is written."""
+    """The content of a report, before it is written."""
 
     profile: str
     protocol: str
@@ -33,14 +34,17 @@ class Report:
 
     @property
     def title(self) -> str:
-        """Headline; that of a quick run says that it is none of the paper's results."""
-        if PROFILES[self.profile].is_paper:
-            return f"Zero weights, random biases: the paper's figures ({self.protocol} protocol)"
-        return f"QUICK LOOK on small digits, not the paper's result ({self.protocol} protocol)"
+        """Headline. For a quick run it says that this is no result of the paper."""
+        return f"{PROFILES[self.profile].title} ({self.protocol} protocol)"
+
+    @property
+    def sentences(self) -> list[str]:
+        """The sentences that come before everything else."""
+        return [sentence for summary in self.summaries for sentence in outcome_sentences(summary)]
 
     @property
     def results(self) -> list:
-        """Every stored result that the report rests on, each once."""
+        """Every stored result that the report uses, each once."""
         return list({(id(r)): r for s in self.summaries for c in s.curves for r in c.results.values()}.values())
 
     @property
@@ -55,7 +59,7 @@ class Report:
 
     @property
     def environments(self) -> list[str]:
-        """Versions, devices and threads under which the results came about."""
+        """Versions, devices and threads of the results."""
         texts = set()
         for result in self.results:
             versions = {**result.environment}
@@ -83,7 +87,7 @@ def write_seeds(seeds: Sequence[int]) -> str:
 
 
 def check_figures(figures: Sequence[Figure]) -> None:
-    """Check what figures name and a report looks up: views, kinds and measures of claims, labels of curves.
+    """Check the names that figures use: views, kinds and measures of claims, labels of curves.
 
     Raises:
         InputError: A name that is not known.
@@ -91,6 +95,7 @@ def check_figures(figures: Sequence[Figure]) -> None:
     for figure in figures:
         lookup(VIEWS, figure.view, f"{figure.name}: view")
         labels = {curve.label: curve for curve in figure.curves}
+        check_sentences(figure.name, figure.sentences, set(labels))
         for claim in figure.claims:
             lookup(KINDS, claim.kind, f"{claim.id}: kind")
             lookup(MEASURES, claim.measure, f"{claim.id}: measure")
@@ -141,8 +146,13 @@ def claim_records(report: Report) -> list[dict]:
     return records
 
 
-def write_report(report: Report, folder: Path) -> Path:
+def write_report(report: Report, folder: Path, tell: Callable[[str], None] = lambda text: None) -> Path:
     """Write ``index.html`` (self-contained), ``report.md``, ``claims.json`` and ``figures/``.
+
+    Args:
+        report: What to write.
+        folder: Where.
+        tell: Called before each figure with a few words.
 
     Returns:
         The path of ``index.html``.
@@ -151,7 +161,8 @@ def write_report(report: Report, folder: Path) -> Path:
         InputError: The folder cannot be written to.
     """
     pictures, tables, inspections = {}, {}, {}
-    for summary in report.summaries:
+    for number, summary in enumerate(report.summaries, 1):
+        tell(f"drawing the report: {summary.figure.name}, {number} of {len(report.summaries)}")
         if summary.curves:
             name, table = summary.figure.name, VIEWS[summary.figure.view].table
             pictures[name] = _draw(report, summary, folder / "figures")

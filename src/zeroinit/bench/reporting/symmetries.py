@@ -1,4 +1,4 @@
-"""What recorded symmetries say of one run: how far units and positions differ, during training and at the end."""
+"""Numbers from the recorded symmetries of one run: how far units and positions differ, by step and at the end."""
 
 from math import prod
 from typing import Any
@@ -25,7 +25,7 @@ def number(stored: float | None) -> float:
 
 
 def has_positions(recorded: dict[str, Any] | None) -> bool:
-    """Whether symmetries were recorded, of a network with weights that have positions."""
+    """Whether symmetries were recorded for a network whose weights have positions."""
     return recorded is not None and any("position_spread" in each for each in recorded["parameters"].values())
 
 
@@ -42,7 +42,7 @@ def mean_position_spread(result: Result) -> float:
 
 
 def distinct_share(recorded: dict[str, Any]) -> float:
-    """Return the share of units that are identical to no other of their layer, at the end."""
+    """Return the share of units that are identical to no other unit of their layer, at the end."""
     return sum(each["distinct"] for each in recorded["layers"]) / sum(each["units"] for each in recorded["layers"])
 
 
@@ -61,7 +61,7 @@ def weight_rank_at(recorded: dict[str, Any], place: int) -> float:
 
 
 def activation_rank(recorded: dict[str, Any]) -> float:
-    """Return the same of activations, at the end."""
+    """Return the effective rank of activations over the largest possible, at the end."""
     ranks = ((each["effective_rank_activations"], min(each["units"], MOST)) for each in recorded["layers"])
     return float(np.mean([rank / most for rank, most in ranks if rank is not None]))
 

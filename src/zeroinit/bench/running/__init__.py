@@ -1,1 +1,1 @@
-"""From settings to stored results: one run, many runs, and what they would cost."""
+"""Running: from settings to stored results, for one run and many, with estimates of the time."""

@@ -1,4 +1,4 @@
-"""How fast this machine trains: each kind of run is timed for a moment, on noise, through ``fit``."""
+"""Time this machine: each kind of run trains for a moment, on noise, through ``fit``."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -19,10 +19,10 @@ from zeroinit.bench.work import TRAINING, flops_per_image
 __all__ = ["BUDGET", "Speed", "calibrate", "full_batch", "kind_of", "measure_speed", "time_steps"]
 
 BUDGET = 2.0
-"""Seconds that a calibration takes, about; a step that is longer is timed with fewer images."""
+"""Approximate seconds of a calibration. A longer step is timed with fewer images."""
 
 FIRST = 1e9
-"""Operations of the step that finds out how long a step is."""
+"""Operations of the first step, which shows how long a step is."""
 
 EVALUATION_BATCH = 1000
 MOST_STEPS = 40
@@ -36,8 +36,8 @@ class Speed:
 
     Attributes:
         step: Seconds per update.
-        evaluated: Seconds per image that is only measured.
-        batch: Images per step that was timed; fewer than the run's where its step is too long for a calibration.
+        evaluated: Seconds per evaluated image.
+        batch: Images per timed step; fewer than the run's if its step is too long for a calibration.
     """
 
     step: float
@@ -46,7 +46,7 @@ class Speed:
 
 
 def kind_of(run: Run) -> Run:
-    """Return the settings that a step's time depends on, alone: runs of one kind are timed once.
+    """Return only the settings that change a step's time: runs of one kind are timed once.
 
     Example:
         >>> kind_of(Run(initializer="zero", epochs=3)) == kind_of(Run())
@@ -74,7 +74,7 @@ def full_batch(kind: Run) -> int:
 def calibrate(
     kinds: Iterable[tuple[Run, int]], place: torch.device, threads: int, budget: float = BUDGET
 ) -> dict[tuple[Run, int], Speed]:
-    """Time each kind of run; the cheap ones first, which leave the time that they do not need to the others.
+    """Time each kind of run, the cheap ones first. They leave the time that they do not need to the others.
 
     Args:
         kinds: As of ``kind_of``, each with the number of seeds that are stacked.
@@ -99,8 +99,8 @@ def calibrate(
 def measure_speed(kind: Run, place: torch.device, seconds: float, num_models: int = 1) -> Speed:
     """Time training steps and evaluation of one kind of run.
 
-    Where a step with all its images would take too long, fewer are used, and the time that does not depend on them, the
-    optimizer's, is measured apart: a step takes as long as the optimizer and so much for each image.
+    If a step with all its images would take too long, it is timed with fewer. The optimizer's time does not depend on
+    the images, so it is measured separately. A step takes this time and a fixed time for each image.
 
     Args:
         kind: As of ``kind_of``.
@@ -134,7 +134,7 @@ def measure_speed(kind: Run, place: torch.device, seconds: float, num_models: in
 
 
 class _Clock:
-    """Part of the transform: notes when each batch begins, once the device is done with what came before."""
+    """A part of the transform that notes when each batch begins, after the device has finished earlier work."""
 
     def __init__(self, place: torch.device, waits: Iterable[int]):
         self._place, self._waits = place, set(waits)
@@ -162,8 +162,8 @@ def time_steps(
         kind: As of ``kind_of``.
         models: One, or several that are stacked; changed in place.
         batch: Images of a step.
-        num_steps: At least 2. The first is left out, on a CUDA device the first ``SETTLED`` if there are more.
-        num_evaluated: Images that are only measured.
+        num_steps: At least 2. The first one is not timed, on a CUDA device the first ``SETTLED`` if there are more.
+        num_evaluated: Images of the evaluation.
         execution: As of ``fit``.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Where and in what state of the machine runs are carried out."""
+"""The device of runs, and the state of the machine while they are carried out."""
 
 import platform
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from zeroinit.bench.work import flops
 __all__ = ["choose_device", "choose_execution", "denormals_flushed", "environment"]
 
 COMPILED_FROM = 3e15
-"""Operations of a run from which compiling its network pays on a CUDA device."""
+"""From this number of operations on, compiling a run's network pays on a CUDA device."""
 
 
 def choose_device(device: str) -> torch.device:
@@ -53,10 +53,10 @@ def choose_execution(run: Run, place: torch.device) -> str:
 
 @contextmanager
 def denormals_flushed() -> Iterator[None]:
-    """Round numbers below 1e-38 to zero, as processors are many times slower with them.
+    """Round numbers below 1e-38 to zero, because processors are many times slower with them.
 
-    A unit with a bias of -100 has an ELU gradient of exp(-100), about 4e-44: the MNIST CNN with biases x100 took eleven
-    times as long on digits.
+    A unit with a bias of -100 has an ELU gradient of exp(-100), about 4e-44. With such numbers the MNIST CNN with
+    biases x100 took eleven times as long on digits.
     """
     was_on = bool((torch.tensor(1e-40) * 1.0 == 0).item())
     torch.set_flush_denormal(True)
@@ -67,11 +67,11 @@ def denormals_flushed() -> Iterator[None]:
 
 
 def environment(device: torch.device) -> dict:
-    """Return versions, device and threads: what a number may depend on."""
+    """Return versions, device and threads: a result may depend on them."""
     return {
         "zeroinit": __version__,
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "numpy": np.__version__,
         "platform": f"{platform.system()} {platform.machine()}",
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",

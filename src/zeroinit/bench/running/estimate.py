@@ -1,6 +1,6 @@
-"""What a reproduction would cost on this machine: its runs, their operations, and the time from a short calibration.
+"""Estimate a reproduction on this machine: its runs, their operations, and the time from a short calibration.
 
-Nothing is read but stored results, nothing is written, and no data set is needed.
+The estimate reads only stored results, writes nothing, and needs no data set.
 """
 
 import heapq
@@ -13,9 +13,9 @@ from zeroinit.bench.running.device import choose_device
 from zeroinit.bench.running.schedule import Options, Task, choose_jobs, group, missing
 from zeroinit.bench.spec import Figure, Run
 from zeroinit.bench.store import Store
-from zeroinit.bench.work import flops, work_of
+from zeroinit.bench.work import SLOW_CORE, flops, rough_seconds, work_of
 
-__all__ = ["Estimate", "Row", "estimate", "makespan"]
+__all__ = ["Estimate", "Row", "estimate", "makespan", "may_take_longer"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What is left to do and about how long it takes.
+    """The runs that are left, and about how long they take.
 
     Attributes:
         rows: In the order of the runs, those with the most operations first.
@@ -49,8 +49,8 @@ class Estimate:
         jobs: Processes that would run at a time.
         threads: Threads of each.
         device: ``"cpu"`` or ``"cuda"``.
-        seconds: From the first run's start to the last one's end; on a CUDA device as if its processes gained nothing
-            by sharing it.
+        seconds: From the first run's start to the last one's end. On a CUDA device, processes are assumed to gain
+            nothing by sharing it.
         calibration: Seconds that the calibration took.
     """
 
@@ -77,12 +77,12 @@ def estimate(
     protocol: str = "corrected",
     jobs: int | None = None,
 ) -> Estimate:
-    """Say what ``reproduce`` with the same arguments would run, and estimate how long that takes.
+    """Say which runs ``reproduce`` with the same arguments would do, and estimate how long they take.
 
-    The start of the processes, loading of data, and what remedies and recorders do are not counted.
+    The estimate does not count the start of processes, the loading of data, remedies and recorders.
 
     Raises:
-        InputError: As of ``reproduce``, but for data sets and folders to write to, which are not touched.
+        InputError: As ``reproduce`` raises, except for data sets and folders to write to, which are not touched.
     """
     place = choose_device(options.device)
     jobs = choose_jobs(jobs, place)
@@ -111,8 +111,17 @@ def estimate(
     )
 
 
+def may_take_longer(
+    than: float, figures: Sequence[Figure], options: Options, *, seeds: Sequence[int], profile: str, protocol: str
+) -> bool:
+    """Whether what is left could take more than so many seconds on a slow core; if not, nothing has to be timed."""
+    store = Store(options.results)
+    left = missing([Task(run, seed) for run in _names(figures, profile, protocol) for seed in seeds], store)
+    return sum(rough_seconds(task.run, SLOW_CORE) for task in left) > than
+
+
 def _names(figures: Sequence[Figure], profile: str, protocol: str) -> dict[Run, str]:
-    """Say for each distinct run which curves of which figures it is."""
+    """Say for each distinct run which curves of which figures use it."""
     found: dict[Run, dict[str, list[str]]] = {}
     for figure in figures:
         for curve in figure.at(profile, protocol):
@@ -124,7 +133,7 @@ def _names(figures: Sequence[Figure], profile: str, protocol: str) -> dict[Run, 
 
 
 def _rows(names: dict[Run, str], timed: Sequence[tuple[tuple[Task, ...], Speed]]) -> tuple[Row, ...]:
-    """Put the tasks of each run into one row; ``timed`` holds what is carried out at once, with its speed."""
+    """Put the tasks of each run into one row; ``timed`` holds the groups that run together, with their speed."""
     by_run: dict[Run, list[tuple[int, Speed]]] = {}
     for together, speed in timed:
         by_run.setdefault(together[0].run, []).append((len(together), speed))

@@ -1,7 +1,7 @@
-"""Recorders: observers whose findings are stored with the result of a run.
+"""Recorders: observers whose records are stored with the result of a run.
 
-To add one: a subclass of ``Recorder`` and one line in ``RECORDERS``. What it puts into ``recorded`` are lists, strings
-and numbers only, which go into the result file as they are.
+To add one: a subclass of ``Recorder`` and one line in ``RECORDERS``. It puts only lists, strings and numbers into
+``recorded``, which go into the result file unchanged.
 """
 
 from typing import Any
@@ -27,16 +27,16 @@ __all__ = [
 ]
 
 MOST_STEPS = 64
-"""Recording ends after so many updates: what happens at the start is what is asked for."""
+"""Recording ends after so many updates, because the question is about the start."""
 
 RANK_STEPS = frozenset({1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000})
-"""Update steps at which ranks are measured: a singular value decomposition each."""
+"""Update steps at which ranks are measured, each with a singular value decomposition."""
 
 INSPECTED = 64
 """Images of the batch that a trained network is inspected with."""
 
 OF_LAYERS = ("effective_rank_weights", "effective_rank_activations", "constant_features", "duplicate_features")
-"""What is kept of the inspector's numbers on the diversity of a layer, as it is at the end of training."""
+"""The inspector's measures of a layer's diversity that are kept, at the end of training."""
 
 LARGEST = 1e20
 """Where the bins of TensorBoard's histograms end."""
@@ -84,7 +84,7 @@ class Recorder(Observer):
 
 
 class GradientSizes(Recorder):
-    """The largest absolute value of each weight's gradient at each update step: when a layer wakes up, and how."""
+    """The largest absolute value of each weight's gradient at each update step: shows each layer's first gradient."""
 
     min_axes = 2
 
@@ -94,10 +94,11 @@ class GradientSizes(Recorder):
 
 
 class Gradients(Recorder):
-    """The distribution of each parameter's gradient at each update step, and what the paper's figure drew of it.
+    """The distribution of each parameter's gradient at each update step, and what the paper's figure drew.
 
-    By step: ``zeros``, the share of entries that are exactly zero; ``max_abs``; ``quantiles`` of the values at
-    ``QUANTILES``; ``edges``, the same quantiles of the bin edges of TensorBoard's histogram of the values.
+    Each step has four measures. ``zeros`` is the share of entries that are exactly zero. ``max_abs`` is the largest
+    absolute value. ``quantiles`` are those of the values at ``QUANTILES``. ``edges`` are the same quantiles of the bin
+    edges of TensorBoard's histogram.
     """
 
     def measure(self, gradient: Tensor) -> dict[str, Any]:
@@ -114,8 +115,8 @@ class Gradients(Recorder):
 class Ranks(Recorder):
     """The effective rank of each weight and of its gradient, at the update steps ``RANK_STEPS`` and at the end.
 
-    A weight is looked at before the update of its step, so that at step 1 it is as initialized; kernels count as rows
-    with one column per channel and position. Of ``weight_rank`` the last entry is that after the last update.
+    A weight is measured before the update of its step, so step 1 shows its initial values. Kernels count as rows with
+    one column per channel and position. The last entry of ``weight_rank`` is measured after the last update.
     """
 
     def on_gradients(self, state: TrainState) -> None:
@@ -143,7 +144,7 @@ class Ranks(Recorder):
 
 
 def rank(matrix: Tensor) -> float:
-    """Return the effective rank of a parameter or gradient (out, in, ...), its last axes as one; NaN if not finite."""
+    """Return the effective rank of a parameter or gradient (out, in, ...) as a matrix; NaN if not finite."""
     flat = matrix.detach().flatten(1)
     return rounded(DIAGNOSTICS["effective_rank"].compute(flat)) if bool(flat.isfinite().all()) else float("nan")
 
@@ -151,11 +152,11 @@ def rank(matrix: Tensor) -> float:
 class Symmetry(Ranks):
     """What is identical while a network trains, and what the inspector says of it at the end.
 
-    ``parameters`` has for each weight its ``shape`` and, at the update steps ``RANK_STEPS`` before the update and once
-    more at the end, ``weight_rank`` (effective) and, if it has several positions, ``position_spread``: how much of it
-    varies over the positions of its kernels, or over the positions of the map that a dense layer is on.
-    ``warnings`` are the codes of the inspector's, ``layers`` what it says of each layer with a matrix, both on
-    images of the last batch, with classes that are drawn.
+    ``parameters`` has for each weight its ``shape``, its effective ``weight_rank``, and the ``position_spread`` if the
+    weight has several positions. Rank and spread are measured before the updates ``RANK_STEPS`` and at the end. The
+    spread is the share that varies over the positions of kernels, or of the map that a dense layer reads. ``warnings``
+    are the codes of the inspector's warnings. ``layers`` are the inspector's numbers for each layer with a matrix. Both
+    are measured on images of the last batch, with classes that are drawn.
     """
 
     def __init__(self) -> None:
@@ -163,7 +164,7 @@ class Symmetry(Ranks):
         self._images: Tensor | None = None
 
     def state_dict(self) -> dict:
-        """Return what was recorded so far, and the images: a run that goes on after its last batch has no others."""
+        """Return what was recorded so far, and the images: a run that resumes after its last batch has no others."""
         return super().state_dict() | ({} if self._images is None else {"images": self._images})
 
     def load_state_dict(self, state: dict) -> None:
@@ -208,8 +209,8 @@ class Symmetry(Ranks):
 def views_by_position(model: nn.Module) -> dict[str, Tensor]:
     """Return, by name, the weights that have several positions, as (units, channels, positions).
 
-    These are kernels with more than one position, and a dense layer whose inputs are a multiple of the channels in
-    front.
+    These are kernels with more than one position. A dense layer counts if its inputs are a multiple of the channels in
+    front of it.
     """
     views, channels = {}, 0
     for name, parameter in chosen_parameters(model, 2):
@@ -280,10 +281,11 @@ def default_bins() -> np.ndarray:
 
 
 def bin_edges(values: np.ndarray) -> np.ndarray:
-    """Return the bin edges of TensorBoard's histogram of some values: what a reader of its log files gets.
+    """Return the bin edges of TensorBoard's histogram of some values, as a reader of its log files gets them.
 
     Args:
-        values: Any number; those beyond the outermost bins are left out, as TensorBoard has no place for them.
+        values: Any number of values. Those beyond the outermost bins are left out, because TensorBoard has no bin for
+            them.
 
     Source:
         ``torch.utils.tensorboard.summary.make_histogram``, which is called here.
@@ -295,5 +297,5 @@ def bin_edges(values: np.ndarray) -> np.ndarray:
 
 
 def rounded(value: float) -> float:
-    """Return a value to nine significant digits, which tell any two float32 numbers apart."""
+    """Return a value to nine significant digits, which differ for any two float32 numbers."""
     return float(f"{value:.9g}")

@@ -14,7 +14,7 @@ from zeroinit._common import InputError, lookup
 from zeroinit.bench.network import stream
 from zeroinit.bench.running.device import choose_device, choose_execution, denormals_flushed, environment
 from zeroinit.bench.running.recorders import make_recorder
-from zeroinit.bench.running.start import prepare
+from zeroinit.bench.running.start import Start, prepare
 from zeroinit.bench.spec import Run
 from zeroinit.bench.store import Result
 from zeroinit.bench.training import Checkpoint, Observer, TrainState, fit
@@ -56,15 +56,16 @@ def execute(
         seed: At least 0; split by purpose (validation split, initialization, batch order, augmentation).
         data_dir: As of ``load_dataset``.
         device: As of ``choose_device``.
-        observers: What watches the training.
+        observers: Observers of the training.
         on_epoch: Called after each epoch with its number.
-        checkpoint: Where the state is saved and taken up again; the caller removes it.
+        checkpoint: Where the state is saved and read again; the caller removes it.
 
     Raises:
         InputError: A setting that is not known, missing data, or a device that is not there.
     """
     place = choose_device(device)
     start = prepare(run, seed, data_dir, place)
+    _name_owner(checkpoint, run, [seed], [start], place)
     trained = lookup(TRAINED, run.trained, "trained")(start.model)
     callbacks = [_EpochCallback(on_epoch)] if on_epoch else []
     recorder = make_recorder(run.recorder)
@@ -98,7 +99,7 @@ def execute_seeds(
     device: str = "auto",
     checkpoint: Checkpoint | None = None,
 ) -> list[Result]:
-    """Carry out one run with several seeds at once, stacked; each as alone within rounding.
+    """Carry out one run with several seeds at once, stacked; each result is that of its seed alone, within rounding.
 
     Args:
         run: The settings; see ``is_stackable``.
@@ -119,6 +120,7 @@ def execute_seeds(
         )
     place = choose_device(device)
     starts = [prepare(run, seed, data_dir, place) for seed in seeds]
+    _name_owner(checkpoint, run, seeds, starts, place)
     began = time.perf_counter()
     with denormals_flushed():
         histories = fit(
@@ -141,9 +143,18 @@ def execute_seeds(
 
 
 def is_stackable(run: Run) -> bool:
-    """Whether several seeds of a run can be trained at once: nothing hooks into its model or holds a copy of it."""
+    """Whether several seeds of a run can be trained at once: nothing hooks into the model or holds a copy of it."""
     is_plain = run.remedy == "none" and run.recorder == "none" and run.offset_scale is None
     return is_plain and run.trained == "model" and run.optimizer != "muon"
+
+
+def _name_owner(
+    checkpoint: Checkpoint | None, run: Run, seeds: Sequence[int], starts: Sequence[Start], place: torch.device
+) -> None:
+    """Tell a checkpoint whose states it holds: a state of another run, machine or version is not gone on from."""
+    if checkpoint is not None:
+        own = {"run": run.settings, "seeds": list(seeds), "initial_hashes": [start.initial_hash for start in starts]}
+        checkpoint.identity = own | environment(place)
 
 
 def _settings(run: Run) -> dict[str, Any]:

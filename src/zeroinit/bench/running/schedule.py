@@ -48,7 +48,7 @@ class Options:
     Attributes:
         results: Root of the store.
         data_dir: Root of the data, as in ``load_dataset``.
-        device: The device, as in ``choose_device``.
+        device: A device, as ``choose_device`` takes it.
         tensorboard: Folder for TensorBoard logs, one subfolder per run and seed; none if ``None``.
         histogram_every: Steps between histograms of parameters and gradients there; none if 0.
         checkpoint_every: Seconds between saves of a run's state, from which a run that was killed continues.

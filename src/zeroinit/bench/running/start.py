@@ -1,4 +1,4 @@
-"""What a run begins with: its network, its images, and what draws from which stream of random numbers."""
+"""The start of a run: its network, its images, and its streams of random numbers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ load = lru_cache(maxsize=2)(load_dataset)
 
 @dataclass(frozen=True)
 class Start:
-    """What one seed of a run begins with."""
+    """The start of one seed of a run."""
 
     model: nn.Module
     initial_hash: str

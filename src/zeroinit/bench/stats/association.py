@@ -1,12 +1,12 @@
-"""How well predicted values go with seen ones: rank correlation and R^2, with intervals over groups of rows."""
+"""Predicted against seen values: rank correlation and R^2, with intervals over groups of rows."""
 
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float, Shaped
 from scipy.stats import rankdata
 
 from zeroinit._common import InputError
+from zeroinit._shapes import Float, Shaped
 from zeroinit.bench.stats.estimate import Estimate
 
 __all__ = ["determination", "grouped_bootstrap", "rank_correlation"]

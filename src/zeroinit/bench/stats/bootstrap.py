@@ -1,16 +1,16 @@
-"""Two bootstrap intervals: studentised, which holds its level from four seeds on, and percentile, which does not.
+"""Two bootstrap intervals: the studentized one holds its level from four seeds on, the percentile one does not.
 
-Both take their draws from the generator that is handed over, and all columns share them: a resample is a set of runs.
-SciPy has the percentile interval only, and draws anew for each column.
+Both draw from the generator that you pass. All columns share the draws, because a resample is a set of runs. SciPy has
+the percentile interval only, and draws anew for each column.
 """
 
 from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from jaxtyping import Float
 
 from zeroinit._common import InputError
+from zeroinit._shapes import Float
 from zeroinit.bench.stats.estimate import Estimate, Values, estimate_mean, standard_errors
 
 NUM_RESAMPLES = 10_000
@@ -53,19 +53,19 @@ def percentile_bootstrap(
 def bootstrap_t_interval(
     values: Values, generator: np.random.Generator, level: float = 0.95, num_resamples: int = NUM_RESAMPLES
 ) -> Estimate:
-    """Return the mean with the studentised bootstrap interval, for skewed values of at least five seeds.
+    """Return the mean with the studentized bootstrap interval, for skewed values of at least five seeds.
 
-    Use it where values are skewed (a seed that fails now and then), from five seeds on; otherwise use
+    Use this interval from five seeds on if values are skewed (a seed that fails now and then). Otherwise use
     :func:`mean_interval`, which is as good on normal samples and narrower.
 
-    A resample without spread has an infinite t statistic, with the sign of its mean's distance from the sample's
-    mean, and counts as such. With two or three seeds such resamples are more frequent than the tails of a 95 %
-    interval (3 in 27), so that the interval is unbounded: three seeds do not carry the information. Leaving these
-    resamples out would give a finite interval that covers in 81 % of cases. Ties among more seeds can have the same
-    effect. ``method`` says so.
+    A resample without spread has an infinite t statistic, with the sign of its mean's distance from the sample's mean.
+    It counts as infinite. With two or three seeds such resamples are more frequent (3 in 27) than the tails of a 95 %
+    interval. The interval is then unbounded: three seeds do not carry the information. Without these resamples the
+    interval would be finite, and would cover in 81 % of cases. Ties among more seeds can have the same effect.
+    ``method`` says so.
 
-    On normal samples the 95 % interval covers the true mean in 95 % of cases with 4, 5 and 10 seeds; on lognormal ones
-    in 90 % with 5 seeds, where Student's t interval covers in 82 %.
+    On normal samples the 95 % interval covers the true mean in 95 % of cases with 4, 5 and 10 seeds. On lognormal
+    samples with 5 seeds it covers in 90 %, Student's t interval in 82 %.
 
     Args:
         values: One finite number per seed.
@@ -124,7 +124,7 @@ def bootstrap_t_bounds(
     level: float,
     num_resamples: int = NUM_RESAMPLES,
 ) -> tuple[Float[np.ndarray, " columns"], Float[np.ndarray, " columns"]]:
-    """Return the studentised bootstrap interval of each column's mean.
+    """Return the studentized bootstrap interval of each column's mean.
 
     Args:
         values: At least two rows.
@@ -140,7 +140,7 @@ def bootstrap_t_bounds(
     """
     shares = _draw_shares(len(values), generator, num_resamples)
     mean, error = values.mean(axis=0), standard_errors(values)
-    # In units of the standard error, so that the tolerance has no scale; a column without spread stays at zero.
+    # In units of the standard error, so the tolerance has no scale. A column without spread stays at zero.
     scaled = (values - mean) / np.where(error > 0, error, np.inf)
     low_t, high_t = _in_blocks(
         # An order statistic, because one cannot interpolate between infinities.

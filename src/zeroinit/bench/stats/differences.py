@@ -5,10 +5,10 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 from scipy import special, stats
 
 from zeroinit._common import InputError, jsonable
+from zeroinit._shapes import Float
 from zeroinit.bench.stats.estimate import ROUND_OFF, Estimate, Values, checked_values
 from zeroinit.bench.stats.t_interval import mean_interval
 
@@ -108,7 +108,7 @@ def t_test(differences: Float[np.ndarray, " seeds"], threshold: float, scale: fl
     Args:
         differences: One difference per seed.
         threshold: The mean under the null hypothesis.
-        scale: The size of the numbers that were subtracted; what is below rounding at this size counts as zero.
+        scale: The size of the subtracted numbers. A difference below rounding at this size counts as zero.
 
     Returns:
         Two-sided, greater and less; NaN for one seed; 0 or 1 where all differences are equal.

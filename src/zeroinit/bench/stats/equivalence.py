@@ -43,8 +43,8 @@ class EquivalenceResult:
 def equivalence(differences: Values, margin: float) -> EquivalenceResult:
     """Test whether the mean difference lies inside ``±margin``, and whether it lies outside.
 
-    A large p-value of an ordinary test is no evidence for equality; ``p_equivalent`` is. Both p-values may be large:
-    then there are too few seeds to tell.
+    A large p-value of an ordinary test is no evidence for equality. A small ``p_equivalent`` is. If both p-values are
+    large, there are too few seeds to decide.
 
     Args:
         differences: One finite difference per seed.

@@ -5,9 +5,9 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from jaxtyping import Float, Real
 
 from zeroinit._common import InputError, jsonable
+from zeroinit._shapes import Float, Real
 
 Values = Real[np.ndarray, " seeds"] | Sequence[float | int]
 """One number per seed."""

@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
 
 from zeroinit._common import InputError
+from zeroinit._shapes import Float
 
 
 def holm(p_values: Float[np.ndarray, " tests"] | Sequence[float | int]) -> Float[np.ndarray, " tests"]:
     """Return the p-values adjusted for their number, so that the chance of any false rejection keeps its level.
 
-    Reject where the adjusted value is below the level. It holds under any dependence between the tests and rejects
-    at least what Bonferroni rejects.
+    Reject where the adjusted value is below the level. The correction holds under any dependence between the tests. It
+    rejects at least what Bonferroni rejects.
 
     Args:
         p_values: One p-value per test; NaN where a test could not be made.

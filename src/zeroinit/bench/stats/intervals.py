@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 import numpy as np
-from jaxtyping import Float, Real
 
 from zeroinit._common import InputError, lookup
+from zeroinit._shapes import Float, Real
 from zeroinit.bench.stats.bootstrap import bootstrap_t_bounds, percentile_bounds
 from zeroinit.bench.stats.estimate import Bounds, Estimate, check_level, estimate_mean
 from zeroinit.bench.stats.t_interval import t_bounds
@@ -32,8 +32,8 @@ def curve_intervals(
 ) -> tuple[Float[np.ndarray, " epochs"], Float[np.ndarray, " epochs"], Float[np.ndarray, " epochs"]]:
     """Return a curve's mean over seeds and the ends of its band, epoch by epoch.
 
-    The band is pointwise: each epoch is covered at its level, the whole curve less often. A bootstrap resamples whole
-    runs, so that all epochs share its draws.
+    The band is pointwise: it covers each epoch at its level, the whole curve less often. A bootstrap resamples whole
+    runs, so all epochs share its draws.
 
     Args:
         values: One row per seed, one column per epoch. An epoch with a value that is not finite has no mean and no

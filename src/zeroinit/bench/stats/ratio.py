@@ -22,8 +22,8 @@ def ratio_interval(numerators: Values, denominators: Values, level: float = 0.95
         level: The nominal coverage.
 
     Returns:
-        The ratio; with one seed it has no interval. Both ends are infinite if leaving out one seed makes the
-        denominators' mean zero or turns its sign: then the data do not bound the ratio.
+        The ratio; with one seed it has no interval. Both ends are infinite if the data do not bound the ratio: leaving
+            out one seed makes the denominators' mean zero or changes its sign.
 
     Raises:
         InputError: Not one finite number per seed each, a denominator with mean zero, or a level outside (0, 1).

@@ -3,14 +3,15 @@
 import math
 
 import numpy as np
-from jaxtyping import Float, Int
 from scipy import stats
 
 from zeroinit._common import InputError
+from zeroinit._shapes import Float, Int
 
 MAX_SEEDS = 100_000
 MAX_EFFECT = 1e4
-"""A gap of more standard deviations is taken as this many: two seeds find it, and the distribution stays computable."""
+"""A larger gap, in standard deviations, counts as this one. Two seeds find it, and the distribution stays computable.
+"""
 
 
 def num_seeds_needed(gap: float, standard_deviation: float, power: float = 0.8, alpha: float = 0.05) -> int:
@@ -58,8 +59,8 @@ def num_seeds_needed(gap: float, standard_deviation: float, power: float = 0.8, 
 def _power(num_pairs: Int[np.ndarray, " sizes"], effect: float, alpha: float) -> Float[np.ndarray, " sizes"]:
     """Return the power of the paired t test for each number of pairs; ``effect`` is the gap over the spread.
 
-    The square of a noncentral t is a noncentral F with one degree of freedom, which holds both tails at once and which
-    SciPy computes without gaps; its noncentral t returns NaN far out.
+    The square of a noncentral t is a noncentral F with one degree of freedom. The F holds both tails at once, and SciPy
+    computes it everywhere. SciPy's noncentral t returns NaN far out.
     """
     freedom = num_pairs - 1
     return stats.ncf.sf(stats.f.isf(alpha, 1, freedom), 1, freedom, effect**2 * num_pairs)

@@ -1,10 +1,10 @@
 """A share of the seeds with its exact interval."""
 
 import numpy as np
-from jaxtyping import Shaped
 from scipy import stats
 
 from zeroinit._common import InputError
+from zeroinit._shapes import Shaped
 from zeroinit.bench.stats.estimate import Estimate, check_level
 
 __all__ = ["share_interval"]

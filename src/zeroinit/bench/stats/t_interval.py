@@ -1,9 +1,9 @@
 """Student's t interval: the default, right for few seeds."""
 
 import numpy as np
-from jaxtyping import Float
 from scipy import stats
 
+from zeroinit._shapes import Float
 from zeroinit.bench.stats.estimate import Estimate, Values, estimate_mean, standard_errors
 
 

@@ -1,4 +1,4 @@
-"""Training: ``fit`` and what attaches to it.
+"""Training: ``fit``, optimizers and observers.
 
 To add an optimizer: one function in ``optimizers.py`` and one line in ``OPTIMIZERS``. To watch training: subclass
 ``Observer``; the loop itself never changes.

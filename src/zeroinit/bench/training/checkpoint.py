@@ -1,18 +1,22 @@
-"""Checkpoints: the state of a run on disk, so that a run that was killed goes on as if nothing had happened."""
+"""Checkpoints: the state of a run on disk, from which a killed run resumes as if nothing had happened."""
 
 import io
 import re
 import time
 import warnings
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from zeroinit._common import InputError, write_atomically
+from zeroinit._common import InputError, read_regular, write_atomically
 
 __all__ = ["Checkpoint", "CheckpointWarning", "OutOfTime", "random_state", "restore_random_state"]
 
 KEPT = 2
+MOST_BYTES = 2**36
 PATTERN = re.compile(r"step-(\d+)\.pt")
 
 
@@ -21,37 +25,54 @@ class CheckpointWarning(UserWarning):
 
 
 class OutOfTime(Exception):
-    """The time that a run was given is over; its state is saved, and the same call goes on from there."""
+    """A run's time is over. Its state is saved, and the same call resumes from there."""
 
 
 class Checkpoint:
-    """Where and how often ``fit`` saves its state; the last two states are kept, each file whole or absent.
+    """Where and how often ``fit`` saves its state. The last two states are kept, each file whole or absent.
 
-    With the same model, data and settings ``fit`` goes on from the newest state found, bitwise as without the break on
-    the same machine with the same number of threads (on the CPU). The folder belongs to one run; ``remove`` it when
-    the result is safe.
+    With the same model, data and settings ``fit`` resumes from the newest state. On the CPU of the same machine, with
+    the same number of threads, results are bitwise those without the break. The folder belongs to one run; call
+    ``remove`` when the result is safe. A state that is damaged, impossible or of another run is renamed to ``.bad``,
+    with a ``CheckpointWarning``. A save that fails is such a warning, too, and training goes on.
 
     Args:
         folder: Made at the first save.
         every: Seconds between saves, at least 0; the first comes so many seconds after the start. At 0 each step saves.
-        deadline: When the run has to end, in seconds as of ``time.time``: it saves its state then and ``fit`` raises
-            ``OutOfTime``. Never if ``None``.
+        deadline: When the run has to end, in seconds as of ``time.time``. The run then saves its state, and ``fit``
+            raises ``OutOfTime``. Never if ``None``.
+        identity: Whose state it is, as strings, numbers, lists and dicts: settings, seed, versions. A saved state of
+            another identity is set aside. If ``None``, ``fit`` compares its own settings and refuses others.
 
     Raises:
         InputError: ``every`` is negative.
     """
 
-    def __init__(self, folder: Path | str, every: float = 60.0, deadline: float | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path | str,
+        every: float = 60.0,
+        deadline: float | None = None,
+        identity: dict[str, Any] | None = None,
+    ) -> None:
         if not every >= 0:
             raise InputError(f"every={every}: must be at least 0 seconds")
         self.folder = Path(folder)
         self.every = every
         self.deadline = deadline
+        self.identity = identity
         self._last = time.monotonic()
         self._is_readable = False
+        self._is_writable = True
 
     def start(self) -> None:
-        """Count the seconds from now, and clear away what a save that was killed left."""
+        """Count the seconds from now, and remove the files of a killed save.
+
+        Raises:
+            InputError: The folder is a link: files would be written and removed elsewhere.
+        """
+        if self.folder.is_symlink():
+            raise InputError(f"{self.folder}: is a link; states are saved in folders alone, so remove it")
         self._remove_unfinished()
         self._last = time.monotonic()
 
@@ -65,24 +86,34 @@ class Checkpoint:
     def save(self, step: int, state: dict) -> None:
         """Write the state after ``step`` updates and drop all but the last two.
 
+        A folder that cannot be written to is a warning, once: the run goes on without its state.
+
         Raises:
-            InputError: The folder cannot be written to, or the state could not be read back.
-            OutOfTime: The deadline has passed; the state is written.
+            InputError: The state could not be read back.
+            OutOfTime: The deadline has passed; the state is written if it can be.
         """
         stream = io.BytesIO()
-        torch.save(state, stream)
+        torch.save(state | {"identity": self.identity}, stream)
         self._check_readable(stream)
-        write_atomically(self.folder / f"step-{step}.pt", stream.getvalue())
+        self._last = time.monotonic()
+        try:
+            write_atomically(self.folder / f"step-{step}.pt", stream.getvalue())
+        except InputError as error:
+            if self._is_writable:
+                warnings.warn(f"{error}; training goes on, without a saved state", CheckpointWarning, stacklevel=2)
+            self._is_writable = False
+            if self._is_over():
+                raise OutOfTime(f"the state after {step} updates could not be saved") from error
+            return
         files = self._files()
-        kept = [path for path in files if _step(path) <= step][:KEPT]  # later ones could not be read, or it had begun
+        kept = [path for path in files if _step(path) <= step][:KEPT]  # later ones are from before a restart
         for path in set(files) - set(kept):
             path.unlink(missing_ok=True)
-        self._last = time.monotonic()
         if self._is_over():
             raise OutOfTime(f"the state after {step} updates is saved in {self.folder}")
 
     def _check_readable(self, stream: io.BytesIO) -> None:
-        """Try the first state that is saved: what is found out after a kill comes too late."""
+        """Read the first saved state once. After a kill it would be too late to find an error."""
         if self._is_readable:
             return
         stream.seek(0)
@@ -90,28 +121,39 @@ class Checkpoint:
             torch.load(stream, weights_only=True)
         except Exception as error:
             raise InputError(
-                "observers: the state of one holds more than tensors, numbers, strings, lists and dicts, so that a "
-                "checkpoint could not be read back; change its state_dict or train without a checkpoint"
+                "observers: the state of one cannot be read from a checkpoint; let its state_dict hold only tensors, "
+                "numbers, strings, lists and dicts, or train without a checkpoint"
             ) from error
         self._is_readable = True
 
-    def load(self) -> dict | None:
-        """Return the newest state that can be read; ``None`` if there is none."""
+    def states(self) -> Iterator[tuple[Path, dict]]:
+        """Yield the saved states of this run, newest first; set aside what is damaged or another run's."""
         for path in self._files():
             try:
-                return torch.load(path, weights_only=True)
+                state = _read(path)
             except Exception as error:  # torch raises many kinds for a damaged file
-                warnings.warn(
-                    f"{path}: cannot be read ({type(error).__name__}); going on from the state before it",
-                    CheckpointWarning,
-                    stacklevel=2,
-                )
-        return None
+                self.set_aside(path, f"cannot be read ({type(error).__name__})")
+                continue
+            if self.identity is not None and state.get("identity") != self.identity:
+                self.set_aside(path, f"is the state of another run ({_difference(state, self.identity)})")
+                continue
+            yield path, state
+
+    def set_aside(self, path: Path, reason: str) -> None:
+        """Rename a state that cannot be used, and say so."""
+        path.replace(path.with_name(f"{path.name}.bad"))
+        warnings.warn(
+            f"{path}: {reason}; renamed to {path.name}.bad; going on from the state before it, or from the start",
+            CheckpointWarning,
+            stacklevel=2,
+        )
 
     def remove(self) -> None:
-        """Delete the files and, if nothing else is in it, the folder."""
+        """Delete the files and, if nothing else is in it, the folder; a folder that is a link is left alone."""
+        if self.folder.is_symlink():
+            return
         self._remove_unfinished()
-        for path in self._files():
+        for path in [*self._files(), *self.folder.glob("step-*.pt.bad")]:
             path.unlink(missing_ok=True)
         if self.folder.is_dir() and not any(self.folder.iterdir()):
             self.folder.rmdir()
@@ -124,6 +166,29 @@ class Checkpoint:
     def _remove_unfinished(self) -> None:
         for path in self.folder.glob(".step-*.pt.*"):  # as write_atomically names them
             path.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> dict:
+    """Read a state whose checksums are right; torch alone would not compare them."""
+    data = io.BytesIO(read_regular(path, MOST_BYTES))
+    with zipfile.ZipFile(data) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise ValueError(f"{damaged} is damaged")
+    data.seek(0)
+    state = torch.load(data, weights_only=True)
+    if not isinstance(state, dict):
+        raise TypeError("it holds no state")
+    return state
+
+
+def _difference(state: dict, identity: dict[str, Any]) -> str:
+    """Name what differs."""
+    found = state.get("identity")
+    if not isinstance(found, dict):
+        return "it does not say whose"
+    names = [name for name in {**found, **identity} if found.get(name) != identity.get(name)]
+    return f"another {', '.join(map(str, names))}"
 
 
 def _step(path: Path) -> int:

@@ -34,8 +34,8 @@ def evaluate(
         images: Stored images (num_images, ...), on the model's device.
         labels: Classes (num_images,).
         batch_size: Images per forward pass.
-        mode: ``"eval"``, or ``"train"`` as the paper's code did: batch norm then uses the statistics of the test
-            batch and leaks them into its running ones, unless it is in eval mode while other modules are not.
+        mode: ``"eval"``, or ``"train"`` as in the paper's code. In ``"train"`` batch norm uses the statistics of the
+            test batch and leaks them into its running statistics. A norm in eval mode by choice does not.
         transform: From stored images to the model's input; none if ``None``.
 
     Returns:
@@ -54,7 +54,7 @@ def evaluate(
 def measure(
     model: nn.Module, batches, *, mode: str, transform: Transform | None, precision: Precision
 ) -> tuple[list[float], list[float]]:
-    """Measure one model or several stacked ones; the device is waited for once, at the end.
+    """Measure one model or several stacked ones; waits for the device once, at the end.
 
     Args:
         model: Maps images (batch, ...) to logits (batch, num_classes), or both with a leading axis of models.

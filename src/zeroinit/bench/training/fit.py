@@ -73,11 +73,11 @@ def fit(  # type: ignore[misc]  # the two forms above name what differs; the res
     of threads.
 
     Args:
-        model: Maps a batch of images to logits (batch, num_classes). Or several such models, for which ``train``,
-            ``validation``, ``test``, ``augment`` and ``generator`` may be sequences of as many, too; what is no
-            sequence is shared (but for generators, of which each model needs its own). Modules that are in eval mode
-            while others are not, as norms that shall keep their statistics, stay in eval mode; a model that is in eval
-            mode as a whole is put into train mode.
+        model: Maps a batch of images to logits (batch, num_classes). Or a sequence of such models. Then ``train``,
+            ``validation``, ``test``, ``augment`` and ``generator`` may be sequences of the same length. All models
+            share an argument that is no sequence, except ``generator``: each model needs its own. Modules in eval mode
+            stay in it if others are in train mode, for example norms that keep their statistics. A model that is wholly
+            in eval mode is put into train mode.
         train: Stored images (num_images, ...) and classes (num_images,), on the model's device.
         epochs: Passes over the training images, at least 0.
         validation: Images and classes that are only measured; skipped if ``None`` or empty, likewise ``test``.
@@ -87,8 +87,8 @@ def fit(  # type: ignore[misc]  # the two forms above name what differs; the res
         learning_rate: Constant after the warm-up.
         momentum: Of SGD, RMSprop and Muon.
         warmup_steps: Updates over which the learning rate rises linearly from ``learning_rate / warmup_steps``.
-        max_steps: Updates after which training ends, within an epoch, too, which is then measured as it is; no such
-            bound if ``None``.
+        max_steps: Updates after which training ends, also within an epoch, which is then measured. No bound if
+            ``None``.
         reduction: ``"sum"`` (the paper) or ``"mean"`` of the cross entropy over the batch.
         order: ``"fresh"`` for a new random order in every epoch, ``"fixed"`` for one order throughout.
         evaluation_mode: ``"eval"`` or ``"train"``; see ``evaluate``. In ``"train"`` mode the evaluation batches have
@@ -97,26 +97,26 @@ def fit(  # type: ignore[misc]  # the two forms above name what differs; the res
         augment: From stored images to stored images, batch by batch, for training alone and before ``transform``. If
             it draws from a generator, this is its attribute ``generator``, so that a checkpoint holds it.
         parameters: What the optimizer updates; the model's own if ``None``. An optimizer over the parameters of a copy
-            trains nothing, which is what happened to the paper's SGD runs. Each step drops the gradients of the step
-            before it, those of the model's other parameters, too.
+            trains nothing. This happened to the paper's SGD runs. Each step drops the gradients of the step before it,
+            also those of the model's other parameters.
         generator: Source of the batch order (a CPU generator); torch's global one if ``None``.
         precision: A key of ``PRECISIONS``; as the model is if ``None``.
         layout: A key of ``LAYOUTS``: the order in which images lie in memory while training.
-        stacking: A key of ``STACKINGS``: how several models are trained. The results are the same within rounding,
-            but that a stacked model whose loss is not finite goes on until all models end; its history does not.
+        stacking: A key of ``STACKINGS``: how several models are trained. The results are the same within rounding. One
+            thing differs: a stacked model whose loss is not finite trains until all models end. Its history ends.
         execution: A key of ``EXECUTIONS``: how updates go to the device, operation by operation or as a recorded CUDA
             graph. Results are equal within rounding.
-        checkpoint: Where the state is saved and taken up again; nowhere if ``None``.
-        observers: What watches the run, ``Observer`` or whatever has one of its methods; none can disturb it but by
-            hooks on the model, as remedies do.
+        checkpoint: Where the state is saved and read again; nowhere if ``None``.
+        observers: Objects that watch the run: an ``Observer``, or whatever has one of its methods. They cannot disturb
+            the run, except by hooks on the model, as remedies do.
 
     Returns:
         The history, or those of several models; a loss that is not finite ends a run and is recorded there, not
         raised.
 
     Raises:
-        InputError: A setting out of range, an unknown name, an observer without a method to call, or several models
-            with what only one can have (observers, parameters) or that cannot be stacked as asked for.
+        InputError: A setting out of range, an unknown name, or an observer without a method to call. Several models
+            with observers or parameters, which only one model can have. Models that cannot be stacked as asked for.
 
     Example:
         >>> images, labels = torch.randn(64, 2), torch.randint(2, (64,))
@@ -184,7 +184,7 @@ def choose_stacking(models: Sequence[nn.Module], optimizer: str, stacking: str) 
     if stacking == "stacked" and reason is not None:
         raise InputError(f"stacking='stacked': the models cannot be stacked, as {reason}; use 'auto' or 'in_turn'")
     if stacking == "auto":
-        # On two AVX2 cores five stacked FNNs take 0.9 to 1.15 times as long as one by one: there is nothing to save.
+        # On two AVX2 cores five stacked FNNs take 0.9 to 1.15 times as long as one by one, so stacking gains nothing.
         on_cuda = any(parameter.is_cuda for parameter in models[0].parameters())
         is_dense = not any(isinstance(module, nn.Conv2d) for module in models[0].modules())
         return "stacked" if on_cuda and is_dense and reason is None and len(models) > 1 else "in_turn"
@@ -204,7 +204,7 @@ def _differing_counts(members: list[Member]) -> str | None:
 
 def _run_stacked(models: list[nn.Module], members: list[Member], settings: dict) -> list[History]:
     if settings["epochs"] > 0:
-        for each in models:  # as one that trains alone; the stacked form takes the modes over
+        for each in models:  # as for a model that trains alone; the stacked form takes these modes
             into_train_mode(each)
     model = StackedModel(models)
     histories = _run(model, members, **settings | {"layout": "contiguous"}, stacked=True)
@@ -247,7 +247,7 @@ def _run(
 
 
 def _members(models: list[nn.Module], train, validation, test, generator, augment) -> list[Member]:
-    """Deal out what several models share or have one each of."""
+    """Give each model its own data, generator and augmentation, or the shared ones."""
     if not models:
         raise InputError("model: is an empty sequence; needs at least one")
     parameters = [parameter for model in models for parameter in model.parameters() if parameter.requires_grad]
@@ -292,7 +292,7 @@ def _member(train, validation, test, generator, augment) -> Member:
 
 
 def _check_settings(settings: dict) -> None:
-    """Refuse what cannot be used; counts become plain ``int``s."""
+    """Refuse settings that cannot be used; counts become plain ``int``s."""
     least = {"epochs": 0, "batch_size": 1, "warmup_steps": 0, "max_steps": 1}
     for name, bound in least.items():
         if settings[name] is not None or name != "max_steps":

@@ -1,4 +1,4 @@
-"""What a training run leaves behind: one number per epoch and measure, and how it ended."""
+"""The history of a training run: one number per epoch and measure, and how it ended."""
 
 import math
 from dataclasses import asdict, dataclass, field
@@ -20,10 +20,10 @@ class History:
     Attributes:
         train_loss: Mean over the batches of the epoch, each taken before its update.
         validation_loss: After each epoch; empty without validation data, likewise the next three.
-        outcome: ``"completed"``, or ``"diverged"`` when a loss was not finite; the run then ends with that epoch.
+        outcome: ``"completed"``, or ``"diverged"`` if a loss was not finite. A diverged run ends with its epoch.
         num_steps: Updates done.
-        diverged_at_step: The first update (from 1) whose loss was not finite, or the last one done if only the
-            evaluation after it showed that; else ``None``.
+        diverged_at_step: The first update (from 1) whose loss was not finite. If only an evaluation had such a loss,
+            the last update before it. Otherwise ``None``.
     """
 
     train_loss: list[float] = field(default_factory=list)
@@ -41,7 +41,7 @@ class History:
         return len(self.train_loss)
 
     def record_training(self, losses: Tensor, sizes: Tensor) -> None:
-        """Add an epoch's mean loss from those of its batches and their sizes, each (steps,); note a divergence."""
+        """Add an epoch's mean loss from the losses and sizes of its batches, each (steps,); note a divergence."""
         self.train_loss.append(float((losses.double() * sizes).sum() / sizes.sum()))
         broken = torch.nonzero(~torch.isfinite(losses))
         if len(broken):

@@ -1,8 +1,9 @@
-"""The training loop. It knows nothing but tensors, a module, its observers and where its state is saved.
+"""The training loop. It knows only tensors, a module, its observers and the place where its state is saved.
 
-One model, or several stacked ones: these have a leading axis of models in their images, labels, losses and logits.
+It trains one model, or several stacked ones. Stacked images, labels, losses and logits have a leading axis of models.
 """
 
+import copy
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from zeroinit.bench.training.checkpoint import Checkpoint, random_state, restore
 from zeroinit.bench.training.evaluate import measure
 from zeroinit.bench.training.member import Labeled, Member, Transform
 from zeroinit.bench.training.observers import Observers, TrainState, into_train_mode
+from zeroinit.bench.training.saved import PROGRESS, check_state
 from zeroinit.bench.training.steps.execution import (
     Forward,
     Updates,
@@ -77,7 +79,7 @@ class Loop:
             )
 
     def run(self, epochs: int) -> None:
-        """Train for so many epochs in all, those before a checkpoint included."""
+        """Train for so many epochs in total, including those before a checkpoint."""
         try:
             with fastest_convolutions(isinstance(self._do_update, Updates)):
                 self._run(epochs)
@@ -158,7 +160,7 @@ class Loop:
     def _run_epoch(self) -> Tensor:
         """Go through what is left of the epoch; return each batch's mean loss (steps,) or (steps, models).
 
-        They are read back once, not at each step.
+        The losses are read from the device once, not at each step.
         """
         into_train_mode(self.model)
         for batch in self._training_batches():
@@ -167,7 +169,7 @@ class Loop:
             self.losses.append(self._step(*batch))
             self.position += 1
             if self.checkpoint is not None and self.checkpoint.is_due():
-                self._save(self.checkpoint)
+                self.checkpoint.save(self.num_steps, self._state())
         return self._record_training()
 
     def _record_training(self) -> Tensor:
@@ -183,7 +185,7 @@ class Loop:
         return losses
 
     def _measure(self, name: str) -> None:
-        """Measure on held-out data; a model whose loss was not finite is recorded once more and then no longer."""
+        """Measure on held-out data. A model whose loss was not finite is recorded one last time."""
         batches = self._batches([member.held_out[name] for member in self.members], self.evaluation_batch)
         measured = measure(
             self.model, batches, mode=self.evaluation_mode, transform=self.transform, precision=self.precision
@@ -199,7 +201,7 @@ class Loop:
         return self._do_update(inputs, labels)
 
     def _update(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        for parameter in self.with_gradients:  # what zero_grad does, without its cost at each step
+        for parameter in self.with_gradients:  # as zero_grad does, without its cost at each step
             parameter.grad = None
         loss = self._loss(inputs, labels)
         loss.sum().backward() if self.stacked else loss.backward()
@@ -227,9 +229,8 @@ class Loop:
             for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
                 group["lr"] = self.learning_rate * self.num_steps / self.warmup_steps
 
-    def _save(self, checkpoint: Checkpoint) -> None:
-        device = self.parameters[0].device
-        state = {
+    def _state(self) -> dict:
+        return {
             "settings": self.settings,
             "model": self.model.state_dict(),
             "parameters": [parameter.detach() for parameter in self._parameters_elsewhere()],
@@ -237,55 +238,59 @@ class Loop:
             "histories": [member.history.to_dict() for member in self.members],
             "generators": [generator.get_state() for generator in self._generators()],
             "observers": self.observers.state_dict(),
-            "random": random_state(device),
-            "progress": {name: getattr(self, name) for name in ("num_steps", "epoch", "position", "orders", "losses")},
+            "random": random_state(self.parameters[0].device),
+            "progress": {name: getattr(self, name) for name in PROGRESS},
         }
-        checkpoint.save(self.num_steps, state)
 
     def _settings(self) -> list:
-        """List what has to be as it was for a run to go on; the number of epochs and of steps has not."""
+        """List the settings that must be unchanged when a run resumes; the numbers of epochs and steps may change."""
         names = ("learning_rate", "warmup_steps", "batch_size", "reduction", "order", "evaluation_mode", "stacked")
         splits = [
             [len(member.train[1]), *(len(labels) for _, labels in member.held_out.values())] for member in self.members
         ]
         optimizers = [[type(optimizer).__name__, dict(optimizer.defaults)] for optimizer in self.optimizers]
-        return [{name: getattr(self, name) for name in names}, splits, optimizers]
+        shapes = [[name, list(value.shape), str(value.dtype)] for name, value in self.model.state_dict().items()]
+        numbers = [len(self._parameters_elsewhere()), len(self._generators()), len(self.observers.state_dict())]
+        return [{name: getattr(self, name) for name in names}, splits, optimizers, shapes, numbers]
 
     def _parameters_elsewhere(self) -> list[nn.Parameter]:
-        """List what is updated and is no part of the model."""
+        """List the updated parameters that are no part of the model."""
         own = set(self.model.parameters())
         return [parameter for parameter in self.parameters if parameter not in own]
 
     def _generators(self) -> list[torch.Generator]:
-        """List the sources of randomness of this run, those of the augmentations included."""
+        """List the generators of this run, including those of augmentations."""
         sources = [member.generator for member in self.members]
         sources += [getattr(member.augment, "generator", None) for member in self.members]
         return [source for source in sources if source is not None]
 
     def _resume(self) -> None:
-        """Take up the newest saved state, if there is one.
+        """Resume from the newest saved state that this run can have, if there is one.
 
         Raises:
-            InputError: It is not that of such a run.
+            InputError: The state is that of another run, and the checkpoint does not know whose it is.
         """
         if self.checkpoint is None:
             return
         self.settings = self._settings()
         self.checkpoint.start()
-        state = self.checkpoint.load()
-        if state is None:
-            return
-        try:
-            self._load(state)
-        except (KeyError, RuntimeError, TypeError, ValueError) as error:
-            raise InputError(
-                f"checkpoint: {self.checkpoint.folder} holds the state of a run with another model or other settings; "
-                "remove it or choose another folder"
-            ) from error
+        before = None
+        for path, state in self.checkpoint.states():
+            if state.get("settings") != self.settings and self.checkpoint.identity is None:
+                raise InputError(
+                    f"checkpoint: {self.checkpoint.folder} holds the state of a run with another model or other "
+                    "settings; remove it or choose another folder"
+                )
+            before = before or copy.deepcopy(self._state())
+            try:
+                check_state(state, self.settings, [len(member.train[1]) for member in self.members], self.batch_size)
+                self._load(state)
+                return
+            except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+                self._load(before)
+                self.checkpoint.set_aside(path, f"is no state that this run can have ({error})".splitlines()[0])
 
     def _load(self, state: dict) -> None:
-        if state["settings"] != self.settings:
-            raise ValueError("other settings")
         self.model.load_state_dict(state["model"])
         for parameter, saved in zip(self._parameters_elsewhere(), state["parameters"], strict=True):
             parameter.data.copy_(saved)
@@ -297,14 +302,15 @@ class Loop:
             generator.set_state(saved)
         self.observers.load_state_dict(state["observers"])
         restore_random_state(state["random"], self.parameters[0].device)
-        vars(self).update(state["progress"])
+        for name in PROGRESS:
+            setattr(self, name, state["progress"][name])
 
 
 @contextmanager
 def _old_objects_set_aside() -> Iterator[None]:
-    """Keep garbage collection from going through every imported module again and again: 6 % of an MNIST epoch.
+    """Keep imported modules out of garbage collection, which would take 6 % of an MNIST epoch.
 
-    Objects that the caller has frozen stay frozen; they cannot be told from others, so that nothing is frozen then.
+    If the caller has frozen objects, nothing more is frozen, because the caller's objects must stay frozen afterwards.
     """
     if gc.get_freeze_count():
         yield

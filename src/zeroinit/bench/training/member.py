@@ -1,4 +1,4 @@
-"""What one model of a run has for itself: data, batch order, history."""
+"""The own part of each model of a run: data, batch order, history."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ Transform = Callable[[Tensor], Tensor]
 
 @dataclass
 class Member:
-    """What one model of a run has for itself.
+    """The data, batch order and history of one model of a run.
 
     Attributes:
         train: Stored images and their classes.

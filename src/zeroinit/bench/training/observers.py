@@ -1,4 +1,4 @@
-"""Observers: what watches a run of ``fit`` without disturbing it."""
+"""Observers watch a run of ``fit`` without disturbing it."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,13 +17,13 @@ __all__ = ["Observer", "Observers", "TrainState", "into_train_mode", "undisturbe
 
 @dataclass(frozen=True)
 class TrainState:
-    """Where a run stands when an observer is called.
+    """The state of a run when an observer is called.
 
     Attributes:
         model: The model in training, parameters as they are now.
         history: What was recorded so far.
-        step: Updates done (at ``on_gradients``: the update that is about to be done, from 1).
-        epoch: Epochs done (at ``on_gradients``: the epoch that is running, from 1).
+        step: Updates done (in ``on_gradients``: the number of the coming update, from 1).
+        epoch: Epochs done (in ``on_gradients``: the number of the running epoch, from 1).
         losses: Loss of each batch of the epoch just finished (steps,), mean per image; empty before its end.
     """
 
@@ -37,9 +37,9 @@ class TrainState:
 class Observer:
     """Watches a run of ``fit``; override what you need.
 
-    Random state, the mode of every module, the buffers and the gradients are restored after each call. An observer with
-    ``state_dict`` and ``load_state_dict`` is saved in checkpoints and goes on from there; the state is made of tensors,
-    numbers, strings, lists and dicts.
+    Random state, the mode of every module, the buffers and the gradients are restored after each call. Checkpoints save
+    an observer that has ``state_dict`` and ``load_state_dict``. Its state holds only tensors, numbers, strings, lists
+    and dicts.
     """
 
     def on_start(self, state: TrainState) -> None:
@@ -55,11 +55,11 @@ class Observer:
         """After the last epoch, also of a run that diverged."""
 
     def on_error(self, state: TrainState) -> None:
-        """When an error, Ctrl-C or a deadline ends the run; the error goes on afterwards."""
+        """When an error, Ctrl-C or a deadline ends the run. The error is raised afterwards."""
 
 
 def into_train_mode(model: nn.Module) -> None:
-    """Put a model into train mode but for modules that are in eval mode by choice: while others are in train mode.
+    """Put a model into train mode, except modules that are in eval mode while others are in train mode.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2).eval())
@@ -109,7 +109,7 @@ CALLBACKS = ("on_start", "on_gradients", "on_epoch", "on_end", "on_error")
 
 
 class Observers:
-    """Calls several observers at each moment, only those that listen, each one undisturbing.
+    """Calls several observers at each event, only those that listen, and none disturbs the run.
 
     Whatever has one of the methods of ``Observer`` may observe, a remedy for one; it need not be a subclass.
     """
@@ -129,7 +129,7 @@ class Observers:
         }
 
     def listens(self, name: str) -> bool:
-        """Whether any observer listens to this moment."""
+        """Whether any observer listens to this event."""
         return bool(self._listening[name])
 
     def state_dict(self) -> list[dict]:
@@ -137,7 +137,7 @@ class Observers:
         return [observer.state_dict() for observer in self._with_state]
 
     def load_state_dict(self, states: Sequence[dict]) -> None:
-        """Hand each observer its state back, after ``on_start``; those without one may be others than before."""
+        """Give each observer its state back, after ``on_start``. Observers without a state may have changed."""
         for observer, state in zip(self._with_state, states, strict=True):
             observer.load_state_dict(state)
 

@@ -56,7 +56,7 @@ OPTIMIZERS: dict[str, Callable[[Parameters, float, float], list[Optimizer]]] = {
     "adamw": _adamw,
     "sgd": _sgd,
     "rmsprop": _rmsprop,
-    "muon": _muon,
+    **({"muon": _muon} if hasattr(torch.optim, "Muon") else {}),  # since torch 2.9
 }
 _USES_MOMENTUM = {"sgd", "rmsprop", "muon"}
 
@@ -64,7 +64,7 @@ _USES_MOMENTUM = {"sgd", "rmsprop", "muon"}
 def build_optimizers(
     parameters: Parameters, name: str, *, learning_rate: float, momentum: float = 0.0
 ) -> list[Optimizer]:
-    """Build the optimizer ``name`` over ``parameters``; a list, as Muon needs AdamW beside it for all but matrices.
+    """Build the optimizer ``name`` over ``parameters``. A list, because Muon needs AdamW for all but matrices.
 
     Args:
         parameters: What is to be updated.
@@ -77,9 +77,8 @@ def build_optimizers(
             or without effect.
 
     Example:
-        >>> [type(optimizer).__name__ for optimizer in build_optimizers(list(nn.Linear(2, 2).parameters()), "muon",
-        ...     learning_rate=0.1, momentum=0.9)]
-        ['Muon', 'AdamW']
+        >>> build_optimizers(list(nn.Linear(2, 2).parameters()), "sgd", learning_rate=0.1)[0].defaults["lr"]
+        0.1
     """
     factory = lookup(OPTIMIZERS, name, "optimizer")
     if not 0 < learning_rate < math.inf:

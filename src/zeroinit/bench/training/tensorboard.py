@@ -26,7 +26,7 @@ class TensorBoardObserver(Observer):
 
     Args:
         directory: Folder of this run's event file; made where missing.
-        histogram_every: Write histograms at the first step and each so many steps; never if 0.
+        histogram_every: Steps between histograms, which begin at the first step; none if 0.
     """
 
     def __init__(self, directory: Path | str, histogram_every: int = 0):
@@ -49,7 +49,7 @@ class TensorBoardObserver(Observer):
         return {"step": self._step}
 
     def load_state_dict(self, state: dict) -> None:
-        """Go on in a new event file, in which TensorBoard drops what the broken-off run wrote after that step."""
+        """Continue in a new event file; TensorBoard drops what the interrupted run wrote after that step."""
         if self._writer is not None:
             self._writer.close()
         self._step = state["step"]
@@ -66,7 +66,7 @@ class TensorBoardObserver(Observer):
                 self._write_histogram(f"gradients/{name}", parameter.grad, state.step)
 
     def _write_histogram(self, tag: str, values: Tensor, step: int) -> None:
-        """Write the values that TensorBoard's buckets hold; in a run that diverges there may be none."""
+        """Write the values that TensorBoard's buckets can hold; a diverging run may have none."""
         assert self._writer is not None
         inside = values[values.abs() < LARGEST]
         if len(inside):

@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping
 
 import torch
-from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from zeroinit._shapes import Float, Shaped
 from zeroinit.symmetry.measures.partition import group_equal_rows, num_groups
 
 __all__ = [

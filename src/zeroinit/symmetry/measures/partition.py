@@ -2,8 +2,9 @@
 
 import numpy as np
 import torch
-from jaxtyping import Int64, Shaped
 from torch import Tensor
+
+from zeroinit._shapes import Int64, Shaped
 
 __all__ = ["first_signs", "group_equal_rows", "group_mirrored_rows", "num_groups", "refine", "without_singles"]
 

@@ -10,6 +10,7 @@ from torch.overrides import TorchFunctionMode
 
 from zeroinit._modules.batch import map_tensors
 from zeroinit._modules.casting import cast
+from zeroinit.symmetry.measures.compared import PAIRED, OutOfReach, broadcast, out_of_reach
 from zeroinit.symmetry.shadow.flat import NORMS, has_flat_channels
 from zeroinit.symmetry.shadow.memory.sharing import Casts
 
@@ -19,8 +20,6 @@ LOW = (torch.float16, torch.bfloat16, torch.float32)
 COARSE = (torch.float16, torch.bfloat16)
 NARROWING = {Tensor.float, Tensor.half, Tensor.bfloat16}
 LOOKUPS = {F.embedding, torch.embedding}
-PAIRED = {F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss}
-"""Losses that compare an output with targets, value by value."""
 VIEWS = {"T", "mT", "H", "mH"}
 """Attributes of a tensor that are tensors to compute with."""
 DRAWING = {
@@ -54,6 +53,8 @@ class ShadowMode(TorchFunctionMode):
             whenever it is used.
         casts: What was cast.
         broadcast: Shapes of an output and of targets that a loss compares each with each.
+        out_of_reach: Targets outside the range of the output that a loss compares them with.
+        padded: By the table's identity, a padding index without a sequence, how often it is given, and of how many.
         made: Places of the model that a pass assigned a new layer or parameter to.
     """
 
@@ -65,6 +66,8 @@ class ShadowMode(TorchFunctionMode):
         self.casts = Casts()
         self._dropout = dropout
         self.broadcast: tuple[torch.Size, torch.Size] | None = None
+        self.out_of_reach: OutOfReach | None = None
+        self.padded: dict[int, tuple[int, int, int]] = {}
         self.used: set[int] = set()
         self.made: set[str] = set()
         self.drops = False
@@ -80,8 +83,11 @@ class ShadowMode(TorchFunctionMode):
                 if func in DROPOUTS:
                     return args[0] if args else kwargs["input"]
                 kwargs = {**kwargs, "dropout_p": 0.0}
-        if func in PAIRED and self.broadcast is None:
-            self.broadcast = _broadcast(args, kwargs)
+        if func is F.embedding:
+            self._note_padding(dict(zip(("input", "weight", "padding_idx"), args[:3], strict=False)) | kwargs)
+        if func in PAIRED:
+            self.broadcast = self.broadcast or broadcast(args, kwargs)
+            self.out_of_reach = self.out_of_reach or out_of_reach(args, kwargs)
         if self.looks_at_norms and func in NORMS and not self.flat:
             self.flat = has_flat_channels(func, args, kwargs)
         if self.shared or self._double:
@@ -102,6 +108,14 @@ class ShadowMode(TorchFunctionMode):
         widened = {name: torch.float64 if value in LOW else value for name, value in kwargs.items() if _plain(value)}
         args = tuple(torch.float64 if _plain(each) and each in LOW else each for each in args)
         return self._in_double(func, args, {**kwargs, **widened})
+
+    def _note_padding(self, given: dict[str, Any]) -> None:
+        """Note a padding index that is given where there is no sequence to pad: one index for each example."""
+        weight, indices, padding = given["weight"], given["input"], given.get("padding_idx")
+        if padding is not None and indices.dim() == 1 and id(weight) not in self.padded:
+            with torch._C.DisableTorchFunction():
+                row = padding % len(weight)
+                self.padded[id(weight)] = row, int((indices == row).sum()), len(indices)
 
     def _widened(self, func, args, kwargs):
         """Return arguments as floats of one type, and the answer where there is nothing to compute."""
@@ -160,19 +174,6 @@ class ShadowMode(TorchFunctionMode):
                 self.used.add(id(value))
             elif depth and isinstance(value, list | tuple):
                 self._note(value, depth - 1)
-
-
-def _broadcast(args, kwargs) -> tuple[torch.Size, torch.Size] | None:
-    """Return the shapes of what a loss compares, where the result has more values than either."""
-    given = dict(zip(("input", "target"), args, strict=False)) | kwargs
-    shapes = [given[each].shape for each in ("input", "target") if isinstance(given.get(each), Tensor)]
-    if len(shapes) < 2 or shapes[0] == shapes[1]:
-        return None
-    try:
-        both = torch.broadcast_shapes(*shapes)
-    except RuntimeError:
-        return None
-    return (shapes[0], shapes[1]) if both.numel() > max(each.numel() for each in shapes) else None
 
 
 def _drops(func, args, kwargs) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from zeroinit.symmetry.measures.compared import OutOfReach
 from zeroinit.symmetry.measures.rounding import APART, SMALL, is_rounding, row_sizes
 
 __all__ = ["Settings", "Trace", "record"]
@@ -51,7 +52,10 @@ class Trace:
         options: What else the optimizer's groups say in numbers, by name of a parameter.
         held: Learning rates by name of what the user's own optimizer holds; ``None`` where that is not known.
         broadcast: Shapes of an output and of targets that the loss compares each with each.
+        out_of_reach: Targets outside the range of the output that the loss compares them with.
+        padded: By the table's name, a padding index without a sequence, how often it is given, and of how many.
         made: Places of the model that a forward pass assigned a new layer or parameter to.
+        reset: Parameters that each forward pass sets to the same values.
         broken: The first step with a gradient that is not finite; training ends there.
     """
 
@@ -69,7 +73,10 @@ class Trace:
     held: dict[str, float] | None = None
     options: dict[str, dict[str, float]] = field(default_factory=dict)
     broadcast: tuple[torch.Size, torch.Size] | None = None
+    out_of_reach: OutOfReach | None = None
+    padded: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     made: set[str] = field(default_factory=set)
+    reset: set[str] = field(default_factory=set)
 
     def first_step(self, name: str) -> int | None:
         """The step, from 1, of a parameter's first gradient that is not zero; ``None`` if there is none."""

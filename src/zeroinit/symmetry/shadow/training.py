@@ -55,11 +55,13 @@ def run_shadow(
     trace = Trace(held=held_by(updates, named), options=options_of(updates, named))
     mode = ShadowMode(dtype, settings.dropout)
     large, sparse = is_large(replica.parameters()), sparse_by_choice(replica, settings.optimizer)
-    last_news = 0
+    last_news, resets = 0, _Resets(named)
     with_gradient: set[str] = set()
     for step in range(1, (settings.steps or MOST_STEPS) + 1):
         mode.looks_at_norms = step == 1 and dtype == torch.float32
+        resets.before_pass()
         loss = one_pass(replica, objective, dtype, settings, mode, step)
+        resets.after_pass()
         trace.losses.append(float(loss))
         if not math.isfinite(trace.losses[-1]):
             break
@@ -81,7 +83,9 @@ def run_shadow(
             break
     names = {id(parameter): name for name, parameter in replica.named_parameters()}
     trace.used, trace.drops = {names[each] for each in mode.used if each in names}, mode.drops
-    trace.broadcast, trace.made = mode.broadcast, mode.made
+    trace.broadcast, trace.out_of_reach, trace.made = mode.broadcast, mode.out_of_reach, mode.made
+    trace.reset = resets.names
+    trace.padded = {names[each]: found for each, found in mode.padded.items() if each in names}
     trace.lowered, trace.coarse, trace.flat = mode.lowered, mode.coarse, mode.flat
     return trace
 
@@ -95,3 +99,24 @@ def _dense(parameter: nn.Parameter, keep: bool = False) -> Tensor:
     if not keep:
         parameter.grad = dense
     return dense
+
+
+class _Resets:
+    """Finds parameters that each forward pass sets to the same values, whatever an update has done to them."""
+
+    def __init__(self, named: dict[str, nn.Parameter]):
+        self.names: set[str] = set()
+        self._named, self._versions = named, {name: each._version for name, each in named.items()}
+        self._values: dict[str, Tensor] = {}
+        self._moved: set[str] = set()
+
+    def before_pass(self) -> None:
+        self._moved = {name for name, value in self._values.items() if not torch.equal(value, self._named[name])}
+        self._versions = {name: each._version for name, each in self._named.items()}
+
+    def after_pass(self) -> None:
+        for name in [name for name, each in self._named.items() if each._version != self._versions[name]]:
+            now = self._named[name].detach().clone()
+            same = name in self._moved and torch.equal(now, self._values[name])
+            self.names = self.names | {name} if same else self.names - {name}
+            self._values[name] = now

@@ -64,7 +64,7 @@ class SmallAdam:
     def step(self) -> None:
         """Update every parameter that has, or has had, a gradient that is not zero."""
         moving = [each for each in self.parameters if self._moves(each)]
-        for parameter in moving:  # all room first, so that what updates need for a short time leaves no gaps in between
+        for parameter in moving:  # all memory first, so that short-lived memory of updates leaves no gaps in between
             if parameter not in self.moments:
                 dtype = torch.bfloat16 if self._narrow and parameter.numel() > LARGE else parameter.dtype
                 zeros = torch.zeros(parameter.shape, dtype=dtype, device=parameter.device)

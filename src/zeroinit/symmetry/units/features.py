@@ -26,12 +26,14 @@ class Features:
     Attributes:
         outputs: By path, activations (examples or positions, units) of that pass since ``forget``.
         input_sizes: By path, no less than the norm of whatever a unit is multiplied with.
+        behind: Layers whose input depends on what is trained.
     """
 
     def __init__(self, model: nn.Module, paths: list[str], most: int = MOST, latest: bool = False, sizes: bool = True):
         self._most, self._latest, self._sizes = most, latest, sizes
         self.outputs: dict[str, Tensor] = {}
         self.input_sizes: dict[str, float] = {}
+        self.behind: set[str] = set()
         self._handles = [
             model.get_submodule(path).register_forward_hook(self._watch(path), with_kwargs=True)
             for path in dict.fromkeys(paths)
@@ -43,6 +45,8 @@ class Features:
                 look(module, next(iter([*arguments, *named.values()]), None), output)
 
         def look(module: nn.Module, given: Any, output: Any) -> None:
+            if isinstance(given, Tensor) and given.requires_grad:
+                self.behind.add(path)
             result = output[0] if isinstance(output, tuple) and output else output
             if not isinstance(result, Tensor) or not result.is_floating_point() or result.dim() < 2:
                 return

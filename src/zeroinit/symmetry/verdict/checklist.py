@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from zeroinit.symmetry.verdict.causes.flat import OFF
 from zeroinit.symmetry.verdict.evidence import Evidence
 from zeroinit.symmetry.verdict.passes.calls import is_constant, tensors_in
 from zeroinit.symmetry.verdict.report.parts import Check, Finding, LayerReport, ParameterReport
@@ -38,7 +39,7 @@ def checks(
     return (
         _of_gradients(evidence, parameters, findings),
         _of_units(layers, codes, {name for each in findings if each.code in NEVER for name in each.parameters}),
-        _of_dead(layers, parameters),
+        _of_dead(layers, evidence),
         Check("copied layers", f"{copied} groups of parameters", not copied),
         Check("numbers", f"loss and gradients finite in {_finite_steps(evidence)} of {counted(len(losses), 'step')}",
               "ZI013" not in codes),
@@ -91,10 +92,12 @@ def _of_units(layers: tuple[LayerReport, ...], codes: set[str], stuck: set[str])
     return Check("identical units", result, not codes & IDENTICAL and not still and not any(map(_counts, same)))
 
 
-def _of_dead(layers: tuple[LayerReport, ...], parameters: tuple[ParameterReport, ...]) -> Check:
-    """Count dead units, those of layers that are off as a whole among them."""
+def _of_dead(layers: tuple[LayerReport, ...], evidence: Evidence) -> Check:
+    """Count dead units, those of layers among them that are in front of a rectifier that is off as a whole."""
     units = [each for each in layers if each.is_matrix and not each.unit.startswith("slices")]
-    off = {each.name for each in parameters if each.reason == "dead" and " is off for every " in each.explanation}
+    off = {
+        name for each in evidence.reasons.values() if each.kind == "dead" and OFF in each.text for name in each.culprits
+    }
     dead = sum(each.num_units if each.weight in off else each.dead for each in units)
     return Check("dead units", f"{dead} of {sum(each.num_units for each in units)}", not dead)
 
@@ -110,6 +113,7 @@ def _course(losses: list[float], finite: list[float]) -> str:
     if not finite:
         return f"never finite in {steps}"
     later = ", then not finite" if len(finite) < len(losses) else ""
+    later += ", equal in all digits shown" if _stands(finite) else ""
     return f"from {finite[0]:.4g} to {finite[-1]:.4g} in {steps}{later}"
 
 
@@ -119,9 +123,12 @@ def _of_a_copy(evidence: "Evidence", codes: set[str]) -> str:
 
 
 def _is_fine(losses: list[float], finite: list[float], codes: set[str]) -> bool:
-    """Tell whether a loss is finite and changes; one that does not change is fine where nothing else is wrong."""
-    moves = len(set(losses)) > 1 or len(losses) < 2 or not codes
-    return len(finite) == len(losses) and not codes & BAD_LOSS and moves
+    """Tell whether a loss is finite and changes in the digits that are shown."""
+    return len(finite) == len(losses) and not codes & BAD_LOSS and not _stands(finite)
+
+
+def _stands(finite: list[float]) -> bool:
+    return len(finite) > 1 and len({f"{each:.4g}" for each in finite}) == 1
 
 
 def _registered(evidence: Evidence, codes: set[str]) -> str:

@@ -12,7 +12,8 @@ from zeroinit.symmetry.verdict.search.explainer import Explainer
 from zeroinit.symmetry.verdict.search.no_effect import hidden_effects
 from zeroinit.symmetry.verdict.search.silent import find_silent, may_be_stuck
 from zeroinit.symmetry.verdict.symptoms.made_in_forward import replaced_in_forward
-from zeroinit.symmetry.verdict.symptoms.symptoms import died, of_dead, strangers
+from zeroinit.symmetry.verdict.symptoms.symptoms import died, of_dead
+from zeroinit.symmetry.verdict.symptoms.unregistered import strangers
 from zeroinit.symmetry.verdict.trials.trials import Change
 
 __all__ = ["LastPass", "explain"]

@@ -1,8 +1,10 @@
 """Findings about layers: units that are identical, dead or copied, and slices that nobody explained."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 
 from zeroinit.symmetry.measures.partition import num_groups, without_singles
 from zeroinit.symmetry.units.watching import LayerWatch
@@ -20,9 +22,11 @@ MOST_NEARLY_DISTINCT = 0.95
 
 def of_layers(layers: tuple[LayerReport, ...], evidence: Evidence, steps: dict[str, int | None]) -> Iterator[Finding]:
     """Yield what is wrong with the units of each layer."""
+    finite = evidence.single.broken is None and all(map(math.isfinite, evidence.double.losses))
     for report, watch in zip(layers, evidence.watch.layers, strict=True):
         if watch.layer.known and len(evidence.watch.value(report.weight).shape) > 1:
-            yield from _of_units(report, watch, steps, evidence.silent.get(report.weight))
+            found = _of_units(report, watch, steps, evidence.silent.get(report.weight))
+            yield from (each for each in found if each.code != "ZI107" or finite or not report.is_output)
         elif not watch.layer.known:
             yield from _of_slices(report, watch, evidence)
         for name, count in report.distinct_in.items():
@@ -43,7 +47,7 @@ def _of_silent(report: LayerReport, silent: Silent | None, names: tuple[str, ...
         message = f"{zero} {of} in `{report.path or report.weight}` never get a gradient. {silent.text}"
         yield finding("ZI006", report.path, names, message, silent.repair, f"{starred(report.weight)} units")
     rest = report.silent - dead - zero
-    if 0 < rest < report.num_units and not report.is_output:
+    if 0 < rest < report.num_units:
         yield finding("ZI107", report.path, names, f"{rest} {of} have no gradient on this batch.")
 
 
@@ -147,8 +151,25 @@ def of_copies(evidence: Evidence, found: list[Finding]) -> Iterator[Finding]:
     groups = [group for group in evidence.watch.copied.groups() if not {owner_of(name) for name in group} <= flagged]
     others = [name for group in groups for name in group[1:]]
     for group in groups:
-        message = f"{few(group)} are copies of each other and get identical updates."
+        vectors = list(_copied_vectors(group, evidence))
+        also = f", and so are {few(vectors)}" if vectors else ""
+        message = f"{few(group)} are copies of each other and get identical updates{also}."
         repair = f"Start every copy but one at random: {draw_line(others, max(3, len(others)))}."
         yield from (
-            finding("ZI004", path, group, message, repair, "copies") for path in dict.fromkeys(map(owner_of, group))
+            finding("ZI004", path, [*group, *vectors], message, repair, "copies")
+            for path in dict.fromkeys(map(owner_of, group))
         )
+
+
+def _copied_vectors(group: list[str], evidence: Evidence) -> Iterator[str]:
+    """Yield the vectors beside copied weights that are copies as well, and have had gradients of the same size."""
+    owners, known = [name.rpartition(".")[0] for name in group], dict(evidence.model.named_parameters())
+    for leaf in dict.fromkeys(name.rpartition(".")[2] for name in known if name.rpartition(".")[0] == owners[0]):
+        names = [".".join(filter(None, [owner, leaf])) for owner in owners]
+        vectors = [known[each] for each in names if each in known and known[each].dim() == 1]
+        if len(vectors) < len(set(names)) or len(set(names)) < 2:
+            continue
+        same = all(torch.equal(each, vectors[0]) for each in vectors)
+        courses = [[of.get(each, 0.0) for of in evidence.double.sizes] for each in names]
+        if same and np.allclose(courses, courses[0], rtol=1e-4) and any(courses[0]):
+            yield from names

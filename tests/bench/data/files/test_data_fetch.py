@@ -90,7 +90,14 @@ def test_without_a_network_every_host_is_named_with_its_reason(small, web, sourc
         r"\(HTTP status 404\); check the network, or name a torchvision root .* with --data-dir or ZEROINIT_DATA_DIR$",
     ):
         spec(source)
-    assert files_of(source) == []
+    assert not source.cache_dir.exists()  # no folder either
+
+
+def test_a_failed_download_leaves_the_folders_that_were_there(small, source) -> None:
+    (source.cache_dir / "kept").mkdir(parents=True)
+    with pytest.raises(InputError, match="no connection"):
+        small.spec("http://127.0.0.1:9/")(source)
+    assert [path.name for path in source.cache_dir.rglob("*")] == ["kept"]
 
 
 def test_silent_host_is_given_up(small, source, monkeypatch) -> None:

@@ -141,7 +141,7 @@ def test_with_few_contexts_nothing_is_predicted(tmp_path):
     VIEWS["collapse"].draw(summary, "Title", "paper")
 
 
-@pytest.mark.parametrize(("sign", "agreement"), [(1.0, 1.0), (-0.5, -1.0)])
+@pytest.mark.parametrize(("sign", "agreement"), [(1.0, 1.0), (-0.04, -1.0)])
 def test_agreement_of_two_seeds(tmp_path, monkeypatch, sign, agreement):
     monkeypatch.setattr("zeroinit.bench.reporting.views.collapse.NUM_RESAMPLES", 20)
     filled(Store(tmp_path), 12)

@@ -5,7 +5,7 @@ import pytest
 
 from zeroinit.bench.catalogue.studies.gap import GAP
 from zeroinit.bench.catalogue.studies.transfer import TRANSFER
-from zeroinit.bench.labels import split_label
+from zeroinit.bench.labels import NORMAL, split_label
 from zeroinit.bench.reporting.analysis import summarize
 from zeroinit.bench.reporting.views import VIEWS
 from zeroinit.bench.reporting.views.differences import difference_frame
@@ -13,8 +13,8 @@ from zeroinit.bench.reporting.views.gaps import gaps, rank_frame
 from zeroinit.bench.store import Result, Store
 
 ENVIRONMENT = {"zeroinit": "0", "python": "3", "torch": "2", "device": "cpu", "threads": 1}
-FINAL = {"PyTorch default": 0.98, "Normal": 0.96, "dropout": 0.975, "rescaled": 0.95}
-RANK = {"PyTorch default": 100.0, "Normal": 1.0, "dropout": 50.0, "rescaled": 1.0}
+FINAL = {"PyTorch default": 0.98, NORMAL: 0.96, "dropout": 0.975, "rescaled": 0.95}
+RANK = {"PyTorch default": 100.0, NORMAL: 1.0, "dropout": 50.0, "rescaled": 1.0}
 
 
 def recorded(rank: float) -> dict:
@@ -32,7 +32,7 @@ def summary(tmp_path):
             continue
         for seed in range(4 if name == "dropout" else 3):
             accuracy = FINAL[name] - 0.1 * seed + 0.001 * (seed == 1) * (name == "dropout")
-            history = {"test_accuracy": [0.5] * (curve.run.epochs - 1) + [accuracy], "outcome": "finished"}
+            history = {"test_accuracy": [0.5] * (curve.run.epochs - 1) + [accuracy], "outcome": "completed"}
             store.save(Result(curve.run, seed, history, "0" * 16, ENVIRONMENT, 1.0, recorded(RANK[name] + seed)))
     return summarize(GAP, store, range(9), "paper", "corrected")
 
@@ -40,8 +40,8 @@ def summary(tmp_path):
 def test_differences_are_paired_by_seed(summary):
     found = {gap.name: gap for gap in gaps(summary)}
     assert set(found) == set(FINAL)
-    assert found["Normal"].difference.value == pytest.approx(-0.02)
-    assert found["Normal"].difference.high - found["Normal"].difference.low < 1e-9
+    assert found[NORMAL].difference.value == pytest.approx(-0.02)
+    assert found[NORMAL].difference.high - found[NORMAL].difference.low < 1e-9
     assert found["dropout"].difference.value == pytest.approx(-0.005 + 0.001 / 3)
     assert found["dropout"].difference.num_seeds == 3
 
@@ -51,13 +51,13 @@ def test_the_share_of_the_gap(summary):
     assert found["dropout"].value == pytest.approx((0.015 + 0.001 / 3) / 0.02)
     assert found["rescaled"].value == pytest.approx(-0.5)
     assert found["PyTorch default"] is None
-    assert found["Normal"] is None
+    assert found[NORMAL] is None
 
 
 def test_ranks_are_means_over_seeds(summary):
     frame = rank_frame(gaps(summary))
-    normal = frame[frame["label"] == "Normal"].to_dict("list")
-    assert normal == {"label": ["Normal"] * 3, "step": [1, 2, 10], "value": [0.0, 2.0, 4.0]}
+    normal = frame[frame["label"] == NORMAL].to_dict("list")
+    assert normal == {"label": [NORMAL] * 3, "step": [1, 2, 10], "value": [0.0, 2.0, 4.0]}
     assert len(frame) == 3 * len(FINAL)
 
 
@@ -65,7 +65,7 @@ def test_the_table(summary):
     rows = [[cell.text for cell in row] for row in VIEWS["gaps"].table(summary, "paper", "corrected").rows]
     by_name = {row[1]: row for row in rows}
     assert by_name["PyTorch default"][2:5] == ["0.8800", "–", "–"]
-    assert by_name["Normal"][5:] == ["2.0", "4.0", "–", "6.0", "3"]
+    assert by_name[NORMAL][5:] == ["2.0", "4.0", "–", "6.0", "3"]
     assert by_name["dropout"][4].startswith("0.77 [")
     assert by_name["dropout"][8] == f"{3 * (50 + 1.5):.1f}"
 
@@ -75,7 +75,7 @@ def test_one_seed_has_no_interval(tmp_path):
     for curve in GAP.at("paper", "corrected"):
         network, name = split_label(curve.label)
         if network == "MNIST FNN" and name in FINAL:
-            history = {"test_accuracy": [FINAL[name]] * curve.run.epochs, "outcome": "finished"}
+            history = {"test_accuracy": [FINAL[name]] * curve.run.epochs, "outcome": "completed"}
             store.save(Result(curve.run, 0, history, "0" * 16, ENVIRONMENT, 1.0, recorded(1.0)))
     table = VIEWS["gaps"].table(summarize(GAP, store, range(9), "paper", "corrected"), "paper", "corrected")
     assert {row[1].text: row[4].text for row in table.rows}["dropout"] == "0.75 (one seed, no interval)"
@@ -95,7 +95,7 @@ def test_one_difference_for_each_network_and_their_mean(tmp_path):
     for number, curve in enumerate(TRANSFER.at("paper", "corrected")[:6]):
         for seed in range(3 if number < 4 else 2):
             gain = 0.01 * (number // 2) if number % 2 else 0.0
-            history = {"test_accuracy": [0.5] * 29 + [0.9 - 0.1 * seed + gain], "outcome": "finished"}
+            history = {"test_accuracy": [0.5] * 29 + [0.9 - 0.1 * seed + gain], "outcome": "completed"}
             store.save(Result(curve.run, seed, history, "0" * 16, ENVIRONMENT, 1.0))
     summary = summarize(TRANSFER, store, range(9), "paper", "corrected")
     frame = difference_frame(gaps(summary))
@@ -113,7 +113,7 @@ def test_further_curves_of_a_network_are_named_and_not_in_the_mean(tmp_path):
         network, name = split_label(curve.label)
         if network == "8 layers, 64 ReLU":
             for seed in range(2):
-                history = {"test_accuracy": [finals[name] + 0.01 * seed] * 30, "outcome": "finished"}
+                history = {"test_accuracy": [finals[name] + 0.01 * seed] * 30, "outcome": "completed"}
                 store.save(Result(curve.run, seed, history, "0" * 16, ENVIRONMENT, 1.0))
     frame = difference_frame(gaps(summarize(TRANSFER, store, range(9), "paper", "corrected")))
     network, further = "8 layers, 64 ReLU", ["orthogonal once", "default, orthonormal"]
@@ -123,8 +123,8 @@ def test_further_curves_of_a_network_are_named_and_not_in_the_mean(tmp_path):
 
 def test_without_the_default_there_is_nothing_to_compare(tmp_path):
     store = Store(tmp_path)
-    curve = next(curve for curve in GAP.at("paper", "corrected") if curve.label == "MNIST FNN: Normal")
-    history = {"test_accuracy": [0.5] * curve.run.epochs, "outcome": "finished"}
+    curve = next(curve for curve in GAP.at("paper", "corrected") if curve.label == f"MNIST FNN: {NORMAL}")
+    history = {"test_accuracy": [0.5] * curve.run.epochs, "outcome": "completed"}
     store.save(Result(curve.run, 0, history, "0" * 16, ENVIRONMENT, 1.0, recorded(1.0)))
     assert gaps(summarize(GAP, store, range(3), "paper", "corrected")) == []
 
@@ -132,5 +132,5 @@ def test_without_the_default_there_is_nothing_to_compare(tmp_path):
 def test_defaults_alone_have_no_difference_to_show(tmp_path):
     store = Store(tmp_path)
     curve = TRANSFER.at("paper", "corrected")[0]
-    store.save(Result(curve.run, 0, {"test_accuracy": [0.5] * 30, "outcome": "finished"}, "0" * 16, ENVIRONMENT, 1.0))
+    store.save(Result(curve.run, 0, {"test_accuracy": [0.5] * 30, "outcome": "completed"}, "0" * 16, ENVIRONMENT, 1.0))
     assert difference_frame(gaps(summarize(TRANSFER, store, range(3), "paper", "corrected"))).empty

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from zeroinit.bench.catalogue import FIGURES
+from zeroinit.bench.labels import NORMAL, PYTORCH
 from zeroinit.bench.reporting.analysis import summarize
 from zeroinit.bench.reporting.measures import MEASURES, one_layer_per_step, signal_everywhere, signal_in_last_alone
 from zeroinit.bench.reporting.verdicts import decide_claims
@@ -20,7 +21,6 @@ from zeroinit.bench.reporting.views.wake_up import (
 from zeroinit.bench.spec import Curve, Figure, Run
 from zeroinit.bench.store import QUANTILES
 
-NORMAL, PYTORCH = "Normal", "PyTorch default"
 STAIRCASE = np.array([[0, 0, 0, 1, 1], [0, 0, 1, 1, 1], [0, 1, 1, 1, 1], [1, 1, 1, 1, 1]], dtype=float)
 """Largest absolute gradient by layer, from the input, and by step: what paper.md reads off figure 12."""
 EVERYWHERE = np.ones((4, 5))
@@ -124,7 +124,7 @@ def test_claim_10_without_runs(store_fig12):
 def test_a_claim_about_gradients_costs_those_about_accuracies_nothing(store_fig12, store, fill):
     """Holm's count is that of the tested claims."""
     figure = FIGURES["fig4"]
-    fill(figure, {"Normal": [0.971, 0.972], "Normal ×0.01": [0.970, 0.972], "Normal ×100": [0.8, 0.9]})
+    fill(figure, {NORMAL: [0.971, 0.972], f"{NORMAL} ×0.01": [0.970, 0.972], f"{NORMAL} ×100": [0.8, 0.9]})
     fig4 = summarize(figure, store, range(5), "paper", "corrected")
     alone = decide_claims([fig4], "paper")["fig4"]
     assert decide_claims([fig4, store_fig12([STAIRCASE], [EVERYWHERE])], "paper")["fig4"] == alone

@@ -49,7 +49,7 @@ def test_settings_and_labels_of_all_combinations_differ_and_read_back(scale):
 
 
 def history(accuracy: float) -> dict:
-    return {"test_accuracy": [0.1] * 9 + [accuracy], "outcome": "finished"}
+    return {"test_accuracy": [0.1] * 9 + [accuracy], "outcome": "completed"}
 
 
 def stored(store: Store, harm: dict[str, float], seeds: range, leave_out: str = "") -> None:

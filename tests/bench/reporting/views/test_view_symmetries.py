@@ -5,7 +5,7 @@ import math
 import pytest
 
 from zeroinit.bench.catalogue.studies.remaining import REMAINING
-from zeroinit.bench.labels import split_label
+from zeroinit.bench.labels import NORMAL, PYTORCH, ZERO_START, split_label
 from zeroinit.bench.reporting.analysis import summarize
 from zeroinit.bench.reporting.measures import MEASURES
 from zeroinit.bench.reporting.verdicts import decide_claims
@@ -15,7 +15,7 @@ from zeroinit.bench.running.runner import execute
 from zeroinit.bench.store import Result, Store
 
 ENVIRONMENT = {"zeroinit": "0", "python": "3", "torch": "2", "device": "cpu", "threads": 1}
-SPREADS = {"PyTorch default": 0.9, "Normal": 0.3, "zero start": 0.85}
+SPREADS = {PYTORCH: 0.9, NORMAL: 0.3, ZERO_START: 0.85}
 
 
 def recorded(spread: float, warnings: tuple[str, ...] = (), distinct: int = 4) -> dict:
@@ -39,9 +39,9 @@ def summary(tmp_path):
     for curve in REMAINING.at("paper", "corrected"):
         network, name = split_label(curve.label)
         for seed in range(3 if network == "MNIST CNN" else 0):
-            is_odd = name == "Normal" and seed == 2
+            is_odd = name == NORMAL and seed == 2
             found = recorded(SPREADS[name] + 0.01 * seed, ("ZI001",) if is_odd else (), 3 if is_odd else 4)
-            history = {"test_accuracy": [0.5] * curve.run.epochs, "outcome": "finished"}
+            history = {"test_accuracy": [0.5] * curve.run.epochs, "outcome": "completed"}
             store.save(Result(curve.run, seed, history, "0" * 16, ENVIRONMENT, 1.0, found))
     return summarize(REMAINING, store, range(9), "paper", "corrected")
 
@@ -49,7 +49,7 @@ def summary(tmp_path):
 def test_what_remains(summary):
     found = {each.name: each for each in remaining(summary)}
     assert list(found) == list(SPREADS)
-    normal, start = found["Normal"], found["zero start"]
+    normal, start = found[NORMAL], found[ZERO_START]
     assert (normal.warnings, start.warnings) == (("ZI001",), ())
     assert normal.distinct.value == pytest.approx(1 - 1 / 262 / 3)
     assert start.distinct.value == 1
@@ -64,23 +64,23 @@ def test_what_remains(summary):
 
 def test_the_course_over_steps(summary):
     frame = symmetry_frame(summary)
-    normal = frame[(frame["label"] == "Normal") & (frame["measure"] == "position_spread")]
+    normal = frame[(frame["label"] == NORMAL) & (frame["measure"] == "position_spread")]
     assert normal["step"].tolist() == [1, 2]
     assert normal["value"].tolist() == pytest.approx([0.0, 5e-10])
     assert set(frame["network"]) == {"MNIST CNN"}
-    ranks = frame[(frame["label"] == "zero start") & (frame["measure"] == "weight_rank")]
+    ranks = frame[(frame["label"] == ZERO_START) & (frame["measure"] == "weight_rank")]
     assert ranks["value"].tolist() == pytest.approx([0.0, (1 / 4 + 1 / 2 + 1 / 2) / 3])
 
 
 def test_the_table(summary):
     table = VIEWS["symmetries"].table(summary, "paper", "corrected")
     rows = {row[1].text: [cell.text for cell in row] for row in table.rows}
-    assert len(table.headings) == len(rows["zero start"])
-    assert rows["zero start"][:4] == ["MNIST CNN", "zero start", "none", "1.0000 [1.0000, 1.0000]"]
-    assert rows["Normal"][2] == "ZI001"
-    assert rows["zero start"][6] == "0.760"
-    assert rows["zero start"][7].startswith("dense_1: 0.6600 [")
-    assert rows["zero start"][8] == "3"
+    assert len(table.headings) == len(rows[ZERO_START])
+    assert rows[ZERO_START][:4] == ["MNIST CNN", ZERO_START, "none", "1.0000 [1.0000, 1.0000]"]
+    assert rows[NORMAL][2] == "ZI001"
+    assert rows[ZERO_START][6] == "0.760"
+    assert rows[ZERO_START][7].startswith("dense_1: 0.6600 [")
+    assert rows[ZERO_START][8] == "3"
 
 
 def test_the_drawing(summary):
@@ -106,14 +106,14 @@ def test_the_claims(summary):
 
 def test_a_warning_or_a_copy_refutes(summary):
     by_name = {split_label(entry.curve.label)[1]: list(entry.results.values()) for entry in summary.curves}
-    assert MEASURES["no_identical_units"](by_name["Normal"], []).tolist() == [1, 1, 0]
+    assert MEASURES["no_identical_units"](by_name[NORMAL], []).tolist() == [1, 1, 0]
     copied = [
-        Result(each.run, each.seed, each.history, "", {}, 1.0, recorded(0.5, (), 3)) for each in by_name["zero start"]
+        Result(each.run, each.seed, each.history, "", {}, 1.0, recorded(0.5, (), 3)) for each in by_name[ZERO_START]
     ]
     assert MEASURES["no_identical_units"](copied, []).tolist() == [0, 0, 0]
     warned = [Result(each.run, each.seed, each.history, "", {}, 1.0, recorded(0.5, ("ZI005",))) for each in copied]
     assert MEASURES["no_identical_units"](warned, []).tolist() == [0, 0, 0]
-    assert MEASURES["position_spread"](by_name["zero start"], []).tolist() == pytest.approx([0.75, 0.76, 0.77])
+    assert MEASURES["position_spread"](by_name[ZERO_START], []).tolist() == pytest.approx([0.75, 0.76, 0.77])
 
 
 def test_runs_that_diverged_or_recorded_nothing_are_left_out(tmp_path):
@@ -139,10 +139,10 @@ def test_a_real_run_on_digits(tmp_path):
         store.save(execute(curve.run, 0))
     summary = summarize(REMAINING, store, range(1), "quick", "corrected")
     found = {each.name: each for each in remaining(summary)}
-    assert found["zero start"].distinct.value == 1
-    assert found["zero start"].mean_spread > 0.7
-    assert found["PyTorch default"].mean_spread > 0.9
-    assert not math.isnan(found["Normal"].mean_spread)
+    assert found[ZERO_START].distinct.value == 1
+    assert found[ZERO_START].mean_spread > 0.7
+    assert found[PYTORCH].mean_spread > 0.9
+    assert not math.isnan(found[NORMAL].mean_spread)
     start = symmetry_frame(summary).query("label == 'zero start' and measure == 'position_spread' and step == 1")
     assert start["value"].tolist() == [0.0]
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from zeroinit.bench.catalogue import FIGURES
+from zeroinit.bench.labels import NORMAL
 from zeroinit.bench.plots.wakeup import CAUSE_COLORS
 from zeroinit.bench.reporting.analysis import summarize
 from zeroinit.bench.reporting.report import build_report, claim_records, write_report
@@ -51,7 +52,7 @@ def test_the_table_of_figure_12_shows_the_staircase(digits):
     rows = cells(VIEWS["gradients"].table(report.summaries[0], "quick", "corrected"))
     assert [(row[0], row[2]) for row in rows] == [
         *[("PyTorch default", "1")] * 4,
-        *[("Normal", step) for step in ("4", "3", "2", "1")],
+        *[(NORMAL, step) for step in ("4", "3", "2", "1")],
     ]
     assert {row[4] for row in rows} == {"2"}
 
@@ -64,13 +65,15 @@ def test_the_report_of_figure_12(digits):
         assert "every entry is exactly zero" in content
         assert "dense_1.weight, layer 1" in content
         assert "Final test accuracy" not in content
-    assert "| Normal | dense_1.weight, layer 1 | 4 |" in text
+    assert f"| {NORMAL} | dense_1.weight, layer 1 | 4 |" in text
     assert "QUICK LOOK (digits" in (folder / "figures" / "fig12-quick-corrected.svg").read_text()
 
 
 def zeros(axes) -> list[int]:
     """The steps at which normal biases leave a gradient that is exactly zero."""
-    return [int(place) for line in axes.lines if line.get_label() == "Normal: exactly 0" for place in line.get_xdata()]
+    return [
+        int(place) for line in axes.lines if line.get_label() == f"{NORMAL}: exactly 0" for place in line.get_xdata()
+    ]
 
 
 def test_the_drawing_of_figure_12(digits):
@@ -89,7 +92,7 @@ def test_the_drawing_of_figure_12(digits):
         assert [zeros(axes) for axes in row] == [[1, 2, 3], [1, 2], [1], []]
     assert figure.axes[0].get_ylabel() != figure.axes[4].get_ylabel()
     (legend,) = figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == ["PyTorch default", "Normal", "Normal: exactly 0"]
+    assert [text.get_text() for text in legend.get_texts()] == ["PyTorch default", NORMAL, f"{NORMAL}: exactly 0"]
 
 
 SINGLE = Run(epochs=1, max_steps=3, recorder="gradient_sizes")

@@ -145,8 +145,8 @@ def test_dense_models_and_flat_images_take_any_layout(train, generator, snapshot
 
 @pytest.mark.parametrize(("name", "meant"), [("channels-last", "channels_last"), ("nhwc", None)])
 def test_unknown_layout(run, name, meant):
-    hint = rf"; did you mean '{meant}'\?$" if meant else "$"
-    message = f"^layout='{name}': must be one of {', '.join(sorted(LAYOUTS))}{hint}"
+    hint = rf"did you mean '{meant}'\? It " if meant else ""
+    message = f"^layout='{name}': {hint}must be one of {', '.join(sorted(LAYOUTS))}$"
     with pytest.raises(InputError, match=message):
         run(name)
     with pytest.raises(InputError, match=message):

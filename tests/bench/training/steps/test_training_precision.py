@@ -205,8 +205,8 @@ def test_tf32_needs_cuda(run, snapshot):
 
 @pytest.mark.parametrize(("name", "meant"), [("float46", "float64"), ("half", None), ("", None)])
 def test_unknown_precision(run, name, meant):
-    hint = rf"; did you mean '{meant}'\?$" if meant else "$"
-    with pytest.raises(InputError, match=f"^precision='{name}': must be one of bf16, float32, float64, tf32{hint}"):
+    hint = rf"did you mean '{meant}'\? It " if meant else ""
+    with pytest.raises(InputError, match=f"^precision='{name}': {hint}must be one of bf16, float32, float64, tf32$"):
         run(name)
 
 

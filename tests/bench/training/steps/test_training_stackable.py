@@ -296,8 +296,8 @@ def test_auto_does_not_stack_different_numbers_of_images(monkeypatch, train):
 
 
 def test_unknown_names_and_data_that_do_not_match(refused, train):
-    refused(r"^stacking='stack': must be one of auto, in_turn, stacked; did you mean 'stacked'\?$", stacking="stack")
+    refused(r"^stacking='stack': did you mean 'stacked'\? It must be one of auto, in_turn, stacked$", stacking="stack")
     refused(
-        r"^optimizer='adm': must be one of adam, adamw, muon, rmsprop, sgd; did you mean 'adam'\?$", optimizer="adm"
+        r"^optimizer='adm': did you mean 'adam'\? It must be one of adam, adamw, muon, rmsprop, sgd$", optimizer="adm"
     )
     refused("^train: has 9 images and 23 labels; needs as many, at least one", train=[train, (train[0][:9], train[1])])

@@ -49,7 +49,7 @@ def test_layers_that_are_alike_share_a_row():
 def test_frozen_layers_are_counted_not_listed():
     model = mlp(nn.Tanh, widths=(16,) * 3)
     for layer in (model[0], model[2], model[4]):
-        layer.requires_grad_(False)
+        nn.init.normal_(layer.requires_grad_(False).weight)
     lines = str(inspect(model, VECTORS)).splitlines()
     assert lines[0] == "Will learn: all 2 parameters get a gradient by step 1."
     assert lines[1].startswith("Sequential: no warnings; 2 of 2 parameters learn")

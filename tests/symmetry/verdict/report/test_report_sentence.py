@@ -1,5 +1,8 @@
 """The verdict is one sentence, and one cause is told once."""
 
+import pytest
+import torch
+
 from zeroinit.symmetry import inspect
 from zeroinit.symmetry.verdict.report.sentence import by_cause, first_sentence
 
@@ -20,3 +23,15 @@ def test_one_cause_is_told_once_and_first():
 def test_the_first_sentence():
     assert first_sentence("The ReLU in `1.act` is off. It stays so.") == "the ReLU in `1.act` is off"
     assert first_sentence("NaN comes first.") == "NaN comes first"
+
+
+@pytest.mark.parametrize("switched_off", [torch.no_grad, torch.inference_mode])
+def test_gradients_that_are_off_are_told(switched_off):
+    model = mlp()
+    with switched_off():
+        report = inspect(model, VECTORS)
+    assert report.verdict.startswith("Will learn once gradients are switched on: all ")
+    assert "`torch.set_grad_enabled(True)` switches them on" in " ".join(str(report).split())
+    with switched_off():
+        assert inspect(Branch(), VECTORS).verdict.endswith("Gradients are off here, so your own backward pass fails.")
+    assert "switched on" not in str(inspect(model, VECTORS))

@@ -7,7 +7,8 @@ from torch import nn
 from zeroinit.symmetry.shadow.objective import Objective
 from zeroinit.symmetry.verdict.passes.calls import Calls
 from zeroinit.symmetry.verdict.trials.passing import passing
-from zeroinit.symmetry.verdict.trials.trials import Change, Trials, empty_rows
+from zeroinit.symmetry.verdict.trials.trials import Change, Trials
+from zeroinit.symmetry.verdict.trials.values import empty_rows
 
 from ...zoo import VECTORS, Branch, classes, drawn, mlp
 
@@ -137,3 +138,22 @@ def test_an_autograd_function_passes_an_error_on_in_a_trial_alone(function):
         assert x.grad.tolist() == [2, 2, 2]
         assert (factor.grad is not None) == inside
     assert dict(function.__dict__) == before
+
+
+def test_values_are_moved_far_and_set_to_one():
+    """Slopes of a margin cancel near its middle; a gain of zero lets nothing pass."""
+    model = nn.Sequential(nn.Linear(4, 1), nn.Hardtanh())
+    nn.init.zeros_(model[0].weight)
+    trials = trials_on(model, {"0.bias"}, drawn(8, 4))
+    trials.objective = Objective(drawn(8, 4), None, lambda score: (1 - score).relu().sum() + (1 + score).relu().sum())
+    assert trials.frees(Change()) == trials.frees(Change(moved=("0.bias",), distance=0.5)) == frozenset()
+    assert trials.loss_changes(Change(moved=("0.bias",), distance=3.0), share=0.01) is False  # Hardtanh ends at 1
+    model[1] = nn.Identity()
+    assert trials.frees(Change(moved=("0.bias",), distance=3.0)) == {"0.bias"}
+    assert trials.loss_changes(Change(moved=("0.bias",), distance=3.0), share=0.01)
+    assert not trials.loss_changes(Change(moved=("0.bias",), distance=3.0), share=10.0)
+    gained = nn.Sequential(nn.Linear(12, 6), nn.LayerNorm(6), nn.Linear(6, 5))
+    nn.init.zeros_(gained[1].weight)
+    nn.init.zeros_(gained[2].weight)
+    assert "0.weight" not in trials_on(gained).frees(Change(ones=("1.weight",)), passes=1)
+    assert "0.weight" in trials_on(gained).frees(Change(ones=("1.weight",)), passes=2)

@@ -1,6 +1,6 @@
 """Figure 11: a ResNet-50 on CIFAR-10, with augmentation.
 
-As published only the stem and the head have zero weights; corrected, all 54 weight layers have.
+As published, only the stem and the head have zero weights. Corrected, all 54 weight layers have zero weights.
 """
 
 from zeroinit.bench.catalogue.networks import RESNET

@@ -1,4 +1,4 @@
-"""Figure 12: in which update step gradients reach each layer, CIFAR-10 FNN."""
+"""Figure 12: the update step in which each layer gets its first gradient, CIFAR-10 FNN."""
 
 from zeroinit.bench.catalogue.parts import trio
 from zeroinit.bench.labels import NORMAL, PYTORCH
@@ -18,8 +18,8 @@ FIGURE_12 = Figure(
     claims=(
         Claim(
             "C10-one-layer-per-step",
-            "CIFAR-10 FNN: with normal biases gradients reach the layers from the output to the input, one layer more "
-            "per update step, and are exactly zero before; with PyTorch's default all layers have them from the first",
+            "CIFAR-10 FNN: with normal biases each update step gives one more layer its first gradient, from output to "
+            "input; with PyTorch's default all layers get theirs in the first step",
             "every_seed",
             NORMAL,
             PYTORCH,

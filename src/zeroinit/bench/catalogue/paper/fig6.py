@@ -1,6 +1,7 @@
 """Figure 6: the scale of the biases, MNIST CNN."""
 
-from zeroinit.bench.catalogue.parts import UPSCALED, scale_claims, scales
+from zeroinit.bench.catalogue.parts import DOWNSCALED, UPSCALED, scale_claims, scales
+from zeroinit.bench.labels import NORMAL
 from zeroinit.bench.spec import Claim, Figure, Run
 
 __all__ = ["FIGURE_6"]
@@ -9,7 +10,7 @@ FIGURE_6 = Figure(
     name="fig6",
     title="MNIST CNN: normal biases, scaled up and down",
     curves=scales(Run(model="mnist_cnn", epochs=15)),
-    published_results={"Normal": 0.975, "Normal ×0.01": 0.975, "Normal ×100": 0.10},
+    published_results={NORMAL: 0.975, DOWNSCALED: 0.975, UPSCALED: 0.10},
     claims=(
         *scale_claims("C4", "MNIST CNN"),
         Claim(

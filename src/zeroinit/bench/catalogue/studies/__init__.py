@@ -1,1 +1,1 @@
-"""What was asked beyond the paper. Each file says what was expected, written down before the runs."""
+"""Studies: questions beyond the paper. Each file states its hypotheses, which were written down before the runs."""

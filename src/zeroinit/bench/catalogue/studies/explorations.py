@@ -1,4 +1,4 @@
-"""The notebook's exploratory runs, MNIST FNN and CNN at 5 epochs. They belong to no figure and make no claim."""
+"""The exploratory runs of the paper's notebook: MNIST FNN and CNN, 5 epochs, without a figure and without a claim."""
 
 from dataclasses import replace
 

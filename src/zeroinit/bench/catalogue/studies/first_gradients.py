@@ -1,8 +1,8 @@
-"""Study: which layers of a ResNet-50 with all weights at zero wake up, when, and by what.
+"""Study: a ResNet-50 with all weights at zero. Which layers get a gradient, when, and is it a signal or rounding?
 
-Each variant runs in float32 and in float64 from the same values: a first gradient that both agree on is a signal, one
-that shrinks with the machine epsilon is rounding. Section 6.1 and 6.2 of our notes on the published code: there two of
-54 weight layers were zero, and batch norm cancels what a bias does.
+Each variant runs in float32 and in float64 from the same values. A first gradient that both precisions agree on is a
+signal. One that shrinks with the machine epsilon is rounding. The study follows sections 6.1 and 6.2 of our notes on
+the published code, which left 52 of 54 weight layers at PyTorch's default. There batch norm cancels what a bias does.
 """
 
 from dataclasses import replace
@@ -50,7 +50,7 @@ def _claim(id: str, statement: str, label: str, measure: str) -> Claim:
 
 FIRST_GRADIENTS = Figure(
     name="first_gradients",
-    title="ResNet-50 with zero weights: which layers wake up, and by what",
+    title="ResNet-50 with zero weights: first gradients, and whether they are a signal",
     curves=tuple(curve for label, settings in VARIANTS.items() for curve in _pair(label, settings)),
     view="wake_up",
     in_paper=False,
@@ -63,13 +63,13 @@ FIRST_GRADIENTS = Figure(
         ),
         _claim(
             "U2-affine-norms-all-by-signal",
-            "with norms that act as affine maps at first every layer wakes up by a signal",
+            "with norms that act as affine maps at first, every layer's first gradient is a signal",
             "β random, norms affine",
             "signal_everywhere",
         ),
         _claim(
             "U3-recommended-all-by-signal",
-            "with biases and β × 0.1 and norms affine for 8 steps, too, every layer wakes up by a signal",
+            "also with biases and β × 0.1 and norms affine for 8 steps, every layer's first gradient is a signal",
             RECOMMENDED,
             "signal_everywhere",
         ),

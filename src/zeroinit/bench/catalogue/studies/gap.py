@@ -2,26 +2,29 @@
 
 MNIST FNN as in figure 3; MNIST CNN with 12,000 training images and 6 epochs. Five seeds, paired.
 
-Candidate causes, each with an intervention that takes it away from zero weights with normal biases ("normal") and one
-that gives it alone to PyTorch's default:
+Each candidate cause has two interventions. One removes the cause from zero weights with normal biases ("normal"). The
+other adds the cause alone to PyTorch's default.
 
-* *permutation symmetry*: first updates have rank 1. Taken away by random signs on the gradient per unit and example,
-  or dropout, during the first 10 updates; given by default weights of rank 1.
-* *translation symmetry* (CNN): features are constant over positions, so all positions of a kernel and of the first
-  dense layer get one gradient. Taken away by signs per position; signs per channel and example, which leave it,
-  are the contrast; given by default kernels that are constant over their positions.
-* *size of the first steps*: after some steps of Adam weights are far smaller than the default. Taken away by scaling
-  each weight to the default's size after 10 updates; given by default weights × 0.01.
-* *inflated second moments*: the first gradients are large. Taken away by resetting the moments after 10 updates, or by
-  a warm-up of 100; there is nothing to give.
-* Biases ×1 themselves: taken away by biases × 0.1.
+* *Permutation symmetry*: first updates have rank 1. Removed by random signs on the gradient per unit and example, or by
+  dropout, during the first 10 updates. Added by default weights of rank 1.
+* *Translation symmetry* (CNN): features are constant over positions. So all positions of a kernel and of the first
+  dense layer get one gradient. Removed by signs per position. The contrast is signs per channel and example, which
+  leave this symmetry. Added by default kernels that are constant over their positions.
+* *Size of the first steps*: after some steps of Adam weights are far smaller than the default. Removed by scaling each
+  weight to the default's size after 10 updates. Added by default weights × 0.01.
+* *Inflated second moments*: the first gradients are large. Removed by resetting the moments after 10 updates, or by a
+  warm-up of 100 updates. Cannot be added.
+* *Large biases*, ×1: removed by biases × 0.1.
 
-Gradient noise and orthogonal updates are tried as well: they raise the rank without naming a symmetry; and what the
-last part of a zero start does alone, for zero weights and for the default ("orthogonal"). A cause counts
-as shown if taking it away alone closes half of the gap at least, *and* giving it alone opens one (the interval excludes
-0). Hypotheses, written down before the runs: permutation symmetry is a cause in the FNN and translation symmetry in the
-CNN; the size of the steps, moments and the biases' size are none in the FNN. Which steps and sizes a zero start takes
-was chosen on validation accuracy with other seeds (docs/results/what_did_not_work.md).
+Two more interventions raise the rank and name no symmetry: gradient noise and orthogonal updates. "Orthogonal" is the
+last action of a zero start alone, for zero weights and for the default.
+
+We call something a cause only if both hold: removing it alone closes at least half of the gap, and adding it alone
+opens one. The interval has to exclude 0.
+
+Hypotheses, written down before the runs: permutation symmetry is a cause in the FNN, translation symmetry in the CNN.
+The size of the steps, the moments and the size of the biases are no causes in the FNN. The steps and sizes of a zero
+start were chosen on validation accuracy with other seeds (docs/results/what_did_not_work.md).
 """
 
 from dataclasses import replace

@@ -1,22 +1,22 @@
-"""Study: why do large biases destabilise training? MNIST FNN, zero weights, normal biases ×100.
+"""Study: why do large biases destabilize training? MNIST FNN, zero weights, normal biases ×100.
 
-Biases ×100 do three things at step 0, of which each can be had without the others (``interventions.py``):
+Biases ×100 do three things at step 0. Each can be had without the others (``interventions.py``):
 
-* *units*: with a bias far beyond what w x reaches, an ELU unit is saturated (its gradient is e^b = 0) or the identity;
-* *features*: f(b) is a constant, up to a few hundred, among the inputs of the next layer, whose curvature in that one
-  direction is thousands of times that in the others;
-* *outputs*: the logits begin with offsets of up to a few hundred, which Adam unlearns by about the learning rate a
-  step.
+* *units*: the bias is far larger than w x can be. So an ELU unit is saturated (its gradient is e^b = 0) or the
+  identity.
+* *features*: f(b) is a constant, up to a few hundred, among the inputs of the next layer. In this one direction that
+  layer's curvature is thousands of times the curvature in the others.
+* *outputs*: the logits begin with offsets of up to a few hundred. Adam unlearns about the learning rate a step.
 
-The eight combinations are paired by seed, and the loss of accuracy at ×100 is divided among the three by Shapley
-values. Hypotheses, written down before the runs, with ten seeds: each of the three alone does clear harm (2 points at
-least), and features do more than units.
+The eight combinations are paired by seed. Shapley values divide the loss of accuracy at ×100 among the three.
+Hypotheses, written down before the runs, with ten seeds: each of the three alone does clear harm (at least 2 points),
+and features do more harm than units.
 
-The other curves are cures that a user could take: a long warm-up, output biases of zero, an activation that does not
-saturate, and the identity, which has no dead units at all (a cure for *units* that leaves *features*).
+The other curves are cures that you could use: a long warm-up, output biases of zero, an activation that does not
+saturate, and the identity. The identity has no dead units at all. It cures *units* and leaves *features*.
 
 ``large_bias_cnn``: the eight combinations on the MNIST CNN with a quarter of its channels, 12,000 training images, 3
-epochs, 3 seeds. Hypothesis, written down before the runs: each of the three alone does clear harm (2 points at least).
+epochs, 3 seeds. Hypothesis, written down before the runs: each of the three alone does clear harm (at least 2 points).
 """
 
 from dataclasses import replace

@@ -1,23 +1,21 @@
-"""Study: how much accuracy do scaled biases cost in a new setting, and can it be told before the training?
+"""Study: how much accuracy do scaled biases cost in a new setting, and can we predict this before training?
 
-*Settings*: MNIST, zero weights, normal biases; networks (one or two hidden layers of 125 to 4,000 units, a small CNN),
-activation, optimizer (Adam, SGD) and learning rate are drawn at random (``grid.py``), and with each such context two
-settings of the scales of hidden and of output biases, apart, from 0.01 to 300. 500 updates with batches of 32, test
-accuracy on all test images at the end.
+*Settings*: MNIST, zero weights, normal biases. Network, activation, optimizer (Adam, SGD) and learning rate are drawn
+at random (``grid.py``). Networks have one or two hidden layers of 125 to 4,000 units, or are a small CNN. Each such
+context gets two settings: scales of the hidden and of the output biases, drawn separately, from 0.01 to 300. A run has
+500 updates with batches of 32. Its test accuracy is measured on all test images at the end.
 
-*Loss*: the best accuracy of four fixed starts in the same context (biases x1, x0.1, x1 with output biases 0, and
-``scale="auto"``) minus that of the setting. Biases x1 alone are no reference: where they already diverge, or where they
-are too small to learn, their loss would count as a gain of others. The loss of a setting that beats all four is
-negative; it is taken as it is. In contexts where nothing learns it is about 0.
+*Loss*: the best accuracy of four fixed starts in the same context, minus that of the setting. The four are biases x1,
+x0.1, x1 with output biases 0, and ``scale="auto"``. Biases x1 alone are no reference: in some contexts they diverge or
+are too small to learn. The loss is negative if a setting beats all four. It is about 0 where nothing learns.
 
 *First version* (November 2026): 60 contexts to fit on (seed 20261125 of the draw, 120 settings), 26 held out (seed 77),
-one seed each. On the 52 held-out settings the rank correlation was .57 [.33, .76]. A second seed of them then showed
-that losses of two seeds have a rank correlation of .75 with each other, so that no predictor could have had more than
-about .86 with those of one seed.
+one seed each. On the 52 held-out settings the rank correlation was .57 [.33, .76]. Then a second seed of these settings
+ran. The losses of the two seeds have a rank correlation of .75. So with one seed no predictor can exceed about .86.
 
-*Second version*: both of these and 40 further contexts (seed 20261126) are the fitting set, 126 contexts with 252
-settings of one seed (and the references as further rows). *Held-out set*: 26 new contexts, seed 78, 52 settings with
-three seeds each, whose mean accuracies count. The predictor (``bias_loss.py``) is chosen by cross-validation over the
+*Second version*: both sets and 40 further contexts (seed 20261126) form the fitting set. It has 126 contexts with 252
+settings of one seed, and the references as further rows. *Held-out set*: 26 new contexts, seed 78, 52 settings with
+three seeds each, whose mean accuracies count. The predictor (``predictor.py``) was chosen by cross-validation over the
 contexts of the fitting set, frozen, and then tried once on the held-out set.
 
 *Hypotheses*, written down before the runs of the second version: on the held-out settings
@@ -25,7 +23,7 @@ contexts of the fitting set, frozen, and then tried once on the held-out set.
 * G1: the rank correlation of predicted with seen loss is at least .9;
 * G2: each mechanism alone (outputs, features, units) correlates less than the predictor;
 * G3: over the held-out contexts ``auto`` is not worse than biases x1, with a margin of .005 of accuracy;
-* G4: nor is it than the best fixed start (chosen on the fitting set among the other three), with the same margin.
+* G4: with the same margin, ``auto`` is not worse than the best of the other three starts, chosen on the fitting set.
 
 The rule ``auto`` was chosen among three constants (1, 3, 10) on the first fourteen contexts of the fitting set, before
 any run of either held-out set.

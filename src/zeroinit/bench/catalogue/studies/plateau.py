@@ -1,15 +1,15 @@
-"""Study: what a batch norm does to zero weights, at a size that a processor can train.
+"""Study: what does a batch norm do to zero weights, at a size that a processor can train?
 
 Figure 9's network with a quarter of its channels and units, 12,000 training images, 12 epochs.
 
 Hypotheses, written down before the runs, with three seeds and the margins of the claims:
 
-* With beta = 0 nothing below the last norm has a gradient in exact arithmetic. So with a norm that has no rounding on
-  constant channels the network stays at one class, and with torch's norm it escapes late, by rounding: the plateau.
-* A random beta alone is no repair: it lets the first dense layer train, but no convolution, so that with the exact norm
-  all images still give one output.
-* Norms that act as affine maps during the first 20 steps are one (nine layers get their first gradient one after the
-  other): the plateau is gone, and as it is a signal the exact norm makes no difference.
+* With beta = 0 nothing below the last norm has a gradient in exact arithmetic. So with a norm that does not round
+  constant channels the network stays at one class. With torch's norm it escapes late, by rounding: the plateau.
+* A random beta alone is no repair. It lets the first dense layer train, but no convolution. So with the exact norm all
+  images still give one output.
+* Norms that act as affine maps during the first 20 steps are a repair. Nine layers get their first gradients one after
+  the other, and the plateau is gone. These gradients are a signal, so the exact norm makes no difference.
 """
 
 from dataclasses import replace
@@ -25,9 +25,9 @@ RANDOM_BETA = replace(ZERO_BETA, norm_aware=True)
 SMALL = replace(RANDOM_BETA, scale=0.1)
 REPAIRED = replace(SMALL, remedy="affine_norms", remedy_steps=20)
 
-NORMAL, NORMAL_EXACT = "Normal, β = 0", "Normal, β = 0, exact norm"
-RANDOM, RANDOM_EXACT = "Normal, random β", "Normal, random β, exact norm"
-SMALLER = "Normal ×0.1, random β"
+NORMAL, NORMAL_EXACT = "normal biases, β = 0", "normal biases, β = 0, exact norm"
+RANDOM, RANDOM_EXACT = "normal biases, random β", "normal biases, random β, exact norm"
+SMALLER = "normal biases ×0.1, random β"
 REPAIR, REPAIR_EXACT = "the same, norms affine at first", "the same, norms affine at first, exact norm"
 
 

@@ -1,12 +1,12 @@
 """Study: may the paper's figures be run in bfloat16? Zero weights with normal biases, both precisions, paired by seed.
 
-Hypothesis, written down before the runs: forward and backward passes in bfloat16, with float32 weights and updates,
-change no final test accuracy by .5 points or more, although bfloat16 lets biases collide (of 512 normal draws about 416
-stay distinct).
+The forward and backward passes are in bfloat16, weights and updates in float32. In bfloat16 biases collide: of 512
+normal draws about 416 stay distinct. Hypothesis, written down before the runs: nevertheless no final test accuracy
+changes by .5 points or more.
 
-On 2026-11-26, before any run on a GPU, two things were decided because there were 15 minutes: 32 seeds of figure 8's
-network (margin .5 points), and figures 9 to 11 in bfloat16 beside them, labelled so, whatever comes out. What came out
-is undecided (docs/guides/gpu.md).
+On 2026-11-26 a GPU was available for 15 minutes. Before any run on it we decided two things. Figure 8's network gets 32
+seeds (margin .5 points). Figures 9 to 11 run in bfloat16 and are labeled so, whatever comes out. The result is
+undecided (docs/guides/gpu.md).
 """
 
 from dataclasses import replace

@@ -1,26 +1,29 @@
 """Study: does a zero start train as well as PyTorch's default, from zero weights?
 
-A zero start (``zeroinit.zero_start_``): weights zero, biases and norms' beta N(0, 1) × 0.1, and during the first k
-updates (twice the number of layers and 2, as all of them are in one chain; at least 10) norms that act as affine maps
-and random signs on the gradient per example and position; then moments begin anew and each weight is made orthogonal in
-the default's size. After update k training is as ever.
+A zero start (``zeroinit.zero_start_``) sets weights to zero, and biases and the beta of norms to N(0, 1) × 0.1. During
+the first k updates norms act as affine maps, and random signs multiply the gradient per example and position. Then the
+moments are reset, and each weight becomes orthogonal in the default's size. After update k training is as usual. For
+n layers in one chain k is 2 (n + 1), at least 10.
 
-How it was chosen, on validation accuracy with seeds 100 and 101, which are not used here, and never on test images:
+All choices were made on validation accuracy with seeds 100 and 101, which are not used here, and never on test images.
 docs/results/what_did_not_work.md lists every try.
 
-Hypothesis, written down before the runs, with ten seeds (CIFAR-10 CNN: three): the final test accuracy is not below
-that of PyTorch's default by .003 or more on MNIST and .01 on CIFAR-10. The CNNs are of reduced size: MNIST CNN with
-12,000 training images and 6 epochs, CIFAR-10 CNN at a quarter of its width with 12,000 images and 12 epochs.
+Hypothesis, written down before the runs: the final test accuracy is not below that of PyTorch's default by .003 or more
+on MNIST and .01 on CIFAR-10. There are ten seeds, for the CIFAR-10 CNN three. The CNNs are of reduced size. The MNIST
+CNN has 12,000 training images and 6 epochs. The CIFAR-10 CNN has a quarter of its width, 12,000 images and 12 epochs.
 
-Two networks were added on 2026-11-25, with the same hypothesis, before any run of theirs. The MNIST CNN with all
-images, the first 4 of the 15 epochs of figure 5, ten seeds: with 12,000 images ten seeds had left -.0015
-[-.0041, +.0012], and accuracy varies less with all of them. And the first of the 30 epochs of figure 11, with the
-ResNet-50 at a quarter of its width, three seeds: about as much as a processor can do, and likely too few to tell .01
-apart. On 2026-11-26 the CIFAR-10 CNN's default and zero start got ten seeds, too, in the place of three.
+Two networks were added on 2026-11-25, with the same hypothesis, before any of their runs:
 
-A control, added when the zero start had beaten the default on the CIFAR-10 CNN, and part of no claim: PyTorch's default
-made orthogonal after its first update, three seeds. It tells how much of the zero start's gain is that of
-orthogonal weights.
+* The MNIST CNN with all images, the first 4 of the 15 epochs of figure 5, ten seeds. With 12,000 images ten seeds had
+  left -.0015 [-.0041, +.0012]. With all images accuracy varies less.
+* The first of the 30 epochs of figure 11, with the ResNet-50 at a quarter of its width, three seeds. This is about as
+  much as a processor can do, and probably too little to resolve a difference of .01.
+
+On 2026-11-26 the CIFAR-10 CNN's default and zero start got ten seeds instead of three.
+
+A control was added after the zero start had beaten the default on the CIFAR-10 CNN. It is part of no claim: PyTorch's
+default, made orthogonal after its first update, three seeds. It shows how much of the gain comes from orthogonal
+weights.
 """
 
 from dataclasses import replace

@@ -1,14 +1,19 @@
 """Study: what symmetry is left after training from zero weights, as the inspector sees it.
 
-Where a gap to PyTorch's default remains, or may remain, something may still be identical: units,
-directions (few of them, a low effective rank), or positions (kernel positions, places of the map that a dense layer is
-on: a low position spread). MNIST CNN with 12,000 images and 6 epochs; the ResNet-50 with a quarter of its channels on
-the 8x8 digits, 12 epochs; both as in the studies ``gap`` and ``residual``. Three seeds.
+Where a gap to PyTorch's default remains, or may remain, something may still be identical:
+
+* units;
+* directions: few of them, so the effective rank is low;
+* positions: those of a kernel, or of the map that a dense layer reads. The position spread is then low.
+
+The MNIST CNN has 12,000 images and 6 epochs, as in the study ``gap``. The ResNet-50 has a quarter of its channels, the
+8x8 digits and 12 epochs, as in ``residual``. Three seeds.
 
 Hypotheses, written down on 2026-11-25 before the runs, after a look at one seed of the MNIST CNN on digits:
 
 * With a zero start the inspector has no warning after training, and no two units are identical.
-* The mean position spread is not below that of PyTorch's default by .1; with the paper's start it is, by more.
+* With a zero start the mean position spread is less than .1 below that of PyTorch's default. With the paper's start it
+  is more than .1 below.
 """
 
 from dataclasses import replace

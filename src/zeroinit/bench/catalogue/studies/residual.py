@@ -1,17 +1,17 @@
 """Study: does a zero start train residual networks as well as PyTorch's default, from zero weights?
 
 The paper's figure 11 has a ResNet-50 whose code left 52 of 54 weights at PyTorch's default. Here all of them are zero.
-The 8x8 digits, standardized, in batches of 32, 12 epochs; the paper's ResNet-50 at full width and with a quarter of
-its channels, and a ResNet-18. With CIFAR-10 the ResNet-50 takes days on a processor.
+The data are the 8x8 digits, standardized, in batches of 32, 12 epochs. The networks are the paper's ResNet-50 at full
+width and with a quarter of its channels, and a ResNet-18. With CIFAR-10 the ResNet-50 takes days on a processor.
 
-A residual network has paths past its layers: the last of a ResNet-50's 54 weights moves at update 7 (the study
-``first_gradients``), that of a ResNet-18 at update 6. So the zero start has 16 and 14 steps, norms are affine in the
-first half of them, and weights become orthonormal half-way and at the end. That was chosen on validation accuracy of
-the ResNet-50 of a quarter of the width with seeds 100 to 103; the ResNet-18 and the full width were not used.
+A residual network has paths past its layers. So the last of a ResNet-50's 54 weights moves at update 7 (the study
+``first_gradients``), that of a ResNet-18 at update 6. The zero start therefore has 16 and 14 steps. Norms are affine in
+the first half of them, and weights become orthonormal half-way and at the end. This was chosen on validation accuracy
+of the ResNet-50 at a quarter of the width, seeds 100 to 103. The ResNet-18 and the full width were not used.
 
-Hypothesis, written down before the runs, with ten seeds (ResNet-50 of full width, ResNet-18: three): the final test
-accuracy is not below that of PyTorch's default by .02 or more (450 test images; the margin of ``transfer``).
-"Orthogonal once" is the zero start as it was before, with as many steps: it is part of no claim.
+Hypothesis, written down before the runs: the final test accuracy is not below that of PyTorch's default by .02 or more.
+There are 450 test images and ten seeds (ResNet-50 of full width, ResNet-18: three). The margin is that of ``transfer``.
+"Orthogonal once" is the zero start as it was before, with as many steps. It is part of no claim.
 """
 
 from dataclasses import replace

@@ -36,7 +36,7 @@ def cache_path(name: str, layouts: tuple[Layout, ...], cache_dir: Path) -> Path:
 def read_cache(path: Path) -> Arrays | None:
     """Return the four arrays, or ``None`` where the file is missing or damaged.
 
-    Every byte runs through the archive's CRC before it is parsed.
+    The archive's CRC checks every byte before it is parsed.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -50,7 +50,7 @@ def read_cache(path: Path) -> Arrays | None:
 
 
 def write_cache(path: Path, arrays: Arrays) -> bool:
-    """Store the arrays; return whether that worked, because a folder that cannot be written to stops nobody."""
+    """Store the arrays and return whether this worked. A folder that cannot be written to is no error."""
     buffer = io.BytesIO()
     np.savez(
         buffer,

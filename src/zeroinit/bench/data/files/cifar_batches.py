@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
 
 from zeroinit._common import InputError
+from zeroinit._shapes import UInt8
 
 __all__ = ["RECORD_BYTES", "join_records", "records_of_pickle"]
 
@@ -50,7 +50,7 @@ def join_records(
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Refuses whatever a pickle could name except NumPy's own means of rebuilding an array."""
+    """Refuses every class that a pickle names, except NumPy's own functions that rebuild an array."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in {
@@ -74,7 +74,8 @@ def records_of_pickle(content: bytes, name: str) -> bytes:
         One label byte and 3,072 pixel bytes per image.
 
     Raises:
-        InputError: The pickle is cut short, asks for anything but arrays, or holds no ``labels`` and ``data`` that fit.
+        InputError: The pickle is cut short, asks for something other than arrays, or has no ``labels`` and ``data``
+            that fit.
     """
     try:
         batch = _ArraysOnly(io.BytesIO(content), encoding="bytes").load()

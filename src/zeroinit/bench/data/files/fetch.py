@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,8 +17,8 @@ TIMEOUT_SECONDS = 30
 def fetch(path: Path, mirrors: tuple[str, ...], *, num_bytes: int, sha256: str) -> None:
     """Download one file to ``path`` from the first mirror that serves it with the right checksum.
 
-    What arrives lies under a temporary name until its checksum is checked; the wrong content is removed.
-    A progress bar is shown where stderr is a terminal.
+    A download has a temporary name until its checksum is checked. Wrong content is removed. A progress bar is shown
+    where stderr is a terminal.
 
     Args:
         path: Where the file goes; its name is appended to each mirror's base URL.
@@ -34,8 +34,8 @@ def fetch(path: Path, mirrors: tuple[str, ...], *, num_bytes: int, sha256: str) 
     failures = []
     for mirror in mirrors:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            return _retrieve(mirror + path.name, path, num_bytes, sha256)
+            with _folder(path.parent):
+                return _retrieve(mirror + path.name, path, num_bytes, sha256)
         except (requests.RequestException, ValueError) as error:  # pooch reports a wrong checksum as a ValueError
             failures.append(f"{urlsplit(mirror).netloc} ({_reason(error)})")
         except OSError as error:
@@ -46,6 +46,20 @@ def fetch(path: Path, mirrors: tuple[str, ...], *, num_bytes: int, sha256: str) 
         f"cannot download {path.name}: tried {', '.join(failures)}; check the network, or name a torchvision root that "
         "already holds the data with --data-dir or ZEROINIT_DATA_DIR"
     )
+
+
+@contextmanager
+def _folder(folder: Path) -> Iterator[None]:
+    """Make a folder and those above it; what fails leaves none of them."""
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # another process has put something there
+            for each in made:
+                each.rmdir()
+        raise
 
 
 def _retrieve(url: str, path: Path, num_bytes: int, sha256: str) -> None:

@@ -5,9 +5,9 @@ import zlib
 from math import prod
 
 import numpy as np
-from jaxtyping import UInt8
 
 from zeroinit._common import InputError
+from zeroinit._shapes import UInt8
 
 __all__ = ["decode_idx", "gunzip"]
 

@@ -36,7 +36,7 @@ class Layout:
     """One way in which a data set lies on disk.
 
     Attributes:
-        files: All of them are needed; none for a data set that comes with a library.
+        files: All the files of this form; none for a data set that comes with a library.
         decode: From the files' contents by name to arrays.
         mirrors: Base URLs, tried in this order; empty where this layout is not offered for download.
     """
@@ -53,8 +53,8 @@ class DataSource:
     Attributes:
         data_dir: A torchvision root, used as it is and never written to; ``None`` for downloads.
         cache_dir: Holds ``downloads/`` (itself a torchvision root) and ``decoded/``.
-        download: Whether a missing file may be fetched; a given ``data_dir`` rules it out.
-        keep_decoded: Whether what was decoded is stored for the next time.
+        download: Whether missing files may be fetched; never if ``data_dir`` is given.
+        keep_decoded: Whether decoded arrays are stored for the next time.
     """
 
     data_dir: Path | None
@@ -71,7 +71,7 @@ class DataSource:
         download: bool = True,
         keep_decoded: bool = True,
     ) -> "DataSource":
-        """Fill what is not given from ``ZEROINIT_DATA_DIR``, ``ZEROINIT_CACHE_DIR`` and the system's cache folder."""
+        """Fill in what is not given: from ``ZEROINIT_DATA_DIR``, ``ZEROINIT_CACHE_DIR``, the system's cache folder."""
         data = data_dir or os.environ.get("ZEROINIT_DATA_DIR") or None
         cache = cache_dir or os.environ.get("ZEROINIT_CACHE_DIR") or _system_cache()
         return cls(Path(data).expanduser() if data else None, Path(cache).expanduser(), download, keep_decoded)
@@ -85,7 +85,7 @@ class DataSource:
 def read_verified(name: str, layouts: tuple[Layout, ...], source: DataSource) -> tuple[Layout, dict[str, bytes]]:
     """Read the files of the first layout that is complete, fetching them where that is allowed.
 
-    The bytes that were checked are the bytes that are returned, so that nothing can change in between.
+    The bytes that were checked are the bytes that are returned. Nothing can change in between.
 
     Args:
         name: The data set, for messages.

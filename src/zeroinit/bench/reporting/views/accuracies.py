@@ -11,7 +11,7 @@ from zeroinit.bench.reporting.views.view import Cell, Table, View, estimate_fram
 __all__ = ["NOTABLE", "VIEW", "draw", "final_frame", "table"]
 
 NOTABLE = 0.01
-"""A difference from the published accuracy that the report has to explain."""
+"""From this difference from the published accuracy on, the report has to explain it."""
 
 
 def draw(summary: FigureSummary, title: str, profile: str) -> Figure:

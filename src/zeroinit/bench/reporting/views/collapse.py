@@ -45,7 +45,7 @@ Rows = tuple[tuple[str, Run, float], ...]
 def loss_frame(summary: FigureSummary) -> pd.DataFrame:
     """Return one row per run: part, context, name, whether it was drawn, accuracy, loss, and its quantities.
 
-    The loss is the best mean accuracy of the references of its context minus its own; contexts that lack a reference
+    The loss is the best mean accuracy of the references of its context minus its own. Contexts that lack a reference
     are left out.
     """
     return _frame(_rows(summary))
@@ -74,7 +74,7 @@ def _frame(runs: Rows) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class GridSummary:
-    """What the grid says.
+    """The result of the grid.
 
     Attributes:
         frame: The drawn settings: ``loss``, ``predicted``, ``part`` and quantities. Predictions of the fitting set
@@ -95,7 +95,7 @@ def read_grid(summary: FigureSummary) -> GridSummary | None:
     return _read(_rows(summary))
 
 
-@lru_cache(maxsize=2)  # the drawing and the table ask for the same
+@lru_cache(maxsize=2)  # the drawing and the table both need the summary
 def _read(runs: Rows) -> GridSummary | None:
     if not runs:
         return None
@@ -126,9 +126,9 @@ def _read(runs: Rows) -> GridSummary | None:
 def seed_agreement(summary: FigureSummary) -> dict[str, Estimate]:
     """Return by part the rank correlation of the losses of one seed with those of another, over all pairs of seeds.
 
-    It bounds what can be predicted: where it is r, a predictor that knew each mean would correlate with the losses of
-    one seed by about sqrt(r), and with the means of k seeds by sqrt(k r / (1 + (k - 1) r)). Parts with one seed are
-    left out.
+    The agreement r bounds every predictor. A predictor that knew each mean would correlate with the losses of one seed
+    by about sqrt(r). With the means of k seeds it would correlate by sqrt(k r / (1 + (k - 1) r)). Parts with one seed
+    are left out.
 
     Source:
         Spearman 1910, Brown 1910 (reliability of a mean).
@@ -158,7 +158,7 @@ def _estimate(statistic, rows: pd.DataFrame, column: str) -> Estimate:
 
 
 def best_fixed(frame: pd.DataFrame) -> str:
-    """Return the fixed start with the highest mean accuracy over the contexts of the fitting set; ``auto`` is none."""
+    """Return the fixed start with the highest mean accuracy over the contexts of the fitting set; never ``auto``."""
     fixed = frame[(frame["part"] == FIT) & ~frame["drawn"] & (frame["name"] != "auto")]
     return str(fixed.groupby("name")["accuracy"].mean().idxmax())
 

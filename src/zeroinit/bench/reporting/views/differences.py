@@ -18,7 +18,7 @@ def difference_frame(found: list[Gap]) -> pd.DataFrame:
     """Return one row for each curve besides the default, and a last one for the mean over networks.
 
     Columns as of ``gap_frame``. The label of a network's first curve is the network; further ones have their name
-    behind it. The mean is that of first curves, over the seeds that all networks have.
+    behind it. The mean is over first curves and over the seeds that all networks have.
     """
     others = [gap for gap in found if gap.name != PYTORCH]
     frame = gap_frame(others)

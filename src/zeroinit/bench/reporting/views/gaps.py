@@ -26,8 +26,8 @@ class Gap:
         name: What stands after it.
         summary: The curve's results.
         difference: Final test accuracy minus that of the default, paired by seed.
-        closed: How much of the gap between normal biases and the default it closes: 1 is all. ``None`` where one of
-            them is missing or there is no gap.
+        closed: How much of the gap between normal biases and the default the curve closes: 1 is all. ``None`` if one of
+            the two is missing or there is no gap.
     """
 
     network: str

@@ -19,11 +19,11 @@ MOST_STEPS = 5
 """Update steps that are drawn, as in the paper."""
 
 DRAWN = {"quantiles": "entries of the gradient", "edges": "bin edges, as published"}
-"""What is drawn of a gradient's distribution, by the name of the recorded measure."""
+"""Titles of the drawn distributions, by the name of the recorded measure."""
 
 
 def draw(summary: FigureSummary, title: str, profile: str) -> Figure:
-    """Draw the weight gradients of each layer at each step: above as they are, below as the paper read them."""
+    """Draw the weight gradients of each layer at each step: above the true ones, below as the paper read them."""
     frame = quantile_frame(summary, MOST_STEPS)
     labels, layers = list(dict.fromkeys(frame["label"])), sorted(set(frame["layer"]))
     figure, grid = new_grid(len(DRAWN), len(layers), 2.6 * len(layers), 6.6, title)
@@ -40,7 +40,7 @@ def draw(summary: FigureSummary, title: str, profile: str) -> Figure:
 
 
 def table(summary: FigureSummary, profile: str, protocol: str) -> Table:
-    """Return one row per curve and weight: the first step with a gradient, by how many seeds, and how large it is."""
+    """Return one row per curve and weight: the first step with a gradient, for how many seeds, and its size."""
     headings = (text("Curve"), text("Weight"), *(Cell(name) for name in ("First step", "Largest entry then", "Seeds")))
     rows = []
     for entry in summary.curves:

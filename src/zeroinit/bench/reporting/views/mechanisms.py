@@ -1,4 +1,4 @@
-"""View: what does each mechanism of large biases cost, alone and together with the others?"""
+"""View: what does each mechanism of large biases cost, alone and with the others?"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ __all__ = ["VIEW", "MechanismLoss", "draw", "mechanism_losses", "shapley_values"
 
 
 def shapley_values(worth: Mapping[Cell, np.ndarray], players: Sequence[str]) -> dict[str, np.ndarray]:
-    """Divide what all players do together among them: each one's mean contribution over all orders of joining.
+    """Divide the worth of all players among them: each gets its mean contribution over all orders of joining.
 
     The values add up to ``worth[all] - worth[none]`` for each seed.
 
     Args:
-        worth: For each set of players what they do, by seed (seeds,).
+        worth: The worth of each set of players, by seed (seeds,).
         players: Their names.
 
     Returns:
@@ -59,9 +59,9 @@ class MechanismLoss:
 
     Attributes:
         loss: Its Shapley value.
-        share: The same as a share of the loss of all together.
-        alone: The loss with it alone.
-        removed: What is gained if it alone is taken away from all together.
+        share: Its Shapley value as a share of the loss of all together.
+        alone: The loss with this mechanism alone.
+        removed: The gain if this mechanism alone is removed from all together.
     """
 
     loss: Estimate
@@ -112,7 +112,7 @@ def draw(summary: FigureSummary, title: str, profile: str) -> Figure:
 
 
 def table(summary: FigureSummary, profile: str, protocol: str) -> Table:
-    """Return one row per mechanism: its Shapley value, its share, and the loss with it alone and all but it."""
+    """Return one row per mechanism: its Shapley value, its share, and the losses with it alone and without it."""
     names = ("Loss (Shapley)", "Share of the loss", "Loss with it alone", "Gained without it alone", "Seeds")
     rows = []
     for name, each in mechanism_losses(summary).items():

@@ -24,7 +24,7 @@ from zeroinit.bench.stats import Estimate, mean_interval
 __all__ = ["VIEW", "Remaining", "draw", "remaining", "symmetry_frame", "table"]
 
 SYMMETRIES = {"position_spread": "Position spread", "weight_rank": "Rank over the largest possible"}
-"""What is drawn, by the name of the measure."""
+"""Titles of the drawn measures."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Remaining:
     Attributes:
         network: As in the label, before the colon.
         name: What stands after it.
-        warnings: Codes of the inspector's warnings, of any seed.
-        distinct: Share of units that are identical to no other of their layer.
+        warnings: Codes of the inspector's warnings, over all seeds.
+        distinct: Share of units that are identical to no other unit of their layer.
         weight_rank: Effective rank of weights over the largest that their shapes allow, mean over layers.
         activation_rank: The same of activations.
         spreads: Position spread by the name of the weight; see ``position_spread``.
@@ -61,7 +61,7 @@ class Remaining:
 
 
 def remaining(summary: FigureSummary) -> list[Remaining]:
-    """List what is left of symmetry, one entry for each curve with networks that were inspected at the end."""
+    """List the symmetries that are left, one entry for each curve whose networks were inspected at the end."""
     found = []
     for entry in summary.curves:
         recorded = [each for each in _recorded(entry) if "layers" in each]
@@ -81,7 +81,7 @@ def remaining(summary: FigureSummary) -> list[Remaining]:
 
 
 def symmetry_frame(summary: FigureSummary) -> pd.DataFrame:
-    """Return how far weights vary by step, means over weights and seeds.
+    """Return position spread and rank of the weights by step, means over weights and seeds.
 
     Columns: ``network``, ``label`` (the name of the curve), ``step`` (the update before which it is measured),
     ``measure`` (``"position_spread"``, or ``"weight_rank"`` over the largest possible) and ``value``.
@@ -105,7 +105,7 @@ def _recorded(entry: CurveSummary) -> Iterator[dict[str, Any]]:
 
 
 def draw(summary: FigureSummary, title: str, profile: str) -> Figure:
-    """Draw for each network how much weights vary over positions, and the rank they have, by update step."""
+    """Draw for each network the position spread and the rank of its weights, by update step."""
     frame = symmetry_frame(summary)
     networks, labels = list(dict.fromkeys(frame["network"])), list(dict.fromkeys(frame["label"]))
     figure, rows = new_rows(max(1, len(networks)), [1, 1], 9.6, 3.2, title)
@@ -140,9 +140,9 @@ def table(summary: FigureSummary, profile: str, protocol: str) -> Table:
 VIEW = View(
     draw,
     table,
-    "Position spread: the share of a weight's squared norm that varies over the positions of its kernels, or over the "
-    "positions of the map that a dense layer is on; 0 if the symmetry under translation is whole, 1 - 1/positions "
-    "for entries drawn alone; mean over the weights that have positions. Rank: effective rank over the largest "
-    "that the shape allows, mean over layers. Warnings, distinct units and activations: what the inspector says "
-    "of the trained networks.",
+    "Position spread: the share of a weight's squared norm that varies over positions, mean over the weights that have "
+    "positions. These are the positions of a kernel, or of the map that a dense layer reads. The spread is 0 if the "
+    "symmetry under translation is whole, and 1 - 1/positions for independent entries. Rank: effective rank over the "
+    "largest that the shape allows, mean over layers. Warnings, distinct units and activations: from the inspector, "
+    "for the trained networks.",
 )

@@ -15,7 +15,7 @@ __all__ = ["Cell", "Table", "View", "estimate_frame", "text"]
 
 @dataclass(frozen=True)
 class Cell:
-    """A text; a number stands on the right, and what is notable is marked."""
+    """The text of one cell. Numbers stand on the right; notable cells are marked."""
 
     text: str
     is_number: bool = True
@@ -59,7 +59,7 @@ class View:
     Attributes:
         draw: ``(summary, title, profile) -> figure``.
         table: ``(summary, profile, protocol) -> table``.
-        note: What the reader has to know to read it; empty if nothing.
+        note: What you have to know to read the view; empty if nothing.
     """
 
     draw: Callable[[FigureSummary, str, str], Figure]

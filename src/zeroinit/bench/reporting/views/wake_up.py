@@ -38,12 +38,13 @@ def wake_causes(single: Result, double: Result) -> list[tuple[str, int | None, s
 
     Args:
         single: In float32.
-        double: In float64, from the same values.
+        double: The same run in float64, from the same initial values.
 
     Returns:
         From input to output the name, the first step with a gradient in float32 (``None`` if there is none) and one of
-        ``CAUSES``: ``"signal"`` if float64 has its first gradient at the same step and of the same size within a factor
-        of 2; ``"rounding"`` if float64's is a thousandth at most at that step (or exactly zero); else ``"unclear"``.
+        ``CAUSES``: ``"signal"`` if float64 has its first gradient at the same step, with the same size within a factor
+            of 2. ``"rounding"`` if float64's gradient is at most a thousandth at that step (or exactly zero). Otherwise
+            ``"unclear"``.
     """
     names, sizes = gradient_sizes(single)
     exact = gradient_sizes(double)[1]
@@ -65,7 +66,7 @@ def wake_causes(single: Result, double: Result) -> list[tuple[str, int | None, s
 
 
 def precision_pairs(summary: FigureSummary) -> list[tuple[CurveSummary, CurveSummary]]:
-    """Pair the curves in float32 with those that differ from them in being float64 alone; leave out what has none."""
+    """Pair each curve in float32 with the same curve in float64; curves without a pair are left out."""
     by_run = {entry.curve.run: entry for entry in summary.curves}
     pairs = ((entry, by_run.get(replace(entry.curve.run, precision="float64"))) for entry in summary.curves)
     return [(single, double) for single, double in pairs if double is not None and double is not single]
@@ -92,7 +93,7 @@ def wake_frame(summary: FigureSummary) -> pd.DataFrame:
 
 
 def draw(summary: FigureSummary, title: str, profile: str) -> Figure:
-    """Draw for each variant when each weight gets its first gradient and by what; the first seed that is there."""
+    """Draw for each variant when each weight gets its first gradient, and its cause, for the first seed."""
     frame = wake_frame(summary)
     variants = list(dict.fromkeys(frame["variant"]))
     columns = min(3, max(1, len(variants)))
@@ -114,7 +115,7 @@ def draw(summary: FigureSummary, title: str, profile: str) -> Figure:
 
 
 def table(summary: FigureSummary, profile: str, protocol: str) -> Table:
-    """Return one row per variant and seed: how many weights wake up by what, and when the last one does."""
+    """Return one row per variant and seed: how many first gradients have which cause, and the step of the last one."""
     names = ("Seed", *(f"By {cause}" if cause != "never" else "Never" for cause in CAUSES), "Last one at step")
     rows = []
     for (variant, seed), layers in wake_frame(summary).groupby(["variant", "seed"], sort=False):

@@ -1,1 +1,1 @@
-"""How a training step is carried out, decided before it starts."""
+"""How a training step is carried out: precision, layout, stacking, execution."""

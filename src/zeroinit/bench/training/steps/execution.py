@@ -33,7 +33,7 @@ EXECUTIONS = {
     "takes a minute or more",
 }
 WARM_UPS = 3
-"""Updates of each batch shape that run eagerly before one is recorded: libraries choose their kernels meanwhile."""
+"""Eager updates of each batch shape before one is recorded. Libraries choose their kernels meanwhile."""
 RECORDABLE = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD, torch.optim.RMSprop)
 """Optimizers whose step reads nothing back from the device."""
 GLOBAL_HOOKS = (

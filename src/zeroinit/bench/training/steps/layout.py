@@ -1,4 +1,4 @@
-"""The order in which images lie in memory while a model trains: what is faster depends on its convolutions."""
+"""The order in which images lie in memory while a model trains. The faster one depends on its convolutions."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,9 +11,9 @@ from zeroinit._common import lookup
 __all__ = ["LAYOUTS", "choose_layout", "laid_out"]
 
 WIDE = 32
-"""From so many input channels on a convolution gains more by channels-last than the layers around it lose.
+"""From so many input channels on, a convolution gains more from channels-last than the layers around it lose.
 
-Per step on two AVX2 cores, batch 128: the CIFAR CNN takes 0.8 and its quarter 0.85 of the time; the MNIST CNN, whose
+Per step on two AVX2 cores, batch 128, the CIFAR CNN takes 0.8 and its quarter 0.85 of the time. The MNIST CNN, whose
 convolutions have 1 and 16 input channels, takes 1.1 times as long.
 """
 
@@ -49,9 +49,9 @@ def choose_layout(model: nn.Module, layout: str) -> str:
 
 @contextmanager
 def laid_out(model: nn.Module, layout: str, transform: Transform | None) -> Iterator[Transform | None]:
-    """Bring the parameters into a layout, in place; on leaving they are as torch makes them.
+    """Bring the parameters into a layout, in place; on leaving they get torch's usual layout.
 
-    Values, shapes and the identity of every parameter stay.
+    Values, shapes and the identity of every parameter do not change.
 
     Args:
         model: Changed in place.
@@ -77,7 +77,7 @@ def laid_out(model: nn.Module, layout: str, transform: Transform | None) -> Iter
 
 
 def _rearrange(model: nn.Module, memory_format: torch.memory_format) -> None:
-    """Clone, as ``contiguous`` leaves the strides of axes of length 1, by which torch then guesses another layout."""
+    """Clone: ``contiguous`` keeps the strides of axes of length 1, from which torch would guess another layout."""
     for parameter in model.parameters():
         if parameter.dim() == 4:
             parameter.data = parameter.data.clone(memory_format=memory_format)

@@ -1,4 +1,4 @@
-"""Precisions by name: what a training step computes in. Parameters and optimizer state are never below float32."""
+"""Precisions by name: the number format of a training step. Parameters and optimizer state are never below float32."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -18,10 +18,10 @@ class Precision:
 
     Attributes:
         summary: One line.
-        dtype: Of parameters, gradients, optimizer state, inputs and losses; the model's own if ``None``.
-        products: ``"ieee"``, or ``"tf32"`` for float32 products with 10 bits of mantissa, on CUDA devices; as torch is
-            set if ``None``.
-        autocast: What the forward pass computes in where torch holds that to be safe; ``dtype`` if ``None``.
+        dtype: Type of parameters, gradients, optimizer state, inputs and losses; the model's own if ``None``.
+        products: ``"ieee"``, or ``"tf32"`` for float32 products with 10 bits of mantissa, on CUDA devices. If ``None``,
+            as torch is set.
+        autocast: Type of the forward pass, in the operations where torch holds it to be safe; ``dtype`` if ``None``.
     """
 
     summary: str
@@ -33,8 +33,8 @@ class Precision:
     def applied(self, model: nn.Module) -> Iterator[None]:
         """Hold the floating-point parameters and buffers of a model in ``dtype``, and set how products are computed.
 
-        On leaving, everything is of the type and set as before; values keep what they gained or lost. No parameter is
-        replaced.
+        On leaving, types and settings are as before. Values keep the precision that they gained or lost. No parameter
+        is replaced.
         """
         before = {tensor: tensor.dtype for tensor in [*model.parameters(), *model.buffers()]}
         is_set = self.products is not None and any(tensor.is_cuda for tensor in before)

@@ -1,8 +1,8 @@
-"""Several models of one architecture as one module, so that a training step costs one set of calls and not several.
+"""Several models of one architecture as one module, so a training step costs one set of calls.
 
-Images and logits carry a leading axis of models. Between them dense layers compute on (models, batch, features) with
-batched products, and convolutional ones on (batch, models x channels, height, width) with grouped convolutions; what
-works element by element, or channel by channel as batch norm does, changes nothing but its sizes. Models never mix.
+Images and logits have a leading axis of models. Dense layers compute on (models, batch, features) with batched
+products. Convolutional layers compute on (batch, models x channels, height, width) with grouped convolutions. Layers
+that work element by element or channel by channel (batch norm) change only in their sizes. Models never mix.
 """
 
 import copy
@@ -20,7 +20,7 @@ __all__ = ["StackedModel", "has_hooks", "why_not_stackable"]
 ELEMENT_BY_ELEMENT = (nn.ELU, nn.GELU, nn.Identity, nn.LeakyReLU, nn.ReLU, nn.Sigmoid, nn.SiLU, nn.Softplus, nn.Tanh)
 CHANNEL_BY_CHANNEL = (nn.AdaptiveAvgPool2d, nn.AvgPool2d, nn.MaxPool2d)
 TENSORS = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
-"""What dense layers, convolutions and batch norms hold."""
+"""The parameters and buffers of dense layers, convolutions and batch norms."""
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 SETTING = (bool, int, float, str, tuple)
 TENSOR_HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")
@@ -117,8 +117,8 @@ class _Tracer(fx.Tracer):
 def why_not_stackable(models: Sequence[nn.Module]) -> str | None:
     """Say why some models cannot be stacked; ``None`` if they can.
 
-    Models can be stacked if they are alike, have no hooks and no tied parameters, and their forward pass is made of
-    modules that are known here and of additions.
+    Models can be stacked if they have the same layers and modes, no hooks and no tied parameters. Their forward pass
+    may only call modules that this file knows, and add.
 
     Args:
         models: At least one.
@@ -183,7 +183,7 @@ def has_hooks(model: nn.Module) -> bool:
 
 
 def _anatomy(model: nn.Module) -> tuple:
-    """Return all that models have to have in common."""
+    """Return all that stacked models must have in common."""
     tensors = [(name, tensor.shape, tensor.dtype, tensor.device) for name, tensor in model.state_dict().items()]
     trained = [parameter.requires_grad for parameter in model.parameters()]
     settings = [
@@ -202,7 +202,7 @@ def _modes(model: nn.Module) -> list[bool]:
 
 
 class StackedModel(nn.Module):
-    """Some models of one architecture as one; the models themselves stay as they are until ``write_back``.
+    """Several models of one architecture as one. The models themselves do not change before ``write_back``.
 
     Args:
         models: At least one; on one device.
@@ -247,7 +247,7 @@ class StackedModel(nn.Module):
 
 
 def _begins_with_channels(model: nn.Module) -> bool:
-    """Whether the first layer that does not work element by element is one of a convolutional network."""
+    """Whether the first layer that does not work element by element belongs to a convolutional network."""
     leaves = (model.get_submodule(str(node.target)[2:]) for node in _trace(model) if node.op == "call_module")
     first = next((leaf for leaf in leaves if type(leaf) not in ELEMENT_BY_ELEMENT), None)
     return isinstance(first, (nn.Conv2d, nn.BatchNorm2d, *CHANNEL_BY_CHANNEL))

@@ -10,6 +10,7 @@ from zeroinit.symmetry.verdict.causes.views import (
     LOSSES,
     RECTIFIERS,
     ROUNDING,
+    SAME_VALUES,
     SATURATING,
     Candidate,
     View,
@@ -23,10 +24,13 @@ from zeroinit.symmetry.verdict.passes.sizes import normalized_size, num_keys, so
 from zeroinit.symmetry.verdict.trials.actions import other_axis
 from zeroinit.symmetry.verdict.trials.trials import Change
 
-__all__ = ["is_summed", "leaky_line", "of_flat", "of_norm", "second_derivative"]
+__all__ = ["OFF", "is_summed", "leaky_line", "of_flat", "of_norm", "second_derivative"]
 
 FAR = 30.0
 """Inputs of this size are worth a try with normalized ones."""
+OFF = "is off for every"
+"""What is said of a rectifier that lets nothing pass."""
+SOFTMAXES = ("softmax", "log_softmax", "logsumexp", "cross_entropy")
 CLAMPS = ("hardtanh", "relu6", "clamp", "clip", "clamp_min", "clamp_max", "hardsigmoid")
 
 
@@ -79,69 +83,119 @@ def of_norm(name: str, call: Call, view: View) -> Iterator[Candidate]:
 
 def of_flat(cut: Node, call: Call, view: View) -> Iterator[Candidate]:
     """An operation whose slope is zero for the whole batch."""
-    what = operation(call, view.model)
     if call.name in LOSSES:
-        if call.given[0].dim() > 1 and call.given[0].shape[1] == 1:
-            if len(call.given[0]) == 1:  # the classes may be the examples
-                change = Change(inputs="twice", targets="twice")
-                text = "Cross entropy is over one class, and so always zero, because the batch has one example."
-                repair = "Hand over two or more examples."
-                yield Candidate(Reason("batch", text, cause="one example"), change, ((change, repair),))
-            change = view.act(call, "squared")
-            text = "Cross entropy over one class is always zero."
-            line = "Give the model two or more outputs, or use `binary_cross_entropy_with_logits` for one."
-            yield Candidate(Reason("dead", text, cause="one class"), change, ((change, line),))
-        return
-    if call.name in ATTENTION:
-        if num_keys(call) == 1:
-            yield from small(view)
-            change = view.act(call, "more keys")
-            text = f"{sentence(what)} has a single key, and a softmax over one value is always 1."
-            repair = "Hand over longer sequences or larger images, so that there is more than one key."
-            yield Candidate(Reason("one_key", text, cause="one key"), change, ((change, repair),))
-        return
-    if call.name in ("softmax", "log_softmax") and softmax_size(call) == 1:
-        yield from small(view)
-        text = f"{sentence(what)} is over one value, so it is always 1."
-        other = other_axis(call.given[0].shape)
-        if other is not None:
-            change, shape = view.act(call, "other axis"), tuple(call.given[0].shape)
-            line = f"Use `dim={other}` in {what}: it has {shape[other]} of the values, whose shape is {shape}."
-            yield Candidate(
-                Reason("dead", text, cause=f"softmax of one {starred(call.path)}"), change, ((change, line),)
-            )
-        change = view.act(call, "sigmoid")
-        repair = f"Use a sigmoid in place of {what}, or give it two or more values."
-        if any(each.dim() > 2 for each in tensors_in(view.inputs)):
-            repair = (
-                f"Give {what} two or more values: larger images, longer sequences. A sigmoid in its place was tried."
-            )
-        yield Candidate(Reason("dead", text, cause=f"softmax of one {starred(call.path)}"), change, ((change, repair),))
-        return
-    level = list(_level(cut, view))
-    if call.name in ROUNDING:
-        change = view.act(call, "take out")
-        text = f"{sentence(what)} has slope zero everywhere."
+        yield from _of_one_class(call, view)
+    elif call.name in ATTENTION:
+        yield from _of_one_key(call, view)
+    elif call.name in ("softmax", "log_softmax") and softmax_size(call) == 1:
+        yield from _of_one_value(call, view)
+    elif call.name in ROUNDING:
+        what, change = operation(call, view.model), view.act(call, "take out")
         repair = f"Let the gradient pass {what}: `x + (x.{call.name}() - x).detach()`."
-        yield Candidate(Reason("dead", text), change, ((change, repair),))
-    elif call.name in SATURATING:
+        yield Candidate(Reason("dead", f"{sentence(what)} has slope zero everywhere."), change, ((change, repair),))
+    elif call.name in (*SATURATING, *CLAMPS):
+        yield from _of_saturation(cut, call, view)
+    else:
+        yield from _of_rectifier(cut, call, view)
+
+
+def _of_one_class(call: Call, view: View) -> Iterator[Candidate]:
+    if call.given[0].dim() < 2 or call.given[0].shape[1] != 1:
+        return
+    if len(call.given[0]) == 1:  # the classes may be the examples
+        change = Change(inputs="twice", targets="twice")
+        text = "Cross entropy is over one class, and so always zero, because the batch has one example."
+        yield Candidate(
+            Reason("batch", text, cause="one example"), change, ((change, "Hand over two or more examples."),)
+        )
+    change = view.act(call, "squared")
+    line = "Give the model two or more outputs, or use `binary_cross_entropy_with_logits` for one."
+    reason = Reason("dead", "Cross entropy over one class is always zero.", cause="one class")
+    yield Candidate(reason, change, ((change, line),))
+
+
+def _of_one_key(call: Call, view: View) -> Iterator[Candidate]:
+    if num_keys(call) != 1:
+        return
+    yield from small(view)
+    change = view.act(call, "more keys")
+    text = f"{sentence(operation(call, view.model))} has a single key, and a softmax over one value is always 1."
+    repair = "Hand over longer sequences or larger images, so that there is more than one key."
+    yield Candidate(Reason("one_key", text, cause="one key"), change, ((change, repair),))
+
+
+def _of_one_value(call: Call, view: View) -> Iterator[Candidate]:
+    yield from small(view)
+    what, shape = operation(call, view.model), tuple(call.given[0].shape)
+    reason = Reason(
+        "dead",
+        f"{sentence(what)} is over one value, so it is always 1.",
+        cause=f"softmax of one {starred(call.path)}",
+    )
+    other = other_axis(call.given[0].shape)
+    if other is not None:
+        change = view.act(call, "other axis")
+        line = f"Use `dim={other}` in {what}: it has {shape[other]} of the values, whose shape is {shape}."
+        yield Candidate(reason, change, ((change, line),))
+    change = view.act(call, "sigmoid")
+    repair = f"Use a sigmoid in place of {what}, or give it two or more values."
+    if any(each.dim() > 2 for each in tensors_in(view.inputs)):
+        repair = f"Give {what} two or more values: larger images, longer sequences. A sigmoid in its place was tried."
+    yield Candidate(reason, change, ((change, repair),))
+
+
+def _of_saturation(cut: Node, call: Call, view: View) -> Iterator[Candidate]:
+    what = operation(call, view.model)
+    if call.name in SATURATING:
         change = view.act(call, "cooler")
         text = f"{sentence(what)} is saturated for every input of the batch."
         yield from _of_far_inputs(text, view)
         repair = f"Divide what goes into {what} by its largest value, or scale the layer in front of it down."
-        yield Candidate(Reason("dead", text), change, (*level, (change, repair)))
-    elif call.name in CLAMPS:
+    else:
         change = view.act(call, "take out")
         text = f"{sentence(what)} cuts off every value of the batch: all are outside its range."
-        yield Candidate(Reason("dead", text), change, (*level, (change, f"Take {what} out, or widen its range.")))
-    elif call.path == LOSS:
-        change = view.act(call, "leaky")
+        repair = f"Take {what} out, or widen its range."
+    yield Candidate(Reason("dead", text), change, (*_level(cut, view), (change, repair)))
+
+
+def _of_rectifier(cut: Node, call: Call, view: View) -> Iterator[Candidate]:
+    what, change = operation(call, view.model), view.act(call, "leaky")
+    if call.path == LOSS:
         text = f"{sentence(what)} is off for every example of this batch, so there is nothing to learn from it."
         yield Candidate(Reason("idle", text, cause="nothing to learn"), change, ((change, ""),))
-    else:
-        change = view.act(call, "leaky")
-        text = f"{sentence(what)} is off for every input of the batch."
-        yield Candidate(Reason("dead", text), change, (*level, (change, leaky_line(call, view))))
+        return
+    text = f"{sentence(what)} {OFF} input of the batch."
+    repairs = [*_level(cut, view), (change, leaky_line(call, view))]
+    if end := _end_behind(call, view):
+        line = f"Take {what} out: {'a softmax needs none in front' if end == 'softmax' else 'the output needs none'}."
+        repairs.insert(0, (view.act(call, "take out"), line))
+    yield Candidate(Reason("dead", text, _in_front(cut, view)), change, tuple(repairs))
+
+
+def _end_behind(call: Call, view: View) -> str:
+    """Return what an activation hands its values to, if that is a softmax or the loss alone."""
+    waiting, found = [call], set()
+    while waiting:
+        made = waiting.pop().out
+        for each in view.calls.calls:
+            if any(given is out for given in each.given for out in made):
+                same = each.name in SAME_VALUES and each.path != LOSS
+                waiting += [each] if same and not any(out is given for out in each.out for given in made) else []
+                end = "softmax" if each.name in SOFTMAXES else "loss" if each.path == LOSS else "another"
+                found |= set() if same else {end}
+    return "" if "another" in found or not found else "softmax" if "softmax" in found else "loss"
+
+
+def _in_front(cut: Node, view: View) -> tuple[str, ...]:
+    """Return the parameters in front of an operation, up to the first with two or more axes."""
+    found: list[str] = []
+    for edge in filter(None, cut.edges):
+        for node in view.graph.below(edge):
+            names = view.graph.weights_of(node)
+            found += names
+            if any(view.model.get_parameter(each).dim() > 1 for each in names):
+                break
+    return tuple(dict.fromkeys(found))
 
 
 def _level(cut: Node, view: View) -> Iterator[tuple[Change, str]]:

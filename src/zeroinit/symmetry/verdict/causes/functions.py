@@ -45,7 +45,7 @@ def _of_values(name: str, word: str, place: str, cut: Node, call: Call | None, v
         low, high = (float(getattr(call.given[0].detach(), which)()) for which in ("min", "max"))
         change = view.act(call, "scaled down")
         text = (
-            f"The backward pass of `{word}`{place} returns zero for every input of the batch: they lie from {low:.3g} "
+            f"The backward pass of `{word}`{place} returns zero for the whole batch: inputs lie from {low:.3g} "
             f"to {high:.3g}, outside of the range in which it hands a gradient on."
         )
         repair = f"Scale what goes into `{word}` down, or widen that range. Smaller values were tried."

@@ -106,10 +106,10 @@ def _above(name: str, cut: Node, position: int, view: View) -> Iterator[Candidat
         yield from of_still(name, cut, position, call, view)
     if view.copied and call is not None and call.name in SATURATING:
         yield from of_copies(view)
-    if call is not None and call.name in NORMS:
-        yield from of_norm(name, call, view)
     others = [edge for at, edge in enumerate(cut.edges) if at != position and edge is not None]
     weights = [each for each in graph.weights_of(cut) if each != name and each in view.zeros]
+    if call is not None and call.name in NORMS and all(each.endswith("bias") for each in weights):
+        yield from of_norm(name, call, view)
     zero = weights or _zeros_under(others, graph, view.zeros - {name})
     zero = zero or (zero_sources(call, view, name) if call is not None else [])
     if zero:
@@ -118,15 +118,14 @@ def _above(name: str, cut: Node, position: int, view: View) -> Iterator[Candidat
             yield drawing(tuple(sorted({name, *zero})), view)
     if call is None:
         return
+    if call.name in NORMS:
+        yield from of_norm(name, call, view)
     if call.name in (*RECTIFIERS, *SATURATING, *ATTENTION, *ROUNDING, *LOSSES):
         yield from of_flat(cut, call, view)
     if call.name == "grad":
         yield from second_derivative(view.calls, view.model)
     if call.name == "ctc_loss":
-        change = view.act(call, "short targets")
-        text = "Every target is longer than the input allows: the CTC loss is infinite, and zero_infinity makes it 0."
-        repair = "Hand over longer inputs or shorter targets, or subsample less."
-        yield Candidate(Reason("dead", text, cause="ctc"), change, ((change, repair),))
+        yield _of_short_inputs(call, view)
     if has_zero_constant(call):
         yield from constant_factor(call, view)
     if is_times_zero(call):
@@ -136,6 +135,13 @@ def _above(name: str, cut: Node, position: int, view: View) -> Iterator[Candidat
         yield Candidate(reason, change, ((change, "Give that factor another value than 0."),))
     if may_remove(call):
         yield without(call, view)
+
+
+def _of_short_inputs(call: Call, view: View) -> Candidate:
+    change = view.act(call, "short targets")
+    text = "Every target is longer than the input allows: the CTC loss is infinite, and zero_infinity makes it 0."
+    repair = "Hand over longer inputs or shorter targets, or subsample less."
+    return Candidate(Reason("dead", text, cause="ctc"), change, ((change, repair),))
 
 
 def _below(name: str, node: Node, position: int, view: View) -> Iterator[Candidate]:

@@ -20,6 +20,7 @@ __all__ = [
     "NORMS",
     "RECTIFIERS",
     "ROUNDING",
+    "SAME_VALUES",
     "SATURATING",
     "Candidate",
     "View",
@@ -39,6 +40,11 @@ ROUNDING = ("round", "sign", "floor", "ceil", "trunc", "heaviside", "sgn")
 NORMS = ("layer_norm", "batch_norm", "group_norm", "instance_norm", "rms_norm", "native_layer_norm")
 ATTENTION = ("scaled_dot_product_attention", "multi_head_attention_forward")
 LOSSES = ("cross_entropy", "nll_loss")
+SAME_VALUES = (
+    "to", "float", "double", "half", "bfloat16", "type_as", "getitem", "view", "reshape", "unsqueeze", "squeeze",
+    "expand", "flatten", "clone", "contiguous", "transpose", "permute", "detach",
+)  # fmt: skip
+"""Calls that hand values on as they are."""
 DIFFERENCES = ("sub", "subtract")
 DROPOUTS = ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_dropout")
 
@@ -117,7 +123,8 @@ def drawing(names: tuple[str, ...], view: View, kind: str = "zero") -> Candidate
 
 def line_for(names, together, view: View) -> str:
     """Write the line that draws parameters, as a trial did that drew all of ``together``."""
-    return draw_line(list(names), len(together), any(view.model.get_parameter(each).dim() < 2 for each in names))
+    vectors = any(view.model.get_parameter(each).dim() < 2 for each in names)
+    return draw_line(list(names), len(together), vectors, view.names.values())
 
 
 def plain_zero(tensor: Tensor) -> bool:

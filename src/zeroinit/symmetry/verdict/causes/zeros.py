@@ -14,6 +14,7 @@ from zeroinit.symmetry.verdict.causes.views import (
     DIFFERENCES,
     DROPOUTS,
     RECTIFIERS,
+    SAME_VALUES,
     Candidate,
     View,
     drawing,
@@ -43,11 +44,6 @@ CHOOSING = (
 """Calls that choose by data, or at random."""
 MOST_CHOICES = 200
 WITHOUT_SLOPE_AT_ZERO = ("abs", "square", "pow", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "norm")
-SAME_VALUES = (
-    "to", "float", "double", "half", "bfloat16", "type_as", "getitem", "view", "reshape", "unsqueeze", "squeeze",
-    "expand", "flatten", "clone", "contiguous", "transpose", "permute", "detach",
-)  # fmt: skip
-"""Calls that hand values on as they are."""
 FILLED = ("zeros", "zeros_like", "new_zeros", "full", "full_like", "new_full")
 OTHER_BATCHES = (Change(inputs="random"), Change(inputs="other"), Change(inputs="other", targets="targets"))
 """What is tried to see whether the batch makes zeros."""
@@ -153,29 +149,8 @@ def _is_chosen(call: Call, view: View) -> bool:
 def zero_input(name: str, call: Call, view: View) -> Iterator[Candidate]:
     """What a weight is multiplied with is zero: told by what made it so."""
     origin = _origin(call, view)
-    if origin is not None and origin.name in ("sub", "rsub", "__sub__", "batch_norm", "instance_norm", "group_norm"):
-        yield from small(view)
-    if origin is not None and origin.name in (*DROPOUTS, *DIFFERENCES) and may_remove(origin):
-        yield without(origin, view)
-    if (
-        origin is not None
-        and origin.name in (*RECTIFIERS, *COMPARISONS)
-        and not any(each.requires_grad for each in origin.given)
-    ):
-        change = Change(inputs="scaled")
-        text = (
-            f"Every input of this batch is outside the range of {operation(origin, view.model)}, so {{it}} sees zeros."
-        )
-        repair = "Scale the inputs to values between -1 and 1, or let that range cover them."
-        yield Candidate(Reason("zero_input", text), change, ((change, repair),))
-    if origin is not None and origin.name in RECTIFIERS:
-        change = view.act(origin, "leaky")
-        text = f"The input of {{it}} is zero: {operation(origin, view.model)} is off for every input of the batch."
-        yield Candidate(Reason("zero_input", text), change, ((change, f"{leaky_line(origin, view)}"),))
-    if origin is not None and origin.name.startswith("grid_sample") and outside(origin):
-        yield sampled_outside(origin, view)
-    if origin is not None and origin.name == "masked_fill":
-        yield all_masked(origin, view)
+    if origin is not None:
+        yield from _of_origin(origin, view)
     change = view.act(call, "noise")
     if call.name in RECURRENT and "hh" in name.rpartition(".")[2]:
         text = (
@@ -194,6 +169,29 @@ def zero_input(name: str, call: Call, view: View) -> Iterator[Candidate]:
     if origin is not None and origin is not call:
         text += f" {sentence(operation(origin, view.model))} makes these zeros."
     yield Candidate(Reason("zero_input", text), change, ((change, "Feed it values that are not all zero."),))
+
+
+def _of_origin(origin: Call, view: View) -> Iterator[Candidate]:
+    """The call that made zeros of something else: it is changed, or given other inputs."""
+    if origin.name in ("sub", "rsub", "__sub__", "batch_norm", "instance_norm", "group_norm"):
+        yield from small(view)
+    if origin.name in (*DROPOUTS, *DIFFERENCES) and may_remove(origin):
+        yield without(origin, view)
+    if origin.name in (*RECTIFIERS, *COMPARISONS) and not any(each.requires_grad for each in origin.given):
+        change = Change(inputs="scaled")
+        text = (
+            f"Every input of this batch is outside the range of {operation(origin, view.model)}, so {{it}} sees zeros."
+        )
+        repair = "Scale the inputs to values between -1 and 1, or let that range cover them."
+        yield Candidate(Reason("zero_input", text), change, ((change, repair),))
+    if origin.name in RECTIFIERS:
+        change = view.act(origin, "leaky")
+        text = f"The input of {{it}} is zero: {operation(origin, view.model)} is off for every input of the batch."
+        yield Candidate(Reason("zero_input", text), change, ((change, f"{leaky_line(origin, view)}"),))
+    if origin.name.startswith("grid_sample") and outside(origin):
+        yield sampled_outside(origin, view)
+    if origin.name == "masked_fill":
+        yield all_masked(origin, view)
 
 
 def _is_of_truth(call: Call) -> bool:

@@ -83,6 +83,8 @@ class Call:
     @property
     def data(self) -> list[Tensor]:
         """The tensors whose values matter: not those that only tell a shape or a type."""
+        if self.name == "new_tensor":
+            return tensors_in([self.args[1:], self.kwargs])
         if self.name.endswith("_like") or self.name.startswith("new_"):
             return []
         return tensors_in(self.args[:1]) if self.name in OF_FIRST else tensors_in([self.args, self.kwargs])
@@ -105,7 +107,7 @@ class Calls(TorchFunctionMode):
         calls: In order.
         wrapped: Modules that were given a parameter made of a computed tensor.
         copied: Modules in whose forward pass parameters were copied with ``copy.deepcopy``.
-        escapes: Where values that depend on a parameter left torch: module and operation.
+        escapes: Where values that depend on a parameter left torch: module, operation, and what cut them off before.
         writes: What is written into a tensor outside of its graph, through its ``.data``.
     """
 
@@ -125,7 +127,7 @@ class Calls(TorchFunctionMode):
         self.calls: list[Call] = []
         self._changes, self._gradients, self._attach, self._numbers = changes or {}, gradients, set(attach), numbers
         self._counts: dict[tuple[str, str], int] = {}
-        self.escapes: list[tuple[str, str]] = []
+        self.escapes: list[tuple[str, str, list[str]]] = []
         self.wrapped: list[str] = []
         self._unwrap, self._registered = unwrap, {id(each) for each in model.parameters()}
         self._made: dict[int, Tensor] = {}
@@ -177,7 +179,8 @@ class Calls(TorchFunctionMode):
         if func == torch.Tensor.data.__get__:  # ty: ignore
             name = "data"
         if name in ESCAPING and not self._inside and self._has_gradient(args):
-            self.escapes.append((self._stack[-1], name.strip("_")))
+            lost = [key[1] for each in tensors_in(args) for key, _ in self._lost.get(id(each), ())]
+            self.escapes.append((self._stack[-1], name.strip("_"), lost))
         if func == torch.Tensor.data.__set__:  # ty: ignore
             lost = [each for _, each in self._lost.get(id(args[1]), ())]
             own = [args[1]] if args[1].requires_grad else []

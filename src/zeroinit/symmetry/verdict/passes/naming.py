@@ -18,6 +18,7 @@ __all__ = [
     "pattern_of",
     "sentence",
     "starred",
+    "start_line",
     "where",
 ]
 
@@ -124,16 +125,38 @@ def of_model(path: str) -> str:
     return text
 
 
-def draw_line(names: list[str], together: int, vectors: bool = False) -> str:
-    """Write the line that draws parameters at random, as a trial did."""
+def draw_line(names: list[str], together: int, vectors: bool = False, known: Iterable[str] = ()) -> str:
+    """Write the line that draws parameters at random, as a trial did; ``known`` are the names of all parameters."""
     call = "nn.init.normal_({}, std=0.02)" if together <= 2 or vectors else "nn.init.kaiming_uniform_({}, a=5**0.5)"
+    return start_line(names, call, known)
+
+
+def start_line(names: list[str], call: str, known: Iterable[str] = ()) -> str:
+    """Write a call for each of some parameters, as lines to type or with a pattern that holds for none but these.
+
+    Example:
+        >>> start_line(["n.1.w", "n.4.w", "n.7.w"], "nn.init.ones_({})", ["n.0.w", "n.1.w", "n.4.w", "n.7.w"])
+        '`nn.init.ones_(p)` for each p of `n.{1,4,7}.w`'
+    """
     if len(names) <= 2 and (len(names) == 1 or len(names[0]) < LONG):
         return "; ".join(f"`{call.format(of_model(name))}`" for name in names)
     groups: dict[str, list[str]] = {}
     for name in names:
         groups.setdefault(starred(name), []).append(name)
-    patterns = [pattern_of(members) for members in groups.values()]
+    others = set(known) - set(names)
+    patterns = [_exact(members, others) for members in groups.values()]
     return f"`{call.format('p')}` for each p of {few(patterns) if len(patterns) > 1 else f'`{patterns[0]}`'}"
+
+
+def _exact(members: list[str], others: set[str]) -> str:
+    """Write names as a pattern; with their numbers in braces where it would hold for others as well."""
+    pattern = pattern_of(members)
+    matching = re.compile(re.escape(pattern).replace(r"\*", r"\d+"))
+    if pattern.count("*") != 1 or not any(matching.fullmatch(each) for each in others):
+        return pattern
+    before, _, after = pattern.partition("*")
+    numbers = (each.removeprefix(before).removesuffix(after) for each in members)
+    return f"{before}{{{','.join(numbers)}}}{after}"
 
 
 def operation(call: Call, model: nn.Module) -> str:

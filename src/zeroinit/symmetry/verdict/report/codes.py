@@ -122,6 +122,12 @@ CODES: dict[str, Code] = {
         "updates are lost in the model's own precision",
         "Keep these parameters in float32, or train float32 weights under autocast.",
     ),
+    "ZI110": Code(
+        "info",
+        "targets lie outside the range of the output",
+        "Take the last activation out, or scale the targets.",
+    ),
+    "ZI111": Code("info", "each forward pass sets it to the same values", "Nothing to do if that is meant."),
     "ZI108": Code("info", "slices of a parameter stay identical", "Nothing to do if they see identical inputs."),
 }
 """Findings by code."""

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from zeroinit._common import import_extra
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -25,8 +27,7 @@ def draw_wake_up(report: "SymmetryReport", axes: "Axes | None" = None) -> "Axes"
     Returns:
         The axes, input at the top, at most 60 weights.
     """
-    import matplotlib.pyplot as plt
-
+    plt = import_extra("matplotlib.pyplot", "bench")
     shown = [each for each in report.parameters if len(each.shape) > 1 and each.reason != "frozen"]
     shown = (shown or list(report.parameters))[:MOST_ROWS]
     sizes = np.array([each.gradients for each in shown], dtype=float).reshape(len(shown), -1)
@@ -38,6 +39,6 @@ def draw_wake_up(report: "SymmetryReport", axes: "Axes | None" = None) -> "Axes"
     image = axes.imshow(decades, aspect="auto", interpolation="nearest", cmap="viridis", extent=extent)
     axes.set_yticks(range(len(shown)), [each.name for each in shown], fontsize="small", parse_math=False)
     axes.set_xlabel("update step")
-    axes.set_title(f"{report.model}: when weights wake up", fontsize="medium", parse_math=False)
+    axes.set_title(f"{report.model}: first gradients of the weights", fontsize="medium", parse_math=False)
     axes.figure.colorbar(image, ax=axes, label="log10 of the largest gradient")
     return axes

@@ -16,7 +16,7 @@ __all__ = ["shown_in_notebook", "summary", "wake_up_chart"]
 
 MOST_STEPS = 64
 ROW, COLUMN, NAMES = 18, 14, 260
-"""Height of a row, width of a column, and the room for names, in pixels."""
+"""Height of a row, width of a column, and the space for names, in pixels."""
 
 
 def summary(report: "SymmetryReport") -> str:

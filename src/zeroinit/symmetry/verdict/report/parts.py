@@ -4,10 +4,18 @@ from dataclasses import dataclass, field
 
 from zeroinit.symmetry.verdict.report.codes import CODES
 
-__all__ = ["FROZEN_HEAD", "Check", "Finding", "LayerReport", "ParameterReport", "finding"]
+__all__ = ["AS_MADE", "FROZEN_HEAD", "GRADIENTS_OFF", "Check", "Finding", "LayerReport", "ParameterReport", "finding"]
 
+AS_MADE = "frozen as made"
+"""The cause of findings about frozen layers that hold the values of new ones."""
 FROZEN_HEAD = "frozen head"
 """The cause of a finding about a head that is frozen behind adapters that learn."""
+
+GRADIENTS_OFF = (
+    "gradients are off where `inspect` was called, and it switched them on for its copies; "
+    "`torch.set_grad_enabled(True)` switches them on for your own loop"
+)
+"""A note: the user's own ``loss.backward()`` would fail."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from zeroinit._common import jsonable
+from zeroinit._common import import_extra, jsonable
 from zeroinit.symmetry.verdict.report.parts import Check, Finding, LayerReport, ParameterReport
 from zeroinit.symmetry.verdict.report.sentence import verdict
 
@@ -74,8 +74,7 @@ class SymmetryReport:
 
     def to_frame(self) -> "pandas.DataFrame":
         """Return one row for each layer."""
-        import pandas
-
+        pandas = import_extra("pandas", "bench")
         rows = []
         for each in self.layers:
             row = {
@@ -89,8 +88,7 @@ class SymmetryReport:
 
     def to_series(self) -> "pandas.DataFrame":
         """Return ranks step by step: one row for each layer and step, the columns of ``diversity_by_step``."""
-        import pandas
-
+        pandas = import_extra("pandas", "bench")
         frames = []
         for each in self.layers:
             if ranks := each.diversity_by_step:

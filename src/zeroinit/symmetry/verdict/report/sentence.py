@@ -3,13 +3,15 @@
 import re
 from typing import TYPE_CHECKING
 
-from zeroinit.symmetry.verdict.report.parts import FROZEN_HEAD, Finding
+from zeroinit.symmetry.verdict.passes.naming import few
+from zeroinit.symmetry.verdict.report.parts import AS_MADE, FROZEN_HEAD, GRADIENTS_OFF, Finding
 
 if TYPE_CHECKING:
     from zeroinit.symmetry.verdict.report.report import SymmetryReport  # for checkers alone: the report calls this file
 
 __all__ = ["by_cause", "first_sentence", "verdict"]
 
+AS_MADE_IN = f"{AS_MADE} in "
 GRAVEST = (
     "ZI013", "ZI018", "ZI016", "ZI017", "ZI006", "ZI009", "ZI019", "ZI008", "ZI011", "ZI007", "ZI012", "ZI020", "ZI014",
     "ZI015", "ZI021", "ZI001", "ZI004", "ZI002", "ZI003", "ZI005", "ZI010",
@@ -43,13 +45,20 @@ def _rank_of(finding: Finding) -> float:
 
 
 def _rank(code: str) -> int:
-    if code == "ZI109":
+    if code in ("ZI109", "ZI110"):
         return -1  # the information that matters most
     return GRAVEST.index(code) if code in GRAVEST else len(GRAVEST)
 
 
 def verdict(report: "SymmetryReport") -> str:
-    """Return one sentence about a report."""
+    """Return one sentence about a report, and a second one where gradients are off and much else is wrong."""
+    told, off = _of_model(report), GRADIENTS_OFF in report.notes
+    if off and told.startswith("Will learn: "):
+        return told.replace("Will learn: ", "Will learn once gradients are switched on: ", 1)
+    return f"{told} Gradients are off here, so your own backward pass fails." if off else told
+
+
+def _of_model(report: "SymmetryReport") -> str:
     groups = by_cause(report.warnings)
     trained = [each for each in report.parameters if each.reason != "frozen"]
     if not groups and not trained:
@@ -57,8 +66,11 @@ def verdict(report: "SymmetryReport") -> str:
     if not groups:
         lost = [name for each in report.findings if each.code == "ZI109" for name in each.parameters]
         still = f", but updates of {len(lost)} are lost in the model's own precision" if lost else ""
+        still += ", but targets are out of its reach" if "ZI110" in {each.code for each in report.findings} else ""
         if heads := [each.path for each in report.findings if each.cause == FROZEN_HEAD]:
             still += f", and the head `{heads[0]}` is frozen"
+        elif new := [each.cause.removeprefix(AS_MADE_IN) for each in report.findings if AS_MADE_IN in each.cause]:
+            still += f", and the frozen layers of {few(dict.fromkeys(new))} have the values of new ones"
         learns = any(each.first_gradient_step is not None for each in trained)
         start = "Will learn" if learns else "Will not learn from this batch and loss"
         return f"{start}: {_with_gradient(report, trained)}{still}."
@@ -98,11 +110,13 @@ def _with_gradient(report: "SymmetryReport", trained: list) -> str:
     which = f"all {len(trained)}" if len(steps) == len(trained) else f"{len(steps)} of {len(trained)}"
     if len(trained) == 1:
         return f"the only trained parameter gets a gradient {last}"
-    idle = sum(each.reason == "idle" for each in trained)
+    second = sum(each.reason == "idle" and " a second loss " in each.explanation for each in trained)
+    idle = sum(each.reason == "idle" for each in trained) - second
     later = sum(each.reason == "later" for each in trained)
     none = sum(each.reason in ("cancelled", "no_effect") for each in trained)
-    rest = len(trained) - len(steps) - idle - later - none
+    rest = len(trained) - len(steps) - second - idle - later - none
     words = [f"{idle} {'is' if idle == 1 else 'are'} not used for this batch and loss"] if idle else []
+    words += [f"{second} through a second loss alone, which is left out"] if second else []
     words += [f"{later} later"] if later else []
     words += [f"{none} {'has' if none == 1 else 'have'} no effect"] if none else []
     words += [f"{rest} {'gets' if rest == 1 else 'get'} none"] if rest else []

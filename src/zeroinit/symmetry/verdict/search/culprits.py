@@ -2,7 +2,7 @@
 
 from zeroinit.symmetry.verdict.causes.views import View
 from zeroinit.symmetry.verdict.evidence import Reason
-from zeroinit.symmetry.verdict.passes.naming import draw_line, few, of_model, starred
+from zeroinit.symmetry.verdict.passes.naming import draw_line, few, of_model, starred, start_line
 from zeroinit.symmetry.verdict.search.search import Search
 from zeroinit.symmetry.verdict.trials.trials import Change
 
@@ -60,6 +60,8 @@ def _culprits(search: Search, drawn: set[str], names: set[str], view: View) -> l
 
 def _repair(search: Search, culprits: list[str], drawn: set[str], names: set[str], view: View) -> str:
     """Write the smallest change that frees all of these names; singles are tried first."""
+    if line := _gains_line(search, culprits, names, view.step):
+        return line
     choices = [tuple(each for each in culprits if starred(each) == pattern)
                for pattern in dict.fromkeys(map(starred, culprits))]  # fmt: skip
     singles = [(each,) for each in culprits] if len(culprits) <= 4 else []
@@ -73,7 +75,17 @@ def _repair(search: Search, culprits: list[str], drawn: set[str], names: set[str
 
 def _draw_line(search: Search, names: list[str]) -> str:
     vectors = any(search.replica.get_parameter(each).dim() < 2 for each in names)
-    return draw_line(names, len(names), vectors)
+    return draw_line(names, len(names), vectors, [name for name, _ in search.replica.named_parameters()])
+
+
+def _gains_line(search: Search, culprits: list[str], names: set[str], step: int) -> str:
+    """Write the line that sets gains of norms to one, as torch starts them, where that frees all of these names."""
+    owners = [search.replica.get_submodule(each.rpartition(".")[0]) for each in culprits]
+    gains = all("norm" in type(each).__name__.lower() for each in owners) and not any(map(_is_shift, culprits))
+    if not gains or not names <= search.trials.frees(Change(ones=tuple(culprits)), step):
+        return ""
+    known = [name for name, _ in search.replica.named_parameters()]
+    return f"Start with {start_line(culprits, 'nn.init.ones_({})', known)}."
 
 
 def _sentence(search: Search, culprits: list[str], view: View) -> str:

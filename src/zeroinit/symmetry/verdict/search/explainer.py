@@ -12,7 +12,7 @@ from zeroinit.symmetry.verdict.causes.zeros import times_zero
 from zeroinit.symmetry.verdict.evidence import Reason
 from zeroinit.symmetry.verdict.passes.naming import of_model, operation, starred
 from zeroinit.symmetry.verdict.search.culprits import with_culprits
-from zeroinit.symmetry.verdict.search.no_effect import among_equal_slices, comes_later
+from zeroinit.symmetry.verdict.search.no_effect import among_equal_slices, balanced, comes_later
 from zeroinit.symmetry.verdict.search.search import Search
 from zeroinit.symmetry.verdict.search.unused import reason_for_unused
 from zeroinit.symmetry.verdict.trials.trials import Change
@@ -142,6 +142,8 @@ class Explainer(Search):
                 return self._accepted(name, each, each.repairs[0][1])
         if (times := times_zero(name, view)) is not None:
             return times
+        if not still and (even := balanced(name, self, view.step)) is not None:
+            return even
         if any(name in self.trials.frees(Change(inputs=kind), view.step) for kind in ("other", "choices")):
             return Reason("idle", "Other inputs give {it} a gradient.", (), "", True, "other inputs")
         if still:

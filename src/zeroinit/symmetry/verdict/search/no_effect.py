@@ -1,6 +1,10 @@
 """No effect at the starting values alone, or none at all: everything else is disturbed first to tell the two."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from torch import Tensor
 
 from zeroinit.symmetry.shadow.memory.frugal import is_large
 from zeroinit.symmetry.verdict.evidence import Evidence, Reason
@@ -11,6 +15,7 @@ from zeroinit.symmetry.verdict.trials.trials import Change
 
 __all__ = [
     "among_equal_slices",
+    "balanced",
     "comes_later",
     "equal_cause",
     "everything_else",
@@ -20,6 +25,12 @@ __all__ = [
 
 APART = 1e-3
 """Gradients that differ by this share are different ones."""
+NEAR, FAR, VERY_FAR = 1.0, 3.0, 300.0
+"""So far values are moved to see whether gradients are zero there as well."""
+CHANGED = 0.01
+"""A loss that changes by such a share is no rounding, however far values are moved."""
+CLEAR = 0.1
+"""Such a share of the largest gradient is no rounding, however far values are moved."""
 MOST = 64
 """Of so many parameters all are disturbed; of more, those that are zero or have equal slices."""
 
@@ -34,32 +45,79 @@ def everything_else(search: Search) -> Change:
 
 
 def hidden_effects(search: Search) -> set[str] | None:
-    """Return which of its stuck parameters get a gradient where others have other values, or a mask is inverted.
+    """Return which of its stuck parameters get a gradient where parameters have other values, or a mask is inverted.
 
     Those that get none there have no effect at all; ``None`` where that would take too much memory to tell.
     """
     base = everything_else(search)
     if not base.draw:
         return None
-    found = set(search.trials.frees(base, search.step, 1))
+    moved = replace(base, moved=tuple(sorted(search.without_gradient)), distance=_far(search))
+    found = set(search.trials.frees(moved, search.step, 1))
     if next(masks_in(search.evidence.objective.inputs), None) is not None:
         found |= search.trials.frees(Change(inputs="flipped masks"), search.step, 1)
     return found
 
 
 def comes_later(name: str, search: Search, step: int) -> Reason | None:
-    """Return the reason of a parameter without an effect on the loss that has one once other parameters have moved.
+    """Return the reason of a parameter without an effect on the loss that has one once parameters have moved.
 
     A shift in front of a norm has none wherever the other parameters are; what chooses among equal values has none only
-    as long as they are equal.
+    as long as they are equal. A bias behind which the slopes of a margin loss cancel has one as soon as an example is
+    past the margin.
     """
     base = everything_else(search)
-    if not base.draw or name not in search.trials.frees(base, step, 1):
-        return None
-    if (equal := among_equal_slices(name, search, step)) is not None:
-        return Reason("later", equal.text, equal.culprits, "", True, equal.cause)
-    text = "It has no effect at these starting values, and gets one once other parameters have changed."
-    return Reason("later", text, (), "", True, "later")
+    if base.draw and name in search.trials.frees(base, step, 1):
+        if (equal := among_equal_slices(name, search, step)) is not None:
+            return Reason("later", equal.text, equal.culprits, "", True, equal.cause)
+        text = "It has no effect at these starting values, and gets one once other parameters have changed."
+        return Reason("later", text, (), "", True, "later")
+    return balanced(name, search, step)
+
+
+def balanced(name: str, search: Search, step: int) -> Reason | None:
+    """Return the reason of a parameter that matters at other values of its own, as behind a margin loss or rounding."""
+    if name in _balanced([name], search, step):
+        text = "The gradients that the examples give {it} add up to zero here. At other values of {it} they do not."
+        return Reason("later", text, (), "", True, "balanced")
+    stuck = tuple(_stuck_vectors(search))
+    if name in stuck and all(
+        search.trials.loss_changes(Change(moved=each, distance=VERY_FAR), step, share=CHANGED)
+        for each in (stuck, (name,))
+    ):
+        return Reason("later", "Only values of {it} that are far from this one change the loss.", (), "", True, "far")
+    return None
+
+
+def _stuck_vectors(search: Search) -> list[str]:
+    return [each for each in sorted(search.without_gradient) if _is_vector(search.replica.get_parameter(each))]
+
+
+def _balanced(names: Iterable[str], search: Search, step: int) -> set[str]:
+    """Return the vectors that get a gradient once their own values are far from where they are."""
+    stuck = _stuck_vectors(search)
+    freed = _freed_far(stuck, search, step) & set(names)  # by all at once first: most have no effect anywhere
+    return freed if len(stuck) < 2 else {each for each in freed if each in _freed_far([each], search, step)}
+
+
+def _freed_far(names: Iterable[str], search: Search, step: int) -> set[str]:
+    moved, found = tuple(names), set()
+    for distance in (_far(search), NEAR):
+        limit = search.trials.scale * (APART if distance <= FAR else CLEAR)
+        rows = search.trials.rows(Change(moved=moved, distance=distance), step, 1)
+        found |= {each for each in moved if each in rows and bool((rows[each] > limit).any())}
+    return found
+
+
+def _far(search: Search) -> float:
+    """Return how far values are moved: farther behind a large loss, as outputs and targets may be so far apart."""
+    size = 2 * abs(search.evidence.double.losses[-1])
+    return size if FAR < size < math.inf else FAR
+
+
+def _is_vector(parameter: Tensor) -> bool:
+    """Tell whether all axes but one have one entry, and the last has more, or there is a single one."""
+    return parameter.dim() < 2 or (parameter.numel() == max(parameter.shape) and parameter.shape[0] == 1)
 
 
 def among_equal_slices(name: str, search: Search, step: int) -> Reason | None:

@@ -1,8 +1,7 @@
 """Parameters that the graph of the loss does not hold: cut off, left out by this loss, not in this batch, or unused."""
 
 import inspect
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,26 +11,22 @@ from torch.utils.hooks import RemovableHandle
 
 from zeroinit._modules.attached import attached
 from zeroinit.symmetry.verdict.causes.flat import second_derivative
-from zeroinit.symmetry.verdict.causes.functions import of_function_never_asked
 from zeroinit.symmetry.verdict.causes.views import View
 from zeroinit.symmetry.verdict.evidence import Reason
-from zeroinit.symmetry.verdict.passes.calls import Call, Calls, tensors_in
-from zeroinit.symmetry.verdict.passes.naming import operation, sentence, starred, where
-from zeroinit.symmetry.verdict.search.called import called
+from zeroinit.symmetry.verdict.passes.calls import Calls, tensors_in
+from zeroinit.symmetry.verdict.passes.naming import few, joined, sentence, starred, where
+from zeroinit.symmetry.verdict.search.cuts import DETACHED, cuts
 from zeroinit.symmetry.verdict.search.no_effect import comes_later
 from zeroinit.symmetry.verdict.search.search import Search
+from zeroinit.symmetry.verdict.search.sources import computed_once, condition_on, taken_once
 from zeroinit.symmetry.verdict.trials.trials import Change
 
 __all__ = ["reason_for_unused"]
 
-MOST_CUTS = 12
 MOST_ARGUMENTS = 6
+SECOND_LOSS = "second loss"
 ROUTING = ("nonzero", "argmax", "topk", "multinomial", "where", "argsort", "sort", "bincount", "unique")
 """Calls that choose by data which parts take part."""
-DRAWS = ("normal", "bernoulli", "multinomial", "poisson", "binomial", "_standard_gamma", "_sample_dirichlet")
-COMPARISONS = ("gt", "lt", "ge", "le", "eq", "ne", "greater", "less", "heaviside")
-SURROGATE = "Give it a surrogate gradient: `soft + (hard - soft).detach()`, with a sigmoid as the soft form."
-DETACHED = ("detach", "data", "detach_copy")
 
 
 def reason_for_unused(name: str, search: Search, view: View | None) -> Reason:
@@ -50,103 +45,30 @@ def _cut(name: str, search: Search) -> Reason:
     for each in second_derivative(calls, model):
         if name in trials.frees(each.change, step):
             return replace(each.reason, repair=each.repairs[0][1], tried=True)
-    for change, kind, text, repair in _cuts(calls, model):
+    for change, text, repair in cuts(calls, model):
         if name in trials.frees(change, step):
-            return Reason(kind, text, (), repair, True, text)
+            return Reason("detached", text, (), repair, True, text)
     depends = trials.loss_changes(Change(draw=(name,)), step)
     if depends and calls.escapes:
-        path, escape = calls.escapes[0]
-        text = f"`.{escape}()` in {where(path, model)} takes values out of torch, and the gradient of {{it}} is lost."
+        path, escape, lost = calls.escapes[0]
+        words = [f"`.{word}`" for word in (*(DETACHED[each] for each in lost[:1] if each in DETACHED), f"{escape}()")]
+        takes = "takes" if len(words) == 1 else "take"
+        text = (
+            f"{joined(words)} in {where(path, model)} {takes} values out of torch, and the gradient of {{it}} is lost."
+        )
         return Reason("detached", text, (), f"Compute with tensors in {where(path, model)}.", True, text)
     if not depends and name in trials.frees(outputs, step):
         return _not_in_loss(name, search)
     if depends:
         text = "The loss changes with {it}, but no gradient leads back. Where it is lost could not be seen."
-        return Reason("detached", text, (), "Look for detach(), no_grad(), .data or .numpy() on its way to the loss.")
+        return Reason(
+            "detached", text, (), "Look for detach(), no_grad(), .data, .numpy() or torch.Tensor([...]) on its way."
+        )
     if model.get_parameter(name).dim() < 2:
         none = Reason("no_effect", "The loss is the same whatever its value.", tried=True)
         return comes_later(name, search, step) or none
     text = "The loss is the same whatever the value of {it}."
     return Reason("unused", text, (), "Use what it computes, or remove it.", True)
-
-
-def _cuts(calls: Calls, model: nn.Module) -> Iterator[tuple[Change, str, str, str]]:
-    """Yield what may lose a gradient: each kind of call once, with what undoes it."""
-    if calls.wrapped:
-        place = where(calls.wrapped[0], model)
-        text = f"A computed tensor is made a new `nn.Parameter` in {place}, which cuts off what it was computed from."
-        yield Change(unwrap=True), "detached", text, f"Use the tensor as it is in {place}, with torch.nn.functional."
-    if calls.copied:
-        place = where(calls.copied[0], model)
-        text = f"`copy.deepcopy` in {place} makes copies, from which no gradient leads back to {{it}}."
-        repair = "Compute with the parameters themselves: `torch.func.functional_call(part, {name: p - rate * g}, x)`."
-        yield Change(uncopied=True), "detached", text, repair
-    if calls.writes.calls:
-        place = where(calls.writes.calls[0].path, model)
-        text = f"Values are written through `.data` in {place}, outside of the graph, which cuts {{it}} off."
-        repair = f"Write into a copy in {place}, without `.data`: `h = h.clone(); h[...] = values`."
-        yield Change(attach=tuple(each.key for each in calls.writes.calls)), "detached", text, repair
-    groups: dict[tuple, list[Call]] = {}
-    for call in calls.calls:
-        if call.cuts or call.chooses:
-            groups.setdefault((starred(call.path), call.key[1]), []).append(call)
-    for members in list(groups.values())[:MOST_CUTS]:
-        call, keys = members[0], tuple(each.key for each in members)
-        place = where(call.path, model)
-        if call.function is not None:
-            yield from _of_function(members, model)
-        elif call.chooses:
-            text = f"{sentence(operation(call, model))} hands on its indices, which carry no gradient."
-            repair = "Multiply what is chosen by its score: `chosen * torch.sigmoid(score.gather(dim, index))`."
-            yield Change(attach=keys), "detached", text, repair
-        elif call.name in DETACHED:
-            word = ".data" if call.name == "data" else "detach()"
-            change = Change(calls=tuple((key, "take out") for key in keys))
-            text = f"`{word}` in {place} cuts {{it}} off from the loss."
-            yield change, "detached", text, f"Remove `{word}` in {place}."
-        elif any(map(_can_have_gradient, call.out)) and not call.quiet:
-            text = f"`{call.name}` in {place} copies {{it}} without a gradient."
-            yield Change(attach=keys), "detached", text, f"Use the tensor itself in place of `{call.name}` in {place}."
-        elif any(map(_can_have_gradient, call.out)):
-            if any(each.name in DRAWS and each.quiet and each.path == call.path for each in calls.calls):
-                text = f"`sample()` in {place} draws values under no_grad, which carry no gradient to {{it}}."
-                repair = f"Use `rsample()` in {place}: a mean plus a spread times noise."
-                yield Change(attach=keys), "detached", text, repair
-            text = f"{sentence(operation(call, model))} runs under no_grad, which cuts {{it}} off from the loss."
-            place = where(call.quiet_in, model)
-            yield Change(gradients=True), "detached", text, f"Remove `torch.no_grad()` in {place}."
-        else:
-            text = f"{sentence(operation(call, model))} returns whole numbers or truth values, which carry no gradient."
-            repair = (
-                SURROGATE
-                if call.name in COMPARISONS
-                else f"Use a soft form of {operation(call, model)}, as softmax or sigmoid, or let the gradient pass: "
-                "`soft + (hard - soft).detach()`."
-            )
-            yield Change(attach=keys), "detached", text, repair
-    if len(groups) > 1:
-        changes = [(each.key, "take out") for group in groups.values() for each in group if each.name in DETACHED]
-        text = f"{len(groups)} operations cut it off from the loss, in {where(next(iter(groups))[0], model)} first."
-        everything = tuple(each.key for group in groups.values() for each in group if each.name not in DETACHED)
-        yield Change(calls=tuple(changes), attach=everything, gradients=True), "detached", text, "Remove all of them."
-
-
-def _can_have_gradient(value: Tensor) -> bool:
-    return value.is_floating_point() or value.is_complex()
-
-
-def _of_function(members: list[Call], model: nn.Module) -> Iterator[tuple[Change, str, str, str]]:
-    """An autograd function whose backward pass never runs, or whose result is marked as without a gradient."""
-    text, repair = of_function_never_asked(members[0])
-    yield Change(calls=tuple((each.key, "with gradient") for each in members)), "detached", text, repair
-    call, place = members[0], where(members[0].path, model)
-    if call.quiet:
-        text = f"`{call.name}` in {place} runs under no_grad, which cuts {{it}} off from the loss."
-        repair = f"Remove `torch.no_grad()` in {where(call.quiet_in, model)}."
-        yield Change(gradients=True), "detached", text, repair
-    text = f"The result of `{call.name}` in {place} carries no gradient: its type has none, or it is marked so."
-    repair = f"Let `{call.name}.forward` return floats, and do not call `ctx.mark_non_differentiable` on them."
-    yield Change(attach=tuple(each.key for each in members)), "detached", text, repair
 
 
 def _not_in_loss(name: str, search: Search) -> Reason:
@@ -156,9 +78,12 @@ def _not_in_loss(name: str, search: Search) -> Reason:
     siblings = {each for each in search.moving() | others if each.rpartition(".")[0] == path}
     if siblings and search.replica.get_parameter(name).dim() < 2:
         return Reason("no_effect", "The loss is the same whatever its value.", tried=True)
-    handed_out = _handed_out(name, search)
+    handed_out, is_loss = _handed_out(name, search)
     if handed_out is not None:
         place = where(handed_out, search.replica)
+        if is_loss:
+            text = f"{place} returns a second loss that depends on {{it}}, and this loss leaves it out."
+            return Reason("idle", sentence(text), (), "Add the second loss to the first one.", True, SECOND_LOSS)
         text = f"The output of {{it}} is handed out by {place}, and this loss does not use it."
         return Reason("idle", text, (), "Nothing to do if another loss uses it.", True, "left out by the loss")
     given = _given_to(name, search)
@@ -172,9 +97,12 @@ def _not_in_loss(name: str, search: Search) -> Reason:
     return Reason("unused", text, (), "Use its result, or remove it.", True, f"dropped {starred(path)}")
 
 
-def _handed_out(name: str, search: Search) -> str | None:
-    """Return the outermost module that returns several tensors, one of which depends on the parameter."""
-    found: list[str] = []
+def _handed_out(name: str, search: Search) -> tuple[str | None, bool]:
+    """Return the outermost module that returns several tensors, one of which depends on the parameter.
+
+    The second value tells whether a single number is among them, as a loss is.
+    """
+    found: list[tuple[str, bool]] = []
     parameter = search.replica.get_parameter(name)
 
     def look(path: str) -> Any:
@@ -182,14 +110,15 @@ def _handed_out(name: str, search: Search) -> str | None:
             given = list(output.values()) if isinstance(output, Mapping) else output
             tensors = [each for each in tensors_in([given]) if each.requires_grad]
             several = isinstance(given, list | tuple) and len(tensors) > 1
-            if (several or not path) and any(_depends(each, parameter) for each in tensors):
-                found.append(path)
+            depending = [each for each in tensors if _depends(each, parameter)] if several or not path else []
+            if depending:
+                found.append((path, several and any(each.numel() == 1 for each in depending)))
 
         return note
 
     modules = search.replica.named_modules()
     _go_forward(search, [module.register_forward_hook(look(path)) for path, module in modules])
-    return found[-1] if found else None
+    return found[-1] if found else (None, False)
 
 
 def _given_to(name: str, search: Search) -> str | None:
@@ -236,21 +165,37 @@ def _not_called(name: str, search: Search) -> Reason:
     """It takes no part in the forward pass: not with this batch, or never."""
     if name in search.used_with_other_inputs():
         return Reason("idle", "Other inputs use this part of the model.", (), "", True, "other inputs")
-    sibling = _sibling(name, search)
-    if sibling and _selects(name, search):
+    sibling, by_name = _sibling(name, search)
+    if sibling and (by_name or _selects(name, search)):
         text = f"This batch uses its sibling `{sibling}`."
         return Reason("idle", text, (), "Nothing to do if another batch, task or domain uses it.", False, "sibling")
-    condition = _conditional(name, search)
-    if condition:
+    if condition := condition_on(name, search):
         text = f"`{condition}` uses {{it}} under a condition that is not met here."
         return Reason("idle", text, (), "Nothing to do if that is meant.", False, text)
-    substitute = _substitute(name, search)
-    if substitute:
+    if substitute := _substitute(name, search):
         text = f"The forward pass does not use {{it}}, but `{substitute}`, a plain tensor with the same values."
         return Reason("unused", text, (), f"Use `{name}` itself in place of `{substitute}`.", False, text)
+    if (kind := computed_once(name, search.evidence.model)[0]) is not None:
+        return _taken_once(kind, search)
     return Reason(
         "unused", "The forward pass does not use {it}.", (), "", True, f"unused {starred(name.rpartition('.')[0])}"
     )
+
+
+def _taken_once(kind: type, search: Search) -> Reason:
+    """Tell of all parameters of a class from which ``__init__`` computes what ``forward`` reads in their place."""
+    told = next((each for each in search.found.values() if each.cause == taken_once(kind)), None)
+    if told is not None:
+        return told
+    found = [
+        computed_once(each, search.evidence.model)
+        for each, _ in search.replica.named_parameters()
+        if each in search.without_gradient
+    ]
+    lines = {target: value for other, target, value in found if other is kind}
+    text = f"The forward pass does not use {{it}}, but {few(lines)}, which `{kind.__name__}.__init__` computed once."
+    listed = "; ".join(f"`{target} = {value}`" for target, value in lines.items())
+    return Reason("unused", text, (), f"Compute {few(lines)} in `forward`: {listed}.", False, taken_once(kind))
 
 
 def _substitute(name: str, search: Search) -> str:
@@ -262,35 +207,6 @@ def _substitute(name: str, search: Search) -> str:
             if own.numel() > 1 and each.shape == own.shape and each.dtype == own.dtype and torch.equal(each, own):
                 return place
     return ""
-
-
-def _conditional(name: str, search: Search) -> str:
-    """Return the class whose forward runs and names the parameter, or the part that holds it, if one does."""
-    parts, running = name.split("."), called(search)
-    for at in range(len(parts), 0, -1):
-        owner = search.replica.get_submodule(".".join(parts[: at - 1])) if at > 1 else search.replica
-        outside = type(owner).__module__.startswith("torch.")
-        if outside or owner not in running or isinstance(owner, nn.ModuleList | nn.ModuleDict | nn.Sequential):
-            continue
-        if any(isinstance(each, nn.ModuleList | nn.Sequential) for each in _between(search.replica, parts, at)):
-            continue
-        if re.search(rf"self\.{parts[at - 1]}\b", _forward_source(owner)):
-            return type(owner).__name__
-    return ""
-
-
-def _between(model: nn.Module, parts: list[str], at: int) -> list[nn.Module]:
-    return [model.get_submodule(".".join(parts[:end])) for end in range(at, len(parts))]
-
-
-def _forward_source(module: nn.Module) -> str:
-    """Return the text of a forward, and of the methods of the same class that it calls."""
-    try:
-        text = inspect.getsource(type(module).forward)
-        called = [getattr(type(module), each, None) for each in set(re.findall(r"self\.(\w+)\(", text))]
-        return text + "".join(inspect.getsource(each) for each in called if inspect.isfunction(each))
-    except (OSError, TypeError):
-        return ""
 
 
 def _selects(name: str, search: Search) -> bool:
@@ -313,17 +229,20 @@ def _selects(name: str, search: Search) -> bool:
                for call in calls.calls)  # fmt: skip
 
 
-def _sibling(name: str, search: Search) -> str:
-    """Return a part with the same parameters elsewhere in the same list or dictionary that takes part, if any."""
+def _sibling(name: str, search: Search) -> tuple[str, bool]:
+    """Return a part with the same parameters elsewhere in the same list or dictionary that takes part, if any.
+
+    Parameters in a dictionary of parameters are chosen by name, which the second value tells.
+    """
     model, used = search.replica, search.evidence.double.used | set(search.moving())
     parts = name.split(".")
-    for at in range(len(parts) - 1, 0, -1):
+    for at in range(len(parts), 0, -1):
         parent = model.get_submodule(".".join(parts[: at - 1])) if at > 1 else model
-        if not isinstance(parent, nn.ModuleList | nn.ModuleDict):
+        if not isinstance(parent, nn.ModuleList | nn.ModuleDict | nn.ParameterDict):
             continue
         prefix, rest = ".".join(parts[: at - 1]), ".".join(parts[at:])
-        for key in parent._modules:
+        for key in (*parent._modules, *parent._parameters):
             other = ".".join(filter(None, [prefix, key, rest]))
             if key != parts[at - 1] and other in used:
-                return ".".join(filter(None, [prefix, key]))
-    return ""
+                return ".".join(filter(None, [prefix, key])), isinstance(parent, nn.ParameterDict)
+    return "", False

@@ -2,11 +2,12 @@
 
 import re
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from zeroinit.symmetry.verdict.evidence import Evidence
-from zeroinit.symmetry.verdict.passes.naming import few
-from zeroinit.symmetry.verdict.report.parts import FROZEN_HEAD
+from zeroinit.symmetry.verdict.passes.naming import few, starred
+from zeroinit.symmetry.verdict.report.parts import AS_MADE, FROZEN_HEAD
 
 __all__ = ["frozen_adapters", "frozen_apart"]
 
@@ -23,8 +24,8 @@ MOST = 4096
 TOP, SPREAD = 0.97, 0.1
 """How near the largest value of a uniform draw is to its bound, and how near its variance to bound² / 3."""
 CHANCE = 15
-"""Few values may be further away: a share of 15 / n has no value of n with a chance of e^-15, and 5 / sqrt(n) is 5.6
-standard errors of the variance."""
+"""Few values may be further away. A share of 15 / n has no value of n with a chance of e^-15. For the variance,
+5 / sqrt(n) is 5.6 standard errors."""
 
 
 def _adapters(evidence: Evidence) -> dict[str, nn.Parameter]:
@@ -54,17 +55,14 @@ def frozen_adapters(evidence: Evidence) -> tuple[list[str], str, str] | None:
 def frozen_apart(evidence: Evidence) -> dict[str, tuple[str, str]]:
     """Return, for frozen parameters that stand apart from all others, what groups them and what to say about them."""
     learns = any(each.requires_grad for each in _adapters(evidence).values())
-    owners = {path: each for path, each in evidence.model.named_modules() if _is_frozen(each)}
-    new = {path for path, each in owners.items() if _is_as_made(each)}
-    weights = {path for path, each in owners.items() if any(own.dim() > 1 for own in each.parameters(recurse=False))}
-    new = new if weights - new else set()  # beside others, which do not look new
+    new = _new_layers(evidence.model, evidence.watch.first.behind)
     found = {
         name: _apart(name, learns, new) for name, each in evidence.model.named_parameters() if not each.requires_grad
     }
     return {name: each for name, each in found.items() if each is not None}
 
 
-def _apart(name: str, learns: bool, new: set[str]) -> tuple[str, str] | None:
+def _apart(name: str, learns: bool, new: dict[str, str]) -> tuple[str, str] | None:
     if ADAPTER.search(name):
         return "frozen adapters", "" if learns else "No adapter learns."
     if ".modules_to_save." in name:
@@ -73,22 +71,59 @@ def _apart(name: str, learns: bool, new: set[str]) -> tuple[str, str] | None:
     if parts[0] in HEADS and learns and not {"original_module", "base_layer"} & set(parts):
         repair = f'`LoraConfig(..., modules_to_save=["{parts[0]}"])`'
         return FROZEN_HEAD, f"The adapters learn, and this head does not. If it is new, train it: {repair}."
-    if name.rpartition(".")[0] in new:
-        return "frozen as made", "Its weights are as PyTorch draws them in a new layer."
-    return None
+    part = new.get(name.rpartition(".")[0])
+    if part:
+        return f"{AS_MADE} in {part}", f"The layers of `{part}` have the values that PyTorch draws in new ones."
+    return None if part is None else (AS_MADE, "This layer has the values that PyTorch draws in a new one.")
 
 
-def _is_frozen(module: nn.Module) -> bool:
-    own = list(module.parameters(recurse=False))
-    return bool(own) and not any(each.requires_grad for each in own)
+def _new_layers(model: nn.Module, behind: set[str]) -> dict[str, str]:
+    """Return frozen layers with the values of new ones, and the frozen part if it has several and all are like this.
+
+    The layers of one part are judged together. A copy of what learns, as a target network, is none of them. A part
+    behind what learns, as a critic, is not named.
+    """
+    trunks: dict[str, list[tuple[str, nn.Module]]] = {}
+    for path, module in model.named_modules():
+        own = list(module.parameters())
+        if own and not any(each.requires_grad for each in own):
+            parts = path.split(".")
+            above = (".".join(parts[:end]) for end in range(1, len(parts)))
+            trunks.setdefault(next((each for each in above if each in trunks), path), []).append((path, module))
+    learning = [each.detach() for each in model.parameters() if each.requires_grad]
+    found: dict[str, str] = {}
+    later = set(map(starred, behind))
+    for part, layers in trunks.items():
+        shares = {path: each for path, layer in layers if (each := _shares(layer)) is not None}
+        drawn = {path: each for path, each in shares.items() if _may_be_drawn(each)}
+        weights = {path: model.get_parameter(f"{path}.weight").detach() for path in drawn}
+        alike = {path: each for path, each in drawn.items() if not _is_among(weights[path], learning)}
+        if alike and _is_drawn(torch.cat(list(alike.values()))):
+            matrices = [path for path, each in layers if any(own.dim() > 1 for own in each.parameters(recurse=False))]
+            whole = len(alike) > 1 and set(matrices) == set(alike) and not later & set(map(starred, alike))
+            found |= dict.fromkeys(alike, part if whole else "")
+    return found
 
 
-def _is_as_made(layer: nn.Module) -> bool:
-    """Tell whether a layer's weights look like torch's own draw: uniform within one over the root of its inputs."""
-    if not isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d) or layer.weight.numel() < FEWEST:
-        return False
-    bound = layer.weight[0].numel() ** -0.5
-    weight = layer.weight.detach()[: 1 + MOST // layer.weight[0].numel()].reshape(-1)[:MOST].float()
-    top, spread = float(weight.abs().max()) / bound, 3 * float(weight.square().mean()) / bound**2
-    lowest, widest = min(TOP, 1 - CHANCE / len(weight)), max(SPREAD, CHANCE / 3 / len(weight) ** 0.5)
-    return lowest <= top <= 1.0 + 1e-6 and abs(spread - 1) < widest
+def _shares(layer: nn.Module) -> Tensor | None:
+    """Return weights over the bound of torch's own draw, one over the root of the inputs; ``None`` for other layers."""
+    if not isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d) or not layer.weight.numel():
+        return None
+    weight = layer.weight.detach()
+    return weight[: 1 + MOST // weight[0].numel()].reshape(-1)[:MOST].float().cpu() * weight[0].numel() ** 0.5
+
+
+def _is_among(weight: Tensor, others: list[Tensor]) -> bool:
+    return any(weight.shape == each.shape and torch.equal(weight, each) for each in others)
+
+
+def _may_be_drawn(shares: Tensor) -> bool:
+    """Tell whether values may be uniform between -1 and 1; of few values all need only lie there."""
+    return float(shares.abs().max()) <= 1 + 1e-6 and (len(shares) < FEWEST or _is_drawn(shares))
+
+
+def _is_drawn(shares: Tensor) -> bool:
+    """Tell whether values between -1 and 1 are spread like uniform ones."""
+    number, top, spread = len(shares), float(shares.abs().max()), 3 * float(shares.square().mean())
+    lowest, widest = min(TOP, 1 - CHANCE / number), max(SPREAD, CHANCE / 3 / number**0.5)
+    return number >= FEWEST and lowest <= top and abs(spread - 1) < widest

@@ -1,30 +1,23 @@
 """Faults beside missing gradients: gradients that end, unregistered values, shared memory, an optimizer with gaps."""
 
-import re
+import math
 from collections.abc import Container, Iterator
 from dataclasses import replace
-from typing import Any
 
 import torch
-from torch import nn
 
 from zeroinit._common import InputError
-from zeroinit._modules.attached import attached, unregistered
-from zeroinit._modules.copying import copier_of
+from zeroinit.symmetry.measures.compared import OutOfReach
 from zeroinit.symmetry.shadow.copies import copy_of
 from zeroinit.symmetry.shadow.trace import Trace
 from zeroinit.symmetry.shadow.training import run_shadow
 from zeroinit.symmetry.verdict.evidence import Evidence, Symptom
-from zeroinit.symmetry.verdict.passes.calls import tensors_in
 from zeroinit.symmetry.verdict.passes.naming import few
-from zeroinit.symmetry.verdict.search.search import Search
 from zeroinit.symmetry.verdict.symptoms.aliases import how_to_part, shared_memory
-from zeroinit.symmetry.verdict.symptoms.containers import how_to_register
 from zeroinit.symmetry.verdict.symptoms.low_precision import lost_updates
-from zeroinit.symmetry.verdict.symptoms.made_in_forward import made_in_forward
 from zeroinit.symmetry.verdict.symptoms.numbers import RATES, find_trouble, grows
 
-__all__ = ["died", "find_symptoms", "of_dead", "of_optimizer", "strangers"]
+__all__ = ["died", "find_symptoms", "of_dead", "of_optimizer"]
 
 FEWEST_STILL = 2
 """A gradient is gone if it is exactly zero for so many last steps."""
@@ -46,6 +39,17 @@ def find_symptoms(evidence: Evidence) -> Iterator[Symptom]:
         output, targets = map(tuple, evidence.single.broadcast)
         text = f"The loss compares each output with every target: their shapes are {output} and {targets}."
         yield Symptom("ZI017", "", (), text, f"Give both one shape: `targets.reshape({output})`.", False)
+    if evidence.single.out_of_reach is not None and evidence.objective.targets is not None:
+        yield _of_range(evidence.single.out_of_reach)
+    for name, (row, times, number) in evidence.single.padded.items():
+        if times and not any(name in of and of[name][row] > 0 for of in evidence.single.rows):
+            path = name.rpartition(".")[0]
+            text = f"Row {row} of `{name}` never gets a gradient, because {row} is the padding index of `{path}`. "
+            text += f"{times} of {number} examples use it. Leave padding_idx out if {row} stands for something."
+            yield Symptom("ZI107", path, (name,), text, "Leave padding_idx out.", False)
+    if reset := tuple(name for name, _ in evidence.model.named_parameters() if name in evidence.single.reset):
+        text = f"Each forward pass sets {few(reset)} to the same values, so every update of {few(reset)} is lost."
+        yield Symptom("ZI111", reset[0].rpartition(".")[0], reset, text, "Nothing to do if that is meant.", False)
     yield from of_optimizer(evidence)
     for name, other, is_buffer in shared_memory(evidence.model):
         text = f"`{name}` and the {'buffer' if is_buffer else 'parameter'} `{other}` are the same memory."
@@ -53,6 +57,16 @@ def find_symptoms(evidence: Evidence) -> Iterator[Symptom]:
         is_whole = is_buffer or evidence.model.get_parameter(name).shape == evidence.model.get_parameter(other).shape
         repair = how_to_part(name, other, is_buffer, is_whole)
         yield Symptom("ZI021", name.rpartition(".")[0], (name,), text, repair, False)
+
+
+def _of_range(reach: OutOfReach) -> Symptom:
+    first, last = reach.targets
+    limits = "below" if reach.low == -math.inf else "above" if reach.high == math.inf else "between"
+    ends = " and ".join(f"{each:g}" for each in (reach.low, reach.high) if math.isfinite(each))
+    text = f"{reach.share:.0%} of the targets are out of reach. They lie from {first:.4g} to {last:.4g}. "
+    text += f"The model ends in a {reach.operation}, so its output lies {limits} {ends}."
+    repair = f"Take the {reach.operation} out, or scale the targets."
+    return Symptom("ZI110", "", (), f"{text} {repair}", repair, False)
 
 
 def of_optimizer(evidence: Evidence, left_out: Container[str] = ()) -> Iterator[Symptom]:
@@ -87,44 +101,6 @@ def of_optimizer(evidence: Evidence, left_out: Container[str] = ()) -> Iterator[
 
 def _they(names: tuple[str, ...]) -> str:
     return "it will" if len(names) == 1 else "they will"
-
-
-def strangers(leaves: list[Any], search: Search) -> Iterator[Symptom]:
-    """Yield what the loss is trained through although the model does not register it."""
-    replica, evidence = search.replica, search.evidence
-    original = {id(each) for each in evidence.model.parameters()}
-    given = {id(each) for each in tensors_in([evidence.objective.inputs, evidence.objective.targets])}
-    copier = copier_of(replica)
-    known = original | given | (copier.outside if copier is not None else set())
-    leaves = [each for each in leaves if id(each) not in known]
-    if not leaves:
-        return
-    places = unregistered(replica, {id(each) for each in leaves})
-    rates = getattr(evidence.settings.optimizer, "rates", {})
-    held = {place for place, each in attached(evidence.model) if id(each) in rates}
-    if held and set(places) <= held:
-        return
-    places = [place for place in places if place not in held]
-    groups: dict[str, list[str]] = {}
-    for place in places:
-        groups.setdefault(re.split(r"[\[]", place)[0] if "[" in place else place, []).append(place)
-    for root, members in groups.items():
-        yield _unregistered(root, members)
-    if not places and any(isinstance(each, nn.Parameter) for each in leaves):
-        for path, text, repair in made_in_forward(search):
-            yield Symptom("ZI016", path, (), text, repair, False)
-
-
-def _unregistered(root: str, members: list[str]) -> Symptom:
-    path = root.rpartition(".")[0]
-    if members == [root]:
-        text = f"`{root}` takes part in the loss, but it is no registered parameter, so no optimizer moves it."
-        local = root.rpartition(".")[2]
-        repair = f"Register it: `self.{local} = nn.Parameter(...)`, with any arithmetic inside the brackets."
-    else:
-        text = f"What is in `{root}` takes part in the loss, but is not registered, so no optimizer moves it."
-        repair = how_to_register(root.rpartition(".")[2], members)
-    return Symptom("ZI016", path, tuple(members), text, repair, False)
 
 
 def died(trace: Trace) -> dict[str, int]:

@@ -26,6 +26,7 @@ from zeroinit.symmetry.verdict.passes.calls import Calls, Key
 from zeroinit.symmetry.verdict.trials.actions import ACTIONS
 from zeroinit.symmetry.verdict.trials.drawn_inputs import INPUTS
 from zeroinit.symmetry.verdict.trials.passing import passing
+from zeroinit.symmetry.verdict.trials.values import drawn, empty_rows, signs
 
 __all__ = ["Change", "Trials"]
 
@@ -36,7 +37,6 @@ MOST_TRIALS = 80
 SHRUNK = 100
 TINY = 64
 """So many machine epsilons of the model's largest gradient are more than rounding."""
-STD = 0.02
 SMALL = 16
 """Buffers of so many values at most are put back after a trial: what counts passes is among them."""
 
@@ -48,8 +48,10 @@ class Change:
     Attributes:
         draw: Parameters that are drawn at random where they are zero, and disturbed where they are not.
         rows: Parameters of which only the rows that are zero are drawn.
-        zero: Parameters that are set to zero.
+        zero: Parameters that are set to zero; ``ones`` are set to one.
         shrink: Parameters that are divided by ``SHRUNK``.
+        moved: Parameters all of whose values are moved by ``distance``, up or down at random; the first goes up.
+        distance: How far.
         calls: What is done instead of calls: their keys and names of ``ACTIONS``.
         attach: Calls whose result is tied to what went in.
         gradients: Take every ``no_grad`` away.
@@ -65,7 +67,10 @@ class Change:
     draw: tuple[str, ...] = ()
     rows: tuple[str, ...] = ()
     zero: tuple[str, ...] = ()
+    ones: tuple[str, ...] = ()
     shrink: tuple[str, ...] = ()
+    moved: tuple[str, ...] = ()
+    distance: float = 0.0
     calls: tuple[tuple[Key, str], ...] = ()
     attach: tuple[Key, ...] = ()
     gradients: bool = False
@@ -167,13 +172,16 @@ class Trials:
         self.reentrant = bool(met)
         return loss + _dangling(calls, loss) if change.outputs else loss
 
-    def loss_changes(self, change: Change, step: int = 0, before: float | None = None) -> bool:
-        """Tell whether a change of parameters alters the loss, which was ``before``, by more than rounding."""
+    def loss_changes(
+        self, change: Change, step: int = 0, before: float | None = None, share: float | None = None
+    ) -> bool:
+        """Tell whether a change of parameters alters the loss, which was ``before``, by a share, or beyond rounding."""
         with torch.no_grad():
             before = float(self.loss(Change(), step).detach()) if before is None else before
             with self._changed(change):
                 after = float(self.loss(Change(), step).detach())
-        return not abs(after - before) <= FAINT[self.dtype] * max(abs(before), 1e-30)
+        share = FAINT[self.dtype] if share is None else share
+        return not abs(after - before) <= share * max(abs(before), 1e-30)
 
     def _run(self, change: Change, step: int, passes: int) -> dict[str, np.ndarray]:
         named = dict(self.replica.named_parameters())
@@ -224,7 +232,15 @@ class Trials:
         """Change parameters; afterwards all that can have changed is as before."""
         named = dict(self.replica.named_parameters())
         copier = copier_of(self.replica)
-        touched = {*change.draw, *change.rows, *change.zero, *change.shrink, *self.watched} & set(named)
+        touched = {
+            *change.draw,
+            *change.rows,
+            *change.zero,
+            *change.ones,
+            *change.shrink,
+            *change.moved,
+            *self.watched,
+        } & set(named)
         saved = {name: (named[name].data, named[name].detach().clone()) for name in touched}
         generator = torch.Generator("cpu").manual_seed(derive_seed(self.seed, "trials"))
         counters = _counters(self.replica)
@@ -234,14 +250,16 @@ class Trials:
                     named[name].data = saved[name][1].to(self.dtype)  # memory of the model itself, which stays as it is
             with torch.no_grad():
                 for name in change.draw:
-                    named[name].add_(_drawn(named[name], len(change.draw), generator))
+                    named[name].add_(drawn(named[name], len(change.draw), generator))
                 for name in change.rows:
                     empty = empty_rows(named[name], self.parts[name].axis if name in self.parts else 0)
-                    named[name].add_(_drawn(named[name], 1, generator) * empty)
-                for name in change.zero:
-                    named[name].zero_()
+                    named[name].add_(drawn(named[name], 1, generator) * empty)
+                for name in (*change.zero, *change.ones):
+                    named[name].fill_(float(name in change.ones))
                 for name in change.shrink:
                     named[name].div_(SHRUNK)
+                for name in change.moved:
+                    named[name].add_(change.distance * signs(named[name], generator))
             yield
         finally:
             with torch.no_grad():
@@ -278,29 +296,6 @@ def _counters(model: nn.Module) -> dict[nn.Module, tuple[dict[str, Any], list[tu
         )
         for each in model.modules()
     }
-
-
-def empty_rows(value: Tensor, axis: int = 0) -> Tensor:
-    """Return which entries of one axis are zero everywhere, in a shape that broadcasts to the tensor.
-
-    Example:
-        >>> empty_rows(torch.tensor([[0.0, 0.0], [1.0, 0.0]])).tolist()
-        [[True], [False]]
-    """
-    shape = [1] * value.dim()
-    shape[axis] = -1
-    return (value.movedim(axis, 0).flatten(1) == 0).all(dim=1).reshape(shape)
-
-
-def _drawn(parameter: Tensor, together: int, generator: torch.Generator) -> Tensor:
-    """Draw what ``draw_line`` prints: small normal values, or torch's own distribution where many are drawn."""
-    drawn = torch.empty(parameter.shape, dtype=torch.float32, device="cpu")
-    if together > 2 and parameter.dim() > 1:
-        bound = 1 / max(1, drawn[0].numel()) ** 0.5
-        drawn.uniform_(-bound, bound, generator=generator)
-    else:
-        drawn.normal_(0.0, STD, generator=generator)
-    return drawn.to(parameter.device, parameter.dtype)
 
 
 def _dangling(calls: Calls, loss: Tensor) -> Tensor:

@@ -1,0 +1,130 @@
+"""What results say first: one row a start, and sentences with numbers in the place of labels."""
+
+import math
+from dataclasses import dataclass
+from string import Formatter
+
+from zeroinit._common import lookup
+from zeroinit.bench.data import DATASETS
+from zeroinit.bench.reporting.analysis import CurveSummary, FigureSummary
+from zeroinit.bench.reporting.views.gradients import first_nonzero
+from zeroinit.bench.reporting.views.wake_up import gradient_sizes
+from zeroinit.bench.stats import Estimate
+from zeroinit.bench.store import Result
+
+__all__ = ["Row", "check_sentences", "first_steps", "outcome_rows", "outcome_sentences", "write_accuracy"]
+
+ONE_CLASS = "one class"
+"""Stands in a sentence for the share of the most frequent class among the test images."""
+
+MOST_LAYERS = 8
+"""Networks with more layers have their steps written as a range."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One start.
+
+    Attributes:
+        label: Its curve's.
+        accuracy: Final test accuracy in percent; empty for runs that end after a few updates.
+        steps: At which update step each weight first has a gradient, from input to output; empty if not recorded.
+        num_seeds: Seeds behind both.
+    """
+
+    label: str
+    accuracy: str
+    steps: str
+    num_seeds: int
+
+
+def outcome_rows(summary: FigureSummary) -> list[Row]:
+    """Return one row per curve that has results."""
+    return [
+        Row(
+            entry.curve.label,
+            "" if entry.curve.run.max_steps is not None else write_accuracy(entry.estimate),
+            first_steps(list(entry.results.values())),
+            len(entry.results),
+        )
+        for entry in summary.curves
+    ]
+
+
+def write_accuracy(estimate: Estimate) -> str:
+    """Write an accuracy in percent with its interval.
+
+    Example:
+        >>> write_accuracy(Estimate(0.963, 0.958, 0.968, 5)), write_accuracy(Estimate(0.963, 0.95, 0.97, 5))
+        ('96.3 ± 0.5 %', '96.3 % [95.0, 97.0]')
+    """
+    value, low, high = (100 * number for number in (estimate.value, estimate.low, estimate.high))
+    if not math.isfinite(high - low):
+        return f"{value:.1f} %"
+    if math.isclose(value - low, high - value, abs_tol=1e-6):
+        return f"{value:.1f} ± {high - value:.1f} %"
+    return f"{value:.1f} % [{low:.1f}, {high:.1f}]"
+
+
+def first_steps(results: list[Result]) -> str:
+    """Write at which update step each weight first has a gradient, from input to output, over all seeds.
+
+    Returns:
+        As ``"3, 2, 1"``; ``"2-3"`` where seeds differ, ``"never"`` where no recorded step has one, and one range for a
+        network of many layers. Empty if no gradients were recorded.
+    """
+    if not all(_has_sizes(result) for result in results):
+        return ""
+    by_seed = [[first_nonzero(sizes) for sizes in gradient_sizes(result)[1]] for result in results]
+    steps = [sorted(set(of_weight)) for of_weight in zip(*by_seed, strict=True)]
+    if len(steps) > MOST_LAYERS:
+        return f"{_span(sorted({step for each in steps for step in each}))} ({len(steps)} layers)"
+    written = [_span(each) for each in steps]
+    return written[0] if set(written) == {"never"} else ", ".join(written)
+
+
+def _has_sizes(result: Result) -> bool:
+    parameters = (result.recorded or {}).get("parameters", {})
+    return any("max_abs" in entry for entry in parameters.values())
+
+
+def _span(steps: list[int]) -> str:
+    """Write the distinct first steps of one weight, ascending; 0 stands for never."""
+    reached = [str(step) for step in steps if step]
+    text = "-".join(dict.fromkeys((reached[0], reached[-1]))) if reached else ""
+    return " or ".join(filter(None, (text, "never" if 0 in steps else "")))
+
+
+def outcome_sentences(summary: FigureSummary) -> list[str]:
+    """Return a figure's sentences with accuracies in the place of labels; those that lack a curve are left out."""
+    values = {entry.curve.label: write_accuracy(entry.estimate) for entry in summary.curves}
+    if summary.curves:
+        values[ONE_CLASS] = f"{100 * _largest_class(summary.curves[0]):.1f} %"
+    return [
+        sentence.format_map(values) for sentence in summary.figure.sentences if set(labels_in(sentence)) <= set(values)
+    ]
+
+
+def _largest_class(entry: CurveSummary) -> float:
+    return DATASETS[entry.curve.run.dataset].sizes.majority_share
+
+
+def check_sentences(name: str, sentences: tuple[str, ...], labels: set[str]) -> None:
+    """Check that what stands in braces is a label.
+
+    Raises:
+        InputError: There is no such curve.
+    """
+    for sentence in sentences:
+        for label in labels_in(sentence):
+            lookup(dict.fromkeys((*labels, ONE_CLASS)), label, f"{name}: sentence")
+
+
+def labels_in(sentence: str) -> list[str]:
+    """List what stands in braces.
+
+    Example:
+        >>> labels_in("Zero: {All zero}; {one class}.")
+        ['All zero', 'one class']
+    """
+    return [field for _, field, _, _ in Formatter().parse(sentence) if field is not None]

@@ -1,0 +1,151 @@
+"""One finished run, as an object and as text: with a checksum, and checked when it is written and when it is read."""
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass, fields, replace
+
+from zeroinit._common import InputError, jsonable
+from zeroinit.bench.spec import Run
+
+__all__ = ["QUANTILES", "Result", "parse_result", "write_result"]
+
+FORMAT = 2
+READABLE = (1, FORMAT)
+"""Format 1 has no checksum."""
+
+LONGEST_TEXT = 300
+LARGEST = 2**63
+OUTCOMES = ("completed", "diverged")
+
+QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+"""Levels of the quantiles of gradients that the recorder ``gradients`` stores."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One finished run.
+
+    Attributes:
+        run: Its settings; ``seed`` its seed.
+        history: As of ``History.to_dict``.
+        initial_hash: Hash of all parameters after initialization: shows whether two runs start with the same values.
+        environment: Versions, device, threads.
+        seconds: Wall time of the run, loading of the data excluded.
+        recorded: The record of the run's recorder; ``None`` without one, and then no part of the file.
+    """
+
+    run: Run
+    seed: int
+    history: dict
+    initial_hash: str
+    environment: dict
+    seconds: float
+    recorded: dict | None = None
+
+
+def write_result(result: Result, is_short: bool = False) -> str:
+    """Return a result as JSON; a checksum over everything else comes last.
+
+    Args:
+        result: What ``parse_result`` makes of the text again.
+        is_short: Only the settings that differ from their defaults, and all on one line.
+
+    Raises:
+        InputError: No report could use it.
+    """
+    settings = result.run.settings if is_short else asdict(result.run)
+    try:
+        _check(result)
+        content = jsonable({"format": FORMAT, **asdict(result), "run": settings})
+        if result.recorded is None:
+            del content["recorded"]
+        content["sha256"] = _checksum(content)
+        return json.dumps(content, indent=None if is_short else 1, allow_nan=False)
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"result of seed {result.seed}: cannot be stored ({error})") from error
+
+
+def _checksum(content: dict) -> str:
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def parse_result(text: str, place: str) -> Result:
+    """Turn the text of a result into one.
+
+    Raises:
+        InputError: It cannot be read as a result, or its checksum is wrong; ``place`` says where it stands.
+    """
+    try:
+        content = json.loads(text)
+        if content["format"] not in READABLE:
+            raise ValueError("it has another format version")
+        if content["format"] != 1 and content.pop("sha256") != _checksum(content):
+            raise ValueError("its checksum is wrong: it was changed after it was written")
+        content["run"] = Run(**content["run"])
+        content.setdefault("recorded", None)
+        result = Result(**{entry.name: content.pop(entry.name) for entry in fields(Result)})
+        _check(result)
+        _ = result.run.key
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else error
+        raise InputError(f"{place}: cannot be read as a result ({reason}); delete it to compute it again") from error
+    printable = {_printable(key): _printable(value) for key, value in result.environment.items()}
+    return replace(result, environment=printable)
+
+
+def _printable(value):
+    """Return a text on one line, without what a terminal would obey."""
+    if not isinstance(value, str):
+        return value
+    return "".join(each if each.isprintable() else "�" for each in value)
+
+
+def _check(result: Result) -> None:
+    """Refuse now what a report could not use later."""
+    if not _is_count(result.seed) or not _is_number(result.seconds):
+        raise ValueError("its seed or its seconds are no number")
+    _check_history(result)
+    if result.run.recorder != "none" and not isinstance(result.recorded, dict):
+        raise ValueError("it holds nothing of what its recorder found")
+    if not _is_plain(result.recorded):
+        raise ValueError("what its recorder found holds a number out of range")
+    _ = result.environment["device"], result.environment["threads"]
+    texts = [result.initial_hash, *result.environment, *result.environment.values()]
+    if any(len(str(each)) > LONGEST_TEXT for each in texts):
+        raise ValueError("its environment has a text that is too long")
+
+
+def _check_history(result: Result) -> None:
+    history, epochs = result.history, result.run.epochs
+    accuracies, outcome = history["test_accuracy"], history["outcome"]
+    if outcome not in OUTCOMES:
+        raise ValueError(f"its outcome is none of {', '.join(OUTCOMES)}")
+    for name in ("test_accuracy", "validation_accuracy"):
+        values = history.get(name, [])
+        if not isinstance(values, list) or not all(_is_number(each) and each <= 1 for each in values):
+            raise ValueError(f"its history has no {name.replace('_', ' ')} between 0 and 1")
+    ends_early = outcome == "diverged" or result.run.max_steps is not None
+    if not (min(1, epochs) if ends_early else epochs) <= len(accuracies) <= epochs:
+        raise ValueError(f"its history has {len(accuracies)} of {epochs} epochs")
+    for name, values in history.items():
+        if isinstance(values, list) and len(values) not in (0, len(accuracies)):
+            raise ValueError(f"its history has {len(values)} values of {name} and {len(accuracies)} test accuracies")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, float | int) and not isinstance(value, bool) and 0 <= value < math.inf
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < LARGEST
+
+
+def _is_plain(value: object) -> bool:
+    """Whether all numbers within are such as NumPy can hold."""
+    if isinstance(value, dict):
+        return all(map(_is_plain, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return not isinstance(value, int) or abs(value) < LARGEST

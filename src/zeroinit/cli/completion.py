@@ -1,0 +1,43 @@
+"""Names that the shell completes: read without torch, as each Tab starts the program anew."""
+
+import ast
+from collections.abc import Callable
+from pathlib import Path
+
+__all__ = ["complete_figures", "complete_keys", "keys_in_source"]
+
+PACKAGE = Path(__file__).parent.parent
+Names = list[tuple[str, str]]
+"""Each name with a few words about it."""
+
+
+def complete_figures(incomplete: str) -> Names:
+    """Return the figures and studies that begin like this, with their titles."""
+    from zeroinit.bench.catalogue import FIGURES
+
+    return [(name, figure.title) for name, figure in FIGURES.items() if name.startswith(incomplete)]
+
+
+def complete_keys(path: str, table: str) -> Callable[[str], Names]:
+    """Return a completion of the keys of a table; ``path`` is relative to the package."""
+
+    def complete(incomplete: str) -> Names:
+        return [(key, "") for key in keys_in_source(path, table) if key.startswith(incomplete)]
+
+    return complete
+
+
+def keys_in_source(path: str, table: str) -> list[str]:
+    """Read the keys of a table from its source: to import it would load torch.
+
+    Example:
+        >>> keys_in_source("bench/data/__init__.py", "DATASETS")
+        ['mnist', 'cifar10', 'digits']
+    """
+    tree = ast.parse((PACKAGE / path).read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.AnnAssign | ast.Assign) and isinstance(node.value, ast.Dict):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            if any(isinstance(target, ast.Name) and target.id == table for target in targets):
+                return [str(ast.literal_eval(key)) for key in node.value.keys if key is not None]
+    raise AssertionError(f"{path} has no table {table} of constant keys")

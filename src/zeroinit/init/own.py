@@ -1,0 +1,143 @@
+"""Initializers of your own: functions, ``package.module:function``, and what installed packages offer."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zeroinit._common import InputError, import_named, lookup
+from zeroinit.init.distributions import ZERO, Distribution
+from zeroinit.init.initializers import INITIALIZERS, Initializer
+
+__all__ = ["GROUP", "ModuleFunction", "find_initializer", "plugins"]
+
+GROUP = "zeroinit.initializers"
+"""Entry points of this group are initializers under the names that their packages give them."""
+FORMS = (
+    "must be a function (module) -> None that sets parameters of one module, or a function (tensor, generator) -> None "
+    "that fills one weight; give further arguments with functools.partial"
+)
+
+
+@dataclass(frozen=True)
+class ModuleFunction:
+    """A function ``(module) -> None`` that is called with each module of a model in turn."""
+
+    name: str
+    call: Callable[[nn.Module], object]
+
+
+def plugins() -> dict[str, EntryPoint]:
+    """Return the initializers of installed packages by name, not yet imported."""
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
+
+
+def find_initializer(initializer: Any) -> tuple[str, Initializer | ModuleFunction]:
+    """Return what sets a model, and its name for records and messages.
+
+    A function with a parameter called ``generator`` fills one weight: ``function(tensor, generator=generator)``. A
+    function without it sets one module: ``function(module)``. All other parameters need a default.
+
+    Args:
+        initializer: A key of ``INITIALIZERS``, the name of an entry point, ``"package.module:function"``, an
+            ``Initializer``, or a function.
+
+    Raises:
+        InputError: An unknown name, a package or module that cannot be imported, or a function of another form.
+
+    Example:
+        >>> find_initializer("zero")[1] is INITIALIZERS["zero"]
+        True
+        >>> name, found = find_initializer(nn.init.orthogonal_)
+        >>> name, found.bias.text
+        ('torch.nn.init:orthogonal_', '0')
+    """
+    is_name = isinstance(initializer, str)
+    name, found = (initializer, _look_up(initializer)) if is_name else (_name_of(initializer), initializer)
+    if isinstance(found, Initializer):
+        return name, found
+    takes = _takes(found)
+    if takes is None:
+        raise InputError(f"initializer={(name if callable(found) else found)!r}: {FORMS}")
+    if takes == "module":
+        return name, ModuleFunction(name, found)
+    weight = Distribution(name, partial(_fill, name, found), uses_fan_in=True)
+    return name, Initializer(weight, ZERO, f"weights from {name}, zero biases", name)
+
+
+def _look_up(name: str) -> Any:
+    if name in INITIALIZERS:
+        return INITIALIZERS[name]
+    if ":" in name:
+        return import_named(name, "initializer", "write package.module:function")
+    entry = lookup({**INITIALIZERS, **plugins()}, name, "initializer")
+    assert isinstance(entry, EntryPoint)
+    other = next((each for each in entry_points(group=GROUP) if each.name == name and each.value != entry.value), None)
+    if other is not None:
+        raise InputError(
+            f"initializer={name!r}: is both {other.value} of the package {_package(other)} and {entry.value} of the "
+            f"package {_package(entry)}; uninstall one of them, or write package.module:function"
+        )
+    try:
+        return entry.load()
+    except Exception as error:
+        raise InputError(
+            f"initializer={name!r}: {entry.value} of the package {_package(entry)} cannot be imported "
+            f"({type(error).__name__}: {error}); repair or uninstall this package"
+        ) from error
+
+
+def _package(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist is not None else entry.module.partition(".")[0]
+
+
+def _name_of(initializer: Any) -> str:
+    """``package.module:function`` of a function, also behind ``functools.partial``; else the type."""
+    if isinstance(initializer, Initializer):
+        return initializer.summary
+    if isinstance(initializer, partial):
+        return _name_of(initializer.func)
+    owner = initializer if hasattr(initializer, "__qualname__") else type(initializer)
+    return f"{owner.__module__}:{owner.__qualname__}"
+
+
+def _takes(function: Any) -> str | None:
+    """Return ``"tensor"`` or ``"module"``; ``None`` for a function of another form."""
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return None
+    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    needed = [each for each in parameters if each.default is each.empty and each.kind not in variable]
+    others = [each for each in needed if each.name != "generator"]
+    if isinstance(function, type) or not others or others != parameters[:1] or others[0].kind is others[0].KEYWORD_ONLY:
+        return None
+    return "tensor" if any(each.name == "generator" for each in parameters) else "module"
+
+
+def _fill(
+    name: str, function: Callable[..., object], fan: int, empty: Tensor, generator: torch.Generator | None
+) -> Tensor:
+    """Let a function fill a weight; what it leaves as it is would be whatever the memory held."""
+    if not empty.numel():
+        return empty
+    empty.fill_(torch.nan)
+    shape = tuple(empty.shape)
+    try:
+        function(empty, generator=generator)
+    except Exception as error:
+        raise InputError(
+            f"initializer={name!r}: failed for a weight of shape {shape} ({type(error).__name__}: {error}); with a "
+            "parameter `generator` a function gets each weight as a tensor, without one it gets each module"
+        ) from error
+    if empty.isnan().any():
+        raise InputError(
+            f"initializer={name!r}: leaves values of a weight of shape {shape} unset or NaN; fill the tensor in place: "
+            "tensor.normal_(generator=generator)"
+        )
+    return empty

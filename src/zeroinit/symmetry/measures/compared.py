@@ -1,0 +1,100 @@
+"""What a loss compares value by value: outputs and targets of other shapes, and targets that no output can reach."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["PAIRED", "OutOfReach", "broadcast", "out_of_reach"]
+
+PAIRED = {F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss}
+"""Losses that compare an output with targets, value by value."""
+RANGES = {
+    "Softmax": ("softmax", 0.0, 1.0),
+    "Sigmoid": ("sigmoid", 0.0, 1.0),
+    "Tanh": ("tanh", -1.0, 1.0),
+    "LogSoftmax": ("log softmax", -math.inf, 0.0),
+    "Relu": ("ReLU", 0.0, math.inf),
+}
+"""What the last operation of an output is called, and between which values its results lie."""
+WITHIN = (
+    "T", "Gather", "Squeeze", "Unsqueeze", "View", "UnsafeView", "Reshape", "Select", "Slice", "Index", "Permute",
+    "Transpose", "Clone", "ToCopy", "Expand", "Mean", "Max", "Amax", "Split", "Unbind", "Alias",
+)  # fmt: skip
+"""Operations whose results lie in the range of what they are given."""
+MOST_LEVELS = 12
+MANY = 0.25
+"""If a larger share of the targets is out of reach, this is told."""
+
+
+@dataclass(frozen=True)
+class OutOfReach:
+    """Targets outside the range of an output.
+
+    Attributes:
+        operation: The last operation of the output, as ``"softmax"``.
+        low: The least value of such an output; ``high`` is the largest.
+        targets: The least and the largest target.
+        share: Of targets that lie outside.
+    """
+
+    operation: str
+    low: float
+    high: float
+    targets: tuple[float, float]
+    share: float
+
+
+def broadcast(args: tuple, kwargs: dict[str, Any]) -> tuple[torch.Size, torch.Size] | None:
+    """Return the shapes of what a loss compares, where the result has more values than either."""
+    shapes = [each.shape for each in _compared(args, kwargs)]
+    if len(shapes) < 2 or shapes[0] == shapes[1]:
+        return None
+    try:
+        both = torch.broadcast_shapes(*shapes)
+    except RuntimeError:
+        return None
+    return (shapes[0], shapes[1]) if both.numel() > max(each.numel() for each in shapes) else None
+
+
+def out_of_reach(args: tuple, kwargs: dict[str, Any]) -> OutOfReach | None:
+    """Return the range of an output, where many of the targets that a loss compares it with lie outside.
+
+    Example:
+        >>> output = torch.zeros(2, requires_grad=True).sigmoid()
+        >>> out_of_reach((output, torch.tensor([5.0, 7.0])), {}).targets
+        (5.0, 7.0)
+    """
+    compared = sorted(_compared(args, kwargs), key=lambda each: each.grad_fn is None)
+    if len(compared) < 2 or compared[1].requires_grad or not compared[1].numel():
+        return None
+    range_of = _range(compared[0])
+    if range_of is None:
+        return None
+    name, low, high = range_of
+    with torch._C.DisableTorchFunction():
+        targets = compared[1].detach()
+        share = float(((targets < low) | (targets > high)).double().mean())
+        ends = float(targets.min()), float(targets.max())
+    return OutOfReach(name, low, high, ends, share) if share > MANY else None
+
+
+def _compared(args: tuple, kwargs: dict[str, Any]) -> list[Tensor]:
+    given = dict(zip(("input", "target"), args, strict=False)) | kwargs
+    return [given[each] for each in ("input", "target") if isinstance(given.get(each), Tensor)]
+
+
+def _range(output: Tensor) -> tuple[str, float, float] | None:
+    """Return the range of the operation that made an output, past what only chooses or moves values."""
+    node = output.grad_fn
+    for _ in range(MOST_LEVELS):
+        name = node.name().split("::")[-1].rstrip("0123456789").removesuffix("Backward") if node is not None else ""
+        if name in RANGES:
+            return RANGES[name]
+        if name not in WITHIN or node is None:
+            return None
+        node = node.next_functions[0][0]
+    return None

@@ -1,0 +1,111 @@
+"""Calls that lose a gradient on its way: each kind once, with what undoes it and what to type."""
+
+from collections.abc import Iterator
+
+from torch import Tensor, nn
+
+from zeroinit.symmetry.verdict.causes.functions import of_function_never_asked
+from zeroinit.symmetry.verdict.passes.calls import Call, Calls
+from zeroinit.symmetry.verdict.passes.naming import operation, sentence, starred, where
+from zeroinit.symmetry.verdict.trials.trials import Change
+
+__all__ = ["DETACHED", "cuts"]
+
+MOST_CUTS = 12
+DRAWS = ("normal", "bernoulli", "multinomial", "poisson", "binomial", "_standard_gamma", "_sample_dirichlet")
+COMPARISONS = ("gt", "lt", "ge", "le", "eq", "ne", "greater", "less", "heaviside")
+SURROGATE = "Give it a surrogate gradient: `soft + (hard - soft).detach()`, with a sigmoid as the soft form."
+CHOSEN = "Multiply what is chosen by its score: `chosen * torch.sigmoid(score.gather(dim, index))`."
+DETACHED = {"detach": "detach()", "data": "data", "detach_copy": "detach_copy()"}
+
+Cut = tuple[Change, str, str]
+"""What undoes a cut, a sentence about it, and what to type."""
+
+
+def cuts(calls: Calls, model: nn.Module) -> Iterator[Cut]:
+    """Yield what may lose a gradient in a pass: each kind of call once, and in the end all of them."""
+    yield from _of_written(calls, model)
+    groups: dict[tuple, list[Call]] = {}
+    for call in calls.calls:
+        if call.cuts or call.chooses:
+            groups.setdefault((starred(call.path), call.key[1]), []).append(call)
+    for members in list(groups.values())[:MOST_CUTS]:
+        yield from _of_calls(members, calls, model)
+    if len(groups) > 1:
+        changes = [(each.key, "take out") for group in groups.values() for each in group if each.name in DETACHED]
+        text = f"{len(groups)} operations cut it off from the loss, in {where(next(iter(groups))[0], model)} first."
+        everything = tuple(each.key for group in groups.values() for each in group if each.name not in DETACHED)
+        yield Change(calls=tuple(changes), attach=everything, gradients=True), text, "Remove all of them."
+
+
+def _of_written(calls: Calls, model: nn.Module) -> Iterator[Cut]:
+    """Yield what is no call of its own: parameters that are wrapped or copied, and values written through ``.data``."""
+    if calls.wrapped:
+        place = where(calls.wrapped[0], model)
+        text = f"A computed tensor is made a new `nn.Parameter` in {place}, which cuts off what it was computed from."
+        yield Change(unwrap=True), text, f"Use the tensor as it is in {place}, with torch.nn.functional."
+    if calls.copied:
+        place = where(calls.copied[0], model)
+        text = f"`copy.deepcopy` in {place} makes copies, from which no gradient leads back to {{it}}."
+        repair = "Compute with the parameters themselves: `torch.func.functional_call(part, {name: p - rate * g}, x)`."
+        yield Change(uncopied=True), text, repair
+    if calls.writes.calls:
+        place = where(calls.writes.calls[0].path, model)
+        text = f"Values are written through `.data` in {place}, outside of the graph, which cuts {{it}} off."
+        repair = f"Write into a copy in {place}, without `.data`: `h = h.clone(); h[...] = values`."
+        yield Change(attach=tuple(each.key for each in calls.writes.calls)), text, repair
+
+
+def _of_calls(members: list[Call], calls: Calls, model: nn.Module) -> Iterator[Cut]:
+    """Yield the ways to undo one kind of call."""
+    call, keys = members[0], tuple(each.key for each in members)
+    place, attached = where(call.path, model), Change(attach=keys)
+    what = operation(call, model)
+    if call.function is not None:
+        yield from _of_function(members, model)
+    elif call.chooses:
+        yield attached, f"{sentence(what)} hands on its indices, which carry no gradient.", CHOSEN
+    elif call.name in DETACHED:
+        word = DETACHED[call.name] if call.name != "data" else ".data"
+        change = Change(calls=tuple((key, "take out") for key in keys))
+        yield change, f"`{word}` in {place} cuts {{it}} off from the loss.", f"Remove `{word}` in {place}."
+    elif not any(map(_can_have_gradient, call.out)):
+        text = f"{sentence(what)} returns whole numbers or truth values, which carry no gradient."
+        soft = f"Use a soft form of {what}, as softmax or sigmoid, or let the gradient pass: "
+        yield attached, text, SURROGATE if call.name in COMPARISONS else f"{soft}`soft + (hard - soft).detach()`."
+    elif call.quiet:
+        if any(each.name in DRAWS and each.quiet and each.path == call.path for each in calls.calls):
+            text = f"`sample()` in {place} draws values under no_grad, which carry no gradient to {{it}}."
+            yield attached, text, f"Use `rsample()` in {place}: a mean plus a spread times noise."
+        text = f"{sentence(what)} runs under no_grad, which cuts {{it}} off from the loss."
+        yield Change(gradients=True), text, f"Remove `torch.no_grad()` in {where(call.quiet_in, model)}."
+    else:
+        text = f"`{call.name}` in {place} copies values without a gradient, which cuts {{it}} off from the loss."
+        yield attached, text, f"Use {_in_place_of(call)} in place of `{call.name}` in {place}."
+
+
+def _in_place_of(call: Call) -> str:
+    """Write what keeps the gradient: the tensor itself, or its list put together by torch."""
+    values = next((each for each in [*call.args, *call.kwargs.values()] if isinstance(each, list | tuple)), None)
+    if not values:
+        return "the tensor itself"
+    if not all(isinstance(each, Tensor) for each in values):
+        return "`torch.stack` of the tensors, list by list,"
+    return "`torch.cat(...)`" if all(each.dim() for each in values) and call.out[0].dim() == 1 else "`torch.stack(...)`"
+
+
+def _can_have_gradient(value: Tensor) -> bool:
+    return value.is_floating_point() or value.is_complex()
+
+
+def _of_function(members: list[Call], model: nn.Module) -> Iterator[Cut]:
+    """An autograd function whose backward pass never runs, or whose result is marked as without a gradient."""
+    text, repair = of_function_never_asked(members[0])
+    yield Change(calls=tuple((each.key, "with gradient") for each in members)), text, repair
+    call, place = members[0], where(members[0].path, model)
+    if call.quiet:
+        text = f"`{call.name}` in {place} runs under no_grad, which cuts {{it}} off from the loss."
+        yield Change(gradients=True), text, f"Remove `torch.no_grad()` in {where(call.quiet_in, model)}."
+    text = f"The result of `{call.name}` in {place} carries no gradient: its type has none, or it is marked so."
+    repair = f"Let `{call.name}.forward` return floats, and do not call `ctx.mark_non_differentiable` on them."
+    yield Change(attach=tuple(each.key for each in members)), text, repair

@@ -1,0 +1,194 @@
+"""What a terminal, a pipe and a shell get: colors, width, completion, the time of --help, and what is missing."""
+
+import functools
+import os
+import re
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from zeroinit import __version__
+from zeroinit.bench.catalogue import FIGURES
+from zeroinit.bench.data import DATASETS
+from zeroinit.bench.profiles import PROFILES, PROTOCOLS
+from zeroinit.cli.app import COMMANDS
+from zeroinit.cli.completion import keys_in_source
+from zeroinit.symmetry.shadow.updates import RULES
+from zeroinit.symmetry.verdict.report.formats import FORMATS
+
+COLOR = re.compile(r"\x1b\[[\d;]*(3[0-8]|9[0-7])[\d;]*m")
+PLAIN = {name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "FORCE_COLOR", "COLUMNS"}}
+
+
+def command(*arguments: str, **variables: str) -> subprocess.CompletedProcess:
+    """Runs a command in a process of its own, whose streams are pipes."""
+    line = [sys.executable, "-m", "zeroinit", *arguments]
+    environment = {**PLAIN, "TERM": "xterm-256color", **variables}
+    return subprocess.run(line, capture_output=True, text=True, env=environment, check=False)
+
+
+def in_a_terminal(*arguments: str, **variables: str) -> str:
+    """Runs a command whose streams are a terminal; returns all that it shows."""
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    line = [sys.executable, "-m", "zeroinit", *arguments]
+    environment = {**PLAIN, "TERM": "xterm-256color", **variables}
+    with subprocess.Popen(line, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, close_fds=True):
+        os.close(theirs)
+        shown = b""
+        try:
+            while part := os.read(ours, 4096):
+                shown += part
+        except OSError:  # the terminal is closed
+            pass
+    os.close(ours)
+    return shown.decode()
+
+
+@pytest.mark.parametrize("arguments", [("reprodce",), ("--help",)], ids=" ".join)
+def test_colors_are_for_terminals_and_not_for_all(arguments):
+    assert COLOR.search(in_a_terminal(*arguments))
+    assert not COLOR.search(in_a_terminal(*arguments, NO_COLOR="1"))
+    piped = command(*arguments)
+    assert "\x1b" not in piped.stdout + piped.stderr
+    assert piped.stdout + piped.stderr != ""
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("reproduce", "--help"), ("inspect", "--help")], ids=" ".join)
+def test_help_takes_eighty_columns_in_a_pipe(arguments):
+    lines = command(*arguments).stdout.splitlines()
+    assert 40 < max(len(line) for line in lines) <= 80
+
+
+def test_the_version_without_torch():
+    assert command("--version").stdout == f"zeroinit {__version__}\n"
+    code = "import sys; from zeroinit.cli import main\ntry: main(['--version'])\nfinally: print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_half_a_second_is_enough(option):
+    """Of processor time, the least of three: others may be at work on this machine."""
+    seconds = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert command(option).returncode == 0
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(seconds) <= 0.5
+
+
+def completed(words: str) -> list[str]:
+    """Returns what bash would offer for the last word; fails if torch was loaded for it."""
+    code = (
+        "import sys\nfrom zeroinit.cli import main\ntry: main([])\n"
+        "finally: sys.exit('torch was loaded') if 'torch' in sys.modules else None"
+    )
+    variables = {"_ZEROINIT_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**PLAIN, **variables})
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("zeroinit re", ["reproduce", "report"]),
+        ("zeroinit reproduce fig1", ["fig10", "fig11", "fig12"]),
+        ("zeroinit reproduce fig3 ", list(FIGURES)),
+        ("zeroinit report starts", ["starts", "starts_cnn"]),
+        ("zeroinit data ", list(DATASETS)),
+        ("zeroinit reproduce --profile ", list(PROFILES)),
+        ("zeroinit report --protocol p", ["published"]),
+        ("zeroinit inspect package:factory --format s", ["sarif"]),
+        ("zeroinit reproduce xyz", []),
+    ],
+)
+def test_the_shell_completes_names_without_torch(words, offered):
+    assert completed(words) == offered
+
+
+@pytest.mark.parametrize(
+    ("path", "table", "entries"),
+    [
+        ("bench/data/__init__.py", "DATASETS", DATASETS),
+        ("bench/profiles.py", "PROFILES", PROFILES),
+        ("bench/profiles.py", "PROTOCOLS", PROTOCOLS),
+        ("symmetry/shadow/updates.py", "RULES", RULES),
+        ("symmetry/verdict/report/formats.py", "FORMATS", FORMATS),
+    ],
+)
+def test_names_read_from_the_source_are_those_of_the_table(path, table, entries):
+    assert keys_in_source(path, table) == list(entries)
+
+
+def test_a_table_that_moved_is_noticed():
+    with pytest.raises(AssertionError, match=r"bench/profiles\.py has no table DATASETS"):
+        keys_in_source("bench/profiles.py", "DATASETS")
+
+
+def test_every_command_is_a_file():
+    import zeroinit.cli
+
+    files = {path.stem for path in Path(zeroinit.cli.__file__).parent.glob("*.py")}
+    assert set(COMMANDS) <= files
+    assert files - set(COMMANDS) == {"__init__", "app", "completion", "loading", "options", "tables"}
+
+
+@pytest.mark.parametrize(
+    ("package", "arguments", "extra"),
+    [("typer", "--help", "cli"), ("rich", "--version", "cli"), ("jinja2", "report fig3", "bench")],
+)
+def test_one_line_says_what_to_install(package, arguments, extra):
+    code = f"import sys\nsys.modules[{package!r}] = None\nfrom zeroinit.cli import main\nmain({arguments.split()})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith(
+        f"zeroinit: error: the package {package} is not installed, which this command needs; "
+    )
+    assert f"zeroinit[{extra}]' brings all of them" in done.stderr
+
+
+def test_a_command_is_never_silent(zeroinit, two_epochs, monkeypatch):
+    """Also while it imports, loads data, starts processes and draws: with a line every hundredth of a second."""
+    from zeroinit.bench import progress
+
+    monkeypatch.setattr(progress, "Progress", functools.partial(progress.Progress, every=0.01))
+    ended = zeroinit("reproduce", "fig3", "--profile", "quick", "--seeds", "1", "--jobs", "2")
+    assert ended.code == 0
+    told = [line.split(": ", 1)[1] for line in ended.err.splitlines()]
+    phases = list(dict.fromkeys(re.sub(r"\d+ of 4 runs, .*", "runs", line) for line in told))
+    for phase in ("starting the first runs", "runs", "drawing the report: fig3, 1 of 1"):
+        assert phase in phases
+    assert phases.index("starting the first runs") < phases.index("drawing the report: fig3, 1 of 1")
+    assert any(re.fullmatch(r"[1-4] of 4 runs, \d+ %, about .* left", line) for line in told)
+
+
+def test_the_report_is_opened_on_demand(zeroinit, two_epochs, monkeypatch):
+    import webbrowser
+
+    opened, arguments = [], ("fig7", "--profile", "quick", "--seeds", "1")
+    monkeypatch.setattr(webbrowser, "open", lambda address: opened.append(address) or True)
+    assert zeroinit("reproduce", *arguments, "--jobs", "1").code == 0
+    assert opened == []
+    assert zeroinit("report", *arguments, "--open").code == 0
+    assert opened == [Path("report/index.html").resolve().as_uri()]
+    monkeypatch.setattr(webbrowser, "open", lambda address: False)
+    ended = zeroinit("report", *arguments, "--open")
+    assert ended.err.splitlines()[-1] == "no browser was found; open report/index.html yourself"
+
+
+def test_what_is_printed_at_the_end_fits_eighty_columns(zeroinit, two_epochs):
+    out = zeroinit("reproduce", "starts", "--profile", "first", "--seeds", "2", "--jobs", "1").out
+    assert max(len(line) for line in out.splitlines()) <= 80
+    words = " ".join(out.split())
+    for label in ("Logistic regression", "All zero", "PyTorch default", "Zero start"):
+        assert re.search(rf"{label} +\d+\.\d ± \d+\.\d % +(1|never|1, 1|2, 1) ", words)
+    assert "starts: Dense network: eight starts (2 seeds)" in words
+    assert "With all parameters zero the dense network scores 1" in words
+    assert re.search(r"claims: .*\(--claims lists them\) report: report/index.html$", words)
+    assert "inconclusive" in zeroinit("report", "starts", "--profile", "first", "--seeds", "1", "--claims").out
