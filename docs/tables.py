@@ -251,11 +251,18 @@ def code_table() -> str:
     return "\n".join(markdown(["code", "severity", "meaning"], cells))
 
 
+def picture(reports: dict[str, Report]) -> str:
+    """Return the README's picture as the site shows it: the theme's own switch chooses the form."""
+    alt = hero.alt_text(reports["three_starts"], reports["recommended"], reports["corrected"])
+    return "\n".join(f"![{alt}](images/hero-{theme}.svg){{.only-{theme}}}" for theme in hero.THEMES)
+
+
 def pages(reports: dict[str, Report]) -> dict[Path, dict[str, str]]:
     """Return each page that has blocks, and their contents."""
     results = ROOT / "docs" / "results"
     return {
         ROOT / "README.md": readme_blocks(reports),
+        ROOT / "docs" / "index.md": {"picture": picture(reports)},
         ROOT / "docs" / "guides" / "gpu.md": gpu_blocks(reports),
         ROOT / "docs" / "reference" / "cost.md": {"speed": speed()},
         ROOT / "docs" / "reference" / "findings.md": {"codes": code_table()},
