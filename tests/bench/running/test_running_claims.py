@@ -41,7 +41,8 @@ if __name__ == "__main__":
 
     task.execute = told
     run = Run(dataset="digits", epochs=epochs, batch_size=128, num_validation=0)
-    run_all([Task(run, seed) for seed in range(seeds)], Options(root, checkpoint_every=1000), jobs=jobs, progress=on_epoch)
+    tasks = [Task(run, seed) for seed in range(seeds)]
+    run_all(tasks, Options(root, checkpoint_every=1000), jobs=jobs, progress=on_epoch)
 """
 
 
