@@ -8,6 +8,7 @@ import contextlib
 import io
 import os
 import re
+import shutil
 import sys
 import tempfile
 import warnings
@@ -44,10 +45,23 @@ def blocks(text: str) -> list[Block]:
     return [Block(each["code"], each["shown"], text[: each.start()].count("\n") + 1) for each in FENCE.finditer(text)]
 
 
-def run(path: Path) -> Iterator[tuple[Block, str]]:
+def agree(shown: str, printed: str, tolerance: float = 0.0) -> bool:
+    """Tell whether two texts are equal, but for differences of at most ``tolerance`` between their decimal numbers."""
+    first, second = (re.findall(r"[+-]?\d+\.\d+", text) for text in (shown, printed))
+    pairs = list(zip(first, second, strict=False))
+    rest = [re.sub(r"[+-]?\d+\.\d+", "", text) for text in (shown, printed)]
+    return (
+        rest[0] == rest[1]
+        and len(first) == len(second)
+        and all(abs(float(a) - float(b)) <= tolerance for a, b in pairs)
+    )
+
+
+def run(path: Path, pictures: Path | None = None) -> Iterator[tuple[Block, str]]:
     """Run a page in an empty folder, and yield each block with what it prints.
 
-    A block that imports a framework which is not installed counts as printing what the page shows.
+    A block that imports a framework which is not installed counts as printing what the page shows. Pictures that the
+    page saves go to the folder ``pictures``.
     """
     import torch
 
@@ -67,6 +81,10 @@ def run(path: Path) -> Iterator[tuple[Block, str]]:
                 with contextlib.redirect_stdout(printed):
                     exec(compile(code, str(path), "exec"), names)
                 yield block, "".join(line.rstrip() + "\n" for line in printed.getvalue().splitlines())
+            if pictures is not None:
+                for picture in Path(folder).glob("*.png"):
+                    pictures.mkdir(exist_ok=True)
+                    shutil.copyfile(picture, pictures / picture.name)
         finally:
             os.chdir(before)
 
@@ -74,7 +92,7 @@ def run(path: Path) -> Iterator[tuple[Block, str]]:
 def rewritten(path: Path) -> str:
     """Return the page with what its code prints now below each block that prints something."""
     text = path.read_text(encoding="utf-8")
-    outputs = iter([printed for _, printed in run(path)])
+    outputs = iter([printed for _, printed in run(path, path.parent / "figures")])
 
     def renew(match: re.Match) -> str:
         printed = next(outputs)

@@ -41,6 +41,7 @@ napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 
 html_theme = "pydata_sphinx_theme"
+html_sidebars = {"index": [], "start": [], "gallery": []}
 html_static_path = ["_static"]
 html_css_files = ["zeroinit.css"]
 html_copy_source = False

@@ -44,6 +44,8 @@ model is small and rebuilt in our own words. A test runs all of it again.
 
 Reports are shown without the checks that passed, which begin with `ok`. Every block needs these imports:
 
+<!-- fmt: off -->
+
 ```python
 import copy
 

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import json
 import re
 import shutil
 from collections.abc import Iterator, Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 CODES = Path(__file__).parent.parent / "src" / "zeroinit" / "cli" / "findings"
+NOTEBOOKS = Path(__file__).parent / "notebooks"
 API = {
     "zeroinit": "The library: what `import zeroinit` gives you.",
     "zeroinit.init": "Initializers: in place, on any module.",
@@ -27,9 +29,10 @@ SUMMARY = (
 
 
 def names() -> set[str]:
-    """Return the pages that are made here, seen from docs."""
+    """Return the pages and notebooks that are made here, seen from docs."""
     codes = {f"reference/findings/{path.name}" for path in CODES.glob("*.md")}
-    return codes | {"reference/cli.md"} | {f"reference/api/{name}.md" for name in API}
+    notebooks = {f"notebooks/{path.stem}.ipynb" for path in NOTEBOOKS.glob("*.md")}
+    return codes | notebooks | {"reference/cli.md"} | {f"reference/api/{name}.md" for name in API}
 
 
 def write_pages(docs: Path) -> None:
@@ -134,10 +137,26 @@ def write_beside(docs: Path, built: Path, order: Sequence[str]) -> None:
         title, first = _title(target.read_text(encoding="utf-8"))
         lines.append(f"* [{title}]({name}.md): {first}")
     (built / "llms.txt").write_text("\n".join([*lines, ""]), encoding="utf-8")
+    for path in NOTEBOOKS.glob("*.md"):
+        cells = json.dumps(notebook(path.read_text(encoding="utf-8")), indent=1, ensure_ascii=False)
+        (built / "notebooks" / f"{path.stem}.ipynb").write_text(f"{cells}\n", encoding="utf-8")
     for report in (docs / "results").glob("*/index.html"):
         folder = built / "results" / report.parent.name
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(report, folder / "index.html")
+
+
+def notebook(text: str) -> dict[str, Any]:
+    """Return a page as a notebook: its Python as cells without output, pictures left out, for they are drawn again."""
+    cells: list[dict[str, Any]] = []
+    for part in re.split(r"^(```python\n.*?^```\n(?:\n```\n.*?^```\n)?)", text, flags=re.DOTALL | re.MULTILINE):
+        code = re.match(r"```python\n(.*?)^```", part, re.DOTALL | re.MULTILINE)
+        source = code[1].strip() if code else re.sub(r"^!\[.*\n", "", part, flags=re.MULTILINE).strip()
+        cell: dict[str, Any] = {"id": f"cell-{len(cells)}", "metadata": {}, "source": source.splitlines(keepends=True)}
+        kind = {"cell_type": "code", "execution_count": None, "outputs": []} if code else {"cell_type": "markdown"}
+        if source:
+            cells.append({**kind, **cell})
+    return {"cells": cells, "metadata": {"language_info": {"name": "python"}}, "nbformat": 4, "nbformat_minor": 5}
 
 
 def _title(text: str) -> tuple[str, str]:

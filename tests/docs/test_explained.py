@@ -6,6 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from zeroinit.bench.catalogue import FIGURES
+from zeroinit.bench.reporting.analysis import summarize
+from zeroinit.bench.stats import mean_interval
+from zeroinit.bench.store import Store
+
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "docs" / "results"
 
@@ -128,3 +133,73 @@ def test_every_result_in_the_text_is_compared():
 
 MARGINS = {"2 points", "1 %"}
 """Margins and settings."""
+
+
+NUMBER = r"[-+]?\d*\.\d+"
+INTERVAL = re.compile(rf"({NUMBER}) \[({NUMBER}), ({NUMBER})\]")
+BLOCK = re.compile(r"<!-- results:\w+ -->(.*?)<!-- end -->", re.DOTALL)
+TOLD = {  # of what is no longer stored, or at another level than the claim's
+    "large_bias_grid": ["the predictor's first version", ".57 [.33, .76]", "-.043 [-.069, -.017]"],
+    "remaining": ["95 %, and the claims 97.5 %", "-.055 [-.093, -.018]", "-.124 [-.142, -.106]"],
+}
+
+
+def stored_intervals() -> list[tuple[float, ...]]:
+    """Every estimate with its bounds in the tables of results, and two differences that a text adds."""
+    texts = (path.read_text(encoding="utf-8") for path in RESULTS.glob("*.md"))
+    found = [
+        tuple(map(float, each)) for text in texts for block in BLOCK.findall(text) for each in INTERVAL.findall(block)
+    ]
+    return [*found, *differences_in_transfer()]
+
+
+def differences_in_transfer() -> list[tuple[float, ...]]:
+    """The zero start minus the default made orthonormal, and minus the default on the seeds that were new."""
+    figure = FIGURES["transfer"]
+    curves = summarize(figure, Store(RESULTS / "runs"), range(10), "paper", "corrected").curves
+    finals = {each.curve.label: each.final for each in curves}
+    found = []
+    for label, zero in finals.items():
+        network, _, start = label.rpartition(": ")
+        for other, seeds in (("default, orthonormal", range(10)), ("PyTorch default", range(5, 10))):
+            control = finals.get(f"{network}: {other}", {})
+            if start == "zero start" and set(seeds) <= set(zero) & set(control):
+                estimate = mean_interval([zero[seed] - control[seed] for seed in seeds])
+                found.append((estimate.value, estimate.low, estimate.high))
+    return found
+
+
+def is_stored(written: tuple[str, ...], stored: list[tuple[float, ...]]) -> bool:
+    """Whether an interval is one of those, rounded, perhaps of the difference the other way round."""
+    units = [10 ** -len(each.split(".")[1]) for each in written]
+    both = [sign for value, low, high in stored for sign in ((value, low, high), (-value, -high, -low))]
+    return any(
+        all(
+            abs(float(text) - number) <= unit / 2 + 1e-9
+            for text, number, unit in zip(written, each, units, strict=True)
+        )
+        for each in both
+    )
+
+
+def test_every_interval_in_the_text_on_results_is_stored():
+    stored = stored_intervals()
+    assert len(stored) > 250
+    tried = 0
+    for path in RESULTS.glob("*.md"):
+        if path.stem == "what_did_not_work":  # numbers of the day
+            continue
+        text = " ".join(BLOCK.sub("", path.read_text(encoding="utf-8")).split())
+        for each in INTERVAL.findall(text):
+            tried += 1
+            shown = f"{each[0]} [{each[1]}, {each[2]}]"
+            assert is_stored(each, stored) or shown in TOLD.get(path.stem, []), f"{path.name}: {shown}"
+    assert tried > 50
+
+
+def test_an_interval_that_is_not_stored_is_noticed():
+    stored = [(0.02141, -0.0003, 0.0431)]
+    assert is_stored((".021", "-.000", ".043"), stored)
+    assert is_stored(("-.021", "-.043", "+.000"), stored)
+    assert not is_stored((".022", "-.000", ".043"), stored)
+    assert not is_stored((".021", "-.000", ".044"), stored)

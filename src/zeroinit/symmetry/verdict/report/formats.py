@@ -75,6 +75,7 @@ def to_text(report: "SymmetryReport", width: int) -> str:
     """Return a report as lines of at most ``width`` characters: verdict, causes, layers, information, checks."""
     lines = textwrap.wrap(report.verdict, width)
     lines += _warning_lines(report, width)
+    told = [line.split()[0] for line in lines if re.match(r"ZI\d+ warning", line)]
     lines += textwrap.wrap(_headline(report), width)
     lines += _table_lines(report, width)
     lines += _info_lines(report, width)
@@ -85,7 +86,7 @@ def to_text(report: "SymmetryReport", width: int) -> str:
     for each in report.checks:
         mark = "ok" if each.passed else "--"
         lines += textwrap.wrap(f"{mark} {each.name}: {each.result}", width, subsequent_indent="   ")
-    lines += [f"more: zeroinit explain {each.code}" for each in report.warnings[:1]]
+    lines += [f"more: zeroinit explain {code}" for code in told[:1]]
     return "\n".join(lines)
 
 
