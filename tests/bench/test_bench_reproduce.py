@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from zeroinit.bench.reporting import report
 from zeroinit.bench.reproduce import Interrupted, check_writable, choose_figures, reproduce
 from zeroinit.bench.running.schedule import Options
 from zeroinit.bench.spec import Curve, Figure
+from zeroinit.bench.training import Checkpoint
 
 
 @pytest.fixture
@@ -155,23 +157,42 @@ def test_missing_data_is_found_before_the_first_run(start, no_run, monkeypatch, 
             )
 
 
-def test_an_unreadable_result_is_found_before_the_first_run(start, store, figure, no_run, make_result):
-    store.save(make_result(figure.curves[1].run, 1, [0.5]))
-    path = store.path(figure.curves[1].run, 1)
-    path.write_text(path.read_text()[:-30])
-    with pytest.raises(InputError) as caught:
-        start()
-    assert str(caught.value).startswith(f"{path}: cannot be read as a result (")
-    assert str(caught.value).endswith("delete it to compute it again")
+@pytest.mark.parametrize("kind", ["truncated", "of another run"])
+def test_a_damaged_result_is_set_aside_and_computed_again(no_drawing, start, store, figure, make_result, kind):
+    """The others stay as they are, and the report has them all."""
+    for seed in (0, 1):
+        store.save(make_result(figure.curves[0].run, seed, [0.5]))
+    run = figure.curves[1].run
+    path, other = store.path(run, 1), store.path(figure.curves[0].run, 1)
+    path.parent.mkdir()
+    damaged = other.read_bytes()[:-30] if kind == "truncated" else other.read_bytes()
+    path.write_bytes(damaged)
+    before = other.read_bytes()
+    screen = Console(file=io.StringIO(), width=300)
+    with Progress(screen) as progress:
+        report = start(progress=progress)
+    told = screen.file.getvalue()
+    assert re.search(rf"{path}: (cannot be read as a result \(|holds other settings than its name says)", told)
+    assert f"set aside as {path}.damaged-1; its run is computed again" in told
+    assert "2 of 4 runs are stored already" in told
+    assert path.with_name(f"{path.name}.damaged-1").read_bytes() == damaged
+    assert (len(list(store)), report.problems, other.read_bytes()) == (4, (), before)
 
 
-def test_a_result_in_the_wrong_place_is_found_before_the_first_run(start, store, figure, no_run, make_result):
-    store.save(make_result(figure.curves[0].run, 0, [0.5]))
-    source, target = store.path(figure.curves[0].run, 0), store.path(figure.curves[1].run, 0)
-    target.parent.mkdir()
-    target.write_bytes(source.read_bytes())
-    with pytest.raises(InputError, match="holds other settings than its name says"):
-        start()
+def test_what_a_kill_left_is_removed_at_the_next_start(no_drawing, start, store, figure):
+    """Between a result and its clean-up: a saved state, a file half written. Those of other runs stay."""
+    start()
+    run = figure.curves[0].run
+    Checkpoint(store.checkpoint_folder(run, [0])).save(5, {})
+    Checkpoint(store.checkpoint_folder(run, [7])).save(5, {})
+    half, other = (store.path(run, 0).with_name(f".seed-{seed}.json.0123abcd") for seed in (0, 7))
+    half.write_text("{")
+    other.write_text("{")
+    start()
+    assert not store.checkpoint_folder(run, [0]).exists()
+    assert not half.exists()
+    assert other.exists()
+    assert store.checkpoint_folder(run, [7]).exists()
 
 
 def test_an_interruption_says_what_is_kept(no_drawing, start, store, monkeypatch):
@@ -228,17 +249,11 @@ def test_several_processes_probe_one_folder(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("cause", ["data", "result"])
-def test_a_command_that_fails_leaves_no_folder(start, store, figure, no_run, tmp_path, make_result, cause):
+def test_a_command_that_fails_leaves_no_folder(start, figure, no_run, tmp_path):
     folders = {"results": tmp_path / "results", "report_dir": tmp_path / "report", "tensorboard": tmp_path / "logs"}
-    if cause == "result":
-        folders["results"] = store.root
-        store.save(make_result(figure.curves[1].run, 1, [0.5]))
-        store.path(figure.curves[1].run, 1).write_text("{")
-    else:
-        folders["data_dir"] = tmp_path / "nowhere"
-        mnist = tuple(Curve(curve.label, replace(curve.run, dataset="mnist")) for curve in figure.curves)
-        object.__setattr__(figure, "curves", mnist)
+    folders["data_dir"] = tmp_path / "nowhere"
+    mnist = tuple(Curve(curve.label, replace(curve.run, dataset="mnist")) for curve in figure.curves)
+    object.__setattr__(figure, "curves", mnist)
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(InputError):
         start(**folders)

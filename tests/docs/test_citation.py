@@ -20,12 +20,12 @@ def test_the_citation_is_of_this_version():
     assert set(re.findall(r"^ *version: (.*)$", CITATION, re.MULTILINE)) == {__version__}
     (date,) = set(re.findall(r'^ *date-released: "(\d{4}-\d\d-\d\d)"$', CITATION, re.MULTILINE))
     assert f"version = {{{__version__}}}" in BIBTEX
-    assert f"date    = {{{date}}}" in BIBTEX
+    assert f"date = {{{date}}}" in BIBTEX
 
 
 def test_software_and_paper_are_cited_with_the_same_titles():
     titles = re.findall(r"^ *title: \"?([^\"\n]*)\"?$", CITATION, re.MULTILINE)
-    assert set(re.findall(r"title +=\s*\{(.*)\}", BIBTEX)) == set(titles)
+    assert set(re.findall(r"title +=\s*\{(.*?)\}", BIBTEX)) == set(titles)
     assert re.findall(r"^@(\w+)", BIBTEX, re.MULTILINE) == ["software", "article"]
 
 

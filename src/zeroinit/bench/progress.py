@@ -71,7 +71,8 @@ class Progress:
 
     def update(self, share: float, text: str) -> None:
         """Say that this share of the phase is done, from 0 to 1."""
-        self._share, self._text = min(share, 1.0), text
+        share = 1.0 if share > 1 - 1e-9 else share  # a sum of shares
+        self._share, self._text = share, text
         if self._bar is not None:
             total = 1.0 if share else None
             is_new = share in (0.0, 1.0)  # shown at once, however soon the next comes

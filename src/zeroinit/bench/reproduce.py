@@ -21,7 +21,15 @@ __all__ = ["Interrupted", "choose_figures", "reproduce"]
 
 
 class Interrupted(KeyboardInterrupt):
-    """The user stopped a reproduction; the message says what is stored."""
+    """The user stopped a reproduction; the message says what is stored.
+
+    Attributes:
+        signal: The number of the signal: Ctrl-C sends 2, Slurm and Docker send 15.
+    """
+
+    def __init__(self, message: str, signal: int = 2):
+        super().__init__(message)
+        self.signal = signal
 
 
 def choose_figures(names: Sequence[str] | None, profile: str = "paper") -> list[Figure]:
@@ -78,14 +86,15 @@ def reproduce(
     jobs = choose_jobs(jobs, choose_device(options.device))
     runs = [(curve.run, seed) for figure in figures for seed in seeds for curve in figure.at(profile, protocol)]
     tasks = [Task(run, seed) for run, seed in dict.fromkeys(runs)]
-    for folder in (options.results, report_dir, options.tensorboard):
-        if folder is not None:
-            check_writable(folder)
     store = Store(options.results)
     todo = missing(tasks, store)
+    for folder in (options.results if todo else None, report_dir, options.tensorboard):
+        if folder is not None:
+            check_writable(folder)
     try:
-        _check_what_is_there(tasks, todo, options, store, progress)
-        _run(todo, options, jobs, progress)
+        todo = _check_what_is_there(tasks, todo, options, store, progress)
+        _run(tasks, todo, options, jobs, progress)
+        store = Store(options.results)
         left = missing(todo, store)
         if left:
             progress.print(
@@ -97,24 +106,33 @@ def reproduce(
         progress.begin("deciding the claims")
         report = build_report(figures, store, seeds, profile, protocol)
         write_report(report, report_dir, progress.begin)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         kept = len(tasks) - len(missing(tasks, store))
         raise Interrupted(
             f"interrupted: {kept} of {counted(len(tasks), 'run')} {'is' if kept == 1 else 'are'} kept in "
-            f"{options.results}"
+            f"{options.results}",
+            error.args[0] if error.args else 2,
         ) from None
     return report
 
 
 def _check_what_is_there(
-    tasks: Sequence[Task], todo: Sequence[Task], options: Options, store: Store, progress: Progress
-) -> None:
-    """Read what is stored and load the data, so that what is wrong with them shows before the first run."""
+    tasks: Sequence[Task], todo: list[Task], options: Options, store: Store, progress: Progress
+) -> list[Task]:
+    """Read what is stored and load the data, so that what is wrong with them shows before the first run.
+
+    Returns:
+        What is to be run: also the runs whose result is damaged; that file is renamed.
+    """
     num_stored = len(tasks) - len(todo)
     progress.begin("reading what is stored")
     for number, task in enumerate(set(tasks).difference(todo)):
-        progress.update(number / num_stored, "reading what is stored")
-        store.load(task.run, task.seed)
+        progress.update(number / len(tasks), "reading what is stored")
+        if store.find(task.run, task.seed) is None:
+            progress.print(f"{store.problems[str(store.path(task.run, task.seed))]}")
+            progress.print(f"set aside as {store.set_aside(task.run, task.seed)}; its run is computed again")
+            todo = [*todo, task]
+            num_stored -= 1
     for dataset in sorted({task.run.dataset for task in todo}):
         progress.begin(f"loading {dataset}")
         load(dataset, options.data_dir)
@@ -125,6 +143,7 @@ def _check_what_is_there(
             else ""
         )
         progress.print(f"{num_stored} of {counted(len(tasks), 'run')} are stored already in {options.results}{note}")
+    return todo
 
 
 def check_writable(folder: Path) -> None:
@@ -149,7 +168,7 @@ def _nearest(path: Path) -> Path:
     return path
 
 
-def _run(todo: list[Task], options: Options, jobs: int, progress: Progress) -> None:
+def _run(tasks: list[Task], todo: list[Task], options: Options, jobs: int, progress: Progress) -> None:
     """Run what is missing, and say how far it is: each run counts as much as it likely takes."""
     work = {task: rough_seconds(task.run) for task in todo}
     epochs, whole, done, num_done = dict.fromkeys(todo, 0), sum(work.values()), 0.0, 0
@@ -162,4 +181,4 @@ def _run(todo: list[Task], options: Options, jobs: int, progress: Progress) -> N
         epochs[task] = epoch
         progress.update(done / whole, f"{num_done} of {counted(len(todo), 'run')}")
 
-    run_all(todo, options, jobs=jobs, progress=on_epoch)
+    run_all(tasks, options, jobs=jobs, progress=on_epoch)

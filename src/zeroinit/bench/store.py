@@ -46,9 +46,14 @@ class Store:
         Raises:
             InputError: Its folder is a link or cannot be read.
         """
-        return self._has_file(run, seed) or (run.key, seed) in self._bundled
+        return self.has_file(run, seed) or (run.key, seed) in self._bundled
 
-    def _has_file(self, run: Run, seed: int) -> bool:
+    def has_file(self, run: Run, seed: int) -> bool:
+        """Whether the result is stored in a file of its own; nothing is read.
+
+        Raises:
+            InputError: Its folder is a link or cannot be read.
+        """
         path = self.path(run, seed)
         refuse_link(path.parent)
         try:
@@ -76,7 +81,7 @@ class Store:
             InputError: It is missing, damaged, or belongs to other settings.
         """
         path = self.path(run, seed)
-        if not self._has_file(run, seed) and (run.key, seed) in self._bundled:
+        if not self.has_file(run, seed) and (run.key, seed) in self._bundled:
             result = self._bundled[run.key, seed]
         else:
             result = read_result(path)

@@ -26,7 +26,11 @@ UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 
 class Stopped(Exception):
-    """The user pressed Ctrl-C; the message says what is kept."""
+    """The user pressed Ctrl-C, or a signal asked to end; the message says what is kept, ``code`` is the exit code."""
+
+    def __init__(self, message: str, code: int):
+        super().__init__(message)
+        self.code = code
 
 
 class _Commands(TyperGroup):
@@ -36,7 +40,7 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
-            raise Stopped(str(error) or "interrupted") from None
+            raise Stopped(str(error) or "interrupted", 128 + getattr(error, "signal", 2)) from None
 
     def resolve_command(self, ctx, args):
         if not args[0].startswith("-"):
@@ -83,7 +87,7 @@ def run(arguments: list[str] | None = None) -> NoReturn:
     except typer.Abort:
         sys.exit(1)
     except Stopped as stopped:
-        _end(130, f"{stopped}; go on with: {_command(given)}", "yellow")
+        _end(stopped.code, f"{stopped}; go on with: {_command(given)}", "yellow")
     sys.exit(code or 0)
 
 

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import typer
+
 from zeroinit.cli.app import app, err
 from zeroinit.cli.options import (
     Figures,
@@ -44,3 +46,5 @@ def report_command(
         written = build_report(chosen, Store(results), parse_seeds(seeds), profile, protocol)
         write_report(written, report, progress.begin)
     print_outcome(written, report, with_claims=claims, open_it=open_it)
+    if written.problems:
+        raise typer.Exit(1)

@@ -29,6 +29,8 @@ def print_outcome(report, folder: Path, *, with_claims: bool = False, open_it: b
     if verdicts and not with_claims:
         counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts))
         out.print(f"claims: {counts} (--claims lists them)", highlight=False)
+    for problem in report.problems:
+        err.print(f"left out: {problem}", style="red", markup=False, highlight=False, soft_wrap=True)
     page = folder / "index.html"
     out.print(f"report: {page}", markup=False, highlight=False, soft_wrap=True)
     if open_it and not webbrowser.open(page.resolve().as_uri()):

@@ -312,12 +312,28 @@ def test_a_report_folder_that_cannot_be_written_to(store, fill, tmp_path):
     assert (tmp_path / "file").read_text() == "kept"
 
 
-def test_an_unreadable_result_is_named(store, fill):
+def test_damaged_results_are_left_out_and_named(store, fill, tmp_path):
+    """All of them, on the page, too; with nothing else there is no report."""
     fill(FIGURE, FINALS)
-    path = store.path(FIGURE.curves[1].run, 1)
-    path.write_text(path.read_text()[:100])
-    with pytest.raises(InputError, match=f"^{path}: cannot be read as a result"):
-        build_report([FIGURE], store, range(5), "paper", "corrected")
+    curve = FIGURE.curves[1]
+    whole = build_report([FIGURE], store, range(5), "paper", "corrected")
+    assert whole.problems == ()
+    for seed in (0, 1):
+        path = store.path(curve.run, seed)
+        path.write_text(path.read_text()[: 100 + seed])
+    report = build_report([FIGURE], store, range(5), "paper", "corrected")
+    assert len(report.results) == len(whole.results) - 2
+    assert [problem.partition(": cannot be read")[0] for problem in report.problems] == [
+        str(store.path(curve.run, seed)) for seed in (0, 1)
+    ]
+    write_report(report, tmp_path / "report")
+    for name in ("index.html", "report.md"):
+        text = (tmp_path / "report" / name).read_text()
+        assert all(str(store.path(curve.run, seed)) in text for seed in (0, 1))
+    for path in store.root.glob("*/*.json"):
+        path.write_text("{")
+    with pytest.raises(InputError, match=r"holds no result of .*; run `zeroinit reproduce` first; .*cannot be read as"):
+        build_report([FIGURE], Store(store.root), range(5), "paper", "corrected")
 
 
 @pytest.mark.parametrize(

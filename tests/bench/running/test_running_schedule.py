@@ -10,7 +10,8 @@ from dataclasses import replace
 import pytest
 
 from zeroinit._common import InputError
-from zeroinit.bench.running import schedule
+from zeroinit.bench.running import processes, schedule
+from zeroinit.bench.running import task as one_task
 from zeroinit.bench.running.runner import execute
 from zeroinit.bench.running.schedule import Options, Task, carry_out, choose_jobs, flops, missing, run_all
 from zeroinit.bench.spec import Run
@@ -28,7 +29,7 @@ def executed(monkeypatch, make_result):
             on_epoch(epoch)
         return make_result(run, seed, [0.5])
 
-    monkeypatch.setattr(schedule, "execute", pretend)
+    monkeypatch.setattr(one_task, "execute", pretend)
     return calls
 
 
@@ -153,12 +154,12 @@ class Fatal:
     [(3, 2, 4, [2, 2, 4]), (4, 2, 4, [2] * 4), (5, 3, 2, [1] * 5), (5, 3, 8, [2, 2, 2, 4, 4]), (1, 1, 4, [4])],
 )
 def test_the_last_round_shares_the_cores_among_fewer_processes(num_tasks, jobs, cores, threads):
-    assert schedule._share_threads(num_tasks, jobs, cores) == threads
+    assert processes._share_threads(num_tasks, jobs, cores) == threads
 
 
 def test_a_worker_that_dies_is_reported(monkeypatch, run, options, store):
-    monkeypatch.setattr(schedule, "_start_worker", operator.is_)  # nothing to import
-    monkeypatch.setattr(schedule, "_work", Fatal())
+    monkeypatch.setattr(processes, "_start_worker", operator.is_)  # nothing to import
+    monkeypatch.setattr(processes, "_work", Fatal())
     with pytest.raises(InputError) as caught:
         run_all([Task(run, 0), Task(run, 1)], options, jobs=2)
     assert str(caught.value) == (
@@ -192,7 +193,7 @@ def test_messages_that_come_after_the_last_result_still_count(without_type_check
     messages, seen = Late(), []
     for epoch in (1, 2, 3):
         messages.put(("task", epoch))
-    schedule._follow([finished()], messages, lambda task, epoch: seen.append(epoch))
+    processes._follow([finished()], messages, lambda task, epoch: seen.append(epoch), list)
     assert seen == [1, 2, 3]
 
 
@@ -203,7 +204,7 @@ def test_an_error_is_raised_while_messages_keep_coming(without_type_checks):
 
     seen = []
     with pytest.raises(InputError, match="broken"):
-        schedule._follow([Future(), finished(error=InputError("broken"))], Endless(), lambda *_: seen.append(1))
+        processes._follow([Future(), finished(error=InputError("broken"))], Endless(), lambda *_: seen.append(1), list)
     assert len(seen) <= 1
 
 
@@ -218,8 +219,8 @@ def test_number_of_processes():
 def test_logs_are_written_only_where_asked(run, options, tmp_path):
     carry_out((Task(run, 0),), options, lambda *_: None)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["results"]
-    carry_out((Task(run, 0),), replace(options, tensorboard=tmp_path / "logs"), lambda *_: None)
-    (log,) = (tmp_path / "logs" / run.key / "seed-0").iterdir()
+    carry_out((Task(run, 1),), replace(options, tensorboard=tmp_path / "logs"), lambda *_: None)
+    (log,) = (tmp_path / "logs" / run.key / "seed-1").iterdir()
     assert log.name.startswith("events.out.tfevents")
 
 
@@ -251,14 +252,14 @@ def test_a_run_in_progress_saves_its_state_and_goes_on(run, store, monkeypatch):
     tasks, begun = [Task(run, seed) for seed in range(3)], []
     whole = Store(store.root / "whole")
     run_all(tasks, Options(whole.root))
-    execute_, now = schedule.execute, [0.0]
+    execute_, now = one_task.execute, [0.0]
 
     def ticking(run, seed, **settings):
         begun.append(seed)
         now[0] = float(seed)  # over after the second run's first update
         return execute_(run, seed, **settings)
 
-    monkeypatch.setattr(schedule, "execute", ticking)
+    monkeypatch.setattr(one_task, "execute", ticking)
     with monkeypatch.context() as patched:
         patched.setattr("time.time", lambda: now[0])
         options = Options(store.root, deadline=1.0)
@@ -266,7 +267,7 @@ def test_a_run_in_progress_saves_its_state_and_goes_on(run, store, monkeypatch):
     assert begun == [0, 1]
     assert missing(tasks, store) == tasks[1:]
     assert [path.name for path in store.checkpoint_folder(run, [1]).iterdir()] == ["step-1.pt"]
-    monkeypatch.setattr(schedule, "execute", execute_)
+    monkeypatch.setattr(one_task, "execute", execute_)
     run_all(tasks, Options(store.root))
     for task in tasks:
         assert store.load(task.run, task.seed).history == whole.load(task.run, task.seed).history

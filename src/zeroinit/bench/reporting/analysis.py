@@ -70,17 +70,18 @@ def summarize(figure: Figure, store: Store, seeds: Sequence[int], profile: str, 
     Args:
         figure: Which.
         store: Where the results lie.
-        seeds: Which seeds to use; those not stored are left out.
+        seeds: Which seeds to use. Those that are not stored, or damaged, are left out; ``store.problems`` names these.
         profile: A key of ``PROFILES``.
         protocol: A key of ``PROTOCOLS``: its interval is used for the estimates and the bands.
 
     Raises:
-        InputError: An unknown profile or protocol, or a stored result that cannot be read.
+        InputError: An unknown profile or protocol.
     """
     method = lookup(PROTOCOLS, protocol, "protocol").interval
     summaries, absent, frames = [], [], []
     for curve in figure.at(profile, protocol):
-        results = {seed: store.load(curve.run, seed) for seed in seeds if store.has(curve.run, seed)}
+        found = {seed: store.find(curve.run, seed) for seed in seeds}
+        results = {seed: result for seed, result in found.items() if result is not None}
         if not results:
             absent.append(curve.label)
             continue

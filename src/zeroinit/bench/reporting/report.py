@@ -25,12 +25,13 @@ __all__ = ["Report", "build_report", "check_figures", "claim_records", "write_re
 
 @dataclass(frozen=True)
 class Report:
-    """The content of a report, before it is written."""
+    """The content of a report, before it is written. ``problems`` says which stored results are damaged: left out."""
 
     profile: str
     protocol: str
     summaries: tuple[FigureSummary, ...]
     decisions: dict[str, list[Decision]]
+    problems: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -107,16 +108,19 @@ def build_report(figures: Sequence[Figure], store: Store, seeds: Sequence[int], 
     """Read the stored results of some figures and decide their claims.
 
     Raises:
-        InputError: A figure names what is not known; no result is stored for any of them, or one cannot be read.
+        InputError: A figure names what is not known, or no result is stored for any of them that can be read.
     """
     check_figures(figures)
     summaries = tuple(summarize(figure, store, seeds, profile, protocol) for figure in figures)
+    problems = tuple(store.problems.values())
     if not any(summary.curves for summary in summaries):
+        damaged = "".join(f"; {problem}" for problem in problems)
         raise InputError(
             f"results={str(store.root)!r}: holds no result of {', '.join(figure.name for figure in figures)} "
             f"({profile} profile, {protocol} protocol, seeds {write_seeds(seeds)}); run `zeroinit reproduce` first"
+            f"{damaged}"
         )
-    return Report(profile, protocol, summaries, decide_claims(summaries, profile))
+    return Report(profile, protocol, summaries, decide_claims(summaries, profile), problems)
 
 
 def claim_records(report: Report) -> list[dict]:
@@ -196,6 +200,18 @@ def _draw(report: Report, summary: FigureSummary, folder: Path) -> str:
     return svg[svg.index("<svg") :]
 
 
+def for_markdown(value: object) -> object:
+    r"""Return a text that stands on one line and in one cell of a table, and is no HTML; everything else as it is.
+
+    Example:
+        >>> print(for_markdown("a|b <i>"))
+        a\|b &lt;i>
+    """
+    if not isinstance(value, str):
+        return value
+    return " ".join(value.splitlines()).replace("|", r"\|").replace("<", "&lt;")
+
+
 def _render(template: str, content: dict) -> str:
     environment = Environment(
         loader=PackageLoader("zeroinit.bench.reporting"),
@@ -204,5 +220,6 @@ def _render(template: str, content: dict) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        finalize=None if template.endswith(".html.j2") else for_markdown,
     )
     return environment.get_template(template).render(**content)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from zeroinit._common import InputError, read_regular, write_atomically
+from zeroinit.bench.training.stopping import asked_to_stop
 
 __all__ = ["Checkpoint", "CheckpointWarning", "OutOfTime", "random_state", "restore_random_state"]
 
@@ -40,7 +41,7 @@ class Checkpoint:
         folder: Made at the first save.
         every: Seconds between saves, at least 0; the first comes so many seconds after the start. At 0 each step saves.
         deadline: When the run has to end, in seconds as of ``time.time``. The run then saves its state, and ``fit``
-            raises ``OutOfTime``. Never if ``None``.
+            raises ``OutOfTime``. Never if ``None``. The same happens when a signal asks the process to end.
         identity: Whose state it is, as strings, numbers, lists and dicts: settings, seed, versions. A saved state of
             another identity is set aside. If ``None``, ``fit`` compares its own settings and refuses others.
 
@@ -81,7 +82,7 @@ class Checkpoint:
         return time.monotonic() - self._last >= self.every or self._is_over()
 
     def _is_over(self) -> bool:
-        return self.deadline is not None and time.time() >= self.deadline
+        return (self.deadline is not None and time.time() >= self.deadline) or asked_to_stop() is not None
 
     def save(self, step: int, state: dict) -> None:
         """Write the state after ``step`` updates and drop all but the last two.
@@ -90,7 +91,7 @@ class Checkpoint:
 
         Raises:
             InputError: The state could not be read back.
-            OutOfTime: The deadline has passed; the state is written if it can be.
+            OutOfTime: The deadline has passed or the process is to end; the state is written if it can be.
         """
         stream = io.BytesIO()
         torch.save(state | {"identity": self.identity}, stream)

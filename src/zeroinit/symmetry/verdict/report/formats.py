@@ -126,8 +126,9 @@ def _headline(report: "SymmetryReport") -> str:
     if any(each.code == "ZI013" for each in report.warnings):
         stuck = {each.name for each in trained}
     learning = sum(each.first_gradient_step is not None and each.name not in stuck for each in trained)
+    causes = by_cause(_alike_once(report.warnings))
     return (
-        f"{report.model}: {_count(len(report.warnings), 'warning')}; {learning} of {len(trained)} parameters learn "
+        f"{report.model}: {_count(len(causes), 'warning')}; {learning} of {len(trained)} parameters learn "
         f"within {_count(report.num_steps, 'step')} ({report.optimizer}, {report.loss})"
     )
 

@@ -1,0 +1,179 @@
+"""Processes that share a folder of results: one computes a run, also if another is killed or asked to end."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from zeroinit._common import InputError
+from zeroinit.bench.running.claims import claimed
+from zeroinit.bench.running.runner import execute
+from zeroinit.bench.running.schedule import Options, Task, missing, run_all
+from zeroinit.bench.spec import Run
+from zeroinit.bench.training import Checkpoint
+from zeroinit.bench.training.stopping import asked_to_stop, stopping_on_signals
+
+RUN = Run(dataset="digits", epochs=2, batch_size=128, num_validation=0, num_train=None)
+
+PROGRAM = """
+import sys
+from dataclasses import replace
+from zeroinit.bench.running import task
+from zeroinit.bench.running.schedule import Options, Task, run_all
+from zeroinit.bench.spec import Run
+
+if __name__ == "__main__":
+    root, epochs, seeds, jobs = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+    execute = task.execute
+
+    def told(run, seed, **settings):
+        print("executes", seed, flush=True)
+        return execute(run, seed, **settings)
+
+    def on_epoch(task, epoch):
+        if epoch == 1:
+            print("trains", task.seed, flush=True)
+
+    task.execute = told
+    run = Run(dataset="digits", epochs=epochs, batch_size=128, num_validation=0)
+    tasks = [Task(run, seed) for seed in range(seeds)]
+    run_all(tasks, Options(root, checkpoint_every=1000), jobs=jobs, progress=on_epoch)
+"""
+
+
+@pytest.fixture
+def program(tmp_path):
+    """Starts the program above in a process of its own."""
+    path, processes = tmp_path / "program.py", []
+    path.write_text(PROGRAM)
+
+    def start(root: Path, epochs: int, seeds: int, jobs: int = 1) -> subprocess.Popen:
+        command = [sys.executable, str(path), *map(str, (root, epochs, seeds, jobs))]
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def test_one_claim_a_run(store, run):
+    with claimed(store, run, [0]) as first, claimed(store, run, [0]) as second, claimed(store, run, [1]) as other:
+        assert (first, second, other) == (True, False, True)
+    with claimed(store, run, [0]) as again:
+        assert again
+    assert not store.root.exists() or list(store.root.rglob("*")) == []
+
+
+def test_a_claim_is_waited_for_no_longer_than_asked(store, run):
+    with claimed(store, run, [0]):
+        began = time.monotonic()
+        with claimed(store, run, [0], began + 0.5) as second:
+            assert not second
+        assert time.monotonic() - began >= 0.5
+
+
+def test_a_folder_without_permission_is_named(store, run):
+    store.root.parent.mkdir(parents=True, exist_ok=True)
+    store.root.write_text("a file")
+    with pytest.raises(InputError, match=r"cannot write .*\.seed-0\.lock: .*; choose a folder that can be written to"):
+        claimed(store, run, [0]).__enter__()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_several_processes_share_the_work(program, tmp_path):
+    """Each run is computed once; who finds one taken goes on with the next and waits at the end."""
+    root = tmp_path / "results"
+    processes = [program(root, 2, 6) for _ in range(3)]
+    executed = []
+    for process in processes:
+        out, err = process.communicate(timeout=300)
+        assert process.returncode == 0, err
+        executed += [line for line in out.splitlines() if line.startswith("executes")]
+    assert sorted(executed) == [f"executes {seed}" for seed in range(6)]
+    assert sorted(path.name for path in root.rglob("*") if path.is_file()) == [f"seed-{seed}.json" for seed in range(6)]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_the_run_of_a_killed_process_is_taken_over(program, tmp_path):
+    root = tmp_path / "results"
+    first = program(root, 2000, 1)
+    assert first.stdout.readline() == "executes 0\n"
+    second = program(root, 2000, 1)
+    assert not wait_for_line(second, 3.0)
+    os.killpg(first.pid, signal.SIGKILL)
+    assert wait_for_line(second, 60.0)
+
+
+def wait_for_line(process: subprocess.Popen, seconds: float) -> bool:
+    """Return whether the process says something in time."""
+    import select
+
+    return bool(select.select([process.stdout], [], [], seconds)[0])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_asked_to_end_a_process_saves_the_state_of_its_runs(program, tmp_path, number, jobs):
+    """Only the parent is asked, as Slurm and Docker do. Within five seconds it has ended, and nothing is lost."""
+    root = tmp_path / "results"
+    process = program(root, 2000, jobs, jobs)
+    training = set()
+    while len(training) < jobs:
+        line = process.stdout.readline()
+        assert line, process.stderr.read()
+        training |= {line} if line.startswith("trains") else set()
+    began = time.monotonic()
+    os.kill(process.pid, number)
+    _, err = process.communicate(timeout=60)
+    assert time.monotonic() - began < 20  # five on a machine at rest
+    assert err.rstrip().endswith(f"KeyboardInterrupt: {int(number)}")
+    states = sorted(root.glob("*/*.checkpoint/step-*.pt"))
+    assert [path.parent.name for path in states] == [f"seed-{seed}.checkpoint" for seed in range(jobs)]
+    assert sorted(path for path in root.rglob("*") if path.is_file()) == states
+
+
+def test_what_was_saved_on_a_signal_is_gone_on_from(store, monkeypatch, one_thread):
+    run, saved = replace(RUN, epochs=3), []
+    plain_due = Checkpoint.is_due
+
+    def due(self):
+        if not saved:
+            saved.append(1)
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert asked_to_stop() == signal.SIGTERM
+        return plain_due(self)
+
+    monkeypatch.setattr(Checkpoint, "is_due", due)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        run_all([Task(run, 0), Task(run, 1)], Options(store.root))
+    assert caught.value.args == (signal.SIGTERM,)
+    assert missing([Task(run, 0)], store)
+    assert [path.name for path in store.root.rglob("step-*.pt")] == ["step-1.pt"]
+    run_all([Task(run, 0)], Options(store.root))
+    assert store.load(run, 0).history == execute(run, 0).history
+    assert not list(store.root.rglob("*.checkpoint"))
+
+
+def test_handlers_are_put_back_and_a_second_signal_does_not_wait():
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with stopping_on_signals():
+        assert asked_to_stop() is None
+        os.kill(os.getpid(), signal.SIGINT)
+        assert asked_to_stop() == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+    with stopping_on_signals():
+        assert asked_to_stop() is None
