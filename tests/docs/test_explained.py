@@ -45,7 +45,7 @@ def percent(cell: str, decimals: int = 1) -> str:
 
 def accuracies(network: str, shown: str) -> str:
     """A row of the table on the gap."""
-    starts = [row("recommended", network, start) for start in ("Normal", "PyTorch default", "zero start")]
+    starts = [row("recommended", network, start) for start in (NORMAL, "PyTorch default", "zero start")]
     return f"| {shown} | {' | '.join(f'{percent(each[2])} % ({each[-1]} seeds)' for each in starts)} |"
 
 
@@ -68,6 +68,7 @@ def held() -> int:
     return sum(each["verdict"] == "supported" for each in claims)
 
 
+NORMAL = "zero weights, normal biases"
 FNN, CNN = ("gap", "MNIST FNN"), ("gap", "MNIST CNN")
 
 
@@ -85,7 +86,7 @@ def facts() -> dict[str, list[str]]:
             accuracies("CIFAR-10 FNN", "CIFAR-10 FNN"),
             accuracies("MNIST CNN", "MNIST CNN, 12,000 images"),
             accuracies("CIFAR-10 CNN", "CIFAR-10 CNN, quarter width"),
-            f"have an effective rank of {row(*FNN, 'Normal')[7]}.",
+            f"have an effective rank of {row(*FNN, NORMAL)[7]}.",
             f"With PyTorch's default the rank is {row(*FNN, 'PyTorch default')[7]}.",
             f"close the whole gap: {signs}, {dropout} and {noise} %.",
             f"The default with such kernels loses {100 * estimate('gap', 'G4'):.1f} points",
