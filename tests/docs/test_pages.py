@@ -19,7 +19,6 @@ import blocks  # noqa: E402  # docs/blocks.py
 import generated  # noqa: E402  # docs/generated.py
 
 PAGES = [path.relative_to(ROOT).as_posix() for path in blocks.pages()]
-SLOW = {"docs/notebooks/zero_weights.md"}
 SITE = sorted(
     path
     for path in (ROOT / "docs").rglob("*.md")
@@ -32,9 +31,7 @@ TRAINED = ("docs/notebooks/", "docs/guides/compare.md")
 """Pages with accuracies in percent, which another processor may change a little."""
 
 
-@pytest.mark.parametrize(
-    "page", [pytest.param(each, marks=pytest.mark.slow) if each in SLOW else each for each in PAGES]
-)
+@pytest.mark.parametrize("page", PAGES)
 def test_python_prints_what_the_page_shows(page, without_type_checks, tmp_path):
     for block, printed in blocks.run(ROOT / page, tmp_path / "figures"):
         tolerance = 5.0 if page.startswith(TRAINED) else 0.0
