@@ -174,3 +174,18 @@ def test_tensorboard_logs_are_written_and_read_back(two_epochs, zeroinit):
 )
 def test_seeds_in_every_form(text, seeds):
     assert parse_seeds(text) == seeds
+
+
+def test_a_report_without_its_damaged_results_says_so(zeroinit, tmp_path):
+    """On standard error and in the exit code, and the others are shown."""
+    ended = zeroinit("reproduce", "three_starts", "--profile", "quick", "--seeds", "1")
+    assert ended.code == 0
+    damaged = sorted(Path("results").glob("*/seed-0.json"))[0]
+    damaged.write_text(damaged.read_text()[:-40])
+    ended = zeroinit("report", "three_starts", "--profile", "quick", "--seeds", "1")
+    assert ended.code == 1
+    assert f"left out: {damaged}: cannot be read as a result (" in ended.err
+    assert str(damaged) in Path("report/report.md").read_text()
+    again = zeroinit("reproduce", "three_starts", "--profile", "quick", "--seeds", "1")
+    assert again.code == 0
+    assert f"set aside as {damaged}.damaged-1; its run is computed again" in again.err

@@ -126,14 +126,14 @@ def one_result(two_epochs, zeroinit) -> Path:
 
 
 def test_unreadable_results_file(refused, one_result):
-    whole = one_result.read_text()
-    one_result.write_text(whole[:200])
-    for command in ("report", "reproduce"):
-        message = refused(command, "fig3", "--profile", "quick", "--seeds", "1")
-        assert message.startswith(f"{one_result}: cannot be read as a result (")
-        assert message.endswith("); delete it to compute it again")
+    """The only one there is; among others it is left out: see ``test_cli_commands``."""
+    one_result.write_text(one_result.read_text()[:200])
+    message = refused("report", "fig3", "--profile", "quick", "--seeds", "1")
+    assert message.startswith("results='results': holds no result of fig3 (")
+    assert f"; {one_result}: cannot be read as a result (" in message
+    assert message.endswith("); delete it to compute it again")
     one_result.write_text(json.dumps({"format": 3}))
-    assert refused("report", "fig3", "--profile", "quick") == (
+    assert refused("report", "fig3", "--profile", "quick").endswith(
         f"{one_result}: cannot be read as a result (it has another format version); delete it to compute it again"
     )
 
@@ -166,9 +166,9 @@ def test_results_folder_that_cannot_be_written_to(refused):
         ("--versio", "option='--versio': did you mean '--version'? It must be one of "),
         (
             "reprodce fig3",
-            "command='reprodce': did you mean 'reproduce'? It must be one of data, inspect, list, report, ",
+            "command='reprodce': did you mean 'reproduce'? It must be one of data, explain, inspect, list, report, ",
         ),
-        ("zzz", "command='zzz': must be one of data, inspect, list, report, reproduce"),
+        ("zzz", "command='zzz': must be one of data, explain, inspect, list, report, reproduce"),
         ("inspect", "Missing argument '"),
     ],
 )

@@ -186,7 +186,7 @@ def test_what_is_printed_at_the_end_fits_eighty_columns(zeroinit, two_epochs):
     out = zeroinit("reproduce", "starts", "--profile", "first", "--seeds", "2", "--jobs", "1").out
     assert max(len(line) for line in out.splitlines()) <= 80
     words = " ".join(out.split())
-    for label in ("Logistic regression", "All zero", "PyTorch default", "Zero start"):
+    for label in ("Logistic regression", "all zero", "PyTorch default", "zero start"):
         assert re.search(rf"{label} +\d+\.\d ± \d+\.\d % +(1|never|1, 1|2, 1) ", words)
     assert "starts: Dense network: eight starts (2 seeds)" in words
     assert "With all parameters zero the dense network scores 1" in words

@@ -107,7 +107,7 @@ def test_the_library_needs_torch_and_numpy_alone():
 
 def test_each_extra_names_what_it_is_for():
     extras = PROJECT["optional-dependencies"]
-    assert set(extras) == {"cli", "bench", "tensorboard", "transformers", "lightning", "test", "lint", "all"}
+    assert set(extras) == {"cli", "bench", "tensorboard", "transformers", "lightning", "test", "lint", "docs", "all"}
     assert declared("all") == set.union(*map(declared, extras))
 
 
@@ -123,7 +123,7 @@ def test_the_metadata_says_what_is_true():
     assert f"Programming Language :: Python :: {least}" in PROJECT["classifiers"]
 
 
-PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").glob("*.py"), *SOURCE.rglob("*.py")]
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").glob("*.py"), *SOURCE.rglob("*.py")]
 
 
 def wrong_names(text: str) -> list[str]:
