@@ -43,6 +43,7 @@ bench: $(VENV)/.installed-dev  ## what is fast, against what: ratios within one 
 	$(BIN)/python benchmarks/paper_speed.py
 	$(BIN)/python benchmarks/inspector.py
 	$(BIN)/python benchmarks/watch.py
+	$(BIN)/python benchmarks/startup.py
 
 readme: $(VENV)/.installed  ## reports under docs/results and the README's tables, from stored runs
 	$(BIN)/python docs/tables.py
