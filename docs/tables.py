@@ -27,7 +27,6 @@ FIGURES = {
     "corrected": None,
     "published": ["fig3", "fig8"],
     "plateau": ["plateau"],
-    "three_starts": ["three_starts"],
 }
 STUDIES = (
     "recommended",
@@ -39,6 +38,7 @@ STUDIES = (
     "large_bias_grid",
     "large_bias_cnn",
     "first_gradients",
+    "three_starts",
 )
 """Studies with a page of their own, docs/results/<name>.md."""
 FIGURES |= {name: [name] for name in (*STUDIES, "precision")}

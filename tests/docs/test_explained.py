@@ -121,6 +121,18 @@ def test_the_steps_of_the_resnet_are_those_of_the_table():
     assert (claim["verdict"], claim["estimate"], claim["num_seeds"]) == ("supported", 1.0, 5)
 
 
+def test_gradients_come_down_one_layer_an_update():
+    steps: dict[str, list[str]] = {}
+    for each in rows("three_starts"):
+        if each[1].startswith("dense"):
+            steps.setdefault(each[0], []).append(each[2])
+    assert steps == {
+        "all zero": ["never"] * 4,
+        "PyTorch default": ["1"] * 4,
+        "zero weights, normal biases": ["4", "3", "2", "1"],
+    }
+
+
 def test_every_result_in_the_text_is_compared():
     """Each percentage and each difference in points outside of code is a part of a fact."""
     for page, compared in facts().items():
