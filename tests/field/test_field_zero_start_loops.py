@@ -67,7 +67,7 @@ def test_each_loop_ends_as_promised_or_with_the_warning(loops, name):
 
 
 def test_the_page_lists_each_loop():
-    page = (FOLDER.parent / "docs" / "zero_start.md").read_text(encoding="utf-8")
+    page = (FOLDER.parent / "docs" / "reference" / "zero_start.md").read_text(encoding="utf-8")
     for name in names():
         end = "see the warning" if name in WITH_WARNING else "fresh | – |"
         assert re.search(rf"\n\| {re.escape(name)} \| (yes|no) \| {re.escape(end)}", page)

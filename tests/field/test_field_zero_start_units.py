@@ -218,7 +218,7 @@ def test_transformers_with_rectifiers_lose_none():
 def test_the_page_shows_the_stored_results():
     module = script("dead_units")
     rows = json.loads(module.RESULTS.read_text(encoding="utf-8"))
-    page = (FOLDER.parent / "docs" / "zero_start.md").read_text(encoding="utf-8")
+    page = (FOLDER.parent / "docs" / "reference" / "zero_start.md").read_text(encoding="utf-8")
     assert module.table(rows) in page
     assert module.rank_table(rows) in page
     rows[0]["accuracy"] -= 5
