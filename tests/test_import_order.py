@@ -39,7 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bench.network": GROUND | {"init", "bench.data", "bench.models", "bench.spec", "bench.interventions"},
     "bench.work": {"bench.data", "bench.spec", "bench.network"},
     "bench.running": LIBRARY | SETTINGS | RUNS | {"bench.data", "bench.models", "bench.training", "bench.store"},
-    "bench.reporting": LIBRARY | MIDDLE | SETTINGS | RUNS | {"bench.store", "bench.catalogue"},
+    "bench.reporting": LIBRARY | MIDDLE | SETTINGS | RUNS | {"bench.store", "bench.catalogue", "bench.progress"},
     "bench.reproduce": {"_common", "bench.progress", "bench.work", *SETTINGS, *AT_WORK},
     "cli": LIBRARY | MIDDLE | SETTINGS | AT_WORK | {"bench.progress", "bench.reproduce"},
     "__main__": {"cli"},

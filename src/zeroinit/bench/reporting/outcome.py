@@ -6,6 +6,7 @@ from string import Formatter
 
 from zeroinit._common import lookup
 from zeroinit.bench.data import DATASETS
+from zeroinit.bench.labels import split_label
 from zeroinit.bench.reporting.analysis import CurveSummary, FigureSummary
 from zeroinit.bench.reporting.views.gradients import first_nonzero
 from zeroinit.bench.reporting.views.wake_up import gradient_sizes
@@ -16,6 +17,9 @@ __all__ = ["Row", "check_sentences", "first_steps", "outcome_rows", "outcome_sen
 
 ONE_CLASS = "one class"
 """Stands in a sentence for the share of the most frequent class among the test images."""
+
+MOST_CURVES = 4
+"""A sentence that lists curves names so many."""
 
 MOST_LAYERS = 8
 """Networks with more layers have their steps written as a range."""
@@ -96,13 +100,31 @@ def _span(steps: list[int]) -> str:
 
 
 def outcome_sentences(summary: FigureSummary) -> list[str]:
-    """Return a figure's sentences with accuracies in the place of labels; those that lack a curve are left out."""
+    """Return a figure's sentences with accuracies in the place of labels; those that lack a curve are left out.
+
+    A figure without sentences of its own has one that lists its first curves.
+    """
     values = {entry.curve.label: write_accuracy(entry.estimate) for entry in summary.curves}
     if summary.curves:
         values[ONE_CLASS] = f"{100 * _largest_class(summary.curves[0]):.1f} %"
+    if not summary.figure.sentences:
+        return _list_of_curves(summary, values)
     return [
         sentence.format_map(values) for sentence in summary.figure.sentences if set(labels_in(sentence)) <= set(values)
     ]
+
+
+def _list_of_curves(summary: FigureSummary, values: dict[str, str]) -> list[str]:
+    """Return one sentence with the accuracies of the first curves; none where runs end after a few updates."""
+    ended = [entry.curve.label for entry in summary.curves if entry.curve.run.max_steps is None]
+    if not ended:
+        return []
+    network = split_label(ended[0])[0] if ": " in ended[0] else ""
+    same = [label for label in ended if label.startswith(f"{network}: ")] if network else ended
+    shown = same[:MOST_CURVES]
+    rest = f" and {len(ended) - len(shown)} more below" if len(ended) > len(shown) else ""
+    listed = "; ".join(f"{split_label(label)[1] if network else label} {values[label]}" for label in shown)
+    return [f"{summary.figure.title}: {f'on the {network} ' if network else ''}{listed}{rest}."]
 
 
 def _largest_class(entry: CurveSummary) -> float:

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from zeroinit._common import InputError, __version__, lookup, write_atomically
 from zeroinit.bench.plots import save_figure
 from zeroinit.bench.profiles import PROFILES, PROTOCOLS
+from zeroinit.bench.progress import counted, format_duration
 from zeroinit.bench.reporting.analysis import FigureSummary, summarize
 from zeroinit.bench.reporting.inspections import inspect_curves
 from zeroinit.bench.reporting.measures import MEASURES
@@ -19,6 +20,8 @@ from zeroinit.bench.reporting.verdicts import KINDS, Decision, decide_claims
 from zeroinit.bench.reporting.views import VIEWS
 from zeroinit.bench.spec import Figure
 from zeroinit.bench.store import Store
+
+MOST_SENTENCES = 5
 
 __all__ = ["Report", "build_report", "check_figures", "claim_records", "write_report"]
 
@@ -41,7 +44,19 @@ class Report:
     @property
     def sentences(self) -> list[str]:
         """The sentences that come before everything else."""
-        return [sentence for summary in self.summaries for sentence in outcome_sentences(summary)]
+        return [sentence for summary in self.summaries for sentence in outcome_sentences(summary)][:MOST_SENTENCES]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many claims have each verdict."""
+        verdicts = [each.verdict for decisions in self.decisions.values() for each in decisions]
+        return {name: verdicts.count(name) for name in ("supported", "refuted", "inconclusive", "not run")}
+
+    @property
+    def effort(self) -> str:
+        """How many runs there are and how long they took, in words."""
+        seconds = sum(result.seconds for result in self.results)
+        return f"{counted(len(self.results), 'run')}, {format_duration(seconds)} of computing"
 
     @property
     def results(self) -> list:
