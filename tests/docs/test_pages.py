@@ -59,7 +59,7 @@ def test_texts_agree_but_for_small_differences_of_numbers(shown, printed, tolera
 
 
 def test_every_code_and_every_guide_is_run():
-    assert sum("cli/findings/ZI" in page for page in PAGES) == len(list(blocks.CODES.glob("*.md"))) == 30
+    assert sum("cli/findings/ZI" in page for page in PAGES) == len(list(blocks.CODES.glob("*.md"))) == 37
     assert {"docs/index.md", "docs/start.md", "docs/guides/training_script.md", "docs/explained/gap.md"} - set(
         PAGES
     ) == {
