@@ -88,7 +88,8 @@ def find_trouble(evidence: Evidence) -> Trouble | None:
         names, epsilon, helps = found
         text = f"the first update makes {few(names)} NaN or infinite in float16."
         if not torch.tensor(epsilon, dtype=torch.float16):
-            text = f"the optimizer's eps of {epsilon:g} is 0 in float16: it divides by zero, and {text}"
+            whose = "Adam's" if isinstance(evidence.settings.optimizer, str) else "the optimizer's"
+            text = f"{whose} eps of {epsilon:g} is 0 in float16: it divides by zero, and {text}"
         text = sentence(text)
         repair = "Train float32 weights (`model.float()`) under `torch.autocast`."
         repair = f"Give the optimizer `eps=1e-4`, or train float32 weights{repair[21:]}" if helps else repair
