@@ -26,7 +26,7 @@ ROOT = Path(__file__).parent.parent
 FIELD = ROOT / "docs" / "field.md"
 GALLERY = ROOT / "docs" / "gallery.md"
 KINDS = ("zeros", "flat", "still", "copies", "routing", "wiring", "numbers", "verdicts", "hidden", "steps", "memory")
-FILES = (*KINDS, *(f"reports_{i}" for i in range(1, 12)))
+FILES = (*KINDS, *(f"reports_{i}" for i in range(1, 13)))
 FIELD_HEAD = """# Models from public reports
 
 What `zeroinit.inspect` says about models that people asked about, and about healthy ones that look like them. Each

@@ -26,6 +26,7 @@ from . import (
     reports_9,
     reports_10,
     reports_11,
+    reports_12,
     routing,
     steps,
     still,
@@ -38,7 +39,7 @@ from .harness import CASES, Batch, Case
 pytestmark = pytest.mark.usefixtures("without_type_checks")
 ROOT = Path(__file__).parents[2]
 SECOND = (reports_1, reports_2, reports_3, reports_4)
-THIRD = (reports_5, reports_6, reports_7, reports_8, reports_9, reports_10, reports_11)
+THIRD = (reports_5, reports_6, reports_7, reports_8, reports_9, reports_10, reports_11, reports_12)
 REPORTS = (*SECOND, *THIRD)
 """Models of a second and a third reader, who did not know the inspector; their kinds are many."""
 OPEN: set[str] = set()

@@ -28,9 +28,10 @@ from zeroinit.symmetry.verdict.report.choosing import choose
 from zeroinit.symmetry.verdict.report.parts import GRADIENTS_OFF
 from zeroinit.symmetry.verdict.report.report import SymmetryReport
 from zeroinit.symmetry.verdict.search.silent import may_be_stuck
-from zeroinit.symmetry.verdict.symptoms.faint_updates import find_still, of_still
 from zeroinit.symmetry.verdict.symptoms.numbers import is_broken
 from zeroinit.symmetry.verdict.symptoms.symptoms import died, find_symptoms
+from zeroinit.symmetry.verdict.symptoms.updates.faint_updates import find_still, of_still
+from zeroinit.symmetry.verdict.symptoms.updates.slow_updates import find_speeds
 
 __all__ = ["assert_symmetry_broken", "inspect"]
 
@@ -45,7 +46,7 @@ RUNS = {
     "deterministic": ShadowRun(torch.float32, full=False, deterministic=True),
 }
 """Every training of a copy that an inspection may need: the first one always, the others where doubts remain."""
-TOLD_BY_TRACE = {"ZI017", "ZI018", "ZI021", "ZI107", "ZI109", "ZI110", "ZI111"}
+TOLD_BY_TRACE = {"ZI017", "ZI018", "ZI021", "ZI022", "ZI023", "ZI107", "ZI109", "ZI110", "ZI111", "ZI112", "ZI114"}
 """Codes of symptoms that one float32 run shows in full."""
 
 
@@ -148,6 +149,7 @@ def _gather(subject: Subject) -> Evidence:
     evidence = Evidence(subject, first.trace, first.trace, first.watch, first.widths_bitwise())
     evidence.not_inspected, evidence.notes = left_out(subject.model), _notes(first.replica)
     evidence.still = find_still(subject.model, first.replica, first.trace)
+    evidence.speeds = find_speeds(subject.model, first.replica, first.trace)
     narrow = all(each.dtype != torch.float64 for each in subject.model.parameters())
     if narrow and _is_enough(evidence, first.replica):
         return evidence

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["PAIRED", "OutOfReach", "broadcast", "out_of_reach"]
+__all__ = ["PAIRED", "OutOfReach", "broadcast", "last_operations", "out_of_reach"]
 
 PAIRED = {F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss}
 """Losses that compare an output with targets, value by value."""
@@ -22,7 +22,7 @@ RANGES = {
 """What the last operation of an output is called, and between which values its results lie."""
 WITHIN = (
     "T", "Gather", "Squeeze", "Unsqueeze", "View", "UnsafeView", "Reshape", "Select", "Slice", "Index", "Permute",
-    "Transpose", "Clone", "ToCopy", "Expand", "Mean", "Max", "Amax", "Split", "Unbind", "Alias",
+    "Transpose", "Clone", "ToCopy", "Expand", "Mean", "Max", "Amax", "Split", "Unbind", "Alias", "Clamp", "ClampMin",
 )  # fmt: skip
 """Operations whose results lie in the range of what they are given."""
 MOST_LEVELS = 12
@@ -71,10 +71,10 @@ def out_of_reach(args: tuple, kwargs: dict[str, Any]) -> OutOfReach | None:
     compared = sorted(_compared(args, kwargs), key=lambda each: each.grad_fn is None)
     if len(compared) < 2 or compared[1].requires_grad or not compared[1].numel():
         return None
-    range_of = _range(compared[0])
-    if range_of is None:
+    ranges = last_operations(compared[0])
+    if not ranges:
         return None
-    name, low, high = range_of
+    name, low, high = ranges[0]
     with torch._C.DisableTorchFunction():
         targets = compared[1].detach()
         share = float(((targets < low) | (targets > high)).double().mean())
@@ -87,14 +87,18 @@ def _compared(args: tuple, kwargs: dict[str, Any]) -> list[Tensor]:
     return [given[each] for each in ("input", "target") if isinstance(given.get(each), Tensor)]
 
 
-def _range(output: Tensor) -> tuple[str, float, float] | None:
-    """Return the range of the operation that made an output, past what only chooses or moves values."""
-    node = output.grad_fn
+def last_operations(output: Tensor) -> list[tuple[str, float, float]]:
+    """Return the operations with a range that made an output, the last first: only what moves values is in between.
+
+    Example:
+        >>> last_operations(torch.zeros(2, requires_grad=True).sigmoid().log_softmax(0))
+        [('log softmax', -inf, 0.0), ('sigmoid', 0.0, 1.0)]
+    """
+    node, found = output.grad_fn, []
     for _ in range(MOST_LEVELS):
         name = node.name().split("::")[-1].rstrip("0123456789").removesuffix("Backward") if node is not None else ""
-        if name in RANGES:
-            return RANGES[name]
-        if name not in WITHIN or node is None:
-            return None
+        if node is None or name not in (*RANGES, *WITHIN):
+            break
+        found += [RANGES[name]] if name in RANGES else []
         node = node.next_functions[0][0]
-    return None
+    return found

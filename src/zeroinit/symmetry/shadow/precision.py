@@ -10,6 +10,7 @@ from torch.overrides import TorchFunctionMode
 
 from zeroinit._modules.batch import map_tensors
 from zeroinit._modules.casting import cast
+from zeroinit.symmetry.measures.activated import ACTIVATED, Activated, activated
 from zeroinit.symmetry.measures.compared import PAIRED, OutOfReach, broadcast, out_of_reach
 from zeroinit.symmetry.shadow.flat import NORMS, has_flat_channels
 from zeroinit.symmetry.shadow.memory.sharing import Casts
@@ -54,6 +55,7 @@ class ShadowMode(TorchFunctionMode):
         casts: What was cast.
         broadcast: Shapes of an output and of targets that a loss compares each with each.
         out_of_reach: Targets outside the range of the output that a loss compares them with.
+        activated: An output with an activation that the loss applies as well.
         padded: By the table's identity, a padding index without a sequence, how often it is given, and of how many.
         made: Places of the model that a pass assigned a new layer or parameter to.
     """
@@ -67,6 +69,7 @@ class ShadowMode(TorchFunctionMode):
         self._dropout = dropout
         self.broadcast: tuple[torch.Size, torch.Size] | None = None
         self.out_of_reach: OutOfReach | None = None
+        self.activated: Activated | None = None
         self.padded: dict[int, tuple[int, int, int]] = {}
         self.used: set[int] = set()
         self.made: set[str] = set()
@@ -88,6 +91,8 @@ class ShadowMode(TorchFunctionMode):
         if func in PAIRED:
             self.broadcast = self.broadcast or broadcast(args, kwargs)
             self.out_of_reach = self.out_of_reach or out_of_reach(args, kwargs)
+        if func in ACTIVATED:
+            self.activated = self.activated or activated(func, args, kwargs)
         if self.looks_at_norms and func in NORMS and not self.flat:
             self.flat = has_flat_channels(func, args, kwargs)
         if self.shared or self._double:

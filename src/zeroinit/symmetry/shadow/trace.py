@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from zeroinit.symmetry.measures.activated import Activated
 from zeroinit.symmetry.measures.compared import OutOfReach
 from zeroinit.symmetry.measures.rounding import APART, SMALL, is_rounding, row_sizes
 
@@ -53,6 +54,7 @@ class Trace:
         held: Learning rates by name of what the user's own optimizer holds; ``None`` where that is not known.
         broadcast: Shapes of an output and of targets that the loss compares each with each.
         out_of_reach: Targets outside the range of the output that the loss compares them with.
+        activated: An output with an activation that the loss applies as well.
         padded: By the table's name, a padding index without a sequence, how often it is given, and of how many.
         made: Places of the model that a forward pass assigned a new layer or parameter to.
         reset: Parameters that each forward pass sets to the same values.
@@ -74,6 +76,7 @@ class Trace:
     options: dict[str, dict[str, float]] = field(default_factory=dict)
     broadcast: tuple[torch.Size, torch.Size] | None = None
     out_of_reach: OutOfReach | None = None
+    activated: Activated | None = None
     padded: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     made: set[str] = field(default_factory=set)
     reset: set[str] = field(default_factory=set)

@@ -84,7 +84,7 @@ def run_shadow(
     names = {id(parameter): name for name, parameter in replica.named_parameters()}
     trace.used, trace.drops = {names[each] for each in mode.used if each in names}, mode.drops
     trace.broadcast, trace.out_of_reach, trace.made = mode.broadcast, mode.out_of_reach, mode.made
-    trace.reset = resets.names
+    trace.reset, trace.activated = resets.names, mode.activated
     trace.padded = {names[each]: found for each, found in mode.padded.items() if each in names}
     trace.lowered, trace.coarse, trace.flat = mode.lowered, mode.coarse, mode.flat
     return trace
@@ -106,17 +106,22 @@ class _Resets:
 
     def __init__(self, named: dict[str, nn.Parameter]):
         self.names: set[str] = set()
-        self._named, self._versions = named, {name: each._version for name, each in named.items()}
+        self._named, self._states = named, {name: _state(each) for name, each in named.items()}
         self._values: dict[str, Tensor] = {}
         self._moved: set[str] = set()
 
     def before_pass(self) -> None:
         self._moved = {name for name, value in self._values.items() if not torch.equal(value, self._named[name])}
-        self._versions = {name: each._version for name, each in self._named.items()}
+        self._states = {name: _state(each) for name, each in self._named.items()}
 
     def after_pass(self) -> None:
-        for name in [name for name, each in self._named.items() if each._version != self._versions[name]]:
+        for name in [name for name, each in self._named.items() if _state(each) != self._states[name]]:
             now = self._named[name].detach().clone()
             same = name in self._moved and torch.equal(now, self._values[name])
             self.names = self.names | {name} if same else self.names - {name}
             self._values[name] = now
+
+
+def _state(parameter: nn.Parameter) -> tuple[int, int]:
+    """Return what changes if a tensor is written to, or if its ``data`` is replaced."""
+    return parameter._version, parameter.data_ptr()

@@ -41,7 +41,7 @@ def checks(
         _of_units(layers, codes, {name for each in findings if each.code in NEVER for name in each.parameters}),
         _of_dead(layers, evidence),
         Check("copied layers", f"{copied} groups of parameters", not copied),
-        Check("numbers", f"loss and gradients finite in {_finite_steps(evidence)} of {counted(len(losses), 'step')}",
+        Check("numbers", _finite(evidence) + (_of_a_copy(evidence, codes) if "ZI013" in codes else ""),
               "ZI013" not in codes),
         Check("loss", _course(losses, finite) + _of_a_copy(evidence, codes), _is_fine(losses, finite, codes)),
         Check("registered", _registered(evidence, codes), "ZI016" not in codes),
@@ -102,10 +102,11 @@ def _of_dead(layers: tuple[LayerReport, ...], evidence: Evidence) -> Check:
     return Check("dead units", f"{dead} of {sum(each.num_units for each in units)}", not dead)
 
 
-def _finite_steps(evidence: Evidence) -> int:
+def _finite(evidence: Evidence) -> str:
     finite = sum(map(math.isfinite, evidence.double.losses))
     broken = [each.broken for each in (evidence.double, evidence.single) if each.broken is not None]
-    return min([finite, *(each - 1 for each in broken)])
+    steps = min([finite, *(each - 1 for each in broken)])
+    return f"loss and gradients finite in {steps} of {counted(len(evidence.double.losses), 'step')}"
 
 
 def _course(losses: list[float], finite: list[float]) -> str:
@@ -119,7 +120,7 @@ def _course(losses: list[float], finite: list[float]) -> str:
 
 def _of_a_copy(evidence: "Evidence", codes: set[str]) -> str:
     """Say that a loss is that of a copy in more digits, where the model's own updates are lost."""
-    return ", in a float32 copy" if codes & LOST and _dtypes(evidence) not in ("float32", "float64") else ""
+    return ", in a float32 copy" if codes & {*LOST, "ZI013"} and _dtypes(evidence) not in ("float32", "float64") else ""
 
 
 def _is_fine(losses: list[float], finite: list[float], codes: set[str]) -> bool:

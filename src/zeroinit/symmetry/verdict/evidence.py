@@ -83,6 +83,7 @@ class Evidence:
         silent: Units without a gradient, by the layer's weight.
         symptoms: What else is wrong.
         still: Parameters that the updates of the float32 run moved by less than rounding.
+        speeds: By how much of its largest value an update of the float32 run moves a weight, by name.
         left_to_others: Parameters that the user's own optimizer need not hold.
         competing: Weights and axes whose slices are identical although they would learn different things.
         of_loss: Rates of what trains in the loss alone, by name: 0 where no optimizer holds it, NaN where that is not
@@ -103,6 +104,7 @@ class Evidence:
     silent: dict[str, Silent] = field(default_factory=dict)
     symptoms: list[Symptom] = field(default_factory=list)
     still: set[str] = field(default_factory=set)
+    speeds: dict[str, float] = field(default_factory=dict)
     left_to_others: set[str] = field(default_factory=set)
     competing: set[tuple[str, str]] = field(default_factory=set)
     of_loss: dict[str, float] = field(default_factory=dict)

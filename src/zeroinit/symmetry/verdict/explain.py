@@ -59,7 +59,7 @@ def explain(evidence: Evidence, replica: nn.Module, dtype: torch.dtype, last: La
     lost = {name: step for name, step in died(trace).items() if name in looked_at}
     if lost:
         explainer = Explainer(evidence, replica, dtype, set(lost))
-        found = {name: reason.text for name, reason in explainer.reasons().items() if reason.kind == "dead"}
+        found = {name: reason for name, reason in explainer.reasons().items() if reason.kind == "dead"}
         dead = list(of_dead(evidence, lost, found))
         if dead:  # one fault: where the loss grew, that is part of it
             evidence.symptoms = [each for each in evidence.symptoms if each.code != "ZI015"] + dead

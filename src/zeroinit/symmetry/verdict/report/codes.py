@@ -108,6 +108,16 @@ CODES: dict[str, Code] = {
         "a parameter shares its memory with something else",
         "Give each its own memory with .clone(), or use one parameter in both places.",
     ),
+    "ZI022": Code(
+        "warning",
+        "each forward pass undoes its updates",
+        "Compute with a new tensor, and leave the parameter as it is.",
+    ),
+    "ZI023": Code(
+        "warning",
+        "the loss applies an activation that the output has already",
+        "Return the values in front of the last activation.",
+    ),
     "ZI101": Code("info", "starts at zero and gets a gradient", "Nothing to do."),
     "ZI102": Code("info", "is frozen", "Nothing to do if that is meant."),
     "ZI103": Code("info", "a bias has no effect", "Leave it out (bias=False): what it adds is removed again."),
@@ -128,6 +138,9 @@ CODES: dict[str, Code] = {
         "Take the last activation out, or scale the targets.",
     ),
     "ZI111": Code("info", "each forward pass sets it to the same values", "Nothing to do if that is meant."),
+    "ZI112": Code("info", "a hook keeps a part of it still", "Nothing to do if that is meant; else remove the hook."),
+    "ZI113": Code("info", "the optimizer leaves a whole network out", "Nothing to do if that is meant."),
+    "ZI114": Code("info", "updates are tiny beside the values", "Start with larger values, or use Adam."),
     "ZI108": Code("info", "slices of a parameter stay identical", "Nothing to do if they see identical inputs."),
 }
 """Findings by code."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["FORMATS", "layer_rows", "shortened", "to_html", "to_sarif", "to_text"]
 
 HEAD = ("layer", "type", "gradient", "units", "distinct", "broken by")
-NEVER, STILL = " never get", ("ZI018", "ZI020", "ZI109", "ZI111")
+NEVER, STILL = " never get", ("ZI018", "ZI020", "ZI022", "ZI109", "ZI111", "ZI113")
 NAME_WIDTH, TYPE_WIDTH, MOST_INFOS, FEWEST_ALIKE = 40, 22, 6, 3
 IN_PATHS = re.compile(r"(?<=[`.])\d+(?=[.`])|(?<=[a-z_\]]\[)\d+(?=\])")
 """Numbers in the paths of a message, not its counts."""

@@ -13,11 +13,11 @@ __all__ = ["by_cause", "first_sentence", "verdict"]
 
 AS_MADE_IN = f"{AS_MADE} in "
 GRAVEST = (
-    "ZI013", "ZI018", "ZI016", "ZI017", "ZI006", "ZI009", "ZI019", "ZI008", "ZI011", "ZI007", "ZI012", "ZI020", "ZI014",
-    "ZI015", "ZI021", "ZI001", "ZI004", "ZI002", "ZI003", "ZI005", "ZI010",
+    "ZI013", "ZI018", "ZI016", "ZI017", "ZI023", "ZI022", "ZI006", "ZI009", "ZI019", "ZI008", "ZI011", "ZI007", "ZI012",
+    "ZI020", "ZI014", "ZI015", "ZI021", "ZI001", "ZI004", "ZI002", "ZI003", "ZI005", "ZI010",
 )  # fmt: skip
 """Codes of warnings, the gravest first."""
-NEVER = {"ZI006", "ZI007", "ZI008", "ZI009", "ZI011", "ZI012", "ZI018", "ZI019", "ZI020"}
+NEVER = {"ZI006", "ZI007", "ZI008", "ZI009", "ZI011", "ZI012", "ZI018", "ZI019", "ZI020", "ZI022"}
 """Codes of parameters that never get a gradient, or never move."""
 
 
@@ -45,7 +45,7 @@ def _rank_of(finding: Finding) -> float:
 
 
 def _rank(code: str) -> int:
-    if code in ("ZI109", "ZI110"):
+    if code in ("ZI109", "ZI110", "ZI112", "ZI113", "ZI114"):
         return -1  # the information that matters most
     return GRAVEST.index(code) if code in GRAVEST else len(GRAVEST)
 
@@ -60,12 +60,17 @@ def verdict(report: "SymmetryReport") -> str:
 
 def _of_model(report: "SymmetryReport") -> str:
     groups = by_cause(report.warnings)
-    trained = [each for each in report.parameters if each.reason != "frozen"]
+    outside = {name for each in report.findings if each.code == "ZI113" for name in each.parameters}
+    trained = [each for each in report.parameters if each.reason != "frozen" and each.name not in outside]
     if not groups and not trained:
         return "No verdict: none of its parameters can be inspected; the list below says why."
     if not groups:
         lost = [name for each in report.findings if each.code == "ZI109" for name in each.parameters]
         still = f", but updates of {len(lost)} are lost in the model's own precision" if lost else ""
+        if held := [name for each in report.findings if each.code == "ZI112" for name in each.parameters]:
+            still += f", but a hook keeps part of {few(held)} still"
+        if slow := [name for each in report.findings if each.code == "ZI114" for name in each.parameters]:
+            still += f", but {few(slow)} hardly {'moves' if len(slow) == 1 else 'move'} at this learning rate"
         still += ", but targets are out of its reach" if "ZI110" in {each.code for each in report.findings} else ""
         if heads := [each.path for each in report.findings if each.cause == FROZEN_HEAD]:
             still += f", and the head `{heads[0]}` is frozen"
@@ -73,6 +78,7 @@ def _of_model(report: "SymmetryReport") -> str:
             still += f", and the frozen layers of {few(dict.fromkeys(new))} have the values of new ones"
         learns = any(each.first_gradient_step is not None for each in trained)
         start = "Will learn" if learns else "Will not learn from this batch and loss"
+        still += "".join(f"; {first_sentence(each.message)}" for each in report.findings if each.code == "ZI113")
         return f"{start}: {_with_gradient(report, trained)}{still}."
     first = groups[0][0]
     never = [each for each in report.warnings if each.code in NEVER and not _of_units(each)]
@@ -86,6 +92,8 @@ def _of_model(report: "SymmetryReport") -> str:
         start = f"{len(here)} of {len(trained)} parameters will not learn" if here else "Learns, but not all of it"
     elif first.code in ("ZI017", "ZI021"):
         start = "Learns something else than it should"
+    elif first.code == "ZI023":
+        start = "Learns less than it could"
     elif first.code in ("ZI014", "ZI015"):
         start = "Stops learning" if first.code == "ZI014" else "Will not learn at this learning rate"
     else:

@@ -85,7 +85,12 @@ def balanced(name: str, search: Search, step: int) -> Reason | None:
         search.trials.loss_changes(Change(moved=each, distance=VERY_FAR), step, share=CHANGED)
         for each in (stuck, (name,))
     ):
-        return Reason("later", "Only values of {it} that are far from this one change the loss.", (), "", True, "far")
+        text, there = (
+            "Only values of {it} that are far from this one change the loss.",
+            Change(moved=(name,), distance=VERY_FAR),
+        )
+        kind = "later" if name in search.trials.frees(there, step, 1) else "no_effect"
+        return Reason(kind, text, (), "", True, "far")
     return None
 
 

@@ -26,6 +26,7 @@ from zeroinit.symmetry.verdict.passes.naming import draw_line, few, operation, s
 from zeroinit.symmetry.verdict.symptoms.not_finite.causes import ATTENTION, guarded, guards, of_operation
 from zeroinit.symmetry.verdict.symptoms.not_finite.origins import first_broken
 from zeroinit.symmetry.verdict.symptoms.not_finite.repairs import of_calls, reason_of_calls
+from zeroinit.symmetry.verdict.symptoms.updates.half_steps import broken_by_an_update
 from zeroinit.symmetry.verdict.symptoms.zero_paths import zeros_behind_division
 from zeroinit.symmetry.verdict.trials.drawn_inputs import random_inputs
 
@@ -83,6 +84,16 @@ def find_trouble(evidence: Evidence) -> Trouble | None:
         at = evidence.double.losses.index(worst) + 1
         text = f"The loss grows from {first:.3g} to {worst:.3g} by step {at}: the learning rate is too large."
         return Trouble("diverges", text, *_smaller_rate(evidence))
+    if (found := broken_by_an_update(evidence)) is not None:
+        names, epsilon, helps = found
+        text = f"the first update makes {few(names)} NaN or infinite in float16."
+        if not torch.tensor(epsilon, dtype=torch.float16):
+            whose = "Adam's" if isinstance(evidence.settings.optimizer, str) else "the optimizer's"
+            text = f"{whose} eps of {epsilon:g} is 0 in float16: it divides by zero, and {text}"
+        text = sentence(text)
+        repair = "Train float32 weights (`model.float()`) under `torch.autocast`."
+        repair = f"Give the optimizer `eps=1e-4`, or train float32 weights{repair[21:]}" if helps else repair
+        return Trouble("nan", text, repair, "", names, helps)
     return None
 
 

@@ -7,18 +7,25 @@ from dataclasses import replace
 import torch
 
 from zeroinit._common import InputError
+from zeroinit.symmetry.measures.activated import Activated
 from zeroinit.symmetry.measures.compared import OutOfReach
 from zeroinit.symmetry.shadow.copies import copy_of
 from zeroinit.symmetry.shadow.trace import Trace
 from zeroinit.symmetry.shadow.training import run_shadow
-from zeroinit.symmetry.verdict.evidence import Evidence, Symptom
+from zeroinit.symmetry.verdict.causes.flat import OFF
+from zeroinit.symmetry.verdict.evidence import Evidence, Reason, Symptom
 from zeroinit.symmetry.verdict.passes.naming import few
 from zeroinit.symmetry.verdict.symptoms.aliases import how_to_part, shared_memory
-from zeroinit.symmetry.verdict.symptoms.low_precision import lost_updates
 from zeroinit.symmetry.verdict.symptoms.numbers import RATES, find_trouble, grows
+from zeroinit.symmetry.verdict.symptoms.updates.held_back import held_back
+from zeroinit.symmetry.verdict.symptoms.updates.low_precision import lost_updates
+from zeroinit.symmetry.verdict.symptoms.updates.slow_updates import of_slow
+from zeroinit.symmetry.verdict.symptoms.updates.undone import of_resets
 
 __all__ = ["died", "find_symptoms", "of_dead", "of_optimizer"]
 
+LONGER, MOST_STEPS = 10, 64
+"""A smaller rate is tried for up to so many times the steps, and for so many in all."""
 FEWEST_STILL = 2
 """A gradient is gone if it is exactly zero for so many last steps."""
 
@@ -41,15 +48,17 @@ def find_symptoms(evidence: Evidence) -> Iterator[Symptom]:
         yield Symptom("ZI017", "", (), text, f"Give both one shape: `targets.reshape({output})`.", False)
     if evidence.single.out_of_reach is not None and evidence.objective.targets is not None:
         yield _of_range(evidence.single.out_of_reach)
+    if evidence.single.activated is not None and evidence.objective.kind != "cross entropy, targets drawn":
+        yield _of_activation(evidence.single.activated)
     for name, (row, times, number) in evidence.single.padded.items():
         if times and not any(name in of and of[name][row] > 0 for of in evidence.single.rows):
             path = name.rpartition(".")[0]
             text = f"Row {row} of `{name}` never gets a gradient, because {row} is the padding index of `{path}`. "
             text += f"{times} of {number} examples use it. Leave padding_idx out if {row} stands for something."
             yield Symptom("ZI107", path, (name,), text, "Leave padding_idx out.", False)
-    if reset := tuple(name for name, _ in evidence.model.named_parameters() if name in evidence.single.reset):
-        text = f"Each forward pass sets {few(reset)} to the same values, so every update of {few(reset)} is lost."
-        yield Symptom("ZI111", reset[0].rpartition(".")[0], reset, text, "Nothing to do if that is meant.", False)
+    yield from of_resets(evidence)
+    yield from held_back(evidence)
+    yield from of_slow(evidence)
     yield from of_optimizer(evidence)
     for name, other, is_buffer in shared_memory(evidence.model):
         text = f"`{name}` and the {'buffer' if is_buffer else 'parameter'} `{other}` are the same memory."
@@ -67,6 +76,20 @@ def _of_range(reach: OutOfReach) -> Symptom:
     text += f"The model ends in a {reach.operation}, so its output lies {limits} {ends}."
     repair = f"Take the {reach.operation} out, or scale the targets."
     return Symptom("ZI110", "", (), f"{text} {repair}", repair, False)
+
+
+def _of_activation(found: Activated) -> Symptom:
+    if not found.applies:
+        text = f"{found.loss} takes logarithms of probabilities, and the output ends in a {found.operation}."
+        to_type = "torch.log_softmax(scores, dim)" if found.operation == "softmax" else "F.logsigmoid(scores)"
+        return Symptom("ZI023", "", (), text, f"Use `{to_type}` in place of the {found.operation}.", False)
+    text = f"The output ends in a {found.operation}, and {found.loss} applies "
+    text += "one itself" if found.operation == found.applies else f"a {found.applies} to it"
+    if math.isfinite(found.floor):
+        which = f"Between {found.low:g} and {found.high:g} scores" if math.isfinite(found.high) else "Scores above 0"
+        text += f". {which} leave the loss above {found.floor:.3g}; without the {found.operation} it can fall to "
+        text += f"{found.free:.3g}"
+    return Symptom("ZI023", "", (), f"{text}.", f"Take the {found.operation} out of what goes into the loss.", False)
 
 
 def of_optimizer(evidence: Evidence, left_out: Container[str] = ()) -> Iterator[Symptom]:
@@ -116,24 +139,31 @@ def died(trace: Trace) -> dict[str, int]:
     return found
 
 
-def of_dead(evidence: Evidence, steps: dict[str, int], texts: dict[str, str]) -> Iterator[Symptom]:
-    """Turn parameters that died behind a rectifier into one symptom, with a learning rate at which they do not."""
-    if not texts:
+def of_dead(evidence: Evidence, steps: dict[str, int], reasons: dict[str, Reason]) -> Iterator[Symptom]:
+    """Turn parameters that died behind a rectifier into one symptom, with a learning rate at which they do not.
+
+    A smaller rate is told if the loss gets lower with it than it did here.
+    """
+    if not reasons:
         return
-    names = tuple(name for name in steps if name in texts)
+    names = tuple(name for name in steps if name in reasons)
     first = min(steps[name] for name in names)
-    losses = evidence.double.losses
-    text = f"{few(names)} got a gradient until step {first - 1} and never again. {texts[names[0]]}"
+    losses, reason = evidence.double.losses, reasons[names[0]]
+    text = f"{few(names)} got a gradient until step {first - 1} and never again. {reason.text}"
     if grows(losses):
         text += f" The loss had grown from {losses[0]:.3g} to {max(losses):.3g}."
-    repair, tried = "Lower the learning rate.", False
+    what = f"the{cut[3:]}" if OFF in reason.text and (cut := reason.text.partition(f" {OFF}")[0]) else "it"
+    repair = f"Use an activation with a slope below zero in place of {what}; smaller learning rates did not help."
+    tried = False
     for share in RATES:
-        settings = replace(evidence.settings, steps=len(evidence.double.losses), rate_factor=share)
+        longer = min(round(1 / share), LONGER) * len(losses)
+        settings = replace(evidence.settings, steps=min(longer, max(MOST_STEPS, len(losses))), rate_factor=share)
         try:
             trace = run_shadow(copy_of(evidence.model, torch.float32), evidence.objective, torch.float32, settings)
         except InputError:
             break
-        if not set(died(trace)) & set(names) and not grows(trace.losses) and trace.broken is None:
+        lives = not set(died(trace)) & set(names) and not grows(trace.losses) and trace.broken is None
+        if lives and trace.losses[-1] < losses[-1]:
             repair, tried = f"Divide the learning rate by {round(1 / share)}.", True
             break
     yield Symptom("ZI014", names[0].rpartition(".")[0], names, text, repair, tried)

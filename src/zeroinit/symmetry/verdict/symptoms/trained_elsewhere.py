@@ -6,13 +6,14 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from zeroinit.symmetry.shadow.own_optimizer import OwnOptimizer
-from zeroinit.symmetry.verdict.evidence import Evidence
+from zeroinit.symmetry.verdict.evidence import Evidence, Symptom
+from zeroinit.symmetry.verdict.passes.naming import few
 from zeroinit.symmetry.verdict.symptoms.symptoms import of_optimizer
 
-__all__ = ["leave_to_others", "rates_elsewhere"]
+__all__ = ["leave_to_others", "networks_left_out", "rates_elsewhere"]
 
 ON_PURPOSE = ("detached", "unused", "idle")
 """Reasons of parameters that a step leaves out."""
@@ -33,6 +34,34 @@ def rates_elsewhere(optimizer: OwnOptimizer, tensors: Iterable[Tensor]) -> dict[
     return {id(each): float(group.get("lr", 1.0)) for group in groups for each in group["params"] if id(each) in wanted}
 
 
+def networks_left_out(model: nn.Module, missing: set[str]) -> list[str]:
+    """Return the parts of a model that are made of all missing parameters, if each of them is a network of its own.
+
+    A network has two layers or more. It is no link of a chain or a list: a block of those is likely forgotten.
+
+    Args:
+        model: As it was handed over.
+        missing: Names of trained parameters that the optimizer does not hold.
+
+    Example:
+        >>> model = nn.ModuleDict({"actor": nn.Linear(2, 2), "target": nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))})
+        >>> networks_left_out(model, {name for name, _ in model.named_parameters() if name.startswith("target.")})
+        ['target']
+    """
+    found: list[str] = []
+    chains = [part for part in model.modules() if type(part) in (nn.ModuleList, nn.Sequential)]
+    links = {id(each) for part in chains for each in part.children()}
+    for path, part in model.named_modules():
+        names = {f"{path}.{name}" for name, each in part.named_parameters() if each.requires_grad}
+        if path and names and names <= missing and not any(path.startswith(f"{above}.") for above in found):
+            layers = {name.rpartition(".")[0] for name in names}
+            if len(layers) < 2 or id(part) in links:
+                return []
+            found.append(path)
+    covered = {name for name in missing if any(name.startswith(f"{path}.") for path in found)}
+    return found if covered == missing else []
+
+
 def leave_to_others(evidence: Evidence) -> None:
     """Take back warnings about parameters outside the user's own optimizer, where that is no fault.
 
@@ -47,10 +76,23 @@ def leave_to_others(evidence: Evidence) -> None:
     for name in left:
         evidence.reasons[name] = replace(evidence.reasons[name], kind="idle", text=text, cause="left to others")
     if isinstance(optimizer, OwnOptimizer):
-        missing = {name: each for name, each in evidence.model.named_parameters() if name not in held}
+        missing = _missing(evidence.model, held)
         elsewhere = rates_elsewhere(optimizer, missing.values())
         left |= {name for name, each in missing.items() if id(each) in elsewhere}
+    outside = {name for name in _missing(evidence.model, held) if name not in left}
+    own = networks_left_out(evidence.model, outside)
+    left |= outside if own else set()
     evidence.left_to_others = left
     names = {name for name, _ in evidence.model.named_parameters()}
     others = [each for each in evidence.symptoms if each.code != "ZI018" or not set(each.parameters) <= names]
     evidence.symptoms = [*others, *of_optimizer(evidence, left)]
+    if own:
+        listed = tuple(name for name, _ in evidence.model.named_parameters() if name in outside)
+        text = f"The optimizer holds no parameter of {few(own)}. "
+        text += f"{'Its' if len(own) == 1 else 'Their'} {len(listed)} parameters stay as they are."
+        repair = "Nothing to do if that is meant, as for a target network; else hand these parameters to the optimizer."
+        evidence.symptoms.append(Symptom("ZI113", own[0], listed, text, repair, False))
+
+
+def _missing(model: nn.Module, held: dict[str, float]) -> dict[str, nn.Parameter]:
+    return {name: each for name, each in model.named_parameters() if name not in held and each.requires_grad}

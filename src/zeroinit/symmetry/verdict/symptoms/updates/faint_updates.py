@@ -18,7 +18,7 @@ from zeroinit.symmetry.verdict.passes.calls import LOSS, Call, Calls
 from zeroinit.symmetry.verdict.passes.naming import WORDS, draw_line, few
 from zeroinit.symmetry.verdict.trials.trials import Change, Trials
 
-__all__ = ["find_still", "of_still"]
+__all__ = ["find_still", "has_steady_signal", "of_still"]
 
 LOST = torch.finfo(torch.float32).eps / 8
 """Share of the largest value of a parameter below which an update counts as lost."""
@@ -78,7 +78,7 @@ def _step_length(size: float, options: dict[str, float]) -> float:
 
 def of_still(evidence: Evidence) -> Iterator[Symptom]:
     """Turn weights whose updates are lost into one symptom, with what makes their gradients larger."""
-    names = [name for name in evidence.still if _has_steady_signal(name, evidence.double)]
+    names = [name for name in evidence.still if has_steady_signal(name, evidence.double)]
     order = [name for name, _ in evidence.model.named_parameters() if name in names]
     weights = [name for name in order if evidence.model.get_parameter(name).dim() > 1]
     owners = {name.rpartition(".")[0] for name in weights}
@@ -102,7 +102,8 @@ def of_still(evidence: Evidence) -> Iterator[Symptom]:
     yield Symptom("ZI020", path, lost, f"{text} {reason}".strip(), repair, tried)
 
 
-def _has_steady_signal(name: str, trace: Trace) -> bool:
+def has_steady_signal(name: str, trace: Trace) -> bool:
+    """Tell whether a parameter has a gradient that does not grow from its first step to the last."""
     sizes = [of.get(name, math.nan) for of in trace.sizes]
     there = [size for size in sizes if size > 0]
     known = trace.first_step(name) is not None and trace.rounding_step(name) is None

@@ -17,7 +17,7 @@ from zeroinit.symmetry.verdict.symptoms.numbers import is_broken
 
 __all__ = ["Lost", "lost_updates"]
 
-KEPT = 0.1
+KEPT = 0.2
 """A parameter stands still if less than this share of what its updates sum to is kept."""
 MANY = 0.5
 """More updates are looked at where the first one keeps less of nearly all values."""
@@ -124,7 +124,7 @@ def lost_updates(evidence: Evidence) -> Lost | None:
     every = tuple(name for name in slow if not seen.moved(name))
     values = sum(trained[name].numel() for name in slow)
     everything = values >= NEARLY_ALL * sum(each.numel() for each in trained.values())
-    most = tuple(name for name in slow if name not in every) if everything else ()
+    most = tuple(name for name in slow if name not in every)
     lost = Lost(every, most, 1.0, everything)
     if not lost.names:
         return None

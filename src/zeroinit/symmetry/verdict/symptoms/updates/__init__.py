@@ -1,0 +1,1 @@
+"""Updates that do not stay, or hardly move anything."""

@@ -1,0 +1,79 @@
+"""Parameters that each forward pass sets anew, so that their updates are lost."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from zeroinit._common import InputError
+from zeroinit.symmetry.shadow.copies import copy_of
+from zeroinit.symmetry.shadow.training import run_shadow
+from zeroinit.symmetry.verdict.evidence import Evidence, Symptom
+from zeroinit.symmetry.verdict.passes.naming import few
+
+__all__ = ["of_resets"]
+
+FASTER = 1000.0
+"""Updates so many times larger change what a pass computes from values that are kept elsewhere."""
+STEPS = 4
+REPAIR = (
+    "Leave the parameter as it is and compute with a new tensor: `w = ...; F.linear(x, w)`. "
+    "Nothing to do if your own loop copies the trained values back before each update."
+)
+
+
+def of_resets(evidence: Evidence) -> Iterator[Symptom]:
+    """Yield the parameters that each pass sets to the same values.
+
+    If these values come from the parameter's own first values, it was meant to learn: a warning. A constant that is
+    written into a parameter is information.
+    """
+    names = [name for name, _ in evidence.model.named_parameters() if name in evidence.single.reset]
+    names = [name for name in names if evidence.single.first_step(name) is not None]
+    names = [name for name in names if name in _reset_at_any_rate(evidence)] if names else []
+    own = _from_their_own_values(evidence, names) if names else set()
+    for code, chosen in (("ZI022", [each for each in names if each in own]), ("ZI111", [*set(names) - own])):
+        if chosen:
+            listed = tuple(sorted(chosen, key=names.index))
+            text = f"Each forward pass sets {few(listed)} to the same values, so every update of {few(listed)} is lost."
+            repair = REPAIR if code == "ZI022" else "Nothing to do if that is meant."
+            yield Symptom(code, listed[0].rpartition(".")[0], listed, text, repair, False)
+
+
+def _reset_at_any_rate(evidence: Evidence) -> set[str]:
+    """Train with far larger updates: what is kept elsewhere, as by an optimizer of its own, then shows."""
+    settings = replace(evidence.settings, steps=STEPS, rate_factor=FASTER)
+    try:
+        return run_shadow(copy_of(evidence.model, torch.float32), evidence.objective, torch.float32, settings).reset
+    except InputError:
+        return evidence.single.reset
+
+
+def _from_their_own_values(evidence: Evidence, names: list[str]) -> set[str]:
+    """Return which parameters are set to other values if they start at other values."""
+    first, second = (_set_by_a_pass(evidence, names, negate) for negate in (False, True))
+    return {name for name in names if name in first and not torch.equal(first[name], second.get(name, first[name]))}
+
+
+def _set_by_a_pass(evidence: Evidence, names: list[str], negate: bool) -> dict[str, Tensor]:
+    replica = copy_of(evidence.model, torch.float32)
+    found: dict[str, Tensor] = {}
+
+    def keep(step: int, gradients: dict[str, Tensor]) -> bool:
+        found.update({name: replica.get_parameter(name).detach().clone() for name in names})
+        return False
+
+    with torch.no_grad():
+        for name in names if negate else ():
+            _negate(replica.get_parameter(name))
+    try:
+        run_shadow(replica, evidence.objective, torch.float32, replace(evidence.settings, steps=1), watch=keep)
+    except InputError:
+        return {}
+    return found
+
+
+def _negate(parameter: nn.Parameter) -> None:
+    """Give a parameter other values of the same size."""
+    parameter.neg_().add_(0.1 * parameter.abs().mean())
