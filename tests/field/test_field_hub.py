@@ -12,7 +12,16 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("name", MODELS)
+RELATIVES = {
+    *("llama", "qwen2", "qwen3", "gemma", "phi", "opt", "falcon", "qwen2_moe", "bert_masked", "roberta", "distilbert"),
+    *("electra", "mobilebert", "bart", "pegasus", "deit", "beit", "hubert", "mamba2"),
+}
+"""Built like one of the others: slow runs have them."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in RELATIVES else name for name in MODELS]
+)
 def test_no_warning(name):
     report = inspect(*built(MODELS[name]))
     assert [f"{each} -> {each.suggestion}" for each in report.warnings] == []
