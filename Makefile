@@ -19,7 +19,7 @@ first-words:
 reproduce-digits: $(VENV)/.installed  ## the paper's figures on small digits, in 5 to 10 minutes
 	$(BIN)/zeroinit reproduce --profile quick --results results/quick --report report/digits
 
-test: $(VENV)/.installed-dev  ## the default tests: under 5 minutes, no network, no GPU
+test: $(VENV)/.installed-dev  ## the default tests: 5 to 6 minutes on two cores, no network, no GPU
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 coverage: $(VENV)/.installed-dev  ## the default tests with line coverage of src

@@ -24,7 +24,7 @@ from zeroinit.symmetry.shadow.objective import Objective
 from zeroinit.symmetry.shadow.precision import cast_floats
 
 FIELD = Path(__file__).parent.parent / "tests" / "field"
-FILES = ("zeros", "flat", "routing", "wiring", "numbers", "reports_1", "reports_2", "reports_3", "reports_4")
+FILES = sorted(path.stem for path in FIELD.glob("*.py") if not path.stem.startswith(("test_", "__")))
 
 
 def load_cases() -> dict[str, Any]:
