@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from zeroinit.bench.catalogue.parts import UPSCALED
 from zeroinit.bench.labels import ALL_ZERO, NORMAL, PYTORCH, ZERO_START
 from zeroinit.bench.plots.style import STYLE
+from zeroinit.bench.reporting.outcome import write_accuracy
 from zeroinit.bench.reporting.report import Report
 from zeroinit.bench.reporting.views.gaps import Gap, gaps
 from zeroinit.bench.reporting.views.wake_up import has_gradient
@@ -169,11 +170,7 @@ def accuracies(costs: Report, corrected: Report) -> dict[str, str]:
     curves |= {entry.curve.label: entry for each in corrected.summaries if each.figure.name == "fig10"
                for entry in each.curves}  # fmt: skip
     labels = {ALL_ZERO: "FNN zero", NORMAL: f"CIFAR-10 FNN: {NORMAL}", PYTORCH: f"CIFAR-10 FNN: {PYTORCH}"}
-    found = {}
-    for start, label in labels.items():
-        of = mean_interval(list(curves[label].final.values()))
-        found[start] = f"{100 * of.value:.1f} ± {100 * (of.high - of.low) / 2:.1f} %"
-    return found
+    return {start: write_accuracy(mean_interval(list(curves[label].final.values()))) for start, label in labels.items()}
 
 
 def _draw_left(figure: Figure, received: dict[str, np.ndarray], reached: dict[str, str], theme: Theme) -> None:
@@ -270,7 +267,7 @@ def percent(of: Estimate) -> str:
         >>> percent(Estimate(0.9718, 0.9708, 0.9728, num_seeds=10))
         '97.2 ± 0.1 % (10 seeds)'
     """
-    return f"{100 * of.value:.1f} ± {100 * (of.high - of.low) / 2:.1f} % ({of.num_seeds} seeds)"
+    return f"{write_accuracy(of)} ({of.num_seeds} seeds)"
 
 
 def results(costs: Report, corrected: Report) -> str:

@@ -94,7 +94,6 @@ def reproduce(
     try:
         todo = _check_what_is_there(tasks, todo, options, store, progress)
         _run(tasks, todo, options, jobs, progress)
-        store = Store(options.results)
         left = missing(todo, store)
         if left:
             progress.print(

@@ -104,6 +104,7 @@ class Store:
         path = self.path(run, seed)
         free = next(new for number in count(1) if not (new := path.with_name(f"{path.name}.damaged-{number}")).exists())
         path.rename(free)
+        self.problems.pop(str(path), None)
         return free
 
     def __iter__(self) -> Iterator[Result]:

@@ -11,7 +11,7 @@ from zeroinit.bench.running.runner import execute, execute_seeds
 from zeroinit.bench.spec import Run
 from zeroinit.bench.store import Store
 from zeroinit.bench.training import Checkpoint, Observer, OutOfTime, TensorBoardObserver
-from zeroinit.bench.training.stopping import asked_to_stop
+from zeroinit.bench.training.stopping import is_over
 
 __all__ = ["Options", "Progress", "Task", "carry_out", "missing"]
 
@@ -53,7 +53,7 @@ class Options:
     @property
     def is_out_of_time(self) -> bool:
         """Whether the deadline has passed, or the process was asked to end."""
-        return (self.deadline is not None and time.time() >= self.deadline) or asked_to_stop() is not None
+        return is_over(self.deadline)
 
 
 Progress = Callable[[Task, int], None]

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from zeroinit._common import InputError, read_regular, write_atomically
-from zeroinit.bench.training.stopping import asked_to_stop
+from zeroinit.bench.training.stopping import is_over
 
 __all__ = ["Checkpoint", "CheckpointWarning", "OutOfTime", "random_state", "restore_random_state"]
 
@@ -82,7 +82,7 @@ class Checkpoint:
         return time.monotonic() - self._last >= self.every or self._is_over()
 
     def _is_over(self) -> bool:
-        return (self.deadline is not None and time.time() >= self.deadline) or asked_to_stop() is not None
+        return is_over(self.deadline)
 
     def save(self, step: int, state: dict) -> None:
         """Write the state after ``step`` updates and drop all but the last two.

@@ -3,10 +3,11 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["SIGNALS", "ask_to_stop", "asked_to_stop", "stopping_on_signals"]
+__all__ = ["SIGNALS", "ask_to_stop", "asked_to_stop", "is_over", "stopping_on_signals"]
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
@@ -16,6 +17,11 @@ _asked: list[int] = []
 def asked_to_stop() -> int | None:
     """Return the number of the signal that asked this process to end; ``None`` if none did."""
     return _asked[0] if _asked else None
+
+
+def is_over(deadline: float | None) -> bool:
+    """Whether runs have to end: a deadline has passed (in seconds as of ``time.time``), or a signal asked for it."""
+    return (deadline is not None and time.time() >= deadline) or asked_to_stop() is not None
 
 
 def ask_to_stop(number: int = signal.SIGTERM) -> None:
