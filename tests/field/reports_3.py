@@ -190,7 +190,7 @@ def pruned_convolution():
     return Batch(m, torch.randn(8, 1, 8, 8), torch.randint(0, 4, (8,)))
 
 
-@healthy("pytorch/pytorch#59998", "complex numbers", "complex weights")
+@healthy("pytorch/pytorch#59998", "complex numbers", "Will learn: all 3 ")
 def complex_network():
     """Complex64 parameters, Adam handles them as pairs of real numbers."""
     torch.manual_seed(77)

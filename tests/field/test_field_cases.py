@@ -27,6 +27,7 @@ from . import (
     reports_10,
     reports_11,
     reports_12,
+    reports_13,
     routing,
     steps,
     still,
@@ -41,7 +42,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "field.md").read_text()
 LINES = dict(re.findall(r"^\| `(\w+)` \|(.*)", PAGE, re.MULTILINE))
 """What docs/field.md shows of each model."""
 SECOND = (reports_1, reports_2, reports_3, reports_4)
-THIRD = (reports_5, reports_6, reports_7, reports_8, reports_9, reports_10, reports_11, reports_12)
+THIRD = (reports_5, reports_6, reports_7, reports_8, reports_9, reports_10, reports_11, reports_12, reports_13)
 REPORTS = (*SECOND, *THIRD)
 """Models of a second and a third reader, who did not know the inspector; their kinds are many."""
 OPEN: set[str] = set()

@@ -90,15 +90,16 @@ class Spectral(nn.Module):
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-def test_complex_weights_are_left_out_and_intact(optimizer):
+def test_complex_weights_are_inspected_and_intact(optimizer):
     torch.manual_seed(0)
     model = Spectral(False)
     before = model.filter.detach().clone()
     report = inspect(model, X, Y, optimizer=optimizer)
-    assert_healthy(report, {"first.weight": 1, "first.bias": 1, "head.weight": 1, "head.bias": 1})
-    assert report.not_inspected == {"filter": "complex weights"}
+    assert_healthy(report, dict.fromkeys(["first.weight", "first.bias", "head.weight", "head.bias", "filter"], 1))
+    assert not report.not_inspected
     assert torch.equal(model.filter, before)
-    assert {"first", "head"} <= paths(inspect(Spectral(True), X, Y))
+    stuck = {name for each in inspect(Spectral(True), X, Y).warnings for name in each.parameters}
+    assert {"first.weight", "head.weight", "filter"} <= stuck
 
 
 def test_complex_inputs_and_outputs():
@@ -107,8 +108,9 @@ def test_complex_inputs_and_outputs():
     model.gain = nn.Parameter(torch.ones(3))
     model.register_forward_hook(lambda module, arguments, output: output * module.gain)
     x = torch.randn(8, 4, dtype=torch.complex64)
-    assert_healthy(inspect(model, x), {"gain": 1})
-    assert_healthy(inspect(model, x, torch.randn(8, 3, dtype=torch.complex64)), {"gain": 1})
+    learns = {"weight": 1, "bias": 1, "gain": 1}
+    assert_healthy(inspect(model, x), learns)
+    assert_healthy(inspect(model, x, torch.randn(8, 3, dtype=torch.complex64)), learns)
     with pytest.raises(InputError, match="the loss is complex; hand over loss_fn"):
         inspect(model, x, loss_fn=lambda output: output.sum())
 

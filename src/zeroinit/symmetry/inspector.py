@@ -46,7 +46,9 @@ RUNS = {
     "deterministic": ShadowRun(torch.float32, full=False, deterministic=True),
 }
 """Every training of a copy that an inspection may need: the first one always, the others where doubts remain."""
-TOLD_BY_TRACE = {"ZI017", "ZI018", "ZI021", "ZI022", "ZI023", "ZI107", "ZI109", "ZI110", "ZI111", "ZI112", "ZI114"}
+TOLD_BY_TRACE = {
+    "ZI017", "ZI018", "ZI021", "ZI022", "ZI023", "ZI107", "ZI109", "ZI110", "ZI111", "ZI112", "ZI114", "ZI115",
+}  # fmt: skip
 """Codes of symptoms that one float32 run shows in full."""
 
 

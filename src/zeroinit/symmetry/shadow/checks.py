@@ -33,8 +33,7 @@ def check_model(model: Any) -> None:
     """Raise where a model cannot be trained at all.
 
     Raises:
-        InputError: Not a module, TorchScript, lazy or without parameters to train, on several devices, or with values
-            that are not finite.
+        InputError: Not a module, TorchScript, lazy or without parameters to train, or on several devices.
     """
     if not isinstance(model, nn.Module):
         raise InputError(f"model={type(model).__name__}: must be a torch.nn.Module")
@@ -59,15 +58,6 @@ def check_model(model: Any) -> None:
         raise InputError(
             "model: its parameters are on meta and have no values; materialize it with model.to_empty(...)"
         )
-    for name, parameter in model.named_parameters():
-        if (
-            parameter.layout == torch.strided
-            and parameter.is_floating_point()
-            and not torch.isfinite(parameter.detach()).all()
-        ):
-            raise InputError(
-                f"model: {name} has values that are not finite (NaN or infinity); initialize it anew before inspecting"
-            )
 
 
 def check_devices(model: nn.Module, batch: Any) -> None:
@@ -90,11 +80,9 @@ def left_out(model: nn.Module) -> dict[str, str]:
     for name, parameter in model.named_parameters():
         if parameter.layout != torch.strided:
             found[name] = f"sparse weights ({str(parameter.layout).removeprefix('torch.')})"
-        elif parameter.is_complex():
-            found[name] = "complex weights"
         elif not parameter.numel():
             found[name] = "no values"
-        elif not parameter.is_floating_point() or parameter.element_size() < 2:
+        elif not (parameter.is_floating_point() or parameter.is_complex()) or parameter.element_size() < 2:
             found[name] = f"quantized weights ({str(parameter.dtype).removeprefix('torch.')})"
     for path, module in model.named_modules():
         if ".quantized" in type(module).__module__ and not any(path.startswith(f"{outer}.") for outer in found):

@@ -32,7 +32,8 @@ class Part:
     gates: int = 1
 
     def rows(self, tensor: Tensor) -> Tensor:
-        """Return one row for each unit (units, features)."""
+        """Return one row for each unit (units, features); of a complex number its real and its imaginary part."""
+        tensor = torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
         rows = rows_of_units(tensor, self.axis, self.groups)
         if self.gates == 1 and self.role != "recurrent":
             return rows

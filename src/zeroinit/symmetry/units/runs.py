@@ -130,4 +130,4 @@ def _level_biases(replica: nn.Module, layers: Iterable[Layer]) -> None:
     for layer in layers:
         for part in layer.parts:
             if part.role == "bias":
-                named[part.name].fill_(float(named[part.name].mean()))
+                named[part.name].fill_(named[part.name].mean())

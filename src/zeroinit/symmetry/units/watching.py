@@ -111,6 +111,8 @@ class LayerWatch:
 def kernel_spread(layer: Layer, values: Callable[[str], Tensor]) -> float | None:
     """Return how much of a layer's kernels varies over their positions; ``None`` if they have none, or a single one."""
     weight = values(layer.weight)
+    if weight.is_complex():
+        return None
     return position_spread(weight) if layer.known and weight.dim() > 2 and weight[0, 0].numel() > 1 else None
 
 

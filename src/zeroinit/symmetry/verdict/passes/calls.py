@@ -21,13 +21,16 @@ Key = tuple[str, str, int]
 SILENT = {
     "__get__", "__set__", "dim", "size", "numel", "__len__", "stride", "is_floating_point", "_set_grad_enabled",
     "requires_grad_", "type", "element_size", "is_contiguous", "__hash__", "__bool__", "is_complex", "storage_offset",
-    "get_device", "__format__", "__repr__", "item", "tolist", "register_hook", "_backward_hooks", "numpy", "__array__",
-    "__deepcopy__",
+    "get_device", "__format__", "__repr__", "register_hook", "_backward_hooks", "__deepcopy__",
 }  # fmt: skip
 """Calls that compute nothing."""
 OF_FIRST = {"to", "type_as", "expand_as", "view_as", "reshape_as", "resize_as_"}
 """Calls that take the values of their first argument alone."""
-ESCAPING = {"item", "tolist", "numpy", "__array__"}
+ESCAPING = {
+    "item": "`.item()`", "tolist": "`.tolist()`", "numpy": "`.numpy()`", "__array__": "`.numpy()`",
+    "__float__": "`float()` or `torch.Tensor([...])`", "__int__": "`int()`",
+}  # fmt: skip
+"""Calls that take values out of torch, as a user writes them."""
 MOST_LOST = 8
 LOSS = "<loss>"
 """The path of calls that no module makes."""
@@ -107,7 +110,8 @@ class Calls(TorchFunctionMode):
         calls: In order.
         wrapped: Modules that were given a parameter made of a computed tensor.
         copied: Modules in whose forward pass parameters were copied with ``copy.deepcopy``.
-        escapes: Where values that depend on a parameter left torch: module, operation, and what cut them off before.
+        escapes: Where values that depend on a parameter left torch: module, what was typed, what cut them off before,
+            and the tensors with a gradient that they came of.
         writes: What is written into a tensor outside of its graph, through its ``.data``.
     """
 
@@ -127,7 +131,7 @@ class Calls(TorchFunctionMode):
         self.calls: list[Call] = []
         self._changes, self._gradients, self._attach, self._numbers = changes or {}, gradients, set(attach), numbers
         self._counts: dict[tuple[str, str], int] = {}
-        self.escapes: list[tuple[str, str, list[str]]] = []
+        self.escapes: list[tuple[str, str, list[str], list[Tensor]]] = []
         self.wrapped: list[str] = []
         self._unwrap, self._registered = unwrap, {id(each) for each in model.parameters()}
         self._made: dict[int, Tensor] = {}
@@ -179,14 +183,15 @@ class Calls(TorchFunctionMode):
         if func == torch.Tensor.data.__get__:  # ty: ignore
             name = "data"
         if name in ESCAPING and not self._inside and self._has_gradient(args):
-            lost = [key[1] for each in tensors_in(args) for key, _ in self._lost.get(id(each), ())]
-            self.escapes.append((self._stack[-1], name.strip("_"), lost))
+            lost = [pair for each in tensors_in(args) for pair in self._lost.get(id(each), ())]
+            sources = [each for each in tensors_in(args) if each.requires_grad] + [each for _, each in lost]
+            self.escapes.append((self._stack[-1], ESCAPING[name], [key[1] for key, _ in lost], sources))
         if func == torch.Tensor.data.__set__:  # ty: ignore
             lost = [each for _, each in self._lost.get(id(args[1]), ())]
             own = [args[1]] if args[1].requires_grad else []
             call = self._placed("data", func, args, kwargs)
             self._note_written(call, *self.writes.into(args[0], call, own + lost))
-        if name in SILENT:
+        if name in SILENT or name in ESCAPING:
             return func(*args, **kwargs)
         if any(id(each) not in self._registered for each in tensors_in([args, kwargs]) if type(each) is nn.Parameter):
             args, kwargs = self._unwrapped(args), self._unwrapped(kwargs)

@@ -141,6 +141,9 @@ CODES: dict[str, Code] = {
     "ZI112": Code("info", "a hook keeps a part of it still", "Nothing to do if that is meant; else remove the hook."),
     "ZI113": Code("info", "the optimizer leaves a whole network out", "Nothing to do if that is meant."),
     "ZI114": Code("info", "updates are tiny beside the values", "Start with larger values, or use Adam."),
+    "ZI115": Code(
+        "info", "one module stands at several places", "Build one for each place, unless they are meant to share."
+    ),
     "ZI108": Code("info", "slices of a parameter stay identical", "Nothing to do if they see identical inputs."),
 }
 """Findings by code."""

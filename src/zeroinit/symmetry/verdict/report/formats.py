@@ -13,7 +13,7 @@ from zeroinit._common import __version__
 from zeroinit.symmetry.verdict.passes.naming import NUMBERS, few, in_common, pattern_of, starred
 from zeroinit.symmetry.verdict.report.codes import CODES
 from zeroinit.symmetry.verdict.report.parts import Finding, LayerReport
-from zeroinit.symmetry.verdict.report.sentence import by_cause
+from zeroinit.symmetry.verdict.report.sentence import by_cause, of_units
 
 if TYPE_CHECKING:
     from zeroinit.symmetry.verdict.report.report import SymmetryReport  # for checkers alone: the report calls this file
@@ -123,7 +123,7 @@ def _fitted(rows: list[tuple[str, ...]], width: int) -> tuple[list[tuple[str, ..
 def _headline(report: "SymmetryReport") -> str:
     trained = [each for each in report.parameters if each.reason != "frozen"]
     stuck = {name for each in report.findings if each.code in STILL for name in each.parameters}
-    if any(each.code == "ZI013" for each in report.warnings):
+    if any(each.code == "ZI013" and not of_units(each) for each in report.warnings):
         stuck = {each.name for each in trained}
     learning = sum(each.first_gradient_step is not None and each.name not in stuck for each in trained)
     causes = by_cause(_alike_once(report.warnings))

@@ -9,7 +9,7 @@ from zeroinit.symmetry.verdict.report.parts import AS_MADE, FROZEN_HEAD, GRADIEN
 if TYPE_CHECKING:
     from zeroinit.symmetry.verdict.report.report import SymmetryReport  # for checkers alone: the report calls this file
 
-__all__ = ["by_cause", "first_sentence", "verdict"]
+__all__ = ["by_cause", "first_sentence", "of_units", "verdict"]
 
 AS_MADE_IN = f"{AS_MADE} in "
 GRAVEST = (
@@ -81,11 +81,11 @@ def _of_model(report: "SymmetryReport") -> str:
         still += "".join(f"; {first_sentence(each.message)}" for each in report.findings if each.code == "ZI113")
         return f"{start}: {_with_gradient(report, trained)}{still}."
     first = groups[0][0]
-    never = [each for each in report.warnings if each.code in NEVER and not _of_units(each)]
+    never = [each for each in report.warnings if each.code in NEVER and not of_units(each)]
     stuck = {name for each in never for name in each.parameters}
     weights = [each.name for each in trained if len(each.shape) > 1] or [each.name for each in trained]
     cause = first_sentence(_cause_of(first))
-    if first.code == "ZI013" or (first in never and stuck >= set(weights)):
+    if (first.code == "ZI013" and not of_units(first)) or (first in never and stuck >= set(weights)):
         start = "Will not learn as it is"
     elif first in never:
         here = stuck & {each.name for each in trained}
@@ -103,7 +103,7 @@ def _of_model(report: "SymmetryReport") -> str:
     return f"{start}: {cause}.{also}"
 
 
-def _of_units(finding: Finding) -> bool:
+def of_units(finding: Finding) -> bool:
     """Tell whether a finding is about some units of a parameter, not about all of it."""
     return re.match(r"\d+ of \d+ ", finding.message) is not None
 

@@ -49,14 +49,18 @@ def _cut(name: str, search: Search) -> Reason:
         if name in trials.frees(change, step):
             return Reason("detached", text, (), repair, True, text)
     depends = trials.loss_changes(Change(draw=(name,)), step)
-    if depends and calls.escapes:
-        path, escape, lost = calls.escapes[0]
-        words = [f"`.{word}`" for word in (*(DETACHED[each] for each in lost[:1] if each in DETACHED), f"{escape}()")]
+    parameter = model.get_parameter(name)
+    taken = [each for each in calls.escapes if any(_depends(source, parameter) for source in each[3])] or calls.escapes
+    if depends and taken:
+        path, escape, lost, _ = taken[0]
+        words = [*(f"`.{DETACHED[each]}`" for each in lost[:1] if each in DETACHED), escape]
         takes = "takes" if len(words) == 1 else "take"
         text = (
             f"{joined(words)} in {where(path, model)} {takes} values out of torch, and the gradient of {{it}} is lost."
         )
-        return Reason("detached", text, (), f"Compute with tensors in {where(path, model)}.", True, text)
+        repair = f"Compute with tensors in {where(path, model)}."
+        repair += " `torch.stack([...])` makes one tensor of a list." if "Tensor([" in escape else ""
+        return Reason("detached", text, (), repair, True, text)
     if not depends and name in trials.frees(outputs, step):
         return _not_in_loss(name, search)
     if depends:
@@ -149,6 +153,8 @@ def _go_forward(search: Search, handles: list[RemovableHandle]) -> None:
 
 
 def _depends(tensor: Tensor, parameter: nn.Parameter) -> bool:
+    if tensor is parameter:
+        return True
     seen, waiting = set(), [tensor.grad_fn]
     while waiting:
         node = waiting.pop()

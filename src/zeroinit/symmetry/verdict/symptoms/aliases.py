@@ -1,12 +1,14 @@
-"""Memory that belongs to two: a parameter and a buffer, or two parameters, that hold the same numbers."""
+"""What belongs to two: memory of a parameter and a buffer, or of two parameters; a module at several places."""
 
 from collections.abc import Iterator
 
 from torch import Tensor, nn
 
-from zeroinit.symmetry.verdict.passes.naming import of_model
+from zeroinit.symmetry.verdict.passes.naming import few, of_model
 
-__all__ = ["how_to_part", "shared_memory"]
+__all__ = ["how_to_part", "repeated_modules", "shared_memory"]
+
+CONTAINERS = (nn.ModuleList, nn.ModuleDict, nn.Sequential)
 
 
 def shared_memory(model: nn.Module) -> Iterator[tuple[str, str, bool]]:
@@ -65,3 +67,22 @@ def how_to_part(name: str, other: str, is_buffer: bool, is_whole: bool = True) -
     if is_whole:
         return f"Tie them as one parameter: `{of_model(other)} = {of_model(name)}`."
     return f"Compute one from the other in the forward pass, or give `{other}` its own memory with `.clone()`."
+
+
+def repeated_modules(model: nn.Module) -> Iterator[tuple[str, str]]:
+    """Yield each list whose places hold one and the same trained module, with a sentence about it.
+
+    Example:
+        >>> list(repeated_modules(nn.Sequential(*[nn.Linear(2, 2)] * 2)))
+        [('', '`0` and `1` are the same module, so whatever one of them learns is learned by all.')]
+    """
+    for path, module in model.named_modules():
+        if not isinstance(module, CONTAINERS):
+            continue
+        places: dict[int, list[str]] = {}
+        for key, each in module._modules.items():
+            if each is not None and any(parameter.requires_grad for parameter in each.parameters()):
+                places.setdefault(id(each), []).append(f"{path}.{key}".lstrip("."))
+        for names in places.values():
+            if len(names) > 1:
+                yield path, f"{few(names)} are the same module, so whatever one of them learns is learned by all."

@@ -1,34 +1,29 @@
 """Numbers that are not finite, and what comes later: the first operation that makes NaN, a loss that explodes."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zeroinit._common import InputError
-from zeroinit._modules.batch import map_tensors
 from zeroinit.symmetry.shadow.copies import copy_of
 from zeroinit.symmetry.shadow.objective import Objective
-from zeroinit.symmetry.shadow.precision import ShadowMode
-from zeroinit.symmetry.shadow.single_pass import forward_loss
 from zeroinit.symmetry.shadow.trace import Settings, Trace
 from zeroinit.symmetry.shadow.training import run_shadow
-from zeroinit.symmetry.shadow.undisturbed import reseed
 from zeroinit.symmetry.verdict.causes.views import zero_parameters
 from zeroinit.symmetry.verdict.evidence import Evidence
-from zeroinit.symmetry.verdict.passes.applied import checkpoints_off
 from zeroinit.symmetry.verdict.passes.calls import LOSS, Call, Calls, tensors_in
 from zeroinit.symmetry.verdict.passes.graph import Graph
 from zeroinit.symmetry.verdict.passes.naming import draw_line, few, operation, sentence
-from zeroinit.symmetry.verdict.symptoms.not_finite.causes import ATTENTION, guarded, guards, of_operation
+from zeroinit.symmetry.verdict.symptoms.not_finite.causes import ATTENTION, guards, of_operation
 from zeroinit.symmetry.verdict.symptoms.not_finite.origins import first_broken
 from zeroinit.symmetry.verdict.symptoms.not_finite.repairs import of_calls, reason_of_calls
+from zeroinit.symmetry.verdict.symptoms.not_finite.tried import IGNORED, LARGE_INPUT, helps, watched_loss
 from zeroinit.symmetry.verdict.symptoms.updates.half_steps import broken_by_an_update
 from zeroinit.symmetry.verdict.symptoms.zero_paths import zeros_behind_division
-from zeroinit.symmetry.verdict.trials.drawn_inputs import random_inputs
 
 __all__ = ["Trouble", "find_trouble", "grows", "is_broken"]
 
@@ -37,9 +32,6 @@ GROWTH = 1e3
 LEAST_GROWTH = 1e-2
 RATES = (0.1, 0.01, 0.001, 0.0001)
 """Learning rates that are tried, as shares of the one that diverges."""
-IGNORED = -100
-LARGE_INPUT = 10.0
-"""Inputs that go further are not normalized."""
 NORMED = (
     "weight_norm",
     "div",
@@ -76,7 +68,11 @@ class Trouble:
 
 def find_trouble(evidence: Evidence) -> Trouble | None:
     """Return what is wrong with the numbers of a shadow training, if anything is."""
-    trace = next((each for each in (evidence.double, evidence.single) if is_broken(each)), None)
+    if broken := _broken_parameters(evidence.model):
+        return _of_start(evidence, broken)
+    traces = [evidence.single, evidence.double]  # what happens in the user's own type comes first
+    wide = any(each.dtype == torch.float64 for each in evidence.model.parameters())
+    trace = next((each for each in (traces[::-1] if wide else traces) if is_broken(each)), None)
     if trace is not None:
         return _of_broken(evidence, trace)
     if grows(evidence.double.losses):
@@ -95,6 +91,21 @@ def find_trouble(evidence: Evidence) -> Trouble | None:
         repair = f"Give the optimizer `eps=1e-4`, or train float32 weights{repair[21:]}" if helps else repair
         return Trouble("nan", text, repair, "", names, helps)
     return None
+
+
+def _of_start(evidence: Evidence, broken: list[str]) -> Trouble:
+    """Tell of parameters that hold NaN or infinity before the first step."""
+    parameter = evidence.model.get_parameter(broken[0]).detach()
+    number, many = int((~torch.isfinite(parameter)).sum()), len(broken) > 1
+    held = f"{number} of {parameter.numel()} values of `{broken[0]}`"
+    if is_broken(evidence.double) or is_broken(evidence.single):
+        text = f"{few(broken)} hold{'' if many else 's'} NaN or infinity before the first step. {held} are not finite."
+    else:
+        text = f"{held} are NaN or infinite from the start, and no update changes them."
+    repair = f"Initialize {few(broken)} anew."
+    if not parameter.is_complex() and bool(torch.isneginf(parameter).any()):
+        repair = f"Look at what `{broken[0]}` is made of: the logarithm of zero is minus infinity."
+    return Trouble("nan", text, repair, "", tuple(broken), tried=False)
 
 
 def grows(losses: list[float]) -> bool:
@@ -125,23 +136,20 @@ def _of_broken(evidence: Evidence, trace: Trace) -> Trouble:
         if any(not torch.isfinite(each).all() for each in floats):
             text = f"{what} hold{'s' if what == 'The batch' else ''} values that are not finite."
             return Trouble("nan", text, "Look at how the batch is made: `torch.isfinite(x).all()`.")
-    return _source(evidence, step, in_loss == step)
+    return _source(evidence, step, in_loss == step, torch.float64 if trace is evidence.double else torch.float32)
 
 
-def _source(evidence: Evidence, step: int, in_loss: bool) -> Trouble:
+def _source(evidence: Evidence, step: int, in_loss: bool, first: torch.dtype) -> Trouble:
     """Train up to a step once more and look for the first operation that makes NaN or infinity."""
-    replica = copy_of(evidence.model, torch.float64)
-    dtype = torch.float64
-    try:
-        call, loss, calls = _watched(evidence, replica, step, dtype)
-    except InputError:
-        replica, dtype = copy_of(evidence.model, torch.float32), torch.float32
-        call, loss, calls = _watched(evidence, replica, step, dtype)
-    narrow = ""
-    if call is None and dtype == torch.float64 and not _broken_parameters(replica):
-        replica, dtype = copy_of(evidence.model, torch.float32), torch.float32  # too small or too large there alone
-        call, loss, calls = _watched(evidence, replica, step, dtype)
-        narrow = ", in float32 alone" if call is not None else ""
+    for dtype in (first, torch.float32 if first == torch.float64 else torch.float64):
+        replica = copy_of(evidence.model, dtype)
+        try:
+            call, loss, calls = _watched(evidence, replica, step, dtype)
+        except InputError:  # no float64 kernel
+            continue
+        if call is not None or _broken_parameters(replica):
+            break
+    narrow = ", in float32 alone" if dtype == torch.float32 and not is_broken(evidence.double) else ""
     what = f"the loss is {_word(loss)}" if in_loss else "a gradient is NaN or infinite"
     what = f"From step {step} on {what}" if step > 1 else f"{sentence(what)} from the first step on"
     what += narrow
@@ -157,14 +165,18 @@ def _source(evidence: Evidence, step: int, in_loss: bool) -> Trouble:
     reason, repairs, names = _why(call, calls, replica, evidence.objective, in_loss)
     text = f"{what}: {operation(call, replica)} {reason}."
     for change, repair in repairs:
-        if _helps(evidence, change, step, dtype):
+        if helps(evidence, change, step, dtype):
             return Trouble("nan", text, repair, path, names)
     repair = f"Look at what goes into {operation(call, replica)}."
     return Trouble("nan", text, repair, path, names, tried=False)
 
 
 def _broken_parameters(replica: nn.Module) -> list[str]:
-    return [name for name, each in replica.named_parameters() if not bool(torch.isfinite(each.detach()).all())]
+    return [
+        name
+        for name, each in replica.named_parameters()
+        if each.layout == torch.strided and not bool(torch.isfinite(each.detach()).all())
+    ]
 
 
 def _word(loss: float) -> str:
@@ -176,7 +188,7 @@ def _watched(evidence, replica: nn.Module, step: int, dtype: torch.dtype) -> tup
     if step > 1:
         run_shadow(replica, evidence.objective, dtype, replace(evidence.settings, steps=step - 1))
     calls = Calls(replica, numbers=True)
-    loss = _forward(evidence, replica, step, dtype, calls, evidence.objective)
+    loss = watched_loss(evidence, replica, step, dtype, calls, evidence.objective)
     if not math.isfinite(float(loss.detach())):
         return first_broken(calls), float(loss.detach()), calls
     if any(call.broken == "nan" for call in calls.calls):  # it does not reach the loss, but the gradients
@@ -184,12 +196,6 @@ def _watched(evidence, replica: nn.Module, step: int, dtype: torch.dtype) -> tup
     graph = Graph(loss, {})
     node = graph.first_broken(loss)
     return (calls.by_node().get(node.call) if node is not None else None), float(loss.detach()), calls
-
-
-def _forward(evidence, replica, step, dtype, calls, objective: Objective) -> Tensor:
-    reseed(evidence.settings.seed, step)
-    with checkpoints_off(), calls:
-        return forward_loss(replica, objective, dtype, ShadowMode(dtype, evidence.settings.dropout))
 
 
 def _why(
@@ -221,6 +227,11 @@ def _why(
         reason += f", because {few(behind)} {'starts' if len(behind) == 1 else 'start'} at zero"
         repairs.append((("draw", behind), f"Start with {draw_line(list(behind), len(behind), True)}."))
         return reason, repairs, behind
+    own = tuple(names[id(each)] for each in call.given[:1] if id(each) in names)
+    if own and "negative" in reason:
+        reason += f", because {few(own)} is below zero there"
+        repair = f"Compute with `F.softplus({own[0]})`, which is above zero for any value."
+        return reason, [({call.key: _positive}, repair), *guards(call)], own
     floats = [each for each in tensors_in(objective.inputs) if each.is_floating_point() and each.numel()]
     if floats and any(not each.any() for each in floats):
         reason += "; the batch is all zeros"
@@ -233,71 +244,12 @@ def _why(
     return reason, repairs, ()
 
 
+def _positive(call: Call) -> Any:
+    return call.func(F.softplus(call.args[0]), *call.args[1:], **call.kwargs)
+
+
 def _largest(floats: list[Tensor]) -> float:
     return max((float(each.detach().abs().max()) for each in floats), default=0.0)
-
-
-def _scaled(value: Any) -> Any:
-    """Bring inputs that are large to a standard deviation of one."""
-
-    def scale(each: Tensor) -> Tensor:
-        large = each.is_floating_point() and each.numel() > 1 and float(each.abs().max()) > LARGE_INPUT
-        return (each - each.mean()) / each.std().clamp_min(1e-6) if large else each
-
-    return map_tensors(value, scale)
-
-
-def _helps(evidence, change: Any, step: int, dtype: torch.dtype) -> bool:
-    """Try a repair: are loss and gradients finite then?"""
-    if change == "masks":
-        return any(_helps(evidence, fill, step, dtype) for fill in (True, False))
-    replica, objective = copy_of(evidence.model, dtype), evidence.objective
-    changes: dict = {}
-    if isinstance(change, bool):
-        objective = replace(objective, inputs=_unmasked(objective.inputs, change))
-    elif change == "scaled inputs":
-        objective = replace(objective, inputs=_scaled(objective.inputs))
-    elif isinstance(change, Mapping):
-        changes = dict(change)
-    elif change == "inputs":
-        objective = replace(objective, inputs=random_inputs(objective.inputs))
-    elif change == "labels":
-        objective = replace(objective, inputs=_labeled(objective.inputs), targets=_labeled(objective.targets))
-    elif change[0] == "draw":
-        with torch.no_grad():
-            for name in change[1]:
-                replica.get_parameter(name).normal_(0, 0.02)
-    else:
-        changes = {change[0]: guarded}
-    try:
-        if step > 1:
-            run_shadow(replica, objective, dtype, replace(evidence.settings, steps=step - 1))
-        loss = _forward(evidence, replica, step, dtype, Calls(replica, changes), objective)
-        own = [each for each in replica.parameters() if each.requires_grad]
-        found = torch.autograd.grad(loss, own, allow_unused=True) if loss.requires_grad else ()
-    except (InputError, RuntimeError):
-        return False
-    return math.isfinite(float(loss.detach())) and all(
-        each is None or bool(torch.isfinite(each).all()) for each in found
-    )
-
-
-def _labeled(value: Any) -> Any:
-    def label(each: Tensor) -> Tensor:
-        return torch.zeros_like(each) if each.dtype == torch.long and bool((each == IGNORED).all()) else each
-
-    return map_tensors(value, label)
-
-
-def _unmasked(value: Any, fill: bool) -> Any:
-    """Fill every mask with one truth value, or with no bias."""
-
-    def unmask(each: Tensor) -> Tensor:
-        if each.dtype == torch.bool:
-            return torch.full_like(each, fill)
-        return torch.zeros_like(each) if each.layout == torch.strided and bool(torch.isinf(each).any()) else each
-
-    return map_tensors(value, unmask)
 
 
 def _smaller_rate(evidence: Evidence) -> tuple[str, str, tuple[str, ...], bool]:

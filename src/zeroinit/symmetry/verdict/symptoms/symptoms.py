@@ -15,7 +15,7 @@ from zeroinit.symmetry.shadow.training import run_shadow
 from zeroinit.symmetry.verdict.causes.flat import OFF
 from zeroinit.symmetry.verdict.evidence import Evidence, Reason, Symptom
 from zeroinit.symmetry.verdict.passes.naming import few
-from zeroinit.symmetry.verdict.symptoms.aliases import how_to_part, shared_memory
+from zeroinit.symmetry.verdict.symptoms.aliases import how_to_part, repeated_modules, shared_memory
 from zeroinit.symmetry.verdict.symptoms.numbers import RATES, find_trouble, grows
 from zeroinit.symmetry.verdict.symptoms.updates.held_back import held_back
 from zeroinit.symmetry.verdict.symptoms.updates.low_precision import lost_updates
@@ -66,6 +66,8 @@ def find_symptoms(evidence: Evidence) -> Iterator[Symptom]:
         is_whole = is_buffer or evidence.model.get_parameter(name).shape == evidence.model.get_parameter(other).shape
         repair = how_to_part(name, other, is_buffer, is_whole)
         yield Symptom("ZI021", name.rpartition(".")[0], (name,), text, repair, False)
+    for path, text in repeated_modules(evidence.model):
+        yield Symptom("ZI115", path, (), text, "Build one for each place, unless they are meant to share.", False)
 
 
 def _of_range(reach: OutOfReach) -> Symptom:
