@@ -34,7 +34,6 @@ class Case:
         says: Words that the report holds: the cause.
         never: Words that the report must not hold: a wrong reason, or a repair that does not help.
         also: Codes of further warnings that are right as well.
-        mend: Applied to the model: what the report says to type, where that is more than a line of ``nn.init``.
     """
 
     make: Callable[[], Batch]
@@ -45,7 +44,6 @@ class Case:
     says: str = ""
     never: str = ""
     also: tuple[str, ...] = ()
-    mend: Callable[[Batch], Any] | None = None
 
 
 CASES: dict[str, Case] = {}

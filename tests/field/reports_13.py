@@ -25,7 +25,6 @@ def scaled_by_numbers(stacked):
     "ZI009",
     "scales.0",
     "float()` or `torch.Tensor([...])",
-    mend=lambda b: scaled_by_numbers(True),
 )
 def a_tensor_of_parameters():
     """``torch.Tensor([...])`` of parameters asks each for its number."""
@@ -100,7 +99,6 @@ def cosine_attention(positive):
     "ZI013",
     "scale",
     "because `scale` is below zero there",
-    mend=lambda b: cosine_attention(True),
 )
 def the_root_of_a_learned_scale():
     """One update takes the scale below zero."""
@@ -184,7 +182,7 @@ def a_fourier_operator():
     return operator()
 
 
-@fault("own", "complex numbers", "ZI009", "first.weight", "`detach()` in `OneOf.forward`", mend=lambda b: operator())
+@fault("own", "complex numbers", "ZI009", "first.weight", "`detach()` in `OneOf.forward`")
 def a_fourier_operator_cut_off():
     return operator(cut=True)
 

@@ -28,8 +28,9 @@ from zeroinit.symmetry.verdict.report.choosing import choose
 from zeroinit.symmetry.verdict.report.parts import GRADIENTS_OFF
 from zeroinit.symmetry.verdict.report.report import SymmetryReport
 from zeroinit.symmetry.verdict.search.silent import may_be_stuck
+from zeroinit.symmetry.verdict.search.slices import blocks_without_gradient
 from zeroinit.symmetry.verdict.symptoms.numbers import is_broken
-from zeroinit.symmetry.verdict.symptoms.symptoms import died, find_symptoms
+from zeroinit.symmetry.verdict.symptoms.symptoms import died, find_symptoms, left_behind
 from zeroinit.symmetry.verdict.symptoms.updates.faint_updates import find_still, of_still
 from zeroinit.symmetry.verdict.symptoms.updates.slow_updates import find_speeds
 
@@ -47,7 +48,8 @@ RUNS = {
 }
 """Every training of a copy that an inspection may need: the first one always, the others where doubts remain."""
 TOLD_BY_TRACE = {
-    "ZI017", "ZI018", "ZI021", "ZI022", "ZI023", "ZI107", "ZI109", "ZI110", "ZI111", "ZI112", "ZI114", "ZI115",
+    "ZI010", "ZI017", "ZI018", "ZI021", "ZI022", "ZI023", "ZI024", "ZI025",
+    "ZI107", "ZI109", "ZI110", "ZI111", "ZI112", "ZI114", "ZI115",
 }  # fmt: skip
 """Codes of symptoms that one float32 run shows in full."""
 
@@ -147,16 +149,16 @@ def assert_symmetry_broken(
 
 def _gather(subject: Subject) -> Evidence:
     """Train a float32 copy. Train further copies only where this one leaves a doubt."""
-    first = carry_out(RUNS["float32"], subject)
+    narrow = all(each.dtype != torch.float64 for each in subject.model.parameters())
+    first, notes = _first_run(subject, narrow)
     evidence = Evidence(subject, first.trace, first.trace, first.watch, first.widths_bitwise())
-    evidence.not_inspected, evidence.notes = left_out(subject.model), _notes(first.replica)
+    evidence.not_inspected, evidence.notes = left_out(subject.model), notes + _notes(first.replica)
     evidence.still = find_still(subject.model, first.replica, first.trace)
     evidence.speeds = find_speeds(subject.model, first.replica, first.trace)
-    narrow = all(each.dtype != torch.float64 for each in subject.model.parameters())
     if narrow and _is_enough(evidence, first.replica):
         return evidence
     release(first.replica)
-    if not narrow:
+    if not narrow and not notes:
         again = carry_out(RUNS["float32 of a float64 model"], subject)
         evidence.single, evidence.widths_in_float32 = again.trace, again.widths_bitwise()
         release(again.replica)
@@ -164,16 +166,27 @@ def _gather(subject: Subject) -> Evidence:
     return _ask_float64(evidence, first.watch.of_matrices(), [each.tracker for each in first.watch.layers])
 
 
+def _first_run(subject: Subject, narrow: bool) -> tuple[Outcome, list[str]]:
+    """Train in float32; a float64 model that names its type in the forward pass is trained in float64 alone."""
+    try:
+        return carry_out(RUNS["float32"], subject), []
+    except InputError:
+        if narrow:
+            raise
+    note = "the forward pass asks for float64, so no float32 copy was trained; rounding was not told from signal"
+    return carry_out(RUNS["float64"], subject), [note]
+
+
 def _is_enough(evidence: Evidence, replica: nn.Module) -> bool:
     """Tell whether the float32 run settles everything; finish it with one more pass if so."""
     subject, single, watch = evidence.subject, evidence.single, evidence.watch
     trained = [name for name, each in replica.named_parameters() if each.requires_grad and name in subject.inspected]
     doubts = find_doubts(single, watch, trained)
-    if doubts or evidence.still or died(single):
+    if doubts or evidence.still or died(single) or left_behind(single):
         return False
     if owe_to_dropout(subject, single, watch, RUNS["float32 without dropout"]):
         return False
-    if any(may_be_stuck(each, evidence).any() for each in watch.layers):
+    if any(may_be_stuck(each, evidence).any() or blocks_without_gradient(each).any() for each in watch.layers):
         return False
     evidence.symptoms += find_symptoms(evidence)
     return {each.code for each in evidence.symptoms} <= TOLD_BY_TRACE and settle_faint(evidence, replica, doubts)

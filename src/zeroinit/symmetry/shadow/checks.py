@@ -50,7 +50,9 @@ def check_model(model: Any) -> None:
                 "inspect it then"
             )
     if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise InputError("model: has no trainable parameter; set requires_grad=True on what is to be trained")
+        adapter = next((name for name, _ in model.named_parameters() if "lora_" in name), "")
+        hint = f"; its adapters are frozen, such as {adapter}: peft does so with inference_mode=True" if adapter else ""
+        raise InputError(f"model: has no trainable parameter; set requires_grad=True on what is to be trained{hint}")
     devices = sorted({str(parameter.device) for parameter in model.parameters()})
     if len(devices) > 1:
         raise InputError(f"model: its parameters are on {', '.join(devices)}; move it to one device with model.to(...)")

@@ -1,13 +1,12 @@
 """The user's own optimizer: its class, groups and rates train the copy, and its gaps are known."""
 
 import copy
+import inspect
 from collections import defaultdict
 from typing import Any
 
 import torch
 from torch import nn
-
-from zeroinit._common import InputError
 
 __all__ = ["OwnOptimizer"]
 
@@ -27,9 +26,7 @@ class OwnOptimizer:
         rates: Learning rates of everything that it holds, by identity. Where a schedule warms up from zero, the rate
             that it warms up to.
         kind: Its class.
-
-    Raises:
-        InputError: The optimizer needs a closure.
+        replaced: Whether Adam takes its place, because each of its updates calls the loss by itself.
 
     Example:
         >>> model = nn.Linear(2, 1)
@@ -39,9 +36,8 @@ class OwnOptimizer:
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer, model: nn.Module):
-        if isinstance(optimizer, torch.optim.LBFGS):
-            raise InputError("optimizer=LBFGS: needs a closure; inspect with optimizer='adam' or 'sgd' instead")
-        self.__name__ = type(optimizer).__name__
+        self.replaced = _needs_closure(optimizer)
+        self.__name__ = f"Adam in place of {type(optimizer).__name__}" if self.replaced else type(optimizer).__name__
         self._optimizer, self.kind = optimizer, type(optimizer)
         trained = [(name, each) for name, each in model.named_parameters() if each.requires_grad]
         self._positions = {id(each): at for at, (_, each) in enumerate(trained)}
@@ -50,6 +46,8 @@ class OwnOptimizer:
 
     def __call__(self, parameters: list[nn.Parameter]) -> Any:
         """Return an optimizer of the same class and settings for the parameters of a copy."""
+        if self.replaced:
+            return torch.optim.Adam([parameters[at] for each, at in self._positions.items() if each in self.rates])
         groups = []
         for group in self._optimizer.param_groups:
             chosen = [parameters[self._positions[id(each)]] for each in group["params"] if id(each) in self._positions]
@@ -57,6 +55,11 @@ class OwnOptimizer:
         copied = copy.copy(self._optimizer)
         copied.param_groups, copied.state = groups, defaultdict(dict)
         return copied
+
+
+def _needs_closure(optimizer: torch.optim.Optimizer) -> bool:
+    closure = inspect.signature(type(optimizer).step).parameters.get("closure")
+    return closure is not None and closure.default is inspect.Parameter.empty
 
 
 def _rate(group: dict[str, Any]) -> float:

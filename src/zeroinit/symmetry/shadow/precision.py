@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from zeroinit._modules.batch import map_tensors
+from zeroinit._modules.batch import map_tensors, tensors_in
 from zeroinit._modules.casting import cast
 from zeroinit.symmetry.measures.activated import ACTIVATED, Activated, activated
 from zeroinit.symmetry.measures.compared import PAIRED, OutOfReach, broadcast, out_of_reach
@@ -33,6 +33,8 @@ DROPOUTS = {
     F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout, F.feature_alpha_dropout,
     torch.dropout, torch.alpha_dropout, torch.feature_dropout, torch.feature_alpha_dropout,
 }  # fmt: skip
+SUMS = ("add", "radd", "iadd", "sub", "rsub", "stack")
+"""Calls that put the terms of a loss together."""
 
 
 class ShadowMode(TorchFunctionMode):
@@ -58,6 +60,7 @@ class ShadowMode(TorchFunctionMode):
         activated: An output with an activation that the loss applies as well.
         padded: By the table's identity, a padding index without a sequence, how often it is given, and of how many.
         made: Places of the model that a pass assigned a new layer or parameter to.
+        constant_term: Whether a derivative that was taken without ``create_graph`` is added to the loss.
     """
 
     def __init__(self, dtype: torch.dtype = torch.float32, dropout: bool = True):
@@ -73,6 +76,8 @@ class ShadowMode(TorchFunctionMode):
         self.padded: dict[int, tuple[int, int, int]] = {}
         self.used: set[int] = set()
         self.made: set[str] = set()
+        self.constant_term = False
+        self._derived: dict[int, Tensor] = {}
         self.drops = False
         self.lowered: set[str] = set()
 
@@ -88,6 +93,27 @@ class ShadowMode(TorchFunctionMode):
                 kwargs = {**kwargs, "dropout_p": 0.0}
         if func is F.embedding:
             self._note_padding(dict(zip(("input", "weight", "padding_idx"), args[:3], strict=False)) | kwargs)
+        if self._derived or func is torch.autograd.grad:
+            return self._followed(func, types, args, kwargs)
+        return self._called(func, args, kwargs)
+
+    def _followed(self, func, types, args, kwargs):
+        """Follow a derivative without a graph of its own to where it is added to something with a gradient."""
+        given = [each for each in tensors_in([args, kwargs]) if id(each) in self._derived or each.requires_grad]
+        result = self._called(func, args, kwargs)
+        if func is torch.autograd.grad:
+            by = tensors_in([args[1:2], kwargs.get("inputs")])
+            made = tensors_in([result]) if not any(isinstance(each, nn.Parameter) for each in by) else []
+        else:
+            derived = [each for each in given if id(each) in self._derived]
+            made = tensors_in([result]) if derived else []
+            terms = [each for each in given if each.numel() == 1]
+            if getattr(func, "__name__", "").strip("_") in SUMS and len(terms) > len(derived) > 0:
+                self.constant_term = self.constant_term or all(each.numel() == 1 for each in derived)
+        self._derived |= {id(each): each for each in made if not each.requires_grad and each.is_floating_point()}
+        return result
+
+    def _called(self, func, args, kwargs):
         if func in PAIRED:
             self.broadcast = self.broadcast or broadcast(args, kwargs)
             self.out_of_reach = self.out_of_reach or out_of_reach(args, kwargs)
@@ -117,9 +143,14 @@ class ShadowMode(TorchFunctionMode):
     def _note_padding(self, given: dict[str, Any]) -> None:
         """Note a padding index that is given where there is no sequence to pad: one index for each example."""
         weight, indices, padding = given["weight"], given["input"], given.get("padding_idx")
-        if padding is not None and indices.dim() == 1 and id(weight) not in self.padded:
+        if padding is not None and indices.dim() in (1, 2) and id(weight) not in self.padded:
             with torch._C.DisableTorchFunction():
                 row = padding % len(weight)
+                if indices.dim() == 2:  # it stands for something where all sequences start with it, and go on
+                    starts = indices.shape[1] > 1 and bool(
+                        (indices[:, 0] == row).all() and (indices[:, 1] != row).any()
+                    )
+                    indices = indices[:, 0] if starts and len(indices) > 1 else indices[:0, 0]
                 self.padded[id(weight)] = row, int((indices == row).sum()), len(indices)
 
     def _widened(self, func, args, kwargs):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.autograd import Variable
 
 from zeroinit._common import InputError
-from zeroinit._modules.batch import describe
+from zeroinit._modules.batch import describe, tensors_in
 from zeroinit._modules.copying import copier_of
 from zeroinit._modules.replaced import parts_kept
 from zeroinit.symmetry.shadow.memory.frugal import frugal
@@ -101,6 +101,16 @@ def one_pass(
     return loss.detach()
 
 
+def _keeps_graph(replica: nn.Module) -> str:
+    """Name an attribute that holds a tensor with a graph, as a state does that is kept from pass to pass."""
+    for path, module in replica.named_modules():
+        for name, value in [*vars(module).items(), *module.named_buffers(recurse=False)]:
+            plain = not name.startswith("_") or isinstance(value, Tensor)
+            if plain and any(each.grad_fn is not None for each in tensors_in(value, 2)):
+                return f"`{f'{path}.{name}'.lstrip('.')}`"
+    return ""
+
+
 def backward(loss: Tensor, replica: nn.Module, dtype: torch.dtype, mode: ShadowMode, keep: bool = False) -> None:
     """Go backward under the settings of the forward pass. Checkpointed layers, which run again, meet the same settings.
 
@@ -116,6 +126,11 @@ def backward(loss: Tensor, replica: nn.Module, dtype: torch.dtype, mode: ShadowM
         except (WrittenError, InputError):
             raise
         except Exception as error:
+            if (kept := _keeps_graph(replica)) and "second time" in str(error):
+                raise InputError(
+                    f"model={type(replica).__name__}: the backward pass fails from the second step on, because {kept} "
+                    "keeps the graph of the pass before; store it with .detach()"
+                ) from error
             raise InputError(
                 f"model={type(replica).__name__}: the backward pass failed ({type(error).__name__}: {error}); "
                 "loss.backward() has to run for this model and this batch"

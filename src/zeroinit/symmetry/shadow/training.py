@@ -63,9 +63,9 @@ def run_shadow(
         loss = one_pass(replica, objective, dtype, settings, mode, step)
         resets.after_pass()
         trace.losses.append(float(loss))
-        if not math.isfinite(trace.losses[-1]):
-            break
         gradients = {name: _dense(each, id(each) in sparse) for name, each in named.items() if each.grad is not None}
+        if not math.isfinite(trace.losses[-1]) and not _all_finite(gradients):
+            break
         record(trace, named, gradients, reference)
         if trace.broken is not None:
             break
@@ -84,10 +84,16 @@ def run_shadow(
     names = {id(parameter): name for name, parameter in replica.named_parameters()}
     trace.used, trace.drops = {names[each] for each in mode.used if each in names}, mode.drops
     trace.broadcast, trace.out_of_reach, trace.made = mode.broadcast, mode.out_of_reach, mode.made
-    trace.reset, trace.activated = resets.names, mode.activated
+    trace.reset, trace.activated, trace.constant_term = resets.names, mode.activated, mode.constant_term
     trace.padded = {names[each]: found for each, found in mode.padded.items() if each in names}
     trace.lowered, trace.coarse, trace.flat = mode.lowered, mode.coarse, mode.flat
     return trace
+
+
+def _all_finite(gradients: dict[str, Tensor]) -> bool:
+    """Tell whether there are gradients, and all are finite: the loss holds a NaN that leads to no parameter."""
+    found = [each for each in gradients.values() if each.any()]
+    return bool(found) and all(bool(torch.isfinite(each).all()) for each in found)
 
 
 def _dense(parameter: nn.Parameter, keep: bool = False) -> Tensor:

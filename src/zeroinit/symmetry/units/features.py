@@ -11,6 +11,10 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 __all__ = ["Features", "thinned"]
 
 MOST = 128
+LOOKUPS = ("Embedding", "EmbeddingBag")
+PASSING = ("Cat", "Stack", "Mul", "Add", "View", "UnsafeView", "ReshapeAlias", "Transpose", "Permute", "Unsqueeze",
+           "Squeeze", "Expand", "Clone", "Slice", "Select", "Mean", "Sum", "Div", "T", "Alias")  # fmt: skip
+MOST_NODES = 100
 
 
 class Features:
@@ -27,6 +31,7 @@ class Features:
         outputs: By path, activations (examples or positions, units) of that pass since ``forget``.
         input_sizes: By path, no less than the norm of whatever a unit is multiplied with.
         behind: Layers whose input depends on what is trained.
+        of_tables: Layers whose input is read from trained tables, so that its size is learned.
     """
 
     def __init__(self, model: nn.Module, paths: list[str], most: int = MOST, latest: bool = False, sizes: bool = True):
@@ -34,6 +39,7 @@ class Features:
         self.outputs: dict[str, Tensor] = {}
         self.input_sizes: dict[str, float] = {}
         self.behind: set[str] = set()
+        self.of_tables: set[str] = set()
         self._handles = [
             model.get_submodule(path).register_forward_hook(self._watch(path), with_kwargs=True)
             for path in dict.fromkeys(paths)
@@ -47,6 +53,8 @@ class Features:
         def look(module: nn.Module, given: Any, output: Any) -> None:
             if isinstance(given, Tensor) and given.requires_grad:
                 self.behind.add(path)
+                if self._sizes and _is_of_table(given):
+                    self.of_tables.add(path)
             result = output[0] if isinstance(output, tuple) and output else output
             if not isinstance(result, Tensor) or not result.is_floating_point() or result.dim() < 2:
                 return
@@ -85,6 +93,19 @@ def thinned(matrix: Tensor, most: int = MOST) -> Tensor:
             chosen = chosen.to(matrix.device)  # by indexing: index_select copies a transposed matrix as a whole
             matrix = matrix[chosen] if axis == 0 else matrix[:, chosen]
     return matrix.detach().clone()
+
+
+def _is_of_table(given: Tensor) -> bool:
+    """Tell whether values are rows of trained tables, put together or scaled, with no other weights in between."""
+    waiting, left = [given.grad_fn], MOST_NODES
+    while waiting and left:
+        node, left = waiting.pop(), left - 1
+        name = type(node).__name__.removesuffix("0").removesuffix("Backward")
+        if name in LOOKUPS:
+            return True
+        if node is not None and name in PASSING:
+            waiting += [each for each, _ in node.next_functions]
+    return False
 
 
 def _some_rows(values: Tensor, most: int) -> Tensor:

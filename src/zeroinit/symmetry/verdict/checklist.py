@@ -6,11 +6,12 @@ from typing import Any
 
 from torch import Tensor
 
+from zeroinit._modules.batch import tensors_in as tensors_of_batch
 from zeroinit.symmetry.verdict.causes.flat import OFF
 from zeroinit.symmetry.verdict.evidence import Evidence
 from zeroinit.symmetry.verdict.passes.calls import is_constant, tensors_in
 from zeroinit.symmetry.verdict.report.parts import Check, Finding, LayerReport, ParameterReport
-from zeroinit.symmetry.verdict.report.sentence import first_sentence
+from zeroinit.symmetry.verdict.report.sentence import first_sentence, learns_on
 
 __all__ = ["checks", "counted"]
 
@@ -71,7 +72,7 @@ def _of_gradients(evidence: Evidence, parameters: tuple[ParameterReport, ...], f
     passed = len(steps) + len(quiet) >= len(trained) and bool(steps or not trained)
     if passed and any(each.severity == "warning" and each.code in NEVER for each in findings):
         return Check("gradients", f"{result}, but not all of their units do", False)
-    if any(each.code == "ZI013" for each in findings):
+    if any(each.code == "ZI013" and not learns_on(each) for each in findings):
         return Check("gradients", f"{result}; numbers are not finite", False)
     faint = [name for each in findings if each.code == "ZI020" for name in each.parameters]
     if faint:
@@ -184,7 +185,7 @@ def _of_optimizer(
 def _of_batch(evidence: Evidence, findings: Sequence[Finding]) -> Check:
     """Tell whether the batch varies at all: values, and classes."""
     inputs = evidence.objective.inputs
-    given = tensors_in(inputs)
+    given = tensors_of_batch(inputs)
     flat = [each for each in given if each.is_floating_point() and each.numel() > 1 and is_constant(each)]
     blamed = next((each.text for each in evidence.reasons.values() if each.kind == "batch"), "")
     labels = [each for each in tensors_in(evidence.objective.targets) if not each.is_floating_point()]

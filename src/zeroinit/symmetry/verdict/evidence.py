@@ -81,6 +81,7 @@ class Evidence:
         reasons: Why parameters never get a gradient, by name.
         fed_to_weights: Weights that other weights follow.
         silent: Units without a gradient, by the layer's weight.
+        cut_blocks: Why blocks of a layer's units never get a gradient, by its weight.
         symptoms: What else is wrong.
         still: Parameters that the updates of the float32 run moved by less than rounding.
         speeds: By how much of its largest value an update of the float32 run moves a weight, by name.
@@ -102,6 +103,7 @@ class Evidence:
     reasons: dict[str, Reason] = field(default_factory=dict)
     fed_to_weights: set[str] = field(default_factory=set)
     silent: dict[str, Silent] = field(default_factory=dict)
+    cut_blocks: dict[str, Reason] = field(default_factory=dict)
     symptoms: list[Symptom] = field(default_factory=list)
     still: set[str] = field(default_factory=set)
     speeds: dict[str, float] = field(default_factory=dict)

@@ -11,12 +11,16 @@ from zeroinit.symmetry.verdict.passes.naming import starred
 from zeroinit.symmetry.verdict.search.explainer import Explainer
 from zeroinit.symmetry.verdict.search.no_effect import hidden_effects
 from zeroinit.symmetry.verdict.search.silent import find_silent, may_be_stuck
+from zeroinit.symmetry.verdict.search.slices import blocks_without_gradient, find_cut_blocks
 from zeroinit.symmetry.verdict.symptoms.made_in_forward import replaced_in_forward
-from zeroinit.symmetry.verdict.symptoms.symptoms import died, of_dead
+from zeroinit.symmetry.verdict.symptoms.symptoms import died, left_behind, of_dead, of_left_behind
 from zeroinit.symmetry.verdict.symptoms.unregistered import strangers
 from zeroinit.symmetry.verdict.trials.trials import Change
 
 __all__ = ["LastPass", "explain"]
+
+LEFT_BEHIND = ("unused", "no_effect", "detached")
+"""Reasons of parameters that took part before; those that are left out at random or by the batch have others."""
 
 
 @dataclass
@@ -63,11 +67,21 @@ def explain(evidence: Evidence, replica: nn.Module, dtype: torch.dtype, last: La
         dead = list(of_dead(evidence, lost, found))
         if dead:  # one fault: where the loss grew, that is part of it
             evidence.symptoms = [each for each in evidence.symptoms if each.code != "ZI015"] + dead
+    behind = {name: step for name, step in left_behind(trace).items() if name in looked_at}
+    if behind:
+        explainer = Explainer(evidence, replica, dtype, set(behind))
+        found = {name: reason for name, reason in explainer.reasons().items() if reason.kind in LEFT_BEHIND}
+        evidence.symptoms += of_left_behind(behind, found)
     masks = {each.layer.weight: may_be_stuck(each, evidence) for each in evidence.watch.layers}
     stuck = {name: mask for name, mask in masks.items() if mask.any() and name not in lost}
     if stuck:
         parts = {each.layer.weight: each.layer.parts[0] for each in evidence.watch.layers}
         evidence.silent = find_silent(Explainer(evidence, replica, dtype, set(looked_at), parts), stuck)
+    blocks = {each.layer.weight: blocks_without_gradient(each) for each in evidence.watch.layers}
+    blocks = {name: mask for name, mask in blocks.items() if mask.any() and name not in {*evidence.silent, *lost}}
+    if blocks:
+        parts = {each.layer.weight: each.layer.parts[0] for each in evidence.watch.layers}
+        evidence.cut_blocks = find_cut_blocks(Explainer(evidence, replica, dtype, set(looked_at), parts), blocks)
     if last.strangers:
         evidence.symptoms += strangers(last.strangers, Explainer(evidence, replica, dtype, set()))
 

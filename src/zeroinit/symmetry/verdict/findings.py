@@ -82,6 +82,7 @@ def _of_parameters(parameters: tuple[ParameterReport, ...], evidence: Evidence) 
             reason = evidence.reasons.get(each.name)
             own = apart.get(each.name, ("", ""))[0]
             cause = (reason.cause or reason.text) if reason is not None and code != "ZI102" else own
+            cause = f"step {each.first_gradient_step}" if code == "ZI101" and not each.name.endswith("bias") else cause
             groups.setdefault((each.path, code, cause), []).append(each)
     for (path, code, cause), members in groups.items():
         names = [each.name for each in members]

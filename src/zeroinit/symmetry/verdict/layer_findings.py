@@ -8,7 +8,7 @@ import torch
 
 from zeroinit.symmetry.measures.partition import num_groups, without_singles
 from zeroinit.symmetry.units.watching import LayerWatch
-from zeroinit.symmetry.verdict.evidence import Evidence, Silent
+from zeroinit.symmetry.verdict.evidence import Evidence, Reason, Silent
 from zeroinit.symmetry.verdict.passes.naming import draw_line, few, starred
 from zeroinit.symmetry.verdict.report.parts import Finding, LayerReport, finding
 from zeroinit.symmetry.verdict.rows import MOST_LISTED, labels_of, owner_of
@@ -26,6 +26,9 @@ def of_layers(layers: tuple[LayerReport, ...], evidence: Evidence, steps: dict[s
     for report, watch in zip(layers, evidence.watch.layers, strict=True):
         if watch.layer.known and len(evidence.watch.value(report.weight).shape) > 1:
             found = _of_units(report, watch, steps, evidence.silent.get(report.weight))
+            if (reason := evidence.cut_blocks.get(report.weight)) is not None:
+                yield _of_block(report, watch, reason)
+                found = (each for each in found if each.code != "ZI107")
             yield from (each for each in found if each.code != "ZI107" or finite or not report.is_output)
         elif not watch.layer.known:
             yield from _of_slices(report, watch, evidence)
@@ -34,6 +37,15 @@ def of_layers(layers: tuple[LayerReport, ...], evidence: Evidence, steps: dict[s
                 message = f"{count} of {report.num_distinct_at_start} different {report.unit} stay so in {name}"
                 yield finding("ZI106", report.path, (report.weight,), message)
                 break
+
+
+def _of_block(report: LayerReport, watch: LayerWatch, reason: Reason) -> Finding:
+    names = tuple(part.name for part in watch.layer.parts)
+    place = f"`{report.path or report.weight}`"
+    text = reason.text.replace("{it}", "them")
+    message = f"{report.silent} of {report.num_units} {report.unit} of {place} never get a gradient. {text}"
+    code = "ZI009" if reason.kind == "detached" else "ZI008"
+    return finding(code, report.path, names, message, reason.repair, f"{starred(report.weight)} units")
 
 
 def _of_silent(report: LayerReport, silent: Silent | None, names: tuple[str, ...]) -> Iterator[Finding]:

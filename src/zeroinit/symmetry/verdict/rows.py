@@ -105,4 +105,6 @@ def _source(watch: LayerWatch, evidence: Evidence, width: int) -> str:
     for cause in ("biases", "dropout"):
         if cause in without and without[cause].get(name, width) < width:
             return cause
-    return "biases" if tracker.initial >= width else "other layers"
+    if tracker.initial >= width:
+        return "biases"
+    return "other layers" if name in evidence.fed_to_weights else "targets"

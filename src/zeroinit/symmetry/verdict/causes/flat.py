@@ -24,7 +24,17 @@ from zeroinit.symmetry.verdict.passes.sizes import normalized_size, num_keys, so
 from zeroinit.symmetry.verdict.trials.actions import other_axis
 from zeroinit.symmetry.verdict.trials.trials import Change
 
-__all__ = ["OFF", "is_summed", "leaky_line", "of_flat", "of_norm", "second_derivative"]
+__all__ = [
+    "OFF",
+    "far_inputs",
+    "is_summed",
+    "leaky_line",
+    "of_flat",
+    "of_norm",
+    "of_one",
+    "saturated",
+    "second_derivative",
+]
 
 FAR = 30.0
 """Inputs of this size are worth a try with normalized ones."""
@@ -85,10 +95,8 @@ def of_flat(cut: Node, call: Call, view: View) -> Iterator[Candidate]:
     """An operation whose slope is zero for the whole batch."""
     if call.name in LOSSES:
         yield from _of_one_class(call, view)
-    elif call.name in ATTENTION:
-        yield from _of_one_key(call, view)
-    elif call.name in ("softmax", "log_softmax") and softmax_size(call) == 1:
-        yield from _of_one_value(call, view)
+    elif call.name in ATTENTION or (call.name in ("softmax", "log_softmax") and softmax_size(call) == 1):
+        yield from of_one(call, view)
     elif call.name in ROUNDING:
         what, change = operation(call, view.model), view.act(call, "take out")
         repair = f"Let the gradient pass {what}: `x + (x.{call.name}() - x).detach()`."
@@ -97,6 +105,14 @@ def of_flat(cut: Node, call: Call, view: View) -> Iterator[Candidate]:
         yield from _of_saturation(cut, call, view)
     else:
         yield from _of_rectifier(cut, call, view)
+
+
+def of_one(call: Call, view: View) -> Iterator[Candidate]:
+    """A softmax or an attention over one value."""
+    if call.name in ATTENTION:
+        yield from _of_one_key(call, view)
+    elif call.name in ("softmax", "log_softmax") and softmax_size(call) == 1:
+        yield from _of_one_value(call, view)
 
 
 def _of_one_class(call: Call, view: View) -> Iterator[Candidate]:
@@ -133,12 +149,12 @@ def _of_one_value(call: Call, view: View) -> Iterator[Candidate]:
         cause=f"softmax of one {starred(call.path)}",
     )
     other = other_axis(call.given[0].shape)
-    if other is not None:
+    if other is not None and len(shape) < 4:  # four axes are those of attention, with one key
         change = view.act(call, "other axis")
         line = f"Use `dim={other}` in {what}: it has {shape[other]} of the values, whose shape is {shape}."
         yield Candidate(reason, change, ((change, line),))
     change = view.act(call, "sigmoid")
-    repair = f"Use a sigmoid in place of {what}, or give it two or more values."
+    repair = f"Use a sigmoid in place of {what}, or give it two or more values. What goes in has the shape {shape}."
     if any(each.dim() > 2 for each in tensors_in(view.inputs)):
         repair = f"Give {what} two or more values: larger images, longer sequences. A sigmoid in its place was tried."
     yield Candidate(reason, change, ((change, repair),))
@@ -149,13 +165,30 @@ def _of_saturation(cut: Node, call: Call, view: View) -> Iterator[Candidate]:
     if call.name in SATURATING:
         change = view.act(call, "cooler")
         text = f"{sentence(what)} is saturated for every input of the batch."
-        yield from _of_far_inputs(text, view)
+        yield from far_inputs(text, view)
         repair = f"Divide what goes into {what} by its largest value, or scale the layer in front of it down."
     else:
         change = view.act(call, "take out")
         text = f"{sentence(what)} cuts off every value of the batch: all are outside its range."
         repair = f"Take {what} out, or widen its range."
     yield Candidate(Reason("dead", text), change, (*_level(cut, view), (change, repair)))
+    if call.name in CLAMPS:
+        inside = view.act(call, "in range")
+        yield Candidate(Reason("dead", text), inside, (*_level(cut, view), (inside, "Start inside of its range.")))
+
+
+def saturated(view: View) -> Candidate | None:
+    """Return the candidate that several operations in a row are saturated; none where there is one at most."""
+    found = [
+        each for each in view.calls.calls if each.name in SATURATING and each.given and each.given[0].requires_grad
+    ]
+    if len(found) < 2:
+        return None
+    change = Change(calls=tuple((each.key, "cooler") for each in found))
+    what = operation(found[0], view.model)
+    text = f"Several operations behind {{it}} are saturated for every input of the batch, {what} first."
+    repair = "Divide what goes into each by its largest value, or scale the layers in front of them down."
+    return Candidate(Reason("dead", text, cause="saturated"), change, ((change, repair),))
 
 
 def _of_rectifier(cut: Node, call: Call, view: View) -> Iterator[Candidate]:
@@ -207,7 +240,7 @@ def _level(cut: Node, view: View) -> Iterator[tuple[Change, str]]:
             yield Change(zero=biases), "Set the biases in front to zero: " + _zero_line(biases)
 
 
-def _of_far_inputs(text: str, view: View) -> Iterator[Candidate]:
+def far_inputs(text: str, view: View) -> Iterator[Candidate]:
     """Inputs that are far from zero: normalized ones are tried."""
     floats = [each for each in tensors_in(view.inputs) if each.is_floating_point() and each.numel()]
     if any(float(each.abs().max()) > FAR for each in floats):

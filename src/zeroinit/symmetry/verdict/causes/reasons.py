@@ -8,7 +8,7 @@ from torch import Tensor
 from zeroinit.symmetry.verdict.causes.batch import of_batch, of_kept_targets, small, what_is_flat
 from zeroinit.symmetry.verdict.causes.flat import of_flat, of_norm, second_derivative
 from zeroinit.symmetry.verdict.causes.functions import of_function
-from zeroinit.symmetry.verdict.causes.removed import may_remove, of_copies, taken_out_above, without
+from zeroinit.symmetry.verdict.causes.removed import may_remove, of_copies, removals, taken_out_above
 from zeroinit.symmetry.verdict.causes.still import cuts_in_loss, is_still, of_still
 from zeroinit.symmetry.verdict.causes.views import (
     ATTENTION,
@@ -134,7 +134,7 @@ def _above(name: str, cut: Node, position: int, view: View) -> Iterator[Candidat
         reason = Reason(kind, text_of_times_zero(call, view), cause=f"times 0 {starred(call.path)}")
         yield Candidate(reason, change, ((change, "Give that factor another value than 0."),))
     if may_remove(call):
-        yield without(call, view)
+        yield from removals(cut, call, view)
 
 
 def _of_short_inputs(call: Call, view: View) -> Candidate:

@@ -12,15 +12,16 @@ from zeroinit.symmetry.verdict.causes.views import (
     Candidate,
     View,
     line_for,
+    plain_zero,
 )
 from zeroinit.symmetry.verdict.evidence import Reason
-from zeroinit.symmetry.verdict.passes.calls import Call
+from zeroinit.symmetry.verdict.passes.calls import LOSS, Call, is_constant
 from zeroinit.symmetry.verdict.passes.graph import Node
 from zeroinit.symmetry.verdict.passes.naming import few, operation, sentence, starred
 from zeroinit.symmetry.verdict.passes.sizes import normalized_by_itself, same_along, softmax_size
 from zeroinit.symmetry.verdict.trials.trials import Change
 
-__all__ = ["may_remove", "of_copies", "taken_out_above", "without"]
+__all__ = ["may_remove", "of_copies", "removals", "taken_out_above", "without"]
 
 DIVISIONS = ("div", "truediv", "true_divide", "divide")
 TAKEN_OUT = (
@@ -28,6 +29,8 @@ TAKEN_OUT = (
     "sigmoid", "tanh",
 )  # fmt: skip
 MOST_ABOVE = 8
+FAR_SMALLER = 1e6
+"""Weights are divided by this to bring values together."""
 
 
 def of_copies(view: View) -> Iterator[Candidate]:
@@ -58,6 +61,8 @@ def without(call: Call, view: View) -> Candidate:
             text = f"{sentence(what)} divides the output of {{it}} by its own sum. The result is always 1."
     elif call.name in DROPOUTS:
         text = f"{sentence(what)} drops every value: its p is 1."
+    elif call.name in ("sub", "subtract") and not (plain_zero(call.out[0]) or is_constant(call.out[0])):
+        text = f"{sentence(what)} undoes every change of {{it}}."
     elif call.name in ("sub", "subtract"):
         text = f"{sentence(what)} subtracts the output of {{it}} from itself, so that nothing is left."
     elif call.name == "normalize" and call.out and normalized_by_itself(call):
@@ -69,9 +74,30 @@ def without(call: Call, view: View) -> Candidate:
         return Candidate(reason, change, ((change, line),))
     elif call.name in ("softmax", "log_softmax"):
         text = f"{sentence(what)} undoes every change of {{it}}."
-    return Candidate(
-        Reason("no_effect", text, cause=f"{call.name} {starred(call.path)}"), change, ((change, f"Take {what} out."),)
-    )
+    repair = f"Take {what} out."
+    if call.path == LOSS and call.name in DIFFERENCES:
+        repair = "Compare with something else than the output itself: an older output, or targets."
+    return Candidate(Reason("no_effect", text, cause=f"{call.name} {starred(call.path)}"), change, ((change, repair),))
+
+
+def removals(node: Node, call: Call, view: View) -> Iterator[Candidate]:
+    """Yield what a call that undoes what comes in may mean: values too far apart, or the call itself."""
+    if call.name in DIFFERENCES:
+        yield from _too_large(node, call, view)
+    yield without(call, view)
+
+
+def _too_large(node: Node, call: Call, view: View) -> Iterator[Candidate]:
+    """Weights so large that one value is left of those that a difference compares: smaller ones are tried."""
+    for names in map(view.graph.weights_of, view.graph.below(node)):
+        name = next((each for each in names if view.model.get_parameter(each).dim() > 1), "")
+        if not name or plain_zero(call.out[0]):
+            continue
+        change = Change(shrink=tuple(names), distance=FAR_SMALLER)
+        text = f"The values that {operation(call, view.model)} compares lie so far apart that only the largest is left."
+        repair = f"Scale down what comes from `{name}`: a factor behind it, or its start."
+        yield Candidate(Reason("dead", text, cause=f"far apart {starred(call.path)}"), change, ((change, repair),))
+        return
 
 
 def taken_out_above(node: Node, view: View) -> Iterator[Candidate]:
@@ -89,7 +115,7 @@ def taken_out_above(node: Node, view: View) -> Iterator[Candidate]:
             left -= 1
             if call.name in NORMS and is_summed(call, view):
                 yield from of_norm("", call, view)
-            yield without(call, view)
+            yield from removals(taken, call, view)
         for parent, _ in taken.above:
             if id(parent) not in seen:
                 seen.add(id(parent))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from zeroinit.symmetry.verdict.evidence import Reason
-from zeroinit.symmetry.verdict.passes.calls import Call, Calls
+from zeroinit.symmetry.verdict.passes.calls import Call, Calls, tensors_in
 from zeroinit.symmetry.verdict.passes.graph import FAINT, Graph, Node
 from zeroinit.symmetry.verdict.passes.naming import draw_line, starred
 from zeroinit.symmetry.verdict.trials.trials import Change
@@ -25,6 +25,7 @@ __all__ = [
     "Candidate",
     "View",
     "drawing",
+    "factors",
     "has_zero_constant",
     "line_for",
     "lost_at",
@@ -129,12 +130,21 @@ def line_for(names, together, view: View) -> str:
 
 def plain_zero(tensor: Tensor) -> bool:
     """Tell whether a tensor that is no parameter is zero everywhere."""
-    return not isinstance(tensor, nn.Parameter) and bool(tensor.numel()) and float(tensor.detach().abs().max()) <= FAINT
+    if isinstance(tensor, nn.Parameter) or not tensor.numel():
+        return False
+    return not tensor.any() if tensor.dtype == torch.bool else float(tensor.detach().abs().max()) <= FAINT
 
 
 def has_zero_constant(call: Call) -> bool:
     """Tell whether a call was given zeros that are no parameter."""
-    return any(plain_zero(each) for each in call.given)
+    return any(map(plain_zero, factors(call)))
+
+
+def factors(call: Call) -> list[Tensor]:
+    """Return the float tensors that went into a call; of a product its masks of truth values as well."""
+    if call.name not in ("mul", "multiply", "rmul"):
+        return call.given
+    return [each for each in tensors_in([call.args]) if each.is_floating_point() or each.dtype == torch.bool]
 
 
 def lost_at(start: Node) -> tuple[Node, int] | None:

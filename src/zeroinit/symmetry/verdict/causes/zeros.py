@@ -1,12 +1,12 @@
 """Zeros as the reason: factors, inputs and the parameter itself."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from zeroinit.symmetry.verdict.causes.batch import small
-from zeroinit.symmetry.verdict.causes.flat import leaky_line
+from zeroinit.symmetry.verdict.causes.flat import leaky_line, second_derivative
 from zeroinit.symmetry.verdict.causes.removed import may_remove, without
 from zeroinit.symmetry.verdict.causes.still import all_masked, outside, sampled_outside
 from zeroinit.symmetry.verdict.causes.views import (
@@ -18,11 +18,12 @@ from zeroinit.symmetry.verdict.causes.views import (
     Candidate,
     View,
     drawing,
+    factors,
     lost_at,
     plain_zero,
 )
 from zeroinit.symmetry.verdict.evidence import Reason
-from zeroinit.symmetry.verdict.passes.calls import Call, tensors_in
+from zeroinit.symmetry.verdict.passes.calls import Call, is_constant, tensors_in
 from zeroinit.symmetry.verdict.passes.naming import operation, sentence, starred, where
 from zeroinit.symmetry.verdict.trials.trials import Change
 
@@ -72,8 +73,8 @@ def times_zero(name: str, view: View) -> Reason | None:
 
 def constant_factor(call: Call, view: View) -> Iterator[Candidate]:
     """A factor that is zero: a buffer, a choice that fell on another part, computed zeros, the batch, or a constant."""
-    factors = [each for each in call.given if plain_zero(each)]
-    buffers = [path for path, each in view.model.named_buffers() if any(each is factor for factor in factors)]
+    zero = [each for each in factors(call) if plain_zero(each)]
+    buffers = [path for path, each in view.model.named_buffers() if any(each is factor for factor in zero)]
     noise, place = view.act(call, "noise"), operation(call, view.model)
     start = f"{sentence(place)} multiplies the output of {{it}} by"
     if buffers:
@@ -84,12 +85,14 @@ def constant_factor(call: Call, view: View) -> Iterator[Candidate]:
     if call.name in WITHOUT_SLOPE_AT_ZERO:
         yield from _of_zero_argument(call, view)
         return
-    origin = next((each for factor in factors if (each := _maker(factor, view)) is not None), None)
+    origin = next((each for factor in zero if (each := _maker(factor, view)) is not None), None)
     made = operation(origin, view.model) if origin is not None else ""
+    if origin is not None and origin.name == "grad":
+        yield from second_derivative(view.calls, view.model)
     if origin is not None and origin.name in RECTIFIERS and any(each.requires_grad for each in origin.given):
         change = view.act(origin, "leaky")
         text = f"{sentence(made)} is off for every input of the batch, and {place} multiplies what {{it}} makes by it."
-        reason = Reason("dead", text, cause=f"closed {starred(origin.path)}")
+        reason = Reason("dead", text)
         yield Candidate(reason, change, ((change, leaky_line(origin, view)),))
     if _is_chosen(call, view) and not view.nothing_moves:
         text = f"{start} zero for every example of this batch."
@@ -97,7 +100,7 @@ def constant_factor(call: Call, view: View) -> Iterator[Candidate]:
         yield Candidate(reason, noise, ((noise, "Nothing to do if other examples choose it."),))
         return
     text = f"{start} zero for every example of this batch."
-    text += f" {sentence(made)} makes these zeros." if made else " These zeros are in the batch."
+    text += f" {sentence(made)} makes these zeros." if made else f" These zeros are in {_input_of(view)}."
     repair = f"Hand over another batch, for which {made or 'that factor'} is not zero everywhere."
     for change in OTHER_BATCHES:
         yield Candidate(Reason("batch", text, cause=f"zero by batch {starred(call.path)}"), change, ((change, repair),))
@@ -105,10 +108,19 @@ def constant_factor(call: Call, view: View) -> Iterator[Candidate]:
     if origin is not None and origin.name in FILLED:
         what = f"zeros that `{origin.name}` makes in {where(origin.path, view.model)}"
         repair = f"Take that product out, or let `{origin.name}` make way for other values."
+    elif not made and "`" in (given := _input_of(view)):
+        what, repair = f"{given}, which is zero", f"Hand over another batch: {given} hides everything."
     elif made:
         what, repair = f"zeros that {made} makes", f"Look at what goes into {made}: it should give other values."
     reason = Reason("constant", f"{start} {what}.", cause=f"constant {starred(call.path)}")
     yield Candidate(reason, noise, ((noise, repair),))
+
+
+def _input_of(view: View) -> str:
+    """Name the input that is zero, where inputs have names and one of them is."""
+    named = view.inputs.items() if isinstance(view.inputs, Mapping) else ()
+    zero = [name for name, each in named if isinstance(each, Tensor) and each.numel() and not each.any()]
+    return f"`{zero[0]}` of the batch" if len(zero) == 1 else "the batch"
 
 
 def _of_zero_argument(call: Call, view: View) -> Iterator[Candidate]:
@@ -157,7 +169,9 @@ def zero_input(name: str, call: Call, view: View) -> Iterator[Candidate]:
             f"Only the first step of each sequence reaches the loss through `{name}`, and the state in front of it is "
             "zero."
         )
-        repair = "Use sequences of two or more steps, or read the output where the state has been through them."
+        repair = "Read the output where the state has been through the steps."
+        if call.given and 1 in call.given[0].shape[:2]:
+            repair = "Use sequences of two or more steps."
         yield Candidate(Reason("zero_input", text, cause=f"state {call.path}"), change, ((change, repair),))
         return
     text = "The input of {it} is zero for the whole batch."
@@ -173,6 +187,10 @@ def zero_input(name: str, call: Call, view: View) -> Iterator[Candidate]:
 
 def _of_origin(origin: Call, view: View) -> Iterator[Candidate]:
     """The call that made zeros of something else: it is changed, or given other inputs."""
+    if origin.name == "grad":
+        yield from second_derivative(view.calls, view.model)
+    if origin.name == "exp":
+        yield from _of_underflow(origin, view)
     if origin.name in ("sub", "rsub", "__sub__", "batch_norm", "instance_norm", "group_norm"):
         yield from small(view)
     if origin.name in (*DROPOUTS, *DIFFERENCES) and may_remove(origin):
@@ -194,6 +212,15 @@ def _of_origin(origin: Call, view: View) -> Iterator[Candidate]:
         yield all_masked(origin, view)
 
 
+def _of_underflow(exp: Call, view: View) -> Iterator[Candidate]:
+    """An exponential of numbers far below zero: smaller inputs are tried."""
+    low, change = float(exp.given[0].detach().max()), Change(inputs="normalized")
+    text = f"{sentence(operation(exp, view.model))} is zero for the whole batch: its argument is at most {low:.3g}."
+    largest = max((float(each.abs().max()) for each in tensors_in(view.inputs) if each.is_floating_point()), default=0)
+    repair = f"Normalize the inputs, which go up to {largest:.4g}. Normalized ones were tried."
+    yield Candidate(Reason("dead", text, cause="far inputs"), change, ((change, repair),))
+
+
 def _is_of_truth(call: Call) -> bool:
     """Tell whether a call turns truth values into numbers."""
     return bool(call.args) and isinstance(call.args[0], Tensor) and call.args[0].dtype == torch.bool
@@ -202,14 +229,20 @@ def _is_of_truth(call: Call) -> bool:
 def _origin(call: Call, view: View) -> Call | None:
     """Follow zeros back to the call that made them of something else."""
     for _ in range(50):
-        zero = next((each for each in call.given if plain_zero(each)), None)
-        made = view.calls.producer(zero) if zero is not None else None
+        flat = next((each for each in call.given if _is_flat(each)), None)
+        made = view.calls.producer(flat) if flat is not None else None
         if made is None or made is call:
-            return None if zero is not None else call
+            return None if flat is not None else call
         call = made
-        if not any(plain_zero(each) for each in call.given):
+        if not any(map(_is_flat, call.given)):
             return call
     return None
+
+
+def _is_flat(value: Tensor) -> bool:
+    """Tell whether values are zero, or computed and all the same, as an exponential of zeros."""
+    computed = value.requires_grad and not isinstance(value, nn.Parameter) and value.numel() > 1
+    return plain_zero(value) or (computed and is_constant(value))
 
 
 def zero_sources(call: Call, view: View, name: str) -> list[str]:

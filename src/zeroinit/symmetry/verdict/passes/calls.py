@@ -1,7 +1,6 @@
 """One forward pass as a list of calls: which module called what, on which tensors, and which of them can be changed."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -9,14 +8,12 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from zeroinit.symmetry.verdict.passes.applied import AppliedFunctions, CopiedParameters
+from zeroinit.symmetry.verdict.passes.call import Call, Key
 from zeroinit.symmetry.verdict.passes.noise import uneven
 from zeroinit.symmetry.verdict.passes.states import broken_in, is_constant, state, tensors_in
 from zeroinit.symmetry.verdict.passes.written import Writes
 
 __all__ = ["LOSS", "Call", "Calls", "Key", "is_constant", "tensors_in"]
-
-Key = tuple[str, str, int]
-"""A call's place: the module's path, the operation's name, and the how-manieth call of this name there."""
 
 SILENT = {
     "__get__", "__set__", "dim", "size", "numel", "__len__", "stride", "is_floating_point", "_set_grad_enabled",
@@ -24,8 +21,6 @@ SILENT = {
     "get_device", "__format__", "__repr__", "register_hook", "_backward_hooks", "__deepcopy__",
 }  # fmt: skip
 """Calls that compute nothing."""
-OF_FIRST = {"to", "type_as", "expand_as", "view_as", "reshape_as", "resize_as_"}
-"""Calls that take the values of their first argument alone."""
 ESCAPING = {
     "item": "`.item()`", "tolist": "`.tolist()`", "numpy": "`.numpy()`", "__array__": "`.numpy()`",
     "__float__": "`float()` or `torch.Tensor([...])`", "__int__": "`int()`",
@@ -34,63 +29,6 @@ ESCAPING = {
 MOST_LOST = 8
 LOSS = "<loss>"
 """The path of calls that no module makes."""
-
-
-@dataclass
-class Call:
-    """One operation of a forward pass.
-
-    Attributes:
-        key: Its place.
-        func: What was called.
-        args: With what, as ``kwargs``.
-        out: The tensors that came out.
-        nodes: Autograd's nodes of these at that time.
-        cuts: Whether something that depends on a parameter went in, and no float with a gradient came out.
-        chooses: Whether indices came out of something that depends on a parameter, beside values with a gradient.
-        quiet: Whether gradients were off, and in which module they were switched last.
-        broken: ``"nan"`` or ``"inf"`` where that came out and did not go in.
-        function: The autograd function of the user's own that was applied, if it was one.
-        held: What depends on a parameter and was used inside of that function, beside its arguments.
-    """
-
-    key: Key
-    func: Any
-    args: tuple
-    kwargs: dict
-    out: list[Tensor] = field(default_factory=list)
-    nodes: list[Any] = field(default_factory=list)
-    cuts: bool = False
-    chooses: bool = False
-    quiet: bool = False
-    quiet_in: str = ""
-    broken: str = ""
-    function: type | None = None
-    held: list[Tensor] = field(default_factory=list)
-
-    @property
-    def path(self) -> str:
-        """The module that made the call."""
-        return self.key[0]
-
-    @property
-    def name(self) -> str:
-        """The operation, without underscores."""
-        return self.key[1].strip("_")
-
-    @property
-    def given(self) -> list[Tensor]:
-        """The float tensors that went in."""
-        return [each for each in tensors_in([self.args, self.kwargs]) if each.is_floating_point()]
-
-    @property
-    def data(self) -> list[Tensor]:
-        """The tensors whose values matter: not those that only tell a shape or a type."""
-        if self.name == "new_tensor":
-            return tensors_in([self.args[1:], self.kwargs])
-        if self.name.endswith("_like") or self.name.startswith("new_"):
-            return []
-        return tensors_in(self.args[:1]) if self.name in OF_FIRST else tensors_in([self.args, self.kwargs])
 
 
 class Calls(TorchFunctionMode):
@@ -109,6 +47,7 @@ class Calls(TorchFunctionMode):
     Attributes:
         calls: In order.
         wrapped: Modules that were given a parameter made of a computed tensor.
+        leaves: Modules that used a tensor that requires a gradient and is no parameter, as of ``Variable(x, True)``.
         copied: Modules in whose forward pass parameters were copied with ``copy.deepcopy``.
         escapes: Where values that depend on a parameter left torch: module, what was typed, what cut them off before,
             and the tensors with a gradient that they came of.
@@ -133,6 +72,7 @@ class Calls(TorchFunctionMode):
         self._counts: dict[tuple[str, str], int] = {}
         self.escapes: list[tuple[str, str, list[str], list[Tensor]]] = []
         self.wrapped: list[str] = []
+        self.leaves: list[str] = []
         self._unwrap, self._registered = unwrap, {id(each) for each in model.parameters()}
         self._made: dict[int, Tensor] = {}
         self._stack: list[str] = [LOSS]
@@ -193,7 +133,8 @@ class Calls(TorchFunctionMode):
             self._note_written(call, *self.writes.into(args[0], call, own + lost))
         if name in SILENT or name in ESCAPING:
             return func(*args, **kwargs)
-        if any(id(each) not in self._registered for each in tensors_in([args, kwargs]) if type(each) is nn.Parameter):
+        if any(map(self._is_new_leaf, tensors_in([args, kwargs]))):
+            self.leaves.append(self._stack[-1])
             args, kwargs = self._unwrapped(args), self._unwrapped(kwargs)
         call = self._placed(name, func, args, kwargs)
         before = [state(each) for each in call.given] if self._numbers else []
@@ -293,12 +234,19 @@ class Calls(TorchFunctionMode):
             return {key: self._unwrapped(each) for key, each in value.items()}
         if type(value) in (list, tuple):
             return type(value)(map(self._unwrapped, value))
-        if type(value) is nn.Parameter and id(value) not in self._registered:
-            made = self._made.get(value.data_ptr())
-            if made is not None and made.shape == value.shape:
-                self.wrapped.append(self._stack[-1])
-                return made if self._unwrap else value
-        return value
+        return self.as_made(value) if isinstance(value, Tensor) and self._is_new_leaf(value) else value
+
+    def as_made(self, leaf: Tensor) -> Tensor:
+        """Note a leaf made of a computed tensor, and return that tensor if asked to."""
+        made = self._made.get(leaf.data_ptr()) if self._is_new_leaf(leaf) else None
+        if made is None or made.numel() != leaf.numel() or (type(leaf) is nn.Parameter and made.shape != leaf.shape):
+            return leaf
+        if type(leaf) is nn.Parameter:
+            self.wrapped.append(self._stack[-1])
+        return made.reshape(leaf.shape) if self._unwrap else leaf
+
+    def _is_new_leaf(self, value: Tensor) -> bool:
+        return value.requires_grad and value.grad_fn is None and id(value) not in self._registered
 
     def by_node(self) -> dict[Any, Call]:
         """Return which call made each of autograd's nodes."""

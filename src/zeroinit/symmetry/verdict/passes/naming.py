@@ -37,6 +37,7 @@ WORDS = {
     "gt": "comparison", "ge": "comparison", "lt": "comparison", "le": "comparison", "eq": "comparison",
     "maximum": "maximum", "max": "maximum", "minimum": "minimum", "min": "minimum", "where": "choice by `torch.where`",
     "normal": "drawing by `torch.normal`", "bernoulli": "drawing by `bernoulli`", "poisson": "drawing by `poisson`",
+    "ne": "comparison", "rsub": "difference", "long": "conversion to whole numbers",
     "linear": "linear map", "bmm": "matrix product", "addmm": "matrix product",
 }  # fmt: skip
 

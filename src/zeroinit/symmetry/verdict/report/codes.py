@@ -118,6 +118,16 @@ CODES: dict[str, Code] = {
         "the loss applies an activation that the output has already",
         "Return the values in front of the last activation.",
     ),
+    "ZI024": Code(
+        "warning",
+        "an attribute was set that freezes nothing",
+        "Call `module.requires_grad_(False)`.",
+    ),
+    "ZI025": Code(
+        "warning",
+        "a derivative in the loss carries no gradient",
+        "Call `torch.autograd.grad(..., create_graph=True)`.",
+    ),
     "ZI101": Code("info", "starts at zero and gets a gradient", "Nothing to do."),
     "ZI102": Code("info", "is frozen", "Nothing to do if that is meant."),
     "ZI103": Code("info", "a bias has no effect", "Leave it out (bias=False): what it adds is removed again."),

@@ -13,7 +13,7 @@ from zeroinit._common import __version__
 from zeroinit.symmetry.verdict.passes.naming import NUMBERS, few, in_common, pattern_of, starred
 from zeroinit.symmetry.verdict.report.codes import CODES
 from zeroinit.symmetry.verdict.report.parts import Finding, LayerReport
-from zeroinit.symmetry.verdict.report.sentence import by_cause, of_units
+from zeroinit.symmetry.verdict.report.sentence import by_cause, learns_on, of_units
 
 if TYPE_CHECKING:
     from zeroinit.symmetry.verdict.report.report import SymmetryReport  # for checkers alone: the report calls this file
@@ -50,7 +50,8 @@ def layer_rows(report: "SymmetryReport") -> list[tuple[str, ...]]:
         first = "never" if layer.first_gradient_step is None else f"step {layer.first_gradient_step}"
         width = f"{layer.num_distinct_units}" + (f" ({layer.dead} dead)" if layer.dead else "")
         cells = (layer.kind, first, f"{layer.num_units}", width, layer.source or "nothing")
-        rows.setdefault((NUMBERS.sub("*", _name(layer)), *cells), []).append(_name(layer))
+        path, of, axis = _name(layer).partition(" axis ")
+        rows.setdefault((NUMBERS.sub("*", path) + of + axis, *cells), []).append(_name(layer))
     return [row for (_, *cells), names in rows.items() for row in _merged(tuple(cells), names)]
 
 
@@ -123,7 +124,7 @@ def _fitted(rows: list[tuple[str, ...]], width: int) -> tuple[list[tuple[str, ..
 def _headline(report: "SymmetryReport") -> str:
     trained = [each for each in report.parameters if each.reason != "frozen"]
     stuck = {name for each in report.findings if each.code in STILL for name in each.parameters}
-    if any(each.code == "ZI013" and not of_units(each) for each in report.warnings):
+    if any(each.code == "ZI013" and not learns_on(each) for each in report.warnings):
         stuck = {each.name for each in trained}
     learning = sum(each.first_gradient_step is not None and each.name not in stuck for each in trained)
     causes = by_cause(_alike_once(report.warnings))
@@ -179,7 +180,7 @@ def _without_names(finding: Finding) -> str:
 def _of_all(first: Finding, names: list[str]) -> str:
     """Put all names of one cause into the message of the first finding."""
     _, verb, rest = first.message.partition(NEVER)
-    if not verb or first.message.startswith(few(names)):
+    if not verb or of_units(first) or first.message.startswith(few(names)):
         return first.message
     return f"{few(names)} never get{rest.removeprefix('s') if len(names) > 1 else rest}"
 

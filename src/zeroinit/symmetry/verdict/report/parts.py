@@ -4,13 +4,24 @@ from dataclasses import dataclass, field
 
 from zeroinit.symmetry.verdict.report.codes import CODES
 
-__all__ = ["AS_MADE", "FROZEN_HEAD", "GRADIENTS_OFF", "Check", "Finding", "LayerReport", "ParameterReport", "finding"]
+__all__ = [
+    "AS_MADE",
+    "FROZEN_HEAD",
+    "GRADIENTS_OFF",
+    "STILL_FINITE",
+    "Check",
+    "Finding",
+    "LayerReport",
+    "ParameterReport",
+    "finding",
+]
 
 AS_MADE = "frozen as made"
 """The cause of findings about frozen layers that hold the values of new ones."""
 FROZEN_HEAD = "frozen head"
 """The cause of a finding about a head that is frozen behind adapters that learn."""
-
+STILL_FINITE = "though gradients are finite"
+"""What is said of a loss that is not finite by a part that leads to no parameter."""
 GRADIENTS_OFF = (
     "gradients are off where `inspect` was called, and it switched them on for its copies; "
     "`torch.set_grad_enabled(True)` switches them on for your own loop"

@@ -4,17 +4,17 @@ import re
 from typing import TYPE_CHECKING
 
 from zeroinit.symmetry.verdict.passes.naming import few
-from zeroinit.symmetry.verdict.report.parts import AS_MADE, FROZEN_HEAD, GRADIENTS_OFF, Finding
+from zeroinit.symmetry.verdict.report.parts import AS_MADE, FROZEN_HEAD, GRADIENTS_OFF, STILL_FINITE, Finding
 
 if TYPE_CHECKING:
     from zeroinit.symmetry.verdict.report.report import SymmetryReport  # for checkers alone: the report calls this file
 
-__all__ = ["by_cause", "first_sentence", "of_units", "verdict"]
+__all__ = ["by_cause", "first_sentence", "learns_on", "of_units", "verdict"]
 
 AS_MADE_IN = f"{AS_MADE} in "
 GRAVEST = (
-    "ZI013", "ZI018", "ZI016", "ZI017", "ZI023", "ZI022", "ZI006", "ZI009", "ZI019", "ZI008", "ZI011", "ZI007", "ZI012",
-    "ZI020", "ZI014", "ZI015", "ZI021", "ZI001", "ZI004", "ZI002", "ZI003", "ZI005", "ZI010",
+    "ZI013", "ZI018", "ZI016", "ZI017", "ZI023", "ZI025", "ZI022", "ZI006", "ZI009", "ZI019", "ZI008", "ZI011", "ZI007",
+    "ZI012", "ZI020", "ZI014", "ZI015", "ZI021", "ZI001", "ZI004", "ZI002", "ZI003", "ZI005", "ZI010", "ZI024",
 )  # fmt: skip
 """Codes of warnings, the gravest first."""
 NEVER = {"ZI006", "ZI007", "ZI008", "ZI009", "ZI011", "ZI012", "ZI018", "ZI019", "ZI020", "ZI022"}
@@ -85,13 +85,15 @@ def _of_model(report: "SymmetryReport") -> str:
     stuck = {name for each in never for name in each.parameters}
     weights = [each.name for each in trained if len(each.shape) > 1] or [each.name for each in trained]
     cause = first_sentence(_cause_of(first))
-    if (first.code == "ZI013" and not of_units(first)) or (first in never and stuck >= set(weights)):
+    if (first.code == "ZI013" and not learns_on(first)) or (first in never and stuck >= set(weights)):
         start = "Will not learn as it is"
     elif first in never:
         here = stuck & {each.name for each in trained}
         start = f"{len(here)} of {len(trained)} parameters will not learn" if here else "Learns, but not all of it"
     elif first.code in ("ZI017", "ZI021"):
         start = "Learns something else than it should"
+    elif first.code == "ZI024":
+        start = "Learns more than it should"
     elif first.code == "ZI023":
         start = "Learns less than it could"
     elif first.code in ("ZI014", "ZI015"):
@@ -101,6 +103,11 @@ def _of_model(report: "SymmetryReport") -> str:
     more = len(groups) - 1
     also = f" And {more} more cause{'' if more == 1 else 's'}, below." if more else ""
     return f"{start}: {cause}.{also}"
+
+
+def learns_on(finding: Finding) -> bool:
+    """Tell whether numbers that are not finite leave gradients that are, so that parameters learn all the same."""
+    return of_units(finding) or STILL_FINITE in finding.message
 
 
 def of_units(finding: Finding) -> bool:
@@ -119,11 +126,13 @@ def _with_gradient(report: "SymmetryReport", trained: list) -> str:
     if len(trained) == 1:
         return f"the only trained parameter gets a gradient {last}"
     second = sum(each.reason == "idle" and " a second loss " in each.explanation for each in trained)
-    idle = sum(each.reason == "idle" for each in trained) - second
+    outside = sum(each.reason == "idle" and " does not hold " in each.explanation for each in trained)
+    idle = sum(each.reason == "idle" for each in trained) - second - outside
     later = sum(each.reason == "later" for each in trained)
     none = sum(each.reason in ("cancelled", "no_effect") for each in trained)
-    rest = len(trained) - len(steps) - second - idle - later - none
+    rest = len(trained) - len(steps) - second - outside - idle - later - none
     words = [f"{idle} {'is' if idle == 1 else 'are'} not used for this batch and loss"] if idle else []
+    words += [f"{outside} outside of the optimizer {'gets' if outside == 1 else 'get'} none"] if outside else []
     words += [f"{second} through a second loss alone, which is left out"] if second else []
     words += [f"{later} later"] if later else []
     words += [f"{none} {'has' if none == 1 else 'have'} no effect"] if none else []

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from torch import Tensor, nn
 
 from zeroinit.symmetry.verdict.causes.functions import of_function_never_asked
-from zeroinit.symmetry.verdict.passes.calls import Call, Calls
+from zeroinit.symmetry.verdict.passes.calls import Call, Calls, tensors_in
 from zeroinit.symmetry.verdict.passes.naming import operation, sentence, starred, where
 from zeroinit.symmetry.verdict.trials.trials import Change
 
@@ -16,6 +16,13 @@ DRAWS = ("normal", "bernoulli", "multinomial", "poisson", "binomial", "_standard
 COMPARISONS = ("gt", "lt", "ge", "le", "eq", "ne", "greater", "less", "heaviside")
 SURROGATE = "Give it a surrogate gradient: `soft + (hard - soft).detach()`, with a sigmoid as the soft form."
 CHOSEN = "Multiply what is chosen by its score: `chosen * torch.sigmoid(score.gather(dim, index))`."
+WEIGHED = "Multiply what is read there by its score, or weigh all places with a softmax of the scores."
+INDEXING = {
+    "getitem": 1, "setitem": 1, "index_select": 2, "gather": 2, "scatter": 2, "scatter_add": 2, "scatter_reduce": 2,
+    "index_add": 2, "index_copy": 2, "masked_select": 1, "embedding": 0, "take": 1, "take_along_dim": 1,
+}  # fmt: skip
+"""Calls that read at an index, and where it stands among their arguments."""
+ONLY_INDICES = ("nonzero", "argwhere", "argmax", "argmin", "argsort")
 DETACHED = {"detach": "detach()", "data": "data", "detach_copy": "detach_copy()"}
 
 Cut = tuple[Change, str, str]
@@ -72,6 +79,9 @@ def _of_calls(members: list[Call], calls: Calls, model: nn.Module) -> Iterator[C
     elif not any(map(_can_have_gradient, call.out)):
         text = f"{sentence(what)} returns whole numbers or truth values, which carry no gradient."
         soft = f"Use a soft form of {what}, as softmax or sigmoid, or let the gradient pass: "
+        if _is_index(call, calls):
+            yield attached, f"{text} They are used as an index alone.", WEIGHED
+            return
         yield attached, text, SURROGATE if call.name in COMPARISONS else f"{soft}`soft + (hard - soft).detach()`."
     elif call.quiet:
         if any(each.name in DRAWS and each.quiet and each.path == call.path for each in calls.calls):
@@ -92,6 +102,24 @@ def _in_place_of(call: Call) -> str:
     if not all(isinstance(each, Tensor) for each in values):
         return "`torch.stack` of the tensors, list by list,"
     return "`torch.cat(...)`" if all(each.dim() for each in values) and call.out[0].dim() == 1 else "`torch.stack(...)`"
+
+
+def _is_index(call: Call, calls: Calls) -> bool:
+    """Tell whether whole numbers or truth values that come out are used to read at an index, and for nothing else."""
+    known, uses = {id(each) for each in call.out}, set()
+    after = calls.calls[next(at for at, each in enumerate(calls.calls) if each is call) + 1 :]
+    for each in after:
+        given = [id(one) for one in tensors_in([each.args, each.kwargs])]
+        if not known & set(given):
+            continue
+        at = INDEXING.get(each.name, len(each.args))
+        if each.name in ONLY_INDICES or known & {id(one) for one in tensors_in(each.args[at : at + 1])}:
+            uses.add("index")
+        elif any(map(_can_have_gradient, each.out)):
+            uses.add("value")
+        if not any(map(_can_have_gradient, each.out)):
+            known |= {id(one) for one in each.out}
+    return uses == {"index"}
 
 
 def _can_have_gradient(value: Tensor) -> bool:

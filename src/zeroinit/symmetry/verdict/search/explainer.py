@@ -5,6 +5,7 @@ from typing import Any
 
 from zeroinit.symmetry.shadow.memory.frugal import is_large
 from zeroinit.symmetry.verdict.causes.batch import emptied, nothing_in, small
+from zeroinit.symmetry.verdict.causes.flat import far_inputs, saturated
 from zeroinit.symmetry.verdict.causes.masks import of_mask
 from zeroinit.symmetry.verdict.causes.reasons import candidates, last_operation
 from zeroinit.symmetry.verdict.causes.views import Candidate, View
@@ -134,6 +135,8 @@ class Explainer(Search):
 
     def _without_candidate(self, name: str, view: View, vector: bool) -> Reason:
         """Tell why no candidate was true: no effect, none yet, or none with this batch."""
+        if (far := self._far_inputs(name, view)) is not None:
+            return far
         still = vector and not self.trials.loss_changes(Change(draw=(name,)), view.step)
         if still and (later := self._later(name, view)) is not None:
             return later
@@ -144,6 +147,8 @@ class Explainer(Search):
             return times
         if not still and (even := balanced(name, self, view.step)) is not None:
             return even
+        if (several := saturated(view)) is not None and self._frees(several.change, name, view):
+            return self._accepted(name, several, several.repairs[0][1])
         if any(name in self.trials.frees(Change(inputs=kind), view.step) for kind in ("other", "choices")):
             return Reason("idle", "Other inputs give {it} a gradient.", (), "", True, "other inputs")
         if still:
@@ -155,6 +160,14 @@ class Explainer(Search):
         last = last_operation(name, view)
         text = f"Cause not found; {last} is the last operation on the way where the gradient was seen."
         return Reason("unknown", text, (), f"Follow the path from `{of_model(name)}` to {last}.")
+
+    def _far_inputs(self, name: str, view: View) -> Reason | None:
+        """Return the reason of a parameter in a model most of which learns from normalized inputs alone."""
+        for each in far_inputs("Inputs so far from zero leave no gradient to {it}.", view):
+            trained = sum(parameter.requires_grad for parameter in self.replica.parameters())
+            if 2 * len(self.without_gradient) > trained and self._frees(each.change, name, view):
+                return self._accepted(name, each, each.repairs[0][1])
+        return None
 
     def _later(self, name: str, view: View) -> Reason | None:
         """Return the reason of a parameter whose effect is hidden by the values of others."""

@@ -31,7 +31,7 @@ def may_be_stuck(watch: LayerWatch, evidence: Evidence) -> np.ndarray:
     nothing = np.zeros(tracker.num_units, dtype=bool)
     if not layer.known or layer.path not in sizes or weight.dim() < 2 or layer.unit == "features":
         return nothing
-    if silent.all() or not silent.any():
+    if silent.all() or not silent.any() or layer.path in evidence.watch.first.of_tables:
         return nothing
     rows = layer.parts[0].rows(weight).norm(dim=1)
     bias = evidence.watch.value(biases[0].name) if biases else rows.new_zeros(len(rows))

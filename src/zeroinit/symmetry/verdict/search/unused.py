@@ -48,6 +48,17 @@ def _cut(name: str, search: Search) -> Reason:
     for change, text, repair in cuts(calls, model):
         if name in trials.frees(change, step):
             return Reason("detached", text, (), repair, True, text)
+        if calls.leaves and name in trials.frees(replace(change, unwrap=True), step):
+            also = f" In {where(calls.leaves[-1], model)} it is then made a new tensor with "
+            also += "`requires_grad=True`, which leads nowhere."
+            more = " Use it there as it is, without `Variable(..., requires_grad=True)`."
+            return Reason("detached", text + also, (), repair + more, True, text)
+    if calls.leaves and name in trials.frees(Change(unwrap=True), step):
+        place = where(calls.leaves[-1], model)
+        text = f"What is computed from {{it}} is made a new tensor with `requires_grad=True` in {place}."
+        text += " No gradient leads back from that."
+        repair = f"Use it in {place} as it is, without `Variable(..., requires_grad=True)`."
+        return Reason("detached", text, (), repair, True, text)
     depends = trials.loss_changes(Change(draw=(name,)), step)
     parameter = model.get_parameter(name)
     taken = [each for each in calls.escapes if any(_depends(source, parameter) for source in each[3])] or calls.escapes

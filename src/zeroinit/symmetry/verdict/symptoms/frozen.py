@@ -1,15 +1,19 @@
 """Frozen parameters that are hardly meant to be: adapters, the head behind adapters, layers as torch made them."""
 
 import re
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
 from zeroinit.symmetry.verdict.evidence import Evidence
-from zeroinit.symmetry.verdict.passes.naming import few, starred
+from zeroinit.symmetry.verdict.passes.naming import few, of_model, starred
 from zeroinit.symmetry.verdict.report.parts import AS_MADE, FROZEN_HEAD
 
-__all__ = ["frozen_adapters", "frozen_apart"]
+__all__ = ["frozen_adapters", "frozen_apart", "frozen_in_name"]
+
+MISSPELLED = ("require_grad", "required_grad", "require_grads", "requires_grads", "requiresgrad", "requires_gradient")
+"""What people have set on a parameter in place of ``requires_grad``; Python makes a new attribute of it."""
 
 ADAPTER = re.compile(
     r"\.(lora_[AB]|lora_embedding_[AB]|lora_magnitude_vector|vera_lambda_[bd]|hada_\w+|lokr_\w+|ia3_l)\b"
@@ -26,6 +30,28 @@ TOP, SPREAD = 0.97, 0.1
 CHANCE = 15
 """Few values may be further away. A share of 15 / n has no value of n with a chance of e^-15. For the variance,
 5 / sqrt(n) is 5.6 standard errors."""
+
+
+def frozen_in_name(model: nn.Module) -> Iterator[tuple[str, tuple[str, ...], str, str]]:
+    """Yield what was meant to be frozen by an attribute that freezes nothing: path, parameters, text and repair.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(2, 1))
+        >>> model[0].requires_grad = False
+        >>> [(path, names) for path, names, _, _ in frozen_in_name(model)]
+        [('0', ('0.weight', '0.bias'))]
+    """
+    for path, module in model.named_modules():
+        names = tuple(name for name, each in module.named_parameters(path) if each.requires_grad)
+        if names and module.__dict__.get("requires_grad") is False:
+            text = f"`{of_model(path)}.requires_grad = False` sets an attribute of the module and freezes nothing: "
+            text += f"{few(names)} {'is' if len(names) == 1 else 'are'} trained."
+            yield path, names, text, f"Freeze it by `{of_model(path)}.requires_grad_(False)`."
+    for name, each in model.named_parameters():
+        wrong = next((word for word in MISSPELLED if vars(each).get(word) is False), "")
+        if wrong and each.requires_grad:
+            text = f"`{of_model(name)}.{wrong} = False` sets an attribute of that name and freezes nothing."
+            yield name.rpartition(".")[0], (name,), text, f"Write `{of_model(name)}.requires_grad = False`."
 
 
 def _adapters(evidence: Evidence) -> dict[str, nn.Parameter]:

@@ -12,6 +12,7 @@ from zeroinit.symmetry.verdict.evidence import Evidence, Reason
 from zeroinit.symmetry.verdict.passes.calls import LOSS, Calls
 from zeroinit.symmetry.verdict.passes.naming import where
 from zeroinit.symmetry.verdict.search.search import Search
+from zeroinit.symmetry.verdict.symptoms.loss_parameters import parameters_of_loss
 from zeroinit.symmetry.verdict.trials.trials import Change
 
 __all__ = ["made_in_forward", "replaced_in_forward"]
@@ -33,15 +34,22 @@ def made_in_forward(search: Search) -> list[tuple[str, str, str]]:
         new = [each for each in assigned if not any(_is_inside(name, each) for name in held)]
         return [_of_place(each, search.evidence) for each in new[:MOST]]
     known = {id(each) for each in [*search.replica.parameters(), *search.evidence.model.parameters()]}
+    bound = search.evidence.objective.bound_to(search.replica)
+    known |= {id(each) for each in parameters_of_loss(bound, search.replica).values()} if bound is not None else set()
     paths = dict.fromkeys(
         call.path
         for call in calls.calls
-        if call.path != LOSS
-        and any(isinstance(each, nn.Parameter) and id(each) not in known for each in call.given)
+        if any(isinstance(each, nn.Parameter) and id(each) not in known for each in call.given)
         and any(node is not None for node in call.nodes)
     )
-    text = "A layer is made anew inside {} at each pass. " + ANEW
-    return [(path, text.format(where(path, search.replica)), IN_INIT) for path in list(paths)[:MOST]]
+    return [_of_path(path, search) for path in list(paths)[:MOST]]
+
+
+def _of_path(path: str, search: Search) -> tuple[str, str, str]:
+    if path == LOSS:
+        text = f"A parameter is made anew inside `loss_fn` at each pass. {ANEW}"
+        return "", text, "Make it once, outside of the function, and hand it to the optimizer."
+    return path, f"A layer is made anew inside {where(path, search.replica)} at each pass. {ANEW}", IN_INIT
 
 
 def replaced_in_forward(evidence: Evidence, names: set[str]) -> dict[str, Reason]:

@@ -18,6 +18,7 @@ from zeroinit.symmetry.verdict.evidence import Evidence
 from zeroinit.symmetry.verdict.passes.calls import LOSS, Call, Calls, tensors_in
 from zeroinit.symmetry.verdict.passes.graph import Graph
 from zeroinit.symmetry.verdict.passes.naming import draw_line, few, operation, sentence
+from zeroinit.symmetry.verdict.report.parts import STILL_FINITE
 from zeroinit.symmetry.verdict.symptoms.not_finite.causes import ATTENTION, guards, of_operation
 from zeroinit.symmetry.verdict.symptoms.not_finite.origins import first_broken
 from zeroinit.symmetry.verdict.symptoms.not_finite.repairs import of_calls, reason_of_calls
@@ -136,10 +137,12 @@ def _of_broken(evidence: Evidence, trace: Trace) -> Trouble:
         if any(not torch.isfinite(each).all() for each in floats):
             text = f"{what} hold{'s' if what == 'The batch' else ''} values that are not finite."
             return Trouble("nan", text, "Look at how the batch is made: `torch.isfinite(x).all()`.")
-    return _source(evidence, step, in_loss == step, torch.float64 if trace is evidence.double else torch.float32)
+    dtype = torch.float64 if trace is evidence.double else torch.float32
+    learns = trace.broken is None and len(trace.sizes) == len(trace.losses)
+    return _source(evidence, step, in_loss == step, dtype, learns)
 
 
-def _source(evidence: Evidence, step: int, in_loss: bool, first: torch.dtype) -> Trouble:
+def _source(evidence: Evidence, step: int, in_loss: bool, first: torch.dtype, learns: bool) -> Trouble:
     """Train up to a step once more and look for the first operation that makes NaN or infinity."""
     for dtype in (first, torch.float32 if first == torch.float64 else torch.float64):
         replica = copy_of(evidence.model, dtype)
@@ -152,7 +155,7 @@ def _source(evidence: Evidence, step: int, in_loss: bool, first: torch.dtype) ->
     narrow = ", in float32 alone" if dtype == torch.float32 and not is_broken(evidence.double) else ""
     what = f"the loss is {_word(loss)}" if in_loss else "a gradient is NaN or infinite"
     what = f"From step {step} on {what}" if step > 1 else f"{sentence(what)} from the first step on"
-    what += narrow
+    what += narrow + (f", {STILL_FINITE}" if learns else "")
     if broken := _broken_parameters(replica):
         text = f"{what}: the optimizer makes {few(broken)} NaN or infinite, though loss and gradients are finite."
         repair = "Add a small number where the optimizer divides: a gradient can be exactly zero at the first steps."

@@ -16,18 +16,22 @@ from zeroinit.symmetry.verdict.causes.flat import OFF
 from zeroinit.symmetry.verdict.evidence import Evidence, Reason, Symptom
 from zeroinit.symmetry.verdict.passes.naming import few
 from zeroinit.symmetry.verdict.symptoms.aliases import how_to_part, repeated_modules, shared_memory
+from zeroinit.symmetry.verdict.symptoms.frozen import frozen_in_name
 from zeroinit.symmetry.verdict.symptoms.numbers import RATES, find_trouble, grows
+from zeroinit.symmetry.verdict.symptoms.penalized import only_penalized
 from zeroinit.symmetry.verdict.symptoms.updates.held_back import held_back
 from zeroinit.symmetry.verdict.symptoms.updates.low_precision import lost_updates
 from zeroinit.symmetry.verdict.symptoms.updates.slow_updates import of_slow
 from zeroinit.symmetry.verdict.symptoms.updates.undone import of_resets
 
-__all__ = ["died", "find_symptoms", "of_dead", "of_optimizer"]
+__all__ = ["died", "find_symptoms", "left_behind", "of_dead", "of_left_behind", "of_optimizer"]
 
 LONGER, MOST_STEPS = 10, 64
 """A smaller rate is tried for up to so many times the steps, and for so many in all."""
 FEWEST_STILL = 2
 """A gradient is gone if it is exactly zero for so many last steps."""
+LATER = 3
+"""A parameter is left behind if it takes no part in so many last steps."""
 
 
 def find_symptoms(evidence: Evidence) -> Iterator[Symptom]:
@@ -66,6 +70,18 @@ def find_symptoms(evidence: Evidence) -> Iterator[Symptom]:
         is_whole = is_buffer or evidence.model.get_parameter(name).shape == evidence.model.get_parameter(other).shape
         repair = how_to_part(name, other, is_buffer, is_whole)
         yield Symptom("ZI021", name.rpartition(".")[0], (name,), text, repair, False)
+    for path, names, text, repair in frozen_in_name(evidence.model):
+        yield Symptom("ZI024", path, names, text, repair, False)
+    if evidence.single.constant_term:
+        text = "The loss holds a derivative that `torch.autograd.grad` takes without `create_graph=True`. It is a "
+        text += "constant for the backward pass, so this part of the loss trains nothing."
+        yield Symptom("ZI025", "", (), text, "Call `torch.autograd.grad(..., create_graph=True)`.", False)
+    for names in only_penalized(evidence):
+        text = (
+            f"{few(names)} {'has' if len(names) == 1 else 'have'} no effect on the output. The only gradient is that "
+        )
+        text += "of a penalty on weights, which shrinks them to zero."
+        yield Symptom("ZI010", "", names, text, "Use what it computes, or remove it.", True)
     for path, text in repeated_modules(evidence.model):
         yield Symptom("ZI115", path, (), text, "Build one for each place, unless they are meant to share.", False)
 
@@ -139,6 +155,29 @@ def died(trace: Trace) -> dict[str, int]:
         if last is not None and len(sizes) - last >= FEWEST_STILL and all(size == 0 for size in sizes[last:]):
             found[name] = last + 1
     return found
+
+
+def left_behind(trace: Trace) -> dict[str, int]:
+    """Return parameters that took part in the first steps and in none of at least three later ones, with the step."""
+    found: dict[str, int] = {}
+    for name in trace.sizes[-1] if trace.sizes else ():
+        there = [not math.isnan(of.get(name, math.nan)) for of in trace.sizes]
+        last = max((step for step, taken in enumerate(there, 1) if taken), default=0)
+        if last and all(there[:last]) and len(there) - last >= LATER:
+            found[name] = last + 1
+    return found
+
+
+def of_left_behind(steps: dict[str, int], reasons: dict[str, Reason]) -> Iterator[Symptom]:
+    """Tell of parameters that later passes do not use, as where the first result is kept."""
+    names = tuple(name for name in steps if name in reasons)
+    if names:
+        text = f"{few(names)} took part until step {min(steps[name] for name in names) - 1} and in no later pass. "
+        text += (
+            "What is computed from them seems to be kept." if len(names) > 1 else "Its first result seems to be kept."
+        )
+        repair = "Compute it anew in each pass, or keep it only while gradients are off."
+        yield Symptom("ZI014", names[0].rpartition(".")[0], names, text, repair, False)
 
 
 def of_dead(evidence: Evidence, steps: dict[str, int], reasons: dict[str, Reason]) -> Iterator[Symptom]:

@@ -76,6 +76,8 @@ def _with_noise(call: Call) -> Any:
         plain = isinstance(value, Tensor) and value.is_floating_point() and not isinstance(value, nn.Parameter)
         if plain and value.numel() and not value.detach().any():
             return value + noise(value)
+        if isinstance(value, Tensor) and value.dtype == torch.bool and not value.any():
+            return noise(value.to(torch.get_default_dtype()))
         return type(value)(map(other, value)) if type(value) in (list, tuple) else value
 
     return call.func(*map(other, call.args), **{name: other(each) for name, each in call.kwargs.items()})

@@ -4,6 +4,7 @@ A reason that is printed was tried here, and so was the repair beside it. A tria
 backward passes with an update in between, and puts everything back.
 """
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -22,65 +23,23 @@ from zeroinit.symmetry.shadow.single_pass import forward_loss
 from zeroinit.symmetry.shadow.undisturbed import reseed
 from zeroinit.symmetry.units.layers import Part
 from zeroinit.symmetry.verdict.passes.applied import checkpoints_off
-from zeroinit.symmetry.verdict.passes.calls import Calls, Key
+from zeroinit.symmetry.verdict.passes.calls import Calls
 from zeroinit.symmetry.verdict.trials.actions import ACTIONS
+from zeroinit.symmetry.verdict.trials.change import SHRUNK, Change
 from zeroinit.symmetry.verdict.trials.drawn_inputs import INPUTS
 from zeroinit.symmetry.verdict.trials.passing import passing
 from zeroinit.symmetry.verdict.trials.values import drawn, empty_rows, signs
 
-__all__ = ["Change", "Trials"]
+__all__ = ["SHRUNK", "Change", "Trials"]
 
 PASSES = 2
 STEP = 0.5
 """Length of the update between two passes, for one value of a vector; weights share it among their inputs."""
 MOST_TRIALS = 80
-SHRUNK = 100
 TINY = 64
 """So many machine epsilons of the model's largest gradient are more than rounding."""
 SMALL = 16
 """Buffers of so many values at most are put back after a trial: what counts passes is among them."""
-
-
-@dataclass(frozen=True)
-class Change:
-    """What is done to a copy.
-
-    Attributes:
-        draw: Parameters that are drawn at random where they are zero, and disturbed where they are not.
-        rows: Parameters of which only the rows that are zero are drawn.
-        zero: Parameters that are set to zero; ``ones`` are set to one.
-        shrink: Parameters that are divided by ``SHRUNK``.
-        moved: Parameters all of whose values are moved by ``distance``, up or down at random; the first goes up.
-        distance: How far.
-        calls: What is done instead of calls: their keys and names of ``ACTIONS``.
-        attach: Calls whose result is tied to what went in.
-        gradients: Take every ``no_grad`` away.
-        hooks: Take hooks on gradients off.
-        inputs: A name of ``INPUTS``.
-        targets: The same for the targets.
-        outputs: Let the loss look at everything that the model computes.
-        functions: Autograd functions whose backward pass hands on an error where it hands on nothing.
-        unwrap: Use computed tensors themselves where a parameter was made of them on the way.
-        uncopied: Use parameters themselves where they are copied on the way.
-    """
-
-    draw: tuple[str, ...] = ()
-    rows: tuple[str, ...] = ()
-    zero: tuple[str, ...] = ()
-    ones: tuple[str, ...] = ()
-    shrink: tuple[str, ...] = ()
-    moved: tuple[str, ...] = ()
-    distance: float = 0.0
-    calls: tuple[tuple[Key, str], ...] = ()
-    attach: tuple[Key, ...] = ()
-    gradients: bool = False
-    hooks: bool = False
-    inputs: str = ""
-    targets: str = ""
-    outputs: bool = False
-    functions: tuple[type, ...] = ()
-    unwrap: bool = False
-    uncopied: bool = False
 
 
 @dataclass
@@ -113,6 +72,8 @@ class Trials:
     reentrant: bool = False
     counts: bool = False
     _kept: dict[Any, dict[str, np.ndarray]] = field(default_factory=dict)
+    _written: list[nn.Parameter] | None = None
+    """What a pass itself writes to, as an average of other weights does."""
 
     def frees(self, change: Change, step: int = 0, passes: int = PASSES) -> frozenset[str]:
         """Return the watched parameters that get a gradient."""
@@ -176,10 +137,23 @@ class Trials:
         self, change: Change, step: int = 0, before: float | None = None, share: float | None = None
     ) -> bool:
         """Tell whether a change of parameters alters the loss, which was ``before``, by a share, or beyond rounding."""
-        with torch.no_grad():
-            before = float(self.loss(Change(), step).detach()) if before is None else before
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if self._written is None:
+                versions = {each: each._version for each in self.replica.parameters()}
+                self.loss(Change(), step)
+                self._written = [each for each, version in versions.items() if each._version != version]
+            kept = [(each, each.clone()) for each in self._written]
+
+            def now() -> float:
+                value = float(self.loss(Change(), step).detach())
+                for each, earlier in kept:
+                    each.copy_(earlier)
+                return value
+
+            before = now() if before is None or kept else before
             with self._changed(change):
-                after = float(self.loss(Change(), step).detach())
+                after = now()
         share = FAINT[self.dtype] if share is None else share
         return not abs(after - before) <= share * max(abs(before), 1e-30)
 
@@ -191,7 +165,9 @@ class Trials:
             self._changed(change),
             passing(change.functions),
             self._hooks_off(named) if change.hooks else nullcontext(),
+            warnings.catch_warnings(),
         ):
+            warnings.simplefilter("ignore")  # a trial may do what the user never does
             for at in range(passes):
                 try:
                     gradients = self._gradients(change, step, [named[name] for name in watched])
@@ -257,7 +233,7 @@ class Trials:
                 for name in (*change.zero, *change.ones):
                     named[name].fill_(float(name in change.ones))
                 for name in change.shrink:
-                    named[name].div_(SHRUNK)
+                    named[name].div_(change.distance or SHRUNK)
                 for name in change.moved:
                     named[name].add_(change.distance * signs(named[name], generator))
             yield

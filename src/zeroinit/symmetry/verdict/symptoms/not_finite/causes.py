@@ -20,6 +20,8 @@ def of_operation(call: Call, in_loss: bool) -> str:
     if any(isinstance(each, float) and not math.isfinite(each) for each in call.args):
         return "works with a number that is not finite"
     first = given[0].detach() if given else torch.zeros(1)
+    if call.name in ATTENTION and any(bool(torch.isposinf(each.detach()).any()) for each in given):
+        return "is of plus infinity"
     if call.name in ATTENTION:
         return "has a row in which every key is masked (minus infinity)"
     if call.name in ("div", "truediv", "true_divide", "divide", "reciprocal"):

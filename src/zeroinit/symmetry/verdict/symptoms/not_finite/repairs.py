@@ -9,6 +9,7 @@ from torch import Tensor
 
 from zeroinit.symmetry.verdict.passes.calls import Call, Calls, Key
 from zeroinit.symmetry.verdict.passes.naming import operation
+from zeroinit.symmetry.verdict.symptoms.not_finite.causes import ATTENTION
 from zeroinit.symmetry.verdict.symptoms.not_finite.origins import maker, mild_below, passes_on
 from zeroinit.symmetry.verdict.trials.actions import ACTIONS
 
@@ -63,6 +64,9 @@ def of_calls(call: Call, calls: Calls) -> list[tuple[Changed, str]]:
         sign = "*" if call.name == "mul" else "/"
         repair = f"{verb} first and mask afterwards: `(scores {sign} t).masked_fill(mask, -float('inf'))`."
         return [({call.key: _masked_last}, repair)]
+    if call.name in ATTENTION and any(bool(torch.isposinf(each.detach()).any()) for each in call.given):
+        repair = "Mask with minus infinity: `scores.masked_fill(mask, -float('inf'))`. A large number was tried."
+        return [({call.key: _turned}, repair)]
     if call.name in ("softmax", "log_softmax"):
         repair = "Mask with a large number in place of infinity: `scores.masked_fill(mask, -1e9)`."
         return [({call.key: _floored}, repair)]
@@ -96,6 +100,15 @@ def _masked_last(call: Call) -> Tensor:
     scores = call.args[0]
     hidden = torch.isinf(scores.detach())
     return call.func(scores.masked_fill(hidden, 0.0), *call.args[1:], **call.kwargs).masked_fill(hidden, -torch.inf)
+
+
+def _turned(call: Call) -> Any:
+    """Mask with a large negative number where there is plus infinity."""
+
+    def other(value: Any) -> Any:
+        return value.masked_fill(value == torch.inf, -1e9) if isinstance(value, Tensor) else value
+
+    return call.func(*map(other, call.args), **{name: other(each) for name, each in call.kwargs.items()})
 
 
 def _floored(call: Call) -> Any:
