@@ -2,7 +2,6 @@
 
 import copy
 import gc
-from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -264,14 +263,6 @@ class FreezeCount(Observer):
         self.counts.append(gc.get_freeze_count())
 
 
-@pytest.fixture
-def _nothing_frozen() -> Iterator[None]:
-    gc.unfreeze()
-    yield
-    gc.freeze()
-
-
-@pytest.mark.usefixtures("_nothing_frozen")
 @pytest.mark.parametrize("by_caller", [True, False])
 def test_what_the_caller_froze_stays_frozen(model, train, generator, by_caller):
     """And what ``fit`` set aside itself is given back."""
@@ -290,7 +281,6 @@ def test_what_the_caller_froze_stays_frozen(model, train, generator, by_caller):
         gc.unfreeze()
 
 
-@pytest.mark.usefixtures("_nothing_frozen")
 def test_what_was_set_aside_is_given_back_after_an_error(model, train, generator):
     assert gc.get_freeze_count() == 0
     with pytest.raises(RuntimeError):
