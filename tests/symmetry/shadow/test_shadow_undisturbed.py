@@ -68,6 +68,15 @@ def test_random_states_and_inputs_are_as_before(fails):
     assert torch.equal(vectors, VECTORS)
 
 
+@pytest.mark.skipif(torch.cuda.is_initialized(), reason="then its states are kept as those of the CPU are")
+def test_an_accelerator_not_in_use_yet_gets_no_seed(monkeypatch):
+    """Torch would keep it, with a stack for each, until the first draw of the user's own there."""
+    seeds = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeds.append)
+    inspect(Drawing(), VECTORS.clone())
+    assert not seeds
+
+
 def test_the_same_seed_gives_the_same_report():
     model = vgg_with_batch_norm()
     first, again, other = (inspect(model, IMAGES, seed=seed) for seed in (0, 0, 1))

@@ -20,6 +20,8 @@ __all__ = ["deterministic_kernels", "exact_products", "reseed", "undisturbed"]
 def reseed(seed: int, step: int) -> None:
     """Seed torch, Python and NumPy for one step, so that every copy draws the same there.
 
+    An accelerator that is not in use yet gets no seed: torch would keep it until the first draw of the user's own.
+
     Example:
         >>> with undisturbed(nn.Identity()):
         ...     reseed(0, 1)
@@ -29,7 +31,12 @@ def reseed(seed: int, step: int) -> None:
         True
     """
     derived = derive_seed(seed, f"step {step}")
-    torch.manual_seed(derived)
+    torch.default_generator.manual_seed(derived)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(derived)
+    for other in (torch.mps, torch.xpu):
+        if other.is_available():
+            other.manual_seed(derived)
     random.seed(derived)
     np.random.seed(derived % 2**32)  # noqa: NPY002
 

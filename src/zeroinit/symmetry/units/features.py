@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
@@ -114,8 +115,9 @@ def _some_rows(values: Tensor, most: int) -> Tensor:
     count = math.prod(shape)
     if count <= most or values.dim() < 3:
         return values.reshape(-1, values.shape[-1])
-    chosen = torch.linspace(0, count - 1, most, dtype=torch.float64, device="cpu").long()
-    return values[tuple(each.to(values.device) for each in torch.unravel_index(chosen, shape))]
+    chosen = torch.linspace(0, count - 1, most, dtype=torch.float64, device="cpu").long().numpy()
+    places = np.unravel_index(chosen, shape)  # that of torch loads SymPy
+    return values[tuple(torch.from_numpy(each).to(values.device) for each in places)]
 
 
 def _by_channel(module: nn.Module, result: Tensor) -> bool:
