@@ -10,6 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from zeroinit.bench.catalogue import FIGURES
 from zeroinit.bench.data import AUGMENTATIONS, DATASETS, PIXELS
 from zeroinit.bench.models import ACTIVATIONS, MODELS
+from zeroinit.bench.running import task
 from zeroinit.bench.store import Store
 from zeroinit.bench.training import OPTIMIZERS
 from zeroinit.cli.options import parse_seeds
@@ -186,3 +187,33 @@ def test_a_report_without_its_damaged_results_says_so(zeroinit, tmp_path):
     assert ended.code == 1
     assert f"left out: {damaged}: cannot be read as a result (" in ended.err
     assert str(damaged) in Path("report/report.md").read_text()
+
+
+def test_a_run_that_fails_is_told_and_the_others_are_reported(zeroinit, monkeypatch, two_epochs):
+    """On standard error with its name, in the report and in the exit code; the next start runs it."""
+    command = ("reproduce", "three_starts", "--profile", "quick", "--seeds", "1", "--jobs", "1")
+    execute, calls = task.execute, []
+
+    def fail_at_the_end(run, *arguments, **settings):
+        calls.append(run)
+        if len(calls) == 3:
+            raise MemoryError("no room")
+        return execute(run, *arguments, **settings)
+
+    monkeypatch.setattr(task, "TRIES", 1)
+    with monkeypatch.context() as patched:
+        patched.setattr(task, "execute", fail_at_the_end)
+        ended = zeroinit(*command)
+    assert ended.code == 1
+    name = r"three_starts: .+?, seed 0"
+    assert re.search(rf"^failed: {name}: MemoryError: no room; given up after 1 tries$", ended.err, re.MULTILINE)
+    assert re.search(
+        rf"^left out: {name}: failed 1 times, last on 20.*: MemoryError: no room; see ", ended.err, re.MULTILINE
+    )
+    assert "report: report/index.html" in ended.out
+    assert len(list(Store("results"))) == 2
+    again = zeroinit("report", *command[1:-2])
+    assert (again.code, again.out) == (1, ended.out)
+    ended = zeroinit(*command)
+    assert ended.code == 0
+    assert "left out" not in ended.err

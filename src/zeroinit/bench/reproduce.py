@@ -11,9 +11,10 @@ from zeroinit.bench.profiles import PROFILES
 from zeroinit.bench.progress import Progress, counted
 from zeroinit.bench.reporting.report import Report, build_report, check_figures, write_report
 from zeroinit.bench.running.device import choose_device
+from zeroinit.bench.running.estimate import name_runs
 from zeroinit.bench.running.schedule import Options, Task, choose_jobs, missing, run_all
 from zeroinit.bench.running.start import load
-from zeroinit.bench.spec import Figure
+from zeroinit.bench.spec import Figure, Run
 from zeroinit.bench.store import Store
 from zeroinit.bench.work import rough_seconds
 
@@ -76,14 +77,17 @@ def reproduce(
         progress: Shows what is going on.
 
     Returns:
-        The report that was written; ``None`` if the deadline of ``options`` came before any result.
+        The report that was written; its ``problems`` name the runs that failed. ``None`` if the deadline of
+        ``options`` came before any result.
 
     Raises:
-        InputError: You can fix the cause: an unknown name, missing data, a folder that cannot be written to.
+        InputError: You can fix the cause: an unknown name, missing data, a folder that cannot be written to. Or every
+            run failed.
         Interrupted: The user stopped it; the message says what is kept.
     """
     check_figures(figures)
     jobs = choose_jobs(jobs, choose_device(options.device))
+    names = name_runs(figures, profile, protocol)
     runs = [(curve.run, seed) for figure in figures for seed in seeds for curve in figure.at(profile, protocol)]
     tasks = [Task(run, seed) for run, seed in dict.fromkeys(runs)]
     store = Store(options.results)
@@ -93,14 +97,15 @@ def reproduce(
             check_writable(folder)
     try:
         todo = _check_what_is_there(tasks, todo, options, store, progress)
-        _run(tasks, todo, options, jobs, progress)
+        _run(tasks, todo, options, jobs, progress, names)
         left = missing(todo, store)
-        if left:
+        failed = [task for task in left if store.failure(task.run, task.seed)]
+        if len(left) > len(failed):
             progress.print(
                 f"out of time: {len(todo) - len(left)} of {counted(len(todo), 'run')} are done and stored in "
                 f"{options.results}; the same command goes on from there"
             )
-            if len(left) == len(tasks):
+            if len(left) == len(tasks) and not failed:
                 return None
         progress.begin("deciding the claims")
         report = build_report(figures, store, seeds, profile, protocol)
@@ -167,7 +172,9 @@ def _nearest(path: Path) -> Path:
     return path
 
 
-def _run(tasks: list[Task], todo: list[Task], options: Options, jobs: int, progress: Progress) -> None:
+def _run(
+    tasks: list[Task], todo: list[Task], options: Options, jobs: int, progress: Progress, names: dict[Run, str]
+) -> None:
     """Run what is missing, and say how far it is: each run counts as much as it likely takes."""
     work = {task: rough_seconds(task.run) for task in todo}
     epochs, whole, done, num_done = dict.fromkeys(todo, 0), sum(work.values()), 0.0, 0
@@ -180,4 +187,7 @@ def _run(tasks: list[Task], todo: list[Task], options: Options, jobs: int, progr
         epochs[task] = epoch
         progress.update(done / whole, f"{num_done} of {counted(len(todo), 'run')}")
 
-    run_all(tasks, options, jobs=jobs, progress=on_epoch)
+    def tell(task: Task, words: str) -> None:
+        progress.print(f"failed: {names[task.run]}, seed {task.seed}: {words}")
+
+    run_all(tasks, options, jobs=jobs, progress=on_epoch, tell=tell)

@@ -1,4 +1,7 @@
-"""One finished run, as an object and as text: with a checksum, and checked when it is written and when it is read."""
+"""One run that ended, as an object and as text: its result with a checksum, or why there is none.
+
+A text is checked when it is written and when it is read.
+"""
 
 import hashlib
 import json
@@ -8,7 +11,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from zeroinit._common import InputError, jsonable
 from zeroinit.bench.spec import Run
 
-__all__ = ["QUANTILES", "Result", "parse_result", "write_result"]
+__all__ = ["QUANTILES", "Failure", "Result", "parse_failure", "parse_result", "write_failure", "write_result"]
 
 FORMAT = 2
 READABLE = (1, FORMAT)
@@ -42,6 +45,49 @@ class Result:
     environment: dict
     seconds: float
     recorded: dict | None = None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run that was tried several times and has no result.
+
+    Attributes:
+        run: Its settings; ``seed`` its seed.
+        when: Date and time of the last try, as ISO 8601 writes them.
+        reasons: Why each try failed; one line each.
+        traceback: Where the last try failed; empty if its process was killed.
+    """
+
+    run: Run
+    seed: int
+    when: str
+    reasons: tuple[str, ...]
+    traceback: str = ""
+
+    def __str__(self) -> str:
+        return f"failed {len(self.reasons)} times, last on {self.when}: {self.reasons[-1]}"
+
+
+def write_failure(failure: Failure) -> str:
+    """Return a failure as JSON, with the settings that differ from their defaults."""
+    return json.dumps({"format": FORMAT, **asdict(failure), "run": failure.run.settings}, indent=1)
+
+
+def parse_failure(text: str, place: str) -> Failure:
+    """Turn the text of a failure into one.
+
+    Raises:
+        InputError: It cannot be read; ``place`` says where it stands.
+    """
+    try:
+        content = json.loads(text)
+        reasons = tuple(_printable(str(each))[:LONGEST_TEXT] for each in content["reasons"])
+        if not reasons:
+            raise ValueError("it gives no reason")
+        when = _printable(str(content["when"]))[:LONGEST_TEXT]
+        return Failure(Run(**content["run"]), content["seed"], when, reasons, str(content["traceback"]))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+        raise InputError(f"{place}: cannot be read as the record of a failure ({error}); delete it") from error
 
 
 def write_result(result: Result, is_short: bool = False) -> str:

@@ -10,12 +10,20 @@ from itertools import count
 from pathlib import Path
 
 from zeroinit._common import InputError, read_regular, write_atomically
-from zeroinit.bench.result import QUANTILES, Result, parse_result, write_result
+from zeroinit.bench.result import (
+    QUANTILES,
+    Failure,
+    Result,
+    parse_failure,
+    parse_result,
+    write_failure,
+    write_result,
+)
 from zeroinit.bench.spec import Run
 
-__all__ = ["QUANTILES", "Result", "Store", "read_result"]
+__all__ = ["QUANTILES", "Failure", "Result", "Store", "read_result"]
 
-MOST_BYTES, MOST_IN_BUNDLE = 2**28, 2**32
+MOST_BYTES, MOST_IN_BUNDLE, MOST_OF_FAILURE = 2**28, 2**32, 2**20
 
 
 class Store:
@@ -25,7 +33,7 @@ class Store:
         root: The folder; made at the first ``save``.
 
     Attributes:
-        problems: What was found damaged so far, by file or line of a bundle.
+        problems: What was found damaged or failed so far, by file or line of a bundle.
     """
 
     def __init__(self, root: Path | str):
@@ -35,6 +43,10 @@ class Store:
     def path(self, run: Run, seed: int) -> Path:
         """Return where a result lies or would lie."""
         return self.root / run.key / f"seed-{seed}.json"
+
+    def failure_path(self, run: Run, seed: int) -> Path:
+        """Return where the record of a failure lies or would lie; a result takes its place."""
+        return self.root / run.key / f"seed-{seed}.failed"
 
     def checkpoint_folder(self, run: Run, seeds: Sequence[int]) -> Path:
         """Return where the state of a run in progress lies, with one seed or several that are stacked."""
@@ -73,6 +85,28 @@ class Store:
         path = self.path(result.run, result.seed)
         refuse_link(path.parent)
         write_atomically(path, write_result(result) + "\n")
+        self.failure_path(result.run, result.seed).unlink(missing_ok=True)
+
+    def save_failure(self, failure: Failure) -> None:
+        """Write down why a run has no result; the next failure takes the place of the last one.
+
+        Raises:
+            InputError: The folder cannot be written to or is a link.
+        """
+        path = self.failure_path(failure.run, failure.seed)
+        refuse_link(path.parent)
+        write_atomically(path, write_failure(failure) + "\n")
+
+    def failure(self, run: Run, seed: int) -> Failure | None:
+        """Return why a run has no result; ``None`` if it has one or did not fail. A damaged record is no failure."""
+        path = self.failure_path(run, seed)
+        try:
+            found = (
+                None if self.has(run, seed) else parse_failure(read_regular(path, MOST_OF_FAILURE).decode(), str(path))
+            )
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            return None
+        return found if found is not None and (found.run, found.seed) == (run, seed) else None
 
     def load(self, run: Run, seed: int) -> Result:
         """Read one result.

@@ -92,6 +92,8 @@ def reproduce(
         written = reproduce(chosen, options, **sizes, jobs=jobs, report_dir=report, progress=progress)
     if written is not None:
         print_outcome(written, report, with_claims=claims, open_it=open_it)
+        if written.problems:
+            raise typer.Exit(1)
 
 
 def _ask_before_long_work(plan, deadline: float | None) -> None:

@@ -19,7 +19,7 @@ from zeroinit.bench.running import start
 from zeroinit.bench.running.runner import execute
 from zeroinit.bench.spec import Claim, Curve, Figure, Run
 from zeroinit.bench.stats import mean_interval
-from zeroinit.bench.store import Store
+from zeroinit.bench.store import Failure, Store
 
 BASE, NORMAL, ZERO = "Logistic regression", "Normal <script>alert(1)</script>", "Zero & nothing"
 FIGURE = Figure(
@@ -349,7 +349,29 @@ def test_damaged_results_are_left_out_and_named(store, fill, tmp_path):
         assert all(str(store.path(curve.run, seed)) in text for seed in (0, 1))
     for path in store.root.glob("*/*.json"):
         path.write_text("{")
-    with pytest.raises(InputError, match=r"holds no result of .*; run `zeroinit reproduce` first; .*cannot be read as"):
+    with pytest.raises(InputError, match=r"holds no result of .*\); .*seed-0.json: cannot be read as"):
+        build_report([FIGURE], Store(store.root), range(5), "paper", "corrected")
+
+
+def test_runs_that_failed_are_named_with_their_reason(store, fill, tmp_path):
+    """On the page, too; a run that has a result since then is not. With nothing else there is no report."""
+    fill(FIGURE, FINALS)
+    runs, reason = [curve.run for curve in FIGURE.curves], "RuntimeError: <no> luck"
+    for run, seed in ((runs[1], 4), (runs[1], 9), (runs[0], 0)):  # seed 9 is not asked for
+        store.save_failure(Failure(run, seed, "2026-01-01T00:00:00+00:00", ("x", reason)))
+    report = build_report([FIGURE], store, range(5), "paper", "corrected")
+    path = store.failure_path(runs[1], 4)
+    assert report.problems == (
+        f"study: {NORMAL}, seed 4: failed 2 times, last on 2026-01-01T00:00:00+00:00: {reason}; see {path}",
+    )
+    write_report(report, tmp_path / "report")
+    assert "seed 4: failed 2 times" in (tmp_path / "report" / "report.md").read_text()
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "RuntimeError: &lt;no&gt; luck; see" in page
+    assert "Left out, because they are damaged or failed:" in page
+    for each in store.root.glob("*/seed-*.json"):
+        each.unlink()
+    with pytest.raises(InputError, match=r"holds no result of .*\); study: .*, seed 0: failed 2 times, last on .*luck"):
         build_report([FIGURE], Store(store.root), range(5), "paper", "corrected")
 
 

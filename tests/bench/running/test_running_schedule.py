@@ -1,16 +1,12 @@
 """Many runs: nothing twice, nothing lost, the same numbers in one process and in several."""
 
-import multiprocessing
-import operator
 import os
-import queue
-from concurrent.futures import Future
 from dataclasses import replace
 
 import pytest
 
 from zeroinit._common import InputError
-from zeroinit.bench.running import processes, schedule
+from zeroinit.bench.running import schedule
 from zeroinit.bench.running import task as one_task
 from zeroinit.bench.running.runner import execute
 from zeroinit.bench.running.schedule import Options, Task, carry_out, choose_jobs, flops, missing, run_all
@@ -142,70 +138,12 @@ def test_processes_give_bitwise_the_results_of_one(monkeypatch, run, diverging, 
         assert there.environment == here.environment
 
 
-class Fatal:
-    """Ends any other process that receives it, as a lack of memory would."""
-
-    def __reduce__(self):
-        return os._exit, (1,)
-
-
 @pytest.mark.parametrize(
     ("num_tasks", "jobs", "cores", "threads"),
     [(3, 2, 4, [2, 2, 4]), (4, 2, 4, [2] * 4), (5, 3, 2, [1] * 5), (5, 3, 8, [2, 2, 2, 4, 4]), (1, 1, 4, [4])],
 )
 def test_the_last_round_shares_the_cores_among_fewer_processes(num_tasks, jobs, cores, threads):
-    assert processes._share_threads(num_tasks, jobs, cores) == threads
-
-
-def test_a_worker_that_dies_is_reported(monkeypatch, run, options, store):
-    monkeypatch.setattr(processes, "_start_worker", operator.is_)  # nothing to import
-    monkeypatch.setattr(processes, "_work", Fatal())
-    with pytest.raises(InputError) as caught:
-        run_all([Task(run, 0), Task(run, 1)], options, jobs=2)
-    assert str(caught.value) == (
-        "jobs=2: a worker process died (often: out of memory); finished runs are stored; start again with fewer jobs"
-    )
-    assert missing([Task(run, 0)], store)
-    assert multiprocessing.active_children() == []
-
-
-def finished(value=None, error=None) -> Future:
-    future = Future()
-    if error is None:
-        future.set_result(value)
-    else:
-        future.set_exception(error)
-    return future
-
-
-def test_messages_that_come_after_the_last_result_still_count(without_type_checks):
-    class Late(queue.Queue):
-        """Empty at first, as a queue between processes may be."""
-
-        asked = 0
-
-        def get(self, *args, **kwargs):
-            self.asked += 1
-            if self.asked == 1:
-                raise queue.Empty
-            return super().get(block=False)
-
-    messages, seen = Late(), []
-    for epoch in (1, 2, 3):
-        messages.put(("task", epoch))
-    processes._follow([finished()], messages, lambda task, epoch: seen.append(epoch), list)
-    assert seen == [1, 2, 3]
-
-
-def test_an_error_is_raised_while_messages_keep_coming(without_type_checks):
-    class Endless(queue.Queue):
-        def get(self, *args, **kwargs):
-            return "task", 1
-
-    seen = []
-    with pytest.raises(InputError, match="broken"):
-        processes._follow([Future(), finished(error=InputError("broken"))], Endless(), lambda *_: seen.append(1), list)
-    assert len(seen) <= 1
+    assert schedule._share_threads(num_tasks, jobs, cores) == threads
 
 
 def test_number_of_processes():

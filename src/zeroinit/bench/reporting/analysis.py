@@ -70,7 +70,8 @@ def summarize(figure: Figure, store: Store, seeds: Sequence[int], profile: str, 
     Args:
         figure: Which.
         store: Where the results lie.
-        seeds: Which seeds to use. Those that are not stored, or damaged, are left out; ``store.problems`` names these.
+        seeds: Which seeds to use. Those without a result are left out; ``store.problems`` names those whose result is
+            damaged and those that failed.
         profile: A key of ``PROFILES``.
         protocol: A key of ``PROTOCOLS``: its interval is used for the estimates and the bands.
 
@@ -82,6 +83,10 @@ def summarize(figure: Figure, store: Store, seeds: Sequence[int], profile: str, 
     for curve in figure.at(profile, protocol):
         found = {seed: store.find(curve.run, seed) for seed in seeds}
         results = {seed: result for seed, result in found.items() if result is not None}
+        for seed in set(found).difference(results):
+            if failure := store.failure(curve.run, seed):
+                path = str(store.failure_path(curve.run, seed))
+                store.problems[path] = f"{figure.name}: {curve.label}, seed {seed}: {failure}; see {path}"
         if not results:
             absent.append(curve.label)
             continue

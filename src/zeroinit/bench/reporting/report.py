@@ -28,7 +28,7 @@ __all__ = ["Report", "build_report", "check_figures", "claim_records", "write_re
 
 @dataclass(frozen=True)
 class Report:
-    """The content of a report, before it is written. ``problems`` says which stored results are damaged: left out."""
+    """The content of a report, before it is written; ``problems`` names damaged results and runs that failed."""
 
     profile: str
     protocol: str
@@ -129,11 +129,10 @@ def build_report(figures: Sequence[Figure], store: Store, seeds: Sequence[int], 
     summaries = tuple(summarize(figure, store, seeds, profile, protocol) for figure in figures)
     problems = tuple(store.problems.values())
     if not any(summary.curves for summary in summaries):
-        damaged = "".join(f"; {problem}" for problem in problems)
+        reasons = problems or ("run `zeroinit reproduce` first",)
         raise InputError(
             f"results={str(store.root)!r}: holds no result of {', '.join(figure.name for figure in figures)} "
-            f"({profile} profile, {protocol} protocol, seeds {write_seeds(seeds)}); run `zeroinit reproduce` first"
-            f"{damaged}"
+            f"({profile} profile, {protocol} protocol, seeds {write_seeds(seeds)}); {'; '.join(reasons)}"
         )
     return Report(profile, protocol, summaries, decide_claims(summaries, profile), problems)
 

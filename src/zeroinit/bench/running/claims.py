@@ -1,7 +1,6 @@
 """Of all processes that share a folder of results, one computes a run, the others do not."""
 
 import contextlib
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,12 +13,9 @@ from zeroinit.bench.store import Store
 
 __all__ = ["claimed"]
 
-AGAIN = 0.2
-"""Seconds between two attempts of a process that waits."""
-
 
 @contextmanager
-def claimed(store: Store, run: Run, seeds: Sequence[int], wait_until: float = 0.0) -> Iterator[bool]:
+def claimed(store: Store, run: Run, seeds: Sequence[int], patience: float = 0.0) -> Iterator[bool]:
     """Claim a run with its seeds until the block ends, or until this process ends in whatever way.
 
     The operating system frees the claim of a process that is killed. The lock's file lies beside the results and is
@@ -29,7 +25,7 @@ def claimed(store: Store, run: Run, seeds: Sequence[int], wait_until: float = 0.
         store: The folder of results.
         run: The settings.
         seeds: The seeds that are computed together.
-        wait_until: Wait for another's claim up to this time, as of ``time.monotonic``; by default not at all.
+        patience: Seconds to wait for another's claim.
 
     Yields:
         Whether this process has the claim.
@@ -38,7 +34,7 @@ def claimed(store: Store, run: Run, seeds: Sequence[int], wait_until: float = 0.
         InputError: The folder cannot be written to.
     """
     path = store.path(run, seeds[0]).parent / f".seed-{'-'.join(map(str, seeds))}.lock"
-    lock = _acquire(path, wait_until)
+    lock = _acquire(path, patience)
     try:
         yield lock is not None
     finally:
@@ -49,19 +45,17 @@ def claimed(store: Store, run: Run, seeds: Sequence[int], wait_until: float = 0.
                 path.parent.rmdir()  # of a run that left nothing
 
 
-def _acquire(path: Path, wait_until: float) -> FileLock | None:
+def _acquire(path: Path, patience: float) -> FileLock | None:
     while True:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             lock = FileLock(path)
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=patience)
             return lock
         except FileNotFoundError:  # another process removed the folder, which was empty
             continue
         except Timeout:
-            if time.monotonic() >= wait_until:
-                return None
-            time.sleep(AGAIN)
+            return None
         except OSError as error:
             reason = error.strerror or error
             raise InputError(f"cannot write {path}: {reason}; choose a folder that can be written to") from error

@@ -15,7 +15,7 @@ from zeroinit.bench.spec import Figure, Run
 from zeroinit.bench.store import Store
 from zeroinit.bench.work import SLOW_CORE, flops, rough_seconds, work_of
 
-__all__ = ["Estimate", "Row", "estimate", "makespan", "may_take_longer"]
+__all__ = ["Estimate", "Row", "estimate", "makespan", "may_take_longer", "name_runs"]
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def estimate(
     """
     place = choose_device(options.device)
     jobs = choose_jobs(jobs, place)
-    names, store = _names(figures, profile, protocol), Store(options.results)
+    names, store = name_runs(figures, profile, protocol), Store(options.results)
     tasks = [Task(run, seed) for run in names for seed in seeds]
     todo = sorted(missing(tasks, store), key=lambda task: -flops(task.run))
     for task in set(tasks).difference(todo):
@@ -116,11 +116,11 @@ def may_take_longer(
 ) -> bool:
     """Whether what is left could take more than so many seconds on a slow core; if not, nothing has to be timed."""
     store = Store(options.results)
-    left = missing([Task(run, seed) for run in _names(figures, profile, protocol) for seed in seeds], store)
+    left = missing([Task(run, seed) for run in name_runs(figures, profile, protocol) for seed in seeds], store)
     return sum(rough_seconds(task.run, SLOW_CORE) for task in left) > than
 
 
-def _names(figures: Sequence[Figure], profile: str, protocol: str) -> dict[Run, str]:
+def name_runs(figures: Sequence[Figure], profile: str, protocol: str) -> dict[Run, str]:
     """Say for each distinct run which curves of which figures use it."""
     found: dict[Run, dict[str, list[str]]] = {}
     for figure in figures:

@@ -1,23 +1,32 @@
-"""Groups of tasks in several processes of this machine."""
+"""Runs in several processes of this machine. If a process dies, its run is tried again, and the other runs go on."""
 
+import math
 import multiprocessing
 import os
-import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections import deque
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import repeat
-from multiprocessing.queues import Queue
+from dataclasses import replace
+from multiprocessing.connection import Connection, wait
+from typing import Any
 
 import torch
 
 from zeroinit._common import InputError
 from zeroinit.bench.running.allocator import keep_freed_memory
-from zeroinit.bench.running.task import Options, Progress, Task, carry_out
+from zeroinit.bench.running.task import (
+    PATIENCE,
+    Attempt,
+    Options,
+    Progress,
+    Tell,
+    carry_out,
+    describe,
+    try_again,
+)
 from zeroinit.bench.training.stopping import SIGNALS, ask_to_stop, asked_to_stop
 
 __all__ = ["run_in_processes"]
@@ -25,18 +34,37 @@ __all__ = ["run_in_processes"]
 GRACE = 4.0
 """Seconds in which runs that are asked to end save their state."""
 
-_messages: Queue | None = None
+KILLED = -9
+"""The exit code of a process that the system ended, as it does if memory is short."""
 
 
-def _start_worker(messages: Queue) -> None:
-    """Prepare a worker process. Ctrl-C reaches the whole group; only the parent answers it, and asks its workers."""
-    global _messages
+def _serve(connection: Connection) -> None:
+    """Carry out what the parent sends, until it hangs up. After an error this process ends: a new one tries again.
+
+    Ctrl-C reaches the whole group of processes; only the parent answers it, and asks its workers.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for number in SIGNALS[1:]:
         signal.signal(number, lambda number, frame: ask_to_stop(number))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     keep_freed_memory()
-    _messages = messages
+    while True:
+        try:
+            attempt, options = connection.recv()
+        except EOFError:
+            return
+        torch.set_num_threads(attempt.threads)
+        try:
+            is_done = carry_out(
+                attempt.tasks, options, lambda *done: connection.send(("progress", done)), attempt.patience
+            )
+        except InputError as error:
+            connection.send(("refused", str(error)))
+        except (Exception, SystemExit) as error:
+            connection.send(("failed", *describe(error), 1))
+            return
+        else:
+            connection.send(("ended", is_done))
 
 
 def _end_with_parent() -> None:
@@ -47,70 +75,105 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _work(tasks: tuple[Task, ...], options: Options, threads: int, wait: bool) -> bool:
-    assert _messages is not None
-    torch.set_num_threads(threads)
-    messages = _messages
-    return carry_out(tasks, options, lambda done, epoch: messages.put((done, epoch)), wait)
+class _Worker:
+    """A process of its own, with at most one attempt at a time."""
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs,), daemon=True)
+        self.attempt: Attempt | None = None
+        with _ctrl_c_ignored():  # by the new process, too, while it imports what it needs
+            self.process.start()
+        theirs.close()  # so that the end of the process is the end of the connection
+
+    def give(self, attempt: Attempt, options: Options) -> None:
+        self.attempt = attempt
+        self.connection.send((attempt, options))
+
+    def hear(self) -> tuple:
+        """Return what the process says next; its death is a failure, too."""
+        try:
+            said = self.connection.recv()
+        except (EOFError, OSError):
+            self.process.join()
+            code = self.process.exitcode or 0
+            return "failed", _how_it_ended(code), "", code
+        return said
 
 
-def run_in_processes(todo: list[tuple[Task, ...]], options: Options, jobs: int, progress: Progress, cores: int) -> None:
-    """Carry out groups of tasks in several processes; return when all are done, or saved because somebody asked.
+def _how_it_ended(code: int) -> str:
+    if code >= 0:
+        return f"its process ended with exit code {code}"
+    name = next((each.name for each in signal.Signals if each == -code), f"signal {-code}")
+    return f"its process was killed by {name}{' (often: out of memory)' * (code == KILLED)}"
+
+
+def run_in_processes(attempts: Sequence[Attempt], options: Options, most: int, progress: Progress, tell: Tell) -> None:
+    """Carry out attempts in several processes; return when all are done, given up, or saved because somebody asked.
 
     Args:
-        todo: Seeds of one run each.
+        attempts: In the order of running. What fails is tried again at the end.
         options: As of ``carry_out``.
-        jobs: Number of processes.
+        most: Number of processes. One fewer after the system killed one, as it does if memory is short.
         progress: Called in this process after each epoch of each task.
-        cores: Number of threads that the processes share.
+        tell: Called with each task that fails.
 
     Raises:
-        InputError: As ``carry_out`` raises, or a worker process died.
+        InputError: As ``carry_out`` raises; the other runs save their state.
     """
-    context = multiprocessing.get_context("spawn")
-    messages = context.Queue()
-    others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker, initargs=(messages,))
+    waiting, workers, end, refusal = deque(attempts), set[_Worker](), math.inf, None
     try:
-        for wait in (False, True):  # what other processes compute is waited for at the end
-            threads = _share_threads(len(todo), jobs, cores)
-            with _ctrl_c_ignored():  # by the new processes, too, while they import what they need
-                futures = [pool.submit(_work, *each, wait) for each in zip(todo, repeat(options), threads)]
-            _follow(futures, messages, progress, lambda: _ask(set(multiprocessing.active_children()) - others))
-            if asked_to_stop() is not None:
-                return
-            todo = [tasks for tasks, future in zip(todo, futures, strict=True) if not future.result()]
-        pool.shutdown()
-    except BrokenProcessPool as error:
-        raise InputError(
-            f"jobs={jobs}: a worker process died (often: out of memory); finished runs are stored; start again with "
-            "fewer jobs"
-        ) from error
+        while (waiting or any(worker.attempt for worker in workers)) and time.monotonic() < end:
+            if end == math.inf and (refusal is not None or asked_to_stop() is not None):
+                end = time.monotonic() + GRACE
+                for worker in workers:
+                    worker.process.terminate()  # noted, not obeyed: see _serve
+            if end < math.inf or options.is_out_of_time:
+                waiting.clear()
+            _hand_out(waiting, workers, most, options)
+            for worker, attempt in _those_that_speak(workers):
+                match worker.hear():
+                    case "progress", done:
+                        progress(*done)
+                        continue
+                    case "ended", False:  # another process is at work on it
+                        waiting.append(replace(attempt, patience=PATIENCE))
+                    case "refused", reason:
+                        refusal = reason
+                    case "failed", reason, details, code:
+                        workers.discard(worker)
+                        most = max(1, most - (code == KILLED))
+                        if end == math.inf:
+                            waiting += try_again(attempt, reason, details, options, tell)
+                worker.attempt = None
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-        workers = set(multiprocessing.active_children()) - others
         for worker in workers:
-            worker.kill()
+            worker.connection.close()  # who waits for work ends
+            if worker.attempt is not None:
+                worker.process.kill()
         for worker in workers:
-            worker.join()
+            worker.process.join()
+    if refusal is not None:
+        raise InputError(refusal)
 
 
-def _ask(workers: Iterable[multiprocessing.process.BaseProcess]) -> None:
-    """Ask workers to save the state of their runs and to end them."""
-    for worker in workers:
-        worker.terminate()  # noted, not obeyed: see _start_worker
+def _hand_out(waiting: deque[Attempt], workers: set[_Worker], most: int, options: Options) -> None:
+    """Give attempts to those without one, and start more processes as long as there are attempts."""
+    free = [worker for worker in workers if worker.attempt is None and worker.process.is_alive()]
+    busy = sum(worker.attempt is not None for worker in workers)
+    while waiting and busy < most:
+        worker = free.pop() if free else _Worker()
+        workers.add(worker)
+        worker.give(waiting.popleft(), options)
+        busy += 1
 
 
-def _share_threads(num_tasks: int, jobs: int, cores: int) -> list[int]:
-    """Return each task's number of threads, at least 1; the tasks of the last round get more threads each.
-
-    Example:
-        >>> _share_threads(5, jobs=2, cores=2)
-        [1, 1, 1, 1, 2]
-    """
-    last_round = num_tasks % jobs
-    full_rounds = [max(1, cores // jobs)] * (num_tasks - last_round)
-    return full_rounds + [max(1, cores // last_round) for _ in range(last_round)]
+def _those_that_speak(workers: set[_Worker], seconds: float = 0.1) -> list[tuple[_Worker, Attempt]]:
+    busy: dict[Any, tuple[_Worker, Attempt]] = {
+        worker.connection: (worker, worker.attempt) for worker in workers if worker.attempt is not None
+    }
+    return [busy[each] for each in wait(list(busy), timeout=seconds)]
 
 
 @contextmanager
@@ -123,28 +186,3 @@ def _ctrl_c_ignored() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, handler or signal.SIG_DFL)
-
-
-def _follow(futures: list[Future], messages: Queue, progress: Progress, ask: Callable[[], None]) -> None:
-    """Pass every message on until every future is done; raise a worker's error at once.
-
-    If this process is asked to end, its workers are asked by ``ask``, and have some seconds to save their state.
-    """
-    waiting, is_quiet, end = set(futures), False, float("inf")
-    while (waiting or not is_quiet) and time.monotonic() < end:
-        try:
-            progress(*messages.get(timeout=0.1))
-            is_quiet = False
-        except queue.Empty:
-            is_quiet = True
-        if asked_to_stop() is not None and end == float("inf"):
-            end = time.monotonic() + GRACE
-            for future in futures:
-                future.cancel()
-            ask()
-        done = {future for future in waiting if future.done()}
-        waiting -= done
-        for future in done:
-            if not future.cancelled():
-                future.result()
-            is_quiet = False

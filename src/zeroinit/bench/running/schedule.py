@@ -1,7 +1,9 @@
 """Many runs: which are missing, in what order, in how many processes."""
 
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -11,7 +13,18 @@ from zeroinit.bench.running.claims import claimed
 from zeroinit.bench.running.device import choose_device
 from zeroinit.bench.running.processes import run_in_processes
 from zeroinit.bench.running.runner import is_stackable
-from zeroinit.bench.running.task import Options, Progress, Task, carry_out, missing
+from zeroinit.bench.running.task import (
+    PATIENCE,
+    Attempt,
+    Options,
+    Progress,
+    Task,
+    Tell,
+    carry_out,
+    describe,
+    missing,
+    try_again,
+)
 from zeroinit.bench.store import Store
 from zeroinit.bench.training import Checkpoint
 from zeroinit.bench.training.stopping import asked_to_stop, stopping_on_signals
@@ -38,7 +51,14 @@ def choose_jobs(jobs: int | None, device: torch.device | None = None) -> int:
     return jobs
 
 
-def run_all(tasks: Sequence[Task], options: Options, *, jobs: int = 1, progress: Progress | None = None) -> None:
+def run_all(
+    tasks: Sequence[Task],
+    options: Options,
+    *,
+    jobs: int = 1,
+    progress: Progress | None = None,
+    tell: Tell | None = None,
+) -> None:
     """Run the tasks whose result is missing and store each result as it comes; the longest go first.
 
     With a deadline, tasks go in the order given. Tasks that are not finished by the deadline are no error.
@@ -48,11 +68,15 @@ def run_all(tasks: Sequence[Task], options: Options, *, jobs: int = 1, progress:
     of a dense network are stacked. A run that takes longer than a minute saves its state and can continue if it was
     killed.
 
+    A run that fails is tried twice more, in a process of its own; the other runs go on. After the last try the failure
+    is stored in place of a result, and the next call tries again.
+
     Args:
         tasks: Runs with their seeds.
         options: Where to store results, and the device.
         jobs: Number of processes, at least 1.
         progress: Called after each epoch of each task.
+        tell: Called with each task that fails.
 
     Raises:
         InputError: As ``execute`` raises.
@@ -65,24 +89,60 @@ def run_all(tasks: Sequence[Task], options: Options, *, jobs: int = 1, progress:
         _tidy(store, task)
     if options.deadline is None:
         todo.sort(key=lambda task: -flops(task.run))
-    progress = progress or (lambda task, epoch: None)
+    progress, tell = progress or (lambda task, epoch: None), tell or (lambda task, words: None)
     groups = group(todo, options)
+    most = max(1, min(jobs, len(groups)))
+    threads = _share_threads(len(groups), most, choose_jobs(None) if most > 1 else torch.get_num_threads())
+    attempts = [Attempt(*each) for each in zip(groups, threads, strict=True)]
     with stopping_on_signals():
-        if min(jobs, len(groups)) <= 1:
-            keep_freed_memory()
-            busy = [each for each in groups if not carry_out(each, options, progress)]
-            for each in busy:
-                carry_out(each, options, progress, wait=True)
-        else:
-            run_in_processes(groups, options, min(jobs, len(groups)), progress, choose_jobs(None))
+        if most == 1:
+            attempts = _run_here(attempts, options, progress, tell)
+        if attempts:
+            run_in_processes(attempts, options, most, progress, tell)
         if asked_to_stop() is not None:
             raise KeyboardInterrupt(asked_to_stop())
+
+
+def _run_here(attempts: Sequence[Attempt], options: Options, progress: Progress, tell: Tell) -> list[Attempt]:
+    """Carry out attempts in this process.
+
+    Returns:
+        What is left after the first failure. It is for another process: memory or device of this one may be in
+        disorder.
+    """
+    keep_freed_memory()
+    waiting = deque(attempts)
+    while waiting:
+        attempt = waiting.popleft()
+        try:
+            is_done = carry_out(attempt.tasks, options, progress, attempt.patience)
+        except InputError:
+            raise
+        except (Exception, SystemExit) as error:
+            return [*waiting, *try_again(attempt, *describe(error), options, tell)]
+        if not is_done:
+            waiting.append(replace(attempt, patience=PATIENCE))
+    return []
+
+
+def _share_threads(num_tasks: int, jobs: int, cores: int) -> list[int]:
+    """Return each task's number of threads, at least 1; the tasks of the last round get more threads each.
+
+    Example:
+        >>> _share_threads(5, jobs=2, cores=2)
+        [1, 1, 1, 1, 2]
+    """
+    last_round = num_tasks % jobs
+    full_rounds = [max(1, cores // jobs)] * (num_tasks - last_round)
+    return full_rounds + [max(1, cores // last_round) for _ in range(last_round)]
 
 
 def _tidy(store: Store, task: Task) -> None:
     """Remove what a kill left beside a stored result, unless another process is at work there."""
     folder = store.checkpoint_folder(task.run, [task.seed])
-    left = list(folder.parent.glob(f".seed-{task.seed}.json.*"))
+    left = [
+        path for name in (f".seed-{task.seed}.json.*", f"seed-{task.seed}.failed") for path in folder.parent.glob(name)
+    ]
     if not left and not folder.exists():
         return
     with claimed(store, task.run, [task.seed]) as is_ours:

@@ -1,22 +1,26 @@
-"""One run with one seed, or several seeds of it at once: claimed, carried out, stored."""
+"""One run with one seed, or several seeds of it at once: claimed, carried out, stored; tried again if it fails."""
 
-import time
+import traceback
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from zeroinit.bench.running.claims import claimed
 from zeroinit.bench.running.runner import execute, execute_seeds
 from zeroinit.bench.spec import Run
-from zeroinit.bench.store import Store
+from zeroinit.bench.store import Failure, Store
 from zeroinit.bench.training import Checkpoint, Observer, OutOfTime, TensorBoardObserver
 from zeroinit.bench.training.stopping import is_over
 
-__all__ = ["Options", "Progress", "Task", "carry_out", "missing"]
+__all__ = ["Attempt", "Options", "Progress", "Task", "Tell", "carry_out", "describe", "missing", "try_again"]
 
 PATIENCE = 1.0
 """Seconds that a process waits for another's run before it looks again."""
+
+TRIES = 3
+LONGEST_REASON, LONGEST_TRACEBACK = 200, 20_000
 
 
 @dataclass(frozen=True)
@@ -59,38 +63,83 @@ class Options:
 Progress = Callable[[Task, int], None]
 """Called with a task and the number of its finished epochs."""
 
+Tell = Callable[[Task, str], None]
+"""Called with a task that failed, and a few words: why, and what happens next."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """Seeds of one run that are carried out together, and what became of earlier tries.
+
+    Attributes:
+        tasks: Seeds of one run.
+        threads: Of torch.
+        patience: Seconds to wait if another process computes them.
+        reasons: Why each earlier try failed.
+    """
+
+    tasks: tuple[Task, ...]
+    threads: int
+    patience: float = 0.0
+    reasons: tuple[str, ...] = ()
+
 
 def missing(tasks: Iterable[Task], store: Store) -> list[Task]:
     """List the tasks without a stored result, each once."""
     return [task for task in dict.fromkeys(tasks) if not store.has(task.run, task.seed)]
 
 
-def carry_out(tasks: tuple[Task, ...], options: Options, progress: Progress, wait: bool = False) -> bool:
+def carry_out(tasks: tuple[Task, ...], options: Options, progress: Progress, patience: float = 0.0) -> bool:
     """Run one task, or the seeds of one run, in this process and store the results, if there is time.
 
     Args:
         tasks: Seeds of one run.
         options: Where to store results, and when to end.
         progress: Called after each epoch.
-        wait: Wait for another process that computes them, in place of leaving them to it.
+        patience: Seconds to wait for another process that computes them.
 
     Returns:
         Whether they are done with; ``False`` while another process computes them.
     """
+    if options.is_out_of_time:
+        return True
     run, seeds, store = tasks[0].run, [task.seed for task in tasks], Store(options.results)
-    while not options.is_out_of_time:
-        with claimed(store, run, seeds, time.monotonic() + PATIENCE * wait) as is_ours:
-            is_stored = all(store.has_file(run, seed) for seed in seeds)
-            if is_ours and not is_stored:
-                _execute(tasks, options, progress)
-                return True
-        if is_stored:
-            for task in tasks:
-                progress(task, run.epochs)
+    with claimed(store, run, seeds, patience) as is_ours:
+        is_stored = all(store.has_file(run, seed) for seed in seeds)
+        if is_ours and not is_stored:
+            _execute(tasks, options, progress)
             return True
-        if not wait:
-            return False
-    return True
+    for task in tasks if is_stored else ():
+        progress(task, run.epochs)
+    return is_stored
+
+
+def describe(error: BaseException) -> tuple[str, str]:
+    """Return an error on one line, and its traceback."""
+    text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+    return text[:LONGEST_REASON], "".join(traceback.format_exception(error))[-LONGEST_TRACEBACK:]
+
+
+def try_again(attempt: Attempt, reason: str, details: str, options: Options, tell: Tell) -> list[Attempt]:
+    """Say what is left to do after an attempt failed. After the last try the failure is written beside the results.
+
+    Args:
+        attempt: What failed. Seeds that ran together are tried again one by one.
+        reason: Why, on one line.
+        details: The traceback, if there is one.
+        options: Where results are stored.
+        tell: Called with each task.
+    """
+    reasons, store = (*attempt.reasons, reason), Store(options.results)
+    is_last = len(reasons) >= TRIES
+    what_next = f"given up after {TRIES} tries" if is_last else f"try {len(reasons) + 1} of {TRIES} follows"
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    with claimed(store, attempt.tasks[0].run, [task.seed for task in attempt.tasks], PATIENCE) as is_ours:
+        for task in attempt.tasks:
+            tell(task, f"{reason}; {what_next}")
+            if is_last and is_ours and not store.has_file(task.run, task.seed):
+                store.save_failure(Failure(task.run, task.seed, now, reasons, details))
+    return [] if is_last else [replace(attempt, tasks=(task,), reasons=reasons) for task in attempt.tasks]
 
 
 def _execute(tasks: tuple[Task, ...], options: Options, progress: Progress) -> None:
