@@ -13,7 +13,8 @@ import zeroinit
 SOURCE = Path(zeroinit.__file__).parent
 PAGE = Path(__file__).parents[1] / "docs" / "contribute" / "architecture.md"
 GROUND = {"_common", "_shapes", "_modules"}
-LIBRARY = GROUND | {"init", "integrations", "remedies", "symmetry", "zero_start"}
+REPORTS = {"_findings"}
+LIBRARY = GROUND | REPORTS | {"audit", "init", "integrations", "remedies", "symmetry", "zero_start"}
 MIDDLE = {"bench.data", "bench.models", "bench.training", "bench.stats", "bench.plots"}
 SETTINGS = {"bench.profiles", "bench.labels", "bench.spec"}
 AT_WORK = {"bench.store", "bench.catalogue", "bench.running", "bench.reporting"}
@@ -22,9 +23,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "_common": set(),
     "_shapes": set(),
     "_modules": {"_common", "_shapes"},
-    **dict.fromkeys(("init", "remedies", "symmetry"), GROUND),
+    "_findings": {"_common"},
+    **dict.fromkeys(("init", "remedies"), GROUND),
+    **dict.fromkeys(("audit", "symmetry"), GROUND | REPORTS),
     "zero_start": GROUND | {"init", "remedies", "symmetry"},
-    "integrations": GROUND | {"init", "remedies", "symmetry", "zero_start"},
+    "integrations": GROUND | REPORTS | {"init", "remedies", "symmetry", "zero_start"},
     "__init__": LIBRARY,
     **dict.fromkeys(MIDDLE, GROUND),
     "bench": {"_common", *MIDDLE},
@@ -45,7 +48,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {"cli"},
 }
 WITHOUT_TORCH = {
-    *("_common", "bench.stats", "bench.plots", "bench.result", "bench.store", "bench.catalogue", "bench.progress"),
+    *(
+        "_common",
+        "_findings",
+        "bench.stats",
+        "bench.plots",
+        "bench.result",
+        "bench.store",
+        "bench.catalogue",
+        "bench.progress",
+    ),
     *SETTINGS,
 }
 MOST_LINES = {"bench": 330, "cli": 330, "symmetry": 330}
@@ -211,7 +223,7 @@ def test_disorder_is_found(path, source):
         ("units/tracking.py", "from zeroinit.symmetry.measures import DIAGNOSTICS"),
         ("observer.py", "from .units.layers import Layer"),
         ("verdict/search/search.py", "from zeroinit.symmetry.verdict.causes.views import View"),
-        ("__init__.py", "from zeroinit.symmetry.verdict.report.codes import CODES"),
+        ("__init__.py", "from zeroinit.symmetry.verdict.report.parts import LayerReport"),
     ],
 )
 def test_what_is_in_order_is_not_found(path, source):

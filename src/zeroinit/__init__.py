@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from zeroinit._common import InputError, __version__, names_when_used
 
 if TYPE_CHECKING:
+    from zeroinit.audit import AuditReport, assert_initialized, audit
     from zeroinit.init import INITIALIZERS, InitRecord, InitWarning, SymmetryWarning, initialize_
     from zeroinit.integrations import watch
     from zeroinit.remedies import REMEDIES, AffineNorms, RemedyWarning, make_remedy
@@ -27,6 +28,7 @@ __all__ = [
     "INITIALIZERS",
     "REMEDIES",
     "AffineNorms",
+    "AuditReport",
     "Finding",
     "InitRecord",
     "InitWarning",
@@ -37,7 +39,9 @@ __all__ = [
     "SymmetryWarning",
     "ZeroStart",
     "__version__",
+    "assert_initialized",
     "assert_symmetry_broken",
+    "audit",
     "initialize_",
     "inspect",
     "make_remedy",
@@ -46,6 +50,7 @@ __all__ = [
 ]
 
 HOMES = {
+    "zeroinit.audit": ["AuditReport", "assert_initialized", "audit"],
     "zeroinit.init": ["INITIALIZERS", "InitRecord", "InitWarning", "SymmetryWarning", "initialize_"],
     "zeroinit.integrations": ["watch"],
     "zeroinit.zero_start": ["ZeroStart", "zero_start_"],

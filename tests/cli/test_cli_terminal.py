@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from zeroinit import __version__
+from zeroinit._findings.formats import FORMATS
 from zeroinit.bench.catalogue import FIGURES
 from zeroinit.bench.data import DATASETS
 from zeroinit.bench.profiles import PROFILES, PROTOCOLS
 from zeroinit.cli.app import COMMANDS
 from zeroinit.cli.completion import keys_in_source
 from zeroinit.symmetry.shadow.updates import RULES
-from zeroinit.symmetry.verdict.report.formats import FORMATS
 
 COLOR = re.compile(r"\x1b\[[\d;]*(3[0-8]|9[0-7])[\d;]*m")
 PLAIN = {name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "FORCE_COLOR", "COLUMNS"}}
@@ -119,7 +119,7 @@ def test_the_shell_completes_names_without_torch(words, offered):
         ("bench/profiles.py", "PROFILES", PROFILES),
         ("bench/profiles.py", "PROTOCOLS", PROTOCOLS),
         ("symmetry/shadow/updates.py", "RULES", RULES),
-        ("symmetry/verdict/report/formats.py", "FORMATS", FORMATS),
+        ("_findings/formats.py", "FORMATS", FORMATS),
     ],
 )
 def test_names_read_from_the_source_are_those_of_the_table(path, table, entries):
@@ -136,7 +136,7 @@ def test_every_command_is_a_file():
 
     files = {path.stem for path in Path(zeroinit.cli.__file__).parent.glob("*.py")}
     assert set(COMMANDS) <= files
-    assert files - set(COMMANDS) == {"__init__", "app", "completion", "loading", "options", "tables"}
+    assert files - set(COMMANDS) == {"__init__", "app", "completion", "loading", "options", "shown", "tables"}
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ PAGES = Path(__file__).with_name("findings")
 def explain_command(
     code: Annotated[str | None, typer.Argument(help="A code of a finding, as ZI006; all of them by default.")] = None,
 ) -> None:
-    """Tell what a code of `inspect` means: the smallest model that shows it, why, and what to type."""
+    """Tell what a code of `inspect` or `audit` means: the smallest model that shows it, why, and what to type."""
     pages = {path.stem: path for path in sorted(PAGES.glob("ZI*.md"))}
     if code is None:
         titles = [path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ") for path in pages.values()]

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from zeroinit._common import lookup
-from zeroinit.cli.app import app, out
+from zeroinit._findings.formats import FORMATS
+from zeroinit.cli.app import app
 from zeroinit.cli.completion import complete_keys
 
 
@@ -33,7 +34,7 @@ def inspect_command(
         typer.Option(
             "--format",
             help="table, json or sarif.",
-            autocompletion=complete_keys("symmetry/verdict/report/formats.py", "FORMATS"),
+            autocompletion=complete_keys("_findings/formats.py", "FORMATS"),
         ),
     ] = "table",
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if there is a warning.")] = False,
@@ -44,20 +45,9 @@ def inspect_command(
 ) -> None:
     """Tell for any model whether it will learn, what stays identical, and when each layer gets its first gradient."""
     from zeroinit.cli.loading import build
+    from zeroinit.cli.shown import show
     from zeroinit.symmetry import inspect
-    from zeroinit.symmetry.verdict.report.choosing import choose, without_known, write_baseline
-    from zeroinit.symmetry.verdict.report.formats import FORMATS
 
-    write = lookup(FORMATS, style, "format")
+    lookup(FORMATS, style, "format")
     report = inspect(*build(factory, inputs, initializer), steps=steps, optimizer=optimizer)
-    report = choose(report, _codes(select), _codes(ignore))
-    left = report if baseline is None else without_known(report, baseline)
-    if write_to is not None:  # last of all: a command that fails writes nothing
-        write_baseline(report, write_to)
-    out.print(write(left), markup=False, highlight=False, soft_wrap=True)
-    if strict and left.warnings:
-        raise typer.Exit(1)
-
-
-def _codes(text: str) -> list[str]:
-    return [each.strip() for each in text.split(",") if each.strip()]
+    show(report, style, strict, select, ignore, baseline, write_to)

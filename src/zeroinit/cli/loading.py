@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from zeroinit._common import InputError, derive_seed, import_named
 from zeroinit.init import initialize_
 
-__all__ = ["build", "find_factory", "parse_inputs"]
+__all__ = ["build", "find_factory", "parse_inputs", "split"]
 
 FORM = "write package.module:factory, where factory() returns a model or a pair of model and inputs"
 
 
-def find_factory(name: str) -> Callable:
+def find_factory(name: str, argument: str = "factory") -> Callable:
     """Import ``package.module:factory``; the working directory is searched, too.
 
     Raises:
@@ -26,9 +26,10 @@ def find_factory(name: str) -> Callable:
         >>> find_factory("torch.nn:Identity")()
         Identity()
     """
-    found = import_named(name, "factory", FORM)
+    form = FORM if argument == "factory" else "write package.module:function"
+    found = import_named(name, argument, form)
     if not callable(found):
-        raise InputError(f"factory={name!r}: is a {type(found).__name__}; {FORM}")
+        raise InputError(f"{argument}={name!r}: is a {type(found).__name__}; {form}")
     return found
 
 
@@ -69,6 +70,16 @@ def parse_inputs(text: str, seed: int = 0) -> Any:
     return drawn[0][1] if len(drawn) == 1 else tuple(value for _, value in drawn)
 
 
+def split(made: Any) -> tuple[Any, Any]:
+    """Return the model and the inputs that a factory made; ``None`` where it makes no inputs.
+
+    Example:
+        >>> split((1, 2)), split(1)
+        ((1, 2), (1, None))
+    """
+    return made if isinstance(made, tuple) and len(made) == 2 else (made, None)
+
+
 def build(name: str, inputs: str | None, initializer: str | None = None) -> tuple[nn.Module, Any]:
     """Call a factory by name; return its model, set by an initializer if one is named, and inputs as described.
 
@@ -82,7 +93,7 @@ def build(name: str, inputs: str | None, initializer: str | None = None) -> tupl
         raise InputError(
             f"factory={name!r}: failed ({type(error).__name__}: {error}); it is called without arguments"
         ) from error
-    model, own = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
+    model, own = split(made)
     if not isinstance(model, nn.Module):
         raise InputError(f"factory={name!r}: returned a {type(model).__name__}; {FORM}")
     given = own if inputs is None else parse_inputs(inputs)

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from zeroinit._common import InputError, whole_number
+from zeroinit._findings.choosing import choose, known_codes
 from zeroinit.integrations.own_loop import is_first_rank
 from zeroinit.integrations.recorder import is_sharded
 from zeroinit.symmetry.inspector import inspect
-from zeroinit.symmetry.verdict.report.choosing import choose, known_codes
 from zeroinit.symmetry.verdict.report.report import SymmetryReport
 from zeroinit.symmetry.verdict.report.sentence import by_cause
 

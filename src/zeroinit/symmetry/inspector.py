@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from zeroinit._common import InputError
+from zeroinit._findings.choosing import choose
 from zeroinit._modules.batch import take_batch
 from zeroinit._modules.copying import copier_of
 from zeroinit.symmetry.shadow.checks import check_devices, check_model, left_out, unwrapped
@@ -24,7 +25,6 @@ from zeroinit.symmetry.units.tracking import NEARLY, Tracker
 from zeroinit.symmetry.verdict.evidence import Evidence
 from zeroinit.symmetry.verdict.findings import judge
 from zeroinit.symmetry.verdict.last_pass import look_at_the_end, settle_faint
-from zeroinit.symmetry.verdict.report.choosing import choose
 from zeroinit.symmetry.verdict.report.parts import GRADIENTS_OFF
 from zeroinit.symmetry.verdict.report.report import SymmetryReport
 from zeroinit.symmetry.verdict.search.silent import may_be_stuck

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 from torch import nn
 
+from zeroinit._findings.codes import CODES
 from zeroinit.symmetry.verdict.checklist import checks
 from zeroinit.symmetry.verdict.evidence import Evidence, Symptom
 from zeroinit.symmetry.verdict.layer_findings import of_copies, of_layers
 from zeroinit.symmetry.verdict.passes.naming import few
-from zeroinit.symmetry.verdict.report.codes import CODES
 from zeroinit.symmetry.verdict.report.parts import Finding, ParameterReport, finding
 from zeroinit.symmetry.verdict.report.report import SymmetryReport
 from zeroinit.symmetry.verdict.rows import layer_row, parameter_rows

@@ -6,8 +6,8 @@ import pytest
 from torch import nn
 
 from zeroinit import InputError
+from zeroinit._findings.choosing import choose, without_known, write_baseline
 from zeroinit.symmetry import assert_symmetry_broken, inspect
-from zeroinit.symmetry.verdict.report.choosing import choose, without_known, write_baseline
 
 from ...zoo import VECTORS, mlp
 

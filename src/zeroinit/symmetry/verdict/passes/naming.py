@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from torch import nn
 
+from zeroinit._findings.naming import LONG, NUMBERS, few, in_common, joined, of_model, pattern_of, starred
 from zeroinit.symmetry.verdict.passes.calls import LOSS, Call
 
 __all__ = [
@@ -22,10 +23,6 @@ __all__ = [
     "where",
 ]
 
-MOST_NAMES = 3
-NUMBERS = re.compile(r"\d+")
-LONG = 40
-"""Names of so many letters that differ by a number are told once."""
 WORDS = {
     "relu": "ReLU", "relu_": "ReLU", "scaled_dot_product_attention": "attention", "truediv": "division",
     "div": "division", "multi_head_attention_forward": "attention", "layer_norm": "layer norm",
@@ -40,90 +37,6 @@ WORDS = {
     "ne": "comparison", "rsub": "difference", "long": "conversion to whole numbers",
     "linear": "linear map", "bmm": "matrix product", "addmm": "matrix product",
 }  # fmt: skip
-
-
-def starred(path: str) -> str:
-    """Replace the numbers in a path.
-
-    Example:
-        >>> starred("blocks.11.q1.weight")
-        'blocks.*.q1.weight'
-    """
-    return re.sub(r"(?<![^.])\d+(?![^.])", "*", path)
-
-
-def pattern_of(names: Iterable[str]) -> str:
-    """Write names that differ by numbers as one: a number that is the same in all of them stays.
-
-    Names that differ by more are written as the first one, all of whose numbers are replaced.
-
-    Example:
-        >>> pattern_of(["flow.0.net.2", "flow.1.net.2"]), pattern_of(["layer1.0", "layer2.1"]), pattern_of(["h.3"])
-        ('flow.*.net.2', 'layer*.*', 'h.3')
-    """
-    return in_common(names, NUMBERS)
-
-
-def in_common(texts: Iterable[str], numbers: re.Pattern[str]) -> str:
-    """Write texts that differ by numbers as one: a number that is not the same in all of them becomes a star.
-
-    Args:
-        texts: At least one. If they differ by more than numbers, all numbers of the first one become stars.
-        numbers: What counts as a number; a pattern without groups.
-
-    Example:
-        >>> in_common(["`h.0.w` of 3", "`h.1.w` of 3"], NUMBERS)
-        '`h.*.w` of 3'
-    """
-    listed = list(dict.fromkeys(texts))
-    if len({tuple(numbers.split(each)) for each in listed}) > 1:
-        return numbers.sub("*", listed[0])
-    columns = zip(*(numbers.findall(each) for each in listed), strict=True)
-    words = iter([column[0] if len(set(column)) == 1 else "*" for column in columns])
-    return numbers.sub(lambda _: next(words), listed[0])
-
-
-def joined(words: Iterable[str]) -> str:
-    """Join words as in a sentence.
-
-    Example:
-        >>> joined(["a", "b", "c"])
-        'a, b and c'
-    """
-    listed = list(words)
-    return " and ".join(filter(None, [", ".join(listed[:-1]), *listed[-1:]]))
-
-
-def few(names: Iterable[str]) -> str:
-    """Name some parameters or modules, at most three of them, in backquotes; those that differ by a number once.
-
-    Example:
-        >>> few(["a", "b"]), few([f"h.{at}.w" for at in range(12)])
-        ('`a` and `b`', '`h.*.w` (12 times)')
-    """
-    patterns: dict[str, list[str]] = {}
-    for name in names:
-        patterns.setdefault(starred(name), []).append(name)
-    words: list[str] = []
-    for pattern, members in patterns.items():
-        short = len(members) <= MOST_NAMES and (len(members) == 1 or len(pattern) < LONG)
-        words += [f"`{each}`" for each in members] if short else [f"`{pattern_of(members)}` ({len(members)} times)"]
-    if len(words) > MOST_NAMES + 1:
-        words = [*words[:MOST_NAMES], f"{len(words) - MOST_NAMES} more"]
-    return joined(words)
-
-
-def of_model(path: str) -> str:
-    """Write a path as Python.
-
-    Example:
-        >>> of_model("blocks.0.q.weight"), of_model("0.down")
-        ('model.blocks[0].q.weight', 'model[0].down')
-    """
-    text = "model"
-    for part in path.split(".") if path else []:
-        text += f"[{part}]" if part.isdigit() else f".{part}"
-    return text
 
 
 def draw_line(names: list[str], together: int, vectors: bool = False, known: Iterable[str] = ()) -> str:

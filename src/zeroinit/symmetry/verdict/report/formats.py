@@ -1,43 +1,25 @@
-"""A report as text, as HTML and as SARIF."""
+"""A report as text and as HTML."""
 
-import json
 import os
 import re
 import textwrap
-from collections.abc import Callable, Iterable
-from dataclasses import replace
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from zeroinit._common import __version__
-from zeroinit.symmetry.verdict.passes.naming import NUMBERS, few, in_common, pattern_of, starred
-from zeroinit.symmetry.verdict.report.codes import CODES
-from zeroinit.symmetry.verdict.report.parts import Finding, LayerReport
+from zeroinit._findings.finding import Finding
+from zeroinit._findings.formats import FEWEST, shortened, suggestion_lines, told_once
+from zeroinit._findings.naming import NUMBERS, few, pattern_of
+from zeroinit.symmetry.verdict.report.parts import LayerReport
 from zeroinit.symmetry.verdict.report.sentence import by_cause, learns_on, of_units
 
 if TYPE_CHECKING:
     from zeroinit.symmetry.verdict.report.report import SymmetryReport  # for checkers alone: the report calls this file
 
-__all__ = ["FORMATS", "layer_rows", "shortened", "to_html", "to_sarif", "to_text"]
+__all__ = ["layer_rows", "to_html", "to_text"]
 
 HEAD = ("layer", "type", "gradient", "units", "distinct", "broken by")
 NEVER, STILL = " never get", ("ZI018", "ZI020", "ZI022", "ZI109", "ZI111", "ZI113")
-NAME_WIDTH, TYPE_WIDTH, MOST_INFOS, FEWEST_ALIKE = 40, 22, 6, 3
-IN_PATHS = re.compile(r"(?<=[`.])\d+(?=[.`])|(?<=[a-z_\]]\[)\d+(?=\])")
-"""Numbers in the paths of a message, not its counts."""
-
-
-def shortened(text: str, width: int) -> str:
-    """Cut a path in the middle, so that both ends can be read.
-
-    Example:
-        >>> shortened("transformer.h.0.attn.c_attn", 15)
-        'transfo….c_attn'
-    """
-    if len(text) <= width:
-        return text
-    kept = width - 1
-    return f"{text[: kept - kept // 2]}…{text[len(text) - kept // 2 :]}"
+NAME_WIDTH, TYPE_WIDTH, MOST_INFOS = 40, 22, 6
 
 
 def layer_rows(report: "SymmetryReport") -> list[tuple[str, ...]]:
@@ -61,7 +43,7 @@ def _frozen(report: "SymmetryReport") -> set[str]:
 
 def _merged(cells: tuple[str, ...], names: list[str]) -> list[tuple[str, ...]]:
     """Return one row for many layers that differ by a number in their path alone, else one for each."""
-    if len(names) < FEWEST_ALIKE:
+    if len(names) < FEWEST:
         return [(name, *cells) for name in names]
     return [(f"{pattern_of(names)} ({len(names)} of them)", *cells)]
 
@@ -127,7 +109,7 @@ def _headline(report: "SymmetryReport") -> str:
     if any(each.code == "ZI013" and not learns_on(each) for each in report.warnings):
         stuck = {each.name for each in trained}
     learning = sum(each.first_gradient_step is not None and each.name not in stuck for each in trained)
-    causes = by_cause(_alike_once(report.warnings))
+    causes = by_cause(told_once(report.warnings))
     return (
         f"{report.model}: {_count(len(causes), 'warning')}; {learning} of {len(trained)} parameters learn "
         f"within {_count(report.num_steps, 'step')} ({report.optimizer}, {report.loss})"
@@ -141,7 +123,7 @@ def _count(number: int, word: str) -> str:
 def _warning_lines(report: "SymmetryReport", width: int) -> list[str]:
     """One paragraph for each cause: where, what happens and why, what to type."""
     lines: list[str] = []
-    for members in by_cause(_alike_once(report.warnings)):
+    for members in by_cause(told_once(report.warnings)):
         first, names = members[0], list(dict.fromkeys(name for each in members for name in each.parameters))
         text = str(first)
         if len(members) > 1:
@@ -149,15 +131,9 @@ def _warning_lines(report: "SymmetryReport", width: int) -> list[str]:
             more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
             text = f"{first.code} warning {paths[0]}{more}: {_of_all(first, names)}"
         lines += textwrap.wrap(text, width, subsequent_indent="    ", break_on_hyphens=False)
-        lines += _suggested(first.suggestion, width)
+        lines += suggestion_lines(first.suggestion, width)
         lines += _other_members(members, width)
     return lines
-
-
-def _suggested(suggestion: str, width: int) -> list[str]:
-    return textwrap.wrap(
-        f"-> {suggestion}", width, initial_indent="    ", subsequent_indent="       ", break_on_hyphens=False
-    )
 
 
 def _other_members(members: list["Finding"], width: int) -> list[str]:
@@ -186,7 +162,7 @@ def _of_all(first: Finding, names: list[str]) -> str:
 
 
 def _info_lines(report: "SymmetryReport", width: int) -> list[str]:
-    infos = [each for each in _alike_once(report.findings) if each.severity == "info"]
+    infos = [each for each in told_once(report.findings) if each.severity == "info"]
     lines = []
     for members in by_cause(infos)[:MOST_INFOS]:
         paths = list(dict.fromkeys(each.path or "(the model itself)" for each in members))
@@ -197,48 +173,6 @@ def _info_lines(report: "SymmetryReport", width: int) -> list[str]:
     if len(by_cause(infos)) > MOST_INFOS:
         lines.append(f"... and {len(by_cause(infos)) - MOST_INFOS} more of severity info, in .findings")
     return lines
-
-
-def _alike_once(findings: Iterable["Finding"]) -> list["Finding"]:
-    """Return one finding for many that differ by numbers in paths alone; of frozen modules one for all."""
-    groups: dict[tuple[str, ...], list[Finding]] = {}
-    for each in findings:
-        similar: tuple[str, ...] = (each.code, starred(each.path), _starred(each.message))
-        if each.code == "ZI102":
-            similar = (f"ZI102 {each.cause}",)
-        groups.setdefault(similar, []).append(each)
-    kept = []
-    for similar, members in groups.items():
-        if len(members) < FEWEST_ALIKE:
-            kept += members
-        elif len(similar) == 1:
-            kept.append(replace(members[0], path=f"{members[0].path} and {len(members) - 1} more modules"))
-        else:
-            kept.append(
-                replace(
-                    members[0],
-                    path=f"{pattern_of(each.path for each in members)} ({len(members)} of them)",
-                    message=_once(in_common((each.message for each in members), IN_PATHS)),
-                    suggestion=_once(in_common((each.suggestion for each in members), IN_PATHS)),
-                    cause=members[0].cause if len({each.cause for each in members}) == 1 else "",
-                )
-            )
-    return kept
-
-
-def _starred(text: str) -> str:
-    """Replace the numbers in the paths of a message.
-
-    Example:
-        >>> _starred("3 units of `blocks.11.dense` and `4.weight` at step 1: `model[2].w`")
-        '3 units of `blocks.*.dense` and `*.weight` at step 1: `model[*].w`'
-    """
-    return _once(IN_PATHS.sub("*", text))
-
-
-def _once(text: str) -> str:
-    """Name what is listed several times once."""
-    return re.sub(r"(`[^`]+`)(?:(?:, | and )\1)+", r"\1", text)
 
 
 def to_html(report: "SymmetryReport") -> str:
@@ -260,38 +194,3 @@ def to_html(report: "SymmetryReport") -> str:
         f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         f"<ul>{findings}{left}{notes}</ul></section>"
     )
-
-
-def to_sarif(report: "SymmetryReport") -> dict[str, Any]:
-    """Return the findings as a SARIF 2.1.0 log; a module's path is a logical location.
-
-    Source:
-        OASIS, "Static Analysis Results Interchange Format (SARIF) Version 2.1.0".
-    """
-    rules = [
-        {"id": code, "shortDescription": {"text": entry.title}, "help": {"text": entry.suggestion}}
-        for code, entry in CODES.items()
-    ]
-    results = [
-        {
-            "ruleId": each.code,
-            "level": "warning" if each.severity == "warning" else "note",
-            "message": {"text": f"{each.message} {each.suggestion}".strip()},
-            "locations": [{"logicalLocations": [{"fullyQualifiedName": each.path or "model", "kind": "member"}]}],
-        }
-        for each in report.findings
-    ]
-    driver = {"name": "zeroinit", "version": __version__, "rules": rules}
-    return {
-        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
-        "version": "2.1.0",
-        "runs": [{"tool": {"driver": driver}, "results": results}],
-    }
-
-
-FORMATS: dict[str, Callable] = {
-    "table": str,
-    "json": lambda report: json.dumps(report.to_dict(), indent=2, allow_nan=False),
-    "sarif": lambda report: json.dumps(report.to_sarif(), indent=2, allow_nan=False),
-}
-"""What the command line prints, by name."""

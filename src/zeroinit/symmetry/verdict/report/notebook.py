@@ -4,8 +4,9 @@ import math
 from html import escape
 from typing import TYPE_CHECKING
 
+from zeroinit._findings.formats import shortened
 from zeroinit.symmetry.verdict.report.drawing import LEAST, MOST_ROWS
-from zeroinit.symmetry.verdict.report.formats import HEAD, layer_rows, shortened
+from zeroinit.symmetry.verdict.report.formats import HEAD, layer_rows
 from zeroinit.symmetry.verdict.report.sentence import by_cause
 
 if TYPE_CHECKING:

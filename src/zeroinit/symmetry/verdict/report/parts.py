@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from zeroinit.symmetry.verdict.report.codes import CODES
+from zeroinit._findings.finding import Finding, finding
 
 __all__ = [
     "AS_MADE",
@@ -27,32 +27,6 @@ GRADIENTS_OFF = (
     "`torch.set_grad_enabled(True)` switches them on for your own loop"
 )
 """A note: the user's own ``loss.backward()`` would fail."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing to know.
-
-    Attributes:
-        code: Stable, as ``"ZI001"``; see ``CODES``.
-        severity: ``"warning"`` for what keeps the model from learning as it should, else ``"info"``.
-        path: The module; ``""`` is the model itself.
-        parameters: The parameters concerned.
-        message: What is the matter, in plain words.
-        suggestion: What to do about it.
-        cause: The same for all findings with one cause; empty where each stands for itself.
-    """
-
-    code: str
-    severity: str
-    path: str
-    parameters: tuple[str, ...]
-    message: str
-    suggestion: str
-    cause: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.code} {self.severity} {self.path or '(the model itself)'}: {self.message}"
 
 
 @dataclass(frozen=True)
@@ -145,11 +119,3 @@ class LayerReport:
     source: str = ""
     diversity: dict[str, float] = field(default_factory=dict)
     diversity_by_step: dict[str, tuple[float, ...]] = field(default_factory=dict)
-
-
-def finding(
-    code: str, path: str, parameters: tuple[str, ...] | list[str], message: str, repair: str = "", cause: str = ""
-) -> Finding:
-    """Make a finding, with the severity of its code and, unless there is another, what the code suggests."""
-    entry = CODES[code]
-    return Finding(code, entry.severity, path, tuple(parameters), message, repair or entry.suggestion, cause)

@@ -1,10 +1,12 @@
 """What the inspector found, as plain data and as a table."""
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from zeroinit._common import import_extra, jsonable
-from zeroinit.symmetry.verdict.report.parts import Check, Finding, LayerReport, ParameterReport
+from zeroinit._common import import_extra
+from zeroinit._findings.finding import Finding
+from zeroinit._findings.report import Report
+from zeroinit.symmetry.verdict.report.parts import Check, LayerReport, ParameterReport
 from zeroinit.symmetry.verdict.report.sentence import verdict
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ WIDTH = 100
 
 
 @dataclass(frozen=True)
-class SymmetryReport:
+class SymmetryReport(Report):
     """Whether a model's units will separate, when each layer starts to learn, and what is wrong, if anything.
 
     Attributes:
@@ -55,11 +57,6 @@ class SymmetryReport:
         return verdict(self)
 
     @property
-    def warnings(self) -> tuple[Finding, ...]:
-        """The findings that keep the model from learning as it should."""
-        return tuple(finding for finding in self.findings if finding.severity == "warning")
-
-    @property
     def first_gradient_steps(self) -> dict[str, int | None]:
         """Update step of each parameter's first true gradient, by name; ``None`` where there is none."""
         return {each.name: each.first_gradient_step for each in self.parameters}
@@ -67,10 +64,6 @@ class SymmetryReport:
     def layer(self, path: str) -> LayerReport:
         """Return the first layer at a module's path, or of a parameter's name."""
         return next(each for each in self.layers if path in (each.path, each.weight))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain dictionaries, lists, strings and numbers, ready for JSON; what is not finite is ``None``."""
-        return jsonable(asdict(self))
 
     def to_frame(self) -> "pandas.DataFrame":
         """Return one row for each layer."""
@@ -107,12 +100,6 @@ class SymmetryReport:
         from zeroinit.symmetry.verdict.report.formats import to_html
 
         return to_html(self)
-
-    def to_sarif(self) -> dict[str, Any]:
-        """Return the findings as a SARIF 2.1.0 log."""
-        from zeroinit.symmetry.verdict.report.formats import to_sarif
-
-        return to_sarif(self)
 
     def __str__(self) -> str:
         from zeroinit.symmetry.verdict.report.formats import to_text

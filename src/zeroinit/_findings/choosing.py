@@ -4,22 +4,26 @@ import json
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from zeroinit._common import InputError, closest, write_atomically
-from zeroinit.symmetry.verdict.report.codes import CODES
-from zeroinit.symmetry.verdict.report.parts import Finding
-from zeroinit.symmetry.verdict.report.report import SymmetryReport
+from zeroinit._findings.codes import CODES
+from zeroinit._findings.finding import Finding
+from zeroinit._findings.report import Report
 
 __all__ = ["choose", "known_codes", "without_known", "write_baseline"]
 
 FORMAT = 1
 
 
-def choose(report: SymmetryReport, select: Iterable[str] = (), ignore: Iterable[str] = ()) -> SymmetryReport:
+Kind = TypeVar("Kind", bound=Report)
+
+
+def choose(report: Kind, select: Iterable[str] = (), ignore: Iterable[str] = ()) -> Kind:
     """Return a report with the findings of some codes only.
 
     Args:
-        report: What ``inspect`` returned.
+        report: What ``inspect`` or ``audit`` returned.
         select: Codes, or what they start with, as ``"ZI0"`` for all warnings; all codes if there is none.
         ignore: The same for codes to leave out; it wins over ``select``.
 
@@ -65,7 +69,7 @@ def known_codes(starts: Iterable[str], argument: str) -> tuple[str, ...]:
     return listed
 
 
-def write_baseline(report: SymmetryReport, path: Path) -> None:
+def write_baseline(report: Report, path: Path) -> None:
     """Write the warnings of a report to a file, so that later reports leave them out.
 
     Args:
@@ -80,7 +84,7 @@ def write_baseline(report: SymmetryReport, path: Path) -> None:
     write_atomically(path, json.dumps(content, indent=2) + "\n")
 
 
-def without_known(report: SymmetryReport, path: Path) -> SymmetryReport:
+def without_known(report: Kind, path: Path) -> Kind:
     """Return a report without the warnings that a file of ``write_baseline`` holds; a note says how many those are.
 
     Raises:

@@ -155,5 +155,65 @@ CODES: dict[str, Code] = {
         "info", "one module stands at several places", "Build one for each place, unless they are meant to share."
     ),
     "ZI108": Code("info", "slices of a parameter stay identical", "Nothing to do if they see identical inputs."),
+    "ZI201": Code(
+        "warning",
+        "values were never written",
+        "Set it where the model is initialized, after `to_empty` if the model comes from the meta device.",
+    ),
+    "ZI202": Code(
+        "warning",
+        "an initializer wrote a temporary tensor",
+        "Write to the parameter itself, or assign the new values.",
+    ),
+    "ZI203": Code(
+        "warning",
+        "a general rule wrote over a special one",
+        "Call the special rule last.",
+    ),
+    "ZI204": Code(
+        "warning",
+        "loaded values were written over",
+        "Initialize first and load last.",
+    ),
+    "ZI205": Code(
+        "warning",
+        "the scale comes from a wrong fan",
+        "Draw each part alone, or hand over the right standard deviation.",
+    ),
+    "ZI206": Code(
+        "warning",
+        "random values are there twice",
+        "Draw each anew.",
+    ),
+    "ZI207": Code(
+        "warning",
+        "ranks hold equal shards",
+        "Give each rank a generator of its own for sharded values.",
+    ),
+    "ZI208": Code(
+        "warning",
+        "replicas start with different values",
+        "Seed all ranks equally before replicated values are drawn, or broadcast them.",
+    ),
+    "ZI209": Code(
+        "warning",
+        "tied parameters are split",
+        "Tie them again at the end.",
+    ),
+    "ZI210": Code(
+        "warning",
+        "separate parameters are joined",
+        "Give each its own memory, or use one parameter in all places.",
+    ),
+    "ZI211": Code(
+        "warning",
+        "values depend on the device that the model was built on",
+        "Let the initializing function set all of the values.",
+    ),
+    "ZI251": Code(
+        "info",
+        "torch's own default counts packed projections as one",
+        "Nothing to do, or draw each projection alone.",
+    ),
 }
 """Findings by code."""

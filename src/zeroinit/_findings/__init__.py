@@ -1,0 +1,1 @@
+"""What ``inspect`` and ``audit`` share: findings, their codes, how places are named, formats of reports."""

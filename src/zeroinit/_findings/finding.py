@@ -1,0 +1,41 @@
+"""One thing to know: its code, the place, the reason, the repair."""
+
+from dataclasses import dataclass
+
+from zeroinit._findings.codes import CODES
+
+__all__ = ["Finding", "finding"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing to know.
+
+    Attributes:
+        code: Stable, as ``"ZI001"``; see ``CODES``.
+        severity: ``"warning"`` for what keeps the model from learning as it should, else ``"info"``.
+        path: The module; ``""`` is the model itself.
+        parameters: The parameters concerned.
+        message: What is the matter, in plain words.
+        suggestion: What to do about it.
+        cause: The same for all findings with one cause; empty where each stands for itself.
+    """
+
+    code: str
+    severity: str
+    path: str
+    parameters: tuple[str, ...]
+    message: str
+    suggestion: str
+    cause: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.severity} {self.path or '(the model itself)'}: {self.message}"
+
+
+def finding(
+    code: str, path: str, parameters: tuple[str, ...] | list[str], message: str, repair: str = "", cause: str = ""
+) -> Finding:
+    """Make a finding, with the severity of its code and, unless there is another, what the code suggests."""
+    entry = CODES[code]
+    return Finding(code, entry.severity, path, tuple(parameters), message, repair or entry.suggestion, cause)

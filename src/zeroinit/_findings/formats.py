@@ -1,0 +1,122 @@
+"""What reports share: findings as lines, findings that differ by numbers told once, SARIF, and the formats by name."""
+
+import json
+import re
+import textwrap
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+from zeroinit._common import __version__
+from zeroinit._findings.codes import CODES
+from zeroinit._findings.finding import Finding
+from zeroinit._findings.naming import in_common, pattern_of, starred
+
+__all__ = ["FEWEST", "FORMATS", "shortened", "starred_in_text", "suggestion_lines", "to_sarif", "told_once"]
+
+FEWEST = 3
+"""So many findings or rows that differ by numbers in paths alone are told once."""
+IN_PATHS = re.compile(r"(?<=[`.])\d+(?=[.`])|(?<=[a-z_\]]\[)\d+(?=\])")
+"""Numbers in the paths of a message, not its counts."""
+
+
+def shortened(text: str, width: int) -> str:
+    """Cut a path in the middle, so that both ends can be read.
+
+    Example:
+        >>> shortened("transformer.h.0.attn.c_attn", 15)
+        'transfo….c_attn'
+    """
+    if len(text) <= width:
+        return text
+    kept = width - 1
+    return f"{text[: kept - kept // 2]}…{text[len(text) - kept // 2 :]}"
+
+
+def suggestion_lines(suggestion: str, width: int) -> list[str]:
+    """Return what to type, below a finding.
+
+    Example:
+        >>> suggestion_lines("Type this.", 80)
+        ['    -> Type this.']
+    """
+    return textwrap.wrap(
+        f"-> {suggestion}", width, initial_indent="    ", subsequent_indent="       ", break_on_hyphens=False
+    )
+
+
+def told_once(findings: Iterable[Finding]) -> list[Finding]:
+    """Return one finding for many that differ by numbers in paths alone; of frozen modules one for all."""
+    groups: dict[tuple[str, ...], list[Finding]] = {}
+    for each in findings:
+        similar: tuple[str, ...] = (each.code, starred(each.path), starred_in_text(each.message))
+        if each.code == "ZI102":
+            similar = (f"ZI102 {each.cause}",)
+        groups.setdefault(similar, []).append(each)
+    kept = []
+    for similar, members in groups.items():
+        if len(members) < FEWEST:
+            kept += members
+        elif len(similar) == 1:
+            kept.append(replace(members[0], path=f"{members[0].path} and {len(members) - 1} more modules"))
+        else:
+            kept.append(
+                replace(
+                    members[0],
+                    path=f"{pattern_of(each.path for each in members)} ({len(members)} of them)",
+                    message=_once(in_common((each.message for each in members), IN_PATHS)),
+                    suggestion=_once(in_common((each.suggestion for each in members), IN_PATHS)),
+                    cause=members[0].cause if len({each.cause for each in members}) == 1 else "",
+                )
+            )
+    return kept
+
+
+def starred_in_text(text: str) -> str:
+    """Replace the numbers in the paths of a message.
+
+    Example:
+        >>> starred_in_text("3 units of `blocks.11.dense` and `4.weight` at step 1: `model[2].w`")
+        '3 units of `blocks.*.dense` and `*.weight` at step 1: `model[*].w`'
+    """
+    return _once(IN_PATHS.sub("*", text))
+
+
+def _once(text: str) -> str:
+    """Name what is listed several times once."""
+    return re.sub(r"(`[^`]+`)(?:(?:, | and )\1)+", r"\1", text)
+
+
+def to_sarif(findings: Iterable[Finding]) -> dict[str, Any]:
+    """Return the findings as a SARIF 2.1.0 log; a module's path is a logical location.
+
+    Source:
+        OASIS, "Static Analysis Results Interchange Format (SARIF) Version 2.1.0".
+    """
+    rules = [
+        {"id": code, "shortDescription": {"text": entry.title}, "help": {"text": entry.suggestion}}
+        for code, entry in CODES.items()
+    ]
+    results = [
+        {
+            "ruleId": each.code,
+            "level": "warning" if each.severity == "warning" else "note",
+            "message": {"text": f"{each.message} {each.suggestion}".strip()},
+            "locations": [{"logicalLocations": [{"fullyQualifiedName": each.path or "model", "kind": "member"}]}],
+        }
+        for each in findings
+    ]
+    driver = {"name": "zeroinit", "version": __version__, "rules": rules}
+    return {
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{"tool": {"driver": driver}, "results": results}],
+    }
+
+
+FORMATS: dict[str, Callable] = {
+    "table": str,
+    "json": lambda report: json.dumps(report.to_dict(), indent=2, allow_nan=False),
+    "sarif": lambda report: json.dumps(report.to_sarif(), indent=2, allow_nan=False),
+}
+"""What the command line prints, by name."""

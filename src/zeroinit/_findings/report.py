@@ -1,0 +1,36 @@
+"""What every report has: findings, warnings among them, plain data, SARIF."""
+
+from dataclasses import asdict
+from typing import Any, ClassVar
+
+from zeroinit._common import jsonable
+from zeroinit._findings.finding import Finding
+from zeroinit._findings.formats import to_sarif
+
+__all__ = ["Report"]
+
+
+class Report:
+    """The base of reports, which are frozen dataclasses.
+
+    Attributes:
+        findings: Warnings first.
+        notes: What the reader should know about the report itself.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """The findings that keep the model from learning as it should."""
+        return tuple(finding for finding in self.findings if finding.severity == "warning")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain dictionaries, lists, strings and numbers, ready for JSON; what is not finite is ``None``."""
+        return jsonable(asdict(self))
+
+    def to_sarif(self) -> dict[str, Any]:
+        """Return the findings as a SARIF 2.1.0 log."""
+        return to_sarif(self.findings)

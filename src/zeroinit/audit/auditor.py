@@ -1,0 +1,200 @@
+"""``audit``: was every parameter initialized, once, as meant?"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zeroinit._common import InputError
+from zeroinit._findings.finding import Finding, finding
+from zeroinit._findings.naming import few
+from zeroinit.audit.building import Observed, observe
+from zeroinit.audit.copies import copies_between, copies_inside
+from zeroinit.audit.overwritten import overwritten
+from zeroinit.audit.ranks import compared_ranks, whole_shapes
+from zeroinit.audit.report import AuditReport, Written
+from zeroinit.audit.scale import wrong_scale
+from zeroinit.audit.trace import Recorder, plain
+from zeroinit.audit.written import lost_writes, never_written, unwritten
+
+__all__ = ["assert_initialized", "audit"]
+
+Build = Callable[[], nn.Module]
+
+
+def audit(
+    build: Build,
+    *,
+    init: Callable[[nn.Module], Any] | None = None,
+    batch: Any = None,
+    ranks: Sequence[Build | nn.Module] | None = None,
+) -> AuditReport:
+    """Build a model under observation and tell whether every parameter was initialized, once, as meant.
+
+    Each write to memory is recorded, and memory that nobody writes shows. Your random state, default type and default
+    device stay as they are.
+
+    Args:
+        build: A function without arguments that returns a model. Without ``init`` it does all that you do: it may
+            build on the meta device, call ``to_empty``, and load a checkpoint.
+        init: Initializes a model in place. ``audit`` then calls ``build`` on the meta device, ``to_empty``, and
+            ``init``. It compares the result with ``init(build())``.
+        batch: Arguments of one forward pass: a tensor, a tuple or a dictionary. Needed for lazy layers and buffers that
+            the first pass fills. With a batch, ``audit`` sees which axis of a matrix the inputs meet.
+        ranks: One function or model for each process. Each starts from the same random state, as processes do.
+
+    Returns:
+        Findings with the parameters at fault, the reason and the repair. See ``zeroinit explain ZI201`` and so on.
+
+    Raises:
+        InputError: An argument cannot be used, or the user's code fails.
+
+    Example:
+        >>> class Net(nn.Module):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.proj = nn.Linear(8, 8)
+        ...         self.gate = nn.Parameter(torch.empty(8))
+        >>> report = audit(Net)
+        >>> [(each.code, each.parameters) for each in report.warnings]
+        [('ZI201', ('gate',))]
+    """
+    if ranks is not None and (isinstance(ranks, str | nn.Module) or not isinstance(ranks, Iterable)):
+        raise InputError(f"ranks=a {type(ranks).__name__}: hand over a list with a function or a model for each rank")
+    eager = observe(build, init, batch)
+    notes: list[str] = []
+    all_built = [eager]
+    if init is not None and not eager.from_meta:
+        try:
+            all_built.insert(0, observe(build, init, batch, on_meta=True))
+        except InputError as error:
+            notes.append(f"not built on the meta device: {error}")
+    found = [each for observed in all_built for each in _of_one(observed)]
+    found += [] if len(all_built) == 1 else _of_both(*all_built)
+    found += wrong_scale(eager, world=len(ranks or ()) or 1)
+    if ranks:
+        found += _of_ranks(eager, ranks, init, batch)
+    parameters = tuple(_written(all_built[0], name, each) for name, each in _tensors(all_built[0]).items())
+    return AuditReport(type(eager.model).__name__, parameters, _ordered(found), tuple(notes))
+
+
+def assert_initialized(
+    model_factory: Build, *, init: Callable[[nn.Module], Any] | None = None, batch: Any = None, ranks: Any = None
+) -> None:
+    """Fail with the report if ``audit`` has a warning: one line for your tests.
+
+    Args:
+        model_factory: As ``build`` of ``audit``.
+        init: As for ``audit``.
+        batch: As for ``audit``.
+        ranks: As for ``audit``.
+
+    Raises:
+        AssertionError: There is a warning; the message is the report.
+
+    Example:
+        >>> assert_initialized(lambda: nn.Linear(3, 2))
+    """
+    report = audit(model_factory, init=init, batch=batch, ranks=ranks)
+    if report.warnings:
+        raise AssertionError(str(report))
+
+
+def _of_one(observed: Observed) -> list[Finding]:
+    """Return what one built model shows."""
+    found = [*never_written(observed), *lost_writes(observed), *overwritten(observed)]
+    found += [*copies_between(observed), *copies_inside(observed)]
+    for pair in observed.split:
+        found.append(_split(pair, "were one parameter while the model was built, and are two now"))
+    for names in observed.joined:
+        found.append(_joined(names, "are different parameters in the same memory"))
+    return found
+
+
+def _of_both(meta: Observed, eager: Observed) -> list[Finding]:
+    """Return differences between a model from the meta device and one that was built directly."""
+    found = []
+    for names in eager.tied:
+        if names not in meta.tied:
+            found.append(_split(names, "are one parameter if built directly, and several from the meta device"))
+    for names in meta.tied:
+        if names not in eager.tied and not any(set(names) <= set(each) for each in eager.tied):
+            found.append(_joined(names, "are one parameter from the meta device, and several if built directly"))
+    others = _tensors(eager)
+    for name, tensor in _tensors(meta).items():
+        if name in others and unwritten(meta, name, tensor) is None and unwritten(eager, name, others[name]) is None:
+            found += _difference(meta, eager, name, tensor, others[name])
+    return found
+
+
+def _difference(meta: Observed, eager: Observed, name: str, first: Tensor, second: Tensor) -> list[Finding]:
+    a, b = (plain(each.detach()) for each in (first, second))
+    memories = meta.memory(a), eager.memory(b)
+    if a.shape != b.shape or a.is_meta or b.is_meta or any(each is None for each in memories):
+        return []
+    if any(each.is_random() for each in memories if each):
+        if not (a.is_floating_point() and a.numel() >= 256):
+            return []
+        ratio = float(a.double().std() / b.double().std())
+        if not math.isfinite(ratio) or 0.7 < ratio < 1.4:
+            return []
+        what = f"has {ratio:.3g} times the standard deviation"
+    elif torch.allclose(a.double(), b.double(), rtol=1e-4, atol=1e-6, equal_nan=True):
+        return []
+    else:
+        what = "has other values"
+    message = f"`{name}` {what} if the model comes from the meta device than if it is built directly."
+    repair = f"Let `init` set all of `{name}`, and not change what the constructor left."
+    return [finding("ZI211", name.rpartition(".")[0], [name], message, repair)]
+
+
+def _of_ranks(whole: Observed, ranks: Sequence[Any], init: Any, batch: Any) -> list[Finding]:
+    """Build every rank; return what each shows alone, and what they show together."""
+    built = []
+    for at, each in enumerate(ranks):
+        if isinstance(each, nn.Module):
+            built.append(Observed(each, Recorder(), [], []))
+        else:
+            built.append(observe(each, init, batch, on_meta=init is not None, argument=f"ranks[{at}]", seed=at))
+    full = whole_shapes(whole, built[0], len(built))
+    alone = [found for each in built for found in (*_of_one(each), *wrong_scale(each, full, len(built)))]
+    return [*alone, *compared_ranks(built, full)]
+
+
+def _split(names: Iterable[str], how: str) -> Finding:
+    listed = list(names)
+    repair = "Tie them again at the end: `head.weight = embedding.weight`, or `model.tie_weights()`."
+    return finding("ZI209", listed[0].rpartition(".")[0], listed, f"{few(listed)} {how}.", repair)
+
+
+def _joined(names: Iterable[str], how: str) -> Finding:
+    listed = list(names)
+    repair = "Give each its own memory with `.clone()`, or use one `nn.Parameter` in all places."
+    return finding("ZI210", listed[0].rpartition(".")[0], listed, f"{few(listed)} {how}.", repair)
+
+
+def _ordered(found: list[Finding]) -> tuple[Finding, ...]:
+    """Return each finding once, warnings first."""
+    once: dict[tuple, Finding] = {}
+    for each in found:
+        once.setdefault((each.code, each.parameters), each)
+    return tuple(sorted(once.values(), key=lambda each: (each.severity != "warning", each.code)))
+
+
+def _tensors(observed: Observed) -> dict[str, Tensor]:
+    return {**observed.parameters, **observed.buffers}
+
+
+def _written(observed: Observed, name: str, tensor: Tensor) -> Written:
+    memory = observed.memory(tensor)
+    writes = [each for each in (memory.history() if memory else []) if each.sets]
+    lazy = isinstance(tensor, nn.parameter.UninitializedParameter | nn.parameter.UninitializedBuffer)
+    shape = () if lazy else tuple(tensor.shape)
+    rule, place = "nobody", ""
+    if writes:
+        last = writes[-1]
+        rule, place = last.rule.label or last.operation, last.rule.place
+        rule = "a checkpoint" if last.rule.loading else rule
+    return Written(name, shape, not isinstance(tensor, nn.Parameter), rule, place, len(writes))

@@ -1,0 +1,146 @@
+"""Build a model under observation: every write is recorded, and nothing of the user's settings stays changed."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zeroinit._common import InputError
+from zeroinit._modules.batch import call_model
+from zeroinit._modules.state import random_state_kept
+from zeroinit.audit.ties import Ties, memory_groups, tied_again, tied_names
+from zeroinit.audit.trace import Memory, Recorder
+
+__all__ = ["Observed", "observe", "settings_kept"]
+
+HOW = "hand over a function without arguments that returns a model, as `lambda: Net()`"
+
+
+@dataclass(eq=False)
+class Observed:
+    """A built model and all that was written to its memory.
+
+    Attributes:
+        model: As built.
+        recorder: What was written.
+        split: Pairs of names that were tied once and are not any more.
+        tied: Names that hold one parameter, group by group.
+        from_meta: Whether parameters were made on the meta device, and then got empty memory.
+        notes: What the reader should know.
+    """
+
+    model: nn.Module
+    recorder: Recorder
+    split: list[tuple[str, str]]
+    tied: list[list[str]]
+    from_meta: bool = False
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """Parameters by name, each once."""
+        return dict(self.model.named_parameters())
+
+    @property
+    def buffers(self) -> dict[str, Tensor]:
+        """Buffers by name, each once."""
+        return dict(self.model.named_buffers())
+
+    @property
+    def joined(self) -> list[list[str]]:
+        """Names of different parameters that lie in the same memory."""
+        return memory_groups(dict(self.parameters))
+
+    def memory(self, tensor: Tensor) -> Memory | None:
+        """Return what is known of a tensor's memory."""
+        return self.recorder.memory_of(tensor)
+
+    def owner(self, name: str) -> nn.Module:
+        """Return the module that holds a parameter."""
+        return self.model.get_submodule(name.rpartition(".")[0])
+
+
+@contextmanager
+def settings_kept(seed: int) -> Iterator[None]:
+    """Seed all generators inside; restore them on leaving, and the default type, the default device, and gradients."""
+    dtype, device, grad = torch.get_default_dtype(), torch.get_default_device(), torch.is_grad_enabled()
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=devices), random_state_kept(nn.Identity(), seed):
+        torch.manual_seed(0)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(dtype)
+            torch.set_grad_enabled(grad)
+            if torch.get_default_device() != device:
+                torch.set_default_device(None if device == torch.device("cpu") else device)
+
+
+def observe(
+    build: Any,
+    init: Callable[[nn.Module], Any] | None = None,
+    batch: Any = None,
+    *,
+    on_meta: bool = False,
+    argument: str = "build",
+    seed: int = 0,
+) -> Observed:
+    """Build a model and record what is written.
+
+    Args:
+        build: A function without arguments that returns a model.
+        init: Called with the model afterwards.
+        batch: Arguments of one forward pass at the end.
+        on_meta: Whether to build on the meta device and give the model empty memory before ``init``.
+        argument: How the user knows ``build``, for messages.
+        seed: Of Python's and NumPy's generators; that of torch is always 0.
+
+    Raises:
+        InputError: Something fails, or is no function, or returns no model.
+    """
+    if isinstance(build, nn.Module) or not callable(build):
+        raise InputError(f"{argument}=a {type(build).__name__}: is no function that builds a model; {HOW}")
+    recorder = Recorder()
+    ties = Ties(recorder.note_loaded)
+    with settings_kept(seed), ExitStack() as stack:
+        stack.enter_context(ties.watching())
+        stack.enter_context(recorder)
+        model = _called(build, argument, on_meta)
+        tensors = [*model.parameters(), *model.buffers()]
+        on_meta = on_meta or (init is not None and any(each.is_meta for each in tensors))
+        if on_meta:
+            with tied_again(model):
+                model.to_empty(device="cpu")
+        recorder.phase = "init"
+        if init is not None:
+            made = watched(init, "init", model)
+            model = made if isinstance(made, nn.Module) else model
+        split, tied = ties.split(model), tied_names(model)
+        if batch is not None:
+            recorder.phase = "forward"
+            with torch.no_grad():
+                watched(call_model, "batch", model, batch)
+    return Observed(model, recorder, split, tied, on_meta)
+
+
+def _called(build: Callable[[], Any], argument: str, on_meta: bool) -> nn.Module:
+    if on_meta:
+        with torch.device("meta"):
+            model = watched(build, argument)
+    else:
+        model = watched(build, argument)
+    if not isinstance(model, nn.Module):
+        raise InputError(f"{argument}: returned a {type(model).__name__}, and not a model; {HOW}")
+    return model
+
+
+def watched(function: Callable[..., Any], argument: str, *arguments: Any) -> Any:
+    """Call the user's code; the stack of calls is read up to here."""
+    try:
+        return function(*arguments)
+    except Exception as error:
+        text = " ".join(str(error).split())
+        raise InputError(f"{argument}: failed ({type(error).__name__}: {text[:300]}); run it alone first") from error

@@ -1,0 +1,160 @@
+"""Random values that are there twice: in layers, experts, slices, shards."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.parameter import UninitializedParameter
+
+from zeroinit._findings.finding import Finding, finding
+from zeroinit._findings.naming import few, of_model
+from zeroinit.audit.building import Observed
+from zeroinit.audit.trace import plain
+
+__all__ = ["copies_between", "copies_inside", "drawn"]
+
+ON_PURPOSE = re.compile(
+    r"(^|[._])(ema|teacher|target|momentum|average|averaged|swa|shadow|reference|ref|old|key_encoder|frozen)"
+)
+"""Words in the path of a module that starts as a copy on purpose."""
+FEWEST_BITS, FEWEST_SCALED = 20, 8
+"""Bits that must agree, and values that must be proportional, before a copy is no chance."""
+
+
+def drawn(observed: Observed) -> dict[str, Tensor]:
+    """Return the local part of each trained parameter whose values are random, by name.
+
+    Frozen parameters, parameters of averages and targets, and constants are left out.
+    """
+    found = {}
+    for name, parameter in observed.parameters.items():
+        memory = observed.memory(parameter)
+        if memory is None or not parameter.requires_grad or isinstance(parameter, UninitializedParameter):
+            continue
+        tensor = plain(parameter.detach())
+        if tensor.is_meta or not tensor.is_floating_point() or ON_PURPOSE.search(name.lower()):
+            continue
+        if (
+            (memory.is_random() or (not memory.writes and _looks_random(tensor)))
+            and bool(torch.isfinite(tensor).all())
+            and _varies(tensor)
+        ):
+            found[name] = tensor
+    return found
+
+
+def _varies(tensor: Tensor) -> bool:
+    """Whether values are so many and so different that they cannot agree by chance."""
+    bits = {torch.float64: 50, torch.float32: 22, torch.float16: 9}.get(tensor.dtype, 6)
+    flat = tensor.reshape(-1)
+    return flat.numel() * bits >= FEWEST_BITS and bool((flat[:1] != flat).any() or flat.numel() == 1)
+
+
+def _looks_random(tensor: Tensor) -> bool:
+    """Whether nearly all values of a tensor differ, where nobody saw how it was made."""
+    return len(tensor.unique()) > 0.5 * tensor.numel()
+
+
+def copies_between(observed: Observed) -> list[Finding]:
+    """Return a finding for each group of parameters of one shape with the same random values, or multiples of them."""
+    by_shape: dict[tuple, dict[str, Tensor]] = defaultdict(dict)
+    joined = {name for names in observed.joined for name in names[1:]}
+    for name, tensor in drawn(observed).items():
+        if name in joined:
+            continue
+        by_shape[tuple(tensor.shape)][name] = tensor
+    groups = [group for tensors in by_shape.values() for group in _equal(tensors)]
+    together: dict[tuple[str, ...], list[list[str]]] = defaultdict(list)
+    for group in groups:
+        together[tuple(name.rpartition(".")[0] for name in group)].append(group)
+    return [_between(observed, members) for members in together.values()]
+
+
+def _equal(tensors: dict[str, Tensor]) -> list[list[str]]:
+    """Group tensors of one shape by what they are multiples of."""
+    groups: list[tuple[Tensor, list[str]]] = []
+    for name, tensor in tensors.items():
+        for first, names in groups:
+            if _is_multiple(first, tensor):
+                names.append(name)
+                break
+        else:
+            groups.append((tensor, [name]))
+    return [names for _, names in groups if len(names) > 1]
+
+
+def _is_multiple(first: Tensor, second: Tensor) -> bool:
+    """Whether two tensors are equal, or one is a positive multiple of the other."""
+    a, b = (each.reshape(-1)[:FEWEST_SCALED] for each in (first, second))
+    if torch.equal(a, b):
+        return torch.equal(first, second)
+    if first.numel() < FEWEST_SCALED or first.dtype != second.dtype:
+        return False
+    at = int(a.abs().argmax())
+    factor = (b[at].double() / a[at].double()).item()
+    close = {torch.float32: 1e-5, torch.float64: 1e-12}.get(first.dtype, 0.02)
+    if not factor > 0 or not torch.allclose(
+        a.double() * factor, b.double(), rtol=close, atol=close * abs(float(b[at]))
+    ):
+        return False
+    size = close * float(second.abs().max())
+    return torch.allclose(first.double() * factor, second.double(), rtol=close, atol=size)
+
+
+def _between(observed: Observed, groups: list[list[str]]) -> Finding:
+    names = [name for group in groups for name in group]
+    first = groups[0]
+    scaled = not torch.equal(observed.parameters[first[0]].detach(), observed.parameters[first[1]].detach())
+    how = "are multiples of each other" if scaled else "have the same random values"
+    message = f"{few(names)} {how}: {len(first)} {_whats(first)} start as one."
+    repair = (
+        "Draw each anew: build each layer by itself instead of `copy.deepcopy`, seed once and not in each layer, "
+        f"or call `nn.init.normal_({of_model(first[1])}, std=0.02)` and so on."
+    )
+    return finding("ZI206", first[0].rpartition(".")[0], names, message, repair)
+
+
+def _whats(names: Iterable[str]) -> str:
+    text = " ".join(names).lower()
+    return "experts" if "expert" in text else "shards" if re.search(r"shard|rank", text) else "layers"
+
+
+def copies_inside(observed: Observed) -> list[Finding]:
+    """Return a finding for each parameter that holds the same random values several times."""
+    found = []
+    for name, tensor in drawn(observed).items():
+        owner = observed.owner(name)
+        if (
+            isinstance(owner, _ConvNd | nn.Embedding | nn.EmbeddingBag | nn.modules.batchnorm._NormBase)
+            or tensor.dim() < 2
+        ):
+            continue
+        told = _repeated(tensor)
+        if told:
+            message = f"{told} of `{name}` have the same random values."
+            repair = (
+                f"Draw each anew: `for part in {of_model(name)}: nn.init.normal_(part, std=0.02)`, "
+                f"and no `repeat`, `expand` or a seed for each."
+            )
+            found.append(finding("ZI206", name.rpartition(".")[0], [name], message, repair))
+    return found
+
+
+def _repeated(tensor: Tensor) -> str:
+    """Say which parts of a tensor are equal: slices of a stack, or blocks of rows or of columns of a matrix."""
+    if tensor.dim() > 2:
+        names = {f"{at}": part for at, part in enumerate(tensor) if _varies(part)}
+        groups = _equal(names) if len(names) <= 512 else []
+        return f"{sum(map(len, groups))} of {len(tensor)} slices" if groups else ""
+    for axis, word in ((0, "rows"), (1, "columns")):
+        length = tensor.shape[axis]
+        for parts in range(2, min(length, 64) + 1):
+            if length % parts:
+                continue
+            blocks = tensor.chunk(parts, axis)
+            if _varies(blocks[0]) and all(torch.equal(blocks[0], each) for each in blocks[1:]):
+                return f"{parts} blocks of {word}"
+    return ""

@@ -1,0 +1,127 @@
+"""Values that were set on purpose, and then written over."""
+
+from collections import defaultdict
+
+from torch import Tensor
+
+from zeroinit._findings.finding import Finding, finding
+from zeroinit.audit.building import Observed
+from zeroinit.audit.rules import Rule
+from zeroinit.audit.trace import Write
+
+__all__ = ["overwritten"]
+
+
+def overwritten(observed: Observed) -> list[Finding]:
+    """Return findings for values that a rule for many parameters wrote over.
+
+    Two orders are healthy: a rule for many and then one for few, and a layer's default and then the model's own rule.
+    """
+    histories = {name: _history(observed, each) for name, each in observed.parameters.items()}
+    reach: dict[tuple[str, int], set[str]] = defaultdict(set)
+    for name, history in histories.items():
+        for each in history:
+            reach[each.rule.site].add(name)
+    found = []
+    for name, history in histories.items():
+        last = next((each for each in reversed(history) if each.sets), None)
+        if (
+            last is None
+            or last.rule.loading
+            or last.rule.origin == "library"
+            or last.kind not in ("draw", "constant", "copy")
+        ):
+            continue
+        before = [each for each in history if each.time < last.time and last.covers(each)]
+        loaded = [each for each in before if _is_loaded(each)]
+        if loaded and not _is_deliberate(observed, name, last, reach):
+            found.append(_after_loading(name, last))
+        elif special := [each for each in before if _is_special(observed, name, each, last, reach)]:
+            found.append(_by_general(name, special[-1], last, len(reach[last.rule.site])))
+    return found
+
+
+def _history(observed: Observed, tensor: Tensor) -> list[Write]:
+    memory = observed.memory(tensor)
+    history = [each for each in memory.history() if each.phase != "forward"] if memory is not None else []
+    if history and history[0].operation.endswith("_"):  # nobody was seen to make this memory
+        history.insert(0, Write(0, "given", Rule()))
+    return history
+
+
+def _is_loaded(write: Write) -> bool:
+    """Whether values come from a checkpoint: copied while one is loaded, or memory from elsewhere that was assigned."""
+    from_elsewhere = write.kind == "given" and write.time == 0
+    return from_elsewhere or (write.rule.loading and write.kind in ("copy", "given", "part"))
+
+
+def _is_deliberate(observed: Observed, name: str, last: Write, reach: dict[tuple[str, int], set[str]]) -> bool:
+    """Whether a rule after loading is about one layer alone, and others keep what was loaded."""
+    path = name.rpartition(".")[0]
+    layers = {each.rpartition(".")[0] for each in reach[last.rule.site]}
+    return (
+        layers == {path}
+        and last.rule.made_in is None
+        and not last.rule.label.endswith("reset_parameters")
+        and len({each.rpartition(".")[0] for each in observed.parameters}) > 1
+    )
+
+
+def _is_special(
+    observed: Observed, name: str, write: Write, last: Write, reach: dict[tuple[str, int], set[str]]
+) -> bool:
+    """Whether a write is a rule of its own for few parameters, and another one for more of them came later."""
+    rule = write.rule
+    if not rule.site[1] or rule.origin == "library" or rule.site == last.rule.site or rule.loading:
+        return False
+    if 2 * len(reach[rule.site]) > len(reach[last.rule.site]) or _is_same(write, last):
+        return False
+    if rule.function != "__init__" and _is_one_call(observed, name, write, last):
+        return False
+    if write.kind == "change":
+        return not rule.label and not _is_by_owner(observed, name, write)
+    if write.kind == "empty":
+        return False
+    if _is_by_owner(observed, name, write):
+        return _is_marked(write)
+    return write.kind in ("draw", "constant", "copy", "part")
+
+
+def _is_one_call(observed: Observed, name: str, first: Write, last: Write) -> bool:
+    """Whether two writes follow each other, with none to another layer between: a function for one layer makes both."""
+    path = name.rpartition(".")[0]
+    others = (each for key, each in observed.parameters.items() if key.rpartition(".")[0] != path)
+    memories = (observed.memory(each) for each in others)
+    return not any(first.time < each.time < last.time for memory in memories if memory for each in memory.writes)
+
+
+def _is_by_owner(observed: Observed, name: str, write: Write) -> bool:
+    """Whether the constructor of the layer itself writes: its default, as with layers of torch."""
+    return write.rule.made_in is type(observed.owner(name))
+
+
+def _is_marked(write: Write) -> bool:
+    """Whether a layer's default is more than a place holder: a gate, a constant that is neither 0 nor 1."""
+    one = len(write.sizes) == 0 or (max(write.sizes, default=1) == 1)
+    return write.kind == "constant" and write.value is not None and (one or write.value not in (0.0, 1.0))
+
+
+def _is_same(first: Write, second: Write) -> bool:
+    if first.kind != second.kind or first.kind not in ("constant", "draw"):
+        return False
+    return first.value == second.value and first.std == second.std and first.rule.label == second.rule.label
+
+
+def _after_loading(name: str, last: Write) -> Finding:
+    path = name.rpartition(".")[0]
+    message = f"`{name}` was loaded, and {last.rule} wrote over it afterwards: the checkpoint's values are lost."
+    repair = "Initialize first and load last, or let the rule leave out parameters that are loaded."
+    return finding("ZI204", path, [name], message, repair)
+
+
+def _by_general(name: str, special: Write, last: Write, count: int) -> Finding:
+    path = name.rpartition(".")[0]
+    what = "scaled" if special.kind == "change" else "set"
+    message = f"`{name}` was {what} by {special.rule}, and {last.rule} wrote over it, as over {count - 1} more."
+    repair = f"Call the special rule last, or let {last.rule.place or 'the general rule'} leave this parameter out."
+    return finding("ZI203", path, [name], message, repair)

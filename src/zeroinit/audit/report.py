@@ -1,0 +1,98 @@
+"""What an audit found: findings, and by which rule each parameter and buffer got its values."""
+
+import textwrap
+from dataclasses import dataclass, field
+
+from zeroinit._findings.finding import Finding
+from zeroinit._findings.formats import FEWEST, shortened, suggestion_lines, told_once
+from zeroinit._findings.naming import pattern_of, starred
+from zeroinit._findings.report import Report
+
+__all__ = ["AuditReport", "Written"]
+
+WIDTH = 100
+HEAD = ("parameter", "written by", "at")
+
+
+@dataclass(frozen=True)
+class Written:
+    """How a parameter or buffer got its values.
+
+    Attributes:
+        name: Its name in the model.
+        shape: Its shape.
+        is_buffer: Whether it is a buffer.
+        rule: The initializer or operation that wrote last; ``"nobody"`` if none did.
+        place: The line of the user's code that called the rule.
+        num_writes: How many rules wrote all of it, one after the other.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    is_buffer: bool
+    rule: str
+    place: str
+    num_writes: int
+
+
+@dataclass(frozen=True, repr=False)
+class AuditReport(Report):
+    """Whether every parameter was initialized, once, as meant.
+
+    Attributes:
+        model: The model's type.
+        parameters: Parameters and buffers in the model's order, with the rule that wrote each.
+        findings: Warnings first.
+        notes: What the reader should know about the audit itself.
+    """
+
+    model: str
+    parameters: tuple[Written, ...]
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def verdict(self) -> str:
+        """One sentence: is every parameter initialized as meant, and if not, which is not."""
+        buffers = sum(each.is_buffer for each in self.parameters)
+        if not self.warnings:
+            others = f" and {_count(buffers, 'buffer')}" if buffers else ""
+            return f"Initialized: no fault found in {_count(len(self.parameters) - buffers, 'parameter')}{others}."
+        wrong = len({name for each in self.warnings for name in each.parameters})
+        first = self.warnings[0].message.rstrip(".")
+        return f"Not initialized as meant: {wrong} of {len(self.parameters)} parameters or buffers. {first}."
+
+    def __str__(self) -> str:
+        lines = textwrap.wrap(self.verdict, WIDTH, break_on_hyphens=False)
+        for each in told_once(self.warnings):
+            lines += textwrap.wrap(str(each), WIDTH, subsequent_indent="    ", break_on_hyphens=False)
+            lines += suggestion_lines(each.suggestion, WIDTH)
+        lines += _table(self.parameters)
+        for each in told_once(each for each in self.findings if each.severity == "info"):
+            lines += textwrap.wrap(str(each), WIDTH, subsequent_indent="    ", break_on_hyphens=False)
+        for note in self.notes:
+            lines += textwrap.wrap(f"note: {note}", WIDTH)
+        lines += [f"more: zeroinit explain {each.code}" for each in self.warnings[:1]]
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"AuditReport({self.model}, warnings={len(self.warnings)}, {shortened(self.verdict, 90)!r})"
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
+def _table(parameters: tuple[Written, ...]) -> list[str]:
+    """Return the rules as lines; parameters that differ by numbers in their names share one."""
+    rows: dict[tuple[str, str, str], list[str]] = {}
+    for each in parameters:
+        rows.setdefault((starred(each.name), each.rule, each.place), []).append(each.name)
+    cells = [HEAD]
+    for (_, rule, place), names in rows.items():
+        if len(names) < FEWEST:
+            cells += [(shortened(name, 40), rule, place) for name in names]
+        else:
+            cells.append((shortened(f"{pattern_of(names)} ({len(names)} of them)", 40), rule, place))
+    first, second = (max(len(row[at]) for row in cells) for at in (0, 1))
+    return [shortened(f"  {row[0]:<{first}}  {row[1]:<{second}}  {row[2]}".rstrip(), WIDTH) for row in cells]

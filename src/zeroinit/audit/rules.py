@@ -1,0 +1,97 @@
+"""Who writes: the initializer's name, the line of the user's code, and what calls it, from the stack of calls."""
+
+import os
+import sys
+from dataclasses import dataclass
+from types import FrameType
+
+import torch
+from torch import nn
+
+__all__ = ["Rule", "calling_rule"]
+
+TORCH = os.path.dirname(torch.__file__) + os.sep
+OWN = os.path.dirname(__file__) + os.sep
+INITIALIZERS = {name for name in dir(nn.init) if name.endswith("_") and not name.startswith("_")}
+CHECKERS = (f"{os.sep}jaxtyping{os.sep}", "<@beartype")
+"""Parts of the names of files that check types around each call."""
+LOADERS = ("load", "from_pretrained")
+RESETS = ("reset_parameters", "_reset_parameters", "reset_running_stats", "initialize_parameters", "init_weights")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What wrote some values.
+
+    Attributes:
+        label: The function of ``torch.nn.init`` or of the layer, as ``xavier_uniform_``; empty for a bare operation.
+        place: Where the user's code calls it, as ``net.py:12 in Net.__init__``.
+        site: File and line of that call.
+        function: The function that holds the line.
+        origin: ``"library"`` for the default of a torch layer that is being made, ``"user"`` for everything else.
+        made_in: Type of the module whose constructor runs; ``None`` outside of constructors.
+        loading: Whether a checkpoint is being loaded.
+        shape: Of the tensor that the initializer was called with; ``None`` for a bare operation.
+        mode: ``"fan_in"`` or ``"fan_out"`` of a Kaiming rule, ``"average"`` of a Xavier rule, else empty.
+    """
+
+    label: str = ""
+    place: str = ""
+    site: tuple[str, int] = ("", 0)
+    function: str = ""
+    origin: str = "user"
+    made_in: type | None = None
+    loading: bool = False
+    shape: tuple[int, ...] | None = None
+    mode: str = ""
+
+    def __str__(self) -> str:
+        name = f"`{self.label}`" if self.label else "a write"
+        return f"{name} ({self.place})" if self.place else name
+
+
+def calling_rule() -> Rule:
+    """Return who is writing now.
+
+    Frames of torch are skipped, and so are functions that have the name of an initializer: they wrap one.
+    """
+    found: dict = {}
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_name != "watched":
+        code = frame.f_code
+        file, name = code.co_filename, code.co_name
+        if not file.startswith(OWN) and not any(part in file for part in CHECKERS):
+            _read(found, frame, file, name, file.startswith(TORCH))
+        frame = frame.f_back
+    site = found.pop("site", ("", 0))
+    if not found.get("place") and found.get("label"):
+        found["origin"] = "library"
+    return Rule(site=site, **found)
+
+
+def _read(found: dict, frame: FrameType, file: str, name: str, of_torch: bool) -> None:
+    """Add what one frame tells, from the innermost on."""
+    if name == "__init__" and "made_in" not in found and isinstance(owner := frame.f_locals.get("self"), nn.Module):
+        found["made_in"] = type(owner)
+    if any(word in name for word in LOADERS) and not found.get("label"):
+        found["loading"] = True
+    if "site" in found:
+        return
+    if name in INITIALIZERS:
+        found["label"] = name
+        if file.endswith(f"nn{os.sep}init.py") and isinstance(frame.f_locals.get("tensor"), torch.Tensor):
+            found["shape"], found["mode"] = tuple(frame.f_locals["tensor"].shape), _mode(name, frame.f_locals)
+    elif of_torch:
+        if name in ("__init__", "initialize_parameters"):
+            found["origin"] = "library"
+        elif name in RESETS:
+            found["label"] = f"{type(frame.f_locals.get('self')).__name__}.{name}"
+    else:
+        found["site"], found["function"] = (file, frame.f_lineno), name
+        found["place"] = f"{os.path.basename(file)}:{frame.f_lineno} in {frame.f_code.co_qualname}"
+
+
+def _mode(name: str, values: dict) -> str:
+    if name.startswith("xavier"):
+        return "average"
+    return str(values.get("mode", "fan_in")) if name.startswith("kaiming") else ""

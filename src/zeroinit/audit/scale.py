@@ -1,0 +1,261 @@
+"""The fans that a rule used, against the fans of what it set."""
+
+import math
+import re
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+
+from zeroinit._findings.finding import Finding, finding
+from zeroinit._findings.naming import of_model
+from zeroinit._modules.layers import is_conv1d
+from zeroinit.audit.building import Observed
+from zeroinit.audit.trace import Memory, Use, Write
+
+__all__ = ["declared_sizes", "wrong_scale"]
+
+LEAST_RATIO = 1.5
+"""Of fans: smaller differences are left alone, as the square root of 1.5 is 1.22."""
+PACKED = {
+    3: re.compile(r"qkv|in_proj|query_key_value|c_attn|w_?pack"),
+    2: re.compile(r"(^|_)(kv|to_kv|gate_up|up_gate|w12|w13|glu)($|_)|gate_up|kv_proj"),
+}
+"""Names of layers that hold several projections, one below the other, by their number."""
+STACKED = re.compile(r"expert|moe|stack|ensemble|head|bank|branch|member|group", re.IGNORECASE)
+KERNEL = re.compile(r"conv|kernel|filter", re.IGNORECASE)
+INPUTS = (
+    "in_features",
+    "input_size",
+    "in_channels",
+    "in_dim",
+    "input_dim",
+    "d_in",
+    "in_size",
+    "fan_in",
+    "nx",
+    "dim_in",
+)
+OUTPUTS = ("out_features", "output_size", "out_channels", "out_dim", "output_dim", "d_out", "out_size", "nf", "dim_out")
+SIZES = re.compile(r"features|dim|size|hidden|width|channels|embd|vocab")
+WORLDS = re.compile(r"world|shard|^tp|_tp|tp_|parallel|partition|num_ranks|^ws$", re.IGNORECASE)
+GAINS = (1.0, math.sqrt(2), 1 / math.sqrt(3), 5 / 3)
+
+
+@dataclass(frozen=True)
+class Fans:
+    """Inputs and outputs of one unit, and how we know."""
+
+    inputs: float
+    outputs: float
+    why: str
+
+    def of(self, mode: str) -> float:
+        """Return what a rule of this mode divides by."""
+        return {"fan_in": self.inputs, "fan_out": self.outputs}.get(mode, (self.inputs + self.outputs) / 2)
+
+
+def wrong_scale(observed: Observed, full: dict[str, tuple[int, ...]] | None = None, world: int = 1) -> list[Finding]:
+    """Return a finding for each parameter whose last draw took the fan from another shape than that of its layers.
+
+    Args:
+        observed: A built model.
+        full: Shapes of whole parameters by name, where the model holds shards of them.
+        world: How many ranks there are.
+    """
+    found = []
+    for name, parameter in observed.parameters.items():
+        memory = observed.memory(parameter)
+        if memory is None or parameter.dim() < 2:
+            continue
+        right = _right_fans(observed, name, parameter, memory, (full or {}).get(name), world)
+        for write in _draws(memory) if right else ():
+            message = _compared(name, write, right)
+            if message is not None:
+                found.append(_finding(observed, name, write, message, right))
+                break
+    return found
+
+
+def _draws(memory: Memory) -> list[Write]:
+    """Return the draws with a rule whose values are there at the end, the drawn part of a temporary tensor included."""
+    found = []
+    for each in memory.lasting():
+        drawn = each
+        if each.kind == "copy" and not each.rule.loading and each.source is not None and not each.rule.mode:
+            drawn = next((one for one in reversed(each.source.history(each.time)) if one.sets), each)
+        if drawn.kind in ("draw", "copy") and drawn.rule.shape is not None:
+            found.append(drawn)
+    return found
+
+
+def _compared(name: str, write: Write, right: list[Fans]) -> str | None:
+    """Say which fan was used and which is right, if every right one is far from it."""
+    rule = write.rule
+    mode, shape = rule.mode, rule.shape
+    if not mode or shape is None or len(shape) < 2:
+        return None
+    field = math.prod(shape[2:])
+    used = Fans(shape[1] * field, shape[0] * field, "").of(mode)
+    ratios = [used / each.of(mode) for each in right]
+    if not used or any(1 / LEAST_RATIO < ratio < LEAST_RATIO for ratio in ratios):
+        return None
+    best = min(right, key=lambda each: abs(math.log(used / each.of(mode))))
+    fan, word = best.of(mode), {"average": "mean of both fans"}.get(mode, mode.replace("_", "-"))
+    times = math.sqrt(fan / used)
+    return (
+        f"`{name}` has {times:.3g} times the scale that {rule} means: the {word} is taken as {used:g} from the shape "
+        f"{tuple(shape)}, and is {fan:g} ({best.why})."
+    )
+
+
+def _finding(observed: Observed, name: str, write: Write, message: str, right: list[Fans]) -> Finding:
+    owner = observed.owner(name)
+    torch_default = write.rule.origin == "library" or (
+        isinstance(owner, nn.MultiheadAttention) and _is_for_many(observed, write)
+    )
+    target, rule = of_model(name), write.rule.label
+    if "packs" in right[0].why:
+        parts = 3 if "3" in right[0].why else 2
+        repair = f"Draw each part alone: `for part in {target}.chunk({parts}): nn.init.{rule}(part)`."
+    elif "stacks" in right[0].why:
+        repair = f"Draw each matrix alone: `for matrix in {target}: nn.init.{rule}(matrix)`."
+    else:
+        fans = right[0]
+        repair = f"Divide by the right fan: `nn.init.normal_({target}, std={fans.of(write.rule.mode) ** -0.5:.3g})`."
+    if torch_default:
+        rule = "MultiheadAttention._reset_parameters"
+        return finding("ZI251", name.rpartition(".")[0], [name], message, repair)
+    return finding("ZI205", name.rpartition(".")[0], [name], message, repair)
+
+
+def _is_for_many(observed: Observed, write: Write) -> bool:
+    """Whether one line draws this parameter and those of other modules."""
+    others = set()
+    for name, parameter in observed.parameters.items():
+        memory = observed.memory(parameter)
+        if memory is not None and any(each.rule.site == write.rule.site for each in memory.writes):
+            others.add(name.rpartition(".")[0])
+    return len(others) > 1
+
+
+def _right_fans(
+    observed: Observed, name: str, parameter: Tensor, memory: Memory, full: tuple[int, ...] | None, world: int
+) -> list[Fans]:
+    """Return every pair of fans that may be meant; none where nothing is known of the layer."""
+    owner, shape = observed.owner(name), tuple(parameter.shape)
+    if isinstance(owner, nn.Embedding | nn.EmbeddingBag | nn.RNNBase | nn.RNNCellBase):
+        return []
+    if full is not None and full != shape and len(full) == len(shape):
+        return [*_either(full[-1], full[-2], f"the whole parameter has the shape {full}, of which this is a shard")]
+    if isinstance(owner, _ConvNd):
+        return _of_convolution(owner)
+    if len(shape) == 2:
+        declared = _declared(observed, name, owner, shape, world)
+        packed = _packed(name, owner, shape)
+        return declared or packed or _of_matrix(owner, shape, memory.uses)
+    if len(shape) == 3 and not _is_kernel(owner, name, shape, memory.uses):
+        return _either(shape[1], shape[2], f"the parameter stacks {shape[0]} matrices")
+    return []
+
+
+def _of_convolution(layer: _ConvNd) -> list[Fans]:
+    kernel, groups = math.prod(layer.kernel_size), layer.groups
+    fans = layer.in_channels // groups * kernel, layer.out_channels // groups * kernel
+    why = f"{groups} groups with {layer.in_channels // groups} inputs and {layer.out_channels // groups} outputs each"
+    if groups == 1:
+        why = f"{layer.in_channels} inputs, {layer.out_channels} outputs, a kernel of {kernel}"
+    found = [Fans(*fans, why)]
+    if isinstance(layer, _ConvTransposeNd):
+        stride = math.prod(layer.stride)
+        found += [Fans(fans[0] / stride, fans[1], why), Fans(fans[1], fans[0], why)] if stride > 1 else []
+    return found
+
+
+def _of_matrix(owner: nn.Module, shape: tuple[int, ...], uses: set[Use]) -> list[Fans]:
+    """Return the fans of a matrix: as its layer stores it, as the forward pass reads it, or either way round."""
+    rows, columns = shape
+    if isinstance(owner, nn.Linear):
+        return [Fans(columns, rows, f"{columns} inputs, {rows} outputs")]
+    if is_conv1d(owner):
+        return [Fans(rows, columns, f"the layer stores its {rows} inputs first, its {columns} outputs second")]
+    seen = {(use.summed, use.other) for use in uses if {use.summed, use.other} == {rows, columns}}
+    if len(seen) == 1 and rows != columns:
+        inputs, outputs = seen.pop()
+        return [Fans(inputs, outputs, f"the forward pass sums over {inputs} values")]
+    declared = [size for key in INPUTS if isinstance(size := getattr(owner, key, None), int)]
+    if rows != columns and declared and declared[0] in shape:
+        inputs = declared[0]
+        return [Fans(inputs, rows + columns - inputs, f"the layer has {inputs} inputs")]
+    return _either(rows, columns, f"a matrix of {rows} by {columns}")
+
+
+def _either(rows: int, columns: int, why: str) -> list[Fans]:
+    return [Fans(columns, rows, why), Fans(rows, columns, why)]
+
+
+def _packed(name: str, owner: nn.Module, shape: tuple[int, ...]) -> list[Fans]:
+    """Return the fans of each part of a projection for several things at once."""
+    attribute = name.rpartition(".")[2]
+    if isinstance(owner, nn.MultiheadAttention):
+        called = attribute if attribute == "in_proj_weight" else ""
+    else:
+        called = ".".join(name.split(".")[-2:]) if attribute == "weight" else attribute
+    words = called.removesuffix("_weight").removesuffix(".weight").lower()
+    outputs, inputs = shape if not is_conv1d(owner) else shape[::-1]
+    for parts, pattern in PACKED.items():
+        if not words or not pattern.search(words):
+            continue
+        why = f"the parameter packs {parts} projections"
+        if outputs % parts == 0 and (parts == 2 or outputs == parts * inputs):
+            return [Fans(inputs, outputs / parts, why)]
+        if parts == 3 and inputs < outputs < 3 * inputs:  # fewer heads of keys and values
+            return [Fans(inputs, inputs, why), Fans(inputs, (outputs - inputs) / 2, why)]
+    return []
+
+
+def declared_sizes(observed: Observed, name: str, shape: tuple[int, ...], world: int) -> tuple[int, ...] | None:
+    """Return the shape of the whole parameter, if its module knows a larger size and the number of shards.
+
+    The number of shards is that of the ranks, or stands in an attribute of the module or of one above it, as
+    ``world_size``. With the former alone only sizes with the name of an input or output count.
+    """
+    owner = observed.owner(name)
+    path = name.rpartition(".")[0]
+    shards: set[int] = set()
+    if isinstance(owner, nn.ParameterList):
+        shards, path = {len(owner)}, path.rpartition(".")[0]
+        owner = observed.owner(f"{path}.")
+    if type(owner).__module__.startswith("torch."):
+        return None
+    parts = path.split(".")
+    above = [observed.model.get_submodule(".".join(parts[:at])) for at in range(len(parts) + 1)]
+    shards |= {value for each in above for key, value in _whole_numbers(each) if WORLDS.search(key)}
+    for axis, size in enumerate(shape):
+        for key, value in _whole_numbers(owner):
+            known = key in (INPUTS + OUTPUTS if len(shape) > 1 else OUTPUTS)
+            cuts = shards | {world} if known else shards if SIZES.search(key) and not WORLDS.search(key) else set()
+            if value not in shape and any(value == size * each for each in cuts if each > 1):
+                return (*shape[:axis], value, *shape[axis + 1 :])
+    return None
+
+
+def _declared(observed: Observed, name: str, owner: nn.Module, shape: tuple[int, ...], world: int) -> list[Fans]:
+    whole = declared_sizes(observed, name, shape, world)
+    if whole is None:
+        return []
+    return _either(whole[0], whole[1], f"`{type(owner).__name__}` holds a shard of a parameter of {whole}")
+
+
+def _whole_numbers(module: nn.Module) -> list[tuple[str, int]]:
+    return [(key, value) for key, value in vars(module).items() if type(value) is int]
+
+
+def _is_kernel(owner: nn.Module, name: str, shape: tuple[int, ...], uses: set[Use]) -> bool:
+    """Whether three axes are those of a convolution, and no stack of matrices."""
+    if any(use.summed in shape[1:] and use.other in shape[1:] for use in uses):
+        return False
+    words = f"{type(owner).__name__} {name}"
+    if STACKED.search(words) or any(STACKED.search(key) and value == shape[0] for key, value in _whole_numbers(owner)):
+        return False
+    return KERNEL.search(words) is not None or (shape[2] <= 7 and shape[2] % 2 == 1)

@@ -1,0 +1,147 @@
+"""Ties: which names shared one parameter while a model was built, and do so still."""
+
+import sys
+import weakref
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zeroinit.audit.trace import plain
+
+__all__ = ["Ties", "memory_groups", "tied_again", "tied_names"]
+
+
+def tied_names(model: nn.Module) -> list[list[str]]:
+    """Return the names of each parameter that has several, in the order of the model.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+        >>> model[1].weight = model[0].weight
+        >>> tied_names(model)
+        [['0.weight', '1.weight']]
+    """
+    groups: dict[int, list[str]] = defaultdict(list)
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        groups[id(parameter)].append(name)
+    return [names for names in groups.values() if len(names) > 1]
+
+
+def memory_groups(tensors: dict[str, Tensor]) -> list[list[str]]:
+    """Return names of tensors whose places in memory overlap.
+
+    Example:
+        >>> a = torch.zeros(4)
+        >>> memory_groups({"a": a, "b": a.view(2, 2), "c": torch.zeros(1)})
+        [['a', 'b']]
+    """
+    by_storage: dict[int, list[tuple[int, int, str]]] = defaultdict(list)
+    for name, each in tensors.items():
+        tensor = plain(each)
+        if tensor.layout == torch.strided and tensor.numel():
+            spans = zip(tensor.shape, tensor.stride(), strict=True)
+            start = int(tensor.storage_offset())
+            length = 1 + sum((size - 1) * stride for size, stride in spans)
+            by_storage[tensor.untyped_storage()._cdata].append((start, start + length, name))
+    groups: list[list[str]] = []
+    for spans_of in by_storage.values():
+        end = -1
+        for start, stop, name in sorted(spans_of, key=lambda span: span[:2]):
+            if start >= end:
+                groups.append([])
+            groups[-1].append(name)
+            end = max(end, stop)
+    return [names for names in groups if len(names) > 1]
+
+
+@contextmanager
+def tied_again(model: nn.Module) -> Iterator[None]:
+    """Tie parameters on leaving that were tied on entering: ``to_empty`` makes one parameter for each name."""
+    places: dict[int, list[tuple[nn.Module, str]]] = defaultdict(list)
+    for module in model.modules():
+        for name, parameter in module._parameters.items():
+            if parameter is not None:
+                places[id(parameter)].append((module, name))
+    yield
+    for (first, name), *others in places.values():
+        for module, other in others:
+            module._parameters[other] = first._parameters[name]
+
+
+class Ties:
+    """Watches how parameters are registered.
+
+    A parameter that is registered while another module holds it is meant to be tied. The tie is split if both names
+    hold different parameters at the end, and the user's code registered neither of them again.
+
+    Args:
+        note_loaded: Called with each parameter that ``load_state_dict(assign=True)`` puts into its place.
+    """
+
+    def __init__(self, note_loaded: Callable[[Tensor], None]) -> None:
+        self._note_loaded = note_loaded
+        self._known: list[tuple[Any, str]] = []
+        self._meant: dict[tuple[int, str], tuple[Any, list[tuple[Any, str]]]] = {}
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Note every registration inside."""
+        before = nn.Module.register_parameter
+        ties = self
+
+        def register_parameter(self: nn.Module, name: str, param: nn.Parameter | None) -> None:
+            before(self, name, param)
+            ties._registered(self, name, param)
+
+        nn.Module.register_parameter = register_parameter  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            nn.Module.register_parameter = before  # type: ignore[method-assign]
+
+    def _registered(self, module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+        if _is_loading():
+            if parameter is not None:
+                self._note_loaded(parameter)
+            return
+        self._meant.pop((id(module), name), None)
+        if parameter is None:
+            return
+        held = [(reference, key) for reference, key in self._known if self._holds(reference(), key, module, parameter)]
+        if held:
+            self._meant[id(module), name] = (weakref.ref(module), held)
+        self._known.append((weakref.ref(module), name))
+
+    @staticmethod
+    def _holds(other: nn.Module | None, key: str, module: nn.Module, parameter: nn.Parameter) -> bool:
+        return other is not None and other is not module and other._parameters.get(key) is parameter
+
+    def split(self, model: nn.Module) -> list[tuple[str, str]]:
+        """Return pairs of names that were tied once, and hold different memory now."""
+        paths = {module: path for path, module in model.named_modules()}
+        found = []
+        for (_, name), (reference, held) in self._meant.items():
+            module = reference()
+            for other_reference, key in held:
+                other = other_reference()
+                if module not in paths or other not in paths:
+                    continue
+                first, second = other._parameters.get(key), module._parameters.get(name)
+                if first is None or second is None or first is second or memory_groups({"a": first, "b": second}):
+                    continue
+                found.append((f"{paths[other]}.{key}".lstrip("."), f"{paths[module]}.{name}".lstrip(".")))
+        return found
+
+
+def _is_loading() -> bool:
+    frame = sys._getframe(2)
+    for _ in range(6):
+        if frame is None:
+            return False
+        if frame.f_code.co_name == "_load_from_state_dict":
+            return True
+        frame = frame.f_back  # type: ignore[assignment]
+    return False

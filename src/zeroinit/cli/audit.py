@@ -1,0 +1,48 @@
+"""``zeroinit audit``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zeroinit._common import lookup
+from zeroinit._findings.formats import FORMATS
+from zeroinit.cli.app import app
+from zeroinit.cli.completion import complete_keys
+
+
+@app.command(name="audit")
+def audit_command(
+    factory: Annotated[
+        str, typer.Argument(help="package.module:factory; factory() returns a model, or (model, inputs).")
+    ],
+    init: Annotated[
+        str | None, typer.Option("--init", help="package.module:function that initializes a model in place.")
+    ] = None,
+    inputs: Annotated[
+        str | None, typer.Option("--inputs", help="Inputs of one forward pass: 32x784, 8x16:int100, a=8x16.")
+    ] = None,
+    style: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="table, json or sarif.",
+            autocompletion=complete_keys("_findings/formats.py", "FORMATS"),
+        ),
+    ] = "table",
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if there is a warning.")] = False,
+    select: Annotated[str, typer.Option("--select", help="Codes that count, as ZI201,ZI205; all by default.")] = "",
+    ignore: Annotated[str, typer.Option("--ignore", help="Codes to leave out, as ZI205.")] = "",
+    baseline: Annotated[Path | None, typer.Option("--baseline", help="A file of known warnings.")] = None,
+    write_to: Annotated[Path | None, typer.Option("--write-baseline", help="Write the warnings there.")] = None,
+) -> None:
+    """Tell whether every parameter and buffer of a model was initialized, once, as meant."""
+    from zeroinit.audit import audit
+    from zeroinit.cli.loading import find_factory, parse_inputs, split
+    from zeroinit.cli.shown import show
+
+    lookup(FORMATS, style, "format")
+    build = find_factory(factory)
+    batch = None if inputs is None else parse_inputs(inputs)
+    report = audit(lambda: split(build())[0], init=None if init is None else find_factory(init, "init"), batch=batch)
+    show(report, style, strict, select, ignore, baseline, write_to)
