@@ -97,6 +97,11 @@ class ShadowMode(TorchFunctionMode):
             return self._followed(func, types, args, kwargs)
         return self._called(func, args, kwargs)
 
+    @property
+    def derives(self) -> bool:
+        """Whether a derivative was taken without a graph of its own."""
+        return bool(self._derived)
+
     def _followed(self, func, types, args, kwargs):
         """Follow a derivative without a graph of its own to where it is added to something with a gradient."""
         given = [each for each in tensors_in([args, kwargs]) if id(each) in self._derived or each.requires_grad]

@@ -131,6 +131,11 @@ def backward(loss: Tensor, replica: nn.Module, dtype: torch.dtype, mode: ShadowM
                     f"model={type(replica).__name__}: the backward pass fails from the second step on, because {kept} "
                     "keeps the graph of the pass before; store it with .detach()"
                 ) from error
+            if mode.derives and "second time" in str(error):
+                raise InputError(
+                    f"model={type(replica).__name__}: the backward pass needs the graph that torch.autograd.grad freed; "
+                    "call it with create_graph=True"
+                ) from error
             raise InputError(
                 f"model={type(replica).__name__}: the backward pass failed ({type(error).__name__}: {error}); "
                 "loss.backward() has to run for this model and this batch"

@@ -70,7 +70,9 @@ def explain(evidence: Evidence, replica: nn.Module, dtype: torch.dtype, last: La
     behind = {name: step for name, step in left_behind(trace).items() if name in looked_at}
     if behind:
         explainer = Explainer(evidence, replica, dtype, set(behind))
+        random = explainer.other_views(list(behind))  # what is left out at random comes again
         found = {name: reason for name, reason in explainer.reasons().items() if reason.kind in LEFT_BEHIND}
+        found = {name: reason for name, reason in found.items() if name not in random}
         evidence.symptoms += of_left_behind(behind, found)
     masks = {each.layer.weight: may_be_stuck(each, evidence) for each in evidence.watch.layers}
     stuck = {name: mask for name, mask in masks.items() if mask.any() and name not in lost}

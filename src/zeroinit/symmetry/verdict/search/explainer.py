@@ -44,7 +44,7 @@ class Explainer(Search):
         absent = [name for name in rest if name not in view.graph.leaves] if view is not None else rest
         views = {name: view for name in rest if name not in absent and view is not None}
         self._of_small_inputs(found, views)
-        views |= self._other_views(absent)
+        views |= self.other_views(absent)
         for name in rest:
             if name not in views:
                 found[name] = reason_for_unused(name, self, view)
@@ -98,7 +98,7 @@ class Explainer(Search):
                 for name in freed & set(views):
                     found[name] = self._accepted(name, each, each.repairs[0][1])
 
-    def _other_views(self, absent: list[str]) -> dict[str, View]:
+    def other_views(self, absent: list[str]) -> dict[str, View]:
         """Look at passes with other random states, for parameters that are left out at random."""
         used = {name for name in absent if name in self.evidence.double.used}
         found: dict[str, View] = {}
