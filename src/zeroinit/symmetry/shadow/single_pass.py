@@ -133,8 +133,8 @@ def backward(loss: Tensor, replica: nn.Module, dtype: torch.dtype, mode: ShadowM
                 ) from error
             if mode.derives and "second time" in str(error):
                 raise InputError(
-                    f"model={type(replica).__name__}: the backward pass needs the graph that torch.autograd.grad freed; "
-                    "call it with create_graph=True"
+                    f"model={type(replica).__name__}: the backward pass needs the graph that torch.autograd.grad freed;"
+                    " call it with create_graph=True"
                 ) from error
             raise InputError(
                 f"model={type(replica).__name__}: the backward pass failed ({type(error).__name__}: {error}); "
