@@ -87,6 +87,8 @@ def _of_model(report: "SymmetryReport") -> str:
     cause = first_sentence(_cause_of(first))
     if (first.code == "ZI013" and not learns_on(first)) or (first in never and stuck >= set(weights)):
         start = "Will not learn as it is"
+    elif STILL_FINITE in cause:
+        start, cause = "Gradients arrive, but", cause.replace(f", {STILL_FINITE}", "")
     elif first in never:
         here = stuck & {each.name for each in trained}
         start = f"{len(here)} of {len(trained)} parameters will not learn" if here else "Learns, but not all of it"
@@ -102,7 +104,7 @@ def _of_model(report: "SymmetryReport") -> str:
         start = "Learns, but not all of it"
     more = len(groups) - 1
     also = f" And {more} more cause{'' if more == 1 else 's'}, below." if more else ""
-    return f"{start}: {cause}.{also}"
+    return f"{start}{' ' if start.endswith('but') else ': '}{cause}.{also}"
 
 
 def learns_on(finding: Finding) -> bool:
