@@ -47,7 +47,7 @@ def refused(*arguments, **settings) -> str:
     [
         ((lambda: 3, VECTORS), "model=int: must be a torch.nn.Module"),
         (
-            (lambda: nn.Sequential(nn.LazyLinear(3)), VECTORS),
+            (lambda: nn.Sequential(nn.LazyLinear(3), nn.Linear(4, 3)), VECTORS),
             "model: 0.weight is lazy and has no shape yet; run the model forward once, model(inputs), and "
             "inspect it then",
         ),

@@ -11,7 +11,15 @@ from zeroinit._common import InputError
 from zeroinit._findings.choosing import choose
 from zeroinit._modules.batch import take_batch
 from zeroinit._modules.copying import copier_of
-from zeroinit.symmetry.shadow.checks import check_devices, check_model, left_out, unwrapped
+from zeroinit.symmetry.shadow.checks import (
+    LAZY,
+    check_devices,
+    check_model,
+    is_lazy,
+    left_out,
+    unwrapped,
+    with_shapes,
+)
 from zeroinit.symmetry.shadow.memory.capacity import check_memory
 from zeroinit.symmetry.shadow.memory.frugal import release
 from zeroinit.symmetry.shadow.memory.sharing import WrittenError, sharing_allowed
@@ -106,6 +114,8 @@ def inspect(
         raise InputError(f"steps={steps!r}: must be a whole number of at least 1, or None")
     model, notes = unwrapped(model), [] if torch.is_grad_enabled() else [GRADIENTS_OFF]
     with undisturbed(model, seed):
+        if is_lazy(model):
+            model, notes = with_shapes(model, inputs, targets), [*notes, LAZY]
         check_model(model)
         rule = OwnOptimizer(optimizer, model) if isinstance(optimizer, torch.optim.Optimizer) else optimizer
         settings = Settings(rule, learning_rate, steps, seed)

@@ -242,7 +242,7 @@ def _level(cut: Node, view: View) -> Iterator[tuple[Change, str]]:
 
 def far_inputs(text: str, view: View) -> Iterator[Candidate]:
     """Inputs that are far from zero: normalized ones are tried."""
-    floats = [each for each in tensors_in(view.inputs) if each.is_floating_point() and each.numel()]
+    floats = [each.detach() for each in tensors_in(view.inputs) if each.is_floating_point() and each.numel()]
     if any(float(each.abs().max()) > FAR for each in floats):
         low, high = min(float(each.min()) for each in floats), max(float(each.max()) for each in floats)
         change = Change(inputs="normalized")
