@@ -85,6 +85,24 @@ def test_a_model_that_cannot_be_inspected(arguments, message):
     assert refused(make(), inputs) == message
 
 
+@pytest.mark.parametrize(
+    ("held", "told"),
+    [
+        ([nn.Linear(12, 5)], "`held` is not registered. Register it: `self.held = nn.ModuleList(...)`"),
+        ({"a": nn.Linear(12, 5)}, "`held` is not registered. Register it: `self.held = nn.ModuleDict(...)`"),
+        (torch.randn(12, 5, requires_grad=True), "Register it: `self.held = nn.Parameter(...)`"),
+    ],
+    ids=["list", "dict", "tensor"],
+)
+def test_a_model_that_registers_nothing(held, told):
+    """A student's first network keeps its layers in a Python list."""
+    model = nn.Module()
+    model.held = held
+    message = refused(model, VECTORS)
+    assert message.startswith("model: has no trainable parameter. ")
+    assert told in message
+
+
 def test_targets_that_do_not_fit():
     assert refused(mlp(), VECTORS, drawn(16, 4)).startswith(
         "targets=a tensor (16, 4) of float32: do not fit the output a tensor (16, 5) of float32 "
