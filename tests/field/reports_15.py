@@ -151,7 +151,7 @@ def classes(rectified):
     "holds 2 of 8 scores at 0 for every example",
     also=("ZI005",),
 )
-def scores_behind_a_rectifier():
+def scores_held_at_zero_by_a_rectifier():
     return classes(True)
 
 
