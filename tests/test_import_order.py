@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "integrations": GROUND | {"init", "remedies", "symmetry", "zero_start"},
     "__init__": LIBRARY,
     **dict.fromkeys(MIDDLE, GROUND),
+    "bench.plots": GROUND | {"bench.labels"},
     "bench": {"_common", *MIDDLE},
     "bench.profiles": set(),
     "bench.labels": set(),

@@ -1,11 +1,12 @@
 """The wake-up chart: each layer's bar changes color at its first gradient."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
 from zeroinit._common import InputError
-from zeroinit.bench.plots import new_figure, wake_up_chart, wake_up_legend
+from zeroinit.bench.plots import first_gradient_grid, new_figure, wake_up_chart, wake_up_legend
 from zeroinit.bench.plots.wakeup import _NO_GRADIENT_YET, CAUSE_COLORS, WAKE_COLUMNS
 
 ROWS = [(1, "stem", float("nan"), "never", 8), (2, "conv", 3, "rounding", 8), (3, "head", 1, "signal", 8)]
@@ -78,3 +79,17 @@ def test_a_missing_column_is_named(frame, axes, column):
 def test_an_empty_frame(frame, axes):
     with pytest.raises(InputError, match="frame: has 0 rows"):
         wake_up_chart(frame[:0], axes)
+
+
+def test_the_grid_fills_the_cells_that_have_a_gradient(axes):
+    received = np.array([[False, True], [True, True], [False, False]])
+    assert first_gradient_grid(received, axes, color="#0072B2", title="Start") is axes
+    filled = {
+        (round(cell.get_y() + 0.45), round(cell.get_x() + 0.45))
+        for cell in axes.patches
+        if to_hex(cell.get_facecolor()) == "#0072b2"
+    }
+    assert filled == {(1, 2), (2, 1), (2, 2)}
+    assert len(axes.patches) == received.size
+    assert axes.get_title(loc="left") == "Start"
+    assert axes.get_ylim() == (0.5, 3.5)
