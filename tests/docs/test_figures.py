@@ -1,5 +1,6 @@
 """Every figure of the stored results: no text is cut, none lies on another, and one start has one color everywhere."""
 
+import re
 import sys
 from functools import cache
 from itertools import combinations
@@ -131,3 +132,14 @@ def test_a_figure_is_drawn_once_most_of_its_curves_were_run():
     assert summaries["fig9"].curves
     assert summaries["fig10"].absent
     assert {name for name, each in summaries.items() if not each.can_be_drawn} == {"fig9", "fig11"}
+
+
+@pytest.mark.parametrize("page", sorted((DOCS / "results").glob("*/index.html")), ids=lambda page: page.parent.name)
+def test_a_stored_report_is_small_and_asks_for_nothing(page):
+    content = page.read_text(encoding="utf-8")
+    assert page.stat().st_size <= 3_000_000
+    assert not re.search(r"<(link|img|iframe|object|embed|base|source)\b|@import|url\((?!#)", content)
+    targets = re.findall(r"""\b(?:src|href)\s*=\s*["']?([^"'\s>]+)""", content.partition("<script>\n")[0])
+    assert targets
+    assert all(target.startswith("#") for target in targets)
+    assert "fetch(" not in content

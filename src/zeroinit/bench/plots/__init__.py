@@ -1,5 +1,6 @@
 """Plots: they take a tidy frame and an ``Axes``, and return the ``Axes``. One style file; no statistics, no torch."""
 
+from zeroinit.bench.plots.chart import chart_data
 from zeroinit.bench.plots.collapse import collapse_chart
 from zeroinit.bench.plots.curves import accuracy_curves
 from zeroinit.bench.plots.finals import final_accuracies, reach_of
@@ -27,6 +28,7 @@ __all__ = [
     "INK",
     "STYLE",
     "accuracy_curves",
+    "chart_data",
     "collapse_chart",
     "color_of",
     "dark_rules",

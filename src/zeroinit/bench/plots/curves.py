@@ -59,7 +59,8 @@ def accuracy_curves(
     """
     with styled(frame, CURVE_COLUMNS):
         chosen = list(dict.fromkeys(frame["label"])) if labels is None else list(labels)
-        for place, label in enumerate(dict.fromkeys(frame["label"])):
+        for label in dict.fromkeys(frame["label"]):
+            place = chosen.index(label)
             rows = frame[frame["label"] == label].sort_values("epoch")
             if seeds is not None:
                 _draw_seeds(seeds[seeds["label"] == label], axes, color_of(label, chosen), place)

@@ -98,7 +98,14 @@ def _draw(frame: pd.DataFrame, axes: Axes, bounded: bool, labels: list[str], rea
         if num_starts:
             own = list(frame["label"][frame["row"] == entry["row"]])
             height = rows.index(entry["row"]) + apart * (own.index(entry["label"]) - (len(own) - 1) / 2)
-        _mark(axes, entry, height, color_of(entry["label"], labels), bounded, f"curve-{place}-final")
+        _mark(
+            axes,
+            entry,
+            height,
+            color_of(entry["label"], labels),
+            bounded,
+            f"curve-{labels.index(entry['label'])}-final",
+        )
         axes.annotate(
             str(entry["seeds"]),
             (1, height),

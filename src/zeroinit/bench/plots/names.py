@@ -29,7 +29,7 @@ def name_curves(
         heights = spread_out(places, gap)
     for label, start in places.items():
         color = color_of(label, labels)
-        curve = f"curve-{list(ends).index(label)}-name"
+        curve = f"curve-{list(labels).index(label)}-name"
         lead = axes.plot([0, 0.25], [start, heights[label]], color=color, linewidth=0.8, clip_on=False)[0]
         lead.set_gid(curve)
         axes.text(0.3, heights[label], label, va="center", color=color, gid=curve)

@@ -16,6 +16,7 @@ from zeroinit._common import InputError
 from zeroinit.bench.labels import ALL_ZERO, BASELINE, NORMAL, PYTORCH, UNIFORM, ZERO_START, split_label
 
 __all__ = [
+    "EMPTY",
     "FEW",
     "INK",
     "OTHERS",
@@ -37,7 +38,9 @@ FEW = 5
 """With fewer seeds marks are hollow, and curves have no band."""
 
 INK, SOFT, OTHERS = "#222222", "#595959", "#8a8a8a"
-_PAGE, _GRID, _EMPTY = "#ffffff", "#dddddd", "#eeeeee"
+EMPTY = "#eeeeee"
+"""Of what has no gradient yet."""
+_PAGE, _GRID = "#ffffff", "#dddddd"
 _COLORS = ("#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#5B4B8A", "#0072B2", "#D55E00", "#009E73")
 _FIXED = {
     BASELINE: "#777777",
@@ -64,7 +67,7 @@ _DARK = {
     "#777777": "#a7afb8",
     _PAGE: "#0d1117",
     _GRID: "#30373f",
-    _EMPTY: "#21262d",
+    EMPTY: "#2a313c",
     "#0072B2": "#56a8f5",
     "#D55E00": "#f08a4b",
     "#009E73": "#2fc79b",
@@ -205,6 +208,11 @@ def dark_rules(prefix: str = "") -> str:
     )
 
 
+def _without_strokes(defs: re.Match) -> str:
+    """Take the stroke's color from shapes that are used; each use has it, where rules for a dark page reach it."""
+    return re.sub(r'style="stroke: #[0-9a-f]{6}(?:; )?', 'style="', defs[0])
+
+
 def save_figure(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
     """Write ``<name>.svg``, which follows a reader's wish for a dark page, and ``<name>.png``.
 
@@ -223,7 +231,8 @@ def save_figure(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
             figure.savefig(paths[0], metadata={"Date": None})
             figure.savefig(paths[1], metadata={"Software": None})
         style = f"<style>@media (prefers-color-scheme: dark){{{dark_rules()}}}</style>"
-        paths[0].write_text(re.sub(r"(<svg [^>]*>)", rf"\1\n {style}", paths[0].read_text(), count=1))
+        svg = re.sub(r"<defs>.*?</defs>", _without_strokes, paths[0].read_text(), flags=re.DOTALL)
+        paths[0].write_text(re.sub(r"(<svg [^>]*>)", rf"\1\n {style}", svg, count=1))
     except OSError as error:
         raise InputError(
             f"cannot write figures to {folder}: {error.strerror}; choose a folder that can be written to"

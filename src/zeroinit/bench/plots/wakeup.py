@@ -7,13 +7,12 @@ from matplotlib.patches import Patch, Rectangle
 
 from zeroinit._common import InputError
 from zeroinit.bench.plots.frames import styled
-from zeroinit.bench.plots.style import INK
+from zeroinit.bench.plots.style import EMPTY, INK
 
 __all__ = ["CAUSE_COLORS", "WAKE_COLUMNS", "first_gradient_grid", "wake_up_chart", "wake_up_legend"]
 
 WAKE_COLUMNS = ("layer", "name", "step", "cause", "num_steps")
 CAUSE_COLORS = {"signal": "#0072B2", "rounding": "#E69F00", "unclear": "#CC79A7", "never": "#ffffff"}
-_NO_GRADIENT_YET = "#eeeeee"
 _MEANINGS = {
     "signal": "a signal, the same in float64",
     "rounding": "rounding, vanishes in float64",
@@ -51,7 +50,7 @@ def wake_up_chart(frame: pd.DataFrame, axes: Axes, *, title: str = "") -> Axes:
         last = int(frame["num_steps"].max())
         begin = frame["step"].fillna(last + 1)
         colors = [CAUSE_COLORS[cause] for cause in frame["cause"]]
-        axes.barh(frame["layer"], begin - 1, left=0.5, height=0.86, color=_NO_GRADIENT_YET)
+        axes.barh(frame["layer"], begin - 1, left=0.5, height=0.86, color=EMPTY)
         axes.barh(frame["layer"], last + 1 - begin, left=begin - 0.5, height=0.86, color=colors)
         axes.set_xlim(0.5, last + 0.5)
         axes.set_ylim(0.3, frame["layer"].max() + 0.7)
@@ -66,7 +65,7 @@ def wake_up_chart(frame: pd.DataFrame, axes: Axes, *, title: str = "") -> Axes:
 
 def wake_up_legend() -> list[Patch]:
     """Return one patch for each color, with what it means."""
-    return [Patch(color=CAUSE_COLORS.get(cause, _NO_GRADIENT_YET), label=text) for cause, text in _MEANINGS.items()]
+    return [Patch(color=CAUSE_COLORS.get(cause, EMPTY), label=text) for cause, text in _MEANINGS.items()]
 
 
 def first_gradient_grid(received: np.ndarray, axes: Axes, *, color: str, title: str = "") -> Axes:
@@ -89,7 +88,7 @@ def first_gradient_grid(received: np.ndarray, axes: Axes, *, color: str, title: 
     num_layers, num_steps = received.shape
     axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK)
     for (layer, step), has_gradient in np.ndenumerate(received):
-        face = color if has_gradient else _NO_GRADIENT_YET
+        face = color if has_gradient else EMPTY
         cell = Rectangle((step + 0.55, layer + 0.55), 0.9, 0.9, facecolor=face, linewidth=0, gid=f"step-{step + 1}")
         axes.add_patch(cell)
     axes.set(xlim=(0.5, num_steps + 0.5), ylim=(0.5, num_layers + 0.5), xlabel="Update step")

@@ -1,30 +1,28 @@
 """The report: figures, tables, claims with verdicts, as one HTML page, Markdown and JSON."""
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from zeroinit._common import InputError, __version__, lookup, write_atomically
-from zeroinit.bench.plots import dark_rules, save_figure
+from zeroinit.bench.plots import dark_rules
 from zeroinit.bench.profiles import PROFILES, PROTOCOLS
 from zeroinit.bench.progress import counted, format_duration
 from zeroinit.bench.reporting.analysis import FigureSummary, summarize
 from zeroinit.bench.reporting.inspections import inspect_curves
 from zeroinit.bench.reporting.measures import MEASURES
 from zeroinit.bench.reporting.outcome import check_sentences, outcome_sentences
+from zeroinit.bench.reporting.pictures import draw_summary
 from zeroinit.bench.reporting.verdicts import KINDS, Decision, decide_claims
 from zeroinit.bench.reporting.views import VIEWS
-from zeroinit.bench.reporting.views.view import Heading
 from zeroinit.bench.spec import Figure
 from zeroinit.bench.store import Store
 
-MOST_SENTENCES = 5
-OTHER_DATA = "8x8 digits, not the paper's data."
+MOST_SENTENCES = 3
 
 __all__ = ["Report", "build_report", "check_figures", "claim_records", "write_report"]
 
@@ -46,8 +44,10 @@ class Report:
 
     @property
     def sentences(self) -> list[str]:
-        """The sentences that come before everything else."""
-        return [sentence for summary in self.summaries for sentence in outcome_sentences(summary)][:MOST_SENTENCES]
+        """The sentences that come before everything else: those that figures bring, or lists of accuracies."""
+        with_own = [summary for summary in self.summaries if summary.figure.sentences and outcome_sentences(summary)]
+        chosen = with_own or self.summaries
+        return [sentence for summary in chosen for sentence in outcome_sentences(summary)][:MOST_SENTENCES]
 
     @property
     def counts(self) -> dict[str, int]:
@@ -187,7 +187,7 @@ def write_report(report: Report, folder: Path, tell: Callable[[str], None] = lam
         tell(f"drawing the report: {summary.figure.name}, {number} of {len(report.summaries)}")
         if summary.curves:
             name, table = summary.figure.name, VIEWS[summary.figure.view].table
-            pictures[name] = _draw(report, summary, folder / "figures") if summary.can_be_drawn else []
+            pictures[name] = draw_summary(summary, report.profile, report.protocol, folder / "figures")
             tables[name] = table(summary, report.profile, report.protocol)
             if summary.figure.inspected:
                 inspections[name] = [(label, Markup(html)) for label, html in inspect_curves(summary.curves)]
@@ -197,8 +197,11 @@ def write_report(report: Report, folder: Path, tell: Callable[[str], None] = lam
         "profile": PROFILES[report.profile],
         "protocol": PROTOCOLS[report.protocol],
         "version": __version__,
-        "pictures": {name: [Markup(svg) for svg in each] for name, each in pictures.items()},
-        "dark_rules": Markup(dark_rules("figure ")),
+        "pictures": pictures,
+        "dark_rules": {
+            "preferred": Markup(dark_rules(":root:not([data-theme=light]) figure ")),
+            "asked": Markup(dark_rules(":root[data-theme=dark] figure ")),
+        },
         "tables": tables,
         "inspections": inspections,
         "notes": {name: view.note for name, view in VIEWS.items()},
@@ -206,35 +209,6 @@ def write_report(report: Report, folder: Path, tell: Callable[[str], None] = lam
     for template, path in (("report.html.j2", "index.html"), ("report.md.j2", "report.md")):
         write_atomically(folder / path, _render(template, content))
     return folder / "index.html"
-
-
-def _draw(report: Report, summary: FigureSummary, folder: Path) -> list[str]:
-    """Save a figure, and its details if the view has some; return them as SVG, ready to stand in a page."""
-    view, notes = VIEWS[summary.figure.view], []
-    if not PROFILES[report.profile].is_paper:
-        notes.append(OTHER_DATA)
-    if summary.absent:
-        notes.append(f"Not run yet: {'; '.join(summary.absent)}.")
-    heading = Heading(summary.figure.title, " ".join(notes))
-    found = []
-    for draw, suffix in ((view.draw, ""), (view.details, "-details")):
-        if draw is not None:
-            name = f"{summary.figure.name}{suffix}-{report.profile}-{report.protocol}"
-            path, _ = save_figure(draw(summary, heading, report.profile), folder, name)
-            found.append(inline(path.read_text(), f"{summary.figure.name}{suffix}", summary.figure.title))
-    return found
-
-
-def inline(svg: str, name: str, title: str) -> str:
-    """Return an SVG for the middle of a page: without its head and its dark form, each id with a prefix.
-
-    Example:
-        >>> inline('<?xml?><svg a="b"><g id="x"/><use xlink:href="#x"/></svg>', "fig3", "A & B")
-        '<svg role="img" aria-label="A &amp; B" a="b"><g id="fig3-x"/><use xlink:href="#fig3-x"/></svg>'
-    """
-    svg = re.sub(r"\s*<style>@media.*?</style>", "", svg[svg.index("<svg") :])
-    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{name}-", svg)
-    return svg.replace("<svg", f'<svg role="img" aria-label="{escape(title)}"', 1)
 
 
 def for_markdown(value: object) -> object:

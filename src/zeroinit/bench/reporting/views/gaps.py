@@ -155,17 +155,19 @@ def _draw_ranks(found: list[Gap], heading: Heading) -> Figure:
 
 def table(summary: FigureSummary, profile: str, protocol: str) -> Table:
     """Return one row per curve: accuracy, difference from the default, share of the gap that is closed, ranks."""
-    names = ("Accuracy", "Minus default", "Gap closed", "Rank, step 2", "10", "100", "End", "Seeds")
+    found = gaps(summary)
+    steps = {} if rank_frame(found).empty else {"Rank, step 2": 2, "10": 10, "100": 100, "End": None}
     rows = []
-    for gap in gaps(summary):
+    for gap in found:
         cells = (
             f"{gap.summary.estimate.value:.4f}",
             "–" if gap.name == PYTORCH else str(gap.difference),
             _share_closed(gap),
-            *(_rank_at(gap, step) for step in (2, 10, 100, None)),
+            *(_rank_at(gap, step) for step in steps.values()),
             str(gap.difference.num_seeds),
         )
         rows.append((text(gap.network), text(gap.name), *(Cell(cell) for cell in cells)))
+    names = ("Accuracy", "Minus default", "Gap closed", *steps, "Seeds")
     return Table((text("Network"), text("Start"), *(Cell(name) for name in names)), tuple(rows))
 
 
