@@ -37,7 +37,7 @@ def test_reproduce_runs_stores_and_reports(two_epochs, zeroinit):
     assert "accuracy/test" in tags["scalars"]
     assert tags["histograms"] == []
     assert ended.out.splitlines()[-1] == "report: report/index.html"
-    assert "QUICK LOOK on small digits, not the paper's result (corrected protocol)" in ended.out
+    assert "Zero weights, random biases: the paper's figures on small digits (corrected protocol)" in ended.out
     assert "claims: " in ended.out
     ended = zeroinit("reproduce", "fig3", *QUICK, "--seeds", "2", "--claims")
     assert ended.err.strip() == "8 of 8 runs are stored already in results"
