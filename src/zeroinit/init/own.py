@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from zeroinit._common import InputError, import_named, lookup
 from zeroinit.init.distributions import ZERO, Distribution
-from zeroinit.init.initializers import INITIALIZERS, Initializer
+from zeroinit.init.initializers import Initializer
+from zeroinit.init.places import Place
+from zeroinit.init.table import INITIALIZERS
 
 __all__ = ["GROUP", "ModuleFunction", "find_initializer", "plugins"]
 
@@ -66,7 +68,7 @@ def find_initializer(initializer: Any) -> tuple[str, Initializer | ModuleFunctio
         raise InputError(f"initializer={(name if callable(found) else found)!r}: {FORMS}")
     if takes == "module":
         return name, ModuleFunction(name, found)
-    weight = Distribution(name, partial(_fill, name, found), uses_fan_in=True)
+    weight = Distribution(name, partial(_fill, name, found), uses_fan_in=True, by_matrix=False, whole=True)
     return name, Initializer(weight, ZERO, f"weights from {name}, zero biases", name)
 
 
@@ -99,7 +101,7 @@ def _package(entry: EntryPoint) -> str:
 def _name_of(initializer: Any) -> str:
     """``package.module:function`` of a function, also behind ``functools.partial``; else the type."""
     if isinstance(initializer, Initializer):
-        return initializer.summary
+        return initializer.name or initializer.summary
     if isinstance(initializer, partial):
         return _name_of(initializer.func)
     owner = initializer if hasattr(initializer, "__qualname__") else type(initializer)
@@ -120,10 +122,9 @@ def _takes(function: Any) -> str | None:
     return "tensor" if any(each.name == "generator" for each in parameters) else "module"
 
 
-def _fill(
-    name: str, function: Callable[..., object], fan: int, empty: Tensor, generator: torch.Generator | None
-) -> Tensor:
+def _fill(name: str, function: Callable[..., object], place: Place) -> Tensor:
     """Let a function fill a weight; what it leaves as it is would be whatever the memory held."""
+    empty, generator = place.empty(), place.generator
     if not empty.numel():
         return empty
     empty.fill_(torch.nan)
