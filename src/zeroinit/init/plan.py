@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -115,6 +116,8 @@ class Plan:
     initializer: Initializer | None = None
     factors: Mapping[str, float] = field(default_factory=dict)
     left: dict[int, Left] = field(default_factory=dict)
+    unset: ClassVar[str] = "there is no rule for"
+    """What a warning says of weights that are not set."""
 
     def __post_init__(self) -> None:
         self.shared = find_shared(self.names)
