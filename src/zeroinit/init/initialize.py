@@ -216,8 +216,9 @@ def _set_by_modules(
     plan = WrittenPlan(names, choice)
     plan.check()
     with unchanged_on_error(names) as before:
-        call_on_modules(names, choice, function, generator)
-        before.check_in_place(names, function.name)
+        with before.writes:
+            call_on_modules(names, choice, function, generator)
+        before.check_in_place(function.name)
         parameters = plan.settle(function.name, before)
         concerns = Concerns(function.name)
         concerns.about_shared(plan)

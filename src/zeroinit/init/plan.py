@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
@@ -126,6 +127,8 @@ class Plan:
     seeded: bool = False
     gets_memory: bool = False
     left: dict[int, Left] = field(default_factory=dict)
+    unset: ClassVar[str] = "there is no rule for"
+    """What a warning says of weights that are not set."""
 
     def __post_init__(self) -> None:
         self.shared = find_shared(self.names)
