@@ -45,7 +45,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bench.running": LIBRARY | SETTINGS | RUNS | {"bench.data", "bench.models", "bench.training", "bench.store"},
     "bench.reporting": LIBRARY | MIDDLE | SETTINGS | RUNS | {"bench.store", "bench.catalogue", "bench.progress"},
     "bench.reproduce": {"_common", "bench.progress", "bench.work", *SETTINGS, *AT_WORK},
-    "cli": LIBRARY | MIDDLE | SETTINGS | AT_WORK | {"bench.progress", "bench.reproduce"},
+    "bench.verify": {"_common", "bench.progress", "bench.network", "bench.stats", "bench.running", "bench.store"},
+    "cli": LIBRARY | MIDDLE | SETTINGS | AT_WORK | {"bench.progress", "bench.reproduce", "bench.verify"},
     "__main__": {"cli"},
 }
 WITHOUT_TORCH = {

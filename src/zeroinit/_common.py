@@ -237,6 +237,16 @@ def jsonable(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def printable(text: str) -> str:
+    r"""Return a text on one line and without what a terminal would obey.
+
+    Example:
+        >>> printable("red: \x1b[31m")
+        'red: �[31m'
+    """
+    return "".join(each if each.isprintable() else "�" for each in text)
+
+
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write ``content`` to ``path``; the file is whole or absent, even after a crash.
 

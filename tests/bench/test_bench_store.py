@@ -88,6 +88,21 @@ def test_every_stored_result_of_the_project_is_still_read():
         assert (result.recorded is None) == (result.run.recorder == "none")
 
 
+def test_where_a_result_comes_from_is_stored_and_checked(store, run, path, without_type_checks):
+    """A result of today says what made it; one from before has no origin, and is read as it was."""
+    assert store.load(run, 0).origin is None
+    result = execute(run, 1)
+    store.save(result)
+    assert store.load(run, 1).origin == result.origin
+    assert set(result.origin) == {"source", "data", "processor", "started"}
+    edit(store.path(run, 1), lambda content: content["origin"].update(processor="\x1b[2J"))
+    assert store.load(run, 1).origin["processor"] == "�[2J"
+    for odd in ("text", {"data": ["x"]}, {"data": "x" * 1000}):
+        edit(path, lambda content, odd=odd: content.update(origin=odd))
+        with pytest.raises(InputError, match=r"its (environment or its )?origin"):
+            store.load(run, 0)
+
+
 @pytest.mark.parametrize("recorded", [None, "gone", [1, 2]])
 def test_a_result_that_lost_what_was_recorded_is_refused(store, run, make_result, recorded, without_type_checks):
     run = replace(run, recorder="gradients")

@@ -8,7 +8,7 @@ import json
 import math
 from dataclasses import asdict, dataclass, fields, replace
 
-from zeroinit._common import InputError, jsonable
+from zeroinit._common import InputError, jsonable, printable
 from zeroinit.bench.spec import Run
 
 __all__ = ["QUANTILES", "Failure", "Result", "parse_failure", "parse_result", "write_failure", "write_result"]
@@ -16,6 +16,9 @@ __all__ = ["QUANTILES", "Failure", "Result", "parse_failure", "parse_result", "w
 FORMAT = 2
 READABLE = (1, FORMAT)
 """Format 1 has no checksum."""
+
+OPTIONAL = ("recorded", "origin")
+"""Fields that are no part of the file where a result has none."""
 
 LONGEST_TEXT = 300
 LARGEST = 2**63
@@ -36,6 +39,7 @@ class Result:
         environment: Versions, device, threads.
         seconds: Wall time of the run, loading of the data excluded.
         recorded: The record of the run's recorder; ``None`` without one, and then no part of the file.
+        origin: Source, data and processor that made it, and when; ``None`` for results from before this was stored.
     """
 
     run: Run
@@ -45,6 +49,7 @@ class Result:
     environment: dict
     seconds: float
     recorded: dict | None = None
+    origin: dict | None = None
 
 
 @dataclass(frozen=True)
@@ -81,10 +86,10 @@ def parse_failure(text: str, place: str) -> Failure:
     """
     try:
         content = json.loads(text)
-        reasons = tuple(_printable(str(each))[:LONGEST_TEXT] for each in content["reasons"])
+        reasons = tuple(printable(str(each))[:LONGEST_TEXT] for each in content["reasons"])
         if not reasons:
             raise ValueError("it gives no reason")
-        when = _printable(str(content["when"]))[:LONGEST_TEXT]
+        when = printable(str(content["when"]))[:LONGEST_TEXT]
         return Failure(Run(**content["run"]), content["seed"], when, reasons, str(content["traceback"]))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise InputError(f"{place}: cannot be read as the record of a failure ({error}); delete it") from error
@@ -104,8 +109,9 @@ def write_result(result: Result, is_short: bool = False) -> str:
     try:
         _check(result)
         content = jsonable({"format": FORMAT, **asdict(result), "run": settings})
-        if result.recorded is None:
-            del content["recorded"]
+        for name in OPTIONAL:
+            if content[name] is None:
+                del content[name]
         content["sha256"] = _checksum(content)
         return json.dumps(content, indent=None if is_short else 1, allow_nan=False)
     except (ValueError, KeyError, TypeError) as error:
@@ -130,22 +136,22 @@ def parse_result(text: str, place: str) -> Result:
         if content["format"] != 1 and content.pop("sha256") != _checksum(content):
             raise ValueError("its checksum is wrong: it was changed after it was written")
         content["run"] = Run(**content["run"])
-        content.setdefault("recorded", None)
+        content = dict.fromkeys(OPTIONAL) | content
         result = Result(**{entry.name: content.pop(entry.name) for entry in fields(Result)})
         _check(result)
         _ = result.run.key
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else error
         raise InputError(f"{place}: cannot be read as a result ({reason}); delete it to compute it again") from error
-    printable = {_printable(key): _printable(value) for key, value in result.environment.items()}
-    return replace(result, environment=printable)
+    origin = None if result.origin is None else _printable(result.origin)
+    return replace(result, environment=_printable(result.environment), origin=origin)
 
 
 def _printable(value):
-    """Return a text on one line, without what a terminal would obey."""
-    if not isinstance(value, str):
-        return value
-    return "".join(each if each.isprintable() else "�" for each in value)
+    """Return a text, or the texts of a dict, on one line, without what a terminal would obey."""
+    if isinstance(value, dict):
+        return {_printable(key): _printable(each) for key, each in value.items()}
+    return printable(value) if isinstance(value, str) else value
 
 
 def _check(result: Result) -> None:
@@ -158,9 +164,13 @@ def _check(result: Result) -> None:
     if not _is_plain(result.recorded):
         raise ValueError("what its recorder found holds a number out of range")
     _ = result.environment["device"], result.environment["threads"]
-    texts = [result.initial_hash, *result.environment, *result.environment.values()]
-    if any(len(str(each)) > LONGEST_TEXT for each in texts):
-        raise ValueError("its environment has a text that is too long")
+    if not isinstance(result.origin, dict | None):
+        raise ValueError("its origin is no table")
+    for facts in (result.environment, result.origin or {}):
+        if any(not isinstance(each, str | int | float | None) for each in facts.values()):
+            raise ValueError("its environment or its origin holds more than texts and numbers")
+        if any(len(str(each)) > LONGEST_TEXT for each in (result.initial_hash, *facts, *facts.values())):
+            raise ValueError("its environment or its origin has a text that is too long")
 
 
 def _check_history(result: Result) -> None:

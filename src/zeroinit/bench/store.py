@@ -4,6 +4,7 @@ A bundle, ``<root>/<name>.jsonl``, holds one result a line, with only those sett
 Nothing is read or written through a link below the root.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import count
@@ -23,6 +24,8 @@ from zeroinit.bench.spec import Run
 
 __all__ = ["QUANTILES", "Failure", "Result", "Store", "read_result"]
 
+NAME = re.compile(r"seed-(0|[1-9]\d{0,18})\.json")
+OTHERS = "holds other settings than its name says; delete it to compute it again"
 MOST_BYTES, MOST_IN_BUNDLE, MOST_OF_FAILURE = 2**28, 2**32, 2**20
 
 
@@ -66,15 +69,7 @@ class Store:
         Raises:
             InputError: Its folder is a link or cannot be read.
         """
-        path = self.path(run, seed)
-        refuse_link(path.parent)
-        try:
-            path.lstat()
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror}); choose another folder of results") from error
-        return True
+        return _is_there(self.path(run, seed))
 
     def save(self, result: Result) -> None:
         """Write one result.
@@ -114,14 +109,29 @@ class Store:
         Raises:
             InputError: It is missing, damaged, or belongs to other settings.
         """
-        path = self.path(run, seed)
-        if not self.has_file(run, seed) and (run.key, seed) in self._bundled:
-            result = self._bundled[run.key, seed]
-        else:
-            result = read_result(path)
-        if result.run != run or result.seed != seed:
-            raise InputError(f"{path}: holds other settings than its name says; delete it to compute it again")
+        result = self.read(run.key, seed)
+        if result.run != run:
+            raise InputError(f"{self.path(run, seed)}: {OTHERS}")
         return result
+
+    def read(self, key: str, seed: int) -> Result:
+        """Read one result by its place.
+
+        Raises:
+            InputError: As of ``load``.
+        """
+        path = self.root / key / f"seed-{seed}.json"
+        if not _is_there(path) and (key, seed) in self._bundled:
+            return self._bundled[key, seed]
+        result = read_result(path)
+        if (result.run.key, result.seed) != (key, seed):
+            raise InputError(f"{path}: {OTHERS}")
+        return result
+
+    def stored(self) -> list[tuple[str, int]]:
+        """List the key and the seed of everything that is stored; only bundles are read."""
+        found = {(path.parent.name, NAME.fullmatch(path.name)) for path in self.root.glob("*/seed-*.json")}
+        return sorted({(key, int(match[1])) for key, match in found if match}.union(self._bundled))
 
     def find(self, run: Run, seed: int) -> Result | None:
         """Return a result, or ``None`` if it is absent or damaged; ``problems`` then says what is wrong with it."""
@@ -169,6 +179,17 @@ class Store:
         write_atomically(self.root / f"{name}.jsonl", "".join(lines))
         self.__dict__.pop("_bundled", None)
         return self.root / f"{name}.jsonl"
+
+
+def _is_there(path: Path) -> bool:
+    refuse_link(path.parent)
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); choose another folder of results") from error
+    return True
 
 
 def refuse_link(folder: Path) -> None:

@@ -1,6 +1,8 @@
 """One run: what determines it, what must not, and that every setting reaches the training."""
 
+import hashlib
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from zeroinit.bench import network
 from zeroinit.bench.catalogue import FIGURES
 from zeroinit.bench.data import load_dataset
 from zeroinit.bench.data.augment import CropFlip
-from zeroinit.bench.running import runner, start
+from zeroinit.bench.running import device, runner, start
 from zeroinit.bench.running.device import choose_device, choose_execution
 from zeroinit.bench.running.runner import TRAINED, execute
 from zeroinit.bench.spec import Run
@@ -271,6 +273,35 @@ def test_the_result_says_what_ran_where(run):
     assert result.environment["threads"] == torch.get_num_threads()
     assert result.seconds > 0
     assert len(epochs) == run.epochs
+
+
+def test_the_result_says_what_made_it(run, monkeypatch, tmp_path):
+    """The sums are those of independent tools, and another byte of source or another pixel changes them."""
+    before = datetime.now(UTC).replace(microsecond=0)
+    made = execute(run, 0).origin
+    assert before <= datetime.fromisoformat(made["started"]) <= datetime.now(UTC)
+    digits, whole = load_dataset("digits"), hashlib.sha256()
+    for images in ("train_images", "train_labels", "test_images", "test_labels"):
+        values = getattr(digits, images)
+        whole.update(f"{values.dtype} {tuple(values.shape)}\n".encode() + bytes(values.numpy().tobytes()))
+    assert made["data"] == digits.checksum == whole.hexdigest()
+    changed = replace(digits, test_labels=digits.test_labels.flip(0))
+    assert changed.checksum != digits.checksum
+
+    hash_of_source = device._hash_of_source.__wrapped__
+    assert made["source"] == hash_of_source()
+    monkeypatch.setattr(device, "PACKAGE", tmp_path)
+    sums = []
+    for change in (lambda: (tmp_path / "a.py").write_text("x = 1"), lambda: (tmp_path / "a.py").write_text("x = 2")):
+        change()
+        sums.append(hash_of_source())
+    (tmp_path / "a.py").rename(tmp_path / "b.py")
+    assert len({*sums, hash_of_source(), made["source"]}) == 4
+
+
+def test_a_machine_without_facts_of_its_processor_is_named_all_the_same(monkeypatch, tmp_path):
+    monkeypatch.setattr(device, "CPU_FACTS", tmp_path / "none")
+    assert device._processor.__wrapped__().endswith(f", {torch.backends.cpu.get_cpu_capability()}")
 
 
 def test_divergence_is_an_outcome_and_no_error(diverging):

@@ -1,6 +1,8 @@
 """What every data set is once loaded: stored pixels, classes and a few numbers."""
 
+import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from html import escape
 
 from torch import Tensor
@@ -45,6 +47,15 @@ class Dataset:
         """Channels, height and width of one image."""
         channels, height, width = self.train_images.shape[1:]
         return channels, height, width
+
+    @cached_property
+    def checksum(self) -> str:
+        """The SHA-256 of all pixels and labels as loaded, whatever files they came from."""
+        whole = hashlib.sha256()
+        for values in (self.train_images, self.train_labels, self.test_images, self.test_labels):
+            whole.update(f"{values.dtype} {tuple(values.shape)}\n".encode())
+            whole.update(values.contiguous().numpy().data)
+        return whole.hexdigest()
 
     def __repr__(self) -> str:
         facts = ", ".join(f"{name} {value}" for name, value in self._facts().items())

@@ -1,18 +1,24 @@
 """The device of runs, and the state of the machine while they are carried out."""
 
+import hashlib
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from zeroinit._common import InputError, __version__
+from zeroinit.bench.data import Dataset
 from zeroinit.bench.spec import Run
 from zeroinit.bench.work import flops
 
-__all__ = ["choose_device", "choose_execution", "denormals_flushed", "environment"]
+__all__ = ["choose_device", "choose_execution", "denormals_flushed", "environment", "origin"]
 
+PACKAGE, CPU_FACTS = Path(__file__).parents[2], Path("/proc/cpuinfo")
 COMPILED_FROM = 3e15
 """From this number of operations on, compiling a run's network pays on a CUDA device."""
 
@@ -77,3 +83,37 @@ def environment(device: torch.device) -> dict:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
     }
+
+
+def origin(dataset: Dataset) -> dict[str, str]:
+    """Return what else a result may depend on: ``source`` and ``data`` (SHA-256), ``processor``; and ``started``, now.
+
+    The time is as ISO 8601 writes it.
+    """
+    return {
+        "source": _hash_of_source(),
+        "data": dataset.checksum,
+        "processor": _processor(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+@lru_cache(maxsize=1)
+def _hash_of_source() -> str:
+    """Hash the package's Python files: names and bytes, in order."""
+    whole = hashlib.sha256()
+    for path in sorted(PACKAGE.rglob("*.py")):
+        whole.update(f"{path.relative_to(PACKAGE).as_posix()}\n".encode())
+        whole.update(hashlib.sha256(path.read_bytes()).digest())
+    return whole.hexdigest()
+
+
+@lru_cache(maxsize=1)
+def _processor() -> str:
+    """Name the processor and the instructions that torch uses: both decide how sums are rounded."""
+    try:
+        facts = CPU_FACTS.read_text(encoding="utf-8", errors="replace").splitlines()
+        model = next(line.partition(":")[2].strip() for line in facts if line.startswith("model name"))
+    except (OSError, StopIteration):
+        model = platform.processor() or platform.machine()
+    return f"{model}, {torch.backends.cpu.get_cpu_capability()}"[:200]

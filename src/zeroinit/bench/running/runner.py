@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from zeroinit._common import InputError, lookup
 from zeroinit.bench.network import stream
-from zeroinit.bench.running.device import choose_device, choose_execution, denormals_flushed, environment
+from zeroinit.bench.running.device import choose_device, choose_execution, denormals_flushed, environment, origin
 from zeroinit.bench.running.recorders import make_recorder
-from zeroinit.bench.running.start import Start, prepare
+from zeroinit.bench.running.start import Start, load, prepare
 from zeroinit.bench.spec import Run
 from zeroinit.bench.store import Result
 from zeroinit.bench.training import Checkpoint, Observer, TrainState, fit
@@ -70,7 +70,7 @@ def execute(
     callbacks = [_EpochCallback(on_epoch)] if on_epoch else []
     recorder = make_recorder(run.recorder)
     recorders = [recorder] if recorder else []
-    began = time.perf_counter()
+    began, made = time.perf_counter(), origin(load(run.dataset, data_dir))
     with denormals_flushed():
         history = fit(
             start.model,
@@ -88,7 +88,7 @@ def execute(
         )
     seconds = time.perf_counter() - began
     recorded = recorder.recorded if recorder else None
-    return Result(run, seed, history.to_dict(), start.initial_hash, environment(place), seconds, recorded)
+    return Result(run, seed, history.to_dict(), start.initial_hash, environment(place), seconds, recorded, made)
 
 
 def execute_seeds(
@@ -121,7 +121,7 @@ def execute_seeds(
     place = choose_device(device)
     starts = [prepare(run, seed, data_dir, place) for seed in seeds]
     _name_owner(checkpoint, run, seeds, starts, place)
-    began = time.perf_counter()
+    began, made = time.perf_counter(), origin(load(run.dataset, data_dir))
     with denormals_flushed():
         histories = fit(
             [start.model for start in starts],
@@ -137,7 +137,7 @@ def execute_seeds(
         )
     share = (time.perf_counter() - began) / len(starts)
     return [
-        Result(run, seed, history.to_dict(), start.initial_hash, environment(place), share)
+        Result(run, seed, history.to_dict(), start.initial_hash, environment(place), share, origin=made)
         for seed, start, history in zip(seeds, starts, histories, strict=True)
     ]
 

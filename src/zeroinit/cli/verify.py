@@ -1,0 +1,57 @@
+"""``zeroinit verify``."""
+
+import random
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zeroinit.cli.app import app, err, out
+from zeroinit.cli.options import DataDir, Results, parse_duration
+
+LARGEST = 2**31
+
+
+@app.command()
+def verify(
+    results: Results = Path("results"),
+    sample: Annotated[int, typer.Option("--sample", help="How many runs.")] = 5,
+    seed: Annotated[int | None, typer.Option("--seed", help="Chooses the runs; another one each time without.")] = None,
+    time_limit: Annotated[
+        str, typer.Option("--time-limit", help="End by then, as 90s, 8m or 1.5h; longer runs are left out.")
+    ] = "10m",
+    data_dir: DataDir = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    imports: Annotated[
+        bool, typer.Option("--imports", help="Import the initializers package.module:function that results name.")
+    ] = False,
+) -> None:
+    """Carry out some stored runs again and compare: bits on the same kind of machine, accuracies elsewhere."""
+    from zeroinit.bench.progress import Progress, counted
+
+    budget, chosen = parse_duration(time_limit), random.randrange(LARGEST) if seed is None else seed
+    with Progress(err) as progress:
+        progress.begin("loading the program")
+        from zeroinit.bench.running.schedule import Options
+        from zeroinit.bench.verify import OUTCOMES, verify
+
+        checks, num_too_long = verify(
+            Options(results, data_dir, device),
+            sample=sample,
+            seed=chosen,
+            budget=budget,
+            imports=imports,
+            progress=progress,
+        )
+    for check in checks:
+        out.print(str(check), markup=False, highlight=False, soft_wrap=True)
+    outcomes = [check.outcome for check in checks]
+    parts = [f"{outcomes.count(outcome)} {outcome}" for outcome in OUTCOMES if outcome in outcomes]
+    parts += [f"{num_too_long} too long for --time-limit {time_limit}"] if num_too_long else []
+    out.print(
+        f"{counted(len(checks), 'run')}: {', '.join(parts)}; --seed {chosen} chooses the same ones again",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if any(check.is_wrong for check in checks) or not any(check.is_compared for check in checks):
+        raise typer.Exit(1)
