@@ -88,11 +88,10 @@ def _is_special(
 
 
 def _is_one_call(observed: Observed, name: str, first: Write, last: Write) -> bool:
-    """Whether two writes follow each other, with none to another layer between: a function for one layer makes both."""
-    path = name.rpartition(".")[0]
-    others = (each for key, each in observed.parameters.items() if key.rpartition(".")[0] != path)
-    memories = (observed.memory(each) for each in others)
-    return not any(first.time < each.time < last.time for memory in memories if memory for each in memory.writes)
+    """Whether the later rule wrote nothing else in between: a function for one layer then makes both writes."""
+    memories = [observed.memory(each) for key, each in observed.parameters.items() if key != name]
+    between = (each for memory in memories if memory for each in memory.writes if first.time < each.time < last.time)
+    return not any(each.rule.site == last.rule.site for each in between)
 
 
 def _is_by_owner(observed: Observed, name: str, write: Write) -> bool:

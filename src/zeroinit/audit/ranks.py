@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from zeroinit._findings.finding import Finding, finding
 from zeroinit._findings.naming import few
 from zeroinit.audit.building import Observed
-from zeroinit.audit.copies import drawn
+from zeroinit.audit.copies import drawn, equal_groups
 from zeroinit.audit.scale import declared_sizes
 from zeroinit.audit.trace import plain
 
@@ -78,6 +78,7 @@ def compared_ranks(ranks: Sequence[Observed], full: dict[str, tuple[int, ...]]) 
                 differing.append(name)
         elif any(not _is_equal(tensors[0], each) for each in tensors[1:]):
             differing.append(name)
+    equal += _equal_elsewhere(random)
     if equal:
         message = f"{few(equal)}: several ranks hold the same random values, and each should hold a shard of its own."
         repair = (
@@ -89,6 +90,20 @@ def compared_ranks(ranks: Sequence[Observed], full: dict[str, tuple[int, ...]]) 
         repair = "Seed all ranks equally before replicated values are drawn, or broadcast them from rank 0."
         found.append(finding("ZI208", differing[0].rpartition(".")[0], differing, message, repair))
     return found
+
+
+def _equal_elsewhere(random: Sequence[dict[str, Tensor]]) -> list[str]:
+    """Return names on some ranks alone, as layers of one stage of a pipeline, whose values other ranks have, too."""
+    everywhere = set.intersection(*(set(each) for each in random))
+    alone = {
+        f"{at}/{name}": tensor
+        for at, tensors in enumerate(random)
+        for name, tensor in tensors.items()
+        if name not in everywhere
+    }
+    groups = [[name.partition("/") for name in group] for group in equal_groups(alone)]
+    groups = [group for group in groups if len({rank for rank, _, _ in group}) > 1 and len({n for *_, n in group}) > 1]
+    return sorted({name for group in groups for *_, name in group})
 
 
 def _num_shards(full: tuple[int, ...] | None, tensors: list[Tensor]) -> int:
