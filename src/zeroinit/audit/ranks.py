@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,8 @@ __all__ = ["compared_ranks", "whole_shapes"]
 
 MARKS = re.compile(r"shard|partition|parallel|is_distributed|tp_|expert_data|split_axis", re.IGNORECASE)
 """Attributes of a parameter that mark it as a shard."""
+LOCAL_EXPERTS = re.compile(r"(^|_)ep(_|$)|expert_parallel|local_experts|experts_per_rank|ep_size|ep_rank")
+"""Attributes of a module whose experts are distributed over ranks."""
 NAMES = re.compile(
     r"shard|(row|col|column|vocab|tensor|expert)_?parallel|_tp(_|$|\.)|(^|[._])tp(_|$|\.)|local_expert|partition",
     re.IGNORECASE,
@@ -27,6 +30,7 @@ def whole_shapes(whole: Observed, rank: Observed, world: int) -> dict[str, tuple
     """Return the shape of each parameter of a rank that is a shard, as the whole model or the module tells."""
     shapes = {name: tuple(each.shape) for name, each in whole.parameters.items()}
     found = {}
+    shared_out = _shared_out(whole, rank, world)
     for name, parameter in rank.parameters.items():
         local = tuple(plain(parameter).shape)
         full = shapes.get(name, local)
@@ -34,9 +38,24 @@ def whole_shapes(whole: Observed, rank: Observed, world: int) -> dict[str, tuple
             full = tuple(parameter.shape)
         if full == local and len(local) > 0:
             full = declared_sizes(rank, name, local, world) or local
-        if full != local or _is_marked(rank, name, parameter):
+        if full != local or name.startswith(shared_out) or _is_marked(rank, name, parameter):
             found[name] = full
     return found
+
+
+def _shared_out(whole: Observed, rank: Observed, world: int) -> tuple[str, ...]:
+    """Return the paths of lists of modules whose entries are distributed over ranks, as experts."""
+    paths = []
+    for path, module in rank.model.named_modules():
+        if not isinstance(module, nn.ModuleList | nn.ParameterList) or not len(module):
+            continue
+        parent = vars(rank.model.get_submodule(path.rpartition(".")[0]))
+        sizes = {value for key, value in parent.items() if type(value) is int and "expert" in key}
+        with suppress(AttributeError, TypeError):
+            sizes.add(len(whole.model.get_submodule(path)))  # type: ignore[arg-type]  # a list, as here
+        if world > 1 and any(size > len(module) and size % len(module) == 0 for size in sizes):
+            paths.append(f"{path}.")
+    return tuple(paths)
 
 
 def _is_marked(rank: Observed, name: str, parameter: Tensor) -> bool:
@@ -46,11 +65,20 @@ def _is_marked(rank: Observed, name: str, parameter: Tensor) -> bool:
         return any(value not in (False, None, -1) for value in marks.values())
     if any(each.is_shard() for each in getattr(parameter, "placements", ())):
         return True
+    if "expert" in name and _holds_some_experts(rank, name):
+        return True
     owner = rank.owner(name)
     if name.endswith("bias") and re.search("row", type(owner).__name__, re.IGNORECASE):
         return False
     kinds = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(owner).__name__)
     return NAMES.search(kinds) is not None or NAMES.search(name) is not None
+
+
+def _holds_some_experts(rank: Observed, name: str) -> bool:
+    """Whether a module above says that each rank has experts of its own."""
+    parts = name.split(".")
+    above = [rank.model.get_submodule(".".join(parts[:at])) for at in range(len(parts))]
+    return any(LOCAL_EXPERTS.search(key) and type(value) is int for each in above for key, value in vars(each).items())
 
 
 def compared_ranks(ranks: Sequence[Observed], full: dict[str, tuple[int, ...]]) -> list[Finding]:

@@ -37,9 +37,12 @@ INPUTS = (
     "dim_in",
 )
 OUTPUTS = ("out_features", "output_size", "out_channels", "out_dim", "output_dim", "d_out", "out_size", "nf", "dim_out")
-SIZES = re.compile(r"features|dim|size|hidden|width|channels|embd|vocab")
+SIZES = re.compile(r"experts|heads|features|dim|size|hidden|width|channels|embd|vocab")
 WORLDS = re.compile(r"world|shard|^tp|_tp|tp_|parallel|partition|num_ranks|^ws$", re.IGNORECASE)
-GAINS = (1.0, math.sqrt(2), 1 / math.sqrt(3), 5 / 3)
+GAINS = (1.0, math.sqrt(2), 1 / math.sqrt(3))
+"""Of a linear layer, of ReLU, and of torch's default."""
+USUAL = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+"""Standard deviations that come from no fan."""
 
 
 @dataclass(frozen=True)
@@ -70,63 +73,87 @@ def wrong_scale(observed: Observed, full: dict[str, tuple[int, ...]] | None = No
             continue
         right = _right_fans(observed, name, parameter, memory, (full or {}).get(name), world)
         for write in _draws(memory) if right else ():
-            message = _compared(name, write, right)
-            if message is not None:
-                found.append(_finding(observed, name, write, message, right))
+            told = _compared(name, memory, write, right)
+            if told is not None:
+                found += _finding(observed, name, write, *told, right)
                 break
     return found
 
 
 def _draws(memory: Memory) -> list[Write]:
-    """Return the draws with a rule whose values are there at the end, the drawn part of a temporary tensor included."""
+    """Return the draws whose values are there at the end, those of a temporary tensor that was copied included."""
     found = []
     for each in memory.lasting():
         drawn = each
         if each.kind == "copy" and not each.rule.loading and each.source is not None and not each.rule.mode:
-            drawn = next((one for one in reversed(each.source.history(each.time)) if one.sets), each)
-        if drawn.kind in ("draw", "copy") and drawn.rule.shape is not None:
+            drawn = next((one for one in each.source.lasting(each.time) if one.sizes == each.sizes), each)
+        if drawn.rule.mode or drawn.std is not None:
             found.append(drawn)
     return found
 
 
-def _compared(name: str, write: Write, right: list[Fans]) -> str | None:
-    """Say which fan was used and which is right, if every right one is far from it."""
+def _factor(memory: Memory, draw: Write) -> float:
+    """Return by how much a gain, and numbers after a draw, multiply its values."""
+    factor = draw.rule.gain
+    for each in memory.history():
+        if each.kind == "change" and each.time > draw.time and not each.rule.label and each.value:
+            factor *= each.value if each.operation == "mul_" else 1 / each.value
+    return abs(factor)
+
+
+def _compared(name: str, memory: Memory, write: Write, right: list[Fans]) -> tuple[str, str] | None:
+    """Return the mode of a rule, and say which fan was used and which is right, if every right one is far from it."""
     rule = write.rule
-    mode, shape = rule.mode, rule.shape
-    if not mode or shape is None or len(shape) < 2:
+    shape = rule.shape or write.sizes
+    if len(shape) < 2:
         return None
     field = math.prod(shape[2:])
-    used = Fans(shape[1] * field, shape[0] * field, "").of(mode)
-    ratios = [used / each.of(mode) for each in right]
-    if not used or any(1 / LEAST_RATIO < ratio < LEAST_RATIO for ratio in ratios):
+    taken = Fans(shape[1] * field, shape[0] * field, "")
+    mode = rule.mode or _mode_by_hand(write.std or 0.0, taken, right)
+    used = taken.of(mode) if mode else 0.0
+    if not used:
+        return None
+    squares = {1.0, _factor(memory, write) ** 2}
+    ratios = [used / each.of(mode) / square for each in right for square in squares]
+    if any(1 / LEAST_RATIO < ratio < LEAST_RATIO for ratio in ratios):
         return None
     best = min(right, key=lambda each: abs(math.log(used / each.of(mode))))
     fan, word = best.of(mode), {"average": "mean of both fans"}.get(mode, mode.replace("_", "-"))
     times = math.sqrt(fan / used)
-    return (
+    return mode, (
         f"`{name}` has {times:.3g} times the scale that {rule} means: the {word} is taken as {used:g} from the shape "
         f"{tuple(shape)}, and is {fan:g} ({best.why})."
     )
 
 
-def _finding(observed: Observed, name: str, write: Write, message: str, right: list[Fans]) -> Finding:
-    owner = observed.owner(name)
-    torch_default = write.rule.origin == "library" or (
-        isinstance(owner, nn.MultiheadAttention) and _is_for_many(observed, write)
-    )
-    target, rule = of_model(name), write.rule.label
+def _mode_by_hand(std: float, taken: Fans, right: list[Fans]) -> str:
+    """Return which fan of a shape a standard deviation comes from, if it fits no right fan and is no usual number."""
+    modes = ("fan_in", "fan_out", "average")
+    if any(math.isclose(std, each, rel_tol=1e-6) for each in USUAL) or not std:
+        return ""
+    if any(_fits(std, each.of(mode)) for each in right for mode in modes):
+        return ""
+    return next((mode for mode in modes if _fits(std, taken.of(mode))), "")
+
+
+def _fits(std: float, fan: float) -> bool:
+    return any(math.isclose(std, gain / math.sqrt(fan), rel_tol=1e-4) for gain in GAINS)
+
+
+def _finding(observed: Observed, name: str, write: Write, mode: str, message: str, right: list[Fans]) -> list[Finding]:
+    owner, by_torch = observed.owner(name), write.rule.origin == "library" or "." in write.rule.label
+    target, rule = of_model(name), write.rule.label or "xavier_uniform_"
     if "packs" in right[0].why:
         parts = 3 if "3" in right[0].why else 2
+        rule = rule.rpartition(".")[2] if not by_torch else "xavier_uniform_"
         repair = f"Draw each part alone: `for part in {target}.chunk({parts}): nn.init.{rule}(part)`."
     elif "stacks" in right[0].why:
         repair = f"Draw each matrix alone: `for matrix in {target}: nn.init.{rule}(matrix)`."
     else:
-        fans = right[0]
-        repair = f"Divide by the right fan: `nn.init.normal_({target}, std={fans.of(write.rule.mode) ** -0.5:.3g})`."
-    if torch_default:
-        rule = "MultiheadAttention._reset_parameters"
-        return finding("ZI251", name.rpartition(".")[0], [name], message, repair)
-    return finding("ZI205", name.rpartition(".")[0], [name], message, repair)
+        repair = f"Divide by the right fan: `nn.init.normal_({target}, std={right[0].of(mode) ** -0.5:.3g})`."
+    if isinstance(owner, nn.MultiheadAttention) and (by_torch or _is_for_many(observed, write)):
+        return [finding("ZI251", name.rpartition(".")[0], [name], message, repair)]
+    return [] if by_torch else [finding("ZI205", name.rpartition(".")[0], [name], message, repair)]
 
 
 def _is_for_many(observed: Observed, write: Write) -> bool:
@@ -233,7 +260,7 @@ def declared_sizes(observed: Observed, name: str, shape: tuple[int, ...], world:
     shards |= {value for each in above for key, value in _whole_numbers(each) if WORLDS.search(key)}
     for axis, size in enumerate(shape):
         for key, value in _whole_numbers(owner):
-            known = key in (INPUTS + OUTPUTS if len(shape) > 1 else OUTPUTS)
+            known = key in (INPUTS + OUTPUTS if len(shape) > 1 else OUTPUTS) or (axis == 0 and "experts" in key)
             cuts = shards | {world} if known else shards if SIZES.search(key) and not WORLDS.search(key) else set()
             if value not in shape and any(value == size * each for each in cuts if each > 1):
                 return (*shape[:axis], value, *shape[axis + 1 :])

@@ -34,6 +34,8 @@ SHAPES_ALONE = {
     *("resize_", "set_", "detach_", "t_", "transpose_", "squeeze_", "unsqueeze_", "as_strided_", "requires_grad_"),
     *("resize_as_", "swapdims_", "swapaxes_"),
 }
+STANDARD = {"randn": 1.0, "randn_like": 1.0, "rand": 12**-0.5, "rand_like": 12**-0.5}
+"""Standard deviations of operations that draw."""
 PRODUCTS = {"mm": (0, 1), "addmm": (1, 2), "bmm": (0, 1), "baddbmm": (1, 2)}
 """Matrix products, and which arguments are their factors."""
 
@@ -280,7 +282,7 @@ class Recorder(TorchDispatchMode):
             else:
                 self._link(memory, inputs)
                 source = self.memory_of(inputs[0]) if name in COPIES and inputs else None
-                std = 1.0 if name in ("randn", "randn_like") else 12**-0.5 if name in ("rand", "rand_like") else None
+                std = STANDARD.get(name) if is_random else self._scaled_std(name, inputs, args)
                 self._append(memory, "draw" if is_random else "computed", tensor, name, std=std, source=source)
 
     def _append(self, memory: Memory, kind: str, tensor: Tensor, name: str, **more: Any) -> None:
@@ -301,6 +303,15 @@ class Recorder(TorchDispatchMode):
                 **more,
             )
         )
+
+    def _scaled_std(self, name: str, inputs: list[Tensor], args: tuple) -> float | None:
+        """Return the standard deviation of drawn values times a number."""
+        factor = _number(args[1]) if name in ("mul", "div") and len(args) > 1 else None
+        memory = self.memory_of(inputs[0]) if factor and inputs else None
+        drawn = memory.lasting() if memory is not None else []
+        if not factor or len(drawn) != 1 or drawn[0].std is None:
+            return None
+        return drawn[0].std * (factor if name == "mul" else 1 / factor)
 
     def _link(self, memory: Memory, sources: list[Tensor]) -> None:
         for each in sources:
