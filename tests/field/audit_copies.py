@@ -391,3 +391,82 @@ def one_template():
 @healthy("harvardnlp/annotated-transformer#9", "copies")
 def one_template_fixed():
     return {"build": lambda: template(True)}
+
+
+class Feedforward(nn.Module):
+    """Knows nothing of the whole but its source: the hidden units are divided by the number of ranks."""
+
+    def __init__(self, width: int, hidden: int, rank: int, world: int, own: bool):
+        super().__init__()
+        local = hidden // world
+        torch.manual_seed(rank if own else 0)
+        self.up, self.down = nn.Linear(width, local), nn.Linear(local, width, bias=False)
+        torch.manual_seed(0)
+        self.norm_scale = nn.Parameter(torch.rand(width))
+
+
+def feedforward(own: bool):
+    ranks = [lambda rank=rank: Feedforward(8, 32, rank, 2, own) for rank in range(2)]
+    return {"build": ranks[0], "ranks": ranks}
+
+
+@fault("own", "copies on ranks", "ZI207", "up.weight up.bias down.weight", "several ranks hold the same random values")
+def divided_in_the_source():
+    return feedforward(False)
+
+
+@healthy("own", "copies on ranks")
+def divided_in_the_source_fixed():
+    return feedforward(True)
+
+
+class LocalExperts(nn.Module):
+    def __init__(self, rank: int, world: int, own: bool):
+        super().__init__()
+        self.num_experts = 4
+        self.router = nn.Linear(8, 4)
+        torch.manual_seed(rank if own else 0)
+        self.experts = nn.ModuleList(nn.Linear(8, 8, bias=False) for _ in range(4 // world))
+
+
+def local_experts(own: bool):
+    ranks = [lambda rank=rank: LocalExperts(rank, 2, own) for rank in range(2)]
+    return {"build": lambda: LocalExperts(0, 1, own), "ranks": ranks}
+
+
+@fault("laekov/fastmoe#4", "copies on ranks", "ZI207", "experts.0.weight experts.1.weight", "several ranks hold")
+def experts_of_all_ranks():
+    return local_experts(False)
+
+
+@healthy("laekov/fastmoe#4", "copies on ranks")
+def experts_of_all_ranks_fixed():
+    return local_experts(True)
+
+
+class StackByHand(nn.Module):
+    def __init__(self, right: bool):
+        super().__init__()
+        fan = 32 if right else 16 * 32
+        self.experts = nn.Parameter(torch.randn(8, 16, 32) / math.sqrt(fan))
+
+
+@fault("own", "wrong scale", "ZI205", "experts", "stacks 8 matrices")
+def fan_by_hand():
+    return {"build": lambda: StackByHand(False)}
+
+
+@healthy("own", "wrong scale")
+def fan_by_hand_fixed():
+    return {"build": lambda: StackByHand(True)}
+
+
+def compensated():
+    layer = nn.ModuleDict({"qkv": nn.Linear(16, 48)})
+    nn.init.xavier_uniform_(layer["qkv"].weight, gain=math.sqrt(2))
+    return layer
+
+
+@healthy("own", "wrong scale")
+def fan_mended_by_a_gain():
+    return {"build": compensated}

@@ -564,3 +564,37 @@ def reset_after_loading_fixed():
 @healthy("own", "lost write")
 def spectral_norm():
     return {"build": lambda: parametrizations.spectral_norm(nn.Linear(8, 8)), "batch": torch.ones(2, 8)}
+
+
+class Scan(nn.Module):
+    """A state-space layer: a table in the constructor, a bias that its block sets, a scalar, a layer scale."""
+
+    def __init__(self):
+        super().__init__()
+        self.A_log = nn.Parameter(torch.log(torch.arange(1.0, 9.0)))
+        self.dt_proj, self.out = nn.Linear(4, 8), nn.Linear(8, 8)
+        with torch.no_grad():
+            self.dt_proj.bias.copy_(torch.log(torch.expm1(0.001 + 0.1 * torch.rand(8))))
+
+
+class Stacked(nn.Module):
+    def __init__(self, leave: bool):
+        super().__init__()
+        self.layers = nn.ModuleList(Scan() for _ in range(2))
+        self.logit_scale = nn.Parameter(torch.ones([]) * math.log(1 / 0.07))
+        for name, parameter in self.named_parameters():
+            if not (leave and name.endswith(("A_log", "dt_proj.bias", "logit_scale"))):
+                nn.init.normal_(parameter, std=0.02)
+
+
+SET = "layers.0.A_log layers.0.dt_proj.bias layers.1.A_log layers.1.dt_proj.bias logit_scale"
+
+
+@fault("own", "overwritten", "ZI203", SET, "wrote over it, as over")
+def tables_and_scalars_drawn():
+    return {"build": lambda: Stacked(False)}
+
+
+@healthy("own", "overwritten")
+def tables_and_scalars_drawn_fixed():
+    return {"build": lambda: Stacked(True)}

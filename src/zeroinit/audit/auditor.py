@@ -13,9 +13,10 @@ from zeroinit._findings.naming import few
 from zeroinit.audit.building import Observed, observe
 from zeroinit.audit.copies import copies_between, copies_inside
 from zeroinit.audit.overwritten import overwritten
-from zeroinit.audit.ranks import compared_ranks, whole_shapes
+from zeroinit.audit.ranks import compared_ranks
 from zeroinit.audit.report import AuditReport, Written
 from zeroinit.audit.scale import wrong_scale
+from zeroinit.audit.sharding import whole_shapes
 from zeroinit.audit.trace import Recorder, plain
 from zeroinit.audit.written import lost_writes, never_written, unwritten
 

@@ -39,7 +39,7 @@ def drawn(observed: Observed) -> dict[str, Tensor]:
             continue
         if any(each.rule.loading for each in memory.lasting()):
             continue
-        random = memory.is_random() if memory.writes else _looks_random(tensor)
+        random = memory.is_random() if observed.recorder.time else _looks_random(tensor)
         if random and bool(torch.isfinite(tensor).all()) and _varies(tensor):
             found[name] = tensor
     return found

@@ -1,8 +1,6 @@
 """What one rank cannot see: shards that are equal, replicas that differ."""
 
-import re
 from collections.abc import Sequence
-from contextlib import suppress
 
 import torch
 from torch import Tensor, nn
@@ -11,74 +9,9 @@ from zeroinit._findings.finding import Finding, finding
 from zeroinit._findings.naming import few
 from zeroinit.audit.building import Observed
 from zeroinit.audit.copies import drawn, equal_groups
-from zeroinit.audit.scale import declared_sizes
 from zeroinit.audit.trace import plain
 
-__all__ = ["compared_ranks", "whole_shapes"]
-
-MARKS = re.compile(r"shard|partition|parallel|is_distributed|tp_|expert_data|split_axis", re.IGNORECASE)
-"""Attributes of a parameter that mark it as a shard."""
-LOCAL_EXPERTS = re.compile(r"(^|_)ep(_|$)|expert_parallel|local_experts|experts_per_rank|ep_size|ep_rank")
-"""Attributes of a module whose experts are distributed over ranks."""
-NAMES = re.compile(
-    r"shard|(row|col|column|vocab|tensor|expert)_?parallel|_tp(_|$|\.)|(^|[._])tp(_|$|\.)|local_expert|partition",
-    re.IGNORECASE,
-)
-
-
-def whole_shapes(whole: Observed, rank: Observed, world: int) -> dict[str, tuple[int, ...]]:
-    """Return the shape of each parameter of a rank that is a shard, as the whole model or the module tells."""
-    shapes = {name: tuple(each.shape) for name, each in whole.parameters.items()}
-    found = {}
-    shared_out = _shared_out(whole, rank, world)
-    for name, parameter in rank.parameters.items():
-        local = tuple(plain(parameter).shape)
-        full = shapes.get(name, local)
-        if full == local or len(full) != len(local):
-            full = tuple(parameter.shape)
-        if full == local and len(local) > 0:
-            full = declared_sizes(rank, name, local, world) or local
-        if full != local or name.startswith(shared_out) or _is_marked(rank, name, parameter):
-            found[name] = full
-    return found
-
-
-def _shared_out(whole: Observed, rank: Observed, world: int) -> tuple[str, ...]:
-    """Return the paths of lists of modules whose entries are distributed over ranks, as experts."""
-    paths = []
-    for path, module in rank.model.named_modules():
-        if not isinstance(module, nn.ModuleList | nn.ParameterList) or not len(module):
-            continue
-        parent = vars(rank.model.get_submodule(path.rpartition(".")[0]))
-        sizes = {value for key, value in parent.items() if type(value) is int and "expert" in key}
-        with suppress(AttributeError, TypeError):
-            sizes.add(len(whole.model.get_submodule(path)))  # type: ignore[arg-type]  # a list, as here
-        if world > 1 and any(size > len(module) and size % len(module) == 0 for size in sizes):
-            paths.append(f"{path}.")
-    return tuple(paths)
-
-
-def _is_marked(rank: Observed, name: str, parameter: Tensor) -> bool:
-    """Whether a parameter, its module or its name says that it is a shard."""
-    marks = {key: value for key, value in vars(parameter).items() if MARKS.search(key)}
-    if marks:
-        return any(value not in (False, None, -1) for value in marks.values())
-    if any(each.is_shard() for each in getattr(parameter, "placements", ())):
-        return True
-    if "expert" in name and _holds_some_experts(rank, name):
-        return True
-    owner = rank.owner(name)
-    if name.endswith("bias") and re.search("row", type(owner).__name__, re.IGNORECASE):
-        return False
-    kinds = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(owner).__name__)
-    return NAMES.search(kinds) is not None or NAMES.search(name) is not None
-
-
-def _holds_some_experts(rank: Observed, name: str) -> bool:
-    """Whether a module above says that each rank has experts of its own."""
-    parts = name.split(".")
-    above = [rank.model.get_submodule(".".join(parts[:at])) for at in range(len(parts))]
-    return any(LOCAL_EXPERTS.search(key) and type(value) is int for each in above for key, value in vars(each).items())
+__all__ = ["compared_ranks"]
 
 
 def compared_ranks(ranks: Sequence[Observed], full: dict[str, tuple[int, ...]]) -> list[Finding]:

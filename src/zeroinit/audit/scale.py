@@ -11,9 +11,10 @@ from zeroinit._findings.finding import Finding, finding
 from zeroinit._findings.naming import of_model
 from zeroinit._modules.layers import is_conv1d
 from zeroinit.audit.building import Observed
+from zeroinit.audit.sharding import INPUTS, declared_sizes, whole_numbers
 from zeroinit.audit.trace import Memory, Use, Write
 
-__all__ = ["declared_sizes", "wrong_scale"]
+__all__ = ["wrong_scale"]
 
 LEAST_RATIO = 1.5
 """Of fans: smaller differences are left alone, as the square root of 1.5 is 1.22."""
@@ -24,21 +25,6 @@ PACKED = {
 """Names of layers that hold several projections, one below the other, by their number."""
 STACKED = re.compile(r"expert|moe|stack|ensemble|head|bank|branch|member|group", re.IGNORECASE)
 KERNEL = re.compile(r"conv|kernel|filter", re.IGNORECASE)
-INPUTS = (
-    "in_features",
-    "input_size",
-    "in_channels",
-    "in_dim",
-    "input_dim",
-    "d_in",
-    "in_size",
-    "fan_in",
-    "nx",
-    "dim_in",
-)
-OUTPUTS = ("out_features", "output_size", "out_channels", "out_dim", "output_dim", "d_out", "out_size", "nf", "dim_out")
-SIZES = re.compile(r"experts|heads|features|dim|size|hidden|width|channels|embd|vocab")
-WORLDS = re.compile(r"world|shard|^tp|_tp|tp_|parallel|partition|num_ranks|^ws$", re.IGNORECASE)
 GAINS = (1.0, math.sqrt(2), 1 / math.sqrt(3))
 """Of a linear layer, of ReLU, and of torch's default."""
 USUAL = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
@@ -241,32 +227,6 @@ def _packed(name: str, owner: nn.Module, shape: tuple[int, ...]) -> list[Fans]:
     return []
 
 
-def declared_sizes(observed: Observed, name: str, shape: tuple[int, ...], world: int) -> tuple[int, ...] | None:
-    """Return the shape of the whole parameter, if its module knows a larger size and the number of shards.
-
-    The number of shards is that of the ranks, or stands in an attribute of the module or of one above it, as
-    ``world_size``. With the former alone only sizes with the name of an input or output count.
-    """
-    owner = observed.owner(name)
-    path = name.rpartition(".")[0]
-    shards: set[int] = set()
-    if isinstance(owner, nn.ParameterList):
-        shards, path = {len(owner)}, path.rpartition(".")[0]
-        owner = observed.owner(f"{path}.")
-    if type(owner).__module__.startswith("torch."):
-        return None
-    parts = path.split(".")
-    above = [observed.model.get_submodule(".".join(parts[:at])) for at in range(len(parts) + 1)]
-    shards |= {value for each in above for key, value in _whole_numbers(each) if WORLDS.search(key)}
-    for axis, size in enumerate(shape):
-        for key, value in _whole_numbers(owner):
-            known = key in (INPUTS + OUTPUTS if len(shape) > 1 else OUTPUTS) or (axis == 0 and "experts" in key)
-            cuts = shards | {world} if known else shards if SIZES.search(key) and not WORLDS.search(key) else set()
-            if value not in shape and any(value == size * each for each in cuts if each > 1):
-                return (*shape[:axis], value, *shape[axis + 1 :])
-    return None
-
-
 def _declared(observed: Observed, name: str, owner: nn.Module, shape: tuple[int, ...], world: int) -> list[Fans]:
     whole = declared_sizes(observed, name, shape, world)
     if whole is None:
@@ -274,15 +234,11 @@ def _declared(observed: Observed, name: str, owner: nn.Module, shape: tuple[int,
     return _either(whole[0], whole[1], f"`{type(owner).__name__}` holds a shard of a parameter of {whole}")
 
 
-def _whole_numbers(module: nn.Module) -> list[tuple[str, int]]:
-    return [(key, value) for key, value in vars(module).items() if type(value) is int]
-
-
 def _is_kernel(owner: nn.Module, name: str, shape: tuple[int, ...], uses: set[Use]) -> bool:
     """Whether three axes are those of a convolution, and no stack of matrices."""
     if any(use.summed in shape[1:] and use.other in shape[1:] for use in uses):
         return False
     words = f"{type(owner).__name__} {name}"
-    if STACKED.search(words) or any(STACKED.search(key) and value == shape[0] for key, value in _whole_numbers(owner)):
+    if STACKED.search(words) or any(STACKED.search(key) and value == shape[0] for key, value in whole_numbers(owner)):
         return False
     return KERNEL.search(words) is not None or (shape[2] <= 7 and shape[2] % 2 == 1)
