@@ -65,7 +65,8 @@ def _is_deliberate(observed: Observed, name: str, last: Write, reach: Reach) -> 
     """Whether a rule after loading is about one layer alone, and others keep what was loaded."""
     path = name.rpartition(".")[0]
     layers = {each.rpartition(".")[0] for each in reach[last.rule.site]}
-    by_hand = last.rule.made_in is None and not last.rule.applied and not _is_in_loop(last.rule)
+    rule = last.rule
+    by_hand = rule.made_in is None and not rule.method and not rule.applied and not _is_in_loop(rule)
     others = {each.rpartition(".")[0] for each in observed.parameters} - {path}
     return layers == {path} and by_hand and bool(others)
 

@@ -10,6 +10,7 @@ from zeroinit._findings.naming import few
 from zeroinit.audit.building import Observed
 from zeroinit.audit.copies import drawn, equal_groups
 from zeroinit.audit.trace import plain
+from zeroinit.audit.written import is_of_spectral_norm
 
 __all__ = ["compared_ranks"]
 
@@ -40,6 +41,7 @@ def compared_ranks(ranks: Sequence[Observed], full: dict[str, tuple[int, ...]]) 
         elif any(not _is_equal(tensors[0], each) for each in tensors[1:]):
             differing.append(name)
     equal += _equal_elsewhere(random)
+    differing += _differing_buffers(ranks)
     if equal:
         message = f"{few(equal)}: several ranks hold the same random values, and each should hold a shard of its own."
         repair = (
@@ -50,6 +52,20 @@ def compared_ranks(ranks: Sequence[Observed], full: dict[str, tuple[int, ...]]) 
         message = f"{few(differing)}: ranks start with different values, and all should hold the same."
         repair = "Seed all ranks equally before replicated values are drawn, or broadcast them from rank 0."
         found.append(finding("ZI208", differing[0].rpartition(".")[0], differing, message, repair))
+    return found
+
+
+def _differing_buffers(ranks: Sequence[Observed]) -> list[str]:
+    """Return the buffers that are drawn, and differ between ranks; the vectors of spectral norm are left out."""
+    found = []
+    for name, first in ranks[0].buffers.items():
+        others = [each.buffers[name] for each in ranks[1:] if name in each.buffers]
+        memory = ranks[0].memory(first)
+        drawn_there = (
+            memory is not None and memory.writes and memory.is_random() and not is_of_spectral_norm(ranks[0], name)
+        )
+        if drawn_there and not any(each.is_meta for each in (first, *others)):
+            found += [name] if any(not _is_equal(plain(first), plain(each)) for each in others) else []
     return found
 
 

@@ -30,6 +30,7 @@ class Rule:
         function: The function that holds the line.
         origin: ``"library"`` for the default of a torch layer that is being made, ``"user"`` for everything else.
         made_in: Type of the module whose constructor runs; ``None`` outside of constructors.
+        method: Whether this function is a method of a module.
         applied: Whether ``Module.apply`` calls the function.
         loading: Whether a checkpoint is being loaded.
         shape: Of the tensor that the initializer was called with; ``None`` for a bare operation.
@@ -43,6 +44,7 @@ class Rule:
     function: str = ""
     origin: str = "user"
     made_in: type | None = None
+    method: bool = False
     applied: bool = False
     loading: bool = False
     shape: tuple[int, ...] | None = None
@@ -75,10 +77,9 @@ def calling_rule() -> Rule:
 
 def _read(found: dict, frame: FrameType, file: str, name: str, of_torch: bool) -> None:
     """Add what one frame tells, from the innermost on."""
-    if name == "__init__" and "made_in" not in found and frame.f_code.co_argcount:
-        owner = frame.f_locals.get(frame.f_code.co_varnames[0])
-        if isinstance(owner, nn.Module):
-            found["made_in"] = type(owner)
+    owner = frame.f_locals.get(frame.f_code.co_varnames[0]) if frame.f_code.co_argcount else None
+    if name == "__init__" and "made_in" not in found and isinstance(owner, nn.Module):
+        found["made_in"] = type(owner)
     if any(word in name for word in LOADERS) and not found.get("label"):
         found["loading"] = True
     if "site" in found:
@@ -97,6 +98,7 @@ def _read(found: dict, frame: FrameType, file: str, name: str, of_torch: bool) -
             found["label"] = f"{type(frame.f_locals.get('self')).__name__}.{name}"
     else:
         found["site"], found["function"] = (file, frame.f_lineno, frame.f_lasti), name
+        found["method"] = isinstance(owner, nn.Module) and hasattr(type(owner), name)
         found["place"] = f"{os.path.basename(file)}:{frame.f_lineno} in {frame.f_code.co_qualname}"
 
 
