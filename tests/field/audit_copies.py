@@ -470,3 +470,62 @@ def compensated():
 @healthy("own", "wrong scale")
 def fan_mended_by_a_gain():
     return {"build": compensated}
+
+
+class Orthogonal(nn.Module):
+    def __init__(self, each: bool):
+        super().__init__()
+        self.heads = nn.Parameter(torch.empty(4, 16, 16))
+        for part in self.heads if each else [self.heads]:
+            nn.init.orthogonal_(part)
+
+
+@fault("own", "wrong scale", "ZI205", "heads", "the longer side is taken as 256")
+def orthogonal_on_a_stack():
+    return {"build": lambda: Orthogonal(False)}
+
+
+@healthy("own", "wrong scale")
+def orthogonal_on_a_stack_fixed():
+    return {"build": lambda: Orthogonal(True)}
+
+
+class Rescaled(nn.Module):
+    """Two names share one parameter, and a loop over modules meets it twice."""
+
+    def __init__(self, once: bool):
+        super().__init__()
+        self.embed, self.head = nn.Embedding(6, 4), nn.Linear(4, 6, bias=False)
+        self.head.weight = self.embed.weight
+        for tensor in self.parameters() if once else (module.weight for module in self.children()):
+            tensor.data.mul_(0.1)
+
+
+@fault("fastai/fastai#2090", "wrong scale", "ZI205", "embed.weight", "is multiplied by 0.1 twice")
+def tied_and_scaled_twice():
+    return {"build": lambda: Rescaled(False)}
+
+
+@healthy("fastai/fastai#2090", "wrong scale")
+def tied_and_scaled_twice_fixed():
+    return {"build": lambda: Rescaled(True)}
+
+
+class Features(nn.Module):
+    def __init__(self, rank: int):
+        super().__init__()
+        torch.manual_seed(0)
+        self.proj = nn.Linear(8, 4)
+        torch.manual_seed(rank)
+        self.register_buffer("frequencies", torch.randn(8))
+        self.register_buffer("rank", torch.tensor(rank))
+
+
+@fault("own", "replicas differ", "ZI208", "frequencies", "ranks start with different values")
+def drawn_buffer():
+    return {"build": lambda: Features(0), "ranks": [lambda rank=rank: Features(rank) for rank in range(2)]}
+
+
+@healthy("own", "replicas differ")
+def drawn_buffer_fixed():
+    return {"build": lambda: Features(0), "ranks": [lambda: Features(0) for _ in range(2)]}

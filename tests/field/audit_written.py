@@ -598,3 +598,50 @@ def tables_and_scalars_drawn():
 @healthy("own", "overwritten")
 def tables_and_scalars_drawn_fixed():
     return {"build": lambda: Stacked(True)}
+
+
+class Symmetric(nn.Module):
+    def forward(self, weight):
+        return weight.triu() + weight.triu(1).T
+
+
+def symmetric(first: bool) -> nn.Module:
+    layer = nn.Linear(4, 4)
+    if first:
+        nn.init.eye_(layer.weight)
+    nn.utils.parametrize.register_parametrization(layer, "weight", Symmetric(), unsafe=True)
+    if not first:
+        nn.init.eye_(layer.weight)
+    return layer
+
+
+@fault("own", "lost write", "ZI202", "parametrizations.weight.original", "`eye_` (audit_written.py")
+def own_parametrization():
+    return {"build": lambda: symmetric(False)}
+
+
+@healthy("own", "lost write")
+def own_parametrization_fixed():
+    return {"build": lambda: symmetric(True)}
+
+
+def loaded_by_method(first: bool) -> nn.Module:
+    saved = {key: torch.randn_like(value) for key, value in Decoder().state_dict().items()}
+    model = Decoder()
+    if first:
+        model.init_weights()
+    model.load_state_dict(saved)
+    if not first:
+        model.proj.reset_parameters()
+        model.norm.reset_parameters()
+    return model
+
+
+@fault("own", "overwritten", "ZI204", "proj.weight proj.bias norm.weight norm.bias", "the checkpoint's values are lost")
+def reset_by_hand_after_loading():
+    return {"build": lambda: loaded_by_method(False)}
+
+
+@healthy("own", "overwritten")
+def reset_by_hand_after_loading_fixed():
+    return {"build": lambda: loaded_by_method(True)}

@@ -67,8 +67,11 @@ def _is_deliberate(observed: Observed, name: str, last: Write, reach: Reach) -> 
     layers = {each.rpartition(".")[0] for each in reach[last.rule.site]}
     rule = last.rule
     by_hand = rule.made_in is None and not rule.method and not rule.applied and not _is_in_loop(rule)
-    others = {each.rpartition(".")[0] for each in observed.parameters} - {path}
-    return layers == {path} and by_hand and bool(others)
+    return layers == {path} and by_hand and any(_keeps_loaded(observed, each) for each in observed.parameters.values())
+
+
+def _keeps_loaded(observed: Observed, parameter: Tensor) -> bool:
+    return next((_is_loaded(each) for each in reversed(_history(observed, parameter)) if each.sets), False)
 
 
 def _is_in_loop(rule: Rule) -> bool:

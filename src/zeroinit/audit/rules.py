@@ -1,9 +1,11 @@
 """Who writes: the initializer's name, the line of the user's code, and what calls it, from the stack of calls."""
 
 import os
+import re
 import sys
 from dataclasses import dataclass
 from types import FrameType
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,7 +17,8 @@ OWN = os.path.dirname(__file__) + os.sep
 INITIALIZERS = {name for name in dir(nn.init) if name.endswith("_") and not name.startswith("_")}
 CHECKERS = (f"{os.sep}jaxtyping{os.sep}", "<@beartype")
 """Parts of the names of files that check types around each call."""
-LOADERS = ("load", "from_pretrained")
+LOADERS = re.compile(r"^_?load|_load_|load_(weights|state|checkpoint|pretrained)|from_pretrained|^_?restore")
+"""Names of functions that load a checkpoint, if no constructor runs below them."""
 RESETS = ("reset_parameters", "_reset_parameters", "reset_running_stats", "initialize_parameters", "init_weights")
 
 
@@ -34,7 +37,8 @@ class Rule:
         applied: Whether ``Module.apply`` calls the function.
         loading: Whether a checkpoint is being loaded.
         shape: Of the tensor that the initializer was called with; ``None`` for a bare operation.
-        mode: ``"fan_in"`` or ``"fan_out"`` of a Kaiming rule, ``"average"`` of a Xavier rule, else empty.
+        mode: ``"fan_in"`` or ``"fan_out"`` of a Kaiming rule, ``"average"`` of a Xavier rule,
+            ``"longest"`` of ``orthogonal_``, else empty.
         gain: That the user hands to a Xavier rule, else 1.
     """
 
@@ -77,10 +81,9 @@ def calling_rule() -> Rule:
 
 def _read(found: dict, frame: FrameType, file: str, name: str, of_torch: bool) -> None:
     """Add what one frame tells, from the innermost on."""
-    owner = frame.f_locals.get(frame.f_code.co_varnames[0]) if frame.f_code.co_argcount else None
-    if name == "__init__" and "made_in" not in found and isinstance(owner, nn.Module):
+    if name == "__init__" and "made_in" not in found and isinstance(owner := _first_argument(frame), nn.Module):
         found["made_in"] = type(owner)
-    if any(word in name for word in LOADERS) and not found.get("label"):
+    if LOADERS.search(name) and not found.get("label") and "made_in" not in found:
         found["loading"] = True
     if "site" in found:
         found["applied"] = found.get("applied", False) or (of_torch and name == "apply")
@@ -98,11 +101,16 @@ def _read(found: dict, frame: FrameType, file: str, name: str, of_torch: bool) -
             found["label"] = f"{type(frame.f_locals.get('self')).__name__}.{name}"
     else:
         found["site"], found["function"] = (file, frame.f_lineno, frame.f_lasti), name
+        owner = _first_argument(frame)
         found["method"] = isinstance(owner, nn.Module) and hasattr(type(owner), name)
         found["place"] = f"{os.path.basename(file)}:{frame.f_lineno} in {frame.f_code.co_qualname}"
 
 
+def _first_argument(frame: FrameType) -> Any:
+    return frame.f_locals.get(frame.f_code.co_varnames[0]) if frame.f_code.co_argcount else None
+
+
 def _mode(name: str, values: dict) -> str:
-    if name.startswith("xavier"):
-        return "average"
+    if name.startswith(("xavier", "orthogonal")):
+        return "average" if name.startswith("xavier") else "longest"
     return str(values.get("mode", "fan_in")) if name.startswith("kaiming") else ""

@@ -16,6 +16,7 @@ from zeroinit.audit.trace import Memory, Use, Write
 
 __all__ = ["wrong_scale"]
 
+WORDS = {"average": "mean of both fans", "longest": "longer side"}
 LEAST_RATIO = 1.5
 """Of fans: smaller differences are left alone, as the square root of 1.5 is 1.22."""
 PACKED = {
@@ -41,7 +42,8 @@ class Fans:
 
     def of(self, mode: str) -> float:
         """Return what a rule of this mode divides by."""
-        return {"fan_in": self.inputs, "fan_out": self.outputs}.get(mode, (self.inputs + self.outputs) / 2)
+        known = {"fan_in": self.inputs, "fan_out": self.outputs, "longest": max(self.inputs, self.outputs)}
+        return known.get(mode, (self.inputs + self.outputs) / 2)
 
 
 def wrong_scale(observed: Observed, full: dict[str, tuple[int, ...]] | None = None, world: int = 1) -> list[Finding]:
@@ -57,8 +59,12 @@ def wrong_scale(observed: Observed, full: dict[str, tuple[int, ...]] | None = No
         memory = observed.memory(parameter)
         if memory is None or parameter.dim() < 2:
             continue
+        if (twice := _scaled_twice(memory)) is not None:
+            found.append(_twice(name, twice))
         right = _right_fans(observed, name, parameter, memory, (full or {}).get(name), world)
         for write in _draws(memory) if right else ():
+            if write.rule.mode == "longest" and isinstance(observed.owner(name), _ConvNd):
+                continue
             told = _compared(name, memory, write, right)
             if told is not None:
                 found += _finding(observed, name, write, *told, right)
@@ -94,7 +100,7 @@ def _compared(name: str, memory: Memory, write: Write, right: list[Fans]) -> tup
     if len(shape) < 2:
         return None
     field = math.prod(shape[2:])
-    taken = Fans(shape[1] * field, shape[0] * field, "")
+    taken = Fans(shape[1] * field, shape[0] * (field if rule.mode != "longest" else 1), "")
     mode = rule.mode or _mode_by_hand(write.std or 0.0, taken, right)
     used = taken.of(mode) if mode else 0.0
     if not used:
@@ -104,7 +110,7 @@ def _compared(name: str, memory: Memory, write: Write, right: list[Fans]) -> tup
     if any(1 / LEAST_RATIO < ratio < LEAST_RATIO for ratio in ratios):
         return None
     best = min(right, key=lambda each: abs(math.log(used / each.of(mode))))
-    fan, word = best.of(mode), {"average": "mean of both fans"}.get(mode, mode.replace("_", "-"))
+    fan, word = best.of(mode), WORDS.get(mode, mode.replace("_", "-"))
     times = math.sqrt(fan / used)
     return mode, (
         f"`{name}` has {times:.3g} times the scale that {rule} means: the {word} is taken as {used:g} from the shape "
@@ -140,6 +146,26 @@ def _finding(observed: Observed, name: str, write: Write, mode: str, message: st
     if isinstance(owner, nn.MultiheadAttention) and (by_torch or _is_for_many(observed, write)):
         return [finding("ZI251", name.rpartition(".")[0], [name], message, repair)]
     return [] if by_torch else [finding("ZI205", name.rpartition(".")[0], [name], message, repair)]
+
+
+def _scaled_twice(memory: Memory) -> Write | None:
+    """Return a multiplication by one number that one line made twice, as where two names share a parameter."""
+    seen: dict[tuple, Write] = {}
+    for each in memory.history():
+        if each.sets:
+            seen = {}
+        elif each.kind == "change" and each.value not in (None, 1.0) and each.rule.site[1] and not each.rule.label:
+            key = (each.rule.site, each.value, each.phase, each.sizes, each.offset)
+            if key in seen:
+                return each
+            seen[key] = each
+    return None
+
+
+def _twice(name: str, write: Write) -> Finding:
+    message = f"`{name}` is multiplied by {write.value:g} twice: {write.rule} runs again on the same memory."
+    repair = "Go over each parameter once: `model.named_parameters()` leaves out the second name of a tied one."
+    return finding("ZI205", name.rpartition(".")[0], [name], message, repair)
 
 
 def _is_for_many(observed: Observed, write: Write) -> bool:

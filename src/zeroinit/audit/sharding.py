@@ -27,6 +27,8 @@ RANKS = re.compile(
 """Names of a number of ranks, or of a rank, in the source of a constructor."""
 LOCAL_EXPERTS = re.compile(r"(^|_)ep(_|$)|expert_parallel|local_experts|experts_per_rank|ep_size|ep_rank")
 """Attributes of a module whose experts are distributed over ranks."""
+STAGES = re.compile(r"(^|_)(stage|pp_rank|pp_stage|pipeline_rank|stage_id|stage_index|first_layer|layer_offset)($|_)")
+"""Attributes of a module that is a stage of a pipeline."""
 NAMES = re.compile(
     r"shard|(row|col|column|vocab|tensor|expert)_?parallel|_tp(_|$|\.)|(^|[._])tp(_|$|\.)|local_expert|partition",
     re.IGNORECASE,
@@ -73,7 +75,7 @@ def _is_marked(rank: Observed, name: str, parameter: Tensor) -> bool:
         return any(value not in (False, None, -1) for value in marks.values())
     if any(each.is_shard() for each in getattr(parameter, "placements", ())):
         return True
-    if "expert" in name and _holds_some_experts(rank, name):
+    if _says_above(rank, name, STAGES) or ("expert" in name and _says_above(rank, name, LOCAL_EXPERTS)):
         return True
     owner = rank.owner(name)
     if name.endswith("bias") and re.search("row", type(owner).__name__, re.IGNORECASE):
@@ -82,11 +84,11 @@ def _is_marked(rank: Observed, name: str, parameter: Tensor) -> bool:
     return NAMES.search(kinds) is not None or NAMES.search(name) is not None
 
 
-def _holds_some_experts(rank: Observed, name: str) -> bool:
-    """Whether a module above says that each rank has experts of its own."""
+def _says_above(rank: Observed, name: str, pattern: re.Pattern[str]) -> bool:
+    """Whether a module above has a whole number with such a name: each rank has layers or experts of its own."""
     parts = name.split(".")
     above = [rank.model.get_submodule(".".join(parts[:at])) for at in range(len(parts))]
-    return any(LOCAL_EXPERTS.search(key) and type(value) is int for each in above for key, value in vars(each).items())
+    return any(pattern.search(key) and type(value) is int for each in above for key, value in vars(each).items())
 
 
 def declared_sizes(observed: Observed, name: str, shape: tuple[int, ...], world: int) -> tuple[int, ...] | None:

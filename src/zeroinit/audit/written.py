@@ -27,6 +27,7 @@ def unwritten(observed: Observed, name: str, tensor: Tensor) -> Tensor | None:
         return None
     if tensor.is_floating_point() or tensor.is_complex():
         meant = any(each.value is not None and each.value != each.value for each in memory.writes)
+        tensor = tensor.float() if tensor.element_size() == 1 else tensor
         found = None if meant else torch.isnan(tensor)
     elif tensor.dtype in (torch.int32, torch.int64):
         found = tensor == RARE
@@ -136,7 +137,7 @@ def lost_writes(observed: Observed) -> list[Finding]:
     reached = {memory: max(times) for memory, times in _leaving(held).items()}
     found: dict[tuple, tuple[Write, list[str]]] = {}
     for memory in observed.recorder.memories.values():
-        written = [each for each in memory.writes[1:] if each.kind in ("draw", "constant", "copy")]
+        written = [each for each in memory.writes[1:] if each.sets and (each.rule.label or each.kind != "computed")]
         written = [each for each in written if each.phase != "forward" and each.rule.site[1] and not each.rule.loading]
         if memory in held or not written or written[-1].rule.origin == "library":
             continue
