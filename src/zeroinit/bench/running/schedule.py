@@ -148,16 +148,13 @@ def _share_threads(num_tasks: int, jobs: int, cores: int) -> list[int]:
 
 def _tidy(store: Store, task: Task) -> None:
     """Remove what a kill left beside a stored result, unless another process is at work there."""
-    folder = store.checkpoint_folder(task.run, [task.seed])
-    left = [
-        path for name in (f".seed-{task.seed}.json.*", f"seed-{task.seed}.failed") for path in folder.parent.glob(name)
-    ]
-    if not left and not folder.exists():
+    folder, failed = store.checkpoint_folder(task.run, [task.seed]), store.failure_path(task.run, task.seed)
+    if not (folder.exists() or failed.exists() or any(folder.parent.glob(f".seed-{task.seed}.*"))):
         return
-    with claimed(store, task.run, [task.seed]) as is_ours:
+    with claimed(store, task.run, [task.seed]) as is_ours:  # which removes the files of a claim
         if is_ours:
             Checkpoint(folder).remove()
-            for path in left:
+            for path in (failed, *folder.parent.glob(f".seed-{task.seed}.json.*")):
                 path.unlink(missing_ok=True)
 
 
