@@ -90,7 +90,7 @@ def _is_special(observed: Observed, name: str, write: Write, last: Write, reach:
     rule = write.rule
     if not rule.site[1] or rule.origin == "library" or rule.site == last.rule.site or rule.loading:
         return False
-    if 2 * len(reach[rule.site]) > len(reach[last.rule.site]) or _is_same(write, last):
+    if _is_same(write, last) or not _is_wider(reach[last.rule.site], reach[rule.site], last.rule):
         return False
     if rule.function != "__init__" and _is_one_call(observed, name, write, last):
         return False
@@ -102,6 +102,14 @@ def _is_special(observed: Observed, name: str, write: Write, last: Write, reach:
         memory = observed.memory(observed.parameters[name])
         return memory is not None and _is_marked(memory, write)
     return write.kind in ("draw", "constant", "copy", "part", "computed", "given")
+
+
+def _is_wider(later: set[str], earlier: set[str], rule: Rule) -> bool:
+    """Whether a later rule is for many more parameters, or goes back to the defaults of as many layers."""
+    if "." in rule.label:  # a function of torch's layer, which sets its default
+        layers, before = ({name.rpartition(".")[0] for name in names} for names in (later, earlier))
+        return len(layers) >= max(len(before), 2)
+    return len(later) >= 2 * len(earlier)
 
 
 def _is_one_call(observed: Observed, name: str, first: Write, last: Write) -> bool:
