@@ -10,7 +10,7 @@ from torch import Tensor
 from zeroinit._findings.finding import Finding, finding
 from zeroinit.audit.building import Observed
 from zeroinit.audit.rules import Rule
-from zeroinit.audit.trace import Memory, Write
+from zeroinit.audit.trace import COPIES, Memory, Write
 
 __all__ = ["overwritten"]
 
@@ -91,7 +91,9 @@ def _is_special(observed: Observed, name: str, write: Write, last: Write, reach:
     rule = write.rule
     if not rule.site[1] or rule.origin == "library" or rule.site == last.rule.site or rule.loading:
         return False
-    if _is_same(write, last) or not _is_wider(reach[last.rule.site], reach[rule.site], last.rule):
+    attribute = name.rpartition(".")[2]
+    same_kind = {each for each in reach[rule.site] if each.rpartition(".")[2] == attribute}
+    if _is_same(write, last) or not _is_wider(reach[last.rule.site], same_kind, last.rule):
         return False
     if rule.function != "__init__" and _is_one_call(observed, name, write, last):
         return False
@@ -100,7 +102,7 @@ def _is_special(observed: Observed, name: str, write: Write, last: Write, reach:
         return False
     if write.kind == "change":
         return not rule.label and not _is_by_owner(observed, name, write)
-    if write.kind == "empty":
+    if write.kind == "empty" or write.operation in COPIES:
         return False
     if _is_by_owner(observed, name, write):
         memory = observed.memory(observed.parameters[name])
