@@ -645,3 +645,40 @@ def reset_by_hand_after_loading():
 @healthy("own", "overwritten")
 def reset_by_hand_after_loading_fixed():
     return {"build": lambda: loaded_by_method(True)}
+
+
+class OwnRule(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(8, 8), nn.Linear(8, 8)
+        for layer in (self.first, self.second):
+            nn.init.normal_(layer.weight, std=0.02)
+
+
+@fault(
+    "Lightning-AI/pytorch-lightning#19755", "overwritten", "ZI203", "first.weight second.weight", "was set by `normal_`"
+)
+def back_to_the_defaults():
+    return {"build": OwnRule, "init": reset}
+
+
+def own_rule_again(model: nn.Module) -> None:
+    reset(model)
+    for layer in (model.first, model.second):
+        nn.init.normal_(layer.weight, std=0.02)
+
+
+@healthy("Lightning-AI/pytorch-lightning#19755", "overwritten")
+def back_to_the_defaults_fixed():
+    return {"build": OwnRule, "init": own_rule_again}
+
+
+def new_head() -> nn.Module:
+    model = OwnRule()
+    model.second.reset_parameters()
+    return model
+
+
+@healthy("own", "overwritten")
+def one_layer_set_back():
+    return {"build": new_head}
