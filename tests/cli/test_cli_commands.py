@@ -139,7 +139,7 @@ def test_data_tells_what_is_there(zeroinit, tmp_path):
     assert zeroinit("data", "digits", "--fetch").out == zeroinit("data", "digits").out
 
 
-@pytest.mark.parametrize("command", ["reproduce", "report", "list", "data", "inspect"])
+@pytest.mark.parametrize("command", ["reproduce", "report", "list", "data", "inspect", "audit"])
 def test_help_of_every_command(zeroinit, command):
     ended = zeroinit(command, "--help")
     assert ended.code == 0
