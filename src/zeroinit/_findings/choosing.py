@@ -50,7 +50,7 @@ def known_codes(starts: Iterable[str], argument: str) -> tuple[str, ...]:
     """Return codes, or what they start with; refuse what no code starts with.
 
     Args:
-        starts: As handed over.
+        starts: As handed over: one text or several.
         argument: How the caller's user knows them.
 
     Raises:
@@ -60,8 +60,12 @@ def known_codes(starts: Iterable[str], argument: str) -> tuple[str, ...]:
         >>> known_codes(["ZI0"], "ignore")
         ('ZI0',)
     """
-    listed = tuple(starts)
+    if not isinstance(starts, Iterable):
+        raise InputError(f"{argument}={starts!r}: must be a list of codes, such as ['ZI006']")
+    listed = (starts,) if isinstance(starts, str) else tuple(starts)
     for each in listed:
+        if not isinstance(each, str):
+            raise InputError(f"{argument}={each!r}: must be a code, such as 'ZI006'")
         if not each or not any(code.startswith(each) for code in CODES):
             raise InputError(
                 f"{argument}={each!r}: no code starts like this; see `zeroinit.symmetry.CODES`{closest(each, CODES)}"
