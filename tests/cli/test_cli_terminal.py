@@ -81,7 +81,8 @@ def test_a_report_in_the_locale_c(tmp_path):
         "class Summary: figure = type('F', (), {'title': 't', 'view': 'v', 'name': 'n'})\n"
         "class Report: profile = protocol = 'paper'\n"
         "def save(figure, folder, name):\n"
-        "    path = Path(folder) / 'n.svg'\n    path.write_bytes('<svg>\\u03b3</svg>'.encode())\n    return path, path\n"
+        "    path = Path(folder) / 'n.svg'\n"
+        "    path.write_bytes('<svg>\\u03b3</svg>'.encode())\n    return path, path\n"
         "report.VIEWS = {'v': type('V', (), {'draw': staticmethod(lambda *_: None)})}\nreport.save_figure = save\n"
         f"print(ascii(report._draw(Report(), Summary(), {str(tmp_path)!r})))"
     )
