@@ -7,6 +7,7 @@ import contextlib
 import difflib
 import hashlib
 import importlib
+import inspect
 import math
 import operator
 import os
@@ -28,8 +29,9 @@ class InputError(ValueError):
 
 def closest(name: str, choices: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the choice nearest to ``name``, or an empty string."""
-    matches = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.5)
-    return f"; did you mean {matches[0]!r}?" if matches else ""
+    by_lower = {choice.lower(): choice for choice in choices}
+    matches = difflib.get_close_matches(name.lower(), list(by_lower), n=1, cutoff=0.5)
+    return f"; did you mean {by_lower[matches[0]]!r}?" if matches else ""
 
 
 def unknown(name: str, choices: Iterable[str], argument: str) -> str:
@@ -115,6 +117,9 @@ def import_named(name: str, argument: str, form: str) -> Any:
     module_name, _, attribute = name.partition(":")
     if not module_name or not attribute:
         raise InputError(f"{argument}={name!r}: {form}")
+    if "/" in module_name or module_name.endswith(".py"):
+        dotted = module_name.removesuffix(".py").strip("./").replace("/", ".")
+        raise InputError(f"{argument}={name!r}: write {f'{dotted}:{attribute}'!r}, a module and not a file")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
@@ -184,6 +189,40 @@ def whole_number(value: object, argument: str, least: int | None = None) -> int:
     if least is not None and number < least:
         raise InputError(f"{argument}={value}: must be at least {least}")
     return number
+
+
+def can_take(function: Callable, number: int) -> bool:
+    """Whether a function can be called with so many positional arguments, as far as Python can tell.
+
+    Example:
+        >>> can_take(lambda output: output, 1), can_take(lambda output: output, 2)
+        (True, False)
+    """
+    try:
+        inspect.signature(function).bind(*[None] * number)
+    except TypeError:
+        return False
+    except ValueError:  # Python cannot read the signature
+        return True
+    return True
+
+
+def check_function(value: object, argument: str, form: str) -> None:
+    """Refuse what cannot be called.
+
+    Args:
+        value: The user's value.
+        argument: How the caller's user knows this value.
+        form: What the function must be like, as in ``"(text) -> None"``.
+
+    Raises:
+        InputError: ``value`` is not callable.
+
+    Example:
+        >>> check_function(print, "show", "(text) -> None")
+    """
+    if not callable(value):
+        raise InputError(f"{argument}={value!r}: must be a function {form}")
 
 
 def true_or_false(value: object, argument: str) -> bool:

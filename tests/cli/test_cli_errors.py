@@ -116,7 +116,7 @@ def test_no_results(refused, folder):
     Path("empty").mkdir()
     assert refused("report", "fig3", "--profile", "quick", "--results", folder, "--seeds", "3") == (
         f"results='{folder}': holds no result of fig3 (quick profile, corrected protocol, seeds 0-2); "
-        "run `zeroinit reproduce` first"
+        "run `zeroinit reproduce fig3 --profile quick` first"
     )
     assert not Path("report").exists()
 

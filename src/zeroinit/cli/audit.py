@@ -9,6 +9,7 @@ from zeroinit._common import lookup
 from zeroinit._findings.formats import FORMATS
 from zeroinit.cli.app import app
 from zeroinit.cli.completion import complete_keys
+from zeroinit.cli.streams import for_the_report
 
 
 @app.command(name="audit")
@@ -42,7 +43,8 @@ def audit_command(
     from zeroinit.cli.shown import show
 
     lookup(FORMATS, style, "format")
-    build = find_factory(factory)
     batch = None if inputs is None else parse_inputs(inputs)
-    report = audit(lambda: split(build())[0], init=None if init is None else find_factory(init, "init"), batch=batch)
+    with for_the_report():
+        build, initialize = find_factory(factory), None if init is None else find_factory(init, "init")
+        report = audit(lambda: split(build())[0], init=initialize, batch=batch)
     show(report, style, strict, select, ignore, baseline, write_to)

@@ -326,7 +326,7 @@ def test_no_result_at_all(store):
         build_report([FIGURE], store, [0, 1, 4], "paper", "corrected")
     assert str(caught.value) == (
         f"results={str(store.root)!r}: holds no result of study (paper profile, corrected protocol, seeds 0-1, 4); "
-        "run `zeroinit reproduce` first"
+        "run `zeroinit reproduce study --profile paper` first"
     )
 
 
