@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 from zeroinit._common import InputError, __version__, names_when_used
 
 if TYPE_CHECKING:
-    from zeroinit.init import INITIALIZERS, InitRecord, InitWarning, SymmetryWarning, initialize_
+    from zeroinit.init import (
+        INITIALIZERS,
+        InitRecord,
+        InitWarning,
+        SymmetryWarning,
+        gain,
+        initialize_,
+        make_initializer,
+    )
     from zeroinit.integrations import watch
     from zeroinit.remedies import REMEDIES, AffineNorms, RemedyWarning, make_remedy
     from zeroinit.symmetry import (
@@ -38,15 +46,25 @@ __all__ = [
     "ZeroStart",
     "__version__",
     "assert_symmetry_broken",
+    "gain",
     "initialize_",
     "inspect",
+    "make_initializer",
     "make_remedy",
     "watch",
     "zero_start_",
 ]
 
 HOMES = {
-    "zeroinit.init": ["INITIALIZERS", "InitRecord", "InitWarning", "SymmetryWarning", "initialize_"],
+    "zeroinit.init": [
+        "INITIALIZERS",
+        "InitRecord",
+        "InitWarning",
+        "SymmetryWarning",
+        "gain",
+        "initialize_",
+        "make_initializer",
+    ],
     "zeroinit.integrations": ["watch"],
     "zeroinit.zero_start": ["ZeroStart", "zero_start_"],
     "zeroinit.remedies": ["REMEDIES", "RemedyWarning", "AffineNorms", "make_remedy"],

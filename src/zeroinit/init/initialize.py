@@ -19,6 +19,7 @@ from zeroinit.init.by_module import WrittenPlan, call_on_modules, unchanged_on_e
 from zeroinit.init.choice import KEEP, choose
 from zeroinit.init.computed import is_computed
 from zeroinit.init.concerns import Concerns, InitWarning, SymmetryWarning
+from zeroinit.init.finish import Finish, prepare
 from zeroinit.init.initializers import Initializer
 from zeroinit.init.memory import materialize
 from zeroinit.init.names import Names
@@ -27,8 +28,9 @@ from zeroinit.init.own import ModuleFunction, find_initializer
 from zeroinit.init.parameters import SCRIPTED, check_generator, check_model
 from zeroinit.init.plan import BETA, Entry, Left, Plan, rule_slots
 from zeroinit.init.probe import ConstantChannels, copy_model, probe_norms
+from zeroinit.init.reading import read_rules
 from zeroinit.init.record import InitRecord, NormRecord, ParameterRecord, Untouched, hash_tensor
-from zeroinit.init.rules import Rules, read_rules
+from zeroinit.init.rules import Rules
 from zeroinit.init.sharing import Shared
 from zeroinit.init.sources import Counter, Source, Stream
 from zeroinit.init.table import INITIALIZERS
@@ -174,10 +176,19 @@ def initialize_(
     concerns.about_coverage(plan)
     concerns.tell(strict, stacklevel=2)
     own = not all(each.name in INITIALIZERS for each in rules.initializers)
+    finishes = [each for each in rules.initializers if each.finish is not None]
+    found = prepare(model, finishes, probe)
+    rows = _rows_before(plan)
     if device is not None:
         materialize(names, plan, torch.device(device), seed)
-    with unchanged_on_error(names) if own else nullcontext():  # a function of the user's may fail
-        parameters, notes = _set(plan, source)
+    may_fail = own or bool(finishes)  # a function of the user's, or a forward pass
+    with unchanged_on_error(names) if may_fail else nullcontext():
+        for entry in plan.entries:
+            entry.draw(entry.holder.module, source)
+        finish = Finish(model, plan, source, found)
+        for each in finishes:
+            finish.run(each)
+        parameters, notes = _recorded(rows, finish), tuple(finish.notes)
     recorded = scale if isinstance(scale, str) else float(scale)
     untouched = _untouched(plan, judged)
     given = None if rules.is_one else rules.to_dict()
@@ -319,17 +330,19 @@ def _rehearse(
         return probe_norms(replica, norms, batch)
 
 
-def _set(plan: Plan, source: Source) -> tuple[tuple[ParameterRecord, ...], tuple[str, ...]]:
-    rows = [row for entry in plan.entries for row in _rows(entry)]
-    before = [hash_tensor(parameter) for _, parameter, _ in rows]
-    for entry in plan.entries:
-        entry.draw(entry.holder.module, source)
+def _rows_before(plan: Plan) -> list[tuple[Shared, nn.Parameter, str, str]]:
+    """Return the rows of the record, and the hashes of the values as they are."""
+    return [(*row, hash_tensor(row[1])) for entry in plan.entries for row in _rows(entry)]
+
+
+def _recorded(rows: list[tuple[Shared, nn.Parameter, str, str]], finish: Finish) -> tuple[ParameterRecord, ...]:
     records = []
-    for (shared, parameter, rule), earlier in zip(rows, before, strict=True):
+    for shared, parameter, rule, earlier in rows:
         first, *aliases = shared.names_from(parameter)
         shape, was_frozen = tuple(parameter.shape), not parameter.requires_grad
+        rule += finish.done.get(id(parameter), "")
         records.append(ParameterRecord(first, shape, rule, earlier, hash_tensor(parameter), tuple(aliases), was_frozen))
-    return tuple(records), ()
+    return tuple(records)
 
 
 def _rows(entry: Entry) -> list[tuple[Shared, nn.Parameter, str]]:
