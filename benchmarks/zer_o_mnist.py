@@ -9,6 +9,7 @@ rate times 0.7 after 12 epochs.
 import argparse
 import json
 import time
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -23,7 +24,7 @@ TOLERANCE = 1e-4
 
 def network(width: int) -> nn.Sequential:
     sizes = (784, 784, width, width, 10)
-    layers = [nn.Linear(a, b, bias=False) for a, b in zip(sizes, sizes[1:], strict=False)]
+    layers = [nn.Linear(a, b, bias=False) for a, b in pairwise(sizes)]
     return nn.Sequential(*[each for layer in layers[:-1] for each in (layer, nn.ReLU())], layers[-1])
 
 

@@ -69,7 +69,7 @@ def test_to_a_dictionary_and_back():
 @pytest.mark.parametrize(
     ("rules", "message"),
     [
-        ({"stam": "zeros"}, "rule 'stam': matches no parameter; did you mean 'stem'"),
+        ({"stam": "zeros"}, "rule 'stam': matches no parameter that it could set; did you mean 'stem'"),
         ({"*": "zeros", "blocks.*.atn": "zeros"}, "rule 'blocks.\\*.atn': matches no parameter"),
         ({}, "rules map patterns over names to initializers"),
         ({"*": "kaiming"}, "initializer='kaiming': did you mean 'kaiming_"),

@@ -158,7 +158,8 @@ def initialize_(
     slots = {path: rule_slots(names, path, module, rules) for path, module in names.modules.items()}
     layers = {path: names.modules[path] for path, found in slots.items() if found}
     if not rules.is_one:
-        rules.check((path, slot.name) for path, found in slots.items() for slot in found)
+        every = [(path, name) for path, each in names.modules.items() for name in each._parameters]
+        rules.check(((path, slot.name) for path, found in slots.items() for slot in found), every)
     _check_layers(model, names, layers)
     norms = find_canceling_norms(model) if norm_aware else {}
     choice = choose(names, layers, norms, include=include, exclude=exclude, frozen=frozen, tied=tied)

@@ -69,11 +69,12 @@ class Rules:
             yield f"{each}.{attribute}" if each else attribute
             yield from _around(each)
 
-    def check(self, parameters: Iterable[tuple[str, str]]) -> None:
-        """Refuse a pattern that matches no parameter.
+    def check(self, parameters: Iterable[tuple[str, str]], every: Iterable[tuple[str, str]]) -> None:
+        """Refuse a pattern that matches no parameter that it sets.
 
         Args:
-            parameters: Path and attribute of each parameter of the model.
+            parameters: Path and attribute of each parameter that a rule sets.
+            every: The same of all parameters, to name what is near.
 
         Raises:
             InputError: A pattern matches nothing; the message names what is near.
@@ -81,9 +82,12 @@ class Rules:
         known = list(parameters)
         for pattern in self.entries:
             if not any(self._fits(pattern, *each) for each in known):
-                near = list(dict.fromkeys(name for each in known for name in self._names_of(*each)))
+                near = list(dict.fromkeys(name for each in every for name in self._names_of(*each)))
                 shown = ", ".join(map(repr, near[:20])) + (", ..." if len(near) > 20 else "")
-                raise InputError(f"rule {pattern!r}: matches no parameter{closest(pattern, near)}; names are {shown}")
+                raise InputError(
+                    f"rule {pattern!r}: matches no parameter that it could set{closest(pattern, near)}; names "
+                    f"are {shown}"
+                )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the rules as ``initialize_`` takes them: names, or a name with options."""
