@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+import torch
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
@@ -89,6 +90,9 @@ class Entry:
             parameter = layer._parameters[self.slot.name]
             assert parameter is not None
             set_parameter(parameter, self.slot, self.distribution, self.factor, source, self.name)
+        elif computed.assign is not None:
+            values = torch.empty(computed.shape, dtype=computed.drawn.dtype, device=computed.drawn.device)
+            computed.assign(set_parameter(values, self.slot, self.distribution, self.factor, source, self.name))
         else:
             is_zero = computed.norm is not None and self.is_zero  # v = 0 would make the weight 0 / 0
             if not is_zero:
@@ -231,7 +235,8 @@ class Plan:
         if self.choice.frozen == KEEP and not all(each.requires_grad for each in parameters):
             return self._leave(parameters, Left(FROZEN, "frozen in part (requires_grad is False)"))
         drawn = self._of[id(computed.drawn)]
-        check_settable(computed.drawn, slot, drawn.names[0])
+        whole = computed.drawn if computed.assign is None else nn.Parameter(computed.drawn.new_empty(computed.shape))
+        check_settable(whole, slot, drawn.names[0])
         entry = self._entry(drawn, holder, computed.drawn, slot)
         if computed.norm is None:
             return entry
