@@ -1,7 +1,8 @@
 """Residual branches of a model, found in the graph of one forward pass.
 
-A sum closes a residual branch if one summand was computed from the other (identity shortcut), or if both come from one
-place and one side has fewer weights (a shortcut with a projection). No names or types of modules are needed.
+A sum closes a residual branch if one summand was computed from the other: an identity shortcut. It also does if both
+come from one place and one side has fewer weights: a shortcut with a projection. Names and types of modules play no
+part.
 """
 
 from dataclasses import dataclass

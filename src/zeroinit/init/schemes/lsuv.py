@@ -21,8 +21,8 @@ def lsuv(tolerance: float = 0.1, max_tries: int = 10) -> Initializer:
     """Orthogonal weights, divided by the standard deviation of the layer's output on a batch, first layer first.
 
     Each layer is scaled before the next one is reached, in one forward pass in train mode on a copy. A layer whose
-    output is constant on the batch keeps its weight, and so does one that the pass does not call as a module, such as
-    the packed projection of ``nn.MultiheadAttention``; the record names both.
+    output is constant on the batch keeps its weight. So does a weight that the pass uses without calling its module,
+    such as the packed projection of ``nn.MultiheadAttention``. The record names both.
 
     Args:
         tolerance: A variance within 1 +- this is left.

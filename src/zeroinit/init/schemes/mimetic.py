@@ -28,8 +28,8 @@ def mimetic(
 ) -> Initializer:
     """Value times output near -b I, query times key near +b I in each head; Xavier weights elsewhere.
 
-    With Z of independent normal values of variance 1 / size, W_out W_value = a Z - b I for all heads together, and
-    W_query^T W_key = a Z + b I in each head, cut to the head's rank by its largest singular values.
+    Z has independent normal values of variance 1 / size. W_out W_value = a Z - b I for all heads together. In each
+    head, W_query^T W_key = a Z + b I, cut to the head's rank by its largest singular values.
 
     Args:
         value: a and b of value and output; ``None`` leaves both as drawn. A pair of numbers in a rule may be a list.
