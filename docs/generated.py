@@ -15,6 +15,7 @@ API = {
     "zeroinit": "The library: what `import zeroinit` gives you.",
     "zeroinit.init": "Initializers: in place, on any module.",
     "zeroinit.symmetry": "What `inspect` returns, and the observer of a training.",
+    "zeroinit.audit": "What `audit` returns.",
     "zeroinit.remedies": "Hooks that act during the first updates.",
     "zeroinit.integrations": "What `watch` returns, and what the callbacks raise.",
     "zeroinit.bench": "The bench: data, networks, training, studies.",

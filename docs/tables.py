@@ -60,7 +60,7 @@ def results_table(report: Report, folder: str) -> str:
     parts = []
     for summary in report.summaries:
         name = f"{summary.figure.name}-{report.profile}-{report.protocol}"
-        if summary.curves:
+        if summary.can_be_drawn:
             parts.append(f"![{summary.figure.title}]({folder}/figures/{name}.svg)\n")
     rows = ["| figure | curve | paper | ours | 95 % interval | seeds |", "|---|---|---|---|---|---|"]
     for summary in report.summaries:

@@ -30,6 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "integrations": GROUND | REPORTS | {"init", "remedies", "symmetry", "zero_start"},
     "__init__": LIBRARY,
     **dict.fromkeys(MIDDLE, GROUND),
+    "bench.plots": GROUND | {"bench.labels"},
     "bench": {"_common", *MIDDLE},
     "bench.profiles": set(),
     "bench.labels": set(),

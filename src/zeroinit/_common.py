@@ -186,6 +186,21 @@ def whole_number(value: object, argument: str, least: int | None = None) -> int:
     return number
 
 
+def true_or_false(value: object, argument: str) -> bool:
+    """Return a switch; refuse everything else, such as ``"yes"``.
+
+    Raises:
+        InputError: ``value`` is neither ``True`` nor ``False``.
+
+    Example:
+        >>> true_or_false(True, "strict")
+        True
+    """
+    if not isinstance(value, bool):
+        raise InputError(f"{argument}={value!r}: must be True or False")
+    return value
+
+
 def derive_seed(seed: int, purpose: str) -> int:
     """Derive an independent 63-bit seed for one purpose (``"init"``, ``"order"``, ...) of one run.
 

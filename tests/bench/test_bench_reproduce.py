@@ -53,7 +53,7 @@ OPTIONS = ("results", "data_dir", "device", "tensorboard", "deadline")
 @pytest.fixture
 def no_drawing(monkeypatch):
     """Saves the time of drawing."""
-    monkeypatch.setattr(report, "_draw", lambda *_: "<svg></svg>")
+    monkeypatch.setattr(report, "draw_summary", lambda *_: [])
 
 
 @pytest.fixture

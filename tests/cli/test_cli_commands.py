@@ -37,7 +37,7 @@ def test_reproduce_runs_stores_and_reports(two_epochs, zeroinit):
     assert "accuracy/test" in tags["scalars"]
     assert tags["histograms"] == []
     assert ended.out.splitlines()[-1] == "report: report/index.html"
-    assert "QUICK LOOK on small digits, not the paper's result (corrected protocol)" in ended.out
+    assert "Zero weights, random biases: the paper's figures on small digits (corrected protocol)" in ended.out
     assert "claims: " in ended.out
     ended = zeroinit("reproduce", "fig3", *QUICK, "--seeds", "2", "--claims")
     assert ended.err.strip() == "8 of 8 runs are stored already in results"
@@ -177,13 +177,13 @@ def test_seeds_in_every_form(text, seeds):
     assert parse_seeds(text) == seeds
 
 
-def test_a_report_without_its_damaged_results_says_so(zeroinit, tmp_path):
+def test_a_report_without_its_damaged_results_says_so(two_epochs, zeroinit):
     """On standard error and in the exit code, and the others are shown."""
-    ended = zeroinit("reproduce", "three_starts", "--profile", "quick", "--seeds", "1")
+    ended = zeroinit("reproduce", "fig3", *QUICK, "--seeds", "1")
     assert ended.code == 0
     damaged = sorted(Path("results").glob("*/seed-0.json"))[0]
     damaged.write_text(damaged.read_text()[:-40])
-    ended = zeroinit("report", "three_starts", "--profile", "quick", "--seeds", "1")
+    ended = zeroinit("report", "fig3", "--profile", "quick", "--seeds", "1")
     assert ended.code == 1
     assert f"left out: {damaged}: cannot be read as a result (" in ended.err
     assert str(damaged) in Path("report/report.md").read_text()

@@ -248,7 +248,7 @@ def layers_dropped_at_random():
     )
 
 
-@fault("own", "subtracted from itself", "ZI012", "advantage", "subtracts the output of `advantage.weight` from itself")
+@fault("own", "subtracted from itself", "ZI012", "advantage", "undoes every change of `advantage.weight`")
 def advantages_of_a_single_action():
     model = OneOf(
         lambda m, x: m.value(x) + m.advantage(x) - m.advantage(x).mean(1, keepdim=True),

@@ -5,11 +5,11 @@ import torch
 
 from zeroinit.audit import AuditReport, audit
 
-from . import audit_threads
+from . import audit_copies, audit_healthy, audit_threads, audit_written
 from .audit_harness import CASES
 
 pytestmark = [pytest.mark.usefixtures("without_type_checks"), pytest.mark.filterwarnings("ignore")]
-modules = (audit_threads,)
+modules = (audit_copies, audit_healthy, audit_threads, audit_written)
 assert all(module.__name__ for module in modules)
 FAULTS = [name for name, case in CASES.items() if case.code]
 HEALTHY = [name for name, case in CASES.items() if not case.code]
@@ -17,18 +17,21 @@ HEALTHY = [name for name, case in CASES.items() if not case.code]
 
 def looked_at(name: str) -> AuditReport:
     arguments = CASES[name].make()
-    return audit(arguments.pop("build"), **arguments)
+    state, dtype = torch.get_rng_state(), torch.get_default_dtype()
+    report = audit(arguments.pop("build"), **arguments)
+    assert torch.equal(state, torch.get_rng_state())
+    assert torch.get_default_dtype() == dtype
+    return report
 
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_is_found_by_name_and_explained(name):
-    case, state = CASES[name], torch.get_rng_state()
+    case = CASES[name]
     report = looked_at(name)
     assert {each.code for each in report.warnings} == {case.code}, str(report)
     assert {at for each in report.warnings for at in each.parameters} == set(case.names), str(report)
     assert case.says in " ".join(str(report).split()), str(report)
     assert all(len(line) <= 100 for line in str(report).splitlines())
-    assert torch.equal(state, torch.get_rng_state())
 
 
 @pytest.mark.parametrize("name", HEALTHY)

@@ -327,3 +327,12 @@ def test_an_input_described_twice_is_refused():
     with pytest.raises(InputError, match="x is there twice; give each input a name of its own"):
         parse_inputs("x=2x3,x=4x5")
     assert set(parse_inputs("x=2x3,y=4x5")) == {"x", "y"}
+
+
+def test_a_lazy_model_gets_its_shapes_on_a_copy():
+    """braindecode/braindecode#678: the model itself stays without shapes."""
+    model = nn.Sequential(nn.LazyLinear(6), nn.Tanh(), nn.LazyLinear(5))
+    report = inspect(model, X, Y)
+    assert_healthy(replace(report, notes=()), dict.fromkeys(["0.weight", "0.bias", "2.weight", "2.bias"], 1))
+    assert report.notes == ("its lazy layers got their shapes from this batch, on a copy",)
+    assert all(isinstance(each, nn.UninitializedParameter) for each in model.parameters())

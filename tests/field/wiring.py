@@ -243,7 +243,7 @@ def gradients_that_a_hook_on_a_module_sets_to_zero():
     return Batch(model, floats(16, 8), labels(3, 16))
 
 
-@fault("own", "cut off", "ZI009", "a", "The long in")
+@fault("own", "cut off", "ZI009", "a", "The conversion to whole numbers in")
 def hidden_layer_cast_to_whole_numbers():
     model = OneOf(lambda m, x: m.b(m.a(x).long().to(x.dtype)), a=nn.Linear(8, 8), b=nn.Linear(8, 3))
     return Batch(model, 5 * floats(16, 8), labels(3, 16))

@@ -10,8 +10,8 @@ from zeroinit._modules.layers import fan_in
 from zeroinit.init import INITIALIZERS, initialize_
 from zeroinit.init.distributions import CONSTANT, FAN_IN_UNIFORM, NORMAL, UNIFORM, ZERO
 
-ZERO_WEIGHTS = sorted(name for name, entry in INITIALIZERS.items() if entry.weight is ZERO)
-SCALED = sorted(name for name, entry in INITIALIZERS.items() if entry.uses_scale)
+ZERO_WEIGHTS = sorted(name for name, entry in INITIALIZERS.items() if entry.weight is ZERO and not entry.others)
+SCALED = sorted(name for name, entry in INITIALIZERS.items() if entry.uses_scale and not entry.others)
 NUM_DRAWS, WIDTH = 20, 200
 REJECT = 1e-4
 

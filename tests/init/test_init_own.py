@@ -233,6 +233,49 @@ def test_zeros_written_over_zeros_count_as_set():
     assert [(each.name, each.changed) for each in record.parameters] == [("bias", False)]
 
 
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda layer: nn.init.zeros_(layer.bias.data),
+        lambda layer: layer.bias.data.fill_(0),
+        lambda layer: layer.bias.detach().view(2, 1)[:1].zero_(),
+        lambda layer: torch._foreach_zero_([layer.bias.data]),
+        lambda layer: torch.zeros(2, out=layer.bias.data),
+        lambda layer: setattr(layer.bias, "data", torch.zeros(2)),
+    ],
+    ids=["init", "data", "view", "foreach", "out", "assigned"],
+)
+def test_writes_that_leave_values_equal_count_as_set(write):
+    """No version counter sees a write through ``.data``, and no comparison sees equal values."""
+    layer = nn.Linear(3, 2)
+    nn.init.zeros_(layer.bias)
+    with pytest.warns(InitWarning, match=r"sets 0 of 6 weights, less than half: it does not set 'weight' \(Linear\)"):
+        record = initialize_(layer, write)
+    assert [(each.name, each.changed) for each in record.parameters] == [("bias", False)]
+    assert [each.name for each in record.untouched] == ["weight"]
+
+
+def test_one_seed_a_second_time_sets_the_same_parameters(generator):
+    model = network()
+    records = [initialize_(model, through_data, generator=generator(3), exclude="0", strict=True) for _ in range(2)]
+    names = [[each.name for each in record.parameters] for record in records]
+    assert names == [["3.weight", "3.bias", "4.weight", "4.bias"]] * 2
+    assert not any(each.changed for each in records[1].parameters)
+
+
+def test_a_write_to_a_part_of_shared_memory_counts_for_that_part(generator):
+    flat = torch.zeros(10)
+    model = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 3, bias=False))
+    model[0].weight.data, model[1].weight.data = flat[:4].view(2, 2), flat[4:].view(3, 2)
+
+    def second(module):
+        if getattr(module, "out_features", 0) == 3:
+            module.weight.data.zero_()
+
+    record = initialize_(model, second)
+    assert [each.name for each in record.parameters] == ["1.weight"]
+
+
 def replaces(module):
     module_way(module)
     if isinstance(module, nn.Linear):
@@ -249,6 +292,26 @@ def adds(module):
     module_way(module)
     if isinstance(module, nn.Linear):
         module.register_parameter("extra", nn.Parameter(torch.zeros(1)))
+
+
+def replaces_layers(module):
+    for name, child in module.named_children():
+        if isinstance(child, nn.Linear):
+            setattr(module, name, nn.Linear(child.in_features, child.out_features))
+
+
+def in_double(module):
+    module_way(module)
+    if isinstance(module, nn.Linear):
+        module.weight.data = torch.from_numpy(np.random.standard_normal(module.weight.shape))  # noqa: NPY002
+
+
+def resizes(tensor, generator):
+    tensor.resize_(2, 2).zero_()
+
+
+def makes_one(std):
+    return module_way
 
 
 def fails_late(module):
@@ -290,14 +353,34 @@ def none_needed(*modules):
         (fails_late, r"failed on the model itself \(Sequential; KeyError: 'late'\); without a parameter `generator`"),
         (half_filled, r"leaves values of a weight of shape \(4, 3, 3, 3\) unset or NaN; fill the tensor in place"),
         (not_in_place, "unset or NaN"),
-        (fails_for_dense, r"failed for a weight of shape \(6, 4\) \(KeyError: 'dense'\); with a parameter `generator`"),
+        (
+            fails_for_dense,
+            r"failed for a weight of shape \(6, 4\) \(KeyError: 'dense'\); without a parameter `generator`",
+        ),
         (nn.init.zeros_, r"initializer='torch\.nn\.init:zeros_': failed on 0 \(Conv2d.*gets each module"),
-        (two_needed, r"two_needed': must be a function \(module\) -> None.*functools\.partial"),
+        (two_needed, r"two_needed': needs 'std'; it must be a function \(module\) -> None.*functools\.partial"),
         (none_needed, "must be a function"),
-        (nn.init.constant_, r"torch\.nn\.init:constant_': must be a function"),
-        (nn.Linear, "must be a function"),
+        (nn.init.constant_, r"torch\.nn\.init:constant_': needs 'val'; it must be a function"),
+        (nn.Linear, "is a class; hand over an object of it; it must be a function"),
         (print, "must be a function"),
+        (
+            torch.Tensor.normal_,
+            "TensorBase.normal_': has no signature that Python can read; write a function around it",
+        ),
+        (lambda *modules, **more: None, "takes any arguments.*put functools.wraps on what wraps it"),
+        (lambda: None, "takes neither a module nor a tensor"),
         (5, r"initializer=5: must be a function"),
+        (torch.zeros(2, 3), r"initializer=a tensor \(2, 3\) of float32: must be a function"),
+        ("math:pi", "initializer='math:pi': is a float, and must be a function"),
+        (replaces_layers, r"replaces '3', so an optimizer.*fill its parameters in place"),
+        (
+            in_double,
+            r"replaces '3\.weight', a tensor \(6, 4\) of float32 on cpu, by a tensor \(6, 4\) of float64 on cpu",
+        ),
+        (resizes, r"makes a tensor \(2, 2\) of float32 of a weight of shape \(4, 3, 3, 3\); fill the tensor in place"),
+        (makes_one, r"makes_one': returns a function; hand over what it returns, as in .*makes_one\(\.\.\.\)\)"),
+        ("kaiming_normal_", r"initializer='kaiming_normal_': write 'torch\.nn\.init:kaiming_normal_'"),
+        ("my.starts.half", r"initializer='my\.starts\.half': write 'my\.starts:half', package\.module:function"),
         ("normal_bais", r"initializer='normal_bais': did you mean 'normal_bias'\? It must be one of const"),
         ("torch.nn.init:orthogonl_", r"torch\.nn\.init has no function 'orthogonl_'; did you mean 'orthogonal_'"),
         ("no_such_module:x", r"no_such_module cannot be imported \(ModuleNotFoundError"),
@@ -372,7 +455,7 @@ def test_a_broken_package_harms_nobody_who_does_not_name_it(offered):
         InputError, match=r"'broken': no_such_module:x of the package no_such_module cannot be imported"
     ):
         initialize_(network(), "broken")
-    with pytest.raises(InputError, match=r"did you mean 'mine'\? It must be one of broken, constant_bias, mine, "):
+    with pytest.raises(InputError, match=r"did you mean 'mine'\? It must be one of broken, constant_bias, "):
         initialize_(network(), "mime")
 
 

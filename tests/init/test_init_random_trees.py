@@ -170,7 +170,7 @@ def calls(draw) -> Drawn:
     model.train(draw(st.booleans()))
     names = sorted({path for path, _, _ in places(model)}) or [""]
     patterns = st.sampled_from([*names, "*", "*.0", "head", "net*", "*a*"])
-    name = draw(st.sampled_from(sorted(INITIALIZERS)))
+    name = draw(st.sampled_from(sorted(name for name, entry in INITIALIZERS.items() if not entry.others)))
     scale = draw(st.sampled_from([1.0, 0.0, 0.5, "auto"])) if name in BIASES_ALONE else 1.0
     arguments = {
         "name": name,

@@ -57,8 +57,9 @@ def test_a_healthy_model():
     assert str(seen) == "After 16 updates: no units are identical, and each of 4 parameters had a gradient."
     numbers = logged[-1][1]
     assert {name.partition("/")[0] for name in numbers} == {"zeroinit"}
-    for name in ("identical_units", "merged_units", "units_without_gradient", "parameters_without_gradient"):
-        assert numbers[f"zeroinit/{name}"] == 0
+    for what in ("identical_units", "merged_units", "units_without_gradient", "parameters_without_gradient"):
+        assert numbers[f"zeroinit/{what}"] == 0
+    assert numbers["zeroinit/parameters_not_finite"] == 0
     assert 1 < numbers["zeroinit/effective_rank_weights"] < 3.01
     assert len(seen.to_frame()) == len(seen.records) == 2 * 12
     assert repr(seen) == "Watch(Sequential, 16 updates)"
@@ -152,7 +153,134 @@ def test_several_optimizers_make_one_update():
     assert [each.step for each in seen.records if each.path == "0"] == [1, 2, 3, 4]
     assert [each.step for each in seen.records if each.path == "2"] == [1, 2, 3, 4]
     assert seen.without_gradient == ()
-    assert sorted(set(logged)) == [1, 2, 3, 4]
+    assert logged == [1, 2, 3, 4]
+
+
+def train_in_turns(model: nn.Sequential, turns: str, log: list | None = None) -> Watch:
+    """Step with the optimizer of layer 0 or of layer 2, as the digits say; gradients are of both."""
+    optimizers = {name: SGD(model[int(name)].parameters(), lr=0.1) for name in "02"}
+    with watch(model, log=None if log is None else lambda numbers, update: log.append(update)) as seen:
+        for name in turns:
+            backward(model)
+            optimizers[name].step()
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("turns", "num"),
+    [
+        ("02020202" + "2222", 8),  # one optimizer is stopped
+        ("02" * 3 + "0" * 12 + "02" * 2, 17),  # one rests
+        ("0000000000" + "2" + "0000000000" + "2", 20),  # one steps once in ten updates
+        ("00002" * 4, 16),  # a critic
+        ("2" + "00002" * 4, 16),  # the first two steps are one update
+    ],
+)
+def test_the_busiest_optimizer_makes_the_count(turns, num):
+    """An update changes each parameter at most once, and nobody is waited for."""
+    logged = []
+    seen = train_in_turns(build(), turns, logged)
+    assert seen.num_updates == num
+    recorded = [update for update in range(1, num + 1) if update <= 10]
+    assert logged == recorded  # each once, in order
+    assert {each.step for each in seen.records} == {*recorded}
+    assert str(seen).startswith(f"After {num} updates: no units are identical, and each of 4 parameters had")
+
+
+def test_an_update_is_open_until_the_next_one_begins():
+    model, logged = build(), []
+    first, second = SGD(model[0].parameters(), lr=0.1), SGD(model[2].parameters(), lr=0.1)
+    with watch(model, log=lambda numbers, update: logged.append(update)) as seen:
+        for optimizer in (first, second, first):
+            backward(model)
+            optimizer.step()
+        assert (seen.num_updates, logged) == (2, [1])  # the second optimizer may follow
+    assert (seen.num_updates, logged) == (2, [1, 2])
+
+
+def test_two_networks_that_freeze_each_other_are_both_counted():
+    """Lightning's toggle_optimizer and pix2pix's set_requires_grad freeze one while the other is trained."""
+    model = build()
+    optimizers = [SGD(model[0].parameters(), lr=0.1), SGD(model[2].parameters(), lr=0.1)]
+    with watch(model) as seen:
+        for _ in range(2):
+            for number, optimizer in enumerate(optimizers):
+                model[0].requires_grad_(number == 0)
+                model[2].requires_grad_(number == 1)
+                model.zero_grad()
+                backward(model)
+                optimizer.step()
+    assert str(seen) == "After 2 updates: no units are identical, and each of 4 parameters had a gradient."
+
+
+def test_a_model_that_becomes_nan_has_no_identical_units():
+    model, logged = build(), []
+    optimizer = SGD(model.parameters(), lr=0.1)
+    with watch(model, log=lambda numbers, update: logged.append(numbers)) as seen:
+        for factor in (1.0, float("nan"), 1.0):
+            optimizer.zero_grad()
+            backward(model, factor)
+            optimizer.step()
+    assert str(seen) == (
+        "After 3 updates: 4 of 4 parameters (`0.bias`, `0.weight`, `2.bias`, ...) became NaN or infinite."
+    )
+    assert [numbers["zeroinit/parameters_not_finite"] for numbers in logged] == [0, 0, 4]
+    assert [numbers["zeroinit/identical_units"] for numbers in logged] == [0, 0, 0]
+    assert [numbers["zeroinit/merged_units"] for numbers in logged] == [0, 0, 0]
+
+
+def test_units_that_are_identical_beside_one_that_is_nan():
+    model = alike()
+    with torch.no_grad():
+        model[0].weight[3] = torch.nan
+    with watch(model) as seen:
+        for parameter in model.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        SGD(model.parameters(), lr=0.1).step()
+    assert [(each.num_units, each.num_driven_apart) for each in seen.records] == [(8, 2), (2, 2)]
+
+
+def test_complex_weights_are_watched():
+    model = nn.Sequential(nn.Linear(3, 4, dtype=torch.complex64), nn.Linear(4, 2, dtype=torch.complex64))
+    nn.init.constant_(model[0].weight, 0.1 + 0.2j)
+    nn.init.zeros_(model[0].bias)
+    nn.init.constant_(model[1].weight, 0.5)
+    optimizer = SGD(model.parameters(), lr=0.1)
+    with watch(model) as seen:
+        (model(BATCH.to(torch.complex64)) - 1).abs().square().mean().backward()
+        optimizer.step()
+    assert str(seen) == "After 1 update: units are identical in 1 of 2 layers (`0`: 1 different of 4)."
+
+
+def test_a_gradient_between_two_records_may_have_been_missed():
+    model, spare = build(), nn.Linear(2, 2)
+    model.spare = spare
+    model.forward = lambda inputs: model[2](model[1](model[0](inputs)))
+    optimizer = SGD(model.parameters(), lr=0.1)
+    with watch(model) as seen:
+        train(model, optimizer, 10)
+        spare.weight.grad = torch.ones(2, 2)
+        optimizer.step()
+        optimizer.zero_grad()
+    text = "2 of 6 parameters (`spare.bias`, `spare.weight`) had no gradient at the recorded updates."
+    assert str(seen) == f"After 11 updates: {text}"
+
+
+def test_a_watch_that_is_not_started_says_so():
+    model = build()
+    optimizer = SGD(model.parameters(), lr=0.1)
+    seen = watch(model)
+    assert str(seen).startswith("Not started: watch(model) sees nothing before it is started; train inside `with")
+    with pytest.warns(WatchWarning, match=r"sees nothing before it is started; train inside `with zeroinit\.watch"):
+        train(model, optimizer, 1)
+    train(model, optimizer, 1)  # it is told once
+    with pytest.warns(WatchWarning, match="sees nothing"):
+        watch(model)
+    started = watch(model)
+    started.start()
+    train(model, optimizer, 1)
+    started.detach()
+    assert str(started).startswith("After 1 update:")
 
 
 @pytest.mark.parametrize("by_name", [False, True])
@@ -338,13 +466,26 @@ def test_a_writer_of_yours_stays_open():
     assert ("zeroinit/identical_units", 0.0, 1) in writer.seen
 
 
-def test_what_is_refused(without_type_checks, monkeypatch):
+def test_what_is_refused(without_type_checks, monkeypatch, tmp_path):
     with pytest.raises(InputError, match="every=0: must be at least 1"):
         watch(build(), every=0)
     with pytest.raises(InputError, match=r"model=int: must be a torch\.nn\.Module"):
         watch(3)
-    with pytest.raises(InputError, match="log=3: must be a folder for TensorBoard"):
-        Log(3)
+    with pytest.raises(InputError, match="model=ReLU: has no parameters to train"):
+        watch(nn.ReLU())
+    with pytest.raises(InputError, match=r"model: 0\.weight is lazy; run one forward pass first"):
+        watch(nn.Sequential(nn.LazyLinear(3)))
+    with pytest.raises(InputError, match="by_layer='x': must be True or False"):
+        watch(build(), by_layer="x")
+    for target in (3, lambda numbers: None, lambda numbers, *, step: None):
+        with pytest.raises(
+            InputError, match=r"log=.*: must be a folder for TensorBoard.* function \(numbers, update\)"
+        ):
+            Log(target)
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(InputError, match=r"log='.*file': File exists; name a folder to write to"):
+        Log(file)
     monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
     with pytest.raises(
         InputError, match=r"TensorBoard is not installed; type: pip install 'torch-zeroinit\[tensorboard\]'"

@@ -244,15 +244,15 @@ def test_an_error_in_front_of_a_step_leaves_no_hooks(model):
 
 
 class Follower(Part):
-    """Notes when gradients are ready; the first of a list ends the others."""
+    """Counts steps; the first of a list ends the others."""
 
     def __init__(self, updates: Updates, others: "list[Follower]"):
-        self.remaining, self.num_changes = 5, 0
+        self.remaining, self.num_steps = 5, 0
         self._updates, self._others = updates, others
         updates.add(self)
 
-    def _before_change(self, optimizer, is_late) -> None:
-        self.num_changes += 1
+    def _before_step(self, optimizer, is_late) -> None:
+        self.num_steps += 1
         for other in self._others:
             other.detach()
 
@@ -260,12 +260,11 @@ class Follower(Part):
         self._updates.remove(self)
 
 
-@pytest.mark.parametrize("has_hooks", [True, False])
 @pytest.mark.parametrize("with_closure", [True, False])
 @pytest.mark.parametrize("ends_itself", [True, False])
-def test_a_part_may_end_others_when_gradients_are_ready(model, has_hooks, with_closure, ends_itself):
+def test_a_part_may_end_others_before_a_step(model, with_closure, ends_itself):
     before = hooks_on_steps()
-    updates, others = Updates(model, has_hooks), []
+    updates, others = Updates(model), []
     first = Follower(updates, others)
     others += [Follower(updates, []), *([first] if ends_itself else [])]
     optimizer = SGD(model.parameters(), lr=0.1)
@@ -275,7 +274,7 @@ def test_a_part_may_end_others_when_gradients_are_ready(model, has_hooks, with_c
         else:
             backward(model)
             optimizer.step()
-    assert (first.num_changes, others[0].num_changes) == ((1, 0) if ends_itself else (2, 0))
+    assert (first.num_steps, others[0].num_steps) == ((1, 0) if ends_itself else (2, 0))
     first.detach()
     assert hooks_on_steps() == before
     assert not model._forward_pre_hooks
@@ -298,13 +297,3 @@ def test_copies_come_without_the_hooks_of_any_part(model):
     backward(model)
     assert seen == [1]
     part.detach()
-
-
-def test_without_hooks_a_model_is_copied_as_it_is(model):
-    updates = Updates(model, has_hooks=False)
-    Follower(updates, [])
-    assert "__getstate__" not in model.__dict__
-    assert not model._forward_pre_hooks
-    again = copy.deepcopy(updates)
-    assert (again.parts, again.has_hooks) == ([], False)
-    updates.parts[0].detach()

@@ -47,7 +47,7 @@ def refused(*arguments, **settings) -> str:
     [
         ((lambda: 3, VECTORS), "model=int: must be a torch.nn.Module"),
         (
-            (lambda: nn.Sequential(nn.LazyLinear(3)), VECTORS),
+            (lambda: nn.Sequential(nn.LazyLinear(3), nn.Linear(4, 3)), VECTORS),
             "model: 0.weight is lazy and has no shape yet; run the model forward once, model(inputs), and "
             "inspect it then",
         ),
@@ -83,6 +83,24 @@ def refused(*arguments, **settings) -> str:
 def test_a_model_that_cannot_be_inspected(arguments, message):
     make, inputs = arguments
     assert refused(make(), inputs) == message
+
+
+@pytest.mark.parametrize(
+    ("held", "told"),
+    [
+        ([nn.Linear(12, 5)], "`held` is not registered. Register it: `self.held = nn.ModuleList(...)`"),
+        ({"a": nn.Linear(12, 5)}, "`held` is not registered. Register it: `self.held = nn.ModuleDict(...)`"),
+        (torch.randn(12, 5, requires_grad=True), "Register it: `self.held = nn.Parameter(...)`"),
+    ],
+    ids=["list", "dict", "tensor"],
+)
+def test_a_model_that_registers_nothing(held, told):
+    """A student's first network keeps its layers in a Python list."""
+    model = nn.Module()
+    model.held = held
+    message = refused(model, VECTORS)
+    assert message.startswith("model: has no trainable parameter. ")
+    assert told in message
 
 
 def test_targets_that_do_not_fit():

@@ -43,6 +43,11 @@ class Slot:
         fans: The fan-in of each matrix (or bias); a packed projection holds several, one below the other.
         num_axes: The number of axes in a layer that is not sharded or flattened.
         is_transposed: Whether inputs come first, units second.
+        true_fans: Fan-in and fan-out of each matrix as they are, where torch counts otherwise; see ``kinds.py``.
+        sizes: Rows of each matrix, if they differ.
+        groups: Groups of a convolution: each is a layer of its own.
+        is_stacked: Whether the first axis counts layers of their own, such as experts.
+        zero_row: The row of an embedding that stands for padding, and is zero.
     """
 
     name: str
@@ -50,6 +55,11 @@ class Slot:
     fans: tuple[int, ...]
     num_axes: int
     is_transposed: bool = False
+    true_fans: tuple[tuple[int, int], ...] = ()
+    sizes: tuple[int, ...] = ()
+    groups: int = 1
+    is_stacked: bool = False
+    zero_row: int | None = None
 
 
 def is_conv1d(module: nn.Module) -> bool:

@@ -13,9 +13,10 @@ from zeroinit._findings.naming import few
 from zeroinit.audit.building import Observed, observe
 from zeroinit.audit.copies import copies_between, copies_inside
 from zeroinit.audit.overwritten import overwritten
-from zeroinit.audit.ranks import compared_ranks, whole_shapes
+from zeroinit.audit.ranks import compared_ranks
 from zeroinit.audit.report import AuditReport, Written
 from zeroinit.audit.scale import wrong_scale
+from zeroinit.audit.sharding import whole_shapes
 from zeroinit.audit.trace import Recorder, plain
 from zeroinit.audit.written import lost_writes, never_written, unwritten
 
@@ -131,7 +132,8 @@ def _of_both(meta: Observed, eager: Observed) -> list[Finding]:
 
 def _difference(meta: Observed, eager: Observed, name: str, first: Tensor, second: Tensor) -> list[Finding]:
     a, b = (plain(each.detach()) for each in (first, second))
-    memories = meta.memory(a), eager.memory(b)
+    a, b = (torch.view_as_real(each.resolve_conj()) if each.is_complex() else each for each in (a, b))
+    memories = meta.memory(first), eager.memory(second)
     if a.shape != b.shape or a.is_meta or b.is_meta or any(each is None for each in memories):
         return []
     if any(each.is_random() for each in memories if each):

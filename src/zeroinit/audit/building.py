@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from zeroinit._common import InputError
 from zeroinit._modules.batch import call_model
-from zeroinit._modules.state import random_state_kept
+from zeroinit._modules.state import random_state_kept, unwrapped
 from zeroinit.audit.ties import Ties, memory_groups, tied_again, tied_names
 from zeroinit.audit.trace import Memory, Recorder
 
@@ -118,6 +118,7 @@ def observe(
         if init is not None:
             made = watched(init, "init", model)
             model = made if isinstance(made, nn.Module) else model
+        model = unwrapped(model)
         split, tied = ties.split(model), tied_names(model)
         if batch is not None:
             recorder.phase = "forward"

@@ -14,7 +14,7 @@ from zeroinit._findings.naming import few, of_model
 from zeroinit.audit.building import Observed
 from zeroinit.audit.trace import plain
 
-__all__ = ["copies_between", "copies_inside", "drawn"]
+__all__ = ["copies_between", "copies_inside", "drawn", "equal_groups"]
 
 ON_PURPOSE = re.compile(
     r"(^|[._])(ema|teacher|target|momentum|average|averaged|swa|shadow|reference|ref|old|key_encoder|frozen)"
@@ -27,7 +27,7 @@ FEWEST_BITS, FEWEST_SCALED = 20, 8
 def drawn(observed: Observed) -> dict[str, Tensor]:
     """Return the local part of each trained parameter whose values are random, by name.
 
-    Frozen parameters, parameters of averages and targets, and constants are left out.
+    Left out: what is frozen or loaded, averages and targets, constants.
     """
     found = {}
     for name, parameter in observed.parameters.items():
@@ -37,11 +37,10 @@ def drawn(observed: Observed) -> dict[str, Tensor]:
         tensor = plain(parameter.detach())
         if tensor.is_meta or not tensor.is_floating_point() or ON_PURPOSE.search(name.lower()):
             continue
-        if (
-            (memory.is_random() or (not memory.writes and _looks_random(tensor)))
-            and bool(torch.isfinite(tensor).all())
-            and _varies(tensor)
-        ):
+        if any(each.rule.loading for each in memory.lasting()):
+            continue
+        random = memory.is_random() if observed.recorder.time else _looks_random(tensor)
+        if random and bool(torch.isfinite(tensor).all()) and _varies(tensor):
             found[name] = tensor
     return found
 
@@ -60,17 +59,26 @@ def _looks_random(tensor: Tensor) -> bool:
 
 def copies_between(observed: Observed) -> list[Finding]:
     """Return a finding for each group of parameters of one shape with the same random values, or multiples of them."""
-    by_shape: dict[tuple, dict[str, Tensor]] = defaultdict(dict)
     joined = {name for names in observed.joined for name in names[1:]}
-    for name, tensor in drawn(observed).items():
-        if name in joined:
-            continue
-        by_shape[tuple(tensor.shape)][name] = tensor
-    groups = [group for tensors in by_shape.values() for group in _equal(tensors)]
+    groups = equal_groups({name: tensor for name, tensor in drawn(observed).items() if name not in joined})
     together: dict[tuple[str, ...], list[list[str]]] = defaultdict(list)
     for group in groups:
         together[tuple(name.rpartition(".")[0] for name in group)].append(group)
     return [_between(observed, members) for members in together.values()]
+
+
+def equal_groups(tensors: dict[str, Tensor]) -> list[list[str]]:
+    """Group names of tensors that have one shape and are multiples of each other; groups of one are left out.
+
+    Example:
+        >>> drawn = torch.arange(1.0, 10.0)
+        >>> equal_groups({"a": drawn, "b": 2 * drawn, "c": drawn.square(), "d": drawn.view(3, 3)})
+        [['a', 'b']]
+    """
+    by_shape: dict[tuple, dict[str, Tensor]] = defaultdict(dict)
+    for name, tensor in tensors.items():
+        by_shape[tuple(tensor.shape)][name] = tensor
+    return [group for members in by_shape.values() for group in _equal(members)]
 
 
 def _equal(tensors: dict[str, Tensor]) -> list[list[str]]:
@@ -150,9 +158,10 @@ def _repeated(tensor: Tensor) -> str:
         groups = _equal(names) if len(names) <= 512 else []
         return f"{sum(map(len, groups))} of {len(tensor)} slices" if groups else ""
     for axis, word in ((0, "rows"), (1, "columns")):
-        length = tensor.shape[axis]
-        for parts in range(2, min(length, 64) + 1):
-            if length % parts:
+        length, line = tensor.shape[axis], tensor.select(1 - axis, 0)
+        for parts in range(min(length, 64), 1, -1):
+            size = length // parts
+            if length % parts or not torch.equal(line[:size], line[size : 2 * size]):
                 continue
             blocks = tensor.chunk(parts, axis)
             if _varies(blocks[0]) and all(torch.equal(blocks[0], each) for each in blocks[1:]):

@@ -1,5 +1,7 @@
 """Values that were set on purpose, and then written over."""
 
+import ast
+import linecache
 from collections import defaultdict
 
 from torch import Tensor
@@ -7,9 +9,12 @@ from torch import Tensor
 from zeroinit._findings.finding import Finding, finding
 from zeroinit.audit.building import Observed
 from zeroinit.audit.rules import Rule
-from zeroinit.audit.trace import Write
+from zeroinit.audit.trace import Memory, Write
 
 __all__ = ["overwritten"]
+
+Reach = dict[tuple[str, int, int], set[str]]
+"""The parameters that each line of the user's code writes."""
 
 
 def overwritten(observed: Observed) -> list[Finding]:
@@ -18,10 +23,11 @@ def overwritten(observed: Observed) -> list[Finding]:
     Two orders are healthy: a rule for many and then one for few, and a layer's default and then the model's own rule.
     """
     histories = {name: _history(observed, each) for name, each in observed.parameters.items()}
-    reach: dict[tuple[str, int], set[str]] = defaultdict(set)
+    reach: Reach = defaultdict(set)
     for name, history in histories.items():
         for each in history:
-            reach[each.rule.site].add(name)
+            if each.kind != "empty" and each.rule.origin != "library":
+                reach[each.rule.site].add(name)
     found = []
     for name, history in histories.items():
         last = next((each for each in reversed(history) if each.sets), None)
@@ -55,21 +61,31 @@ def _is_loaded(write: Write) -> bool:
     return from_elsewhere or (write.rule.loading and write.kind in ("copy", "given", "part"))
 
 
-def _is_deliberate(observed: Observed, name: str, last: Write, reach: dict[tuple[str, int], set[str]]) -> bool:
+def _is_deliberate(observed: Observed, name: str, last: Write, reach: Reach) -> bool:
     """Whether a rule after loading is about one layer alone, and others keep what was loaded."""
     path = name.rpartition(".")[0]
     layers = {each.rpartition(".")[0] for each in reach[last.rule.site]}
-    return (
-        layers == {path}
-        and last.rule.made_in is None
-        and not last.rule.label.endswith("reset_parameters")
-        and len({each.rpartition(".")[0] for each in observed.parameters}) > 1
-    )
+    rule = last.rule
+    by_hand = rule.made_in is None and not rule.method and not rule.applied and not _is_in_loop(rule)
+    return layers == {path} and by_hand and any(_keeps_loaded(observed, each) for each in observed.parameters.values())
 
 
-def _is_special(
-    observed: Observed, name: str, write: Write, last: Write, reach: dict[tuple[str, int], set[str]]
-) -> bool:
+def _keeps_loaded(observed: Observed, parameter: Tensor) -> bool:
+    return next((_is_loaded(each) for each in reversed(_history(observed, parameter)) if each.sets), False)
+
+
+def _is_in_loop(rule: Rule) -> bool:
+    """Whether a line of the user's code stands in a loop; ``False`` where its source is not known."""
+    file, line, _ = rule.site
+    try:
+        tree = ast.parse("".join(linecache.getlines(file)))
+    except SyntaxError:
+        return False
+    loops = (ast.For, ast.While, ast.ListComp, ast.GeneratorExp, ast.SetComp, ast.DictComp)
+    return any(isinstance(node, loops) and node.lineno <= line <= (node.end_lineno or 0) for node in ast.walk(tree))
+
+
+def _is_special(observed: Observed, name: str, write: Write, last: Write, reach: Reach) -> bool:
     """Whether a write is a rule of its own for few parameters, and another one for more of them came later."""
     rule = write.rule
     if not rule.site[1] or rule.origin == "library" or rule.site == last.rule.site or rule.loading:
@@ -83,16 +99,16 @@ def _is_special(
     if write.kind == "empty":
         return False
     if _is_by_owner(observed, name, write):
-        return _is_marked(write)
-    return write.kind in ("draw", "constant", "copy", "part")
+        memory = observed.memory(observed.parameters[name])
+        return memory is not None and _is_marked(memory, write)
+    return write.kind in ("draw", "constant", "copy", "part", "computed", "given")
 
 
 def _is_one_call(observed: Observed, name: str, first: Write, last: Write) -> bool:
-    """Whether two writes follow each other, with none to another layer between: a function for one layer makes both."""
-    path = name.rpartition(".")[0]
-    others = (each for key, each in observed.parameters.items() if key.rpartition(".")[0] != path)
-    memories = (observed.memory(each) for each in others)
-    return not any(first.time < each.time < last.time for memory in memories if memory for each in memory.writes)
+    """Whether the later rule wrote nothing else in between: a function for one layer then makes both writes."""
+    memories = [observed.memory(each) for key, each in observed.parameters.items() if key != name]
+    between = (each for memory in memories if memory for each in memory.writes if first.time < each.time < last.time)
+    return not any(each.rule.site == last.rule.site for each in between)
 
 
 def _is_by_owner(observed: Observed, name: str, write: Write) -> bool:
@@ -100,10 +116,11 @@ def _is_by_owner(observed: Observed, name: str, write: Write) -> bool:
     return write.rule.made_in is type(observed.owner(name))
 
 
-def _is_marked(write: Write) -> bool:
-    """Whether a layer's default is more than a place holder: a gate, a constant that is neither 0 nor 1."""
-    one = len(write.sizes) == 0 or (max(write.sizes, default=1) == 1)
-    return write.kind == "constant" and write.value is not None and (one or write.value not in (0.0, 1.0))
+def _is_marked(memory: Memory, write: Write) -> bool:
+    """Whether a layer's default is more than a place holder: a gate, a table, a constant that is neither 0 nor 1."""
+    if write.kind == "constant":
+        return write.value is not None and (max(write.sizes, default=1) == 1 or write.value not in (0.0, 1.0))
+    return write.kind in ("computed", "given") and not memory.is_random(write.time)
 
 
 def _is_same(first: Write, second: Write) -> bool:

@@ -1,6 +1,5 @@
 """What one rank cannot see: shards that are equal, replicas that differ."""
 
-import re
 from collections.abc import Sequence
 
 import torch
@@ -9,48 +8,11 @@ from torch import Tensor, nn
 from zeroinit._findings.finding import Finding, finding
 from zeroinit._findings.naming import few
 from zeroinit.audit.building import Observed
-from zeroinit.audit.copies import drawn
-from zeroinit.audit.scale import declared_sizes
+from zeroinit.audit.copies import drawn, equal_groups
 from zeroinit.audit.trace import plain
+from zeroinit.audit.written import is_of_spectral_norm
 
-__all__ = ["compared_ranks", "whole_shapes"]
-
-MARKS = re.compile(r"shard|partition|parallel|is_distributed|tp_|expert_data|split_axis", re.IGNORECASE)
-"""Attributes of a parameter that mark it as a shard."""
-NAMES = re.compile(
-    r"shard|(row|col|column|vocab|tensor|expert)_?parallel|_tp(_|$|\.)|(^|[._])tp(_|$|\.)|local_expert|partition",
-    re.IGNORECASE,
-)
-
-
-def whole_shapes(whole: Observed, rank: Observed, world: int) -> dict[str, tuple[int, ...]]:
-    """Return the shape of each parameter of a rank that is a shard, as the whole model or the module tells."""
-    shapes = {name: tuple(each.shape) for name, each in whole.parameters.items()}
-    found = {}
-    for name, parameter in rank.parameters.items():
-        local = tuple(plain(parameter).shape)
-        full = shapes.get(name, local)
-        if full == local or len(full) != len(local):
-            full = tuple(parameter.shape)
-        if full == local and len(local) > 0:
-            full = declared_sizes(rank, name, local, world) or local
-        if full != local or _is_marked(rank, name, parameter):
-            found[name] = full
-    return found
-
-
-def _is_marked(rank: Observed, name: str, parameter: Tensor) -> bool:
-    """Whether a parameter, its module or its name says that it is a shard."""
-    marks = {key: value for key, value in vars(parameter).items() if MARKS.search(key)}
-    if marks:
-        return any(value not in (False, None, -1) for value in marks.values())
-    if any(each.is_shard() for each in getattr(parameter, "placements", ())):
-        return True
-    owner = rank.owner(name)
-    if name.endswith("bias") and re.search("row", type(owner).__name__, re.IGNORECASE):
-        return False
-    kinds = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(owner).__name__)
-    return NAMES.search(kinds) is not None or NAMES.search(name) is not None
+__all__ = ["compared_ranks"]
 
 
 def compared_ranks(ranks: Sequence[Observed], full: dict[str, tuple[int, ...]]) -> list[Finding]:
@@ -78,6 +40,8 @@ def compared_ranks(ranks: Sequence[Observed], full: dict[str, tuple[int, ...]]) 
                 differing.append(name)
         elif any(not _is_equal(tensors[0], each) for each in tensors[1:]):
             differing.append(name)
+    equal += _equal_elsewhere(random)
+    differing += _differing_buffers(ranks)
     if equal:
         message = f"{few(equal)}: several ranks hold the same random values, and each should hold a shard of its own."
         repair = (
@@ -89,6 +53,34 @@ def compared_ranks(ranks: Sequence[Observed], full: dict[str, tuple[int, ...]]) 
         repair = "Seed all ranks equally before replicated values are drawn, or broadcast them from rank 0."
         found.append(finding("ZI208", differing[0].rpartition(".")[0], differing, message, repair))
     return found
+
+
+def _differing_buffers(ranks: Sequence[Observed]) -> list[str]:
+    """Return the buffers that are drawn, and differ between ranks; the vectors of spectral norm are left out."""
+    found = []
+    for name, first in ranks[0].buffers.items():
+        others = [each.buffers[name] for each in ranks[1:] if name in each.buffers]
+        memory = ranks[0].memory(first)
+        drawn_there = (
+            memory is not None and memory.writes and memory.is_random() and not is_of_spectral_norm(ranks[0], name)
+        )
+        if drawn_there and not any(each.is_meta for each in (first, *others)):
+            found += [name] if any(not _is_equal(plain(first), plain(each)) for each in others) else []
+    return found
+
+
+def _equal_elsewhere(random: Sequence[dict[str, Tensor]]) -> list[str]:
+    """Return names on some ranks alone, as layers of one stage of a pipeline, whose values other ranks have, too."""
+    everywhere = set.intersection(*(set(each) for each in random))
+    alone = {
+        f"{at}/{name}": tensor
+        for at, tensors in enumerate(random)
+        for name, tensor in tensors.items()
+        if name not in everywhere
+    }
+    groups = [[name.partition("/") for name in group] for group in equal_groups(alone)]
+    groups = [group for group in groups if len({rank for rank, _, _ in group}) > 1 and len({n for *_, n in group}) > 1]
+    return sorted({name for group in groups for *_, name in group})
 
 
 def _num_shards(full: tuple[int, ...] | None, tensors: list[Tensor]) -> int:

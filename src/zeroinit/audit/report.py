@@ -91,8 +91,14 @@ def _table(parameters: tuple[Written, ...]) -> list[str]:
     cells = [HEAD]
     for (_, rule, place), names in rows.items():
         if len(names) < FEWEST:
-            cells += [(shortened(name, 40), rule, place) for name in names]
+            cells += [(shortened(name, 40), shortened(rule, 28), place) for name in names]
         else:
-            cells.append((shortened(f"{pattern_of(names)} ({len(names)} of them)", 40), rule, place))
+            cells.append((shortened(f"{pattern_of(names)} ({len(names)} of them)", 40), shortened(rule, 28), place))
     first, second = (max(len(row[at]) for row in cells) for at in (0, 1))
-    return [shortened(f"  {row[0]:<{first}}  {row[1]:<{second}}  {row[2]}".rstrip(), WIDTH) for row in cells]
+    room = WIDTH - first - second - 6
+    return [f"  {row[0]:<{first}}  {row[1]:<{second}}  {_start(row[2], room)}".rstrip() for row in cells]
+
+
+def _start(text: str, width: int) -> str:
+    """Cut the end of a text that is too long."""
+    return text if len(text) <= width else f"{text[: width - 1]}…"

@@ -1,9 +1,11 @@
 """Who writes: the initializer's name, the line of the user's code, and what calls it, from the stack of calls."""
 
 import os
+import re
 import sys
 from dataclasses import dataclass
 from types import FrameType
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,7 +17,8 @@ OWN = os.path.dirname(__file__) + os.sep
 INITIALIZERS = {name for name in dir(nn.init) if name.endswith("_") and not name.startswith("_")}
 CHECKERS = (f"{os.sep}jaxtyping{os.sep}", "<@beartype")
 """Parts of the names of files that check types around each call."""
-LOADERS = ("load", "from_pretrained")
+LOADERS = re.compile(r"^_?load|_load_|load_(weights|state|checkpoint|pretrained)|from_pretrained|^_?restore")
+"""Names of functions that load a checkpoint, if no constructor runs below them."""
 RESETS = ("reset_parameters", "_reset_parameters", "reset_running_stats", "initialize_parameters", "init_weights")
 
 
@@ -26,24 +29,31 @@ class Rule:
     Attributes:
         label: The function of ``torch.nn.init`` or of the layer, as ``xavier_uniform_``; empty for a bare operation.
         place: Where the user's code calls it, as ``net.py:12 in Net.__init__``.
-        site: File and line of that call.
+        site: File, line and position of that call in the code.
         function: The function that holds the line.
         origin: ``"library"`` for the default of a torch layer that is being made, ``"user"`` for everything else.
         made_in: Type of the module whose constructor runs; ``None`` outside of constructors.
+        method: Whether this function is a method of a module.
+        applied: Whether ``Module.apply`` calls the function.
         loading: Whether a checkpoint is being loaded.
         shape: Of the tensor that the initializer was called with; ``None`` for a bare operation.
-        mode: ``"fan_in"`` or ``"fan_out"`` of a Kaiming rule, ``"average"`` of a Xavier rule, else empty.
+        mode: ``"fan_in"`` or ``"fan_out"`` of a Kaiming rule, ``"average"`` of a Xavier rule,
+            ``"longest"`` of ``orthogonal_``, else empty.
+        gain: That the user hands to a Xavier rule, else 1.
     """
 
     label: str = ""
     place: str = ""
-    site: tuple[str, int] = ("", 0)
+    site: tuple[str, int, int] = ("", 0, 0)
     function: str = ""
     origin: str = "user"
     made_in: type | None = None
+    method: bool = False
+    applied: bool = False
     loading: bool = False
     shape: tuple[int, ...] | None = None
     mode: str = ""
+    gain: float = 1.0
 
     def __str__(self) -> str:
         name = f"`{self.label}`" if self.label else "a write"
@@ -63,7 +73,7 @@ def calling_rule() -> Rule:
         if not file.startswith(OWN) and not any(part in file for part in CHECKERS):
             _read(found, frame, file, name, file.startswith(TORCH))
         frame = frame.f_back
-    site = found.pop("site", ("", 0))
+    site = found.pop("site", ("", 0, 0))
     if not found.get("place") and found.get("label"):
         found["origin"] = "library"
     return Rule(site=site, **found)
@@ -71,27 +81,36 @@ def calling_rule() -> Rule:
 
 def _read(found: dict, frame: FrameType, file: str, name: str, of_torch: bool) -> None:
     """Add what one frame tells, from the innermost on."""
-    if name == "__init__" and "made_in" not in found and isinstance(owner := frame.f_locals.get("self"), nn.Module):
+    if name == "__init__" and "made_in" not in found and isinstance(owner := _first_argument(frame), nn.Module):
         found["made_in"] = type(owner)
-    if any(word in name for word in LOADERS) and not found.get("label"):
+    if LOADERS.search(name) and not found.get("label") and "made_in" not in found:
         found["loading"] = True
     if "site" in found:
+        found["applied"] = found.get("applied", False) or (of_torch and name == "apply")
         return
     if name in INITIALIZERS:
         found["label"] = name
         if file.endswith(f"nn{os.sep}init.py") and isinstance(frame.f_locals.get("tensor"), torch.Tensor):
             found["shape"], found["mode"] = tuple(frame.f_locals["tensor"].shape), _mode(name, frame.f_locals)
+            if found["mode"] == "average":
+                found["gain"] = float(frame.f_locals.get("gain", 1.0))
     elif of_torch:
         if name in ("__init__", "initialize_parameters"):
             found["origin"] = "library"
         elif name in RESETS:
             found["label"] = f"{type(frame.f_locals.get('self')).__name__}.{name}"
     else:
-        found["site"], found["function"] = (file, frame.f_lineno), name
+        found["site"], found["function"] = (file, frame.f_lineno, frame.f_lasti), name
+        owner = _first_argument(frame)
+        found["method"] = isinstance(owner, nn.Module) and hasattr(type(owner), name)
         found["place"] = f"{os.path.basename(file)}:{frame.f_lineno} in {frame.f_code.co_qualname}"
 
 
+def _first_argument(frame: FrameType) -> Any:
+    return frame.f_locals.get(frame.f_code.co_varnames[0]) if frame.f_code.co_argcount else None
+
+
 def _mode(name: str, values: dict) -> str:
-    if name.startswith("xavier"):
-        return "average"
+    if name.startswith(("xavier", "orthogonal")):
+        return "average" if name.startswith("xavier") else "longest"
     return str(values.get("mode", "fan_in")) if name.startswith("kaiming") else ""

@@ -11,10 +11,12 @@ from zeroinit._findings.finding import Finding, finding
 from zeroinit._findings.naming import of_model
 from zeroinit._modules.layers import is_conv1d
 from zeroinit.audit.building import Observed
+from zeroinit.audit.sharding import INPUTS, declared_sizes, whole_numbers
 from zeroinit.audit.trace import Memory, Use, Write
 
-__all__ = ["declared_sizes", "wrong_scale"]
+__all__ = ["wrong_scale"]
 
+WORDS = {"average": "mean of both fans", "longest": "longer side"}
 LEAST_RATIO = 1.5
 """Of fans: smaller differences are left alone, as the square root of 1.5 is 1.22."""
 PACKED = {
@@ -24,22 +26,10 @@ PACKED = {
 """Names of layers that hold several projections, one below the other, by their number."""
 STACKED = re.compile(r"expert|moe|stack|ensemble|head|bank|branch|member|group", re.IGNORECASE)
 KERNEL = re.compile(r"conv|kernel|filter", re.IGNORECASE)
-INPUTS = (
-    "in_features",
-    "input_size",
-    "in_channels",
-    "in_dim",
-    "input_dim",
-    "d_in",
-    "in_size",
-    "fan_in",
-    "nx",
-    "dim_in",
-)
-OUTPUTS = ("out_features", "output_size", "out_channels", "out_dim", "output_dim", "d_out", "out_size", "nf", "dim_out")
-SIZES = re.compile(r"features|dim|size|hidden|width|channels|embd|vocab")
-WORLDS = re.compile(r"world|shard|^tp|_tp|tp_|parallel|partition|num_ranks|^ws$", re.IGNORECASE)
-GAINS = (1.0, math.sqrt(2), 1 / math.sqrt(3), 5 / 3)
+GAINS = (1.0, math.sqrt(2), 1 / math.sqrt(3))
+"""Of a linear layer, of ReLU, and of torch's default."""
+USUAL = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+"""Standard deviations that come from no fan."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +42,8 @@ class Fans:
 
     def of(self, mode: str) -> float:
         """Return what a rule of this mode divides by."""
-        return {"fan_in": self.inputs, "fan_out": self.outputs}.get(mode, (self.inputs + self.outputs) / 2)
+        known = {"fan_in": self.inputs, "fan_out": self.outputs, "longest": max(self.inputs, self.outputs)}
+        return known.get(mode, (self.inputs + self.outputs) / 2)
 
 
 def wrong_scale(observed: Observed, full: dict[str, tuple[int, ...]] | None = None, world: int = 1) -> list[Finding]:
@@ -68,64 +59,112 @@ def wrong_scale(observed: Observed, full: dict[str, tuple[int, ...]] | None = No
         memory = observed.memory(parameter)
         if memory is None or parameter.dim() < 2:
             continue
+        if (twice := _scaled_twice(memory)) is not None:
+            found.append(_twice(name, twice))
         right = _right_fans(observed, name, parameter, memory, (full or {}).get(name), world)
         for write in _draws(memory) if right else ():
-            message = _compared(name, write, right)
-            if message is not None:
-                found.append(_finding(observed, name, write, message, right))
+            if write.rule.mode == "longest" and isinstance(observed.owner(name), _ConvNd):
+                continue
+            told = _compared(name, memory, write, right)
+            if told is not None:
+                found += _finding(observed, name, write, *told, right)
                 break
     return found
 
 
 def _draws(memory: Memory) -> list[Write]:
-    """Return the draws with a rule whose values are there at the end, the drawn part of a temporary tensor included."""
+    """Return the draws whose values are there at the end, those of a temporary tensor that was copied included."""
     found = []
     for each in memory.lasting():
         drawn = each
         if each.kind == "copy" and not each.rule.loading and each.source is not None and not each.rule.mode:
-            drawn = next((one for one in reversed(each.source.history(each.time)) if one.sets), each)
-        if drawn.kind in ("draw", "copy") and drawn.rule.shape is not None:
+            drawn = next((one for one in each.source.lasting(each.time) if one.sizes == each.sizes), each)
+        if drawn.rule.mode or drawn.std is not None:
             found.append(drawn)
     return found
 
 
-def _compared(name: str, write: Write, right: list[Fans]) -> str | None:
-    """Say which fan was used and which is right, if every right one is far from it."""
+def _factor(memory: Memory, draw: Write) -> float:
+    """Return by how much a gain, and numbers after a draw, multiply its values."""
+    factor = draw.rule.gain
+    for each in memory.history():
+        if each.kind == "change" and each.time > draw.time and not each.rule.label and each.value:
+            factor *= each.value if each.operation == "mul_" else 1 / each.value
+    return abs(factor)
+
+
+def _compared(name: str, memory: Memory, write: Write, right: list[Fans]) -> tuple[str, str] | None:
+    """Return the mode of a rule, and say which fan was used and which is right, if every right one is far from it."""
     rule = write.rule
-    mode, shape = rule.mode, rule.shape
-    if not mode or shape is None or len(shape) < 2:
+    shape = rule.shape or write.sizes
+    if len(shape) < 2:
         return None
     field = math.prod(shape[2:])
-    used = Fans(shape[1] * field, shape[0] * field, "").of(mode)
-    ratios = [used / each.of(mode) for each in right]
-    if not used or any(1 / LEAST_RATIO < ratio < LEAST_RATIO for ratio in ratios):
+    taken = Fans(shape[1] * field, shape[0] * (field if rule.mode != "longest" else 1), "")
+    mode = rule.mode or _mode_by_hand(write.std or 0.0, taken, right)
+    used = taken.of(mode) if mode else 0.0
+    if not used:
+        return None
+    squares = {1.0, _factor(memory, write) ** 2}
+    ratios = [used / each.of(mode) / square for each in right for square in squares]
+    if any(1 / LEAST_RATIO < ratio < LEAST_RATIO for ratio in ratios):
         return None
     best = min(right, key=lambda each: abs(math.log(used / each.of(mode))))
-    fan, word = best.of(mode), {"average": "mean of both fans"}.get(mode, mode.replace("_", "-"))
+    fan, word = best.of(mode), WORDS.get(mode, mode.replace("_", "-"))
     times = math.sqrt(fan / used)
-    return (
+    return mode, (
         f"`{name}` has {times:.3g} times the scale that {rule} means: the {word} is taken as {used:g} from the shape "
         f"{tuple(shape)}, and is {fan:g} ({best.why})."
     )
 
 
-def _finding(observed: Observed, name: str, write: Write, message: str, right: list[Fans]) -> Finding:
-    owner = observed.owner(name)
-    torch_default = write.rule.origin == "library" or (
-        isinstance(owner, nn.MultiheadAttention) and _is_for_many(observed, write)
-    )
-    target, rule = of_model(name), write.rule.label
+def _mode_by_hand(std: float, taken: Fans, right: list[Fans]) -> str:
+    """Return which fan of a shape a standard deviation comes from, if it fits no right fan and is no usual number."""
+    modes = ("fan_in", "fan_out", "average")
+    if any(math.isclose(std, each, rel_tol=1e-6) for each in USUAL) or not std:
+        return ""
+    if any(_fits(std, each.of(mode)) for each in right for mode in modes):
+        return ""
+    return next((mode for mode in modes if _fits(std, taken.of(mode))), "")
+
+
+def _fits(std: float, fan: float) -> bool:
+    return any(math.isclose(std, gain / math.sqrt(fan), rel_tol=1e-4) for gain in GAINS)
+
+
+def _finding(observed: Observed, name: str, write: Write, mode: str, message: str, right: list[Fans]) -> list[Finding]:
+    owner, by_torch = observed.owner(name), write.rule.origin == "library" or "." in write.rule.label
+    target, rule = of_model(name), write.rule.label or "xavier_uniform_"
     if "packs" in right[0].why:
         parts = 3 if "3" in right[0].why else 2
+        rule = rule.rpartition(".")[2] if not by_torch else "xavier_uniform_"
         repair = f"Draw each part alone: `for part in {target}.chunk({parts}): nn.init.{rule}(part)`."
     elif "stacks" in right[0].why:
         repair = f"Draw each matrix alone: `for matrix in {target}: nn.init.{rule}(matrix)`."
     else:
-        fans = right[0]
-        repair = f"Divide by the right fan: `nn.init.normal_({target}, std={fans.of(write.rule.mode) ** -0.5:.3g})`."
-    if torch_default:
-        rule = "MultiheadAttention._reset_parameters"
-        return finding("ZI251", name.rpartition(".")[0], [name], message, repair)
+        repair = f"Divide by the right fan: `nn.init.normal_({target}, std={right[0].of(mode) ** -0.5:.3g})`."
+    if isinstance(owner, nn.MultiheadAttention) and (by_torch or _is_for_many(observed, write)):
+        return [finding("ZI251", name.rpartition(".")[0], [name], message, repair)]
+    return [] if by_torch else [finding("ZI205", name.rpartition(".")[0], [name], message, repair)]
+
+
+def _scaled_twice(memory: Memory) -> Write | None:
+    """Return a multiplication by one number that one line made twice, as where two names share a parameter."""
+    seen: dict[tuple, Write] = {}
+    for each in memory.history():
+        if each.sets:
+            seen = {}
+        elif each.kind == "change" and each.value not in (None, 1.0) and each.rule.site[1] and not each.rule.label:
+            key = (each.rule.site, each.value, each.phase, each.sizes, each.offset)
+            if key in seen:
+                return each
+            seen[key] = each
+    return None
+
+
+def _twice(name: str, write: Write) -> Finding:
+    message = f"`{name}` is multiplied by {write.value:g} twice: {write.rule} runs again on the same memory."
+    repair = "Go over each parameter once: `model.named_parameters()` leaves out the second name of a tied one."
     return finding("ZI205", name.rpartition(".")[0], [name], message, repair)
 
 
@@ -214,32 +253,6 @@ def _packed(name: str, owner: nn.Module, shape: tuple[int, ...]) -> list[Fans]:
     return []
 
 
-def declared_sizes(observed: Observed, name: str, shape: tuple[int, ...], world: int) -> tuple[int, ...] | None:
-    """Return the shape of the whole parameter, if its module knows a larger size and the number of shards.
-
-    The number of shards is that of the ranks, or stands in an attribute of the module or of one above it, as
-    ``world_size``. With the former alone only sizes with the name of an input or output count.
-    """
-    owner = observed.owner(name)
-    path = name.rpartition(".")[0]
-    shards: set[int] = set()
-    if isinstance(owner, nn.ParameterList):
-        shards, path = {len(owner)}, path.rpartition(".")[0]
-        owner = observed.owner(f"{path}.")
-    if type(owner).__module__.startswith("torch."):
-        return None
-    parts = path.split(".")
-    above = [observed.model.get_submodule(".".join(parts[:at])) for at in range(len(parts) + 1)]
-    shards |= {value for each in above for key, value in _whole_numbers(each) if WORLDS.search(key)}
-    for axis, size in enumerate(shape):
-        for key, value in _whole_numbers(owner):
-            known = key in (INPUTS + OUTPUTS if len(shape) > 1 else OUTPUTS)
-            cuts = shards | {world} if known else shards if SIZES.search(key) and not WORLDS.search(key) else set()
-            if value not in shape and any(value == size * each for each in cuts if each > 1):
-                return (*shape[:axis], value, *shape[axis + 1 :])
-    return None
-
-
 def _declared(observed: Observed, name: str, owner: nn.Module, shape: tuple[int, ...], world: int) -> list[Fans]:
     whole = declared_sizes(observed, name, shape, world)
     if whole is None:
@@ -247,15 +260,11 @@ def _declared(observed: Observed, name: str, owner: nn.Module, shape: tuple[int,
     return _either(whole[0], whole[1], f"`{type(owner).__name__}` holds a shard of a parameter of {whole}")
 
 
-def _whole_numbers(module: nn.Module) -> list[tuple[str, int]]:
-    return [(key, value) for key, value in vars(module).items() if type(value) is int]
-
-
 def _is_kernel(owner: nn.Module, name: str, shape: tuple[int, ...], uses: set[Use]) -> bool:
     """Whether three axes are those of a convolution, and no stack of matrices."""
     if any(use.summed in shape[1:] and use.other in shape[1:] for use in uses):
         return False
     words = f"{type(owner).__name__} {name}"
-    if STACKED.search(words) or any(STACKED.search(key) and value == shape[0] for key, value in _whole_numbers(owner)):
+    if STACKED.search(words) or any(STACKED.search(key) and value == shape[0] for key, value in whole_numbers(owner)):
         return False
     return KERNEL.search(words) is not None or (shape[2] <= 7 and shape[2] % 2 == 1)

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from zeroinit.audit.trace import plain
 
@@ -41,7 +42,9 @@ def memory_groups(tensors: dict[str, Tensor]) -> list[list[str]]:
     by_storage: dict[int, list[tuple[int, int, str]]] = defaultdict(list)
     for name, each in tensors.items():
         tensor = plain(each)
-        if tensor.layout == torch.strided and tensor.numel():
+        if isinstance(tensor, UninitializedParameter | UninitializedBuffer) or tensor.layout != torch.strided:
+            continue
+        if tensor.numel():
             spans = zip(tensor.shape, tensor.stride(), strict=True)
             start = int(tensor.storage_offset())
             length = 1 + sum((size - 1) * stride for size, stride in spans)

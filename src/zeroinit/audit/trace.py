@@ -15,6 +15,8 @@ from zeroinit.audit.rules import Rule, calling_rule
 
 __all__ = ["RARE", "Memory", "Recorder", "Use", "Write", "plain"]
 
+END = 1 << 62
+"""Later than any write."""
 RARE = 0x5A5AA5A5
 """What unwritten integers of 32 and 64 bits hold; unwritten floats hold NaN."""
 EMPTY = {
@@ -32,6 +34,8 @@ SHAPES_ALONE = {
     *("resize_", "set_", "detach_", "t_", "transpose_", "squeeze_", "unsqueeze_", "as_strided_", "requires_grad_"),
     *("resize_as_", "swapdims_", "swapaxes_"),
 }
+STANDARD = {"randn": 1.0, "randn_like": 1.0, "rand": 12**-0.5, "rand_like": 12**-0.5}
+"""Standard deviations of operations that draw."""
 PRODUCTS = {"mm": (0, 1), "addmm": (1, 2), "bmm": (0, 1), "baddbmm": (1, 2)}
 """Matrix products, and which arguments are their factors."""
 
@@ -113,7 +117,7 @@ class Memory:
     def ancestors(self, after: int = -1) -> "dict[Memory, int]":
         """Return all memory that this one was computed from, with the latest time at which values left it."""
         found: dict[Memory, int] = {}
-        open_: list[tuple[Memory, int]] = [(self, 1 << 62)]
+        open_: list[tuple[Memory, int]] = [(self, END)]
         while open_:
             memory, until = open_.pop()
             for time, parent in memory.parents:
@@ -123,16 +127,23 @@ class Memory:
                     open_.append((parent, latest))
         return found
 
-    def is_random(self) -> bool:
-        """Whether any value was drawn, here or where it was computed from."""
-        memories = [(self, 1 << 62), *self.ancestors().items()]
-        return any(each.kind == "draw" and each.time <= time for memory, time in memories for each in memory.writes)
+    def is_random(self, until: int = END, depth: int = 12) -> bool:
+        """Whether values that are there at a time were drawn, here or where they were computed from."""
+        lasting = self.lasting(until)
+        since = min((each.time for each in lasting), default=0)
+        later = [each for each in self.writes if each.kind in ("change", "part") and since < each.time <= until]
+        if any(each.kind == "draw" for each in lasting):
+            return True
+        times = {each.time for each in (*lasting, *later)}
+        return depth > 0 and any(
+            parent.is_random(time, depth - 1) for time, parent in self.parents if time in times and parent is not self
+        )
 
     def was_empty(self) -> bool:
         """Whether memory that nobody had written may have had a part in it."""
         return any(memory.writes and memory.writes[0].kind == "empty" for memory in (self, *self.ancestors()))
 
-    def history(self, until: int = 1 << 62) -> list[Write]:
+    def history(self, until: int = END) -> list[Write]:
         """Return its writes, those of what it is a plain copy of first."""
         before: list[Write] = []
         first = self.writes[0] if self.writes else None
@@ -140,10 +151,10 @@ class Memory:
             before = first.source.history(first.time)
         return [*before, *(each for each in self.writes if each.time <= until)]
 
-    def lasting(self) -> list[Write]:
-        """Return the writes before the forward pass that set values which are there at the end."""
+    def lasting(self, until: int = END) -> list[Write]:
+        """Return the writes before the forward pass that set values which are there at a time, the latest first."""
         found: list[Write] = []
-        history = [each for each in self.history() if each.phase != "forward" and each.sets]
+        history = [each for each in self.history(until) if each.phase != "forward" and each.sets]
         length = max((each.end for each in history), default=0)
         covered = torch.zeros(0, dtype=torch.bool)
         for each in reversed(history):
@@ -271,7 +282,7 @@ class Recorder(TorchDispatchMode):
             else:
                 self._link(memory, inputs)
                 source = self.memory_of(inputs[0]) if name in COPIES and inputs else None
-                std = 1.0 if name in ("randn", "randn_like") else 12**-0.5 if name in ("rand", "rand_like") else None
+                std = STANDARD.get(name) if is_random else self._scaled_std(name, inputs, args)
                 self._append(memory, "draw" if is_random else "computed", tensor, name, std=std, source=source)
 
     def _append(self, memory: Memory, kind: str, tensor: Tensor, name: str, **more: Any) -> None:
@@ -292,6 +303,15 @@ class Recorder(TorchDispatchMode):
                 **more,
             )
         )
+
+    def _scaled_std(self, name: str, inputs: list[Tensor], args: tuple) -> float | None:
+        """Return the standard deviation of drawn values times a number."""
+        factor = _number(args[1]) if name in ("mul", "div") and len(args) > 1 else None
+        memory = self.memory_of(inputs[0]) if factor and inputs else None
+        drawn = memory.lasting() if memory is not None else []
+        if not factor or len(drawn) != 1 or drawn[0].std is None:
+            return None
+        return drawn[0].std * (factor if name == "mul" else 1 / factor)
 
     def _link(self, memory: Memory, sources: list[Tensor]) -> None:
         for each in sources:

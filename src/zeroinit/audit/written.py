@@ -9,7 +9,7 @@ from zeroinit._findings.naming import few, joined, of_model
 from zeroinit.audit.building import Observed
 from zeroinit.audit.trace import RARE, Memory, Write, plain
 
-__all__ = ["lost_writes", "never_written", "unwritten"]
+__all__ = ["is_of_spectral_norm", "lost_writes", "never_written", "unwritten"]
 
 
 def unwritten(observed: Observed, name: str, tensor: Tensor) -> Tensor | None:
@@ -27,6 +27,7 @@ def unwritten(observed: Observed, name: str, tensor: Tensor) -> Tensor | None:
         return None
     if tensor.is_floating_point() or tensor.is_complex():
         meant = any(each.value is not None and each.value != each.value for each in memory.writes)
+        tensor = tensor.float() if tensor.element_size() == 1 else tensor
         found = None if meant else torch.isnan(tensor)
     elif tensor.dtype in (torch.int32, torch.int64):
         found = tensor == RARE
@@ -36,10 +37,13 @@ def unwritten(observed: Observed, name: str, tensor: Tensor) -> Tensor | None:
 
 
 def _is_filled_later(observed: Observed, name: str, memory: Memory) -> bool:
+    return is_of_spectral_norm(observed, name) or any(each.phase == "forward" for each in memory.writes)
+
+
+def is_of_spectral_norm(observed: Observed, name: str) -> bool:
+    """Whether a buffer is a vector that spectral norm improves in each forward pass."""
     owner, attribute = observed.owner(name), name.rpartition(".")[2]
-    if type(owner).__name__ == "_SpectralNorm" or f"{attribute[:-2]}_orig" in owner._parameters:
-        return True
-    return any(each.phase == "forward" for each in memory.writes)
+    return type(owner).__name__ == "_SpectralNorm" or f"{attribute[:-2]}_orig" in owner._parameters
 
 
 def never_written(observed: Observed) -> list[Finding]:
@@ -66,7 +70,7 @@ def _finding(observed: Observed, name: str, tensor: Tensor, missing: Tensor) -> 
     kind = "parameter" if isinstance(tensor, nn.Parameter) else "buffer"
     if plain(tensor).is_meta:
         message = f"The {kind} `{name}` is still on the meta device: it has no values."
-        return finding("ZI201", path, [name], message, _repair(name, kind))
+        return finding("ZI201", path, [name], message, _repair(observed, name, kind))
     writes = _writes(observed, tensor)
     count, total = int(missing.sum()), missing.numel()
     changes = [each for each in writes if each.kind == "change"]
@@ -89,7 +93,7 @@ def _finding(observed: Observed, name: str, tensor: Tensor, missing: Tensor) -> 
     else:
         made = next((each.rule.place for each in writes if each.kind == "empty" and each.rule.place), "")
         message = f"{which} {verb} never written: the values are left-over memory{f' of {made}' if made else ''}."
-    return finding("ZI201", path, [name], message, _repair(name, kind))
+    return finding("ZI201", path, [name], message, _repair(observed, name, kind))
 
 
 def _writes(observed: Observed, tensor: Tensor) -> list[Write]:
@@ -103,13 +107,15 @@ def _writes(observed: Observed, tensor: Tensor) -> list[Write]:
     return sorted([*before, *memory.writes], key=lambda each: each.time)
 
 
-def _repair(name: str, kind: str) -> str:
-    target = of_model(name)
+def _repair(observed: Observed, name: str, kind: str) -> str:
+    """Say what to type: the layer's own function, where there is one, else a rule."""
+    target, layer = of_model(name), name.rpartition(".")[0]
+    if callable(getattr(observed.owner(name), "reset_parameters", None)):
+        return f"Set it where the model is initialized: `{of_model(layer)}.reset_parameters()`."
     if kind == "buffer":
         return f"Compute `{target}` again in the function that initializes the model, after `to_empty`."
-    return (
-        f"Set it where the model is initialized: `nn.init.normal_({target}, std=0.02)`, or `nn.init.zeros_({target})`."
-    )
+    call = "zeros_({})" if name.endswith("bias") else "normal_({}, std=0.02)"
+    return f"Set it where the model is initialized: `nn.init.{call.format(target)}`, or by another rule."
 
 
 def _rows(missing: Tensor) -> str:
@@ -131,7 +137,7 @@ def lost_writes(observed: Observed) -> list[Finding]:
     reached = {memory: max(times) for memory, times in _leaving(held).items()}
     found: dict[tuple, tuple[Write, list[str]]] = {}
     for memory in observed.recorder.memories.values():
-        written = [each for each in memory.writes[1:] if each.kind in ("draw", "constant", "copy")]
+        written = [each for each in memory.writes[1:] if each.sets and (each.rule.label or each.kind != "computed")]
         written = [each for each in written if each.phase != "forward" and each.rule.site[1] and not each.rule.loading]
         if memory in held or not written or written[-1].rule.origin == "library":
             continue

@@ -45,7 +45,7 @@ _QUICK = Profile(
     {"dataset": "digits", "epochs": 30, "batch_size": 32, "num_train": None, "num_validation": None},
     False,
     2.0,
-    "QUICK LOOK on small digits, not the paper's result",
+    "Zero weights, random biases: the paper's figures on small digits",
     "8x8 digits (1,347 training and 450 test images) instead of the paper's data, and a ResNet-18 on 400 "
     "images instead of the ResNet-50: a look, not a reproduction",
     by_model={

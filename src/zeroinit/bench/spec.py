@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
 from numbers import Real
 from typing import Any, get_args
 
@@ -100,7 +101,7 @@ class Run:
         """The fields that differ from their defaults."""
         return {entry.name: value for entry in fields(self) if (value := getattr(self, entry.name)) != entry.default}
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Twelve hex digits that name these settings: the folder of their results.
 

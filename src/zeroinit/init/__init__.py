@@ -4,9 +4,11 @@ To add an initializer, combine two distributions of ``distributions.py`` (or wri
 ``INITIALIZERS``. The contract tests then try it on every model.
 """
 
+from zeroinit.init.gains import gain
 from zeroinit.init.initialize import InitWarning, SymmetryWarning, initialize_
-from zeroinit.init.initializers import INITIALIZERS, Initializer
+from zeroinit.init.initializers import Initializer, make_initializer
 from zeroinit.init.record import InitRecord, NormRecord, ParameterRecord, Untouched, hash_tensor
+from zeroinit.init.table import INITIALIZERS
 
 __all__ = [
     "INITIALIZERS",
@@ -17,6 +19,8 @@ __all__ = [
     "ParameterRecord",
     "SymmetryWarning",
     "Untouched",
+    "gain",
     "hash_tensor",
     "initialize_",
+    "make_initializer",
 ]

@@ -7,39 +7,46 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from zeroinit._common import InputError
+from zeroinit._modules.batch import describe
 from zeroinit._modules.layers import Slot
 from zeroinit._modules.state import random_state_kept
 from zeroinit.init.choice import Choice
 from zeroinit.init.names import Names
-from zeroinit.init.own import ModuleFunction
+from zeroinit.init.own import TAKES, ModuleFunction
 from zeroinit.init.parameters import check_values
 from zeroinit.init.plan import NO_RULE, NO_WEIGHT, NOT_WEIGHTS, SHARED, Left, Plan, num_weights
 from zeroinit.init.record import ParameterRecord, hash_tensor
-from zeroinit.init.sharing import Holder, Shared
+from zeroinit.init.sharing import Holder, Shared, overlap
 
 __all__ = ["Before", "WrittenPlan", "call_on_modules", "unchanged_on_error"]
 
 
 class Before:
-    """All parameters and buffers of a model, to see what was written and to put it back.
+    """All modules, parameters and buffers of a model, to see what was written and to put it back.
 
     Args:
         names: The modules of the model.
+
+    Attributes:
+        writes: Within this context, every operation in place is noted.
     """
 
     def __init__(self, names: Names):
-        modules = names.modules.values()
-        self._tables: list[tuple[Any, dict[str, Any]]] = [
-            (table, dict(table)) for each in modules for table in (each._parameters, each._buffers)
+        self._tables: list[tuple[str, Any, dict[str, Any]]] = [
+            (path, table, dict(table))
+            for path, each in names.modules.items()
+            for table in (each._parameters, each._buffers, each._modules)
         ]
-        held = {id(value): value for _, table in self._tables for value in table.values() if value is not None}
+        held = {id(value): value for _, _, table in self._tables for value in table.values()}
         self._values = {
-            key: (value, value.data, value.detach().clone(), _version(value))
+            key: (value, value.data, value.detach().clone())
             for key, value in held.items()
-            if not is_lazy(value)
+            if isinstance(value, Tensor) and not is_lazy(value)
         }
+        self.writes = _Writes([data for _, data, _ in self._values.values()])
 
     def hash_of(self, parameter: Tensor) -> str:
         """Return the hash of a parameter as it was."""
@@ -49,45 +56,90 @@ class Before:
         """Whether somebody wrote to a parameter, also if it has the same values as before."""
         if id(parameter) not in self._values:
             return False
-        version = self._values[id(parameter)][3]
-        return _version(parameter) != version or hash_tensor(parameter) != self.hash_of(parameter)
+        data = self._values[id(parameter)][1]
+        return (
+            (parameter.layout == torch.strided and parameter.data_ptr() != data.data_ptr())
+            or self.writes.reached(data)
+            or hash_tensor(parameter) != self.hash_of(parameter)
+        )
 
     def put_back(self, parameter: Tensor) -> None:
         """Give a parameter its memory and its values again."""
-        _, data, values, _ = self._values[id(parameter)]
+        _, data, values = self._values[id(parameter)]
         parameter.data = data
         data.copy_(values)
 
     def put_all_back(self) -> None:
-        """Give the model its parameters and buffers again, with their values."""
-        for table, entries in self._tables:
+        """Give the model its modules, parameters and buffers again, with their values."""
+        for _, table, entries in self._tables:
             table.clear()
             table.update(entries)
         for value, *_ in self._values.values():
             self.put_back(value)
 
-    def check_in_place(self, names: Names, initializer: str) -> None:
-        """Refuse what an optimizer that was built before would not see.
+    def check_in_place(self, initializer: str) -> None:
+        """Refuse what an optimizer that was built before would not see, and parameters of another shape or type.
 
         Raises:
-            InputError: A parameter was replaced, added or removed, or got another shape.
+            InputError: A parameter, or a module with parameters, was replaced, added or removed.
         """
-        entries = {id(table): entries for table, entries in self._tables}
-        for path, module in names.modules.items():
-            was = entries.get(id(module._parameters), {})
-            for attribute in module._parameters.keys() | was.keys():
-                old, new = was.get(attribute), module._parameters.get(attribute)
-                known = self._values.get(id(old))
-                if old is not new or (new is not None and known is not None and new.shape != known[2].shape):
-                    name = f"{path}.{attribute}" if path else attribute
+        for path, table, was in self._tables:
+            for attribute in [*was, *(each for each in table if each not in was)]:
+                old, new = was.get(attribute), table.get(attribute)
+                name = f"{path}.{attribute}" if path else attribute
+                target = f"the parameter in place: nn.init.normal_(module.{attribute})"
+                if any(isinstance(each, nn.Module) for each in (old, new)):
+                    target = "its parameters in place: nn.init.normal_(layer.weight)"
+                if old is not new and (_is_trained(old) or _is_trained(new)):
                     raise InputError(
                         f"initializer={initializer!r}: replaces {name!r}, so an optimizer would train what is no "
-                        f"longer in the model; fill the parameter in place: nn.init.normal_(module.{attribute})"
+                        f"longer in the model; fill {target}"
+                    )
+                known = self._values.get(id(old))
+                if known is not None and isinstance(old, nn.Parameter) and _form(old) != _form(known[1]):
+                    raise InputError(
+                        f"initializer={initializer!r}: replaces {name!r}, {describe(known[1])} on {known[1].device}, "
+                        f"by {describe(old)} on {old.device}; fill {target}"
                     )
 
 
-def _version(value: Tensor) -> int | None:
-    return None if value.is_inference() else value._version
+class _Writes(TorchDispatchMode):
+    """Notes operations in place on some tensors, also through ``.data`` and through views."""
+
+    def __init__(self, tensors: list[Tensor]):
+        super().__init__()
+        self._memory = {address for each in tensors if (address := _address(each))}
+        self._seen: dict[tuple, Tensor] = {}
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        for at, argument in enumerate(func._schema.arguments):
+            if argument.alias_info is not None and argument.alias_info.is_write:
+                given = args[at] if at < len(args) else kwargs.get(argument.name)
+                for each in given if isinstance(given, list | tuple) else (given,):
+                    if isinstance(each, Tensor) and each.numel() and _address(each) in self._memory:
+                        self._seen[each.data_ptr(), each.shape, each.stride()] = each
+        return func(*args, **kwargs)
+
+    def reached(self, tensor: Tensor) -> bool:
+        """Whether an operation wrote to a part of a tensor."""
+        address = _address(tensor) if tensor.numel() else 0
+        return address in self._memory and any(
+            _address(each) == address and overlap(each, tensor) for each in self._seen.values()
+        )
+
+
+def _address(tensor: Tensor) -> int:
+    """Return where the memory of a tensor begins; 0 without memory of its own."""
+    return tensor.untyped_storage().data_ptr() if tensor.layout == torch.strided and not tensor.is_meta else 0
+
+
+def _form(tensor: Tensor) -> tuple:
+    return tensor.shape, tensor.dtype, tensor.device
+
+
+def _is_trained(part: Any) -> bool:
+    return isinstance(part, nn.Parameter) or (isinstance(part, nn.Module) and any(True for _ in part.parameters()))
 
 
 @contextmanager
@@ -120,7 +172,7 @@ def call_on_modules(names: Names, choice: Choice, function: ModuleFunction, gene
     seed from the generator. They are as before afterwards.
 
     Raises:
-        InputError: The function fails.
+        InputError: The function fails, or makes a function.
     """
     root = names.modules[""]
     seed = None
@@ -135,13 +187,17 @@ def call_on_modules(names: Names, choice: Choice, function: ModuleFunction, gene
             if path in choice.excluded or not (choice.is_all or path in choice.layers):
                 continue
             try:
-                function.call(module)
+                returned = function.call(module)
             except Exception as error:
                 raise InputError(
                     f"initializer={function.name!r}: failed on {path or 'the model itself'} ({type(module).__name__}; "
-                    f"{type(error).__name__}: {error}); without a parameter `generator` a function gets each module, "
-                    "with one it gets each weight as a tensor"
+                    f"{type(error).__name__}: {error}); {TAKES}"
                 ) from error
+            if callable(returned) and not isinstance(returned, nn.Module):
+                raise InputError(
+                    f"initializer={function.name!r}: returns a function; hand over what it returns, as in "
+                    f"initialize_(model, {function.name.rpartition(':')[2]}(...))"
+                )
 
 
 def _inner_first(names: Names) -> Iterator[tuple[str, nn.Module]]:
@@ -162,6 +218,7 @@ class WrittenPlan(Plan):
     What a module's parameter gets depends on the module's type and on the attribute.
     """
 
+    unset = "it does not set"
     _num_written = 0
 
     @property

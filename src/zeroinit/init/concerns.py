@@ -69,7 +69,7 @@ class Concerns:
         if 2 * covered < total:
             largest = sorted(unset, key=lambda place: -unset[place])
             self.add(
-                f"sets {covered:,} of {total:,} weights, less than half: there is no rule for {_first(largest, 5)}; "
+                f"sets {covered:,} of {total:,} weights, less than half: {plan.unset} {_first(largest, 5)}; "
                 "set these yourself, or silence this warning: pass exclude= with their modules' names, or include=",
                 InitWarning,
             )

@@ -7,12 +7,11 @@ precision of the model.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from zeroinit._shapes import Float
+from zeroinit.init.places import Place
 
-__all__ = ["CONSTANT", "FAN_IN_UNIFORM", "NORMAL", "UNIFORM", "ZERO", "Distribution"]
+__all__ = ["CONSTANT", "FAN_IN_UNIFORM", "NORMAL", "ONE", "UNIFORM", "ZERO", "Distribution"]
 
 
 @dataclass(frozen=True)
@@ -21,31 +20,35 @@ class Distribution:
 
     Attributes:
         text: The distribution as a formula, at scale 1.
-        draw: ``(fan-in, empty tensor, generator) -> values`` at scale 1; may fill the tensor in place. The tensor has
-            one row per unit, however the layer stores its weight.
+        draw: ``place -> values`` at scale 1, of the shape that the place has: (units, inputs, *kernel), however the
+            layer stores its weight. It may fill ``place.empty()`` and return it.
         scaled: Whether the scale changes anything.
-        uses_fan_in: Whether the fan-in changes anything.
+        uses_fan_in: Whether fans change anything.
+        by_matrix: Whether values depend on each other or on their position, so that each group of a convolution and
+            each expert is drawn as a matrix of its own.
+        whole: Whether the whole matrix is needed to know a part of it.
     """
 
     text: str
-    draw: Callable[[int, Tensor, torch.Generator | None], Tensor]
+    draw: Callable[[Place], Tensor]
     scaled: bool = True
     uses_fan_in: bool = False
+    by_matrix: bool = False
+    whole: bool = False
 
     def describe(self, scale: float) -> str:
         """Return the formula with the scale, as in ``N(0, 1) * 0.01``."""
         return self.text if scale == 1.0 or not self.scaled else f"{self.text} * {scale:g}"
 
 
-def _fan_in_uniform(
-    fan: int, empty: Float[Tensor, "*shape"], generator: torch.Generator | None
-) -> Float[Tensor, "*shape"]:
-    bound = max(fan, 1) ** -0.5
-    return empty.uniform_(-bound, bound, generator=generator)
+def _fan_in_uniform(place: Place) -> Tensor:
+    bound = max(place.block.torch_fan, 1) ** -0.5
+    return place.uniform(-bound, bound)
 
 
-ZERO = Distribution("0", lambda fan, empty, generator: empty.zero_(), scaled=False)
-CONSTANT = Distribution("1", lambda fan, empty, generator: empty.fill_(1.0))
-NORMAL = Distribution("N(0, 1)", lambda fan, empty, generator: empty.normal_(generator=generator))
-UNIFORM = Distribution("U[0, 1)", lambda fan, empty, generator: empty.uniform_(generator=generator))
+ZERO = Distribution("0", lambda place: place.empty().zero_(), scaled=False)
+ONE = Distribution("1", lambda place: place.empty().fill_(1.0), scaled=False)
+CONSTANT = Distribution("1", lambda place: place.empty().fill_(1.0))
+NORMAL = Distribution("N(0, 1)", lambda place: place.normal())
+UNIFORM = Distribution("U[0, 1)", lambda place: place.uniform(0.0, 1.0))
 FAN_IN_UNIFORM = Distribution("U(-1/sqrt(fan_in), 1/sqrt(fan_in))", _fan_in_uniform, uses_fan_in=True)

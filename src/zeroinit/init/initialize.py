@@ -10,9 +10,8 @@ import torch
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
-from zeroinit._common import InputError
+from zeroinit._common import InputError, whole_number
 from zeroinit._modules.batch import describe, take_batch
-from zeroinit._modules.layers import slots_of
 from zeroinit._modules.norms import find_canceling_norms
 from zeroinit._modules.state import random_state_kept
 from zeroinit.init.auto_scale import auto_scales
@@ -20,27 +19,34 @@ from zeroinit.init.by_module import WrittenPlan, call_on_modules, unchanged_on_e
 from zeroinit.init.choice import KEEP, choose
 from zeroinit.init.computed import is_computed
 from zeroinit.init.concerns import Concerns, InitWarning, SymmetryWarning
-from zeroinit.init.initializers import INITIALIZERS, Initializer
+from zeroinit.init.initializers import Initializer
+from zeroinit.init.memory import materialize
 from zeroinit.init.names import Names
 from zeroinit.init.norms import judge_norms
 from zeroinit.init.own import ModuleFunction, find_initializer
 from zeroinit.init.parameters import SCRIPTED, check_generator, check_model
-from zeroinit.init.plan import BETA, Entry, Left, Plan
+from zeroinit.init.plan import BETA, Entry, Left, Plan, rule_slots
 from zeroinit.init.probe import ConstantChannels, copy_model, probe_norms
 from zeroinit.init.record import InitRecord, NormRecord, ParameterRecord, Untouched, hash_tensor
+from zeroinit.init.rules import Rules, read_rules
 from zeroinit.init.sharing import Shared
+from zeroinit.init.sources import Counter, Source, Stream
+from zeroinit.init.table import INITIALIZERS
 
 __all__ = ["InitWarning", "SymmetryWarning", "initialize_"]
 
 AUTO = "auto"
+RULES = "rules"
 
 
 def initialize_(
     model: nn.Module,
-    initializer: str | Initializer | Callable,
+    initializer: str | Initializer | Callable | Mapping[str, Any],
     *,
     scale: float | str = 1.0,
     generator: torch.Generator | None = None,
+    seed: int | None = None,
+    device: torch.device | str | None = None,
     include: str | Sequence[str] | None = None,
     exclude: str | Sequence[str] | None = None,
     frozen: str = KEEP,
@@ -56,16 +62,19 @@ def initialize_(
 
     Layers are ``nn.Linear``, convolutions, transposed convolutions, ``nn.MultiheadAttention``, GPT's ``Conv1D``, and
     their subclasses. Attention's projections and ``Conv1D`` are drawn as dense layers. Under weight norm or pruning,
-    the parameters from which the weight is computed are set. Embeddings, recurrent layers, norms and a model's own
-    parameters have no rule. They stay as they are, and the record names them.
+    the parameters from which the weight is computed are set. Most initializers also set embeddings, recurrent and
+    bilinear layers, norms and stacked experts. Those for zero weights and ``pytorch`` do not. What has no rule stays as
+    it is, and the record names it.
 
     Args:
         model: Any module.
-        initializer: A key of ``INITIALIZERS``, or your own initializer. This is a function or its name as
-            ``"package.module:function"``, an entry point of the group ``zeroinit.initializers`` by name, or an
-            ``Initializer``. A function with a parameter called ``generator`` fills one weight as a tensor, as
-            ``nn.init.orthogonal_`` does; biases become zero. A function without one sets one module, as for
-            ``model.apply``. ``docs/reference/initialize.md`` says more.
+        initializer: A key of ``INITIALIZERS``, rules, or your own initializer. Rules map patterns over names to
+            initializers; where several match, the last one decides: ``{"*": "kaiming_normal", "head": "zeros"}``. An
+            initializer with options is a mapping with ``"name"``, or comes from ``make_initializer``. Your own is a
+            function or its name as ``"package.module:function"``, an entry point of the group
+            ``zeroinit.initializers`` by name, or an ``Initializer``. A function with a parameter called ``generator``
+            fills one weight as a tensor, as ``nn.init.orthogonal_`` does; biases become zero. A function without one
+            sets one module, as for ``model.apply``. ``docs/reference/initialize.md`` says more.
         scale: Factor on everything that the initializer draws, at least 0. The ``*_bias`` initializers draw only the
             biases (the paper's factors are 1, 100 and 0.01). With these initializers, ``"auto"`` uses a factor for each
             layer: 3 / sqrt(fan-in of the next layer), at most 1, and 0.01 for the last layer; see ``auto_scales``. The
@@ -73,6 +82,12 @@ def initialize_(
         generator: Source of randomness; torch's global generator if ``None``. Values are drawn in float32 on the
             generator's device and then copied. So one seed gives the same values on every device and in every
             precision. A function of modules draws from the global generators, with a seed from ``generator``.
+        seed: In the place of a generator: each value is then a function of (seed, name of the parameter, index) alone.
+            So values do not depend on the order of modules, nor on how many processes hold them. Parameters may be
+            DTensors, as of FSDP2: each process draws its own part. Only ``orthogonal``, ``delta_orthogonal``,
+            ``sparse`` and functions of your own need a whole matrix for it, one at a time.
+        device: Gives memory on this device to parameters and buffers on the meta device. Tied weights stay tied, and no
+            ``Parameter`` is replaced. Modules without a rule need a method ``reset_parameters``.
         include: Pattern or patterns (``*``, ``?``, ``[]``) over the names of layers to set; all if ``None``. A module
             with several names is found under each of them.
         exclude: Pattern or patterns over the names of modules to leave as they are. A parameter that an excluded module
@@ -123,37 +138,62 @@ def initialize_(
           2.weight  2x3  0
           2.bias    2    N(0, 1) * 0.01
     """
-    name, rule = find_initializer(initializer)
     check_model(model)
-    check_generator(generator)
+    source = _source(generator, seed)
     names = Names(model)
-    if isinstance(rule, ModuleFunction):
-        _check_no_effect(name, scale=None if scale == 1.0 else scale, norm_aware=norm_aware or None, probe=probe)
-        settings = {"include": include, "exclude": exclude, "frozen": frozen, "tied": tied}
-        return _set_by_modules(names, rule, generator, strict, settings)
-    _check_scale(name, rule, scale)
-    _check_norm_aware(name, rule, norm_aware, probe)
-    layers = {path: module for path, module in names.modules.items() if slots_of(module)}
+    if isinstance(initializer, Mapping):
+        name, rules = RULES, read_rules(initializer, names)
+    else:
+        name, rule = find_initializer(initializer)
+        if isinstance(rule, ModuleFunction):
+            unused = {"scale": None if scale == 1.0 else scale, "norm_aware": norm_aware or None, "probe": probe}
+            _check_no_effect(name, **unused, seed=seed, device=device)
+            settings = {"include": include, "exclude": exclude, "frozen": frozen, "tied": tied}
+            return _set_by_modules(names, rule, generator, strict, settings)
+        rules = Rules.one(rule, name)
+    _check_scale(name, rules.initializers, scale)
+    _check_norm_aware(name, rules.initializers, norm_aware, probe)
+    slots = {path: rule_slots(names, path, module, rules) for path, module in names.modules.items()}
+    layers = {path: names.modules[path] for path, found in slots.items() if found}
+    if not rules.is_one:
+        rules.check((path, slot.name) for path, found in slots.items() for slot in found)
     _check_layers(model, names, layers)
     norms = find_canceling_norms(model) if norm_aware else {}
     choice = choose(names, layers, norms, include=include, exclude=exclude, frozen=frozen, tied=tied)
-    plan = Plan(names, choice, rule, _factors(model, layers, norms, scale))
+    seeded, gets_memory = seed is not None, device is not None
+    plan = Plan(names, choice, rules, _factors(model, layers, norms, scale), seeded, gets_memory)
     plan.add_layers()
-    judged, without_beta = _plan_betas(model, plan, norms, generator, probe)
+    judged, without_beta = _plan_betas(model, plan, norms, source, probe if norm_aware else None)
     _check_something_is_set(model, plan)
     without_bias = _without_bias(plan)
     concerns = Concerns(name)
-    if rule.draws_biases_alone:
+    if all(each.draws_biases_alone for each in rules.initializers):
         concerns.about_biases(list(choice.layers), without_bias)
     concerns.about_betas(norms, without_beta)
     concerns.about_shared(plan)
     concerns.about_coverage(plan)
     concerns.tell(strict, stacklevel=2)
-    with nullcontext() if name in INITIALIZERS else unchanged_on_error(names):  # a function of the user's may fail
-        parameters = _set(plan.entries, generator)
+    own = not all(each.name in INITIALIZERS for each in rules.initializers)
+    if device is not None:
+        materialize(names, plan, torch.device(device), seed)
+    with unchanged_on_error(names) if own else nullcontext():  # a function of the user's may fail
+        parameters, notes = _set(plan, source)
     recorded = scale if isinstance(scale, str) else float(scale)
     untouched = _untouched(plan, judged)
-    return InitRecord(name, recorded, parameters, untouched, without_bias, judged if norm_aware else None)
+    given = None if rules.is_one else rules.to_dict()
+    norm_records = judged if norm_aware else None
+    return InitRecord(name, recorded, parameters, untouched, without_bias, norm_records, given, seed, notes)
+
+
+def _source(generator: torch.Generator | None, seed: int | None) -> Source:
+    check_generator(generator)
+    if seed is None:
+        return Stream(generator)
+    if generator is not None:
+        raise InputError(
+            "seed, generator: give one of them; with a seed, each value depends on its name and index alone"
+        )
+    return Counter(whole_number(seed, "seed", least=0))
 
 
 def _check_no_effect(name: str, **arguments: Any) -> None:
@@ -176,8 +216,9 @@ def _set_by_modules(
     plan = WrittenPlan(names, choice)
     plan.check()
     with unchanged_on_error(names) as before:
-        call_on_modules(names, choice, function, generator)
-        before.check_in_place(names, function.name)
+        with before.writes:
+            call_on_modules(names, choice, function, generator)
+        before.check_in_place(function.name)
         parameters = plan.settle(function.name, before)
         concerns = Concerns(function.name)
         concerns.about_shared(plan)
@@ -186,9 +227,9 @@ def _set_by_modules(
     return InitRecord(function.name, 1.0, parameters, _untouched(plan, ()))
 
 
-def _check_scale(name: str, initializer: Initializer, scale: float | str) -> None:
+def _check_scale(name: str, initializers: list[Initializer], scale: float | str) -> None:
     if scale == AUTO:
-        if not initializer.draws_biases_alone:
+        if not all(each.draws_biases_alone for each in initializers):
             fitting = ", ".join(sorted(key for key, entry in INITIALIZERS.items() if entry.draws_biases_alone))
             raise InputError(
                 f"scale='auto': works only with zero weights and random biases ({fitting}); give a number for "
@@ -197,7 +238,7 @@ def _check_scale(name: str, initializer: Initializer, scale: float | str) -> Non
         return
     if not isinstance(scale, Real) or isinstance(scale, bool) or not 0 <= float(scale) < math.inf:
         raise InputError(f"scale={scale!r}: must be a finite number of at least 0, or 'auto'")
-    if scale != 1.0 and not initializer.uses_scale:
+    if scale != 1.0 and not any(each.uses_scale for each in initializers):
         raise InputError(f"scale={scale!r}: initializer {name!r} draws nothing, so a scale has no effect; leave it out")
 
 
@@ -208,14 +249,14 @@ def _factors(model: nn.Module, layers: Mapping, norms: Mapping, scale: float | s
     return dict.fromkeys([*layers, *norms], float(scale))
 
 
-def _check_norm_aware(name: str, initializer: Initializer, norm_aware: bool, probe: Any) -> None:
-    if norm_aware and not initializer.draws_biases_alone:
+def _check_norm_aware(name: str, initializers: list[Initializer], norm_aware: bool, probe: Any) -> None:
+    if norm_aware and not all(each.draws_biases_alone for each in initializers):
         fitting = ", ".join(sorted(key for key, entry in INITIALIZERS.items() if entry.draws_biases_alone))
         raise InputError(
             f"norm_aware=True: works only with zero weights and random biases ({fitting}); leave norm_aware out for "
             f"initializer {name!r}"
         )
-    if probe is not None and not norm_aware:
+    if probe is not None and not norm_aware and not any(each.needs_batch for each in initializers):
         raise InputError(f"probe={describe(probe)}: has an effect only together with norm_aware=True")
 
 
@@ -240,21 +281,22 @@ def _check_something_is_set(model: nn.Module, plan: Plan) -> None:
 def _without_bias(plan: Plan) -> tuple[str, ...]:
     """Return the layers without a bias whose weight is set."""
     found = dict.fromkeys(entry.holder.path for entry in plan.entries if entry.slot.part == "weight")
-    return tuple(path for path in plan.choice.layers if path in found and not _has_bias(plan.choice.layers[path]))
+    return tuple(path for path in plan.choice.layers if path in found and not _has_bias(plan, path))
 
 
-def _has_bias(layer: nn.Module) -> bool:
-    names = [slot.name for slot in slots_of(layer) if slot.part == "bias"]
-    return layer._parameters.get(names[0]) is not None or is_computed(layer, names[0])
+def _has_bias(plan: Plan, path: str) -> bool:
+    layer = plan.choice.layers[path]
+    names = [slot.name for slot in plan.slots(path) if slot.part in ("bias", "gate bias")]
+    return any(layer._parameters.get(name) is not None or is_computed(layer, name) for name in names[:1])
 
 
 def _plan_betas(
-    model: nn.Module, plan: Plan, norms: Mapping[str, nn.Module], generator: torch.Generator | None, probe: Any
+    model: nn.Module, plan: Plan, norms: Mapping[str, nn.Module], source: Source, probe: Any
 ) -> tuple[tuple[NormRecord, ...], list[str]]:
     """Plan which betas are drawn, after all else; return what is done with each norm, and the norms without a beta."""
     chosen = list(plan.choice.norms)
     betas = {path: plan.look_at(path, BETA) for path in chosen}
-    seen = _rehearse(model, plan, generator, chosen, probe) if probe is not None else None
+    seen = _rehearse(model, plan, source, chosen, probe) if probe is not None else None
     kept = {path: found.reason for path, found in betas.items() if isinstance(found, Left)}
     judged, without_beta = judge_norms(norms, chosen, seen, kept)
     for norm in judged:
@@ -264,11 +306,12 @@ def _plan_betas(
 
 
 def _rehearse(
-    model: nn.Module, plan: Plan, generator: torch.Generator | None, norms: list[str], probe: Any
+    model: nn.Module, plan: Plan, source: Source, norms: list[str], probe: Any
 ) -> dict[str, ConstantChannels]:
     """Set a copy of the model, with the values that the model will get, and probe it."""
     replica = copy_model(model)
-    source = None if generator is None else generator.clone_state()
+    if isinstance(source, Stream) and source.generator is not None:
+        source = Stream(source.generator.clone_state())
     with random_state_kept(replica):
         batch, _ = take_batch(probe, None, model, "probe")  # a loader may use random numbers
     with random_state_kept(replica):
@@ -277,17 +320,17 @@ def _rehearse(
         return probe_norms(replica, norms, batch)
 
 
-def _set(entries: list[Entry], generator: torch.Generator | None) -> tuple[ParameterRecord, ...]:
-    rows = [row for entry in entries for row in _rows(entry)]
+def _set(plan: Plan, source: Source) -> tuple[tuple[ParameterRecord, ...], tuple[str, ...]]:
+    rows = [row for entry in plan.entries for row in _rows(entry)]
     before = [hash_tensor(parameter) for _, parameter, _ in rows]
-    for entry in entries:
-        entry.draw(entry.holder.module, generator)
+    for entry in plan.entries:
+        entry.draw(entry.holder.module, source)
     records = []
     for (shared, parameter, rule), earlier in zip(rows, before, strict=True):
         first, *aliases = shared.names_from(parameter)
         shape, was_frozen = tuple(parameter.shape), not parameter.requires_grad
         records.append(ParameterRecord(first, shape, rule, earlier, hash_tensor(parameter), tuple(aliases), was_frozen))
-    return tuple(records)
+    return tuple(records), ()
 
 
 def _rows(entry: Entry) -> list[tuple[Shared, nn.Parameter, str]]:

@@ -1,20 +1,50 @@
-"""The table of initializers: a distribution for the weights, one for the biases, and the source."""
+"""What an initializer is: a distribution for each kind of parameter, and what it does to the model as a whole."""
 
-from dataclasses import dataclass
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from zeroinit.init.distributions import CONSTANT, FAN_IN_UNIFORM, NORMAL, UNIFORM, ZERO, Distribution
+from torch import Tensor
 
-__all__ = ["INITIALIZERS", "Initializer"]
+from zeroinit._common import InputError, closest
+from zeroinit.init.distributions import NORMAL, ONE, ZERO, Distribution
+from zeroinit.init.places import Place
+
+__all__ = ["STANDARD", "Initializer", "initializer", "make_initializer"]
 
 
 @dataclass(frozen=True)
 class Initializer:
-    """The distributions of weights and of biases, and the source."""
+    """The distributions of weights and of biases, and the source.
+
+    Attributes:
+        weight: For weights of dense, convolutional, attention, recurrent and bilinear layers.
+        bias: For their biases.
+        summary: What it is, in a line.
+        source: The paper and equation.
+        others: For further kinds of parameters: ``"embedding"``, ``"gamma"`` and ``"beta"`` of norms, ``"recurrent"``
+            (hidden to hidden), ``"gate bias"`` of an LSTM. A kind that is missing has no rule, except that
+            ``"recurrent"`` and ``"gate bias"`` follow weight and bias where there is a rule for embeddings.
+        finish: What happens after all values are drawn, to the model as a whole; see ``finish.py``.
+        needs_batch: Whether ``probe=`` is needed.
+        is_random: Whether anything is drawn; if not, the generator has no effect.
+        make: Makes this initializer with other options.
+        options: The options that differ from their defaults.
+        name: Its key in ``INITIALIZERS``.
+    """
 
     weight: Distribution
     bias: Distribution
     summary: str
     source: str
+    others: Mapping[str, Distribution] = field(default_factory=dict)
+    finish: Callable[[Any], None] | None = None
+    needs_batch: bool = False
+    is_random: bool = True
+    make: Callable[..., "Initializer"] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
 
     @property
     def uses_scale(self) -> bool:
@@ -26,17 +56,108 @@ class Initializer:
         """Whether only the biases can break the symmetry: the weights are zero, the biases are not."""
         return self.bias.scaled and not self.weight.scaled
 
+    def of(self, part: str, plain: bool = True) -> Distribution | None:
+        """Return the distribution of a kind of parameter; ``None`` if there is no rule for it.
 
-_PAPER = "Schicho 2023, section 3"
+        Args:
+            part: The kind.
+            plain: Whether it belongs to a dense, convolutional or attention layer. An initializer without
+                ``others`` has rules for these alone.
 
-INITIALIZERS: dict[str, Initializer] = {
-    "pytorch": Initializer(
-        FAN_IN_UNIFORM, FAN_IN_UNIFORM, "PyTorch's default for dense and convolutional layers", "torch.nn, 2.x"
-    ),
-    "zero": Initializer(ZERO, ZERO, "everything zero: symmetry is never broken", _PAPER),
-    "normal_bias": Initializer(ZERO, NORMAL, "zero weights, normal biases", _PAPER),
-    "uniform_bias": Initializer(ZERO, UNIFORM, "zero weights, biases uniform on [0, 1)", _PAPER),
-    "constant_bias": Initializer(
-        ZERO, CONSTANT, "zero weights, every bias the same: symmetry is never broken", "control for the paper's claim"
-    ),
-}
+        Example:
+            >>> from zeroinit.init import INITIALIZERS
+            >>> INITIALIZERS["zero"].of("embedding") is None, INITIALIZERS["kaiming_normal"].of("embedding").text
+            (True, 'N(0, 1)')
+        """
+        if not plain and not self.others:
+            return None
+        found = {"weight": self.weight, "bias": self.bias, "recurrent": self.weight, "gate bias": self.bias}
+        return {**found, **self.others}.get(part)
+
+    def using(
+        self, forget_bias: float | None = None, embedding_std: float | None = None, **options: Any
+    ) -> "Initializer":
+        """Return this initializer with other options.
+
+        Args:
+            forget_bias: Bias of the forget gates of LSTMs, instead of 0 (Gers et al. 2000; Jozefowicz et al. 2015: 1).
+            embedding_std: Standard deviation of embeddings, instead of the initializer's own.
+            options: The initializer's own options, by name.
+
+        Raises:
+            InputError: There is no such option.
+
+        Example:
+            >>> from zeroinit.init import INITIALIZERS
+            >>> INITIALIZERS["kaiming_normal"].using(mode="fan_out").weight.text
+            'N(0, 2/fan_out)'
+        """
+        made = self if self.make is None else self.make(**self._checked(options))
+        if self.make is None and options:
+            self._checked(options)
+        others, given = dict(made.others), dict(options)
+        if forget_bias is not None:
+            self._check_kinds("forget_bias")
+            others["gate bias"], given["forget_bias"] = _forgetting(forget_bias), forget_bias
+        if embedding_std is not None:
+            self._check_kinds("embedding_std")
+            others["embedding"], given["embedding_std"] = _normal(embedding_std), embedding_std
+        return replace(made, others=others, options={**self.options, **given}, make=self.make, name=self.name)
+
+    def _check_kinds(self, option: str) -> None:
+        if not self.others:
+            raise InputError(f"{option}: {self.summary!r} sets dense, convolutional and attention layers alone")
+
+    def _checked(self, options: dict[str, Any]) -> dict[str, Any]:
+        known = {} if self.make is None else inspect.signature(self.make).parameters
+        for name in options:
+            if name not in known:
+                names = [*known, "forget_bias", "embedding_std"]
+                raise InputError(
+                    f"{name}={options[name]!r}: no such option{closest(name, names)}; it has {', '.join(names)}"
+                )
+        return {**self.options, **options} if self.make is None else _kept(self.options, known) | options
+
+
+def _kept(options: Mapping[str, Any], known: Mapping) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name in known}
+
+
+def _forgetting(value: float) -> Distribution:
+    def draw(place: Place) -> Tensor:
+        return place.empty().fill_(value if place.block.number == 1 else 0.0)
+
+    return Distribution(f"{value:g} at the forget gate, else 0", draw, scaled=False)
+
+
+def _normal(std: float) -> Distribution:
+    return Distribution(f"N(0, {std:g}^2)", lambda place: place.normal(std))
+
+
+STANDARD: dict[str, Distribution] = {"embedding": NORMAL, "gamma": ONE, "beta": ZERO}
+"""What initializers of weights do to the rest: embeddings of variance 1, as a token reads one row; norms as built."""
+
+
+def initializer(make: Callable[..., Initializer]) -> Initializer:
+    """Return what a function makes with its defaults; options call it again."""
+    return replace(make(), make=make)
+
+
+def make_initializer(name: str, **options: Any) -> Initializer:
+    """Return an initializer with options.
+
+    Args:
+        name: A key of ``INITIALIZERS``.
+        options: Its options; ``forget_bias`` and ``embedding_std`` are options of all that know these parameters.
+
+    Raises:
+        InputError: An unknown name or option.
+
+    Example:
+        >>> make_initializer("variance_scaling", scale=2.0, mode="fan_avg", distribution="uniform").weight.text
+        'U(-a, a), a^2 = 3 * 2/fan_avg'
+    """
+    from zeroinit._common import lookup
+    from zeroinit.init.table import INITIALIZERS
+
+    return lookup(INITIALIZERS, name, "initializer").using(**options)

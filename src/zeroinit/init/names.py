@@ -1,11 +1,14 @@
 """Names: every path of every module, every name of every parameter, and the layers that patterns choose."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from torch import nn
 
 from zeroinit._common import InputError, closest
+
+WRAPPERS = re.compile(r"\b(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 
 __all__ = ["Names", "matching", "walk"]
 
@@ -53,6 +56,16 @@ class Names:
     def paths(self, module: nn.Module) -> list[str]:
         """Return every path of a module, the first one first."""
         return self._paths[id(module)]
+
+    def canonical(self, names: Sequence[str]) -> str:
+        """Return the name of a parameter that does not depend on wrappers, nor on the order of modules.
+
+        Example:
+            >>> Names(nn.Linear(2, 2)).canonical(["head._orig_mod.weight", "embedding.weight"])
+            'embedding.weight'
+        """
+        start = "module." if type(self.modules[""]).__name__ in ("DistributedDataParallel", "DataParallel") else ""
+        return min(WRAPPERS.sub("", name.removeprefix(start)) for name in names)
 
     def answers_to(self, path: str) -> list[str]:
         """Return the names under which a pattern finds a module: its paths; for ``out_proj``, also its attention's."""

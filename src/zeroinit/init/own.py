@@ -11,8 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from zeroinit._common import InputError, import_named, lookup
+from zeroinit._modules.batch import describe
 from zeroinit.init.distributions import ZERO, Distribution
-from zeroinit.init.initializers import INITIALIZERS, Initializer
+from zeroinit.init.initializers import Initializer
+from zeroinit.init.places import Place
+from zeroinit.init.table import INITIALIZERS
 
 __all__ = ["GROUP", "ModuleFunction", "find_initializer", "plugins"]
 
@@ -22,6 +25,7 @@ FORMS = (
     "must be a function (module) -> None that sets parameters of one module, or a function (tensor, generator) -> None "
     "that fills one weight; give further arguments with functools.partial"
 )
+TAKES = "without a parameter `generator` a function gets each module, with one it gets each weight as a tensor"
 
 
 @dataclass(frozen=True)
@@ -61,12 +65,15 @@ def find_initializer(initializer: Any) -> tuple[str, Initializer | ModuleFunctio
     name, found = (initializer, _look_up(initializer)) if is_name else (_name_of(initializer), initializer)
     if isinstance(found, Initializer):
         return name, found
-    takes = _takes(found)
-    if takes is None:
-        raise InputError(f"initializer={(name if callable(found) else found)!r}: {FORMS}")
-    if takes == "module":
+    if not callable(found):
+        shown = repr(found) if found is None or isinstance(found, int | float | bytes) else describe(found)
+        shown = f"{name!r}: is {describe(found)}, and" if is_name else f"{shown}:"
+        raise InputError(f"initializer={shown} {FORMS}")
+    if (objection := _objection(found)) is not None:
+        raise InputError(f"initializer={name!r}: {objection}; it {FORMS}")
+    if "generator" not in inspect.signature(found).parameters:
         return name, ModuleFunction(name, found)
-    weight = Distribution(name, partial(_fill, name, found), uses_fan_in=True)
+    weight = Distribution(name, partial(_fill, name, found), uses_fan_in=True, by_matrix=False, whole=True)
     return name, Initializer(weight, ZERO, f"weights from {name}, zero biases", name)
 
 
@@ -75,6 +82,10 @@ def _look_up(name: str) -> Any:
         return INITIALIZERS[name]
     if ":" in name:
         return import_named(name, "initializer", "write package.module:function")
+    if name.endswith("_") and hasattr(nn.init, name) and name not in plugins():
+        raise InputError(f"initializer={name!r}: write 'torch.nn.init:{name}'")
+    if "." in name and name not in plugins():
+        raise InputError(f"initializer={name!r}: write {':'.join(name.rsplit('.', 1))!r}, package.module:function")
     entry = lookup({**INITIALIZERS, **plugins()}, name, "initializer")
     assert isinstance(entry, EntryPoint)
     other = next((each for each in entry_points(group=GROUP) if each.name == name and each.value != entry.value), None)
@@ -99,31 +110,38 @@ def _package(entry: EntryPoint) -> str:
 def _name_of(initializer: Any) -> str:
     """``package.module:function`` of a function, also behind ``functools.partial``; else the type."""
     if isinstance(initializer, Initializer):
-        return initializer.summary
+        return initializer.name or initializer.summary
     if isinstance(initializer, partial):
         return _name_of(initializer.func)
     owner = initializer if hasattr(initializer, "__qualname__") else type(initializer)
-    return f"{owner.__module__}:{owner.__qualname__}"
+    module = getattr(getattr(owner, "__objclass__", owner), "__module__", None) or "builtins"
+    return f"{module}:{owner.__qualname__}"
 
 
-def _takes(function: Any) -> str | None:
-    """Return ``"tensor"`` or ``"module"``; ``None`` for a function of another form."""
+def _objection(function: Callable) -> str | None:
+    """Say why a callable can be called neither with a module nor with a tensor and a generator."""
+    if isinstance(function, type):
+        return "is a class; hand over an object of it"
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
-        return None
+        return "has no signature that Python can read; write a function around it"
     variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     needed = [each for each in parameters if each.default is each.empty and each.kind not in variable]
     others = [each for each in needed if each.name != "generator"]
-    if isinstance(function, type) or not others or others != parameters[:1] or others[0].kind is others[0].KEYWORD_ONLY:
-        return None
-    return "tensor" if any(each.name == "generator" for each in parameters) else "module"
+    if not others and any(each.kind in variable for each in parameters):
+        return "takes any arguments, so nobody can tell which of the two it is; put functools.wraps on what wraps it"
+    first = (
+        others[0] if others and others[0] is parameters[0] and others[0].kind is not others[0].KEYWORD_ONLY else None
+    )
+    if further := [repr(each.name) for each in others if each is not first]:
+        return f"needs {', '.join(further)}"
+    return "takes neither a module nor a tensor" if first is None else None
 
 
-def _fill(
-    name: str, function: Callable[..., object], fan: int, empty: Tensor, generator: torch.Generator | None
-) -> Tensor:
+def _fill(name: str, function: Callable[..., object], place: Place) -> Tensor:
     """Let a function fill a weight; what it leaves as it is would be whatever the memory held."""
+    empty, generator = place.empty(), place.generator
     if not empty.numel():
         return empty
     empty.fill_(torch.nan)
@@ -132,12 +150,16 @@ def _fill(
         function(empty, generator=generator)
     except Exception as error:
         raise InputError(
-            f"initializer={name!r}: failed for a weight of shape {shape} ({type(error).__name__}: {error}); with a "
-            "parameter `generator` a function gets each weight as a tensor, without one it gets each module"
+            f"initializer={name!r}: failed for a weight of shape {shape} ({type(error).__name__}: {error}); {TAKES}"
         ) from error
+    if (empty.shape, empty.dtype) != (shape, torch.float32):
+        raise InputError(
+            f"initializer={name!r}: makes {describe(empty)} of a weight of shape {shape}; fill the tensor in place: "
+            "tensor.normal_(generator=generator)"
+        )
     if empty.isnan().any():
         raise InputError(
             f"initializer={name!r}: leaves values of a weight of shape {shape} unset or NaN; fill the tensor in place: "
-            "tensor.normal_(generator=generator)"
+            f"tensor.normal_(generator=generator). Note that {TAKES}"
         )
     return empty

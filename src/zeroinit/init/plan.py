@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
-import torch
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
+from zeroinit._modules.kinds import every_slot
 from zeroinit._modules.layers import Slot, slots_of
 from zeroinit._modules.norms import NORMS
 from zeroinit.init.choice import KEEP, Choice
@@ -15,7 +16,9 @@ from zeroinit.init.distributions import ZERO, Distribution
 from zeroinit.init.initializers import Initializer
 from zeroinit.init.names import Names
 from zeroinit.init.parameters import check_settable, set_parameter
+from zeroinit.init.rules import Rules
 from zeroinit.init.sharing import Holder, Shared, find_shared
+from zeroinit.init.sources import Source
 
 __all__ = [
     "BETA",
@@ -29,6 +32,7 @@ __all__ = [
     "Left",
     "Plan",
     "num_weights",
+    "rule_slots",
 ]
 
 BETA = Slot("bias", "bias", (0,), 1)
@@ -52,6 +56,8 @@ class Entry:
         distribution: How it is drawn.
         factor: The scale.
         norm: With weight norm the values of g, which follow from the drawn values.
+        name: The name on which the values depend if there is a seed.
+        initializer: Which initializer this is a part of.
     """
 
     shared: Shared
@@ -61,11 +67,13 @@ class Entry:
     distribution: Distribution
     factor: float
     norm: Shared | None = None
+    name: str = ""
+    initializer: Initializer | None = None
 
     @property
     def num_weights(self) -> int:
         """How many weights this entry sets; biases do not count."""
-        if self.slot.part == "bias":
+        if self.slot.part not in ("weight", "recurrent"):
             return 0
         computed = computed_from(self.holder.module, self.slot.name)
         return num_weights(self.parameter if computed is None else computed.drawn)
@@ -75,17 +83,17 @@ class Entry:
         """Whether all drawn values are zero."""
         return self.distribution is ZERO or (self.distribution.scaled and self.factor == 0)
 
-    def draw(self, layer: nn.Module, generator: torch.Generator | None) -> None:
+    def draw(self, layer: nn.Module, source: Source) -> None:
         """Set the values in the layer, or in a copy of it."""
         computed = computed_from(layer, self.slot.name)
         if computed is None:
             parameter = layer._parameters[self.slot.name]
             assert parameter is not None
-            set_parameter(parameter, self.slot, self.distribution, self.factor, generator)
+            set_parameter(parameter, self.slot, self.distribution, self.factor, source, self.name)
         else:
             is_zero = computed.norm is not None and self.is_zero  # v = 0 would make the weight 0 / 0
             if not is_zero:
-                set_parameter(computed.drawn, self.slot, self.distribution, self.factor, generator)
+                set_parameter(computed.drawn, self.slot, self.distribution, self.factor, source, self.name)
             computed.settle(is_zero)
 
 
@@ -104,17 +112,23 @@ class Plan:
     Attributes:
         names: The modules of the model.
         choice: What the user chose.
-        initializer: The distributions.
+        rules: Which initializer sets which parameter.
         factors: The scale of each layer and norm, by path.
+        seeded: Whether each value depends on seed, name and index alone.
+        gets_memory: Whether parameters on the meta device will get memory.
         left: Why parameters of chosen modules are not set, by the ``id`` of the parameter.
         shared: Each set of values of the model once.
     """
 
     names: Names
     choice: Choice
-    initializer: Initializer | None = None
+    rules: Rules | None = None
     factors: Mapping[str, float] = field(default_factory=dict)
+    seeded: bool = False
+    gets_memory: bool = False
     left: dict[int, Left] = field(default_factory=dict)
+    unset: ClassVar[str] = "there is no rule for"
+    """What a warning says of weights that are not set."""
 
     def __post_init__(self) -> None:
         self.shared = find_shared(self.names)
@@ -129,8 +143,13 @@ class Plan:
             InputError: One of them cannot be set in place.
         """
         for path in self.choice.layers:
-            for slot in slots_of(self.names.modules[path]):
+            for slot in self.slots(path):
                 self.add(self.look_at(path, slot))
+
+    def slots(self, path: str) -> tuple[Slot, ...]:
+        """Return the parameters of a module for which there is a rule, in the order of drawing."""
+        module = self.names.modules[path]
+        return rule_slots(self.names, path, module, self.rules)
 
     def add(self, found: "Entry | Left | None") -> None:
         """Add an entry to the plan, each set of values once."""
@@ -166,11 +185,35 @@ class Plan:
         if parameter is None:
             return None
         shared = self._of[id(parameter)]
+        if slot.part == "embedding" and (layer := self._layer_of(shared)) is not None:
+            return self.look_at(*layer)
         left = self._why_left(shared, holder, self._rule(holder, slot))
         if left is not None:
             return self.left.setdefault(id(shared.parameters[0]), left)
-        check_settable(parameter, slot, holder.name)
-        return Entry(shared, holder, parameter, slot, getattr(self.initializer, slot.part), self.factors[path])
+        check_settable(parameter, slot, holder.name, self.seeded, self.gets_memory)
+        return self._entry(shared, holder, parameter, slot)
+
+    def _entry(self, shared: Shared, holder: Holder, parameter: nn.Parameter, slot: Slot) -> Entry:
+        initializer, distribution = self._distribution(holder, slot)
+        name = self.names.canonical(shared.names if holder.name in shared.names else [holder.name])
+        factor = self.factors[holder.path]
+        return Entry(shared, holder, parameter, slot, distribution, factor, name=name, initializer=initializer)
+
+    def _distribution(self, holder: Holder, slot: Slot) -> tuple[Initializer, Distribution]:
+        assert self.rules is not None
+        initializer = self.rules.of(holder.path, slot.name)
+        assert initializer is not None
+        distribution = initializer.of("bias" if slot is BETA else slot.part)
+        assert distribution is not None
+        return initializer, distribution
+
+    def _layer_of(self, shared: Shared) -> tuple[str, Slot] | None:
+        """Return the chosen layer that shares a table of embeddings: the table follows its rule."""
+        for holder in shared.holders:
+            slot = self._slot(holder) if holder.path in self.choice.layers else None
+            if slot is not None and slot.part == "weight":
+                return holder.path, slot
+        return None
 
     def _look_behind(self, holder: Holder, slot: Slot) -> "Entry | Left | None":
         """Say what happens to a weight that is computed by weight norm (direction v, norm g), pruning or other code."""
@@ -192,8 +235,7 @@ class Plan:
             return self._leave(parameters, Left(FROZEN, "frozen in part (requires_grad is False)"))
         drawn = self._of[id(computed.drawn)]
         check_settable(computed.drawn, slot, drawn.names[0])
-        distribution, factor = getattr(self.initializer, slot.part), self.factors[holder.path]
-        entry = Entry(drawn, holder, computed.drawn, slot, distribution, factor)
+        entry = self._entry(drawn, holder, computed.drawn, slot)
         if computed.norm is None:
             return entry
         norm = self._of[id(computed.norm)]
@@ -228,6 +270,8 @@ class Plan:
             return None if self._is_alias(own, holder) else "which has no rule"
         if holder.path not in self.choice.layers and holder.path not in self.choice.norms:
             return "which was not chosen"
+        if slot.part == "embedding":
+            return None
         return None if self._rule(holder, slot) == rule else "whose rule differs"
 
     def _is_alias(self, own: Holder, holder: Holder) -> bool:
@@ -241,13 +285,14 @@ class Plan:
     def _slot(self, holder: Holder) -> Slot | None:
         if holder.path in self.choice.norms and holder.attribute == BETA.name:
             return BETA
-        return next((slot for slot in slots_of(holder.module) if slot.name == holder.attribute), None)
+        slots = rule_slots(self.names, holder.path, holder.module, self.rules)
+        return next((slot for slot in slots if slot.name == holder.attribute), None)
 
     def _rule(self, holder: Holder, slot: Slot) -> tuple:
         """Return everything that determines the values of a parameter."""
-        distribution = getattr(self.initializer, slot.part)
+        _, distribution = self._distribution(holder, slot)
         factor = self.factors.get(holder.path) if distribution.scaled else None
-        return distribution, factor, slot.fans if distribution.uses_fan_in else None
+        return distribution, factor, (slot.fans, slot.true_fans) if distribution.uses_fan_in else None
 
     def reason(self, shared: Shared) -> Left:
         """Say why a parameter that is not set stays as it is."""
@@ -279,6 +324,29 @@ class Plan:
             if self.reason(shared).kind == NO_RULE
         }
         return {name: size for name, size in sizes.items() if size}
+
+
+def rule_slots(names: Names, path: str, module: nn.Module, rules: Rules | None) -> tuple[Slot, ...]:
+    """Return the parameters of a module for which rules have a distribution; those of its biases' layers without rules.
+
+    Example:
+        >>> from zeroinit.init.table import INITIALIZERS
+        >>> model = nn.Embedding(3, 2)
+        >>> rules = [Rules.one(INITIALIZERS[name]) for name in ("zero", "lecun_normal")]
+        >>> [len(rule_slots(Names(model), "", model, each)) for each in rules]
+        [0, 1]
+    """
+    if rules is None:
+        return slots_of(module)
+    above, _, own = path.rpartition(".")
+    found = every_slot(module, own, names.modules.get(above) if path else None)
+    plain = {slot.name for slot in slots_of(module)}
+
+    def is_set(slot: Slot) -> bool:
+        initializer = rules.of(path, slot.name)
+        return initializer is not None and (slot.name in plain or initializer.of(slot.part, plain=False) is not None)
+
+    return tuple(slot for slot in found if is_set(slot))
 
 
 def num_weights(parameter: nn.Parameter) -> int:

@@ -1,14 +1,17 @@
 """The record of an initialization, parameter by parameter."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from html import escape
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from zeroinit._common import jsonable
 from zeroinit._shapes import Shaped
+from zeroinit.init.shards import local_part
 
 __all__ = ["InitRecord", "NormRecord", "ParameterRecord", "Untouched", "hash_tensor"]
 
@@ -16,14 +19,18 @@ __all__ = ["InitRecord", "NormRecord", "ParameterRecord", "Untouched", "hash_ten
 def hash_tensor(tensor: Shaped[Tensor, "..."]) -> str:
     """Return the first 16 hex digits of the SHA-256 of a tensor's bytes, whatever its device, layout or type.
 
+    Of a sharded tensor, the bytes are those that this process holds. A tensor on the meta device has none: ``""``.
+
     Example:
         >>> hash_tensor(torch.zeros(3)) == hash_tensor(torch.zeros(3)), hash_tensor(torch.ones(3)) == hash_tensor(
         ...     torch.zeros(3)
         ... )
         (True, False)
     """
-    plain = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-    return hashlib.sha256(plain.numpy().tobytes()).hexdigest()[:16]
+    if tensor.is_meta:
+        return ""
+    plain = local_part(tensor)[0].detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+    return hashlib.sha256(plain.numpy().data).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,8 @@ class NormRecord:
 class InitRecord:
     """What ``initialize_`` set, what it left alone, and which of its layers have no bias.
 
-    ``norms`` is ``None`` with ``norm_aware=False``.
+    ``norms`` is ``None`` with ``norm_aware=False``. ``rules`` are as ``initialize_`` takes them; ``None`` for one
+    initializer. ``seed`` is ``None`` if values came from a generator. ``notes`` say what was done after drawing.
     """
 
     name: str
@@ -81,10 +89,15 @@ class InitRecord:
     untouched: tuple[Untouched, ...] = ()
     without_bias: tuple[str, ...] = ()
     norms: tuple[NormRecord, ...] | None = None
+    rules: Mapping[str, Any] | None = None
+    seed: int | None = None
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict:
-        """Return plain dictionaries, lists, strings and numbers, ready for JSON; ``norms`` only with ``norm_aware``."""
-        return {key: value for key, value in jsonable(asdict(self)).items() if key != "norms" or value is not None}
+        """Return plain dictionaries, lists, strings and numbers, ready for JSON; without what was not asked for."""
+        found = jsonable({**asdict(self), "rules": None if self.rules is None else dict(self.rules)})
+        optional = ("norms", "rules", "seed", "notes")
+        return {key: value for key, value in found.items() if key not in optional or value not in (None, [])}
 
     def __str__(self) -> str:
         rows = self._rows()
@@ -125,7 +138,7 @@ class InitRecord:
         for norm in self.norms or ():
             deed = "beta drawn" if norm.changed else "left as it was"
             lines.append(f"{norm.type} {norm.path or '(the model itself)'}: {deed}, {norm.reason}")
-        return lines
+        return [*lines, *self.notes]
 
 
 def _deed(entry: ParameterRecord) -> str:

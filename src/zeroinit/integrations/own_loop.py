@@ -1,8 +1,6 @@
 """Watch a model in your own training loop: identical units, ranks, missing gradients."""
 
-import math
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +11,8 @@ from torch.optim import Optimizer
 from zeroinit._common import whole_number
 from zeroinit.integrations.logs import Log
 from zeroinit.integrations.recorder import Recorder
-from zeroinit.remedies.part import Part
-from zeroinit.remedies.updates import Updates, updated_by
+from zeroinit.integrations.rounds import Rounds
+from zeroinit.zero_start.unused import Unused
 
 if TYPE_CHECKING:
     import pandas
@@ -23,31 +21,31 @@ if TYPE_CHECKING:
 
 __all__ = ["Watch", "WatchWarning", "is_first_rank", "watch"]
 
+UNUSED = "watch(model) sees nothing before it is started; train inside `with zeroinit.watch(model) as seen:`"
+
 
 class WatchWarning(UserWarning):
     """A watch saw no update."""
 
 
-class Watch(Part):
+class Watch:
     """Looks at a model before some of its updates; a context manager. See ``watch``.
 
     Attributes:
-        remaining: Infinite: a watch acts until its ``with`` statement ends.
         is_active: Whether this process watches; under ``torch.distributed`` the first one does.
     """
 
     def __init__(self, model: nn.Module, every: int = 100, log: Any = None, by_layer: bool = False):
-        whole_number(every, "every", least=1)
-        self.remaining = math.inf
         self.is_active = is_first_rank()
-        self._recorder = Recorder(model, every, by_layer)
-        self._updates = Updates(self._recorder.model, has_hooks=False)
+        self._recorder = Recorder(model, whole_number(every, "every", least=1), by_layer)
+        self._updates = Rounds(self._recorder.model)
+        self._unused: Unused | None = Unused(self, self._recorder.model, WatchWarning(UNUSED))
         self._target = log
         self._log = Log()
 
     @property
     def num_updates(self) -> int:
-        """Updates done so far: steps of an optimizer that changed the model; see ``zeroinit.remedies.updates``."""
+        """Updates done so far: each changes a parameter at most once; see ``zeroinit.integrations.rounds``."""
         return self._updates.num
 
     @property
@@ -65,9 +63,11 @@ class Watch(Part):
         """One sentence about what was seen so far."""
         if not self.is_active:
             return "Watched in the first process."
+        if self._unused is not None:
+            return f"Not started: {UNUSED}."
         if not self._recorder.num_recorded:
             return "Nothing was seen: no optimizer of torch has updated this model."
-        return f"After {_count(self.num_updates, 'update')}: {self._recorder.findings()}."
+        return f"After {_count(self.num_updates, 'update')}: {self._recorder.findings(self.num_updates)}."
 
     def to_frame(self) -> "pandas.DataFrame":
         """Return one row for each layer and recorded update."""
@@ -90,30 +90,35 @@ class Watch(Part):
 
     def start(self) -> None:
         """Begin to watch, as the ``with`` statement does."""
+        if self._unused is not None:
+            self._unused.end()
+            self._unused = None
         if self.is_active:
             self._log = Log(self._target)
             self._recorder.start()
-            self._updates.add(self)
+            self._updates.start(self)
 
     def detach(self) -> None:
         """End, as the ``with`` statement does; may be called more than once."""
-        self._updates.remove(self)
+        self._updates.end()
         self._log.close()
         self._log = Log()
 
-    def _before_change(self, optimizer: Optimizer, is_late: bool) -> None:
-        step = self._updates.num + (not is_late)
-        if self._recorder.is_due(step):
+    def look(self, optimizer: Optimizer, parameters: set[nn.Parameter], update: int) -> None:
+        """Look at parameters before their update, if it is due."""
+        if self._recorder.is_due(update):
             scale = getattr(optimizer, "grad_scale", None)  # set by a GradScaler for a fused optimizer
-            self._recorder.look(step, _held(optimizer), 1.0 if scale is None else float(scale))
+            self._recorder.look(update, parameters, 1.0 if scale is None else float(scale))
 
-    def _after_step(self, optimizer: Optimizer) -> None:
-        if self._recorder.is_looking and not updated_by(optimizer, _held(optimizer)):
-            self._recorder.drop()
+    def drop(self) -> None:
+        """Forget an update that changed nothing."""
+        self._recorder.drop()
 
-    def _after_update(self, optimizers: Sequence[Optimizer], parameters: set[nn.Parameter]) -> None:
-        if numbers := self._recorder.take():
-            self._log(numbers, self._updates.num)
+    def keep(self, update: int, is_late: bool) -> None:
+        """Keep what was seen of an update, and log it once."""
+        numbers = self._recorder.take()
+        if numbers and not is_late:
+            self._log(numbers, update)
 
     def __str__(self) -> str:
         return self.verdict
@@ -166,10 +171,6 @@ def is_first_rank() -> bool:
     """
     distributed = torch.distributed
     return not (distributed.is_available() and distributed.is_initialized()) or distributed.get_rank() == 0
-
-
-def _held(optimizer: Optimizer) -> set[nn.Parameter]:
-    return {each for group in optimizer.param_groups for each in group["params"]}
 
 
 def _count(number: int, word: str) -> str:

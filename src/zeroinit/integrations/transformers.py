@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from zeroinit._common import missing
+from zeroinit._common import InputError, missing
 from zeroinit.integrations.inspection import InspectingCallback
 from zeroinit.integrations.recorder import Recorder
 from zeroinit.remedies.compiled import Eager
@@ -63,7 +63,7 @@ class InspectCallback(InspectingCallback, TrainerCallback):
     def _start(self, model: nn.Module) -> None:
         try:
             self.recorder = Recorder(model, self._every, self._by_layer)
-        except ValueError:  # sharded: the inspection says so
+        except InputError:  # sharded or lazy: the inspection says so
             return
         self.recorder.start()
 
@@ -117,7 +117,7 @@ class InspectCallback(InspectingCallback, TrainerCallback):
         self._leave()
         self._handler = None
         if self.recorder is not None and self.recorder.num_recorded:
-            self._show(f"zeroinit: After {self._num_updates} updates: {self.recorder.findings()}.")
+            self._show(f"zeroinit: After {self._num_updates} updates: {self.recorder.findings(self._num_updates)}.")
 
     def _leave(self) -> None:
         """Remove the hook, and let compiled functions run compiled; may be called more than once."""

@@ -36,9 +36,6 @@ class Part:
     def _before_step(self, optimizer: Optimizer, is_late: bool) -> None:
         """An optimizer is about to update the model; late if the other optimizers have ended this update."""
 
-    def _before_change(self, optimizer: Optimizer, is_late: bool) -> None:
-        """Gradients are ready, and the optimizer changes parameters next; after each call of a step's closure."""
-
     def _after_step(self, optimizer: Optimizer) -> None:
         """The optimizer has made its step, which may have changed nothing."""
 

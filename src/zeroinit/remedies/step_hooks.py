@@ -1,9 +1,9 @@
-"""Hooks on the steps of all optimizers, which tell an ``Updates`` what happens to its model."""
+"""Hooks on the steps of all optimizers, which tell who counts updates what happens to a model."""
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, runtime_checkable
 
 from torch import nn
 from torch.optim import Optimizer
@@ -12,21 +12,37 @@ from torch.utils.hooks import RemovableHandle
 
 from zeroinit.remedies.compiled import Eager
 
-if TYPE_CHECKING:
-    from zeroinit.remedies.updates import Updates
-
 __all__ = ["StepHooks", "notifying"]
+
+
+@runtime_checkable
+class Counter(Protocol):
+    """Counts the updates of a model for its parts."""
+
+    model: nn.Module
+
+    @property
+    def parts(self) -> Sequence[object]:
+        """Who follows the updates."""
+
+    def before_step(self, optimizer: Optimizer, closure: Callable | None) -> Callable | None:
+        """An optimizer is about to make its step; return the closure to call."""
+
+    def after_step(self, optimizer: Optimizer) -> None:
+        """An optimizer has made its step."""
 
 
 class StepHooks:
     """The hooks on the steps of all optimizers; they hold only a weak reference to the model.
 
-    While these hooks exist, compiled functions run uncompiled, so that hooks on modules are called, if there are any.
+    Args:
+        updates: Who is notified.
+        is_eager: While these hooks exist, compiled functions run uncompiled, so that hooks on modules are called.
     """
 
-    def __init__(self, updates: "Updates"):
+    def __init__(self, updates: Counter, is_eager: bool = True):
         reference = weakref.ref(updates)
-        self._eager = Eager() if updates.has_hooks else None
+        self._eager = Eager() if is_eager else None
         self._handles = [
             register_optimizer_step_pre_hook(_before(reference)),
             register_optimizer_step_post_hook(_after(reference)),
@@ -44,7 +60,7 @@ class StepHooks:
         self._finalizer()
 
 
-def _before(reference: "weakref.ref[Updates]") -> Callable:
+def _before(reference: "weakref.ref[Counter]") -> Callable:
     def hook(optimizer: Optimizer, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
         updates = reference()
         if updates is None:
@@ -60,7 +76,7 @@ def _before(reference: "weakref.ref[Updates]") -> Callable:
     return hook
 
 
-def _after(reference: "weakref.ref[Updates]") -> Callable:
+def _after(reference: "weakref.ref[Counter]") -> Callable:
     def hook(optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
         updates = reference()
         if updates is not None:
@@ -70,7 +86,7 @@ def _after(reference: "weakref.ref[Updates]") -> Callable:
     return hook
 
 
-def _concerns(reference: "weakref.ref[Updates]", model: nn.Module) -> bool:
+def _concerns(reference: "weakref.ref[Counter]", model: nn.Module) -> bool:
     updates = reference()
     return updates is not None and updates.model is model and bool(updates.parts)
 

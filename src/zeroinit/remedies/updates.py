@@ -16,7 +16,7 @@ from torch.utils.hooks import RemovableHandle
 
 from zeroinit.remedies.copies import CleanCopies, drop_hooks_of_copies
 from zeroinit.remedies.part import Part
-from zeroinit.remedies.step_hooks import StepHooks, notifying
+from zeroinit.remedies.step_hooks import StepHooks
 
 __all__ = ["Updates", "updated_by"]
 
@@ -43,12 +43,9 @@ class Updates:
 
     Args:
         model: The model whose updates are counted.
-        has_hooks: Whether passes are watched by hooks on the model, and compiled functions run uncompiled for them.
-            ``False`` watches optimizers alone: updates by hand are not counted then.
 
     Attributes:
         model: The model whose updates are counted.
-        has_hooks: Whether passes are watched, too.
         parts: What is notified, remedies for instance, in their order.
         num: Updates done.
         num_skipped: Steps that changed nothing: gradients that were not finite, or none at all.
@@ -58,9 +55,8 @@ class Updates:
         changed: The parameters updated so far.
     """
 
-    def __init__(self, model: nn.Module, has_hooks: bool = True):
+    def __init__(self, model: nn.Module):
         self.model = model
-        self.has_hooks = has_hooks
         self.parts: list[Part] = []
         self.num = self.num_skipped = self.num_copies = 0
         self.has_optimizer = False
@@ -82,7 +78,7 @@ class Updates:
 
     def __getstate__(self) -> dict:
         """Leave out parts, optimizers and hooks, which belong to this model alone."""
-        kept = ("model", "has_hooks", "num", "num_skipped", "num_copies", "has_optimizer")
+        kept = ("model", "num", "num_skipped", "num_copies", "has_optimizer")
         return {name: vars(self)[name] for name in kept}
 
     def __setstate__(self, state: dict) -> None:
@@ -95,7 +91,7 @@ class Updates:
         """Notify one more part from now on."""
         if part not in self.parts:
             self.parts.append(part)
-        if self.has_hooks and not self._handles:
+        if not self._handles:
             self._handles = [
                 self.model.register_forward_pre_hook(self._begin_pass),
                 self.model.register_forward_hook(self._end_pass, prepend=True, always_call=True),
@@ -193,15 +189,7 @@ class Updates:
         return {each for group in optimizer.param_groups for each in group["params"] if each in own}
 
     def before_step(self, optimizer: Optimizer, closure: Callable | None = None) -> Callable | None:
-        """An optimizer, perhaps of another model, is about to update its parameters.
-
-        Args:
-            optimizer: The optimizer.
-            closure: What makes the gradients within the step, if anything does.
-
-        Returns:
-            The closure; it notifies the parts afterwards that gradients are ready.
-        """
+        """An optimizer, perhaps of another model, is about to update its parameters; return its closure."""
         parameters = self._own(optimizer)
         if not parameters:
             return closure
@@ -218,22 +206,8 @@ class Updates:
             for part in list(self.parts):
                 if part in self.parts:  # one may end the others
                     part._before_step(optimizer, known.is_late)
-            return self._before_change(optimizer, known.is_late, closure)
         finally:
             self._is_stepping = False
-
-    def _before_change(self, optimizer: Optimizer, is_late: bool, closure: Callable | None) -> Callable | None:
-        """Notify the parts that gradients are ready: now, or after each call of the closure."""
-        followers = [part for part in self.parts if type(part)._before_change is not Part._before_change]
-
-        def notify() -> None:
-            for part in followers:
-                if part in self.parts:  # one may end the others
-                    part._before_change(optimizer, is_late)
-
-        if closure is not None and followers:
-            return notifying(closure, notify)
-        notify()
         return closure
 
     def _meet(self, optimizer: Optimizer, parameters: set[nn.Parameter]) -> _Known:

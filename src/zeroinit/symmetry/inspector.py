@@ -11,14 +11,22 @@ from zeroinit._common import InputError
 from zeroinit._findings.choosing import choose
 from zeroinit._modules.batch import take_batch
 from zeroinit._modules.copying import copier_of
-from zeroinit.symmetry.shadow.checks import check_devices, check_model, left_out, unwrapped
+from zeroinit.symmetry.shadow.checks import (
+    LAZY,
+    check_devices,
+    check_model,
+    is_lazy,
+    left_out,
+    unwrapped,
+    with_shapes,
+)
 from zeroinit.symmetry.shadow.memory.capacity import check_memory
 from zeroinit.symmetry.shadow.memory.frugal import release
 from zeroinit.symmetry.shadow.memory.sharing import WrittenError, sharing_allowed
 from zeroinit.symmetry.shadow.objective import Objective
 from zeroinit.symmetry.shadow.own_optimizer import OwnOptimizer
 from zeroinit.symmetry.shadow.trace import Settings
-from zeroinit.symmetry.shadow.undisturbed import undisturbed
+from zeroinit.symmetry.shadow.undisturbed import each_warning_once, undisturbed
 from zeroinit.symmetry.units.doubts import find_doubts, owe_to_dropout
 from zeroinit.symmetry.units.runs import Outcome, ShadowRun, Subject, carry_out
 from zeroinit.symmetry.units.tracking import NEARLY, Tracker
@@ -31,6 +39,7 @@ from zeroinit.symmetry.verdict.search.silent import may_be_stuck
 from zeroinit.symmetry.verdict.search.slices import blocks_without_gradient
 from zeroinit.symmetry.verdict.symptoms.numbers import is_broken
 from zeroinit.symmetry.verdict.symptoms.symptoms import died, find_symptoms, left_behind
+from zeroinit.symmetry.verdict.symptoms.unregistered import why_nothing_trains
 from zeroinit.symmetry.verdict.symptoms.updates.faint_updates import find_still, of_still
 from zeroinit.symmetry.verdict.symptoms.updates.slow_updates import find_speeds
 
@@ -105,7 +114,11 @@ def inspect(
     if steps is not None and (not isinstance(steps, int) or steps < 1):
         raise InputError(f"steps={steps!r}: must be a whole number of at least 1, or None")
     model, notes = unwrapped(model), [] if torch.is_grad_enabled() else [GRADIENTS_OFF]
-    with undisturbed(model, seed):
+    with undisturbed(model, seed), each_warning_once():
+        if is_lazy(model):
+            model, notes = with_shapes(model, inputs, targets), [*notes, LAZY]
+        if isinstance(model, nn.Module) and (reason := why_nothing_trains(model)):
+            raise InputError(f"model: has no trainable parameter. {reason}")
         check_model(model)
         rule = OwnOptimizer(optimizer, model) if isinstance(optimizer, torch.optim.Optimizer) else optimizer
         settings = Settings(rule, learning_rate, steps, seed)

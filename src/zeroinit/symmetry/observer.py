@@ -35,7 +35,8 @@ class LayerRecord:
         step: The update that is about to be done, from 1.
         path: The layer.
         num_units: Its units.
-        num_distinct: Units whose weights and biases differ, bit for bit.
+        num_distinct: Units whose weights and biases differ, bit for bit. A unit that is NaN or infinite is different
+            from all others.
         num_driven_apart: Units whose values or gradients differ, bit for bit: those that are not each other's copy
             after this update, either.
         num_silent: Units without a gradient.
@@ -161,9 +162,7 @@ class SymmetryObserver:
         use.stop()
         use.axes |= {path: 1 for path, module in model.named_modules() if is_conv1d(module)}
         named = dict(model.named_parameters())
-        found = find_layers(
-            model, use, [name for name, each in named.items() if each.is_floating_point() and each.numel()]
-        )
+        found = find_layers(model, use, [name for name, each in named.items() if _has_numbers(each) and each.numel()])
         self._layers = [each for each in found if each.known and named[each.weight].dim() > 1]
         self._starts = {
             each.weight: thinned(each.parts[0].rows(named[each.weight].detach()), self._most) for each in self._layers
@@ -227,6 +226,10 @@ class SymmetryObserver:
         return numbers | ranks_of(matrices) | repeated
 
 
+def _has_numbers(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()
+
+
 def _largest(rows: Tensor) -> Tensor:
     """Return the largest absolute entry of each row, without a copy of the rows."""
     return torch.maximum(rows.amax(dim=1), -rows.amin(dim=1))
@@ -236,7 +239,11 @@ def _labels(layer: Layer, tensors: Callable[[str], Tensor]) -> Labels:
     """Group the units of a layer; a few columns settle layers without equal units."""
     few = [part.rows(tensors(part.name))[:, :FEW] for part in layer.parts]
     labels = group_equal_rows(torch.cat(few, dim=1))
-    return labels if num_groups(labels) == len(labels) else group_equal_rows(layer.rows(tensors))
+    if num_groups(labels) == len(labels):
+        return labels
+    rows = layer.rows(tensors)
+    labels, finite = group_equal_rows(rows), torch.isfinite(rows).all(dim=1).cpu().numpy()
+    return np.where(finite, labels, len(labels) + np.arange(len(labels)))
 
 
 def _num_driven_apart(layer: Layer, labels: Labels, gradient: Callable[[str], Tensor]) -> int:

@@ -7,7 +7,7 @@ from torch import nn
 
 from zeroinit._common import InputError
 from zeroinit.init import InitRecord
-from zeroinit.remedies import Combination, Remedy
+from zeroinit.remedies import Combination, Remedy, RemedyWarning
 from zeroinit.remedies.draw_stuck import DrawStuck
 from zeroinit.remedies.revive_units import ReviveUnits
 from zeroinit.remedies.weight_rescale import WeightRescale
@@ -16,6 +16,10 @@ from zeroinit.zero_start.unused import Unused
 
 __all__ = ["ZeroStart", "first"]
 
+UNUSED = (
+    "zero start: weights are zero and nothing helps them leave zero: the return value of zero_start_ was not used; "
+    "train inside `with zeroinit.zero_start_(model) as start:`, or pass observers=[start] to fit"
+)
 
 LATEST: "weakref.WeakKeyDictionary[nn.Module, weakref.ref[ZeroStart]]" = weakref.WeakKeyDictionary()
 """The last zero start of each model. Earlier ones need no use."""
@@ -40,7 +44,7 @@ class ZeroStart(Combination):
         super().__init__(parts)
         self.record = record
         self.reasons = reasons
-        self._unused: Unused | None = Unused(self, parts[0]._model)
+        self._unused: Unused | None = Unused(self, parts[0]._model, RemedyWarning(UNUSED))
         earlier = LATEST.get(parts[0]._model, lambda: None)()
         if earlier is not None and earlier._unused is not None:
             earlier._unused.end()

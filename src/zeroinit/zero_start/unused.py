@@ -1,4 +1,4 @@
-"""Warn if a model trains and its zero start does not act: its weights are zero, and nothing helps them."""
+"""Warn if a model trains, and what should act meanwhile was made and not used."""
 
 import warnings
 import weakref
@@ -8,14 +8,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from zeroinit.remedies import RemedyWarning
-
 __all__ = ["Unused"]
-
-TEXT = (
-    "zero start: weights are zero and nothing helps them leave zero: the return value of zero_start_ was not used; "
-    "train inside `with zeroinit.zero_start_(model) as start:`, or pass observers=[start] to fit"
-)
 
 
 class Unused:
@@ -23,11 +16,12 @@ class Unused:
 
     Args:
         owner: The object that nobody has used so far.
-        model: The model with zero weights.
+        model: The model on which it should act.
+        warning: What to warn of.
     """
 
-    def __init__(self, owner: object, model: nn.Module):
-        tell = _Once()
+    def __init__(self, owner: object, model: nn.Module, warning: Warning):
+        tell = _Once(warning)
         handle = register_optimizer_step_pre_hook(_hook(weakref.ref(model), tell))
         self._tell = tell
         self._finalizer = weakref.finalize(owner, _finish, tell, handle)
@@ -39,13 +33,14 @@ class Unused:
 
 
 class _Once:
-    def __init__(self) -> None:
+    def __init__(self, warning: Warning):
+        self._warning = warning
         self.is_silent = False
 
     def __call__(self) -> None:
         if not self.is_silent:
             self.is_silent = True
-            warnings.warn(TEXT, RemedyWarning, stacklevel=2)
+            warnings.warn(self._warning, stacklevel=2)
 
 
 def _hook(reference: "weakref.ref[nn.Module]", tell: _Once) -> Callable:

@@ -7,7 +7,15 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex
 
 from zeroinit._common import InputError
-from zeroinit.bench.plots import accuracy_curves, color_of, final_accuracies, new_figure
+from zeroinit.bench.plots import (
+    accuracy_curves,
+    color_of,
+    final_accuracies,
+    name_curves,
+    new_figure,
+    new_panels,
+    reach_of,
+)
 from zeroinit.bench.plots.curves import CURVE_COLUMNS
 from zeroinit.bench.plots.finals import FINAL_COLUMNS
 
@@ -44,7 +52,6 @@ def bands(axes) -> list[PolyCollection]:
 def test_one_line_per_label_in_the_order_of_appearance(three, axes):
     assert accuracy_curves(three, axes) is axes
     assert [line.get_label() for line in axes.lines] == LABELS
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == LABELS
 
 
 def test_lines_go_through_the_means(three, axes):
@@ -99,9 +106,44 @@ def test_words_around_the_curves(axes):
 
 def test_the_style_holds_for_what_is_drawn(axes):
     accuracy_curves(curve("Normal"), axes, title="Figure 3")
-    assert not axes.get_legend().get_frame_on()
+    assert axes.get_legend() is None  # names stand beside the curves
     assert axes.lines[0].get_linewidth() == 1.8
     assert axes.lines[0].get_markersize() == 4
+
+
+def test_seeds_are_thin_lines_in_their_curves_color(three, axes):
+    seeds = pd.DataFrame([("Normal", seed, epoch, 0.8) for seed in (0, 1) for epoch in (1, 2, 3)])
+    accuracy_curves(three, axes, seeds=seeds.set_axis(["label", "seed", "epoch", "accuracy"], axis=1))
+    thin = [line for line in axes.lines if line.get_label() == "_seed"]
+    assert len(thin) == 2
+    assert {to_hex(line.get_color()) for line in thin} == {color_of("Normal", LABELS).lower()}
+    assert max(line.get_linewidth() for line in thin) < 1 < min(set(map(line_width, axes.lines)) - {0.6})
+
+
+def line_width(line) -> float:
+    return line.get_linewidth()
+
+
+def test_a_curve_that_lies_on_another_is_drawn_beside_it(axes):
+    accuracy_curves(pd.concat([curve("Normal"), curve("Uniform"), curve("Other", (0.1, 0.2, 0.3))]), axes)
+    axes.figure.draw_without_rendering()
+    first, second, other = [line.get_transform().transform((1, 0.5))[1] for line in axes.lines]
+    assert second - first == pytest.approx(2.4 / 72 * axes.figure.dpi)
+    assert other == first
+    assert [line.get_ydata()[0] for line in axes.lines] == [0.5, 0.5, 0.1]  # what is stored stays what it was
+
+
+def test_names_stand_beside_the_ends_of_their_curves_and_apart(three):
+    _, (left, right) = new_panels([3, 2])
+    accuracy_curves(three, left)
+    ends = {"Uniform": 0.9, "Logistic regression": 0.899, "Normal": 0.7}
+    name_curves(right, left, ends, labels=LABELS)
+    places = {text.get_text(): text.get_position()[1] for text in right.texts}
+    assert sorted(places, key=lambda label: -places[label]) == list(ends)
+    assert places["Uniform"] - places["Logistic regression"] > 0.05
+    assert [to_hex(text.get_color()) for text in right.texts] == [color_of(label, LABELS).lower() for label in ends]
+    starts = [line.get_ydata()[0] for line in right.lines]
+    assert starts[0] == pytest.approx(left.transLimits.transform((0, 0.9))[1])
 
 
 def test_the_frame_is_left_as_it_was(three, axes):
@@ -129,9 +171,9 @@ def test_an_empty_frame(axes):
 
 FINALS = pd.DataFrame(
     [
-        ("Logistic regression", 0.92, 0.91, 0.93, 0.925),
-        ("Normal", 0.97, np.nan, np.nan, np.nan),
-        ("Uniform", 0.96, 0.5, 1.4, 0.972),
+        ("Logistic regression", 0.92, 0.91, 0.93, 0.925, 5),
+        ("Normal", 0.97, np.nan, np.nan, np.nan, 1),
+        ("Uniform", 0.96, 0.5, 1.4, 0.972, 10),
     ],
     columns=list(FINAL_COLUMNS),
 )
@@ -184,8 +226,40 @@ def test_final_accuracies_have_the_colors_of_the_curves(axes):
 def test_a_missing_column_of_the_final_accuracies_is_named(axes, column):
     with pytest.raises(InputError) as caught:
         final_accuracies(FINALS.drop(columns=column), axes)
-    assert str(caught.value) == (
-        f"frame: has 3 rows and lacks the columns ['{column}']; needs ['label', 'mean', 'low', 'high', 'published']"
-    )
+    assert str(caught.value) == (f"frame: has 3 rows and lacks the columns ['{column}']; needs {list(FINAL_COLUMNS)}")
     with pytest.raises(InputError, match="frame: has 0 rows"):
         final_accuracies(FINALS[:0], axes)
+
+
+def test_few_seeds_are_hollow_and_every_number_of_seeds_is_written(axes):
+    final_accuracies(FINALS, axes)
+    dots = [line for line in axes.lines if line.get_marker() == "o"]
+    assert [to_hex(dot.get_markerfacecolor()) == "#ffffff" for dot in dots] == [False, True, False]
+    assert [text.get_text() for text in axes.texts] == ["5", "1", "10", "seeds"]
+
+
+def test_what_leaves_the_axis_is_an_arrow_with_numbers(axes):
+    rows = [("A", 0.0, -0.01, 0.01), ("B", -0.02, -0.3, 0.0), ("C", -0.5, -0.6, -0.4)]
+    frame = pd.DataFrame(rows, columns=["label", "mean", "low", "high"]).assign(published=np.nan, seeds=5)
+    final_accuracies(frame, axes, bounded=False, reach=(-0.1, 0.05))
+    assert axes.get_xlim() == (-0.1, 0.05)
+    assert [text.get_text() for text in axes.texts if "±" in text.get_text()] == ["−50.0 ± 10.0"]
+    assert points(axes, "o") == [(0.0, 0), (-0.02, 1)]
+    assert points(axes, "<") == [(-0.1, 1), (-0.1, 2)]
+
+
+def test_rows_hold_several_starts_one_above_the_other(axes):
+    frame = pd.DataFrame({"label": ["A", "B", "A"], "row": ["one", "one", "two"], "mean": 0.1, "low": 0.0, "high": 0.2})
+    final_accuracies(frame.assign(published=np.nan, seeds=5), axes)
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["one", "two"]
+    (_, first), (_, second), (_, third) = points(axes, "o")
+    assert first < 0 < second < third == 1
+    assert first + second == pytest.approx(0)
+
+
+def test_an_axis_is_cut_only_where_outliers_are_far_away():
+    frame = pd.DataFrame({"mean": [0.0, 0.01, -0.01, 0.02], "low": -0.03, "high": 0.03})
+    assert reach_of(frame) is None
+    far = pd.concat([frame, pd.DataFrame({"mean": [-0.9], "low": [-1.0], "high": [-0.8]})])
+    low, high = reach_of(far)
+    assert -0.1 < low < -0.01 < 0 < high

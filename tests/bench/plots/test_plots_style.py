@@ -1,5 +1,6 @@
 """One look: fixed colors, files that do not change without a reason."""
 
+import re
 from itertools import combinations
 
 import matplotlib as mpl
@@ -8,10 +9,11 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from zeroinit._common import InputError
-from zeroinit.bench.plots import STYLE, color_of, new_figure, new_panels, save_figure
-from zeroinit.bench.plots.style import _COLORS, _FIXED
+from zeroinit.bench.labels import ALL_ZERO, BASELINE, NORMAL, PYTORCH, UNIFORM, ZERO_START
+from zeroinit.bench.plots import INK, STYLE, color_of, dark_rules, is_named, new_figure, new_panels, save_figure
+from zeroinit.bench.plots.style import _COLORS, _DARK, OTHERS, SOFT
 
-REFERENCES = {"Logistic regression": "#777777", "PyTorch default": "#222222"}
+STARTS = (BASELINE, PYTORCH, NORMAL, UNIFORM, ZERO_START)
 
 # Machado, Oliveira and Fernandes (2009): what each kind of dichromat sees, severity 1, on linear RGB.
 DICHROMATS = {
@@ -33,32 +35,55 @@ def lab(rgb: np.ndarray) -> np.ndarray:
     return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
 
 
-def test_references_keep_their_color_whatever_is_drawn():
-    for labels in ([*REFERENCES], ["Normal", *REFERENCES, "Uniform"], ["PyTorch default"]):
-        for label in REFERENCES.keys() & set(labels):
-            assert color_of(label, labels) == REFERENCES[label]
-    assert _FIXED == REFERENCES
+def test_known_starts_keep_their_color_whatever_is_drawn():
+    for label in (*STARTS, ALL_ZERO):
+        colors = {color_of(label, labels) for labels in ([label], ["mine", label], [*STARTS, ALL_ZERO, "mine"])}
+        assert len(colors) == 1
+        assert color_of(f"MNIST FNN: {label}", []) in colors
+        assert is_named(label)
+    assert not is_named("mine")
 
 
-def test_other_colors_go_by_place_among_the_others():
-    assert color_of("Normal", ["Normal", "Uniform"]) == _COLORS[0]
-    assert color_of("Normal", [*REFERENCES, "Normal", "Uniform"]) == _COLORS[0]
-    assert color_of("Uniform", ["Logistic regression", "Normal", "PyTorch default", "Uniform"]) == _COLORS[1]
+def test_other_colors_go_by_place_and_avoid_those_that_are_taken():
+    assert color_of("mine", ["mine", "yours"]) == _COLORS[0]
+    assert color_of("yours", [*STARTS, "mine", "yours"]) == _COLORS[1]
+    taken = {color_of(label, []) for label in STARTS}
+    others = [f"Curve {number}" for number in range(5)]
+    assert not taken & {color_of(label, [*STARTS, *others]) for label in others}
 
 
-def test_one_figures_colors_are_distinct():
-    labels = [*REFERENCES, *(f"Curve {number}" for number in range(len(_COLORS)))]
+def test_one_figures_colors_are_distinct_or_gray():
+    labels = [*STARTS, *(f"Curve {number}" for number in range(5))]
     assert len({color_of(label, labels) for label in labels}) == len(labels)
-    many = [f"Curve {number}" for number in range(len(_COLORS) + 1)]
-    assert color_of(many[-1], many) == _COLORS[0]
+    many = [*labels, "one too many"]
+    assert {color_of(label, many) for label in many if label not in STARTS} == {OTHERS}
+    assert len({color_of(label, many) for label in STARTS}) == len(STARTS)
 
 
-def test_the_first_colors_and_the_references_can_be_told_apart_by_everyone():
-    colors = [*REFERENCES.values(), *_COLORS[:4]]
+@pytest.mark.parametrize("page", ["light", "dark"])
+def test_the_starts_can_be_told_apart_by_everyone(page):
+    colors = [color_of(label, []) for label in STARTS]
+    if page == "dark":
+        colors = [_DARK[color] for color in colors]
     for name, matrix in {"all": np.eye(3), **{name: np.array(values) for name, values in DICHROMATS.items()}}.items():
         for first, second in combinations(colors, 2):
             distance = np.linalg.norm(lab(matrix @ linear(first)) - lab(matrix @ linear(second)))
             assert distance > 10, (name, first, second)
+
+
+@pytest.mark.parametrize("is_dark", [False, True])
+def test_every_color_stands_out_from_its_page(is_dark):
+    """By the contrast that WCAG 2 asks of graphics, 3; gray text has the 4.5 of words."""
+    page = _DARK["#ffffff"] if is_dark else "#ffffff"
+    for color in {color_of(label, []) for label in STARTS} | {OTHERS}:
+        assert contrast(_DARK[color] if is_dark else color, page) > 3, color
+    for color in (INK, SOFT):
+        assert contrast(_DARK[color] if is_dark else color, page) > 4.5, color
+
+
+def contrast(first: str, second: str) -> float:
+    light, dark = sorted(0.05 + np.dot(linear(each), [0.2126, 0.7152, 0.0722]) for each in (first, second))[::-1]
+    return light / dark
 
 
 def test_colors_that_cannot_be_told_apart_fail_the_test_above():
@@ -69,6 +94,17 @@ def test_colors_that_cannot_be_told_apart_fail_the_test_above():
 def test_a_label_that_is_not_drawn():
     with pytest.raises(ValueError, match="'Zero' is not in list"):
         color_of("Zero", ["Normal"])
+
+
+def test_an_svg_has_a_dark_form_of_every_color_that_has_one(tmp_path):
+    figure, axes = new_figure(title="Title")
+    axes.plot([1, 2], [0.1, 0.9], color=color_of(NORMAL, []))
+    svg, _ = save_figure(figure, tmp_path, "fig3")
+    style = re.search(r"<style>@media \(prefers-color-scheme: dark\)\{(.*?)\}</style>", svg.read_text())[1]
+    assert style == dark_rules()
+    used = set(re.findall(r"(?:fill|stroke): (#[0-9a-f]{6})", svg.read_text().replace(style, "")))
+    assert used - {light.lower() for light in _DARK} == set()
+    assert '[style*="stroke: #d55e00"]{stroke:#f08a4b!important}' in style
 
 
 def test_figures_have_the_style_and_leave_the_users_alone():

@@ -1,12 +1,14 @@
 """The wake-up chart: each layer's bar changes color at its first gradient."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
 from zeroinit._common import InputError
-from zeroinit.bench.plots import new_figure, wake_up_chart, wake_up_legend
-from zeroinit.bench.plots.wakeup import _NO_GRADIENT_YET, CAUSE_COLORS, WAKE_COLUMNS
+from zeroinit.bench.plots import first_gradient_grid, new_figure, wake_up_chart, wake_up_legend
+from zeroinit.bench.plots.style import EMPTY
+from zeroinit.bench.plots.wakeup import CAUSE_COLORS, WAKE_COLUMNS
 
 ROWS = [(1, "stem", float("nan"), "never", 8), (2, "conv", 3, "rounding", 8), (3, "head", 1, "signal", 8)]
 
@@ -34,7 +36,7 @@ def bars(axes) -> dict[int, list[tuple[float, float, str]]]:
 
 def test_bars_change_color_at_the_first_gradient(frame, axes):
     assert wake_up_chart(frame, axes) is axes
-    pale = _NO_GRADIENT_YET.lower()
+    pale = EMPTY.lower()
     assert bars(axes) == {
         1: [(0.5, 8.5, pale)],
         2: [(0.5, 2.5, pale), (2.5, 8.5, CAUSE_COLORS["rounding"].lower())],
@@ -58,9 +60,7 @@ def test_all_steps_and_layers_are_seen(frame, axes):
 
 def test_the_legend_names_every_color():
     colors = {to_hex(patch.get_facecolor()) for patch in wake_up_legend()}
-    assert colors == {CAUSE_COLORS[cause].lower() for cause in ("signal", "rounding", "unclear")} | {
-        _NO_GRADIENT_YET.lower()
-    }
+    assert colors == {CAUSE_COLORS[cause].lower() for cause in ("signal", "rounding", "unclear")} | {EMPTY.lower()}
     assert len({patch.get_label() for patch in wake_up_legend()}) == 4
 
 
@@ -78,3 +78,17 @@ def test_a_missing_column_is_named(frame, axes, column):
 def test_an_empty_frame(frame, axes):
     with pytest.raises(InputError, match="frame: has 0 rows"):
         wake_up_chart(frame[:0], axes)
+
+
+def test_the_grid_fills_the_cells_that_have_a_gradient(axes):
+    received = np.array([[False, True], [True, True], [False, False]])
+    assert first_gradient_grid(received, axes, color="#0072B2", title="Start") is axes
+    filled = {
+        (round(cell.get_y() + 0.45), round(cell.get_x() + 0.45))
+        for cell in axes.patches
+        if to_hex(cell.get_facecolor()) == "#0072b2"
+    }
+    assert filled == {(1, 2), (2, 1), (2, 2)}
+    assert len(axes.patches) == received.size
+    assert axes.get_title(loc="left") == "Start"
+    assert axes.get_ylim() == (0.5, 3.5)

@@ -7,6 +7,7 @@ from functools import cache
 
 import pytest
 import torch
+from markupsafe import Markup, escape
 
 from zeroinit._common import InputError, __version__
 from zeroinit.bench import result as stored
@@ -14,6 +15,7 @@ from zeroinit.bench.reporting import inspections
 from zeroinit.bench.reporting import report as module
 from zeroinit.bench.reporting.analysis import CurveSummary
 from zeroinit.bench.reporting.inspections import inspect_start
+from zeroinit.bench.reporting.pictures import Picture
 from zeroinit.bench.reporting.report import build_report, claim_records, write_report, write_seeds
 from zeroinit.bench.running import start
 from zeroinit.bench.running.runner import execute
@@ -37,6 +39,7 @@ FIGURE = Figure(
     ),
     remarks=("Because <i>of</i> this & that.",),
 )
+NO_CHART: dict = {"panels": [], "grids": []}
 FINALS = {BASE: [0.920, 0.922, 0.921], NORMAL: [0.970, 0.971, 0.972]}
 FILES = [
     "claims.json",
@@ -65,7 +68,7 @@ def written(tmp_path_factory, fill_store):
 @pytest.fixture
 def write(monkeypatch, store, tmp_path):
     """Writes the report of what is stored, without the drawings; returns its folder."""
-    monkeypatch.setattr(module, "_draw", lambda *_: "<svg></svg>")
+    monkeypatch.setattr(module, "draw_summary", lambda *_: [Picture(Markup("<svg></svg>"), NO_CHART)])
 
     def make(*figures, seeds=range(5)):
         write_report(build_report(figures, store, seeds, "paper", "corrected"), tmp_path / "report")
@@ -91,7 +94,7 @@ def test_the_page_needs_nothing_but_itself(written):
     page = (written() / "index.html").read_text()
     assert page.count("<svg") == page.count("</svg>") == 1
     assert not re.search(r"<(link|img|iframe|object|embed|base|source)\b", page)
-    assert re.findall(r"<script[^>]*>", page) == ["<script>"]
+    assert set(re.findall(r"<script[^>]*>", page)) == {"<script>", '<script type="application/json">'}
     assert not re.search(r"\b(fetch|XMLHttpRequest|import|WebSocket|eval)\b", page.partition("<script>")[2])
     assert not re.search(r"@import|url\((?!#)", page)
     targets = re.findall(r"""\b(?:src|href|action|data)\s*=\s*["']?([^"'\s>]+)""", page)
@@ -114,8 +117,8 @@ def test_the_first_screen_counts_the_claims_and_filters_them(written):
 
 def test_names_are_escaped(written):
     folder = written()
-    page, _, code = (folder / "index.html").read_text().partition("<script>\nconst buttons")
-    assert "<script" not in page
+    page, _, code = (folder / "index.html").read_text().partition("<script>\nconst all")
+    assert re.findall("<script[^>]*>", page) == ['<script type="application/json">']
     assert "alert" not in code
     assert "A &lt;script&gt;alert(&#39;title&#39;)&lt;/script&gt; &amp; more" in page
     assert "Normal &lt;script&gt;alert(1)&lt;/script&gt;" in page
@@ -244,17 +247,16 @@ def test_remarks_explain_the_paper_profile_alone(written):
 def test_a_quick_report_never_looks_like_the_papers_result(written):
     folder = written("quick")
     page, text = page_without_drawings(folder), (folder / "report.md").read_text()
-    assert "<title>QUICK LOOK on small digits, not the paper&#39;s result (corrected protocol)</title>" in page
-    assert "<h1>QUICK LOOK on small digits" in page
-    assert text.startswith("# QUICK LOOK on small digits, not the paper's result")
+    headline = "Zero weights, random biases: the paper's figures on small digits"
+    assert f"<title>{escape(headline)} (corrected protocol)</title>" in page
+    assert text.startswith(f"# {headline} (corrected protocol)")
     assert '<span class="badge">not the paper\'s data</span>' in page
     assert "8x8 digits (1,347 training and 450 test images) instead of the paper&#39;s data" in page
-    assert "Claims (quick look on digits)" in text
     for content in (page, text):
-        assert len(re.findall(r"(?:aper|erdict) \(other data\)", content)) == 2
+        assert len(re.findall(r"Paper \(other data\)", content)) == 1
     assert "+0.0" not in page  # no difference from a result on other data
     drawing = (folder / "figures" / "study-quick-corrected.svg").read_text()
-    assert "QUICK LOOK (digits, not the paper's data)" in drawing
+    assert "<!-- 8x8 digits, not the paper's data. Not run yet: Zero &amp; nothing. -->" in drawing
     for record in strict_json((folder / "claims.json").read_text()):
         assert (record["profile"], record["dataset"]) == ("quick", "digits")
 
@@ -308,7 +310,7 @@ def test_a_figure_without_results_is_listed_beside_one_with(write, fill):
     longer = tuple(Curve(curve.label, replace(curve.run, epochs=9)) for curve in FIGURE.curves)
     page = page_without_drawings(write(FIGURE, replace(FIGURE, name="empty", claims=(), curves=longer)))
     assert f"Not run: {BASE}, Normal &lt;script&gt;" in page
-    assert page.count("[drawing]") == 1
+    assert page.count("<figure") == 1
 
 
 def test_no_result_at_all(store):

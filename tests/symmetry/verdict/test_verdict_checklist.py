@@ -41,11 +41,20 @@ def test_a_verdict_never_says_will_learn_where_nothing_gets_a_gradient():
 
 
 def test_a_loss_that_is_never_finite_fails_its_checks():
-    report = inspect(mlp(), VECTORS, loss_fn=lambda output: (-output.square() - 1).log().mean())
+    report = inspect(mlp(), VECTORS, loss_fn=lambda output: (-output.square() - 1).sqrt().mean())
     assert {"gradients", "numbers", "loss", "precision"} <= failed(report)
     assert "-- loss: never finite in 1 step" in str(report)
     assert "; 0 of 6 parameters learn" in str(report)
     assert failed(inspect(mlp(), VECTORS)) == set()
+
+
+def test_a_loss_that_is_not_finite_may_have_gradients_that_are():
+    """The slope of a logarithm is finite below zero, where the logarithm is not."""
+    report = inspect(mlp(), VECTORS, loss_fn=lambda output: (-output.square() - 1).log().mean())
+    assert failed(report) == {"numbers", "loss", "precision"}
+    assert report.verdict.startswith("Gradients arrive, but the loss is NaN from the first step on: the log")
+    assert "-- loss: never finite in 4 steps" in str(report)
+    assert "; 6 of 6 parameters learn" in str(report)
 
 
 def test_units_that_are_off_are_dead():

@@ -36,7 +36,7 @@ def collapse_chart(frame: pd.DataFrame, axes: Axes, *, quantity: str, title: str
         labels = list(dict.fromkeys(frame["label"]))
         low = min(frame["predicted"].min(), frame["seen"].min(), 0.0)
         high = max(frame["predicted"].max(), frame["seen"].max())
-        axes.plot([low, high], [low, high], color="#999999", linewidth=0.8, label="_diagonal")
+        axes.plot([low, high], [low, high], color="#8a8a8a", linewidth=0.8, label="_diagonal")
         for label in labels:
             part, color = frame[frame["label"] == label], color_of(label, labels)
             face = color if label == labels[-1] else "none"

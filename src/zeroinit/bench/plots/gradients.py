@@ -55,7 +55,7 @@ def gradient_quantiles(
     with styled(frame, QUANTILE_COLUMNS):
         chosen = list(dict.fromkeys(frame["label"])) if labels is None else list(labels)
         axes.set_yscale("symlog", linthresh=smallest, linscale=0.6)
-        axes.axhline(0, color="#999999", linewidth=0.8, zorder=1)
+        axes.axhline(0, color="#8a8a8a", linewidth=0.8, zorder=1)
         for label in chosen:
             _draw(frame[frame["label"] == label], axes, label, chosen)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -79,7 +79,7 @@ def _draw(rows: pd.DataFrame, axes: Axes, label: str, labels: list[str]) -> None
     tick: dict[str, Any] = {"marker": "_", "markersize": 8, "markeredgewidth": 1.4, "linestyle": "none"}
     axes.plot(other["step"] + shift, other["q50"], color=color, zorder=4, label=f"_{label}: median", **tick)
     axes.plot([], [], color=color, linewidth=6.5, alpha=0.6, label=label)  # for the legend
-    circle: dict[str, Any] = {"marker": "o", "markersize": 5.5, "linestyle": "none", "markerfacecolor": "white"}
+    circle: dict[str, Any] = {"marker": "o", "markersize": 5.5, "linestyle": "none", "markerfacecolor": "#ffffff"}
     if len(zero):
         axes.plot(zero["step"] + shift, [0.0] * len(zero), color=color, zorder=3, label=f"{label}: exactly 0", **circle)
 

@@ -59,6 +59,11 @@ class FigureSummary:
     frame: pd.DataFrame
 
     @property
+    def can_be_drawn(self) -> bool:
+        """Whether most of the curves have results; a drawing names the others as not run."""
+        return len(self.curves) > len(self.absent)
+
+    @property
     def num_seeds(self) -> int:
         """The fewest seeds of any curve; 0 if one has none."""
         return 0 if self.absent else min(len(summary.results) for summary in self.curves)

@@ -9,19 +9,20 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from zeroinit._common import InputError, __version__, lookup, write_atomically
-from zeroinit.bench.plots import save_figure
+from zeroinit.bench.plots import dark_rules
 from zeroinit.bench.profiles import PROFILES, PROTOCOLS
 from zeroinit.bench.progress import counted, format_duration
 from zeroinit.bench.reporting.analysis import FigureSummary, summarize
 from zeroinit.bench.reporting.inspections import inspect_curves
 from zeroinit.bench.reporting.measures import MEASURES
 from zeroinit.bench.reporting.outcome import check_sentences, outcome_sentences
+from zeroinit.bench.reporting.pictures import draw_summary
 from zeroinit.bench.reporting.verdicts import KINDS, Decision, decide_claims
 from zeroinit.bench.reporting.views import VIEWS
 from zeroinit.bench.spec import Figure
 from zeroinit.bench.store import Store
 
-MOST_SENTENCES = 5
+MOST_SENTENCES = 3
 
 __all__ = ["Report", "build_report", "check_figures", "claim_records", "write_report"]
 
@@ -43,8 +44,10 @@ class Report:
 
     @property
     def sentences(self) -> list[str]:
-        """The sentences that come before everything else."""
-        return [sentence for summary in self.summaries for sentence in outcome_sentences(summary)][:MOST_SENTENCES]
+        """The sentences that come before everything else: those that figures bring, or lists of accuracies."""
+        with_own = [summary for summary in self.summaries if summary.figure.sentences and outcome_sentences(summary)]
+        chosen = with_own or self.summaries
+        return [sentence for summary in chosen for sentence in outcome_sentences(summary)][:MOST_SENTENCES]
 
     @property
     def counts(self) -> dict[str, int]:
@@ -183,7 +186,7 @@ def write_report(report: Report, folder: Path, tell: Callable[[str], None] = lam
         tell(f"drawing the report: {summary.figure.name}, {number} of {len(report.summaries)}")
         if summary.curves:
             name, table = summary.figure.name, VIEWS[summary.figure.view].table
-            pictures[name] = _draw(report, summary, folder / "figures")
+            pictures[name] = draw_summary(summary, report.profile, report.protocol, folder / "figures")
             tables[name] = table(summary, report.profile, report.protocol)
             if summary.figure.inspected:
                 inspections[name] = [(label, Markup(html)) for label, html in inspect_curves(summary.curves)]
@@ -193,7 +196,11 @@ def write_report(report: Report, folder: Path, tell: Callable[[str], None] = lam
         "profile": PROFILES[report.profile],
         "protocol": PROTOCOLS[report.protocol],
         "version": __version__,
-        "pictures": {name: Markup(svg) for name, svg in pictures.items()},
+        "pictures": pictures,
+        "dark_rules": {
+            "preferred": Markup(dark_rules(":root:not([data-theme=light]) figure ")),
+            "asked": Markup(dark_rules(":root[data-theme=dark] figure ")),
+        },
         "tables": tables,
         "inspections": inspections,
         "notes": {name: view.note for name, view in VIEWS.items()},
@@ -201,17 +208,6 @@ def write_report(report: Report, folder: Path, tell: Callable[[str], None] = lam
     for template, path in (("report.html.j2", "index.html"), ("report.md.j2", "report.md")):
         write_atomically(folder / path, _render(template, content))
     return folder / "index.html"
-
-
-def _draw(report: Report, summary: FigureSummary, folder: Path) -> str:
-    """Save one figure and return its SVG, ready to stand in a page."""
-    title = summary.figure.title
-    if not PROFILES[report.profile].is_paper:
-        title = f"QUICK LOOK (digits, not the paper's data)\n{title}"
-    figure = VIEWS[summary.figure.view].draw(summary, title, report.profile)
-    path, _ = save_figure(figure, folder, f"{summary.figure.name}-{report.profile}-{report.protocol}")
-    svg = path.read_text()
-    return svg[svg.index("<svg") :]
 
 
 def for_markdown(value: object) -> object:

@@ -33,6 +33,7 @@ class Activated:
         low: The least value of such an output; ``high`` is the largest.
         floor: The least loss for these targets with such an output; ``free`` is the same for any scores. NaN where
             the loss is not one number.
+        off: How many scores a rectifier holds at zero for every example, and of how many.
     """
 
     operation: str
@@ -42,6 +43,7 @@ class Activated:
     high: float
     floor: float = math.nan
     free: float = math.nan
+    off: tuple[int, int] = (0, 0)
 
 
 def activated(func: Any, args: tuple, kwargs: dict[str, Any]) -> Activated | None:
@@ -69,6 +71,9 @@ def activated(func: Any, args: tuple, kwargs: dict[str, Any]) -> Activated | Non
     if func not in WANTS_SCORES or ranges[0][0] == "log softmax":
         return None
     name, low, high = ranges[0]
+    if name == "ReLU" and func is F.cross_entropy and output.dim() == 2:
+        off = int((output.detach() == 0).all(0).sum())
+        return Activated(name, applied_by, "softmax", low, high, off=(off, output.shape[1])) if off else None
     with torch._C.DisableTorchFunction(), torch.no_grad():
         best = [_best(func, output.detach(), targets, kwargs, *ends) for ends in ((low, high), (-LARGEST, LARGEST))]
         others = {key: each for key, each in kwargs.items() if key != "input"}

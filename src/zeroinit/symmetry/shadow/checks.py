@@ -1,5 +1,6 @@
 """Refuses models and batches that cannot be inspected, before anything runs."""
 
+import copy
 from typing import Any
 
 import torch
@@ -8,9 +9,12 @@ from torch.nn.parameter import UninitializedParameter
 
 from zeroinit._common import InputError
 from zeroinit._modules import state
-from zeroinit._modules.batch import tensors_in
+from zeroinit._modules.batch import call_model, take_batch, tensors_in
 
-__all__ = ["check_devices", "check_model", "left_out", "unwrapped"]
+__all__ = ["LAZY", "check_devices", "check_model", "is_lazy", "left_out", "unwrapped", "with_shapes"]
+
+LAZY = "its lazy layers got their shapes from this batch, on a copy"
+"""Said of a model whose parameters had no shape."""
 
 
 def unwrapped(model: Any) -> Any:
@@ -27,6 +31,22 @@ def unwrapped(model: Any) -> Any:
             break
         model = inner
     return model
+
+
+def is_lazy(model: Any) -> bool:
+    """Tell whether parameters of a model have no shape before its first forward pass."""
+    return isinstance(model, nn.Module) and any(isinstance(each, UninitializedParameter) for each in model.parameters())
+
+
+def with_shapes(model: nn.Module, inputs: Any, targets: Any) -> nn.Module:
+    """Return a copy of a lazy model whose parameters got their shapes from a batch; the model if that fails."""
+    replica = copy.deepcopy(model)
+    try:
+        with torch.no_grad():
+            call_model(replica, take_batch(inputs, targets, replica)[0])
+    except Exception:
+        return model
+    return replica
 
 
 def check_model(model: Any) -> None:

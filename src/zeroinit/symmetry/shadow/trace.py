@@ -58,6 +58,7 @@ class Trace:
         padded: By the table's name, a padding index without a sequence, how often it is given, and of how many.
         made: Places of the model that a forward pass assigned a new layer or parameter to.
         reset: Parameters that each forward pass sets to the same values.
+        written: Parameters that a forward pass writes to by itself, as to an average of others.
         constant_term: Whether the loss holds a derivative that carries no gradient.
         broken: The first step with a gradient that is not finite; training ends there.
     """
@@ -82,6 +83,7 @@ class Trace:
     made: set[str] = field(default_factory=set)
     reset: set[str] = field(default_factory=set)
     constant_term: bool = False
+    written: set[str] = field(default_factory=set)
 
     def first_step(self, name: str) -> int | None:
         """The step, from 1, of a parameter's first gradient that is not zero; ``None`` if there is none."""

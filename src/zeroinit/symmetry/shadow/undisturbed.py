@@ -14,7 +14,7 @@ from torch import nn
 from zeroinit._common import derive_seed
 from zeroinit._modules.state import random_state_kept
 
-__all__ = ["deterministic_kernels", "exact_products", "reseed", "undisturbed"]
+__all__ = ["deterministic_kernels", "each_warning_once", "exact_products", "reseed", "undisturbed"]
 
 
 def reseed(seed: int, step: int) -> None:
@@ -119,4 +119,20 @@ def undisturbed(model: nn.Module, seed: int = 0) -> Iterator[None]:
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         if isinstance(model, nn.Module):
             stack.enter_context(random_state_kept(model, seed))
+        yield
+
+
+@contextmanager
+def each_warning_once() -> Iterator[None]:
+    """Show each warning of the user's code once, however often its line runs; filters act as before."""
+    seen: set[tuple] = set()
+    with warnings.catch_warnings():
+        shown = warnings.showwarning
+
+        def show(message: Any, category: Any, filename: str, lineno: int, *rest: Any, **named: Any) -> None:
+            if (str(message), category, filename, lineno) not in seen:
+                seen.add((str(message), category, filename, lineno))
+                shown(message, category, filename, lineno, *rest, **named)
+
+        warnings.showwarning = show
         yield

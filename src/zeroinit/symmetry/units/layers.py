@@ -146,7 +146,7 @@ def _layers_of(path: str, module: nn.Module, own: dict[str, str], use: UseOfWeig
     kind = type(module).__name__
     if isinstance(module, nn.MultiheadAttention):
         layers = _attention(path, module, own)
-    elif isinstance(module, nn.RNNBase):
+    elif isinstance(module, nn.RNNBase | nn.RNNCellBase):
         layers = _recurrent(path, module, own)
     elif "weight" in own and (layer := _plain_layer(path, module, own, use)):
         layers = [layer]
@@ -190,13 +190,14 @@ def _attention(path: str, module: nn.MultiheadAttention, own: dict[str, str]) ->
     return [Layer(path, f"MultiheadAttention {name[0]}", [Part(own[name])]) for name in names if name in own]
 
 
-def _recurrent(path: str, module: nn.RNNBase, own: dict[str, str]) -> list[Layer]:
-    gates = {"LSTM": 4, "GRU": 3}.get(module.mode, 1)
+def _recurrent(path: str, module: nn.Module, own: dict[str, str]) -> list[Layer]:
+    kind = getattr(module, "mode", type(module).__name__.removesuffix("Cell"))
+    gates = {"LSTM": 4, "GRU": 3}.get(kind, 1)
     layers = []
     for suffix in sorted(local.removeprefix("weight_ih") for local in own if local.startswith("weight_ih")):
         roles = {"weight_ih": "weight", "weight_hh": "recurrent", "bias_ih": "bias", "bias_hh": "bias"}
         parts = [Part(own[stem + suffix], role, 0, 1, gates) for stem, role in roles.items() if stem + suffix in own]
-        layers.append(Layer(path, f"{type(module).__name__} {suffix.strip('_')}", parts))
+        layers.append(Layer(path, f"{type(module).__name__} {suffix.strip('_')}".strip(), parts))
     return layers
 
 

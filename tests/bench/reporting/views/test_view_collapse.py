@@ -19,6 +19,7 @@ from zeroinit.bench.reporting.views.collapse import (
     reference_differences,
     seed_agreement,
 )
+from zeroinit.bench.reporting.views.view import Heading
 from zeroinit.bench.spec import Run
 from zeroinit.bench.store import Result, Store
 
@@ -127,7 +128,7 @@ def test_the_law_of_made_up_results_is_found_and_drawn(tmp_path, monkeypatch):
     reading = read_grid(summary)
     assert reading.correlations["held out"]["predictor"].value > 0.6
     assert reading.correlations["held out"]["scale of output biases"].value > 0.8
-    figure = VIEWS["collapse"].draw(summary, "Title", "paper")
+    figure = VIEWS["collapse"].draw(summary, Heading("Title"), "paper")
     assert figure.axes[0].get_xlabel() == "Loss of accuracy, predicted"
     table = VIEWS["collapse"].table(summary, "paper", "corrected")
     assert any(cell.text == "R²" for row in table.rows for cell in row)
@@ -138,7 +139,7 @@ def test_with_few_contexts_nothing_is_predicted(tmp_path):
     summary = summarize(LARGE_BIAS_GRID, Store(tmp_path), [0], "paper", "corrected")
     assert read_grid(summary) is None
     assert VIEWS["collapse"].table(summary, "paper", "corrected").rows == ()
-    VIEWS["collapse"].draw(summary, "Title", "paper")
+    VIEWS["collapse"].draw(summary, Heading("Title"), "paper")
 
 
 @pytest.mark.parametrize(("sign", "agreement"), [(1.0, 1.0), (-0.04, -1.0)])

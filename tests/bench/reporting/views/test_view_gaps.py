@@ -10,6 +10,7 @@ from zeroinit.bench.reporting.analysis import summarize
 from zeroinit.bench.reporting.views import VIEWS
 from zeroinit.bench.reporting.views.differences import difference_frame
 from zeroinit.bench.reporting.views.gaps import gaps, rank_frame
+from zeroinit.bench.reporting.views.view import Heading
 from zeroinit.bench.store import Result, Store
 
 ENVIRONMENT = {"zeroinit": "0", "python": "3", "torch": "2", "device": "cpu", "threads": 1}
@@ -82,10 +83,11 @@ def test_one_seed_has_no_interval(tmp_path):
 
 
 def test_the_drawing(summary):
-    figure = VIEWS["gaps"].draw(summary, "Title", "paper")
-    left, right = figure.axes
+    figure = VIEWS["gaps"].draw(summary, Heading("Title"), "paper")
+    left, right, names = figure.axes
     assert left.get_title(loc="left") or left.get_title() == "MNIST FNN"
     assert [label.get_text() for label in left.get_yticklabels()] == list(FINAL)
+    assert [text.get_text() for text in names.texts] == ["PyTorch default", NORMAL]  # the others are thin and gray
     line = right.lines[1]
     assert np.asarray(line.get_xdata()).tolist() == [2, 10]  # a rank of zero has no place on a logarithmic scale
 
@@ -100,10 +102,11 @@ def test_one_difference_for_each_network_and_their_mean(tmp_path):
     summary = summarize(TRANSFER, store, range(9), "paper", "corrected")
     frame = difference_frame(gaps(summary))
     networks = ["2 layers, 64 ReLU", "2 layers, 64 GELU", "2 layers, 64 tanh"]
-    assert frame["label"].tolist() == [*networks, "All networks"]
+    assert frame["row"].tolist() == [*networks, "All networks"]
+    assert set(frame["label"]) == {"zero start"}
     assert frame["mean"].tolist() == pytest.approx([0.0, 0.01, 0.02, 0.01])
-    figure = VIEWS["differences"].draw(summary, "Title", "paper")
-    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == frame["label"].tolist()
+    figure = VIEWS["differences"].draw(summary, Heading("Title"), "paper")
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == frame["row"].tolist()
 
 
 def test_further_curves_of_a_network_are_named_and_not_in_the_mean(tmp_path):
@@ -116,8 +119,8 @@ def test_further_curves_of_a_network_are_named_and_not_in_the_mean(tmp_path):
                 history = {"test_accuracy": [finals[name] + 0.01 * seed] * 30, "outcome": "completed"}
                 store.save(Result(curve.run, seed, history, "0" * 16, ENVIRONMENT, 1.0))
     frame = difference_frame(gaps(summarize(TRANSFER, store, range(9), "paper", "corrected")))
-    network, further = "8 layers, 64 ReLU", ["orthogonal once", "default, orthonormal"]
-    assert frame["label"].tolist() == [network, *(f"{network}, {name}" for name in further), "All networks"]
+    assert frame["row"].tolist() == ["8 layers, 64 ReLU"] * 3 + ["All networks"]
+    assert frame["label"].tolist() == ["zero start", "orthogonal once", "default, orthonormal", "zero start"]
     assert frame["mean"].tolist() == pytest.approx([0.03, -0.3, 0.05, 0.03])
 
 

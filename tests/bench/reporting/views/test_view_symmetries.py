@@ -11,6 +11,7 @@ from zeroinit.bench.reporting.measures import MEASURES
 from zeroinit.bench.reporting.verdicts import decide_claims
 from zeroinit.bench.reporting.views import VIEWS
 from zeroinit.bench.reporting.views.symmetries import remaining, symmetry_frame
+from zeroinit.bench.reporting.views.view import Heading
 from zeroinit.bench.running.runner import execute
 from zeroinit.bench.store import Result, Store
 
@@ -84,12 +85,13 @@ def test_the_table(summary):
 
 
 def test_the_drawing(summary):
-    figure = VIEWS["symmetries"].draw(summary, "Title", "paper")
+    figure = VIEWS["symmetries"].draw(summary, Heading("Title"), "paper")
     left, right = figure.axes[:2]
     assert left.get_title(loc="left") == "MNIST CNN"
     assert [line.get_label() for line in left.lines] == list(SPREADS)
-    assert [list(line.get_xdata()) for line in left.lines] == [[2]] * 3  # zeros have no place on a logarithmic scale
-    assert right.get_ylabel() == "Rank over the largest possible"
+    assert [list(line.get_xdata()) for line in left.lines] == [[1, 2]] * 3
+    assert (left.get_yscale(), left.get_ylabel()) == ("linear", "Position spread (%)")
+    assert right.get_ylabel() == "Rank (% of the largest possible)"
 
 
 def test_the_claims(summary):

@@ -14,7 +14,7 @@ from zeroinit.bench.reporting.report import build_report, claim_records, write_r
 from zeroinit.bench.reporting.views import VIEWS
 from zeroinit.bench.reporting.views.accuracies import signed
 from zeroinit.bench.reporting.views.gradients import span
-from zeroinit.bench.reporting.views.view import Table
+from zeroinit.bench.reporting.views.view import Heading, Table
 from zeroinit.bench.running.runner import execute
 from zeroinit.bench.spec import Curve, Figure, Run
 from zeroinit.bench.store import Store
@@ -66,7 +66,8 @@ def test_the_report_of_figure_12(digits):
         assert "dense_1.weight, layer 1" in content
         assert "Final test accuracy" not in content
     assert f"| {NORMAL} | dense_1.weight, layer 1 | 4 |" in text
-    assert "QUICK LOOK (digits" in (folder / "figures" / "fig12-quick-corrected.svg").read_text()
+    for name in ("fig12", "fig12-details"):
+        assert "8x8 digits, not the paper's data" in (folder / "figures" / f"{name}-quick-corrected.svg").read_text()
 
 
 def zeros(axes) -> list[int]:
@@ -78,7 +79,17 @@ def zeros(axes) -> list[int]:
 
 def test_the_drawing_of_figure_12(digits):
     report, _ = digits
-    figure = VIEWS["gradients"].draw(report.summaries[0], "Title", "quick")
+    figure = VIEWS["gradients"].draw(report.summaries[0], Heading("Title"), "quick")
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["PyTorch default", NORMAL]
+    pale = figure.axes[1].patches[0].get_facecolor()
+    filled = [sum(cell.get_facecolor() != pale for cell in axes.patches) for axes in figure.axes]
+    assert filled == [20, 14]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["input 1", "2", "3", "output 4"]
+
+
+def test_the_details_of_figure_12(digits):
+    report, _ = digits
+    figure = VIEWS["gradients"].details(report.summaries[0], Heading("Title"), "quick")
     assert figure.get_suptitle() == "Title"
     assert len(figure.axes) == 8
     above = figure.axes[:4]
@@ -137,7 +148,7 @@ def test_the_table_of_layers_that_wake_up(woken):
 
 
 def test_the_drawing_of_layers_that_wake_up(woken):
-    figure = VIEWS["wake_up"].draw(woken, "Title", "paper")
+    figure = VIEWS["wake_up"].draw(woken, Heading("Title"), "paper")
     shown = [axes for axes in figure.axes if axes.get_visible()]
     assert [axes.get_title(loc="left") for axes in shown] == ["A", "B"]
     colors = [{bar.get_facecolor() for bar in axes.patches if bar.get_width() > 0} for axes in shown]
@@ -159,7 +170,7 @@ def test_a_study_with_a_precision_missing_is_drawn_without_it(woken, store):
     store.path(STUDY.curves[1].run, 0).unlink()
     summary = summarize(STUDY, store, [0], "paper", "corrected")
     assert [row[0] for row in cells(VIEWS["wake_up"].table(summary, "paper", "corrected"))] == ["B"]
-    assert len(VIEWS["wake_up"].draw(summary, "Title", "paper").axes) == 1
+    assert len(VIEWS["wake_up"].draw(summary, Heading("Title"), "paper").axes) == 1
 
 
 def test_a_study_with_no_pair_at_all(woken, store):
@@ -167,7 +178,7 @@ def test_a_study_with_no_pair_at_all(woken, store):
         store.path(curve.run, 0).unlink()
     summary = summarize(STUDY, store, [0], "paper", "corrected")
     assert cells(VIEWS["wake_up"].table(summary, "paper", "corrected")) == []
-    figure = VIEWS["wake_up"].draw(summary, "Title", "paper")
+    figure = VIEWS["wake_up"].draw(summary, Heading("Title"), "paper")
     assert not any(axes.get_visible() for axes in figure.axes)
 
 

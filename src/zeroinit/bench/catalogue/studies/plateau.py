@@ -25,10 +25,12 @@ RANDOM_BETA = replace(ZERO_BETA, norm_aware=True)
 SMALL = replace(RANDOM_BETA, scale=0.1)
 REPAIRED = replace(SMALL, remedy="affine_norms", remedy_steps=20)
 
-NORMAL, NORMAL_EXACT = "normal biases, β = 0", "normal biases, β = 0, exact norm"
-RANDOM, RANDOM_EXACT = "normal biases, random β", "normal biases, random β, exact norm"
-SMALLER = "normal biases ×0.1, random β"
-REPAIR, REPAIR_EXACT = "the same, norms affine at first", "the same, norms affine at first, exact norm"
+TORCH, EXACT = "torch's norm", "exact norm"
+DEFAULT = f"{TORCH}: {PYTORCH}"
+NORMAL, NORMAL_EXACT = (f"{norm}: normal biases, β = 0" for norm in (TORCH, EXACT))
+RANDOM, RANDOM_EXACT = (f"{norm}: normal biases, random β" for norm in (TORCH, EXACT))
+SMALLER = f"{TORCH}: normal biases ×0.1, random β"
+REPAIR, REPAIR_EXACT = (f"{norm}: ×0.1, random β, norms affine at first" for norm in (TORCH, EXACT))
 
 
 def one_class(claim: str, words: str, label: str) -> Claim:
@@ -42,7 +44,7 @@ PLATEAU = Figure(
     name="plateau",
     title="CIFAR-10 CNN (quarter width): plateau, exact norm and repair",
     curves=(
-        Curve(PYTORCH, QUARTER_CNN),
+        Curve(DEFAULT, QUARTER_CNN),
         Curve(NORMAL, ZERO_BETA),
         Curve(NORMAL_EXACT, replace(ZERO_BETA, norm="exact")),
         Curve(RANDOM, RANDOM_BETA),
@@ -81,9 +83,14 @@ PLATEAU = Figure(
             "P6-repair-gap",
             "CIFAR-10 CNN (quarter): PyTorch's default stays ahead of the repair",
             "greater",
-            PYTORCH,
+            DEFAULT,
             REPAIR,
         ),
+    ),
+    sentences=(
+        f"With β = 0 torch's norm ends at {{{NORMAL}}} and an exact norm at {{{NORMAL_EXACT}}}.",
+        f"With norms that are affine at first it is {{{REPAIR}}} and {{{REPAIR_EXACT}}}. PyTorch's default: "
+        f"{{{DEFAULT}}}.",
     ),
     in_paper=False,
 )

@@ -1,12 +1,15 @@
 """View: how well does each curve train? Test accuracy by epoch, and the final ones beside the published."""
 
+import math
+
 import pandas as pd
 from matplotlib.figure import Figure
 
-from zeroinit.bench.plots import accuracy_curves, final_accuracies, new_panels
+from zeroinit.bench.labels import split_label
+from zeroinit.bench.plots import FEW, accuracy_curves, final_accuracies, name_curves, new_rows, text_width
 from zeroinit.bench.profiles import PROFILES, PROTOCOLS
 from zeroinit.bench.reporting.analysis import FigureSummary
-from zeroinit.bench.reporting.views.view import Cell, Table, View, estimate_frame, text
+from zeroinit.bench.reporting.views.view import Cell, Heading, Table, View, estimate_frame, text
 
 __all__ = ["NOTABLE", "VIEW", "draw", "final_frame", "table"]
 
@@ -14,12 +17,72 @@ NOTABLE = 0.01
 """From this difference from the published accuracy on, the report has to explain it."""
 
 
-def draw(summary: FigureSummary, title: str, profile: str) -> Figure:
-    """Draw test accuracy by epoch, and the final ones beside the published."""
-    figure, (left, right) = new_panels([5, 3])
-    accuracy_curves(summary.frame, left, title=title)
-    final_accuracies(final_frame(summary, with_published=PROFILES[profile].is_paper), right)
+def draw(summary: FigureSummary, heading: Heading, profile: str) -> Figure:
+    """Draw test accuracy by epoch, and the final ones beside the published; one row of panels for each network."""
+    labels = [entry.curve.label for entry in summary.curves]
+    groups = _groups(labels)
+    finals = final_frame(summary, with_published=PROFILES[profile].is_paper)
+    named = {label: split_label(label)[1] or label for label in labels}
+    names = 0.45 + max(text_width(name) for name in named.values())
+    rows_of = max(len(group) for group in groups.values())
+    height = max(2.9, 0.75 + 0.3 * rows_of)
+    figure, rows = new_rows(len(groups), [4.6, names, 2.8], 8.0 + names, height, heading.title, heading.note)
+    for (network, group), (left, _, right) in zip(groups.items(), rows, strict=True):
+        frame, seeds, xlabel = _curve_frames(summary, group)
+        for each in (frame, seeds):
+            each["label"] = each["label"].map(named)
+        accuracy_curves(frame, left, seeds=seeds, labels=list(named.values()), title=network, xlabel=xlabel)
+        left.sharey(rows[0][0])
+        final_accuracies(_ordered(finals, group, named), right, labels=list(named.values()))
+        right.sharex(rows[0][2])
+        right.tick_params(axis="y", labelleft=False, length=0)
+    for group, (left, middle, _) in zip(groups.values(), rows, strict=True):
+        ends = _ordered(finals, group, named)
+        heights = {label: (len(ends) - 0.5 - place) / (len(ends) + 0.1) for place, label in enumerate(ends["label"])}
+        means = dict(zip(ends["label"], ends["mean"], strict=True))
+        last = {named[label]: means[named[label]] for label in group}
+        name_curves(middle, left, last, labels=list(named.values()), heights=heights)
     return figure
+
+
+def _ordered(finals: pd.DataFrame, group: list[str], named: dict[str, str]) -> pd.DataFrame:
+    """Return the rows of a group, the highest mean first, with the names that stand beside them."""
+    rows = finals[finals["label"].isin(group)]
+    rows = rows.iloc[(-rows["mean"]).argsort(kind="stable")]
+    return rows.assign(label=rows["label"].map(named))
+
+
+def _groups(labels: list[str]) -> dict[str, list[str]]:
+    """Return the labels by their network; all of them under one empty name unless each has a network."""
+    if not all(split_label(label)[1] for label in labels):
+        return {"": labels}
+    found: dict[str, list[str]] = {}
+    for label in labels:
+        found.setdefault(split_label(label)[0], []).append(label)
+    return found
+
+
+def _curve_frames(summary: FigureSummary, group: list[str]) -> tuple[pd.DataFrame, pd.DataFrame, str]:
+    """Return means (with bands from five seeds on), single seeds, and the name of the horizontal axis.
+
+    Where one curve has twice the epochs of another, each stands over its own share of training.
+    """
+    frame = summary.frame[summary.frame["label"].isin(group)].copy()
+    rows = []
+    for entry in summary.curves:
+        if entry.curve.label in group:
+            if len(entry.results) < FEW:
+                frame.loc[frame["label"] == entry.curve.label, ["low", "high"]] = math.nan
+            for seed, result in entry.results.items():
+                history = result.history["test_accuracy"]
+                rows += [(entry.curve.label, seed, epoch, each) for epoch, each in enumerate(history, start=1)]
+    seeds = pd.DataFrame(rows, columns=["label", "seed", "epoch", "accuracy"])
+    lengths = frame.groupby("label")["epoch"].max()
+    if lengths.max() < 2 * lengths.min():
+        return frame, seeds, "Epoch"
+    for each in (frame, seeds):
+        each["epoch"] = 100 * each["epoch"] / each["label"].map(lengths)
+    return frame, seeds, "Share of its own training (%)"
 
 
 def table(summary: FigureSummary, profile: str, protocol: str) -> Table:

@@ -13,7 +13,7 @@ from zeroinit.bench.catalogue.grid import REFERENCES, part_of
 from zeroinit.bench.plots import collapse_chart, final_accuracies, new_panels
 from zeroinit.bench.reporting.analysis import FigureSummary
 from zeroinit.bench.reporting.predictor import MECHANISTIC, expected_accuracy, fit_predictor, quantities
-from zeroinit.bench.reporting.views.view import Cell, Table, View, estimate_frame, text
+from zeroinit.bench.reporting.views.view import Cell, Heading, Table, View, estimate_frame, text
 from zeroinit.bench.spec import Run
 from zeroinit.bench.stats import Estimate, determination, grouped_bootstrap, mean_interval, rank_correlation
 
@@ -172,10 +172,9 @@ def reference_differences(frame: pd.DataFrame, part: str) -> dict[str, Estimate]
     return {name: mean_interval((table["auto"] - table[name]).to_numpy()) for name in REFERENCES if name != "auto"}
 
 
-def draw(summary: FigureSummary, title: str, profile: str) -> Figure:
+def draw(summary: FigureSummary, heading: Heading, profile: str) -> Figure:
     """Draw seen against predicted losses, held-out settings filled, and the rank correlation of each predictor."""
-    figure, (left, right) = new_panels([3, 2], height=5.2)
-    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+    figure, (left, right) = new_panels([3, 2], 9.6, 5.0, heading.title, heading.note)
     grid = read_grid(summary)
     if grid is None:
         left.set_title("Too few contexts are stored to fit the predictor", loc="left")
@@ -184,7 +183,7 @@ def draw(summary: FigureSummary, title: str, profile: str) -> Figure:
     collapse_chart(points, left, quantity="Loss of accuracy")
     part = list(grid.correlations)[-1]
     frame = estimate_frame(grid.correlations[part].items())
-    final_accuracies(frame, right, xlabel=f"Rank correlation with the loss, {part}", bounded=False)
+    final_accuracies(frame, right, xlabel=f"Rank correlation with the loss, {part}", bounded=False, is_share=False)
     right.axvline(0, color="#222222", linewidth=0.8)
     return figure
 

@@ -5,16 +5,27 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from zeroinit.bench.labels import NORMAL, PYTORCH, split_label
-from zeroinit.bench.plots import final_accuracies, new_rows, step_curves
+from zeroinit.bench.plots import (
+    INK,
+    color_of,
+    final_accuracies,
+    is_named,
+    name_curves,
+    new_panels,
+    new_rows,
+    reach_of,
+    step_curves,
+)
 from zeroinit.bench.reporting.analysis import CurveSummary, FigureSummary
-from zeroinit.bench.reporting.views.view import Cell, Table, View, estimate_frame, text
+from zeroinit.bench.reporting.views.view import Cell, Heading, Table, View, estimate_frame, text
 from zeroinit.bench.stats import Estimate, mean_interval, ratio_interval
 
-__all__ = ["DIFFERENCE", "VIEW", "Gap", "draw", "gap_frame", "gaps", "rank_frame", "table"]
+__all__ = ["DIFFERENCE", "VIEW", "Gap", "draw", "draw_panels", "gap_frame", "gaps", "rank_frame", "table"]
 
-DIFFERENCE = "Final test accuracy minus that of PyTorch's default"
+DIFFERENCE = "Points above PyTorch's default"
 
 
 @dataclass(frozen=True)
@@ -61,7 +72,7 @@ def _closed(entry: CurveSummary, default: CurveSummary, normal: CurveSummary | N
 
 
 def gap_frame(found: list[Gap]) -> pd.DataFrame:
-    """Return one row per curve: label (its name), mean, low, high of the difference, and no published value."""
+    """Return one row per curve: label (its name), mean, low, high of the difference, no published value, seeds."""
     return estimate_frame((gap.name, gap.difference) for gap in found)
 
 
@@ -83,40 +94,80 @@ def rank_frame(found: list[Gap]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["label", "step", "value"])
 
 
-def draw(summary: FigureSummary, title: str, profile: str) -> Figure:
-    """Draw for each network the differences from PyTorch's default and, if recorded, its first weight's ranks."""
+def draw(summary: FigureSummary, heading: Heading, profile: str) -> Figure:
+    """Draw the differences from PyTorch's default: on one axis, or beside the first weight's ranks if recorded."""
     found = gaps(summary)
+    if not rank_frame(found).empty:
+        return _draw_ranks(found, heading)
+    frame = gap_frame([gap for gap in found if gap.name != PYTORCH])
+    frame["row"] = [gap.network for gap in found if gap.name != PYTORCH]
+    return draw_panels(frame, {"": list(dict.fromkeys(frame["row"]))}, heading)
+
+
+def draw_panels(frame: pd.DataFrame, panels: dict[str, list[str]], heading: Heading) -> Figure:
+    """Draw differences from PyTorch's default in points: a row for each network, a color for each start.
+
+    Args:
+        frame: As for ``final_accuracies``, with the column ``row``.
+        panels: The rows of each panel, by its title; a row's text loses the title.
+        heading: What stands above.
+    """
+    labels = list(dict.fromkeys(frame["label"]))
+    most = max((len(rows) for rows in panels.values()), default=1)
+    height = 1.1 + (0.22 + 0.16 * max(1, len(labels))) * max(1, most)
+    figure, axes = new_panels([1] * len(panels), 2.8 + 3.4 * len(panels), height, heading.title, heading.note)
+    for ax, (title, rows) in zip(axes, panels.items(), strict=True):
+        part = frame[frame["row"].isin(rows)].copy()
+        if part.empty:
+            continue
+        part["row"] = part["row"].str.removeprefix(f"{title}, ")
+        final_accuracies(part, ax, xlabel=DIFFERENCE, bounded=False, labels=labels, title=title, reach=reach_of(frame))
+        ax.axvline(0, color=color_of(PYTORCH, []), linewidth=0.8)
+    dots = [Line2D([], [], color=color_of(label, labels), marker="o", markersize=6) for label in labels]
+    for ax in axes[1:]:
+        ax.sharex(axes[0])
+    figure.legend(dots, labels, loc="outside lower left", ncols=max(1, len(labels)), frameon=False, labelcolor=INK)
+    return figure
+
+
+def _draw_ranks(found: list[Gap], heading: Heading) -> Figure:
+    """Draw for each network the differences of all starts, and its first weight's rank; a few starts are named."""
     networks = list(dict.fromkeys(gap.network for gap in found))
-    longest = max((sum(gap.network == network for gap in found) for network in networks), default=1)
-    ratios = [1] if rank_frame(found).empty else [3, 2]
-    figure, rows = new_rows(max(1, len(networks)), ratios, 4.2 + 2.7 * len(ratios), 1.2 + 0.3 * longest, title)
-    for row, network in zip(rows, networks, strict=False):
+    longest = max(sum(gap.network == network for gap in found) for network in networks)
+    figure, rows = new_rows(len(networks), [3, 2, 1.3], 11.0, 1.2 + 0.26 * longest, heading.title, heading.note)
+    labels = list(dict.fromkeys(gap.name for gap in found))
+    for (left, middle, right), network in zip(rows, networks, strict=True):
         group = [gap for gap in found if gap.network == network]
-        labels = [gap.name for gap in group]
-        final_accuracies(gap_frame(group), row[0], xlabel=DIFFERENCE, bounded=False)
-        row[0].axvline(0, color="#222222", linewidth=0.8)
-        row[0].set_title(network, loc="left")
-        ranks = rank_frame(group)
-        for axes in row[1:]:
-            axes.set_visible(not ranks.empty)
-            if not ranks.empty:
-                step_curves(ranks, axes, labels=labels, ylabel="Effective rank, first weight")
+        frame, ranks = gap_frame(group), rank_frame(group)
+        final_accuracies(
+            frame, left, xlabel=DIFFERENCE, bounded=False, labels=labels, title=network, reach=reach_of(frame)
+        )
+        left.axvline(0, color=color_of(PYTORCH, []), linewidth=0.8)
+        if ranks.empty:
+            middle.set_visible(False)
+            right.set_visible(False)
+            continue
+        step_curves(ranks, middle, labels=labels, ylabel="Effective rank, first weight")
+        ends = ranks.groupby("label", sort=False)["value"].last()
+        name_curves(right, middle, {name: end for name, end in ends.items() if is_named(name)}, labels=labels)
     return figure
 
 
 def table(summary: FigureSummary, profile: str, protocol: str) -> Table:
     """Return one row per curve: accuracy, difference from the default, share of the gap that is closed, ranks."""
-    names = ("Accuracy", "Minus default", "Gap closed", "Rank, step 2", "10", "100", "End", "Seeds")
+    found = gaps(summary)
+    steps = {} if rank_frame(found).empty else {"Rank, step 2": 2, "10": 10, "100": 100, "End": None}
     rows = []
-    for gap in gaps(summary):
+    for gap in found:
         cells = (
             f"{gap.summary.estimate.value:.4f}",
             "–" if gap.name == PYTORCH else str(gap.difference),
             _share_closed(gap),
-            *(_rank_at(gap, step) for step in (2, 10, 100, None)),
+            *(_rank_at(gap, step) for step in steps.values()),
             str(gap.difference.num_seeds),
         )
         rows.append((text(gap.network), text(gap.name), *(Cell(cell) for cell in cells)))
+    names = ("Accuracy", "Minus default", "Gap closed", *steps, "Seeds")
     return Table((text("Network"), text("Start"), *(Cell(name) for name in names)), tuple(rows))
 
 

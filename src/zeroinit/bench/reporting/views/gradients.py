@@ -7,13 +7,21 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from zeroinit.bench.plots import gradient_quantiles, new_grid
+from zeroinit.bench.plots import (
+    INK,
+    color_of,
+    first_gradient_grid,
+    gradient_quantiles,
+    new_grid,
+    new_panels,
+    text_width,
+)
 from zeroinit.bench.reporting.analysis import FigureSummary
-from zeroinit.bench.reporting.views.view import Cell, Table, View, text
-from zeroinit.bench.reporting.views.wake_up import gradient_sizes
+from zeroinit.bench.reporting.views.view import Cell, Heading, Table, View, text
+from zeroinit.bench.reporting.views.wake_up import gradient_sizes, has_gradient
 from zeroinit.bench.store import QUANTILES
 
-__all__ = ["VIEW", "draw", "quantile_frame", "table"]
+__all__ = ["VIEW", "draw", "draw_details", "quantile_frame", "table"]
 
 MOST_STEPS = 5
 """Update steps that are drawn, as in the paper."""
@@ -22,11 +30,28 @@ DRAWN = {"quantiles": "entries of the gradient", "edges": "bin edges, as publish
 """Titles of the drawn distributions, by the name of the recorded measure."""
 
 
-def draw(summary: FigureSummary, title: str, profile: str) -> Figure:
+def draw(summary: FigureSummary, heading: Heading, profile: str) -> Figure:
+    """Draw for each curve which layer has a gradient at which step: filled where one has in every seed."""
+    labels = [entry.curve.label for entry in summary.curves]
+    received = [np.all([has_gradient(result) for result in entry.results.values()], axis=0) for entry in summary.curves]
+    width = max(2.6, *(text_width(label, 11, "bold") + 0.5 for label in labels))
+    height = 1.0 + 0.36 * max(len(each) for each in received)
+    figure, panels = new_panels([1] * len(labels), 0.9 + width * len(labels), height, heading.title, heading.note)
+    for axes, label, each in zip(panels, labels, received, strict=True):
+        shown = each[:, :MOST_STEPS]
+        first_gradient_grid(shown, axes, color=color_of(label, labels), title=label)
+        names = [str(layer + 1) for layer in range(len(shown))]
+        names[0], names[-1] = f"input {names[0]}", f"output {names[-1]}"
+        axes.set_yticklabels(names)
+        axes.tick_params(axis="y", labelleft=axes is panels[0])
+    return figure
+
+
+def draw_details(summary: FigureSummary, heading: Heading, profile: str) -> Figure:
     """Draw the weight gradients of each layer at each step: above the true ones, below as the paper read them."""
     frame = quantile_frame(summary, MOST_STEPS)
     labels, layers = list(dict.fromkeys(frame["label"])), sorted(set(frame["layer"]))
-    figure, grid = new_grid(len(DRAWN), len(layers), 2.6 * len(layers), 6.6, title)
+    figure, grid = new_grid(len(DRAWN), len(layers), 2.6 * len(layers), 6.6, heading.title, heading.note)
     for row, words in zip(grid, DRAWN.values(), strict=True):
         for axes, layer in zip(row, layers, strict=True):
             part = frame[(frame["measure"] == words) & (frame["layer"] == layer)]
@@ -35,7 +60,7 @@ def draw(summary: FigureSummary, title: str, profile: str) -> Figure:
             axes.label_outer()
         row[0].set_ylabel(words.capitalize())
     handles = [line for line in grid[0][0].lines if not str(line.get_label()).startswith("_")]
-    figure.legend(handles=handles, loc="outside lower left", ncols=len(handles), frameon=False)
+    figure.legend(handles=handles, loc="outside lower left", ncols=3, frameon=False, labelcolor=INK)
     return figure
 
 
@@ -123,8 +148,9 @@ def _medians(of_seeds: Sequence[Sequence[float | None]]) -> dict[str, float]:
 VIEW = View(
     draw,
     table,
-    "Box: middle half of the entries; thick line: 90 %; thin line: all; tick: median. Each quantile is its median "
-    "over the seeds. A hollow circle: every entry is exactly zero, in every seed. Below: the same for the bin "
-    "edges of TensorBoard's histograms, which is what the paper's figure shows; they grow by 10 % from 1e-12 on, "
-    "whatever the gradients are.",
+    "A filled cell: the layer's weight has a gradient at this update, in every seed. In the details, box: middle half "
+    "of the entries; thick line: 90 %; thin line: all; tick: median. Each quantile is its median over the seeds. A "
+    "hollow circle: every entry is exactly zero, in every seed. Below: the same for the bin edges of TensorBoard's "
+    "histograms, which is what the paper's figure shows; they grow by 10 % from 1e-12 on, whatever the gradients are.",
+    draw_details,
 )

@@ -13,7 +13,7 @@ from zeroinit.bench.plots import final_accuracies, new_panels
 from zeroinit.bench.reporting.analysis import FigureSummary
 from zeroinit.bench.reporting.views.accuracies import final_frame
 from zeroinit.bench.reporting.views.view import Cell as TableCell
-from zeroinit.bench.reporting.views.view import Table, View, estimate_frame, text
+from zeroinit.bench.reporting.views.view import Heading, Table, View, estimate_frame, text
 from zeroinit.bench.stats import Estimate, mean_interval, ratio_interval
 
 __all__ = ["VIEW", "MechanismLoss", "draw", "mechanism_losses", "shapley_values", "table"]
@@ -98,15 +98,14 @@ def mechanism_losses(summary: FigureSummary) -> dict[str, MechanismLoss]:
     }
 
 
-def draw(summary: FigureSummary, title: str, profile: str) -> Figure:
+def draw(summary: FigureSummary, heading: Heading, profile: str) -> Figure:
     """Draw the final accuracies of all combinations and cures, and the loss that each mechanism is charged with."""
-    figure, (left, right) = new_panels([3, 2], height=5.2)
-    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+    figure, (left, right) = new_panels([3, 2], 9.6, 5.0, heading.title, heading.note)
     final_accuracies(final_frame(summary, with_published=False), left)
     losses = mechanism_losses(summary)
     if losses:
         frame = estimate_frame((name, each.loss) for name, each in losses.items())
-        final_accuracies(frame, right, xlabel="Loss charged to it (Shapley)", bounded=False)
+        final_accuracies(frame, right, xlabel="Loss charged to it (Shapley, points)", bounded=False)
         right.set_xlim(left=min(0.0, right.get_xlim()[0]))
     return figure
 

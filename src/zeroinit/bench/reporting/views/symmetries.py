@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from zeroinit.bench.labels import split_label
-from zeroinit.bench.plots import new_rows, step_curves
+from zeroinit.bench.plots import name_curves, new_rows, step_curves, text_width
 from zeroinit.bench.reporting.analysis import CurveSummary, FigureSummary
 from zeroinit.bench.reporting.symmetries import (
     activation_rank,
@@ -18,12 +18,12 @@ from zeroinit.bench.reporting.symmetries import (
     position_spread_at,
     weight_rank_at,
 )
-from zeroinit.bench.reporting.views.view import Cell, Table, View, text
+from zeroinit.bench.reporting.views.view import Cell, Heading, Table, View, text
 from zeroinit.bench.stats import Estimate, mean_interval
 
 __all__ = ["VIEW", "Remaining", "draw", "remaining", "symmetry_frame", "table"]
 
-SYMMETRIES = {"position_spread": "Position spread", "weight_rank": "Rank over the largest possible"}
+SYMMETRIES = {"position_spread": "Position spread (%)", "weight_rank": "Rank (% of the largest possible)"}
 """Titles of the drawn measures."""
 
 
@@ -104,18 +104,19 @@ def _recorded(entry: CurveSummary) -> Iterator[dict[str, Any]]:
             yield result.recorded
 
 
-def draw(summary: FigureSummary, title: str, profile: str) -> Figure:
+def draw(summary: FigureSummary, heading: Heading, profile: str) -> Figure:
     """Draw for each network the position spread and the rank of its weights, by update step."""
     frame = symmetry_frame(summary)
     networks, labels = list(dict.fromkeys(frame["network"])), list(dict.fromkeys(frame["label"]))
-    figure, rows = new_rows(max(1, len(networks)), [1, 1], 9.6, 3.2, title)
+    names = 0.4 + max((text_width(label) for label in labels), default=1.0)
+    widths = [3.6, 3.6, names]
+    figure, rows = new_rows(max(1, len(networks)), widths, 1.4 + sum(widths), 2.9, heading.title, heading.note)
     for row, network in zip(rows, networks, strict=False):
-        for axes, (measure, ylabel) in zip(row, SYMMETRIES.items(), strict=True):
+        for axes, (measure, ylabel) in zip(row, SYMMETRIES.items(), strict=False):
             part = frame[(frame["network"] == network) & (frame["measure"] == measure)]
-            step_curves(part, axes, labels=labels, ylabel=ylabel)
-        row[0].set_title(network, loc="left")
-    handles = rows[0][0].lines
-    figure.legend(handles=handles, loc="outside lower left", ncols=max(1, len(handles)), frameon=False)
+            title = network if axes is row[0] else ""
+            step_curves(part, axes, labels=labels, ylabel=ylabel, title=title, is_share=True)
+        name_curves(row[2], row[1], dict(part.groupby("label", sort=False)["value"].last()), labels=labels)
     return figure
 
 

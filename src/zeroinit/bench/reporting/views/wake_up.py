@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from zeroinit.bench.plots import new_grid, wake_up_chart, wake_up_legend
+from zeroinit.bench.plots import INK, new_grid, wake_up_chart, wake_up_legend
 from zeroinit.bench.reporting.analysis import CurveSummary, FigureSummary
-from zeroinit.bench.reporting.views.view import Cell, Table, View, text
+from zeroinit.bench.reporting.views.view import Cell, Heading, Table, View, text
 from zeroinit.bench.store import Result
 
 __all__ = ["CAUSES", "VIEW", "draw", "gradient_sizes", "has_gradient", "table", "wake_causes", "wake_frame"]
@@ -92,13 +92,13 @@ def wake_frame(summary: FigureSummary) -> pd.DataFrame:
     return frame.astype({"step": float})
 
 
-def draw(summary: FigureSummary, title: str, profile: str) -> Figure:
+def draw(summary: FigureSummary, heading: Heading, profile: str) -> Figure:
     """Draw for each variant when each weight gets its first gradient, and its cause, for the first seed."""
     frame = wake_frame(summary)
     variants = list(dict.fromkeys(frame["variant"]))
     columns = min(3, max(1, len(variants)))
     rows = max(1, -(-len(variants) // columns))
-    figure, grid = new_grid(rows, columns, 3.4 * columns, 3.6 * rows, title)
+    figure, grid = new_grid(rows, columns, 3.4 * columns, 3.6 * rows, heading.title, heading.note)
     panels = [axes for row in grid for axes in row]
     for place, (axes, variant) in enumerate(zip(panels, variants, strict=False)):
         part = frame[frame["variant"] == variant]
@@ -110,7 +110,7 @@ def draw(summary: FigureSummary, title: str, profile: str) -> Figure:
         axes.set_visible(False)
     for row in grid:
         row[0].set_ylabel("Layers, from input to output")
-    figure.legend(handles=wake_up_legend(), loc="outside lower left", ncols=4, frameon=False)
+    figure.legend(handles=wake_up_legend(), loc="outside lower left", ncols=4, frameon=False, labelcolor=INK)
     return figure
 
 

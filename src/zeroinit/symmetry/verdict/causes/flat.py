@@ -20,7 +20,7 @@ from zeroinit.symmetry.verdict.evidence import Reason
 from zeroinit.symmetry.verdict.passes.calls import LOSS, Call, Calls, tensors_in
 from zeroinit.symmetry.verdict.passes.graph import Node
 from zeroinit.symmetry.verdict.passes.naming import of_model, operation, sentence, starred, where
-from zeroinit.symmetry.verdict.passes.sizes import normalized_size, num_keys, softmax_size
+from zeroinit.symmetry.verdict.passes.sizes import axis_of, normalized_size, num_keys, softmax_size
 from zeroinit.symmetry.verdict.trials.actions import other_axis
 from zeroinit.symmetry.verdict.trials.trials import Change
 
@@ -155,7 +155,7 @@ def _of_one_value(call: Call, view: View) -> Iterator[Candidate]:
         yield Candidate(reason, change, ((change, line),))
     change = view.act(call, "sigmoid")
     repair = f"Use a sigmoid in place of {what}, or give it two or more values. What goes in has the shape {shape}."
-    if any(each.dim() > 2 for each in tensors_in(view.inputs)):
+    if len(shape) > 2 and axis_of(call) == len(shape) - 1:
         repair = f"Give {what} two or more values: larger images, longer sequences. A sigmoid in its place was tried."
     yield Candidate(reason, change, ((change, repair),))
 
@@ -169,7 +169,9 @@ def _of_saturation(cut: Node, call: Call, view: View) -> Iterator[Candidate]:
         repair = f"Divide what goes into {what} by its largest value, or scale the layer in front of it down."
     else:
         change = view.act(call, "take out")
-        text = f"{sentence(what)} cuts off every value of the batch: all are outside its range."
+        own = view.names.get(id(call.given[0]), "")
+        whose = f"of `{own}`" if own else "of the batch"
+        text = f"{sentence(what)} cuts off every value {whose}: all are outside its range."
         repair = f"Take {what} out, or widen its range."
     yield Candidate(Reason("dead", text), change, (*_level(cut, view), (change, repair)))
     if call.name in CLAMPS:
@@ -242,7 +244,7 @@ def _level(cut: Node, view: View) -> Iterator[tuple[Change, str]]:
 
 def far_inputs(text: str, view: View) -> Iterator[Candidate]:
     """Inputs that are far from zero: normalized ones are tried."""
-    floats = [each for each in tensors_in(view.inputs) if each.is_floating_point() and each.numel()]
+    floats = [each.detach() for each in tensors_in(view.inputs) if each.is_floating_point() and each.numel()]
     if any(float(each.abs().max()) > FAR for each in floats):
         low, high = min(float(each.min()) for each in floats), max(float(each.max()) for each in floats)
         change = Change(inputs="normalized")

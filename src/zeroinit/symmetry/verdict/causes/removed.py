@@ -17,7 +17,7 @@ from zeroinit.symmetry.verdict.causes.views import (
 from zeroinit.symmetry.verdict.evidence import Reason
 from zeroinit.symmetry.verdict.passes.calls import LOSS, Call, is_constant
 from zeroinit.symmetry.verdict.passes.graph import Node
-from zeroinit.symmetry.verdict.passes.naming import few, operation, sentence, starred
+from zeroinit.symmetry.verdict.passes.naming import few, operation, sentence, starred, where
 from zeroinit.symmetry.verdict.passes.sizes import normalized_by_itself, same_along, softmax_size
 from zeroinit.symmetry.verdict.trials.trials import Change
 
@@ -51,6 +51,15 @@ def may_remove(call: Call) -> bool:
     return call.name in TAKEN_OUT
 
 
+def _of_density(call: Call, view: View) -> Candidate:
+    """Return the candidate that detaches a drawn value, whose density is asked for."""
+    change, place = view.act(call, "detach first"), where(call.path, view.model)
+    text = f"`{call.within}` in {place} compares what comes from {{it}} with a value that `rsample()` drew from it. "
+    text += "Both move together, so nothing changes."
+    repair = "Detach the value: `distribution.log_prob(value.detach())`, or draw it by `sample()`."
+    return Candidate(Reason("dead", text, cause=f"density {starred(call.path)}"), change, ((change, repair),))
+
+
 def without(call: Call, view: View) -> Candidate:
     """Return the candidate that takes a call out."""
     change, what = view.act(call, "take out"), operation(call, view.model)
@@ -82,6 +91,8 @@ def without(call: Call, view: View) -> Candidate:
 
 def removals(node: Node, call: Call, view: View) -> Iterator[Candidate]:
     """Yield what a call that undoes what comes in may mean: values too far apart, or the call itself."""
+    if call.within.endswith("log_prob"):
+        yield _of_density(call, view)
     if call.name in DIFFERENCES:
         yield from _too_large(node, call, view)
     yield without(call, view)

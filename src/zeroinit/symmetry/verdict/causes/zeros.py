@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from zeroinit.symmetry.verdict.causes.batch import small
-from zeroinit.symmetry.verdict.causes.flat import leaky_line, second_derivative
+from zeroinit.symmetry.verdict.causes.flat import leaky_line, of_flat, second_derivative
 from zeroinit.symmetry.verdict.causes.removed import may_remove, without
 from zeroinit.symmetry.verdict.causes.still import all_masked, outside, sampled_outside
 from zeroinit.symmetry.verdict.causes.views import (
@@ -90,10 +90,8 @@ def constant_factor(call: Call, view: View) -> Iterator[Candidate]:
     if origin is not None and origin.name == "grad":
         yield from second_derivative(view.calls, view.model)
     if origin is not None and origin.name in RECTIFIERS and any(each.requires_grad for each in origin.given):
-        change = view.act(origin, "leaky")
-        text = f"{sentence(made)} is off for every input of the batch, and {place} multiplies what {{it}} makes by it."
-        reason = Reason("dead", text)
-        yield Candidate(reason, change, ((change, leaky_line(origin, view)),))
+        node = next(each for each in view.graph.nodes.values() if view.call(each) is origin)
+        yield from of_flat(node, origin, view)
     if _is_chosen(call, view) and not view.nothing_moves:
         text = f"{start} zero for every example of this batch."
         reason = Reason("idle", text, cause=f"not chosen {starred(call.path)}")
@@ -216,7 +214,9 @@ def _of_underflow(exp: Call, view: View) -> Iterator[Candidate]:
     """An exponential of numbers far below zero: smaller inputs are tried."""
     low, change = float(exp.given[0].detach().max()), Change(inputs="normalized")
     text = f"{sentence(operation(exp, view.model))} is zero for the whole batch: its argument is at most {low:.3g}."
-    largest = max((float(each.abs().max()) for each in tensors_in(view.inputs) if each.is_floating_point()), default=0)
+    largest = max(
+        (float(each.detach().abs().max()) for each in tensors_in(view.inputs) if each.is_floating_point()), default=0
+    )
     repair = f"Normalize the inputs, which go up to {largest:.4g}. Normalized ones were tried."
     yield Candidate(Reason("dead", text, cause="far inputs"), change, ((change, repair),))
 

@@ -4,11 +4,12 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import torch
 from torch import nn
 from torch.autograd import Function
 from torch.utils import checkpoint
 
-__all__ = ["AppliedFunctions", "CopiedParameters", "checkpoints_off"]
+__all__ = ["AppliedFunctions", "CopiedParameters", "NoInferenceMode", "checkpoints_off"]
 
 
 class AppliedFunctions:
@@ -57,6 +58,23 @@ class CopiedParameters:
     def stop(self) -> None:
         """Let parameters be copied as before."""
         nn.Parameter.__deepcopy__ = self._own  # type: ignore[method-assign]
+
+
+class NoInferenceMode:
+    """Takes inference mode away, wherever it is switched on."""
+
+    def __init__(self) -> None:
+        self._own = {name: vars(torch.inference_mode)[name] for name in ("__enter__", "__exit__")}
+
+    def start(self) -> None:
+        """Let it do nothing from now on."""
+        for name in self._own:
+            setattr(torch.inference_mode, name, lambda *_: None)
+
+    def stop(self) -> None:
+        """Let it act as before."""
+        for name, own in self._own.items():
+            setattr(torch.inference_mode, name, own)
 
 
 @contextlib.contextmanager

@@ -29,6 +29,8 @@ class Call:
         cuts: Whether something that depends on a parameter went in, and no float with a gradient came out.
         chooses: Whether indices came out of something that depends on a parameter, beside values with a gradient.
         quiet: Whether gradients were off, and in which module they were switched last.
+        infers: Whether inference mode was on.
+        within: The function of ``torch.distributions`` that made the call, if one did.
         broken: ``"nan"`` or ``"inf"`` where that came out and did not go in.
         function: The autograd function of the user's own that was applied, if it was one.
         held: What depends on a parameter and was used inside of that function, beside its arguments.
@@ -44,6 +46,8 @@ class Call:
     chooses: bool = False
     quiet: bool = False
     quiet_in: str = ""
+    infers: bool = False
+    within: str = ""
     broken: str = ""
     function: type | None = None
     held: list[Tensor] = field(default_factory=list)

@@ -1,13 +1,15 @@
 """One forward pass as a list of calls: which module called what, on which tensors, and which of them can be changed."""
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
+from types import FrameType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from zeroinit.symmetry.verdict.passes.applied import AppliedFunctions, CopiedParameters
+from zeroinit.symmetry.verdict.passes.applied import AppliedFunctions, CopiedParameters, NoInferenceMode
 from zeroinit.symmetry.verdict.passes.call import Call, Key
 from zeroinit.symmetry.verdict.passes.noise import uneven
 from zeroinit.symmetry.verdict.passes.states import broken_in, is_constant, state, tensors_in
@@ -17,7 +19,7 @@ __all__ = ["LOSS", "Call", "Calls", "Key", "is_constant", "tensors_in"]
 
 SILENT = {
     "__get__", "__set__", "dim", "size", "numel", "__len__", "stride", "is_floating_point", "_set_grad_enabled",
-    "requires_grad_", "type", "element_size", "is_contiguous", "__hash__", "__bool__", "is_complex", "storage_offset",
+    "requires_grad_", "element_size", "is_contiguous", "__hash__", "__bool__", "is_complex", "storage_offset",
     "get_device", "__format__", "__repr__", "register_hook", "_backward_hooks", "__deepcopy__",
 }  # fmt: skip
 """Calls that compute nothing."""
@@ -26,6 +28,7 @@ ESCAPING = {
     "__float__": "`float()` or `torch.Tensor([...])`", "__int__": "`int()`",
 }  # fmt: skip
 """Calls that take values out of torch, as a user writes them."""
+WRAPPERS = ("zeroinit.symmetry", "torch.overrides", "torch._tensor", "torch.utils")
 MOST_LOST = 8
 LOSS = "<loss>"
 """The path of calls that no module makes."""
@@ -48,6 +51,7 @@ class Calls(TorchFunctionMode):
         calls: In order.
         wrapped: Modules that were given a parameter made of a computed tensor.
         leaves: Modules that used a tensor that requires a gradient and is no parameter, as of ``Variable(x, True)``.
+        new_loss: Whether the loss itself is such a tensor.
         copied: Modules in whose forward pass parameters were copied with ``copy.deepcopy``.
         escapes: Where values that depend on a parameter left torch: module, what was typed, what cut them off before,
             and the tensors with a gradient that they came of.
@@ -73,6 +77,7 @@ class Calls(TorchFunctionMode):
         self.escapes: list[tuple[str, str, list[str], list[Tensor]]] = []
         self.wrapped: list[str] = []
         self.leaves: list[str] = []
+        self.new_loss = False
         self._unwrap, self._registered = unwrap, {id(each) for each in model.parameters()}
         self._made: dict[int, Tensor] = {}
         self._stack: list[str] = [LOSS]
@@ -80,17 +85,20 @@ class Calls(TorchFunctionMode):
         self._lost: dict[int, tuple[tuple[Key, Tensor], ...]] = {}
         self.writes = Writes(self._registered)
         self._keep = keep
-        self._quiet_in = LOSS
+        self._quiet_in, self._infers = LOSS, False
         self._kept: list[Tensor] = []
         self._model = model
         self._inside: list[list[Tensor]] = []
         self._applied = AppliedFunctions(self._of_function)
         self.copied: list[str] = []
+        self._no_inference = NoInferenceMode()
         self._uncopied, self._copies = uncopied, CopiedParameters(self._of_copy)
 
     def __enter__(self):
         self._applied.start()
         self._copies.start()
+        if self._gradients:
+            self._no_inference.start()
         for path, module in self._model.named_modules():
             self._handles.append(module.register_forward_pre_hook(self._entering(path)))
             self._handles.append(module.register_forward_hook(self._leaving, always_call=True))
@@ -99,6 +107,7 @@ class Calls(TorchFunctionMode):
     def __exit__(self, *error):
         self._applied.stop()
         self._copies.stop()
+        self._no_inference.stop()
         for handle in self._handles:
             handle.remove()
         return super().__exit__(*error)
@@ -108,7 +117,17 @@ class Calls(TorchFunctionMode):
         return self
 
     def _entering(self, path: str) -> Callable:
-        return lambda module, arguments: self._stack.append(path)
+        def enter(module: nn.Module, arguments: tuple) -> None:
+            self._note_inference()
+            self._stack.append(path)
+
+        return enter
+
+    def _note_inference(self) -> None:
+        """Note in which module inference mode was switched on; nothing is called where it is."""
+        if torch.is_inference_mode_enabled() and not self._infers:
+            self._quiet_in = self._stack[-1]
+        self._infers = torch.is_inference_mode_enabled()
 
     def _leaving(self, module: nn.Module, arguments: tuple, output: Any) -> None:
         if len(self._stack) > 1:
@@ -117,6 +136,7 @@ class Calls(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         name = getattr(func, "__name__", str(func))
+        self._note_inference()
         if name == "_set_grad_enabled":
             self._quiet_in = self._stack[-1]
             return func(True) if self._gradients and not self._inside else func(*args, **kwargs)
@@ -131,10 +151,13 @@ class Calls(TorchFunctionMode):
             own = [args[1]] if args[1].requires_grad else []
             call = self._placed("data", func, args, kwargs)
             self._note_written(call, *self.writes.into(args[0], call, own + lost))
-        if name in SILENT or name in ESCAPING:
+        if func == torch.Tensor.requires_grad.__set__ and args[0].grad_fn is not None:  # ty: ignore
+            return None  # torch refuses it; here a change gave the tensor its gradient back
+        if name in SILENT or name in ESCAPING or (name == "type" and len(args) + len(kwargs) < 2):
             return func(*args, **kwargs)
         if any(map(self._is_new_leaf, tensors_in([args, kwargs]))):
             self.leaves.append(self._stack[-1])
+            self.new_loss = self.new_loss or (name == "reshape" and self._stack[-1] == LOSS and args[0].numel() == 1)
             args, kwargs = self._unwrapped(args), self._unwrapped(kwargs)
         call = self._placed(name, func, args, kwargs)
         before = [state(each) for each in call.given] if self._numbers else []
@@ -165,7 +188,9 @@ class Calls(TorchFunctionMode):
         place = (self._stack[-1], name)
         self._counts[place] = self._counts.get(place, 0) + 1
         call = Call((*place, self._counts[place]), func, args, kwargs, quiet=not torch.is_grad_enabled())
-        call.quiet_in = self._quiet_in
+        call.quiet_in, call.infers = self._quiet_in, self._infers
+        if name.strip("_") in ("sub", "rsub"):
+            call.within = _within_distribution()
         return call
 
     def _made_by(self, call: Call) -> Any:
@@ -190,7 +215,7 @@ class Calls(TorchFunctionMode):
         lost = list(dict.fromkeys(each for given in call.data for each in self._lost.get(id(given), ())))[:MOST_LOST]
         sources = [_base(each) for each in [*call.data, *call.held] if each.requires_grad]
         self._note_written(call, *self.writes.note(call, result, [*sources, *(each for _, each in lost)]))
-        if any(each.requires_grad for each in call.out):
+        if any(each.requires_grad and not self._is_new_leaf(each) for each in call.out):
             if chosen := [each for each in call.out if not each.is_floating_point() and not each.is_complex()]:
                 call.chooses = True
                 self._note_lost(chosen, [(call.key, each) for each in sources])
@@ -217,7 +242,8 @@ class Calls(TorchFunctionMode):
 
     def _tied(self, call: Call, result: Any, lost: list[tuple[Key, Tensor]]) -> Any:
         """Add a little of each lost tensor that is to be attached, where a result can carry a gradient."""
-        sources = [source for key, source in lost if key in self._attach]
+        new = isinstance(result, Tensor) and self._is_new_leaf(result)  # it cuts off once more
+        sources = [source for key, source in lost if key in self._attach or (new and self._attach)]
         if not sources or not _can_carry(result):
             return result
         tied = result
@@ -264,6 +290,14 @@ class Calls(TorchFunctionMode):
     def producer(self, tensor: Tensor) -> Call | None:
         """Return the last call that a tensor came out of."""
         return next((call for call in reversed(self.calls) if any(each is tensor for each in call.out)), None)
+
+
+def _within_distribution() -> str:
+    """Return the function of ``torch.distributions`` that the operation at hand is called from, if it is one."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and (name := str(frame.f_globals.get("__name__"))).startswith(WRAPPERS):
+        frame = frame.f_back
+    return frame.f_code.co_qualname if frame is not None and name.startswith("torch.distributions") else ""
 
 
 def _base(tensor: Tensor) -> Tensor:

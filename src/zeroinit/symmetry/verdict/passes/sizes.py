@@ -5,7 +5,7 @@ import torch
 from zeroinit.symmetry.verdict.passes.calls import Call
 from zeroinit.symmetry.verdict.passes.graph import FAINT
 
-__all__ = ["normalized_by_itself", "normalized_size", "num_keys", "same_along", "softmax_size"]
+__all__ = ["axis_of", "normalized_by_itself", "normalized_size", "num_keys", "same_along", "softmax_size"]
 
 
 def normalized_size(call: Call) -> int:
@@ -20,17 +20,20 @@ def normalized_size(call: Call) -> int:
     return given[0, 0].numel() if call.name == "instance_norm" and given.dim() > 2 else 0
 
 
+def axis_of(call: Call) -> int:
+    """Return the axis that a softmax works along, counted from the first."""
+    axis = call.kwargs.get("dim", next((each for each in call.args[1:] if isinstance(each, int)), -1))
+    return (-1 if axis is None else axis) % max(1, call.given[0].dim())
+
+
 def softmax_size(call: Call) -> int:
     """Return over how many values a softmax works."""
-    axis = call.kwargs.get("dim", next((each for each in call.args[1:] if isinstance(each, int)), -1))
-    given = call.given[0]
-    return given.shape[-1 if axis is None else axis] if given.dim() else 1
+    return call.given[0].shape[axis_of(call)] if call.given[0].dim() else 1
 
 
 def same_along(call: Call) -> bool:
     """Tell whether all values that a softmax compares are the same."""
-    axis = call.kwargs.get("dim", next((each for each in call.args[1:] if isinstance(each, int)), -1))
-    given = call.given[0].detach()
+    axis, given = axis_of(call), call.given[0].detach()
     return given.dim() > 0 and bool((given.amax(axis) - given.amin(axis) <= FAINT * given.abs().max()).all())
 
 

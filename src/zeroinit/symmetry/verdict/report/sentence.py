@@ -1,5 +1,6 @@
 """The verdict: one sentence that a newcomer understands, the gravest cause first."""
 
+import math
 import re
 from typing import TYPE_CHECKING
 
@@ -7,6 +8,7 @@ from zeroinit.symmetry.verdict.passes.naming import few
 from zeroinit.symmetry.verdict.report.parts import AS_MADE, FROZEN_HEAD, GRADIENTS_OFF, STILL_FINITE, Finding
 
 if TYPE_CHECKING:
+    from zeroinit.symmetry.verdict.report.parts import ParameterReport
     from zeroinit.symmetry.verdict.report.report import SymmetryReport  # for checkers alone: the report calls this file
 
 __all__ = ["by_cause", "first_sentence", "learns_on", "of_units", "verdict"]
@@ -83,10 +85,14 @@ def _of_model(report: "SymmetryReport") -> str:
     first = groups[0][0]
     never = [each for each in report.warnings if each.code in NEVER and not of_units(each)]
     stuck = {name for each in never for name in each.parameters}
-    weights = [each.name for each in trained if len(each.shape) > 1] or [each.name for each in trained]
+    weights = [each.name for each in trained if len(each.shape) > 1 or _is_number(each)] or [
+        each.name for each in trained
+    ]
     cause = first_sentence(_cause_of(first))
     if (first.code == "ZI013" and not learns_on(first)) or (first in never and stuck >= set(weights)):
         start = "Will not learn as it is"
+    elif STILL_FINITE in cause:
+        start, cause = "Gradients arrive, but", cause.replace(f", {STILL_FINITE}", "")
     elif first in never:
         here = stuck & {each.name for each in trained}
         start = f"{len(here)} of {len(trained)} parameters will not learn" if here else "Learns, but not all of it"
@@ -102,7 +108,12 @@ def _of_model(report: "SymmetryReport") -> str:
         start = "Learns, but not all of it"
     more = len(groups) - 1
     also = f" And {more} more cause{'' if more == 1 else 's'}, below." if more else ""
-    return f"{start}: {cause}.{also}"
+    return f"{start}{' ' if start.endswith('but') else ': '}{cause}.{also}"
+
+
+def _is_number(parameter: "ParameterReport") -> bool:
+    """Tell whether a parameter is one number of its own, as a temperature is."""
+    return math.prod(parameter.shape) == 1 and not parameter.name.endswith("bias")
 
 
 def learns_on(finding: Finding) -> bool:
@@ -127,11 +138,13 @@ def _with_gradient(report: "SymmetryReport", trained: list) -> str:
         return f"the only trained parameter gets a gradient {last}"
     second = sum(each.reason == "idle" and " a second loss " in each.explanation for each in trained)
     outside = sum(each.reason == "idle" and " does not hold " in each.explanation for each in trained)
-    idle = sum(each.reason == "idle" for each in trained) - second - outside
+    copies = sum(each.reason == "idle" and " is a copy of " in each.explanation for each in trained)
+    idle = sum(each.reason == "idle" for each in trained) - second - outside - copies
     later = sum(each.reason == "later" for each in trained)
     none = sum(each.reason in ("cancelled", "no_effect") for each in trained)
-    rest = len(trained) - len(steps) - second - outside - idle - later - none
+    rest = len(trained) - len(steps) - second - outside - copies - idle - later - none
     words = [f"{idle} {'is' if idle == 1 else 'are'} not used for this batch and loss"] if idle else []
+    words += [f"{copies} of a copy {'gets' if copies == 1 else 'get'} none"] if copies else []
     words += [f"{outside} outside of the optimizer {'gets' if outside == 1 else 'get'} none"] if outside else []
     words += [f"{second} through a second loss alone, which is left out"] if second else []
     words += [f"{later} later"] if later else []

@@ -6,12 +6,13 @@ from torch import Tensor, nn
 
 from zeroinit.symmetry.verdict.causes.functions import of_function_never_asked
 from zeroinit.symmetry.verdict.passes.calls import Call, Calls, tensors_in
-from zeroinit.symmetry.verdict.passes.naming import operation, sentence, starred, where
+from zeroinit.symmetry.verdict.passes.naming import joined, operation, sentence, starred, where
 from zeroinit.symmetry.verdict.trials.trials import Change
 
 __all__ = ["DETACHED", "cuts"]
 
 MOST_CUTS = 12
+MOST_NAMED = 3
 DRAWS = ("normal", "bernoulli", "multinomial", "poisson", "binomial", "_standard_gamma", "_sample_dirichlet")
 COMPARISONS = ("gt", "lt", "ge", "le", "eq", "ne", "greater", "less", "heaviside")
 SURROGATE = "Give it a surrogate gradient: `soft + (hard - soft).detach()`, with a sigmoid as the soft form."
@@ -40,9 +41,19 @@ def cuts(calls: Calls, model: nn.Module) -> Iterator[Cut]:
         yield from _of_calls(members, calls, model)
     if len(groups) > 1:
         changes = [(each.key, "take out") for group in groups.values() for each in group if each.name in DETACHED]
-        text = f"{len(groups)} operations cut it off from the loss, in {where(next(iter(groups))[0], model)} first."
+        listed = list(dict.fromkeys(operation(members[0], model) for members in groups.values()))
+        named = (
+            f"{joined(listed[:MOST_NAMED])} and {len(listed) - MOST_NAMED} more"
+            if len(listed) > MOST_NAMED
+            else joined(listed)
+        )
+        text = f"{len(groups)} operations cut {{it}} off from the loss: {named}."
         everything = tuple(each.key for group in groups.values() for each in group if each.name not in DETACHED)
-        yield Change(calls=tuple(changes), attach=everything, gradients=True), text, "Remove all of them."
+        yield (
+            Change(calls=tuple(changes), attach=everything, gradients=True),
+            text,
+            "Take all of them out, or let the gradient pass each.",
+        )
 
 
 def _of_written(calls: Calls, model: nn.Module) -> Iterator[Cut]:
@@ -87,8 +98,9 @@ def _of_calls(members: list[Call], calls: Calls, model: nn.Module) -> Iterator[C
         if any(each.name in DRAWS and each.quiet and each.path == call.path for each in calls.calls):
             text = f"`sample()` in {place} draws values under no_grad, which carry no gradient to {{it}}."
             yield attached, text, f"Use `rsample()` in {place}: a mean plus a spread times noise."
-        text = f"{sentence(what)} runs under no_grad, which cuts {{it}} off from the loss."
-        yield Change(gradients=True), text, f"Remove `torch.no_grad()` in {where(call.quiet_in, model)}."
+        mode = "inference_mode" if call.infers else "no_grad"
+        text = f"{sentence(what)} runs under {mode}, which cuts {{it}} off from the loss."
+        yield Change(gradients=True), text, f"Remove `torch.{mode}()` in {where(call.quiet_in, model)}."
     else:
         text = f"`{call.name}` in {place} copies values without a gradient, which cuts {{it}} off from the loss."
         yield attached, text, f"Use {_in_place_of(call)} in place of `{call.name}` in {place}."

@@ -46,6 +46,7 @@ class Search:
             set(without_gradient),
             max(sizes, default=0.0) or (1.0 if any(evidence.double.rounding) else 0.0),
             parts or {},
+            written=frozenset(evidence.single.written),
         )
         self.step = len(evidence.double.losses) + 1
         self.zeros = zero_parameters(replica)

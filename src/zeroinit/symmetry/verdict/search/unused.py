@@ -19,6 +19,7 @@ from zeroinit.symmetry.verdict.search.cuts import DETACHED, cuts
 from zeroinit.symmetry.verdict.search.no_effect import comes_later
 from zeroinit.symmetry.verdict.search.search import Search
 from zeroinit.symmetry.verdict.search.sources import computed_once, condition_on, taken_once
+from zeroinit.symmetry.verdict.search.twins import trained_twin
 from zeroinit.symmetry.verdict.trials.trials import Change
 
 __all__ = ["reason_for_unused"]
@@ -41,13 +42,18 @@ def _cut(name: str, search: Search) -> Reason:
     trials, step, model = search.trials, search.step, search.replica
     calls = Calls(model)
     trials.loss(Change(), step, calls)
+    if any(call.quiet for call in calls.calls) and (twin := trained_twin(name, search)):
+        part = name.split(".")[0] if "." in name else name
+        text = f"`{part}` is a copy of `{twin}` that runs without gradients, as a target network or a teacher does."
+        return Reason("idle", text, (), "Nothing to do if that is meant.", True, f"copy of {twin}")
     outputs = Change(outputs=True)
     for each in second_derivative(calls, model):
         if name in trials.frees(each.change, step):
             return replace(each.reason, repair=each.repairs[0][1], tried=True)
     for change, text, repair in cuts(calls, model):
         if name in trials.frees(change, step):
-            return Reason("detached", text, (), repair, True, text)
+            hides = " `requires_grad = True` on the loss only hides this; remove it." if calls.new_loss else ""
+            return Reason("detached", text, (), repair + hides, True, text)
         if calls.leaves and name in trials.frees(replace(change, unwrap=True), step):
             also = f" In {where(calls.leaves[-1], model)} it is then made a new tensor with "
             also += "`requires_grad=True`, which leads nowhere."
@@ -125,6 +131,7 @@ def _handed_out(name: str, search: Search) -> tuple[str | None, bool]:
             given = list(output.values()) if isinstance(output, Mapping) else output
             tensors = [each for each in tensors_in([given]) if each.requires_grad]
             several = isinstance(given, list | tuple) and len(tensors) > 1
+            several = several and not (path and type(module).__module__.startswith("torch.nn."))  # each recurrent layer
             depending = [each for each in tensors if _depends(each, parameter)] if several or not path else []
             if depending:
                 found.append((path, several and any(each.numel() == 1 for each in depending)))

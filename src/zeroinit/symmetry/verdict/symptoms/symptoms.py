@@ -101,6 +101,12 @@ def _of_activation(found: Activated) -> Symptom:
         text = f"{found.loss} takes logarithms of probabilities, and the output ends in a {found.operation}."
         to_type = "torch.log_softmax(scores, dim)" if found.operation == "softmax" else "F.logsigmoid(scores)"
         return Symptom("ZI023", "", (), text, f"Use `{to_type}` in place of the {found.operation}.", False)
+    if found.off[0]:
+        text = (
+            f"The output ends in a ReLU, which holds {found.off[0]} of {found.off[1]} scores at 0 for every example: "
+        )
+        text += f"they get no gradient. {found.loss} takes scores below 0 as well."
+        return Symptom("ZI023", "", (), text, "Take the ReLU at the end out.", False)
     text = f"The output ends in a {found.operation}, and {found.loss} applies "
     text += "one itself" if found.operation == found.applies else f"a {found.applies} to it"
     if math.isfinite(found.floor):

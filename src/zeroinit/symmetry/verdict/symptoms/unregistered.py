@@ -16,7 +16,7 @@ from zeroinit.symmetry.verdict.passes.naming import few
 from zeroinit.symmetry.verdict.search.search import Search
 from zeroinit.symmetry.verdict.symptoms.made_in_forward import made_in_forward
 
-__all__ = ["how_to_register", "strangers"]
+__all__ = ["how_to_register", "strangers", "why_nothing_trains"]
 
 
 def strangers(leaves: list[Any], search: Search) -> Iterator[Symptom]:
@@ -48,6 +48,27 @@ def strangers(leaves: list[Any], search: Search) -> Iterator[Symptom]:
     if not places and any(isinstance(each, nn.Parameter) for each in leaves):
         for path, text, repair in made_in_forward(search):
             yield Symptom("ZI016", path, (), text, repair, False)
+
+
+def why_nothing_trains(model: nn.Module) -> str:
+    """Say what a model without a trained parameter holds in plain containers, and what to type; nothing if it does not.
+
+    Example:
+        >>> model = nn.Module()
+        >>> model.layers = [nn.Linear(2, 1)]
+        >>> print(why_nothing_trains(model))
+        `layers` is not registered. Register it: `self.layers = nn.ModuleList(...)` in place of the plain container.
+    """
+    held = [place for place, each in attached(model) if each.requires_grad]
+    if not held or any(each.requires_grad for each in model.parameters()):
+        return ""
+    root = _root(held[0], model)
+    local = root.path.rpartition(".")[2]
+    alike = [place for place in held if _root(place, model) == root]
+    if root.kind == "container":
+        return f"`{root.path}` is not registered. {how_to_register(local, alike)}"
+    symptom = _unregistered(root, alike, [])
+    return f"{symptom.text} {symptom.repair}"
 
 
 def _computed_from_parameters(model: nn.Module) -> dict[str, list[str]]:

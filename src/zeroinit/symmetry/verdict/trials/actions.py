@@ -41,6 +41,10 @@ def _with_skip(call: Call) -> Any:
     return call.func(*call.args, **call.kwargs) + given
 
 
+def _with_first_detached(call: Call) -> Any:
+    return call.func(call.args[0].detach(), *call.args[1:], **call.kwargs)
+
+
 def _sigmoid(call: Call) -> Tensor:
     return torch.sigmoid(call.given[0])
 
@@ -125,6 +129,7 @@ ACTIONS: dict[str, Callable[[Call], Any]] = STILL | {
     "take out": _identity,
     "leaky": _leaky,
     "sigmoid": _sigmoid,
+    "detach first": _with_first_detached,
     "other axis": _over_other_axis,
     "cooler": _cooled,
     "noise": _with_noise,

@@ -56,6 +56,7 @@ class Trials:
         scale: The model's largest gradient.
         parts: Along which axis the units of a watched weight are counted, where that is not the first.
         left: How many more trials may be run.
+        written: Names of parameters that a pass writes to by itself; they are put back where losses are compared.
         reentrant: Whether the last pass met a reentrant checkpoint.
         counts: Whether the model changes numbers of its own in a pass, as one that counts its steps.
     """
@@ -69,11 +70,10 @@ class Trials:
     scale: float = 1.0
     parts: dict[str, Part] = field(default_factory=dict)
     left: int = MOST_TRIALS
+    written: frozenset[str] = frozenset()
     reentrant: bool = False
     counts: bool = False
     _kept: dict[Any, dict[str, np.ndarray]] = field(default_factory=dict)
-    _written: list[nn.Parameter] | None = None
-    """What a pass itself writes to, as an average of other weights does."""
 
     def frees(self, change: Change, step: int = 0, passes: int = PASSES) -> frozenset[str]:
         """Return the watched parameters that get a gradient."""
@@ -139,11 +139,7 @@ class Trials:
         """Tell whether a change of parameters alters the loss, which was ``before``, by a share, or beyond rounding."""
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            if self._written is None:
-                versions = {each: each._version for each in self.replica.parameters()}
-                self.loss(Change(), step)
-                self._written = [each for each, version in versions.items() if each._version != version]
-            kept = [(each, each.clone()) for each in self._written]
+            kept = [(each, each.clone()) for each in map(self.replica.get_parameter, sorted(self.written))]
 
             def now() -> float:
                 value = float(self.loss(Change(), step).detach())

@@ -1,0 +1,133 @@
+"""Rules: which initializer sets which part of a model, by patterns over names."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
+from functools import cache
+from typing import Any
+
+from zeroinit._common import InputError, closest
+from zeroinit.init.initializers import Initializer, make_initializer
+from zeroinit.init.names import Names
+from zeroinit.init.own import ModuleFunction, find_initializer
+
+__all__ = ["EVERYTHING", "Rules", "read_rules"]
+
+EVERYTHING = "*"
+
+
+class Rules:
+    """Initializers by pattern; where several patterns match, the last one decides.
+
+    A pattern matches a module and all that is in it, or one parameter: ``"blocks.*.attn"``, ``"head.bias"``.
+
+    Args:
+        entries: Names and initializers by pattern, in order.
+        names: The modules of the model; without them, a module has one path.
+
+    Attributes:
+        entries: As given.
+
+    Example:
+        >>> from zeroinit.init.table import INITIALIZERS
+        >>> rules = Rules({"*": ("zero", INITIALIZERS["zero"]), "head": ("pytorch", INITIALIZERS["pytorch"])})
+        >>> rules.of("head.0", "weight") is INITIALIZERS["pytorch"], rules.of("stem", "weight") is INITIALIZERS["zero"]
+        (True, True)
+    """
+
+    def __init__(self, entries: Mapping[str, tuple[str, Initializer]], names: Names | None = None):
+        self.entries = dict(entries)
+        self._names = names
+        self.of = cache(self._of)
+
+    @classmethod
+    def one(cls, initializer: Initializer, name: str = "") -> "Rules":
+        """Return the rule that one initializer sets everything."""
+        return cls({EVERYTHING: (name, initializer)})
+
+    @property
+    def is_one(self) -> bool:
+        """Whether one initializer sets everything."""
+        return list(self.entries) == [EVERYTHING]
+
+    @property
+    def initializers(self) -> list[Initializer]:
+        """Each initializer, in the order of the rules."""
+        return [initializer for _, initializer in self.entries.values()]
+
+    def _of(self, path: str, attribute: str) -> Initializer | None:
+        """Return the initializer of a parameter; ``None`` if no pattern matches."""
+        return next(
+            (each for pattern, (_, each) in reversed(self.entries.items()) if self._fits(pattern, path, attribute)),
+            None,
+        )
+
+    def _fits(self, pattern: str, path: str, attribute: str) -> bool:
+        return pattern == EVERYTHING or any(fnmatchcase(name, pattern) for name in self._names_of(path, attribute))
+
+    def _names_of(self, path: str, attribute: str) -> Iterator[str]:
+        paths = [path] if self._names is None else self._names.paths(self._names.modules[path])
+        for each in paths:
+            yield f"{each}.{attribute}" if each else attribute
+            yield from _around(each)
+
+    def check(self, parameters: Iterable[tuple[str, str]]) -> None:
+        """Refuse a pattern that matches no parameter.
+
+        Args:
+            parameters: Path and attribute of each parameter of the model.
+
+        Raises:
+            InputError: A pattern matches nothing; the message names what is near.
+        """
+        known = list(parameters)
+        for pattern in self.entries:
+            if not any(self._fits(pattern, *each) for each in known):
+                near = list(dict.fromkeys(name for each in known for name in self._names_of(*each)))
+                shown = ", ".join(map(repr, near[:20])) + (", ..." if len(near) > 20 else "")
+                raise InputError(f"rule {pattern!r}: matches no parameter{closest(pattern, near)}; names are {shown}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the rules as ``initialize_`` takes them: names, or a name with options."""
+        return {
+            pattern: {"name": name, **initializer.options} if initializer.options else name
+            for pattern, (name, initializer) in self.entries.items()
+        }
+
+
+def _around(path: str) -> Iterator[str]:
+    """Yield a path and those around it: ``a.b.c``, ``a.b``, ``a``."""
+    while path:
+        yield path
+        path = path.rpartition(".")[0]
+
+
+def read_rules(given: Mapping[str, Any], names: Names) -> Rules:
+    """Read rules as the user wrote them.
+
+    Args:
+        given: Initializers by pattern: names, a mapping with ``"name"`` and options, or what ``initialize_`` takes.
+        names: The modules of the model.
+
+    Raises:
+        InputError: There are no rules, a pattern is no text, or an initializer is unknown or sets modules.
+    """
+    if not given or not all(isinstance(pattern, str) for pattern in given):
+        raise InputError(f"initializer={dict(given)!r}: rules map patterns over names to initializers")
+    return Rules({pattern: _read(pattern, value) for pattern, value in given.items()}, names)
+
+
+def _read(pattern: str, value: Any) -> tuple[str, Initializer]:
+    if isinstance(value, Mapping):
+        options = dict(value)
+        name = options.pop("name", None)
+        if not isinstance(name, str):
+            raise InputError(
+                f"rule {pattern!r}: {value!r} needs a name: {{'name': 'kaiming_normal', 'mode': 'fan_out'}}"
+            )
+        return name, make_initializer(name, **options)
+    name, found = find_initializer(value)
+    if isinstance(found, ModuleFunction):
+        raise InputError(
+            f"rule {pattern!r}: {name} sets modules; call initialize_ with it alone, and include={pattern!r}"
+        )
+    return name, found

@@ -1,0 +1,134 @@
+"""What ``audit`` promises: errors that say what to type, settings that stay, plain reports, the same answer twice."""
+
+import json
+import random
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import zeroinit
+from zeroinit import InputError
+from zeroinit._findings.choosing import choose, without_known, write_baseline
+
+pytestmark = pytest.mark.usefixtures("without_type_checks")
+
+
+def fails(*_):
+    raise RuntimeError("on purpose")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"build": nn.Linear(2, 2)}, "build=a Linear: is no function that builds a model; hand over a function"),
+        ({"build": 3}, "build=a int: is no function"),
+        ({"build": fails}, r"build: failed \(RuntimeError: on purpose\); run it alone first"),
+        ({"build": lambda: "words"}, "build: returned a str, and not a model"),
+        ({"build": lambda: nn.Linear(2, 2), "init": fails}, "init: failed"),
+        ({"build": lambda: nn.Linear(2, 2), "batch": torch.ones(1, 3)}, "batch: failed"),
+        ({"build": lambda: nn.Linear(2, 2), "ranks": nn.Linear(2, 2)}, "ranks=a Linear: hand over a list"),
+        ({"build": lambda: nn.Linear(2, 2), "ranks": [fails]}, r"ranks\[0\]: failed"),
+        ({"build": lambda: nn.Linear(2, 2), "ranks": [3]}, r"ranks\[0\]=a int: is no function"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(arguments, says):
+    with pytest.raises(InputError, match=says):
+        zeroinit.audit(**arguments)
+
+
+def restless(fail: bool = False):
+    """Change every setting while a model is built."""
+    torch.manual_seed(5)
+    random.seed(5)
+    np.random.seed(5)  # noqa: NPY002
+    torch.set_default_dtype(torch.float64)
+    torch.set_default_device("meta")
+    torch.set_grad_enabled(False)
+    if fail:
+        raise RuntimeError("on purpose")
+    return nn.Linear(2, 2)
+
+
+@pytest.mark.parametrize("fail", [False, True])
+def test_settings_stay(fail):
+    register = nn.Module.register_parameter
+    before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()  # noqa: NPY002
+    if fail:
+        with pytest.raises(InputError):
+            zeroinit.audit(lambda: restless(True))
+    else:
+        assert {each.code for each in zeroinit.audit(restless).warnings} == {"ZI201"}  # it stays on the meta device
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert before[1] == random.getstate()
+    assert np.array_equal(before[2], np.random.get_state()[1])  # noqa: NPY002
+    assert torch.get_default_dtype() == torch.float32
+    assert torch.get_default_device() == torch.device("cpu")
+    assert torch.is_grad_enabled()
+    assert nn.Module.register_parameter is register
+    assert not torch.empty(3).isnan().all()
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.proj, self.gate = nn.Linear(4, 4), nn.Parameter(torch.empty(4))
+        self.register_buffer("seen", torch.zeros(2))
+
+
+def test_a_report_is_plain_data_and_the_same_twice():
+    first, second = zeroinit.audit(Net), zeroinit.audit(Net)
+    assert first == second
+    content = json.loads(json.dumps(first.to_dict(), allow_nan=False))
+    assert [each["name"] for each in content["parameters"]] == ["gate", "proj.weight", "proj.bias", "seen"]
+    assert content["parameters"][0]["rule"] == "nobody"
+    assert content["parameters"][1] == {
+        "name": "proj.weight",
+        "shape": [4, 4],
+        "is_buffer": False,
+        "rule": "Linear.reset_parameters",
+        "place": content["parameters"][1]["place"],
+        "num_writes": 1,
+    }
+    assert [each["ruleId"] for each in first.to_sarif()["runs"][0]["results"]] == ["ZI201"]
+    assert repr(first).startswith("AuditReport(Net, warnings=1, ")
+    assert "ZI201 warning (the model itself): The parameter `gate` was never written" in str(first)
+
+
+def test_findings_are_chosen_as_those_of_inspect_are(tmp_path):
+    report = zeroinit.audit(Net)
+    assert choose(report, ignore=["ZI201"]).warnings == ()
+    write_baseline(report, tmp_path / "known.json")
+    assert without_known(report, tmp_path / "known.json").warnings == ()
+
+
+def test_assert_initialized_fails_with_the_report():
+    zeroinit.assert_initialized(lambda: nn.Linear(2, 2))
+    with pytest.raises(AssertionError, match=r"`gate` was never written"):
+        zeroinit.assert_initialized(Net)
+
+
+def test_models_of_ranks_stay_as_they_are():
+    model = nn.Linear(3, 3)
+    before = model.weight.detach().clone()
+    zeroinit.audit(lambda: nn.Linear(3, 3), ranks=[model, model])
+    assert torch.equal(before, model.weight)
+
+
+def test_a_model_that_cannot_be_built_on_meta_is_audited_directly():
+    def build():
+        return nn.Linear(int(torch.tensor(3)), 2) if torch.get_default_device().type != "meta" else fails()
+
+    report = zeroinit.audit(build, init=lambda model: model.reset_parameters())
+    assert report.warnings == ()
+    assert report.notes[0].startswith("not built on the meta device: build: failed (RuntimeError: on purpose)")
+
+
+def test_the_name_is_a_function_even_if_the_package_of_that_name_is_imported_first():
+    code = "from zeroinit.audit import Written\nimport zeroinit\nfrom torch import nn\n"
+    code += "print(zeroinit.audit(lambda: nn.Linear(2, 2)).verdict)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "Initialized: no fault found in 2 parameters.\n"
