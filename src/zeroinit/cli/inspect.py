@@ -44,10 +44,11 @@ def inspect_command(
     write_to: Annotated[Path | None, typer.Option("--write-baseline", help="Write the warnings there.")] = None,
 ) -> None:
     """Tell for any model whether it will learn, what stays identical, and when each layer gets its first gradient."""
-    from zeroinit.cli.loading import build
+    from zeroinit.cli.loading import build, users_code
     from zeroinit.cli.shown import show
     from zeroinit.symmetry import inspect
 
     lookup(FORMATS, style, "format")
-    report = inspect(*build(factory, inputs, initializer), steps=steps, optimizer=optimizer)
+    with users_code(factory):
+        report = inspect(*build(factory, inputs, initializer), steps=steps, optimizer=optimizer)
     show(report, style, strict, select, ignore, baseline, write_to)
