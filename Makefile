@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help reproduce first-words reproduce-digits test coverage lint format bench readme docs clean
+.PHONY: help reproduce first-words reproduce-digits test soak coverage lint format bench readme docs clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -22,6 +22,9 @@ reproduce-digits: $(VENV)/.installed  ## the paper's figures on small digits, in
 # The tests start Python many times: bytecode is kept, also where the environment says not to.
 test: $(VENV)/.installed-dev  ## the default tests: 5 to 6 minutes on two cores, no network, no GPU
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist worksteal
+
+soak: $(VENV)/.installed-dev  ## 200 kills, crowds on one folder, 500 damaged files: several minutes
+	$(BIN)/python -m pytest -m soak tests/soak -s
 
 coverage: $(VENV)/.installed-dev  ## the default tests with line coverage of src
 	$(BIN)/python -m coverage erase

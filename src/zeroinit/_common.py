@@ -5,6 +5,7 @@ This module imports nothing of the package and no torch, so every other module m
 
 import contextlib
 import difflib
+import errno
 import hashlib
 import importlib
 import inspect
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+NO_ROOM = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 __version__ = "0.1.0"
 
 Entry = TypeVar("Entry")
@@ -316,7 +318,8 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         _sync_folder(path.parent)
     except OSError as error:
         reason = error.strerror or error
-        raise InputError(f"cannot write {path}: {reason}; choose a folder that can be written to") from error
+        way_out = "make room there" if error.errno in NO_ROOM else "choose a folder that can be written to"
+        raise InputError(f"cannot write {path}: {reason}; {way_out}") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()

@@ -63,15 +63,24 @@ def test_a_text_with_a_line_separator_of_unicode(tmp_path):
     assert len(list(Store(tmp_path))) == 2
 
 
-@pytest.mark.parametrize("kind", ["not UTF-8", "a folder"])
+@pytest.mark.parametrize("kind", ["a link", "a folder"])
 def test_a_bundle_that_cannot_be_read_is_named(tmp_path, kind):
     path = tmp_path / "grid.jsonl"
     if kind == "a folder":
         path.mkdir()
     else:
-        path.write_bytes(b'{"format": 1, "seed": "\xff"}')
+        path.symlink_to(tmp_path / "elsewhere")
     store = Store(tmp_path)
     assert not store.has(RUN, 0)
     assert re.search(
         r"grid\.jsonl: cannot be read as a bundle of results \(.+\); move it away$", *store.problems.values()
     )
+
+
+def test_a_byte_that_is_no_text_damages_its_line_alone(tmp_path):
+    path = Store(tmp_path).bundle("grid", [result(1.0), result(2.0)])
+    first, second = path.read_bytes().splitlines()
+    path.write_bytes(first.replace(b"cpu", b"cp\xff") + b"\n" + second + b"\n")
+    store = Store(tmp_path)
+    assert len(list(store)) == 1
+    assert [place.partition(", ")[2] for place in store.problems] == ["line 1"]

@@ -171,7 +171,16 @@ def test_tensorboard_logs_are_written_and_read_back(two_epochs, zeroinit):
 
 @pytest.mark.parametrize(
     ("text", "seeds"),
-    [("1", [0]), ("5", [0, 1, 2, 3, 4]), ("0-2", [0, 1, 2]), ("4-4", [4]), ("0,7,3", [0, 7, 3]), ("2,2,1", [2, 1])],
+    [
+        ("100000", list(range(100_000))),
+        ("999999999999999999,0", [10**18 - 1, 0]),
+        ("1", [0]),
+        ("5", [0, 1, 2, 3, 4]),
+        ("0-2", [0, 1, 2]),
+        ("4-4", [4]),
+        ("0,7,3", [0, 7, 3]),
+        ("2,2,1", [2, 1]),
+    ],
 )
 def test_seeds_in_every_form(text, seeds):
     assert parse_seeds(text) == seeds

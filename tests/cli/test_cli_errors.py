@@ -48,6 +48,11 @@ SHARDS = ("0/3", "4/3", "2", "a/b", "1/0", "-1/3", "1/3/5")
         ("--seeds 1,", f"seeds='1,': {SEEDS}"),
         ("--seeds -1", f"seeds='-1': {SEEDS}"),
         ("--seeds 1.5", f"seeds='1.5': {SEEDS}"),
+        ("--seeds 1000000000", f"seeds='1000000000': are 1,000,000,000, more than 100,000; {SEEDS}"),
+        ("--seeds 0-100000", f"seeds='0-100000': are 100,001, more than 100,000; {SEEDS}"),
+        (f"--seeds {10**21}", f"seeds='{10**21}': a number has at most 18 digits; {SEEDS}"),
+        (f"--seeds 1-{10**21}", f"seeds='1-{10**21}': a number has at most 18 digits; {SEEDS}"),
+        (f"--seeds 1,{'9' * 5000}", f"seeds='1,{'9' * 58}': a number has at most 18 digits; {SEEDS}"),
     ],
 )
 def test_words_that_reproduce_and_report_do_not_know(refused, command, arguments, message):
@@ -150,7 +155,7 @@ def test_unreadable_results_file(refused, one_result):
 def test_report_folder_that_cannot_be_written_to(refused, one_result):
     Path("file").write_text("kept")
     quick = ("fig3", "--profile", "quick", "--seeds", "1", "--report", "file")
-    assert refused("report", *quick) == f"cannot write figures to file/figures: Not a directory; {WAY_OUT}"
+    assert refused("report", *quick) == f"cannot write file/claims.json: File exists; {WAY_OUT}"
     assert refused("reproduce", *quick) == f"cannot write to file: Not a directory; {WAY_OUT}"
     assert Path("file").read_text() == "kept"
 
@@ -177,7 +182,7 @@ def test_results_folder_that_cannot_be_written_to(refused):
             "reprodce fig3",
             "command='reprodce': did you mean 'reproduce'? It must be one of audit, data, explain, inspect, list, ",
         ),
-        ("zzz", "command='zzz': must be one of audit, data, explain, inspect, list, report, reproduce"),
+        ("zzz", "command='zzz': must be one of audit, data, explain, inspect, list, power, report, reproduce, verify"),
         ("inspect", "Missing argument '"),
     ],
 )
@@ -205,3 +210,10 @@ def test_a_time_limit_without_its_unit(zeroinit, no_run, text):
     assert (ended.code, ended.out) == (2, "")
     wanted = f"zeroinit: error: time-limit={text!r}: must be a number above 0 with its unit, as 90s, 8m or 1.5h\n"
     assert ended.err == wanted
+
+
+def test_what_a_terminal_would_obey_is_not_printed(refused):
+    """A name from a file or a stranger cannot clear the screen or change the line before."""
+    message = refused("report", "--results", "a\x1b[2J\rb\u202e", "fig3")
+    assert message.startswith("results='a")
+    assert not set(message) & set("\x1b\r\u202e")

@@ -53,6 +53,19 @@ def all_one(tensor, generator):
 
 def of_no_form(model, data):
     pass
+
+def ends():
+    raise SystemExit(0)
+
+def stops():
+    raise GeneratorExit
+
+class Ends(nn.Linear):
+    def forward(self, inputs):
+        raise SystemExit(0)
+
+def ends_in_forward():
+    return Ends(12, 8)
 """
 
 
@@ -109,10 +122,7 @@ def test_an_initializer_by_name_or_by_path(zeroinit, initializer):
     ("initializer", "message"),
     [
         ("factories_for_inspect:all_on", "has no function 'all_on'; did you mean 'all_one'?"),
-        (
-            "factories_for_inspect:of_no_form",
-            "'factories_for_inspect:of_no_form': needs 'data'; it must be a function (module) -> None",
-        ),
+        ("factories_for_inspect:of_no_form", "of_no_form': needs 'data'; it must be a function (module) -> None"),
         ("constant_bais", "did you mean 'constant_bias'?"),
     ],
 )
@@ -189,3 +199,20 @@ def test_a_command_that_fails_writes_no_baseline(zeroinit):
     assert sorted(path for path in Path().iterdir() if path.name != "__pycache__") == [
         path for path in before if path.name != "__pycache__"
     ]
+
+
+@pytest.mark.parametrize("command", ["inspect", "audit"])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("factories_for_inspect:ends", "SystemExit: 0"),
+        ("factories_for_inspect:stops", "GeneratorExit"),
+        ("factories_for_inspect:ends_in_forward", "SystemExit: 0"),
+        ("ends_when_imported:anything", "SystemExit: 0"),
+    ],
+)
+def test_code_that_ends_the_program_passes_no_check(zeroinit, command, name, kind):
+    Path("ends_when_imported.py").write_text("import sys\nsys.exit(0)\n")
+    ended = zeroinit(command, name, "--inputs", "8x12", "--strict", "--format", "json")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == f"zeroinit: error: factory={name!r}: its code ended the program ({kind}); let it return\n"

@@ -1,4 +1,4 @@
-"""``zeroinit verify``: a line for each run on standard output, a sum, and exit code 1 where one is wrong."""
+"""``verify``: a line for each run, a sum, and exit code 1 where one is wrong. ``power``: numbers first."""
 
 import re
 from dataclasses import replace
@@ -44,3 +44,15 @@ def test_refusals(zeroinit):
     Path("results").mkdir()
     assert zeroinit("verify", "--sample", "0").err.startswith("zeroinit: error: sample=0: must be at least 1")
     assert zeroinit("verify", "--results", "results").code == 2
+
+
+def test_power_prints_the_number_first(zeroinit, two_epochs):
+    zeroinit("reproduce", "fig3", "--profile", "quick", "--seeds", "3", "--jobs", "1")
+    ended = zeroinit("power", "C1-normal-close-to-pytorch", "--profile", "quick")
+    assert ended.code == 0
+    assert re.match(r"(\d[\d,]* more seeds?: |too close to the margin)", ended.out)
+    ended = zeroinit("power", "C1-norml-close")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith("zeroinit: error: claim='C1-norml-close': did you mean ")
+    assert "'C1-normal-close-to-pytorch'" in ended.err
+    assert zeroinit("power", "C1-normal-close-to-pytorch", "--profile", "quick", "--power", "2").code == 2

@@ -7,6 +7,7 @@ that keeps the old behavior; do not update the keys.
 import dataclasses
 import hashlib
 import json
+import math
 import re
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -195,10 +196,13 @@ def test_a_count_is_a_whole_number(name, value):
     ("name", "value", "needed"),
     [
         ("epochs", None, "a whole number, such as 1"),
-        ("scale", None, "a number"),
-        ("scale", "1", "a number"),
-        ("scale", True, "a number"),
-        ("output_scale", "0", "a number"),
+        ("scale", None, "a finite number"),
+        ("scale", "1", "a finite number"),
+        ("scale", True, "a finite number"),
+        ("scale", math.nan, "a finite number"),
+        ("scale", math.inf, "a finite number"),
+        ("scale", 10**400, "a finite number"),
+        ("output_scale", "0", "a finite number"),
         ("norm_aware", None, "True or False"),
         ("norm_aware", "yes", "True or False"),
         ("auto_scale", 2, "True or False"),

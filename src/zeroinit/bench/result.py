@@ -85,7 +85,7 @@ def parse_failure(text: str, place: str) -> Failure:
         InputError: It cannot be read; ``place`` says where it stands.
     """
     try:
-        content = json.loads(text)
+        content = json.loads(text, parse_constant=_refuse)
         reasons = tuple(printable(str(each))[:LONGEST_TEXT] for each in content["reasons"])
         if not reasons:
             raise ValueError("it gives no reason")
@@ -130,7 +130,7 @@ def parse_result(text: str, place: str) -> Result:
         InputError: It cannot be read as a result, or its checksum is wrong; ``place`` says where it stands.
     """
     try:
-        content = json.loads(text)
+        content = json.loads(text, parse_constant=_refuse)
         if content["format"] not in READABLE:
             raise ValueError("it has another format version")
         if content["format"] != 1 and content.pop("sha256") != _checksum(content):
@@ -167,7 +167,7 @@ def _check(result: Result) -> None:
     if not isinstance(result.origin, dict | None):
         raise ValueError("its origin is no table")
     for facts in (result.environment, result.origin or {}):
-        if any(not isinstance(each, str | int | float | None) for each in facts.values()):
+        if any(not isinstance(each, str | int | float | None) for each in facts.values()) or not _is_plain(facts):
             raise ValueError("its environment or its origin holds more than texts and numbers")
         if any(len(str(each)) > LONGEST_TEXT for each in (result.initial_hash, *facts, *facts.values())):
             raise ValueError("its environment or its origin has a text that is too long")
@@ -190,6 +190,10 @@ def _check_history(result: Result) -> None:
             raise ValueError(f"its history has {len(values)} values of {name} and {len(accuracies)} test accuracies")
 
 
+def _refuse(constant: str) -> None:
+    raise ValueError(f"it holds {constant}, which is no number of JSON")
+
+
 def _is_number(value: object) -> bool:
     return isinstance(value, float | int) and not isinstance(value, bool) and 0 <= value < math.inf
 
@@ -199,9 +203,9 @@ def _is_count(value: object) -> bool:
 
 
 def _is_plain(value: object) -> bool:
-    """Whether all numbers within are such as NumPy can hold."""
+    """Whether all numbers within are finite, and such as NumPy can hold."""
     if isinstance(value, dict):
         return all(map(_is_plain, value.values()))
     if isinstance(value, list | tuple):
         return all(map(_is_plain, value))
-    return not isinstance(value, int) or abs(value) < LARGEST
+    return not isinstance(value, int | float) or abs(value) < (LARGEST if isinstance(value, int) else math.inf)

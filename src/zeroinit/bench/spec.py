@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from numbers import Real
@@ -13,6 +15,8 @@ from zeroinit.bench.profiles import PROFILES, PROTOCOLS
 
 __all__ = ["Claim", "Curve", "Figure", "Run"]
 
+LARGEST = 2**63
+
 
 @dataclass(frozen=True)
 class Run:
@@ -22,7 +26,8 @@ class Run:
     converted to its field's type, so equal runs have one key: 2 becomes 2.0 in a field of floats.
 
     Raises:
-        InputError: A count is no whole number, or a value has another type than its field.
+        InputError: A count is no whole number below 2**63, a number is not finite, or a value has another type than its
+            field.
 
     Attributes:
         dataset: A key of ``DATASETS``.
@@ -93,7 +98,7 @@ class Run:
     def __post_init__(self) -> None:
         for entry in fields(self):
             value = getattr(self, entry.name)
-            if type(value) is not type(entry.default) or (type(value) is float and not value):  # or else it is in form
+            if type(value) is not type(entry.default) or type(value) in (int, float):  # or else it is in form
                 object.__setattr__(self, entry.name, _in_form(value, entry.type, entry.name))
 
     @property
@@ -138,14 +143,18 @@ def _in_form(value: object, kind: Any, name: str) -> object:
     if value is None and type(None) in kinds:
         return None
     if int in kinds:
-        return whole_number(value, name)
+        if abs(count := whole_number(value, name)) >= LARGEST:
+            raise InputError(f"{name}: has {count.bit_length()} bits; must be below 2**63")
+        return count
     if bool in kinds and value in (False, True):
         return bool(value)
     if float in kinds and isinstance(value, Real) and not isinstance(value, bool):
-        return float(value) + 0.0  # -0.0 becomes 0.0, as both are equal
+        with suppress(OverflowError):
+            if math.isfinite(number := float(value)):
+                return number + 0.0  # -0.0 becomes 0.0, as both are equal
     if str in kinds and isinstance(value, str):
         return value
-    needed = {bool: "True or False", float: "a number", str: "a text"}[kinds[0]]
+    needed = {bool: "True or False", float: "a finite number", str: "a text"}[kinds[0]]
     raise InputError(f"{name}={value!r}: must be {needed}")
 
 

@@ -209,8 +209,8 @@ def read_bundle(path: Path) -> tuple[list[Result], dict[str, str]]:
         Those that can be read, and what is wrong with each other line, by its place.
     """
     try:
-        lines = read_regular(path, MOST_IN_BUNDLE).decode().rstrip("\n").split("\n")
-    except (OSError, ValueError) as error:
+        lines = read_regular(path, MOST_IN_BUNDLE).decode(errors="replace").rstrip("\n").split("\n")
+    except (OSError, InputError) as error:
         reason = f"{path}: cannot be read as a bundle of results ({error}); move it away"
         return [], {str(path): reason}
     results, problems = [], {}

@@ -1,21 +1,22 @@
 """The application: its commands, its two streams, and how it ends."""
 
 import importlib
+import re
 import shlex
 import shutil
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from zeroinit._common import InputError, __version__, lookup, unknown
+from zeroinit._common import InputError, __version__, lookup, printable, unknown
 
 __all__ = ["COMMANDS", "app", "err", "out", "run"]
 
-COMMANDS = ("reproduce", "report", "verify", "list", "data", "inspect", "audit", "explain")
+COMMANDS = ("reproduce", "report", "verify", "power", "list", "data", "inspect", "audit", "explain")
 """The commands; each has a file beside this one."""
 
 WIDTH = 80
@@ -54,8 +55,23 @@ app = typer.Typer(
     help="Neural-network initialization and symmetry breaking: zero weights, random biases, measured honestly.",
     pretty_exceptions_enable=False,
 )
-out = Console(width=None if sys.stdout.isatty() else WIDTH)
-err = Console(stderr=True, width=None if sys.stderr.isatty() else WIDTH)
+
+
+class _Terminal(Console):
+    """Prints texts without what a terminal would obey; colors of the program's own stay."""
+
+    def print(self, *objects: Any, **settings: Any) -> None:
+        super().print(*(_seen(each) if isinstance(each, str) else each for each in objects), **settings)
+
+
+def _seen(text: str) -> str:
+    """Return a text of several lines as it should be seen."""
+    return re.sub(f"[^{KEPT}]+", lambda part: printable(part[0]), text)
+
+
+KEPT = "\n\t\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}"
+out = _Terminal(width=None if sys.stdout.isatty() else WIDTH)
+err = _Terminal(stderr=True, width=None if sys.stderr.isatty() else WIDTH)
 
 
 def _tell_version(is_asked: bool | None) -> None:

@@ -45,12 +45,12 @@ def inspect_command(
     write_to: Annotated[Path | None, typer.Option("--write-baseline", help="Write the warnings there.")] = None,
 ) -> None:
     """Tell for any model whether it will learn, what stays identical, and when each layer gets its first gradient."""
-    from zeroinit.cli.loading import build, inputs_known
+    from zeroinit.cli.loading import build, inputs_known, users_code
     from zeroinit.cli.shown import show
     from zeroinit.symmetry import inspect
 
     lookup(FORMATS, style, "format")
-    with for_the_report():
+    with for_the_report(), users_code(factory):
         model, batch = build(factory, inputs, initializer)
         with inputs_known(model, batch, inputs):
             report = inspect(model, batch, steps=steps, optimizer=optimizer)

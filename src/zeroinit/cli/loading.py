@@ -16,9 +16,26 @@ from zeroinit._common import InputError, closest, derive_seed, import_named
 from zeroinit._modules.batch import describe
 from zeroinit.init import initialize_
 
-__all__ = ["build", "find_factory", "inputs_known", "parse_inputs", "split"]
+__all__ = ["build", "find_factory", "inputs_known", "parse_inputs", "split", "users_code"]
 
 FORM = "write package.module:factory, where factory() returns a model or a pair of model and inputs"
+
+
+@contextmanager
+def users_code(name: str) -> Iterator[None]:
+    """Survive code that ends the program, as by ``sys.exit(0)``: a check that did not take place is no success.
+
+    Args:
+        name: The factory's name.
+
+    Raises:
+        InputError: The code raised ``SystemExit`` or ``GeneratorExit``.
+    """
+    try:
+        yield
+    except (SystemExit, GeneratorExit) as error:
+        said = f"{type(error).__name__}: {error}".removesuffix(": ")
+        raise InputError(f"factory={name!r}: its code ended the program ({said}); let it return") from error
 
 
 def find_factory(name: str, argument: str = "factory") -> Callable:

@@ -1,6 +1,7 @@
 """Options that several commands share, and how texts become values."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -57,32 +58,39 @@ ReportDir = Annotated[Path, typer.Option("--report", help="Folder for the report
 OpenIt = Annotated[bool, typer.Option("--open", help="Open the report in the browser.")]
 ShowClaims = Annotated[bool, typer.Option("--claims", help="Print every claim with its verdict.")]
 
+MOST_DIGITS, MOST_SEEDS = 18, 100_000
+
 
 def parse_seeds(text: str) -> list[int]:
     """Turn ``"5"`` (a count), ``"0-9"`` (a range) or ``"0,3,7"`` (a list) into seeds.
 
     Raises:
-        InputError: Another form, a range that runs backwards, or no seed at all.
+        InputError: Another form, a range that runs backwards, no seed at all, or more than 100 000.
 
     Example:
         >>> parse_seeds("3"), parse_seeds("7-9"), parse_seeds("0,4")
         ([0, 1, 2], [7, 8, 9], [0, 4])
     """
     help_text = "write a count (5), a range (0-9) or a list (0,3,7)"
+    if any(len(number) > MOST_DIGITS for number in re.findall(r"\d+", text)):
+        raise InputError(f"seeds={text[:60]!r}: a number has at most {MOST_DIGITS} digits; {help_text}")
+    seeds: Sequence[int]
     if re.fullmatch(r"\d+", text):
-        seeds = list(range(int(text)))
+        seeds = range(int(text))
     elif match := re.fullmatch(r"(\d+)-(\d+)", text):
         first, last = int(match[1]), int(match[2])
         if first > last:
             raise InputError(f"seeds={text!r}: the range runs backwards; did you mean {last}-{first}?")
-        seeds = list(range(first, last + 1))
+        seeds = range(first, last + 1)
     elif re.fullmatch(r"\d+(,\d+)+", text):
         seeds = list(dict.fromkeys(int(part) for part in text.split(",")))
     else:
         raise InputError(f"seeds={text!r}: {help_text}")
     if not seeds:
         raise InputError(f"seeds={text!r}: leaves no seed; {help_text}")
-    return seeds
+    if len(seeds) > MOST_SEEDS:
+        raise InputError(f"seeds={text[:60]!r}: are {len(seeds):,}, more than {MOST_SEEDS:,}; {help_text}")
+    return list(seeds)
 
 
 def parse_duration(text: str) -> float:

@@ -1,5 +1,6 @@
 """One look: fixed colors, files that do not change without a reason."""
 
+import os
 import re
 from itertools import combinations
 
@@ -160,5 +161,17 @@ def test_a_folder_that_cannot_be_written_to(tmp_path):
     with pytest.raises(InputError) as caught:
         save_figure(new_figure()[0], tmp_path / "file", "fig3")
     assert str(caught.value) == (
-        f"cannot write figures to {tmp_path / 'file'}: File exists; choose a folder that can be written to"
+        f"cannot write {tmp_path / 'file' / 'fig3.svg'}: File exists; choose a folder that can be written to"
     )
+
+
+def test_a_figure_that_cannot_be_written_whole_leaves_the_old_one(tmp_path, monkeypatch):
+    """As on a full disk, and when a process is killed while it draws."""
+    figure, axes = new_figure()
+    before = [path.read_bytes() for path in save_figure(figure, tmp_path, "fig3")]
+    axes.plot([1, 2], [0.2, 0.8])
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(InputError, match=r"No space left on device; make room there$"):
+        save_figure(figure, tmp_path, "fig3")
+    assert [(tmp_path / f"fig3.{kind}").read_bytes() for kind in ("svg", "png")] == before
+    assert len(list(tmp_path.iterdir())) == 2

@@ -5,8 +5,8 @@ import pytest
 from scipy import integrate, stats
 
 from zeroinit._common import InputError
-from zeroinit.bench.stats import num_seeds_needed
-from zeroinit.bench.stats.sample_size import _power
+from zeroinit.bench.stats import equivalence, num_seeds_for_equivalence, num_seeds_needed
+from zeroinit.bench.stats.sample_size import _equivalence_power, _power
 
 
 def slow_power(num_pairs: int, effect: float, alpha: float) -> float:
@@ -93,3 +93,43 @@ def test_two_seeds_are_the_least():
 def test_unusable_plans_are_named(arguments: dict[str, float], message: str):
     with pytest.raises(InputError, match=message):
         num_seeds_needed(**arguments)
+
+
+@pytest.mark.parametrize(("difference", "margin", "num_pairs"), [(0.0, 1.0, 12), (0.5, 1.2, 20), (2.0, 1.0, 9)])
+def test_power_for_equivalence_is_that_of_integration(difference: float, margin: float, num_pairs: int):
+    """Over the spread that a sample may show: the mean lies inside by more than the interval, or outside."""
+    freedom, critical = num_pairs - 1, stats.t.isf(0.025, num_pairs - 1)
+
+    def given_spread(spread: float) -> float:
+        width, mean = critical * spread / math.sqrt(num_pairs), stats.norm(difference, 1 / math.sqrt(num_pairs))
+        inner = max(margin - width, 0.0)
+        decided = mean.cdf(inner) - mean.cdf(-inner) + mean.sf(margin + width) + mean.cdf(-margin - width)
+        return float(decided * stats.chi.pdf(spread * math.sqrt(freedom), freedom) * math.sqrt(freedom))
+
+    exact = integrate.quad(given_spread, 0, 8, points=[0.5, 1.0, 1.5], epsabs=1e-9)[0]
+    assert _equivalence_power(num_pairs, difference, margin, 0.05) == pytest.approx(exact, abs=2e-4)
+
+
+@pytest.mark.parametrize(("difference", "margin"), [(0.0, 0.01), (0.004, 0.01), (-0.016, 0.01)])
+def test_simulated_equivalence_is_decided_as_often_as_asked(difference: float, margin: float):
+    num_seeds, generator = num_seeds_for_equivalence(difference, 0.01, margin), np.random.default_rng(0)
+    decided = 0
+    for sample in generator.normal(difference, 0.01, size=(500, num_seeds)):
+        test = equivalence(sample, margin)
+        decided += min(2 * test.p_equivalent, test.p_different) < 0.05
+    assert 0.8 - 0.06 < decided / 500 < 0.8 + 0.08
+
+
+def test_far_from_both_margins_one_of_them_decides():
+    """Then it is the ordinary number for the distance to the nearer margin."""
+    assert num_seeds_for_equivalence(0.9, 0.3, 1.0) == num_seeds_needed(0.1, 0.3)
+    assert num_seeds_for_equivalence(1.1, 0.3, 1.0) == num_seeds_needed(0.1, 0.3)
+    assert num_seeds_for_equivalence(0.0, 0.0, 1.0) == 2
+
+
+@pytest.mark.parametrize("wrong", [{"margin": 0.0}, {"margin": math.inf}, {"difference": math.nan}, {"power": 1.0}])
+def test_equivalence_refuses_what_has_no_answer(wrong: dict):
+    with pytest.raises(InputError, match="must"):
+        num_seeds_for_equivalence(**{"difference": 0.0, "standard_deviation": 0.01, "margin": 0.01} | wrong)
+    with pytest.raises(InputError, match="needs more than 100000 seeds"):
+        num_seeds_for_equivalence(0.01, 1.0, 0.0100001)

@@ -1,5 +1,6 @@
 """One style for every figure: the style file, colors for every kind of color vision, a dark form, saving."""
 
+import io
 import re
 from collections.abc import Sequence
 from importlib.resources import files
@@ -12,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.textpath import TextPath
 
-from zeroinit._common import InputError
+from zeroinit._common import write_atomically
 from zeroinit.bench.labels import ALL_ZERO, BASELINE, NORMAL, PYTORCH, UNIFORM, ZERO_START, split_label
 
 __all__ = [
@@ -227,7 +228,7 @@ def _without_strokes(defs: re.Match) -> str:
 def save_figure(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
     """Write ``<name>.svg``, which follows a reader's wish for a dark page, and ``<name>.png``.
 
-    Equal figures give equal files.
+    Equal figures give equal files. Each file is whole or absent.
 
     Returns:
         The two paths.
@@ -235,17 +236,13 @@ def save_figure(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
     Raises:
         InputError: The folder cannot be written to.
     """
+    style = f"<style>@media (prefers-color-scheme: dark){{{dark_rules()}}}</style>"
+    svg, png = io.BytesIO(), io.BytesIO()
+    with plt.style.context(STYLE), matplotlib.rc_context({"savefig.bbox": None}):
+        figure.savefig(svg, format="svg", metadata={"Date": None})
+        figure.savefig(png, format="png", metadata={"Software": None})
+    text = re.sub(r"<defs>.*?</defs>", _without_strokes, svg.getvalue().decode(), flags=re.DOTALL)
     paths = folder / f"{name}.svg", folder / f"{name}.png"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with plt.style.context(STYLE), matplotlib.rc_context({"savefig.bbox": None}):
-            figure.savefig(paths[0], metadata={"Date": None})
-            figure.savefig(paths[1], metadata={"Software": None})
-        style = f"<style>@media (prefers-color-scheme: dark){{{dark_rules()}}}</style>"
-        svg = re.sub(r"<defs>.*?</defs>", _without_strokes, paths[0].read_text(), flags=re.DOTALL)
-        paths[0].write_text(re.sub(r"(<svg [^>]*>)", rf"\1\n {style}", svg, count=1))
-    except OSError as error:
-        raise InputError(
-            f"cannot write figures to {folder}: {error.strerror}; choose a folder that can be written to"
-        ) from error
+    write_atomically(paths[0], re.sub(r"(<svg [^>]*>)", rf"\1\n {style}", text, count=1))
+    write_atomically(paths[1], png.getvalue())
     return paths

@@ -8,7 +8,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from zeroinit._common import InputError, __version__, lookup, write_atomically
+from zeroinit._common import InputError, __version__, lookup, printable, write_atomically
 from zeroinit.bench.plots import dark_rules
 from zeroinit.bench.profiles import PROFILES, PROTOCOLS
 from zeroinit.bench.progress import counted, format_duration
@@ -220,7 +220,7 @@ def for_markdown(value: object) -> object:
     """
     if not isinstance(value, str):
         return value
-    return " ".join(value.splitlines()).replace("|", r"\|").replace("<", "&lt;")
+    return printable(" ".join(value.split("\n"))).replace("\\", "\\\\").replace("|", r"\|").replace("<", "&lt;")
 
 
 def _render(template: str, content: dict) -> str:

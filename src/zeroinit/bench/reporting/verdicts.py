@@ -16,17 +16,33 @@ from zeroinit.bench.stats import (
     equivalence,
     holm,
     mean_interval,
+    num_seeds_for_equivalence,
     num_seeds_needed,
     one_sample,
     share_interval,
 )
 
-__all__ = ["KINDS", "VERDICTS", "Decision", "Evidence", "Kind", "decide", "decide_claims", "weigh", "write_estimate"]
+__all__ = [
+    "KINDS",
+    "VERDICTS",
+    "Decision",
+    "Evidence",
+    "Kind",
+    "decide",
+    "decide_claims",
+    "seeds_to_decide",
+    "values_of",
+    "weigh",
+    "write_estimate",
+]
 
 VERDICTS = ("supported", "refuted", "inconclusive", "not run")
 
 LEVEL = 0.05
 """Probability of any wrong verdict, for or against, over all claims of a report, if all claims are at their margins."""
+
+CLOSEST = 0.02
+"""A mean nearer to its margin than this share of the spread needs about 20 000 seeds or more."""
 
 
 @dataclass(frozen=True)
@@ -212,19 +228,36 @@ def _reason(claim: Claim, evidence: Evidence, margin: float, verdict: str, p_val
 
 
 def _seeds_hint(claim: Claim, evidence: Evidence, margin: float, num_claims: int) -> str:
-    """Say how many seeds would decide, if the difference and the spread stay as they are now.
-
-    The level is the strictest one of Holm's correction. So the answer is always more seeds than there are.
-    """
-    value = evidence.estimate.value
-    threshold = {"greater": margin, "not_worse": -margin, "not_above": margin, "close": math.copysign(margin, value)}
-    gap = abs(value - threshold[claim.kind])
+    """Say how many seeds would decide, if the difference and the spread stay as they are now."""
     if not evidence.spread or math.isnan(evidence.spread):
         return ""
-    if gap < 0.02 * evidence.spread:
+    needed = seeds_to_decide(claim, evidence.estimate.value, evidence.spread, margin, num_claims)
+    if needed is None:
         return "; too close to the margin for any reasonable number of seeds"
-    needed = num_seeds_needed(gap, evidence.spread, alpha=LEVEL / num_claims)
     return f"; undecided with {_count(evidence.estimate.num_seeds)}; about {needed} would decide it"
+
+
+def seeds_to_decide(
+    claim: Claim, value: float, spread: float, margin: float, num_claims: int, power: float = 0.8
+) -> int | None:
+    """Return with how many seeds a claim is decided with probability ``power``; ``None`` where too many are needed.
+
+    Args:
+        claim: The claim; its kind has a test.
+        value: The true mean of its measure.
+        spread: The standard deviation over the seeds.
+        margin: The margin that holds.
+        num_claims: How many claims are decided together. The level is the strictest one of Holm's correction. So the
+            answer is always more seeds than an undecided claim has.
+        power: The probability.
+    """
+    threshold = {"greater": margin, "not_worse": -margin, "not_above": margin, "close": math.copysign(margin, value)}
+    gap, alpha = value - threshold[claim.kind], LEVEL / num_claims
+    if abs(gap) < CLOSEST * spread:
+        return None
+    if claim.kind == "close":
+        return num_seeds_for_equivalence(value, spread, margin, power, alpha)
+    return num_seeds_needed(gap, spread, power, alpha)
 
 
 def decide_claims(summaries: Sequence[FigureSummary], profile: str) -> dict[str, list[Decision]]:
@@ -237,12 +270,12 @@ def decide_claims(summaries: Sequence[FigureSummary], profile: str) -> dict[str,
     for summary in summaries:
         by_label = {entry.curve.label: entry for entry in summary.curves}
         for claim in summary.figure.claims:
-            values[claim] = _values(claim, by_label)
+            values[claim] = values_of(claim, by_label)
     decisions = {decision.claim: decision for decision in decide(values, PROFILES[profile].margin_factor)}
     return {summary.figure.name: [decisions[claim] for claim in summary.figure.claims] for summary in summaries}
 
 
-def _values(claim: Claim, by_label: dict[str, CurveSummary]) -> np.ndarray | None:
+def values_of(claim: Claim, by_label: dict[str, CurveSummary]) -> np.ndarray | None:
     """Measure a claim for each seed that its curve and its reference have; ``None`` without any."""
     if claim.curve not in by_label or (claim.reference and claim.reference not in by_label):
         return None

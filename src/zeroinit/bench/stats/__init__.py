@@ -11,7 +11,7 @@ from zeroinit.bench.stats.estimate import Estimate
 from zeroinit.bench.stats.holm import holm
 from zeroinit.bench.stats.intervals import INTERVALS, curve_intervals
 from zeroinit.bench.stats.ratio import ratio_interval
-from zeroinit.bench.stats.sample_size import num_seeds_needed
+from zeroinit.bench.stats.sample_size import num_seeds_for_equivalence, num_seeds_needed
 from zeroinit.bench.stats.share import share_interval
 from zeroinit.bench.stats.t_interval import mean_interval
 
@@ -27,6 +27,7 @@ __all__ = [
     "grouped_bootstrap",
     "holm",
     "mean_interval",
+    "num_seeds_for_equivalence",
     "num_seeds_needed",
     "one_sample",
     "paired_difference",

@@ -8,7 +8,12 @@ from scipy import stats
 from zeroinit._common import InputError
 from zeroinit._shapes import Float, Int
 
+__all__ = ["num_seeds_for_equivalence", "num_seeds_needed"]
+
 MAX_SEEDS = 100_000
+NUM_SPREADS = 512
+"""Quantiles of the spread that a sample may show, over which a power is averaged."""
+
 MAX_EFFECT = 1e4
 """A larger gap, in standard deviations, counts as this one. Two seeds find it, and the distribution stays computable.
 """
@@ -38,10 +43,7 @@ def num_seeds_needed(gap: float, standard_deviation: float, power: float = 0.8, 
     """
     if not (math.isfinite(gap) and gap != 0):
         raise InputError(f"gap={gap}: must be finite and not 0; state the smallest difference that matters")
-    if not 0 <= standard_deviation < math.inf:
-        raise InputError(f"standard_deviation={standard_deviation}: must be finite and at least 0")
-    if not 0 < alpha < power < 1:
-        raise InputError(f"alpha={alpha}, power={power}: must satisfy 0 < alpha < power < 1, such as 0.05 and 0.8")
+    _check(standard_deviation, power, alpha)
     effect = abs(gap) / max(standard_deviation, abs(gap) / MAX_EFFECT)
     start = 2
     while start <= MAX_SEEDS:
@@ -54,6 +56,72 @@ def num_seeds_needed(gap: float, standard_deviation: float, power: float = 0.8, 
         f"gap={gap}: needs more than {MAX_SEEDS} seeds at standard_deviation={standard_deviation}; "
         "look for a larger gap or reduce the spread"
     )
+
+
+def num_seeds_for_equivalence(
+    difference: float, standard_deviation: float, margin: float, power: float = 0.8, alpha: float = 0.05
+) -> int:
+    """Return the fewest seeds that decide with probability ``power`` whether a mean difference lies inside ``±margin``.
+
+    Args:
+        difference: The mean difference, inside or outside.
+        standard_deviation: The standard deviation of the differences between pairs.
+        margin: The largest difference that does not matter, above 0.
+        power: The probability of a decision, for or against, above ``alpha`` and below 1.
+        alpha: The level of the decision. Each of its one-sided tests has half of it, as in the verdicts of a report.
+
+    Returns:
+        The number of pairs, at least 2.
+
+    Raises:
+        InputError: An argument breaks its rule, or more than 100 000 seeds would be needed.
+
+    Source:
+        Schuirmann 1987, as of :func:`equivalence`; Phillips, "Power of the two one-sided tests procedure in
+        bioequivalence", Journal of Pharmacokinetics and Biopharmaceutics 18, 1990.
+
+    Example:
+        >>> num_seeds_for_equivalence(0.0, standard_deviation=0.01, margin=0.01)
+        13
+    """
+    if not (math.isfinite(difference) and 0 < margin < math.inf):
+        raise InputError(f"difference={difference}, margin={margin}: must be finite, and the margin above 0")
+    _check(standard_deviation, power, alpha)
+    spread = max(standard_deviation, margin / MAX_EFFECT)
+
+    def is_enough(num_pairs: int) -> bool:
+        return _equivalence_power(num_pairs, difference / spread, margin / spread, alpha) >= power
+
+    below, enough = 1, 2
+    while enough <= MAX_SEEDS and not is_enough(enough):
+        below, enough = enough, 2 * enough
+    while enough - below > 1:
+        middle = (below + enough) // 2
+        below, enough = (below, middle) if is_enough(middle) else (middle, enough)
+    if enough > MAX_SEEDS:
+        raise InputError(
+            f"difference={difference}: needs more than {MAX_SEEDS} seeds at margin={margin} and "
+            f"standard_deviation={standard_deviation}; state another margin or reduce the spread"
+        )
+    return enough
+
+
+def _check(standard_deviation: float, power: float, alpha: float) -> None:
+    if not 0 <= standard_deviation < math.inf:
+        raise InputError(f"standard_deviation={standard_deviation}: must be finite and at least 0")
+    if not 0 < alpha < power < 1:
+        raise InputError(f"alpha={alpha}, power={power}: must satisfy 0 < alpha < power < 1, such as 0.05 and 0.8")
+
+
+def _equivalence_power(num_pairs: int, difference: float, margin: float, alpha: float) -> float:
+    """Return how often so many pairs decide for or against equivalence, with the spread as the unit."""
+    freedom, levels = num_pairs - 1, (np.arange(NUM_SPREADS) + 0.5) / NUM_SPREADS
+    half_width = stats.t.isf(alpha / 2, freedom) * np.sqrt(stats.chi2.ppf(levels, freedom) / freedom / num_pairs)
+    scale = 1 / math.sqrt(num_pairs)
+    inner, outer = np.maximum(margin - half_width, 0.0), margin + half_width
+    inside = stats.norm.cdf(inner, difference, scale) - stats.norm.cdf(-inner, difference, scale)
+    outside = stats.norm.sf(outer, difference, scale) + stats.norm.cdf(-outer, difference, scale)
+    return float((inside + outside).mean())
 
 
 def _power(num_pairs: Int[np.ndarray, " sizes"], effect: float, alpha: float) -> Float[np.ndarray, " sizes"]:

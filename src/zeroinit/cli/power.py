@@ -1,0 +1,25 @@
+"""``zeroinit power``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zeroinit.cli.app import app, out
+from zeroinit.cli.options import ProfileName, ProtocolName, Results
+
+
+@app.command()
+def power(
+    claim: Annotated[str, typer.Argument(help="The id of a claim, as C1-normal-beats-baseline.")],
+    results: Results = Path("results"),
+    profile: ProfileName = None,
+    protocol: ProtocolName = "corrected",
+    probability: Annotated[float, typer.Option("--power", help="Probability of a decision.")] = 0.8,
+) -> None:
+    """Tell how many more seeds decide a claim, from its stored differences and its margin."""
+    from zeroinit.bench.reporting.power import plan_seeds
+    from zeroinit.bench.store import Store
+
+    plan = plan_seeds(claim, Store(results), profile, protocol, probability)
+    out.print(str(plan), markup=False, highlight=False, soft_wrap=True)

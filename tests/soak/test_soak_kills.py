@@ -1,0 +1,142 @@
+"""Kills without warning and crowds on one folder: nothing is lost, computed twice, or left behind.
+
+Each process is a fork of this one, so it starts at once; its workers are processes of their own, as always. The short
+form is part of the default tests. ``make soak`` tries 200 kills over 60 runs with 4 workers, and 20 processes at once.
+"""
+
+import contextlib
+import os
+import random
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from zeroinit.bench.running.schedule import Options, Task, run_all
+from zeroinit.bench.running.start import load
+from zeroinit.bench.spec import Run
+from zeroinit.bench.store import Store
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+COUNTED = """
+import os, torch
+def start(module):
+    with open({log!r}, "a") as stream:
+        stream.write("x\\n")
+"""
+KILLS = int(os.environ.get("SOAK_KILLS", "200"))
+RUN = Run(dataset="digits", hidden="8", epochs=3, batch_size=128)
+
+
+@pytest.fixture(autouse=True)
+def ready():
+    load("digits", None)
+    torch.optim.SGD([torch.zeros(1, requires_grad=True)])
+
+
+@pytest.fixture
+def counted(tmp_path, monkeypatch) -> Callable[[], int]:
+    """Makes ``counted:start`` an initializer that writes a line for each call; returns how many there are."""
+    log = tmp_path / "log"
+    log.touch()
+    (tmp_path / "soak_counted.py").write_text(COUNTED.format(log=str(log)))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    return lambda: len(log.read_text().splitlines())
+
+
+def forked(work: Callable[[], None]) -> int:
+    """Start work in a process group of its own; return the process."""
+    process = os.fork()
+    if process:
+        return process
+    status = 1
+    try:
+        os.setsid()
+        torch.set_num_threads(1)
+        warnings.simplefilter("ignore")
+        work()
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def study(root: Path, num_runs: int, jobs: int, initializer: str = "normal_bias") -> None:
+    tasks = [
+        Task(replace(RUN, initializer=initializer, learning_rate=1e-3 * (1 + n // 2)), n % 2) for n in range(num_runs)
+    ]
+    run_all(tasks, Options(root, checkpoint_every=0.05), jobs=jobs)
+
+
+def contents(root: Path) -> dict[str, tuple]:
+    """What the results say, by their place."""
+    return {
+        str(path.relative_to(root)): (found.history, found.initial_hash)
+        for path in root.glob("*/seed-*.json")
+        for found in [Store(root).read(path.parent.name, int(path.stem.removeprefix("seed-")))]
+    }
+
+
+def kill(process: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("num_kills", "num_runs", "jobs"),
+    [pytest.param(3, 4, 1, id="short"), pytest.param(KILLS, 60, 4, id="long", marks=pytest.mark.soak)],
+)
+def test_kills_at_random_moments(tmp_path, num_kills, num_runs, jobs):
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    began = time.monotonic()
+    assert os.waitpid(forked(lambda: study(undisturbed, num_runs, jobs)), 0)[1] == 0
+    whole, rng, done = time.monotonic() - began, random.Random(0), 0
+    while done < num_kills and len(list(killed.glob("*/seed-*.json"))) < num_runs:
+        stored = len(list(killed.glob("*/seed-*.json")))
+        may_store = max(0, num_runs * (done + 1) // num_kills - stored)  # spread over the whole study
+        process, end = forked(lambda: study(killed, num_runs, jobs)), time.monotonic() + whole + 60
+        while time.monotonic() < end and os.waitpid(process, os.WNOHANG) == (0, 0):
+            states = list(killed.glob("*/*.checkpoint/step-*.pt"))
+            now = len(list(killed.glob("*/seed-*.json"))) - stored
+            if now >= may_store and (states or now):
+                time.sleep(rng.uniform(0, 0.1))
+                kill(process)
+                os.waitpid(process, 0)
+                done += 1
+                break
+            time.sleep(0.005)
+        else:
+            kill(process)
+    print(f"{done} kills of {num_runs} runs with {jobs} at a time")
+    assert done >= min(num_kills, 2)
+    assert os.waitpid(forked(lambda: study(killed, num_runs, jobs)), 0)[1] == 0
+    assert contents(killed) == contents(undisturbed)
+    assert len(contents(killed)) == num_runs
+    left = [path for path in killed.rglob("*") if path.is_file() and path.suffix != ".json"]
+    assert left == []
+
+
+@pytest.mark.parametrize(
+    ("num_processes", "num_runs", "jobs"),
+    [
+        pytest.param(4, 6, 1, id="short"),
+        pytest.param(20, 60, 1, id="twenty", marks=pytest.mark.soak),
+        pytest.param(5, 60, 4, id="five-of-four", marks=pytest.mark.soak),
+    ],
+)
+def test_a_crowd_computes_each_run_once(tmp_path, counted, num_processes, num_runs, jobs):
+    root = tmp_path / "results"
+    assert os.waitpid(forked(lambda: study(tmp_path / "alone", num_runs, 1, "soak_counted:start")), 0)[1] == 0
+    alone = counted()
+    assert alone >= num_runs
+    processes = [forked(lambda: study(root, num_runs, jobs, "soak_counted:start")) for _ in range(num_processes)]
+    assert [os.waitpid(process, 0)[1] for process in processes] == [0] * num_processes
+    assert counted() == 2 * alone
+    assert contents(root) == contents(tmp_path / "alone")
+    assert [path.name for path in root.rglob("*") if path.is_file() and path.suffix != ".json"] == []
