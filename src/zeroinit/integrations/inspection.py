@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from zeroinit._common import InputError, check_function, true_or_false, unknown, whole_number
+from zeroinit._common import InputError, unknown, whole_number
 from zeroinit._findings.choosing import choose, known_codes
+from zeroinit.integrations.arguments import check_function, true_or_false
 from zeroinit.integrations.own_loop import is_first_rank
 from zeroinit.integrations.recorder import is_sharded
 from zeroinit.symmetry.inspector import inspect

@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from zeroinit._common import check_function, missing
+from zeroinit._common import missing
+from zeroinit.integrations.arguments import check_function
 from zeroinit.integrations.inspection import InspectingCallback
 from zeroinit.integrations.lightning_step import as_trained
 from zeroinit.integrations.own_loop import Watch

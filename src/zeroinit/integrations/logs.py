@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from zeroinit._common import InputError, can_take, missing
+from zeroinit._common import InputError, missing
+from zeroinit.integrations.arguments import can_take
 
 __all__ = ["Log"]
 

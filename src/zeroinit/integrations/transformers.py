@@ -9,8 +9,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from zeroinit._common import InputError, can_take, missing
+from zeroinit._common import InputError, missing
 from zeroinit._modules.batch import map_tensors
+from zeroinit.integrations.arguments import can_take
 from zeroinit.integrations.inspection import InspectingCallback
 from zeroinit.integrations.recorder import Recorder
 from zeroinit.remedies.compiled import Eager
