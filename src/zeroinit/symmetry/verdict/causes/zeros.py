@@ -256,9 +256,9 @@ def zero_sources(call: Call, view: View, name: str) -> list[str]:
                 found.append(zero)
             elif plain_zero(each) and (made := view.calls.producer(each)) is not None and made is not taken:
                 waiting.append(made)
-        if found:
-            return [each for each in found if not each.endswith("bias")][:1] or found[:1]
-    return []
+        if weights := [each for each in found if not each.endswith("bias")]:
+            return weights[:1]
+    return found[:1]
 
 
 def of_own_zeros(name: str, view: View) -> Iterator[Candidate]:
