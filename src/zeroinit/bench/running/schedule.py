@@ -143,7 +143,8 @@ def _tidy(store: Store, task: Task) -> None:
     left = [
         path for name in (f".seed-{task.seed}.json.*", f"seed-{task.seed}.failed") for path in folder.parent.glob(name)
     ]
-    if not left and not folder.exists():
+    lock = folder.parent / f".seed-{task.seed}.lock"  # claiming and letting go removes it
+    if not left and not folder.exists() and not lock.exists():
         return
     with claimed(store, task.run, [task.seed]) as is_ours:
         if is_ours:
