@@ -5,6 +5,7 @@ import inspect
 import json
 import re
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,7 @@ def public(module: str) -> Iterator[tuple[str, Any]]:
     package = importlib.import_module(module)
     elsewhere = () if module == "zeroinit" else importlib.import_module("zeroinit").__all__
     found = [(name, getattr(package, name)) for name in package.__all__ if name not in elsewhere]
+    found = [(name, getattr(value, name) if inspect.ismodule(value) else value) for name, value in found]
     yield from sorted(found, key=lambda each: (isinstance(each[1], dict), inspect.isclass(each[1])))
 
 
@@ -95,7 +97,10 @@ def directives(module: str) -> Iterator[str]:
             yield from table(name, value)
         elif callable(value):
             kind = "autoclass" if inspect.isclass(value) else "autofunction"
-            yield f"```{{eval-rst}}\n.. {kind}:: {module}.{name}\n```\n"
+            home = (
+                f"{module}.{name}" if f"{module}.{name}" in sys.modules else module
+            )  # a package of the function's name
+            yield f"```{{eval-rst}}\n.. {kind}:: {home}.{name}\n```\n"
 
 
 def table(name: str, entries: dict[str, Any]) -> Iterator[str]:

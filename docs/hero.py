@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from zeroinit.bench.catalogue.parts import UPSCALED
 from zeroinit.bench.labels import ALL_ZERO, NORMAL, PYTORCH, ZERO_START
-from zeroinit.bench.plots.style import STYLE
+from zeroinit.bench.plots.style import EMPTY, INK, SOFT, STYLE, color_of, in_dark
 from zeroinit.bench.reporting.outcome import write_accuracy
 from zeroinit.bench.reporting.report import Report
 from zeroinit.bench.reporting.views.gaps import Gap, gaps
@@ -41,13 +41,13 @@ class Theme:
     text: str
     faint: str
     empty: str
-    filled: str
     starts: dict[str, str]
 
 
+_COLORS = {start: color_of(start, []) for start in (ALL_ZERO, NORMAL, PYTORCH, ZERO_START)}
 THEMES = {
-    "light": Theme("#1f2328", "#59636e", "#e7eaee", "#0072B2", {NORMAL: "#D55E00", ZERO_START: "#0072B2"}),
-    "dark": Theme("#e6edf3", "#9198a1", "#2a313c", "#56B4E9", {NORMAL: "#E69F00", ZERO_START: "#56B4E9"}),
+    "light": Theme(INK, SOFT, EMPTY, _COLORS),
+    "dark": Theme(*map(in_dark, (INK, SOFT, EMPTY)), {start: in_dark(color) for start, color in _COLORS.items()}),
 }
 
 
@@ -182,7 +182,7 @@ def _draw_left(figure: Figure, received: dict[str, np.ndarray], reached: dict[st
         num_layers, num_steps = cells.shape
         for layer in range(num_layers):
             for step in range(num_steps):
-                color = theme.filled if cells[layer, step] else theme.empty
+                color = theme.starts[label] if cells[layer, step] else theme.empty
                 axes.add_patch(plt.Rectangle((step + 0.56, layer + 0.56), 0.88, 0.88, color=color, linewidth=0))
         axes.set(xlim=(0.5, num_steps + 0.5), ylim=(0.5, num_layers + 0.5))
         axes.set_xticks(range(1, num_steps + 1))

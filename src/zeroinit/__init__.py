@@ -10,7 +10,15 @@ from zeroinit._common import InputError, __version__, names_when_used
 
 if TYPE_CHECKING:
     from zeroinit.audit import AuditReport, assert_initialized, audit
-    from zeroinit.init import INITIALIZERS, InitRecord, InitWarning, SymmetryWarning, initialize_
+    from zeroinit.init import (
+        INITIALIZERS,
+        InitRecord,
+        InitWarning,
+        SymmetryWarning,
+        gain,
+        initialize_,
+        make_initializer,
+    )
     from zeroinit.integrations import watch
     from zeroinit.remedies import REMEDIES, AffineNorms, RemedyWarning, make_remedy
     from zeroinit.symmetry import (
@@ -42,8 +50,10 @@ __all__ = [
     "assert_initialized",
     "assert_symmetry_broken",
     "audit",
+    "gain",
     "initialize_",
     "inspect",
+    "make_initializer",
     "make_remedy",
     "watch",
     "zero_start_",
@@ -51,7 +61,15 @@ __all__ = [
 
 HOMES = {
     "zeroinit.audit": ["AuditReport", "assert_initialized", "audit"],
-    "zeroinit.init": ["INITIALIZERS", "InitRecord", "InitWarning", "SymmetryWarning", "initialize_"],
+    "zeroinit.init": [
+        "INITIALIZERS",
+        "InitRecord",
+        "InitWarning",
+        "SymmetryWarning",
+        "gain",
+        "initialize_",
+        "make_initializer",
+    ],
     "zeroinit.integrations": ["watch"],
     "zeroinit.zero_start": ["ZeroStart", "zero_start_"],
     "zeroinit.remedies": ["REMEDIES", "RemedyWarning", "AffineNorms", "make_remedy"],

@@ -30,8 +30,9 @@ class InputError(ValueError):
 
 def closest(name: str, choices: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the choice nearest to ``name``, or an empty string."""
-    matches = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.5)
-    return f"; did you mean {matches[0]!r}?" if matches else ""
+    by_lower = {choice.lower(): choice for choice in choices}
+    matches = difflib.get_close_matches(name.lower(), list(by_lower), n=1, cutoff=0.5)
+    return f"; did you mean {by_lower[matches[0]]!r}?" if matches else ""
 
 
 def unknown(name: str, choices: Iterable[str], argument: str) -> str:
@@ -117,6 +118,9 @@ def import_named(name: str, argument: str, form: str) -> Any:
     module_name, _, attribute = name.partition(":")
     if not module_name or not attribute:
         raise InputError(f"{argument}={name!r}: {form}")
+    if "/" in module_name or module_name.endswith(".py"):
+        dotted = module_name.removesuffix(".py").strip("./").replace("/", ".")
+        raise InputError(f"{argument}={name!r}: write {f'{dotted}:{attribute}'!r}, a module and not a file")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
@@ -186,21 +190,6 @@ def whole_number(value: object, argument: str, least: int | None = None) -> int:
     if least is not None and number < least:
         raise InputError(f"{argument}={value}: must be at least {least}")
     return number
-
-
-def true_or_false(value: object, argument: str) -> bool:
-    """Return a switch; refuse everything else, such as ``"yes"``.
-
-    Raises:
-        InputError: ``value`` is neither ``True`` nor ``False``.
-
-    Example:
-        >>> true_or_false(True, "strict")
-        True
-    """
-    if not isinstance(value, bool):
-        raise InputError(f"{argument}={value!r}: must be True or False")
-    return value
 
 
 def derive_seed(seed: int, purpose: str) -> int:

@@ -16,10 +16,11 @@ from zeroinit.bench import store as store_module
 from zeroinit.bench.catalogue import FIGURES
 from zeroinit.bench.progress import Progress
 from zeroinit.bench.reporting import report
-from zeroinit.bench.reproduce import Interrupted, check_writable, choose_figures, reproduce
+from zeroinit.bench.reproduce import Interrupted, check_writable, choose_figures, list_missing, reproduce
 from zeroinit.bench.running.schedule import Options
 from zeroinit.bench.spec import Curve, Figure
-from zeroinit.bench.training import Checkpoint
+from zeroinit.bench.store import Failure
+from zeroinit.bench.training import Checkpoint, CheckpointWarning
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def start(figure, store, tmp_path, console):
     return reproduce_
 
 
-OPTIONS = ("results", "data_dir", "device", "tensorboard", "deadline")
+OPTIONS = ("results", "data_dir", "device", "tensorboard", "deadline", "shard", "checkpoint_every")
 
 
 @pytest.fixture
@@ -293,3 +294,52 @@ def test_a_deadline_ends_it_and_the_same_command_goes_on(no_drawing, start, stor
 def test_a_deadline_far_away_is_not_mentioned(no_drawing, start, console):
     start(deadline=1e12)
     assert console.file.getvalue().strip() == ""
+
+
+def test_two_shards_make_a_whole_and_write_no_report(no_drawing, start, figure, store, tmp_path, console):
+    assert start(shard=(1, 2)) is None
+    assert len(list(store)) == 2
+    assert start(shard=(2, 2)) is None
+    assert len(list(store)) == 4
+    told = console.file.getvalue()
+    for shard in ("1/2", "2/2"):
+        assert f"shard {shard}: 2 of 2 runs stored in {store.root}; `zeroinit report` writes the report when" in told
+    assert not (tmp_path / "report").exists()
+    assert start() is not None
+    assert "4 of 4 runs are stored already" in console.file.getvalue()
+
+
+def test_what_is_missing_is_listed_with_its_reason(figure, store, make_result):
+    """Damaged results are missing, too; parts of the list are lists of the parts."""
+    normal, zero = (curve.run for curve in figure.curves)
+    store.save(make_result(normal, 0, [0.5]))
+    store.save(make_result(normal, 1, [0.5]))
+    store.path(normal, 1).write_text("{")
+    store.save_failure(Failure(zero, 0, "2026-01-01T00:00:00+00:00", ("x", "OSError: gone")))
+    settings = {"seeds": [0, 1], "profile": "paper", "protocol": "corrected"}
+    lines = list_missing([figure], Options(store.root), **settings)
+    assert [line.split("\t") for line in lines] == [
+        [str(store.path(zero, 0)), "study: Zero, seed 0", f"failed 2 times, last on {WHEN}: OSError: gone"],
+        [str(store.path(normal, 1)), "study: Normal, seed 1", "damaged"],
+        [str(store.path(zero, 1)), "study: Zero, seed 1"],
+    ]
+    parts = [list_missing([figure], Options(store.root, shard=(number, 3)), **settings) for number in (1, 2, 3)]
+    assert sorted(line for part in parts for line in part) == sorted(lines)
+    for run, seed in ((normal, 1), (zero, 0), (zero, 1)):
+        store.save(make_result(run, seed, [0.5]))
+    assert list_missing([figure], Options(store.root), **settings) == []
+
+
+WHEN = "2026-01-01T00:00:00+00:00"
+
+
+def test_states_that_cannot_be_written_are_a_warning_and_no_end(no_drawing, start, store, figure):
+    """A file stands where the state of one run would lie; no other run is touched by that."""
+    path = store.checkpoint_folder(figure.curves[0].run, [0])
+    path.parent.mkdir(parents=True)
+    path.write_text("in the way")
+    with pytest.warns(CheckpointWarning, match=r"^cannot write .*step-1\.pt: .*; training goes on, without") as caught:
+        start(checkpoint_every=0)
+    assert len(caught) == 1
+    assert len(list(store)) == 4
+    assert path.read_text() == "in the way"

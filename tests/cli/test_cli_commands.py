@@ -28,7 +28,7 @@ def read_events(folder: str) -> EventAccumulator:
 def test_reproduce_runs_stores_and_reports(two_epochs, zeroinit):
     ended = zeroinit("reproduce", "fig3", *QUICK, "--seeds", "2", "--tensorboard", "logs")
     assert ended.code == 0
-    assert ended.err.strip() == ""
+    assert all(re.match(r"\d+ s: ", line) for line in ended.err.splitlines())  # on a busy machine
     results = list(Store("results"))
     assert len(results) == 8
     assert {result.seed for result in results} == {0, 1}
@@ -79,11 +79,11 @@ def test_each_option_of_reproduce_arrives(monkeypatch, zeroinit):
 
     monkeypatch.setattr(reproduce, "reproduce", record)
     options = "--profile paper --protocol published --seeds 7-8 --jobs 3 --data-dir d --device cpu --results r"
-    more = "--report p --tensorboard t --histogram-every 5"
+    more = "--report p --tensorboard t --histogram-every 5 --checkpoint-every 7 --shard 2/3"
     assert zeroinit("reproduce", "fig4", "fig3", *options.split(), *more.split()).code == 0
     figures, given, settings = calls[0]
     assert [figure.name for figure in figures] == ["fig4", "fig3"]
-    assert given == type(given)(Path("r"), Path("d"), "cpu", Path("t"), 5)
+    assert given == type(given)(Path("r"), Path("d"), "cpu", Path("t"), 5, 7.0, None, (2, 3))
     settings.pop("progress")
     assert settings == {
         "seeds": [7, 8],
@@ -139,7 +139,7 @@ def test_data_tells_what_is_there(zeroinit, tmp_path):
     assert zeroinit("data", "digits", "--fetch").out == zeroinit("data", "digits").out
 
 
-@pytest.mark.parametrize("command", ["reproduce", "report", "list", "data", "inspect"])
+@pytest.mark.parametrize("command", ["reproduce", "report", "list", "data", "inspect", "audit"])
 def test_help_of_every_command(zeroinit, command):
     ended = zeroinit(command, "--help")
     assert ended.code == 0
@@ -226,3 +226,36 @@ def test_a_run_that_fails_is_told_and_the_others_are_reported(zeroinit, monkeypa
     ended = zeroinit(*command)
     assert ended.code == 0
     assert "left out" not in ended.err
+
+
+def test_a_scheduler_asks_what_is_missing(zeroinit, two_epochs):
+    """Standard output holds a line a run and nothing else; the exit code is the answer."""
+    study = ("three_starts", "--profile", "quick", "--seeds", "1")
+    ended = zeroinit("reproduce", *study, "--missing", "--results", "a [bold]name")
+    assert (ended.code, ended.err.strip()) == (1, "")
+    lines = ended.out.splitlines()
+    assert len(lines) == 3
+    assert all(
+        re.fullmatch(r"a \[bold\]name/[0-9a-f]{12}/seed-0\.json\tthree_starts: .+, seed 0", line) for line in lines
+    )
+    assert not Path("a [bold]name").exists()
+    for part in ("1/2", "2/2"):
+        ended = zeroinit("reproduce", *study, "--shard", part, "--jobs", "1", "--checkpoint-every", "30")
+        assert (ended.code, ended.out) == (0, "")
+        assert f"shard {part}: " in ended.err
+    assert zeroinit("reproduce", *study, "--missing").code == 0
+    assert zeroinit("reproduce", *study, "--missing").out == ""
+    assert not Path("report").exists()
+
+
+def test_a_shard_whose_run_failed_says_so_in_its_exit_code(zeroinit, two_epochs, monkeypatch):
+    def fail(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(task, "TRIES", 1)
+    monkeypatch.setattr(task, "execute", fail)
+    study = ("three_starts", "--profile", "quick", "--seeds", "1")
+    ended = zeroinit("reproduce", *study, "--shard", "3/3", "--jobs", "1")
+    assert ended.code == 1
+    assert "shard 3/3: 0 of 1 run stored in results" in ended.err
+    assert "MemoryError; given up after 1 tries" in ended.err

@@ -26,6 +26,9 @@ def refused(zeroinit, no_run):
     return run
 
 
+SHARDS = ("0/3", "4/3", "2", "a/b", "1/0", "-1/3", "1/3/5")
+
+
 @pytest.mark.parametrize("command", ["reproduce", "report"])
 @pytest.mark.parametrize(
     ("arguments", "message"),
@@ -64,6 +67,12 @@ def test_words_that_reproduce_and_report_do_not_know(refused, command, arguments
         ("--device cuda:99", None),
         ("--jobs 0", "jobs=0: must be at least 1"),
         ("--jobs -2", "jobs=-2: must be at least 1"),
+        ("--checkpoint-every -1", "checkpoint-every=-1.0: must be at least 0 seconds"),
+        ("--checkpoint-every nan", "checkpoint-every=nan: must be at least 0 seconds"),
+        *(
+            (f"--shard {each}", f"shard='{each}': write a part and how many there are, from 1/8 to 8/8")
+            for each in SHARDS
+        ),
         ("--histogram-every 10", "histogram-every=10: needs --tensorboard DIR to write to"),
         ("--histogram-every -1 --tensorboard t", "histogram-every=-1: must be at least 0"),
     ],
@@ -112,7 +121,7 @@ def test_no_results(refused, folder):
     Path("empty").mkdir()
     assert refused("report", "fig3", "--profile", "quick", "--results", folder, "--seeds", "3") == (
         f"results='{folder}': holds no result of fig3 (quick profile, corrected protocol, seeds 0-2); "
-        "run `zeroinit reproduce` first"
+        "run `zeroinit reproduce fig3 --profile quick` first"
     )
     assert not Path("report").exists()
 
@@ -166,7 +175,7 @@ def test_results_folder_that_cannot_be_written_to(refused):
         ("reproduce --jobs x", "Invalid value for '--jobs': "),
         (
             "reproduce --yess",
-            "option='--yess': did you mean '--yes'? It must be one of --claims, --data-dir, --device, ",
+            "option='--yess': did you mean '--yes'? It must be one of --address, --checkpoint-every, --claims, ",
         ),
         ("--versio", "option='--versio': did you mean '--version'? It must be one of "),
         (

@@ -23,6 +23,28 @@ def flawed():
 def fails():
     raise RuntimeError("on purpose")
 
+def needs(width):
+    pass
+
+def noisy():
+    print("building the model")
+    return flawed()
+
+MODEL = healthy()
+
+class Named(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(12, 5)
+
+    def forward(self, input_ids, mask=None):
+        return self.layer(input_ids)
+
+class Loud(Named):
+    def forward(self, input_ids):
+        print("in the pass")
+        return super().forward(input_ids)
+
 def words():
     return "words"
 
@@ -54,6 +76,23 @@ def factories(secluded):
     yield
     sys.path[:] = kept
     sys.modules.pop("factories_for_inspect", None)
+
+
+@pytest.mark.parametrize("style", ["json", "sarif"])
+@pytest.mark.parametrize("factory", ["noisy", "Loud"])
+def test_what_the_model_prints_does_not_break_the_report(zeroinit, style, factory):
+    inputs = ["--inputs", "input_ids=8x12"] if factory == "Loud" else []
+    ended = zeroinit("inspect", f"factories_for_inspect:{factory}", *inputs, "--format", style)
+    assert ended.code == 0
+    assert json.loads(ended.out)
+    assert ("building the model\n" if factory == "noisy" else "in the pass\n") in ended.err
+
+
+def test_warnings_that_the_choice_of_codes_hides_are_counted(zeroinit):
+    ended = zeroinit("inspect", "factories_for_inspect:flawed", "--strict", "--select", "ZI006")
+    assert ended.code == 0
+    assert "1 warning left out by code" in ended.out
+    assert "left out" not in zeroinit("inspect", "factories_for_inspect:healthy", "--inputs", "8x12").out
 
 
 def test_the_table(zeroinit):
@@ -110,7 +149,16 @@ def test_json_and_sarif(zeroinit):
         ),
         (("nowhere_at_all:f",), "factory='nowhere_at_all:f': nowhere_at_all cannot be imported (ModuleNotFoundError"),
         (("factories_for_inspect:healty",), "has no function 'healty'; did you mean 'healthy'?"),
-        (("factories_for_inspect:fails",), "failed (RuntimeError: on purpose); it is called without arguments"),
+        (("factories_for_inspect:fails",), "failed in factories_for_inspect.py, line 16 (RuntimeError: on purpose)\n"),
+        (("factories_for_inspect:needs",), "positional argument: 'width'); it is called without arguments\n"),
+        (("factories_for_inspect:MODEL",), "is a Sequential, not a function; write package.module:factory"),
+        (("factories_for_inspect.py:healthy",), "write 'factories_for_inspect:healthy', a module and not a file\n"),
+        (("pkg/models.py:healthy",), "write 'pkg.models:healthy', a module and not a file\n"),
+        (
+            ("factories_for_inspect:Named", "--inputs", "ids=8x12"),
+            "inputs='ids=8x12': forward has no argument 'ids'; did you mean 'input_ids'?; it takes input_ids, mask\n",
+        ),
+        (("factories_for_inspect:flawed", "--baseline", "other.json"), "holds no findings with code and path"),
         (("factories_for_inspect:words",), "returned a str; write package.module:factory"),
         (("factories_for_inspect:healthy",), "inputs=None: the factory returns a model alone; describe its inputs"),
         (("factories_for_inspect:healthy", "--inputs", "8 by 12"), "inputs='8 by 12': write sizes as 32x784"),
@@ -120,6 +168,7 @@ def test_json_and_sarif(zeroinit):
     ],
 )
 def test_what_a_user_can_mend(zeroinit, arguments, message):
+    Path("other.json").write_text("[1, 2]")
     ended = zeroinit("inspect", *arguments)
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.startswith("zeroinit: error: ")

@@ -63,6 +63,54 @@ def test_help_takes_eighty_columns_in_a_pipe(arguments):
     assert 40 < max(len(line) for line in lines) <= 80
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1"])
+def test_an_encoding_that_lacks_a_character_gets_another_one(encoding):
+    """As Windows has for a file, and LC_ALL=C."""
+    line = [sys.executable, "-m", "zeroinit", "list"]
+    done = subprocess.run(line, capture_output=True, env={**PLAIN, "PYTHONIOENCODING": encoding}, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    shown = done.stdout.decode(encoding)
+    assert "gamma" in shown
+    assert ("×" in shown) == (encoding != "ascii")  # the others have the sign itself
+    assert "?" not in shown
+
+
+def test_a_report_in_the_locale_c(tmp_path):
+    code = (
+        "import warnings\nfrom pathlib import Path\nfrom zeroinit.bench.reporting import report\n"
+        "class Summary: figure = type('F', (), {'title': 't', 'view': 'v', 'name': 'n'})\n"
+        "class Report: profile = protocol = 'paper'\n"
+        "def save(figure, folder, name):\n"
+        "    path = Path(folder) / 'n.svg'\n"
+        "    path.write_bytes('<svg>\\u03b3</svg>'.encode())\n    return path, path\n"
+        "report.VIEWS = {'v': type('V', (), {'draw': staticmethod(lambda *_: None)})}\nreport.save_figure = save\n"
+        f"print(ascii(report._draw(Report(), Summary(), {str(tmp_path)!r})))"
+    )
+    variables = {**PLAIN, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=variables, check=False)
+    assert done.stdout == "'<svg>\\u03b3</svg>'\n", done.stderr
+
+
+def test_an_output_that_is_closed_or_full_is_one_line():
+    def shell(redirected: str) -> tuple[int, str]:
+        line = f"{sys.executable} -m zeroinit explain {redirected}"
+        done = subprocess.run(line, shell=True, stderr=subprocess.PIPE, text=True, env=PLAIN, check=False)
+        return done.returncode, done.stderr
+
+    assert shell(">&-") == (
+        2,
+        "zeroinit: error: standard output is closed; > /dev/null drops what is printed\n",
+    )
+    if Path("/dev/full").exists():
+        assert shell("> /dev/full") == (
+            2,
+            "zeroinit: error: cannot write to standard output: No space left on device\n",
+        )
+    assert shell("> /dev/null") == (0, "")
+    assert shell("2>&- > /dev/null") == (0, "")
+    assert shell("| head -1 > /dev/null")[1] == ""
+
+
 def test_the_version_without_torch():
     assert command("--version").stdout == f"zeroinit {__version__}\n"
     code = "import sys; from zeroinit.cli import main\ntry: main(['--version'])\nfinally: print('torch' in sys.modules)"
@@ -136,7 +184,16 @@ def test_every_command_is_a_file():
 
     files = {path.stem for path in Path(zeroinit.cli.__file__).parent.glob("*.py")}
     assert set(COMMANDS) <= files
-    assert files - set(COMMANDS) == {"__init__", "app", "completion", "loading", "options", "shown", "tables"}
+    assert files - set(COMMANDS) == {
+        "__init__",
+        "app",
+        "completion",
+        "loading",
+        "options",
+        "shown",
+        "streams",
+        "tables",
+    }
 
 
 @pytest.mark.parametrize(

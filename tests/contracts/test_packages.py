@@ -107,7 +107,9 @@ def test_the_library_needs_torch_and_numpy_alone():
 
 def test_each_extra_names_what_it_is_for():
     extras = PROJECT["optional-dependencies"]
-    assert set(extras) == {"cli", "bench", "tensorboard", "transformers", "lightning", "test", "lint", "docs", "all"}
+    assert set(extras) == {
+        *("cli", "bench", "tensorboard", "cluster", "transformers", "lightning", "test", "lint", "docs", "all"),
+    }
     assert declared("all") == set.union(*map(declared, extras))
 
 

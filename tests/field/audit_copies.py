@@ -529,3 +529,39 @@ def drawn_buffer():
 @healthy("own", "replicas differ")
 def drawn_buffer_fixed():
     return {"build": lambda: Features(0), "ranks": [lambda: Features(0) for _ in range(2)]}
+
+
+def forked(fork: bool) -> nn.Module:
+    model = nn.ModuleList(nn.Linear(8, 8) for _ in range(2))
+    for layer in model:
+        with torch.random.fork_rng(enabled=fork):
+            nn.init.normal_(layer.weight, std=0.02)
+    return model
+
+
+@fault("pytorch/torchtitan#3106", "copies", "ZI206", "0.weight 1.weight", "have the same random values")
+def forked_generator():
+    return {"build": lambda: forked(True)}
+
+
+@healthy("pytorch/torchtitan#3106", "copies")
+def forked_generator_fixed():
+    return {"build": lambda: forked(False)}
+
+
+def projections(copy_them: bool) -> nn.Module:
+    layer, part = nn.Linear(8, 24), nn.init.orthogonal_(torch.empty(8, 8))
+    with torch.no_grad():
+        parts = [part if copy_them else nn.init.orthogonal_(torch.empty(8, 8)) for _ in range(3)]
+        layer.weight.copy_(torch.cat(parts))
+    return layer
+
+
+@fault("own", "copies", "ZI206", "weight", "3 blocks of rows")
+def equal_projections():
+    return {"build": lambda: projections(True)}
+
+
+@healthy("own", "copies")
+def equal_projections_fixed():
+    return {"build": lambda: projections(False)}

@@ -403,3 +403,60 @@ def untied_on_purpose():
         return model
 
     return {"build": build}
+
+
+@healthy("own", "tied")
+def columns_of_one_tensor():
+    def build():
+        whole = torch.randn(8, 8)
+        model = nn.Module()
+        model.left, model.right = nn.Parameter(whole[:, :4]), nn.Parameter(whole[:, 4:])
+        return model
+
+    return {"build": build}
+
+
+class Part(nn.Module):
+    """Draws all its weights by its own rule; the whole model has another one."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(8, 8) for _ in range(2))
+        for parameter in self.parameters():
+            if parameter.dim() > 1:
+                nn.init.xavier_uniform_(parameter)
+            else:
+                nn.init.constant_(parameter, 0)
+
+
+class Whole(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.part, self.embed, self.heads = Part(), nn.Embedding(5, 8), nn.ModuleList(nn.Linear(8, 4) for _ in range(3))
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                nn.init.normal_(module.weight, std=0.02)
+            if isinstance(module, nn.Linear):
+                nn.init.zeros_(module.bias)
+
+
+@healthy("own", "overwritten")
+def rule_of_a_part_then_of_the_whole():
+    return {"build": Whole}
+
+
+class Mixer(nn.Module):
+    """Projects to twice the width, as state-space layers do; knows how many ranks there are, and is on all of them."""
+
+    def __init__(self):
+        super().__init__()
+        self.dim, self.hidden, self.world_size = 8, 16, 2
+        torch.manual_seed(0)
+        self.in_proj = nn.Linear(8, 16)
+        self.mix = nn.Parameter(torch.randn(8, 4))
+        nn.init.xavier_uniform_(self.in_proj.weight)
+
+
+@healthy("own", "copies on ranks")
+def replicas_that_know_the_number_of_ranks():
+    return {"build": Mixer, "ranks": [Mixer, Mixer]}

@@ -645,3 +645,122 @@ def reset_by_hand_after_loading():
 @healthy("own", "overwritten")
 def reset_by_hand_after_loading_fixed():
     return {"build": lambda: loaded_by_method(True)}
+
+
+class OwnRule(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(8, 8), nn.Linear(8, 8)
+        for layer in (self.first, self.second):
+            nn.init.normal_(layer.weight, std=0.02)
+
+
+@fault(
+    "Lightning-AI/pytorch-lightning#19755", "overwritten", "ZI203", "first.weight second.weight", "was set by `normal_`"
+)
+def back_to_the_defaults():
+    return {"build": OwnRule, "init": reset}
+
+
+def own_rule_again(model: nn.Module) -> None:
+    reset(model)
+    for layer in (model.first, model.second):
+        nn.init.normal_(layer.weight, std=0.02)
+
+
+@healthy("Lightning-AI/pytorch-lightning#19755", "overwritten")
+def back_to_the_defaults_fixed():
+    return {"build": OwnRule, "init": own_rule_again}
+
+
+def new_head() -> nn.Module:
+    model = OwnRule()
+    model.second.reset_parameters()
+    return model
+
+
+@healthy("own", "overwritten")
+def one_layer_set_back():
+    return {"build": new_head}
+
+
+class Smear(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.wte, self.smear_gate = nn.Embedding(8, 4), nn.Linear(4, 1, bias=False)
+        self.smear_lambda, self.backout_lambda = nn.Parameter(torch.zeros(1)), nn.Parameter(0.2 * torch.ones(1))
+        self.register_buffer("cos", torch.ones(4), persistent=False)
+
+
+def set_smear(model: nn.Module, everything: bool) -> None:
+    nn.init.normal_(model.wte.weight)
+    model.cos = torch.cos(torch.arange(4.0))
+    if everything:
+        nn.init.normal_(model.smear_gate.weight, std=0.02)
+        nn.init.zeros_(model.smear_lambda)
+        nn.init.constant_(model.backout_lambda, 0.2)
+
+
+@fault(
+    "karpathy/nanochat#686",
+    "never written",
+    "ZI201",
+    "smear_gate.weight smear_lambda backout_lambda",
+    "sets values on the meta device",
+)
+def scalars_of_the_constructor():
+    return {"build": Smear, "init": lambda model: set_smear(model, False)}
+
+
+@healthy("karpathy/nanochat#686", "never written")
+def scalars_of_the_constructor_fixed():
+    return {"build": Smear, "init": lambda model: set_smear(model, True)}
+
+
+def first_rank_alone(rank: int, all_ranks: bool) -> nn.Module:
+    layer = skip_init(nn.Linear, 4, 4)
+    if rank == 0 or all_ranks:
+        layer.reset_parameters()
+    return layer
+
+
+@fault("huggingface/transformers#25686", "never written", "ZI201", "weight bias", "was never written")
+def other_ranks_are_empty():
+    ranks = [lambda rank=rank: first_rank_alone(rank, False) for rank in range(2)]
+    return {"build": ranks[0], "ranks": ranks}
+
+
+@healthy("huggingface/transformers#25686", "never written")
+def other_ranks_are_empty_fixed():
+    ranks = [lambda rank=rank: first_rank_alone(rank, True) for rank in range(2)]
+    return {"build": ranks[0], "ranks": ranks}
+
+
+class ZeroOutput(nn.Module):
+    """The last convolution starts at zero, weight and bias in one line."""
+
+    def __init__(self, last: bool):
+        super().__init__()
+        self.first, self.second, self.out = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3), nn.Conv2d(8, 3, 1)
+        if not last:
+            self.silence()
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                nn.init.normal_(module.bias, std=0.1)
+        if last:
+            self.silence()
+
+    def silence(self):
+        for parameter in self.out.parameters():
+            parameter.detach().zero_()
+
+
+@fault("own", "overwritten", "ZI203", "out.weight out.bias", "wrote over it")
+def zero_output_drawn():
+    return {"build": lambda: ZeroOutput(False)}
+
+
+@healthy("own", "overwritten")
+def zero_output_drawn_fixed():
+    return {"build": lambda: ZeroOutput(True)}

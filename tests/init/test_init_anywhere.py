@@ -15,7 +15,7 @@ from zeroinit._common import InputError
 from zeroinit.init import INITIALIZERS, initialize_, sources
 
 WORKER = Path(__file__).with_name("shard_worker.py")
-NAMES = sorted(name for name, entry in INITIALIZERS.items() if not entry.needs_batch)
+NAMES = sorted(name for name, entry in INITIALIZERS.items() if not entry.finish)
 
 
 def build() -> nn.ModuleDict:

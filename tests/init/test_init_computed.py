@@ -149,3 +149,41 @@ def test_a_weight_that_a_user_computes_is_refused():
         InputError, match="weight: is computed by other code and cannot be set in place; exclude the layer"
     ):
         initialize_(layer, "zero")
+
+
+class Doubled(nn.Module):
+    """A parametrization with a right inverse, and a memory of how often it ran."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, value):
+        self.calls += 1
+        return 2 * value
+
+    def right_inverse(self, value):
+        return value / 2
+
+
+class Reshaped(nn.Module):
+    """The weight is stored flat."""
+
+    def forward(self, value):
+        return value.reshape(3, 4)
+
+    def right_inverse(self, value):
+        return value.reshape(-1)
+
+
+@pytest.mark.parametrize("make", [Doubled, Reshaped])
+@pytest.mark.parametrize("name", ["pytorch", "normal_bias", "orthogonal", "zer_o"])
+def test_a_weight_is_set_through_parametrizations_with_a_right_inverse(make, name):
+    layer, plain = nn.Linear(4, 3), nn.Linear(4, 3)
+    nn.utils.parametrize.register_parametrization(layer, "weight", make())
+    original = layer.parametrizations.weight.original
+    record = initialize_(layer, name, seed=0)
+    initialize_(plain, name, seed=0)
+    torch.testing.assert_close(layer.weight.detach(), plain.weight.detach())
+    assert layer.parametrizations.weight.original is original
+    assert "parametrizations.weight.original" in {entry.name for entry in record.parameters}

@@ -25,7 +25,7 @@ def assert_refused(model, snapshot, message: str, name: str = "normal_bias", **s
 
 
 def test_unknown_name(model, snapshot):
-    message = r"initializer='normal': did you mean 'normal_bias'\? It must be one of constant_bias, delta_orthogonal, "
+    message = r"initializer='normal': did you mean 'normal_bias'\? It must be one of constant_bias, "
     assert_refused(model, snapshot, message, name="normal")
 
 

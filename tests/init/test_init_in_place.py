@@ -8,7 +8,9 @@ from torch import nn
 from zeroinit._modules.layers import LAYER_TYPES
 from zeroinit.init import INITIALIZERS, initialize_
 
-EVERY_INITIALIZER = pytest.mark.parametrize("name", sorted(INITIALIZERS))
+EVERY_INITIALIZER = pytest.mark.parametrize(
+    "name", sorted(name for name, entry in INITIALIZERS.items() if not entry.finish)
+)
 
 
 def train(model: nn.Module, optimizer: torch.optim.Optimizer, inputs: torch.Tensor, steps: int) -> None:

@@ -206,7 +206,10 @@ class ByHand(Net):
 def test_manual_optimization_asks_for_a_step_and_counts_several_optimizers_once(tmp_path):
     shown = []
     trainer(tmp_path, [InspectCallback(show=shown.append)]).fit(ByHand(), loader())
-    assert "pass InspectCallback(step=...), a function (module, batch) -> loss" in shown[0]
+    assert shown[0] == (
+        "zeroinit: the model was not inspected (automatic_optimization=False: training_step updates the module itself; "
+        "pass InspectCallback(step=...), a function (module, batch) -> loss)"
+    )
     callback = InspectCallback(
         True, step=lambda module, batch: nn.functional.cross_entropy(module(batch[0]), batch[1]), show=shown.append
     )
@@ -214,6 +217,37 @@ def test_manual_optimization_asks_for_a_step_and_counts_several_optimizers_once(
     assert callback.report.verdict == "Will learn: all 4 parameters get a gradient by step 1."
     assert callback.watch.num_updates == 3
     assert callback.watch.without_gradient == ()
+
+
+def test_an_error_of_the_module_itself_comes_without_advice_on_inputs(tmp_path):
+    class Fails(Net):
+        def training_step(self, batch, batch_idx):
+            raise ValueError("my own bug")
+
+    shown = []
+    with pytest.raises(ValueError, match="my own bug"):
+        trainer(tmp_path, [InspectCallback(show=shown.append)]).fit(Fails(), loader())
+    assert shown == [
+        "zeroinit: the model was not inspected (inputs=a dict with batch: the forward pass failed "
+        "(ValueError: my own bug))"
+    ]
+
+
+def test_a_gan_that_toggles_its_optimizers_has_all_its_parameters_counted(tmp_path):
+    class Toggles(ByHand):
+        def training_step(self, batch, batch_idx):
+            for optimizer in self.optimizers():
+                self.toggle_optimizer(optimizer)
+                optimizer.zero_grad()
+                self.manual_backward(nn.functional.cross_entropy(self(batch[0]), batch[1]))
+                optimizer.step()
+                self.untoggle_optimizer(optimizer)
+
+    callback = InspectCallback(
+        step=lambda module, batch: nn.functional.cross_entropy(module(batch[0]), batch[1]), show=lambda text: None
+    )
+    trainer(tmp_path, [callback], max_steps=6).fit(Toggles(), loader())
+    assert str(callback.watch) == ("After 3 updates: no units are identical, and each of 4 parameters had a gradient.")
 
 
 def test_a_compiled_module_is_inspected_and_compiled_afterwards(tmp_path):
@@ -229,8 +263,17 @@ def test_a_compiled_module_is_inspected_and_compiled_afterwards(tmp_path):
     torch._dynamo.reset()
 
 
-def test_what_is_refused():
-    with pytest.raises(InputError, match="ignore='XX': no code starts like this"):
-        InspectCallback(ignore=["XX"])
-    with pytest.raises(InputError, match="every=-1: must be at least 0"):
-        InspectCallback(every=-1)
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"ignore": ["XX"]}, "ignore='XX': no code starts like this"),
+        ({"every": -1}, "every=-1: must be at least 0"),
+        ({"step": 3}, r"step=3: must be a function \(module, batch\) -> loss"),
+        ({"stpe": print}, r"argument='stpe': did you mean 'step'\?"),
+        ({"loss_fn": print}, "loss_fn=.*: training_step returns the loss; pass step="),
+    ],
+    ids=str,
+)
+def test_what_is_refused_is_refused_before_the_training(settings, message, without_type_checks):
+    with pytest.raises(InputError, match=message):
+        InspectCallback(**settings)

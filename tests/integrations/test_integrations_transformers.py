@@ -222,8 +222,65 @@ def test_every_0_inspects_only(tmp_path):
     assert not any("zeroinit/identical_units" in logs for _, logs in reporter.seen)
 
 
-def test_what_is_refused():
-    with pytest.raises(InputError, match="ignore='XX': no code starts like this"):
-        InspectCallback(ignore=["XX"])
-    with pytest.raises(InputError, match="every=-1: must be at least 0"):
-        InspectCallback(every=-1)
+@pytest.mark.parametrize("kept_by", ["compute_loss", "compute_loss_func", "nobody"])
+def test_a_loss_of_two_arguments_gets_the_labels(tmp_path, kept_by):
+    """A Trainer with a loss of its own pops the labels, so the model never sees them."""
+
+    def weighted(outputs, labels, num_items_in_batch=None):
+        return nn.functional.cross_entropy(outputs["logits"], labels, weight=torch.tensor([1.0, 3.0]))
+
+    class Own(transformers.Trainer):
+        def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+            labels = inputs.pop("labels")
+            return weighted(model(**inputs), labels)
+
+    class Classes(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(3, 2)
+
+        def forward(self, values, labels=None):
+            logits = self.layer(values)
+            return (
+                {"logits": logits}
+                if labels is None
+                else {"loss": weighted({"logits": logits}, labels)} | {"logits": logits}
+            )
+
+    data = [{"values": torch.full((3,), float(number)), "labels": number % 2} for number in range(8)]
+    arguments = transformers.TrainingArguments(
+        str(tmp_path), max_steps=1, use_cpu=True, report_to="none", save_strategy="no", disable_tqdm=True
+    )
+    callback = InspectCallback(strict=True, loss_fn=weighted, steps=4, show=lambda text: None)
+    kind = Own if kept_by == "compute_loss" else transformers.Trainer
+    more = {"compute_loss_func": weighted} if kept_by == "compute_loss_func" else {}
+    kind(model=Classes(), args=arguments, train_dataset=data, callbacks=[callback], **more).train()
+    assert callback.report.loss == "loss_fn"
+    assert callback.report.verdict.startswith("Will learn")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"ignor": ["ZI006"]}, r"argument='ignor': did you mean 'ignore'\? It must be one of by_layer, every, "),
+        ({"steps": 0}, "steps=0: must be at least 1"),
+        ({"seed": "x"}, "seed='x': must be a whole number"),
+        ({"loss_fn": 3}, "loss_fn=3: must be a function of an output"),
+        ({"strict": "yes"}, "strict='yes': must be True or False"),
+        ({"by_layer": 1}, "by_layer=1: must be True or False"),
+        ({"show": 3}, r"show=3: must be a function \(text\) -> None"),
+        ({"show": None}, r"show=.*: must be a function"),
+        ({"ignore": [6]}, "ignore=6: must be a code, such as 'ZI006'"),
+        ({"ignore": 6}, "ignore=6: must be a list of codes"),
+        ({"ignore": ["XX"]}, "ignore='XX': no code starts like this"),
+        ({"every": -1}, "every=-1: must be at least 0"),
+    ],
+    ids=str,
+)
+def test_what_is_refused_is_refused_before_the_training(settings, message, without_type_checks):
+    with pytest.raises(InputError, match=message):
+        InspectCallback(**settings)
+
+
+def test_one_code_may_be_ignored_by_its_name():
+    assert repr(InspectCallback(ignore="ZI006")) == "InspectCallback(not inspected yet)"

@@ -103,7 +103,7 @@ def make(name):
 def make_model():
     def build(kind: str) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(11)
+            torch.default_generator.manual_seed(11)
             return MODELS[kind]()
 
     return build

@@ -43,14 +43,16 @@ def choose(report: Kind, select: Iterable[str] = (), ignore: Iterable[str] = ())
         for each in report.findings
         if (not chosen or each.code.startswith(chosen)) and not (left_out and each.code.startswith(left_out))
     ]
-    return replace(report, findings=tuple(kept))
+    hidden = len(report.warnings) - sum(each.severity == "warning" for each in kept)
+    notes = [f"{hidden} warning{'' if hidden == 1 else 's'} left out by code"] if hidden else []
+    return replace(report, findings=tuple(kept), notes=(*report.notes, *notes))
 
 
 def known_codes(starts: Iterable[str], argument: str) -> tuple[str, ...]:
     """Return codes, or what they start with; refuse what no code starts with.
 
     Args:
-        starts: As handed over.
+        starts: As handed over: one text or several.
         argument: How the caller's user knows them.
 
     Raises:
@@ -60,8 +62,12 @@ def known_codes(starts: Iterable[str], argument: str) -> tuple[str, ...]:
         >>> known_codes(["ZI0"], "ignore")
         ('ZI0',)
     """
-    listed = tuple(starts)
+    if not isinstance(starts, Iterable):
+        raise InputError(f"{argument}={starts!r}: must be a list of codes, such as ['ZI006']")
+    listed = (starts,) if isinstance(starts, str) else tuple(starts)
     for each in listed:
+        if not isinstance(each, str):
+            raise InputError(f"{argument}={each!r}: must be a code, such as 'ZI006'")
         if not each or not any(code.startswith(each) for code in CODES):
             raise InputError(
                 f"{argument}={each!r}: no code starts like this; see `zeroinit.symmetry.CODES`{closest(each, CODES)}"
@@ -106,8 +112,13 @@ def _place(finding: Finding) -> tuple[str, str]:
 def _read(path: Path) -> set[tuple[str, str]]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return {(str(each["code"]), str(each["path"])) for each in content["findings"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(
             f"baseline={str(path)!r}: cannot be read ({type(error).__name__}: {error}); write one with --write-baseline"
         ) from error
+    try:
+        return {(str(each["code"]), str(each["path"])) for each in content["findings"]}
+    except (KeyError, TypeError):
+        raise InputError(
+            f"baseline={str(path)!r}: holds no findings with code and path; write one with --write-baseline"
+        ) from None

@@ -94,7 +94,11 @@ def to_sarif(findings: Iterable[Finding]) -> dict[str, Any]:
         OASIS, "Static Analysis Results Interchange Format (SARIF) Version 2.1.0".
     """
     rules = [
-        {"id": code, "shortDescription": {"text": entry.title}, "help": {"text": entry.suggestion}}
+        {
+            "id": code,
+            "shortDescription": {"text": entry.title},
+            "help": {"text": f"{entry.suggestion} More: `zeroinit explain {code}`."},
+        }
         for code, entry in CODES.items()
     ]
     results = [

@@ -162,7 +162,8 @@ def _of_ranks(whole: Observed, ranks: Sequence[Any], init: Any, batch: Any) -> l
             built.append(observe(each, init, batch, on_meta=init is not None, argument=f"ranks[{at}]", seed=at))
     full = whole_shapes(whole, built[0], len(built))
     alone = [found for each in built for found in (*_of_one(each), *wrong_scale(each, full, len(built)))]
-    return [*alone, *compared_ranks(built, full)]
+    told = {name for each in alone if each.code == "ZI201" for name in each.parameters}
+    return [*alone, *compared_ranks(built, full, told)]
 
 
 def _split(names: Iterable[str], how: str) -> Finding:

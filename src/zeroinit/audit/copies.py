@@ -17,7 +17,8 @@ from zeroinit.audit.trace import plain
 __all__ = ["copies_between", "copies_inside", "drawn", "equal_groups"]
 
 ON_PURPOSE = re.compile(
-    r"(^|[._])(ema|teacher|target|momentum|average|averaged|swa|shadow|reference|ref|old|key_encoder|frozen)"
+    r"(^|[._])(ema|teacher|targets?|momentum|averaged?|avg|swa|polyak|shadow|reference|ref|old|slow|lagged|frozen"
+    r"|key_encoder|encoder_k)(?=$|[._\d])"
 )
 """Words in the path of a module that starts as a copy on purpose."""
 FEWEST_BITS, FEWEST_SCALED = 20, 8

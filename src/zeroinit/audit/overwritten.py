@@ -3,13 +3,14 @@
 import ast
 import linecache
 from collections import defaultdict
+from itertools import takewhile
 
 from torch import Tensor
 
 from zeroinit._findings.finding import Finding, finding
 from zeroinit.audit.building import Observed
 from zeroinit.audit.rules import Rule
-from zeroinit.audit.trace import Memory, Write
+from zeroinit.audit.trace import COPIES, Memory, Write
 
 __all__ = ["overwritten"]
 
@@ -90,18 +91,40 @@ def _is_special(observed: Observed, name: str, write: Write, last: Write, reach:
     rule = write.rule
     if not rule.site[1] or rule.origin == "library" or rule.site == last.rule.site or rule.loading:
         return False
-    if 2 * len(reach[rule.site]) > len(reach[last.rule.site]) or _is_same(write, last):
+    attribute = name.rpartition(".")[2]
+    same_kind = {each for each in reach[rule.site] if each.rpartition(".")[2] == attribute}
+    if _is_same(write, last) or not _is_wider(reach[last.rule.site], same_kind, last.rule):
         return False
     if rule.function != "__init__" and _is_one_call(observed, name, write, last):
         return False
+    by_rule = rule.label and write.kind in ("draw", "copy") and "." not in last.rule.label
+    if by_rule and _is_for_a_part(observed, reach[rule.site]):
+        return False
     if write.kind == "change":
         return not rule.label and not _is_by_owner(observed, name, write)
-    if write.kind == "empty":
+    if write.kind == "empty" or write.operation in COPIES:
         return False
     if _is_by_owner(observed, name, write):
         memory = observed.memory(observed.parameters[name])
         return memory is not None and _is_marked(memory, write)
     return write.kind in ("draw", "constant", "copy", "part", "computed", "given")
+
+
+def _is_wider(later: set[str], earlier: set[str], rule: Rule) -> bool:
+    """Whether a later rule is for many more parameters, or goes back to the defaults of as many layers."""
+    if "." in rule.label:  # a function of torch's layer, which sets its default
+        layers, before = ({name.rpartition(".")[0] for name in names} for names in (later, earlier))
+        return len(layers) >= max(len(before), 2)
+    return len(later) >= 2 * len(earlier)
+
+
+def _is_for_a_part(observed: Observed, names: set[str]) -> bool:
+    """Whether a rule is the general one of a part of the model: it draws all weights below one module."""
+    paths = [name.split(".")[:-2] for name in names]
+    shared = [each[0] for each in takewhile(lambda each: len(set(each)) == 1, zip(*paths, strict=False))]
+    start = "".join(f"{each}." for each in shared)
+    below = {key for key, each in observed.parameters.items() if key.startswith(start) and each.dim() > 1}
+    return len(names) > 1 and below <= names
 
 
 def _is_one_call(observed: Observed, name: str, first: Write, last: Write) -> bool:
@@ -126,7 +149,8 @@ def _is_marked(memory: Memory, write: Write) -> bool:
 def _is_same(first: Write, second: Write) -> bool:
     if first.kind != second.kind or first.kind not in ("constant", "draw"):
         return False
-    return first.value == second.value and first.std == second.std and first.rule.label == second.rule.label
+    is_named = first.kind == "constant" or first.rule.label == second.rule.label
+    return first.value == second.value and first.std == second.std and is_named
 
 
 def _after_loading(name: str, last: Write) -> Finding:

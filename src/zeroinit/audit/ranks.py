@@ -1,6 +1,6 @@
 """What one rank cannot see: shards that are equal, replicas that differ."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -15,12 +15,15 @@ from zeroinit.audit.written import is_of_spectral_norm
 __all__ = ["compared_ranks"]
 
 
-def compared_ranks(ranks: Sequence[Observed], full: dict[str, tuple[int, ...]]) -> list[Finding]:
+def compared_ranks(
+    ranks: Sequence[Observed], full: dict[str, tuple[int, ...]], told: Collection[str] = ()
+) -> list[Finding]:
     """Return findings for random values that are equal on ranks that hold different shards, and for differing replicas.
 
     Args:
         ranks: A model for each rank.
         full: The full shape of each shard, by name.
+        told: Names that are left out: values that nobody wrote differ anyway.
     """
     found: list[Finding] = []
     random = [drawn(each) for each in ranks]
@@ -41,7 +44,7 @@ def compared_ranks(ranks: Sequence[Observed], full: dict[str, tuple[int, ...]]) 
         elif any(not _is_equal(tensors[0], each) for each in tensors[1:]):
             differing.append(name)
     equal += _equal_elsewhere(random)
-    differing += _differing_buffers(ranks)
+    differing = [name for name in (*differing, *_differing_buffers(ranks)) if name not in told]
     if equal:
         message = f"{few(equal)}: several ranks hold the same random values, and each should hold a shard of its own."
         repair = (

@@ -1,5 +1,6 @@
 """Who writes: the initializer's name, the line of the user's code, and what calls it, from the stack of calls."""
 
+import copy
 import os
 import re
 import sys
@@ -15,8 +16,8 @@ __all__ = ["Rule", "calling_rule"]
 TORCH = os.path.dirname(torch.__file__) + os.sep
 OWN = os.path.dirname(__file__) + os.sep
 INITIALIZERS = {name for name in dir(nn.init) if name.endswith("_") and not name.startswith("_")}
-CHECKERS = (f"{os.sep}jaxtyping{os.sep}", "<@beartype")
-"""Parts of the names of files that check types around each call."""
+PASSED_OVER = (f"{os.sep}jaxtyping{os.sep}", "<@beartype", copy.__file__)
+"""Parts of the names of files that are no user's code: those that check types around each call, and `copy.deepcopy`."""
 LOADERS = re.compile(r"^_?load|_load_|load_(weights|state|checkpoint|pretrained)|from_pretrained|^_?restore")
 """Names of functions that load a checkpoint, if no constructor runs below them."""
 RESETS = ("reset_parameters", "_reset_parameters", "reset_running_stats", "initialize_parameters", "init_weights")
@@ -70,7 +71,7 @@ def calling_rule() -> Rule:
     while frame is not None and frame.f_code.co_name != "watched":
         code = frame.f_code
         file, name = code.co_filename, code.co_name
-        if not file.startswith(OWN) and not any(part in file for part in CHECKERS):
+        if not file.startswith(OWN) and not any(part in file for part in PASSED_OVER):
             _read(found, frame, file, name, file.startswith(TORCH))
         frame = frame.f_back
     site = found.pop("site", ("", 0, 0))

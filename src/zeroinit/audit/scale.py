@@ -248,7 +248,7 @@ def _packed(name: str, owner: nn.Module, shape: tuple[int, ...]) -> list[Fans]:
         why = f"the parameter packs {parts} projections"
         if outputs % parts == 0 and (parts == 2 or outputs == parts * inputs):
             return [Fans(inputs, outputs / parts, why)]
-        if parts == 3 and inputs < outputs < 3 * inputs:  # fewer heads of keys and values
+        if parts == 3 and "kv" in words and inputs < outputs < 3 * inputs:  # fewer heads of keys and values
             return [Fans(inputs, inputs, why), Fans(inputs, (outputs - inputs) / 2, why)]
     return []
 

@@ -19,6 +19,8 @@ OUTPUTS = {*("out_features", "output_size", "out_channels", "out_dim"), *("outpu
 """Attributes of a module that hold how many inputs and outputs the whole layer has."""
 SIZES = re.compile(r"experts|heads|features|dim|size|hidden|width|channels|embd|vocab")
 WORLDS = re.compile(r"world|shard|^tp|_tp|tp_|parallel|partition|num_ranks|^ws$", re.IGNORECASE)
+PARTIAL = re.compile(r"local|per_|_per|partition|shard|rank|world|tp")
+"""Attributes that hold the size of a shard, or something else."""
 MARKS = re.compile(r"shard|partition|parallel|is_distributed|tp_|expert_data|split_axis", re.IGNORECASE)
 """Attributes of a parameter that mark it as a shard."""
 RANKS = re.compile(
@@ -108,8 +110,9 @@ def declared_sizes(observed: Observed, name: str, shape: tuple[int, ...], world:
     parts = path.split(".")
     above = [observed.model.get_submodule(".".join(parts[:at])) for at in range(len(parts) + 1)]
     shards |= {value for each in above for key, value in whole_numbers(each) if WORLDS.search(key)}
+    known_sizes = {value for key, value in whole_numbers(owner) if not PARTIAL.search(key)}
     for axis, size in enumerate(shape):
-        for key, value in whole_numbers(owner):
+        for key, value in whole_numbers(owner) if size not in known_sizes else ():
             known = key in (INPUTS | OUTPUTS if len(shape) > 1 else OUTPUTS) or (axis == 0 and "experts" in key)
             cuts = shards | {world} if known else shards if SIZES.search(key) and not WORLDS.search(key) else set()
             if value not in shape and any(value == size * each for each in cuts if each > 1):

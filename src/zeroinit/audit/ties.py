@@ -39,25 +39,32 @@ def memory_groups(tensors: dict[str, Tensor]) -> list[list[str]]:
         >>> memory_groups({"a": a, "b": a.view(2, 2), "c": torch.zeros(1)})
         [['a', 'b']]
     """
-    by_storage: dict[int, list[tuple[int, int, str]]] = defaultdict(list)
+    by_storage: dict[int, list[tuple[str, Tensor]]] = defaultdict(list)
     for name, each in tensors.items():
         tensor = plain(each)
         if isinstance(tensor, UninitializedParameter | UninitializedBuffer) or tensor.layout != torch.strided:
             continue
         if tensor.numel():
-            spans = zip(tensor.shape, tensor.stride(), strict=True)
-            start = int(tensor.storage_offset())
-            length = 1 + sum((size - 1) * stride for size, stride in spans)
-            by_storage[tensor.untyped_storage()._cdata].append((start, start + length, name))
-    groups: list[list[str]] = []
-    for spans_of in by_storage.values():
-        end = -1
-        for start, stop, name in sorted(spans_of, key=lambda span: span[:2]):
-            if start >= end:
-                groups.append([])
-            groups[-1].append(name)
-            end = max(end, stop)
-    return [names for names in groups if len(names) > 1]
+            by_storage[tensor.untyped_storage()._cdata].append((name, tensor))
+    groups: list[tuple[Tensor, list[str]]] = []
+    for members in by_storage.values():
+        for name, tensor in members if len(members) > 1 else ():
+            places = _places(tensor)
+            found = next(
+                (group for group in groups if group[1][0] in dict(members) and bool((group[0] & places).any())), None
+            )
+            if found is None:
+                groups.append((places, [name]))
+            else:
+                found[1].append(name)
+    return [names for _, names in groups if len(names) > 1]
+
+
+def _places(tensor: Tensor) -> Tensor:
+    """Return which places of its storage a tensor holds (places,), bool."""
+    mask = torch.zeros(tensor.untyped_storage().nbytes() // tensor.element_size(), dtype=torch.bool)
+    mask.as_strided(tensor.shape, tensor.stride(), int(tensor.storage_offset())).fill_(True)
+    return mask
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from zeroinit.audit.rules import Rule, calling_rule
 
-__all__ = ["RARE", "Memory", "Recorder", "Use", "Write", "plain"]
+__all__ = ["COPIES", "RARE", "Memory", "Recorder", "Use", "Write", "plain"]
 
 END = 1 << 62
 """Later than any write."""

@@ -12,13 +12,13 @@ from zeroinit.bench.progress import Progress, counted
 from zeroinit.bench.reporting.report import Report, build_report, check_figures, write_report
 from zeroinit.bench.running.device import choose_device
 from zeroinit.bench.running.estimate import name_runs
-from zeroinit.bench.running.schedule import Options, Task, choose_jobs, missing, run_all
+from zeroinit.bench.running.schedule import Options, Task, choose_jobs, missing, run_all, shard_of
 from zeroinit.bench.running.start import load
 from zeroinit.bench.spec import Figure, Run
 from zeroinit.bench.store import Store
 from zeroinit.bench.work import rough_seconds
 
-__all__ = ["Interrupted", "choose_figures", "reproduce"]
+__all__ = ["Interrupted", "choose_figures", "list_missing", "reproduce"]
 
 
 class Interrupted(KeyboardInterrupt):
@@ -78,7 +78,7 @@ def reproduce(
 
     Returns:
         The report that was written; its ``problems`` name the runs that failed. ``None`` if the deadline of
-        ``options`` came before any result.
+        ``options`` came before any result, or ``options`` name a part of all runs: then nobody knows all results yet.
 
     Raises:
         InputError: You can fix the cause: an unknown name, missing data, a folder that cannot be written to. Or every
@@ -88,8 +88,7 @@ def reproduce(
     check_figures(figures)
     jobs = choose_jobs(jobs, choose_device(options.device))
     names = name_runs(figures, profile, protocol)
-    runs = [(curve.run, seed) for figure in figures for seed in seeds for curve in figure.at(profile, protocol)]
-    tasks = [Task(run, seed) for run, seed in dict.fromkeys(runs)]
+    tasks = _tasks(figures, seeds, profile, protocol, options)
     store = Store(options.results)
     todo = missing(tasks, store)
     for folder in (options.results if todo else None, report_dir, options.tensorboard):
@@ -107,6 +106,13 @@ def reproduce(
             )
             if len(left) == len(tasks) and not failed:
                 return None
+        if options.shard[1] > 1:
+            number, count = options.shard
+            progress.print(
+                f"shard {number}/{count}: {len(tasks) - len(left)} of {counted(len(tasks), 'run')} stored in "
+                f"{options.results}; `zeroinit report` writes the report when all shards have ended"
+            )
+            return None
         progress.begin("deciding the claims")
         report = build_report(figures, store, seeds, profile, protocol)
         write_report(report, report_dir, progress.begin)
@@ -118,6 +124,29 @@ def reproduce(
             error.args[0] if error.args else 2,
         ) from None
     return report
+
+
+def _tasks(
+    figures: Sequence[Figure], seeds: Sequence[int], profile: str, protocol: str, options: Options
+) -> list[Task]:
+    """List the runs of some figures, or the part of them that ``options`` name; seed by seed."""
+    runs = [(curve.run, seed) for figure in figures for seed in seeds for curve in figure.at(profile, protocol)]
+    return shard_of([Task(run, seed) for run, seed in dict.fromkeys(runs)], options.shard)
+
+
+def list_missing(
+    figures: Sequence[Figure], options: Options, *, seeds: Sequence[int], profile: str, protocol: str
+) -> list[str]:
+    """Return a line for each run without a result that can be read: where it would lie, what it is, how it failed."""
+    store, names = Store(options.results), name_runs(figures, profile, protocol)
+    lines = []
+    for task in _tasks(figures, seeds, profile, protocol, options):
+        if store.find(task.run, task.seed) is None:
+            damaged = "damaged" if store.has(task.run, task.seed) else ""
+            state = str(store.failure(task.run, task.seed) or damaged)
+            words = (str(store.path(task.run, task.seed)), f"{names[task.run]}, seed {task.seed}", state)
+            lines.append("\t".join(filter(None, words)))
+    return lines
 
 
 def _check_what_is_there(

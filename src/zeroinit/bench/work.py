@@ -1,7 +1,9 @@
 """The work of a run: images, updates and floating-point operations, known without its data."""
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -11,7 +13,7 @@ from zeroinit.bench.data import DATASETS
 from zeroinit.bench.network import network, sizes_of
 from zeroinit.bench.spec import Run
 
-__all__ = ["Work", "flops", "flops_per_image", "is_dense", "rough_seconds", "work_of"]
+__all__ = ["Work", "flops", "flops_per_image", "is_dense", "memory_of", "rough_seconds", "work_of"]
 
 TRAINING = 3
 """A training step costs as much as three forward passes: one forward, one for each of the two gradients."""
@@ -54,7 +56,7 @@ def work_of(run: Run) -> Work:
 
 def flops_per_image(run: Run) -> int:
     """Count the floating-point operations of one image's forward pass."""
-    return _anatomy(_architecture(run))[0]
+    return _anatomy(_architecture(run)).flops
 
 
 def flops(run: Run) -> int:
@@ -79,7 +81,7 @@ def rough_seconds(run: Run, core: float = FAST_CORE) -> float:
 
 def is_dense(run: Run) -> bool:
     """Whether a run's network has no convolution: such networks are stacked at little cost."""
-    return _anatomy(_architecture(run))[1]
+    return _anatomy(_architecture(run)).is_dense
 
 
 def _architecture(run: Run) -> Run:
@@ -87,9 +89,39 @@ def _architecture(run: Run) -> Run:
     return Run(dataset=run.dataset, model=run.model, activation=run.activation, hidden=run.hidden)
 
 
+def memory_of(run: Run) -> int:
+    """Estimate the bytes of a run: images, weights with gradients and optimizer state, and activations of one batch.
+
+    Example:
+        >>> memory_of(Run(batch_size=256)) > memory_of(Run(batch_size=128)) > 0
+        True
+    """
+    anatomy, sizes = _anatomy(_architecture(run)), sizes_of(run.dataset)
+    images = (sizes.num_train + sizes.num_test) * math.prod(sizes.input_shape)
+    return 4 * (images + 4 * anatomy.num_parameters + 2 * run.batch_size * anatomy.num_activations)
+
+
+class _Anatomy(NamedTuple):
+    flops: int
+    is_dense: bool
+    num_parameters: int
+    num_activations: int
+
+
 @lru_cache(maxsize=1024)
-def _anatomy(run: Run) -> tuple[int, bool]:
-    model = network(run).eval()  # batch norm cannot train on one image
+def _anatomy(run: Run) -> _Anatomy:
+    model, activations = network(run).eval(), 0  # batch norm cannot train on one image
+
+    def count(module: nn.Module, inputs: tuple, output: torch.Tensor) -> None:
+        nonlocal activations
+        activations += output.numel()
+
+    parts = [module for module in model.modules() if not any(module.children())]
+    handles = [module.register_forward_hook(count) for module in parts]
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(torch.zeros(1, *sizes_of(run.dataset).input_shape))
-    return counter.get_total_flops(), not any(isinstance(module, nn.Conv2d) for module in model.modules())
+    for handle in handles:
+        handle.remove()
+    is_dense = not any(isinstance(module, nn.Conv2d) for module in parts)
+    num_parameters = sum(parameter.numel() for parameter in model.parameters())
+    return _Anatomy(counter.get_total_flops(), is_dense, num_parameters, activations)

@@ -9,6 +9,7 @@ from zeroinit._common import lookup
 from zeroinit._findings.formats import FORMATS
 from zeroinit.cli.app import app
 from zeroinit.cli.completion import complete_keys
+from zeroinit.cli.streams import for_the_report
 
 
 @app.command(name="audit")
@@ -43,7 +44,7 @@ def audit_command(
 
     lookup(FORMATS, style, "format")
     batch = None if inputs is None else parse_inputs(inputs)
-    with users_code(factory):
-        build, own = find_factory(factory), None if init is None else find_factory(init, "init")
-        report = audit(lambda: split(build())[0], init=own, batch=batch)
+    with for_the_report(), users_code(factory):
+        build, initialize = find_factory(factory), None if init is None else find_factory(init, "init")
+        report = audit(lambda: split(build())[0], init=initialize, batch=batch)
     show(report, style, strict, select, ignore, baseline, write_to)

@@ -9,6 +9,7 @@ from zeroinit._common import lookup
 from zeroinit._findings.formats import FORMATS
 from zeroinit.cli.app import app
 from zeroinit.cli.completion import complete_keys
+from zeroinit.cli.streams import for_the_report
 
 
 @app.command(name="inspect")
@@ -44,11 +45,13 @@ def inspect_command(
     write_to: Annotated[Path | None, typer.Option("--write-baseline", help="Write the warnings there.")] = None,
 ) -> None:
     """Tell for any model whether it will learn, what stays identical, and when each layer gets its first gradient."""
-    from zeroinit.cli.loading import build, users_code
+    from zeroinit.cli.loading import build, inputs_known, users_code
     from zeroinit.cli.shown import show
     from zeroinit.symmetry import inspect
 
     lookup(FORMATS, style, "format")
-    with users_code(factory):
-        report = inspect(*build(factory, inputs, initializer), steps=steps, optimizer=optimizer)
+    with for_the_report(), users_code(factory):
+        model, batch = build(factory, inputs, initializer)
+        with inputs_known(model, batch, inputs):
+            report = inspect(model, batch, steps=steps, optimizer=optimizer)
     show(report, style, strict, select, ignore, baseline, write_to)

@@ -2,17 +2,21 @@
 
 import math
 import re
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from inspect import signature
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from zeroinit._common import InputError, derive_seed, import_named
+from zeroinit._common import InputError, closest, derive_seed, import_named
+from zeroinit._modules.batch import describe
 from zeroinit.init import initialize_
 
-__all__ = ["build", "find_factory", "parse_inputs", "split", "users_code"]
+__all__ = ["build", "find_factory", "inputs_known", "parse_inputs", "split", "users_code"]
 
 FORM = "write package.module:factory, where factory() returns a model or a pair of model and inputs"
 
@@ -46,8 +50,8 @@ def find_factory(name: str, argument: str = "factory") -> Callable:
     """
     form = FORM if argument == "factory" else "write package.module:function"
     found = import_named(name, argument, form)
-    if not callable(found):
-        raise InputError(f"{argument}={name!r}: is a {type(found).__name__}; {form}")
+    if not callable(found) or isinstance(found, nn.Module):
+        raise InputError(f"{argument}={name!r}: is {describe(found)}, not a function; {form}")
     return found
 
 
@@ -88,6 +92,26 @@ def parse_inputs(text: str, seed: int = 0) -> Any:
     return drawn[0][1] if len(drawn) == 1 else tuple(value for _, value in drawn)
 
 
+@contextmanager
+def inputs_known(model: nn.Module, batch: Any, text: str | None) -> Iterator[None]:
+    """Say which names of inputs the model's ``forward`` lacks, if the block fails for them.
+
+    Raises:
+        InputError: The block raises one.
+    """
+    try:
+        yield
+    except InputError as error:
+        known = list(signature(model.forward).parameters)
+        lacking = [name for name in batch if name not in known] if text is not None and isinstance(batch, dict) else []
+        if not lacking:
+            raise
+        raise InputError(
+            f"inputs={text!r}: forward has no argument {lacking[0]!r}{closest(lacking[0], known)}; "
+            f"it takes {', '.join(known)}"
+        ) from error
+
+
 def split(made: Any) -> tuple[Any, Any]:
     """Return the model and the inputs that a factory made; ``None`` where it makes no inputs.
 
@@ -108,9 +132,10 @@ def build(name: str, inputs: str | None, initializer: str | None = None) -> tupl
     try:
         made = factory()
     except Exception as error:
-        raise InputError(
-            f"factory={name!r}: failed ({type(error).__name__}: {error}); it is called without arguments"
-        ) from error
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        place = f" in {Path(last.filename).name}, line {last.lineno}" if last.filename != __file__ else ""
+        advice = "; it is called without arguments" if isinstance(error, TypeError) else ""
+        raise InputError(f"factory={name!r}: failed{place} ({type(error).__name__}: {error}){advice}") from error
     model, own = split(made)
     if not isinstance(model, nn.Module):
         raise InputError(f"factory={name!r}: returned a {type(model).__name__}; {FORM}")

@@ -22,6 +22,7 @@ __all__ = [
     "ShowClaims",
     "parse_duration",
     "parse_seeds",
+    "parse_shard",
 ]
 
 Figures = Annotated[
@@ -107,3 +108,20 @@ def parse_duration(text: str) -> float:
     if not seconds:
         raise InputError(f"time-limit={text!r}: must be a number above 0 with its unit, as 90s, 8m or 1.5h")
     return seconds
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """Turn ``"2/8"`` into the number of a part and how many parts there are.
+
+    Raises:
+        InputError: Another form, or a part that does not exist.
+
+    Example:
+        >>> parse_shard("2/8")
+        (2, 8)
+    """
+    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+    number, count = map(int, match.groups()) if match else (0, 0)
+    if not 1 <= number <= count:
+        raise InputError(f"shard={text!r}: write a part and how many there are, from 1/8 to 8/8")
+    return number, count

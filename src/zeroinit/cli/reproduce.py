@@ -3,7 +3,7 @@
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -21,6 +21,7 @@ from zeroinit.cli.options import (
     ShowClaims,
     parse_duration,
     parse_seeds,
+    parse_shard,
 )
 from zeroinit.cli.tables import print_estimate, print_outcome
 
@@ -49,6 +50,27 @@ def reproduce(
         str | None,
         typer.Option("--time-limit", help="End by then, as 90s, 8m or 1.5h; the same command goes on from there."),
     ] = None,
+    checkpoint_every: Annotated[
+        float,
+        typer.Option("--checkpoint-every", help="Seconds between saves of a run's state; a killed run goes on there."),
+    ] = 60.0,
+    shard: Annotated[
+        str,
+        typer.Option(
+            "--shard", help="Run one part of all runs, as 2/8, and write no report: for one of several machines."
+        ),
+    ] = "1/1",
+    executor: Annotated[
+        str, typer.Option("--executor", help="processes of this machine, or ray: a cluster that shares the folders.")
+    ] = "processes",
+    address: Annotated[
+        str | None,
+        typer.Option("--address", help="Of the Ray cluster, as auto or HOST:PORT; without it a new one here."),
+    ] = None,
+    missing: Annotated[
+        bool,
+        typer.Option("--missing", help="List the runs without a result and run nothing; exit code 1 if there are any."),
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Begin more than an hour of work without being asked.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Tell what would run and about how long it takes; run and write nothing.")
@@ -67,22 +89,31 @@ def reproduce(
         raise InputError(f"histogram-every={histogram_every}: must be at least 0")
     if histogram_every and tensorboard is None:
         raise InputError(f"histogram-every={histogram_every}: needs --tensorboard DIR to write to")
+    if not checkpoint_every >= 0:
+        raise InputError(f"checkpoint-every={checkpoint_every}: must be at least 0 seconds")
     deadline = None if time_limit is None else time.time() + parse_duration(time_limit)
     profile, chosen_seeds = profile or profile_for(figures), parse_seeds(seeds)
     progress = Progress(err)
     with progress:
         progress.begin("loading the program")
-        from zeroinit.bench.reproduce import choose_figures, reproduce
+        from zeroinit.bench.reproduce import choose_figures, list_missing, reproduce
         from zeroinit.bench.running.estimate import estimate, may_take_longer
         from zeroinit.bench.running.schedule import Options
 
         chosen = choose_figures(figures, profile)
-        options = Options(results, data_dir, device, tensorboard, histogram_every, deadline=deadline)
+        options = Options(
+            *(results, data_dir, device, tensorboard, histogram_every, checkpoint_every, deadline, parse_shard(shard)),
+            *(executor, address),
+        )
         sizes: dict = {"seeds": chosen_seeds, "profile": profile, "protocol": protocol}
         plan = None
-        if dry_run or (not yes and may_take_longer(LONG, chosen, options, **sizes)):
+        if missing:
+            lines = list_missing(chosen, options, **sizes)
+        elif dry_run or (not yes and may_take_longer(LONG, chosen, options, **sizes)):
             progress.begin("timing a few steps of each kind of run")
             plan = estimate(chosen, options, jobs=jobs, **sizes)
+    if missing:
+        _end_with_list(lines)
     if dry_run:
         print_estimate(plan, results)
         return
@@ -94,6 +125,15 @@ def reproduce(
         print_outcome(written, report, with_claims=claims, open_it=open_it)
         if written.problems:
             raise typer.Exit(1)
+    elif options.shard[1] > 1 and list_missing(chosen, options, **sizes):
+        raise typer.Exit(1)
+
+
+def _end_with_list(lines: list[str]) -> NoReturn:
+    """Print lines for other programs: neither wrapped nor colored, with tabs as they are."""
+    for line in lines:
+        typer.echo(line)
+    raise typer.Exit(1 if lines else 0)
 
 
 def _ask_before_long_work(plan, deadline: float | None) -> None:

@@ -1,10 +1,11 @@
 """Weights that are computed from other parameters: by weight norm, by pruning, or in a way without an inverse."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.weight_norm import WeightNorm
@@ -26,12 +27,16 @@ class Computed:
         norm: With weight norm the parameter g, so that the weight is g v / norm of v; else ``None``.
         dim: The axis that keeps its norm; -1 if one number is the norm of all.
         refresh: Compute the weight again.
+        assign: Give the weight values through its parametrizations, which have a right inverse.
+        shape: The weight's shape then.
     """
 
     drawn: nn.Parameter
     norm: nn.Parameter | None = None
     dim: int = 0
     refresh: Callable[[], None] = lambda: None
+    assign: Callable[[Tensor], None] | None = None
+    shape: tuple[int, ...] = ()
 
     def lacks_direction(self) -> bool:
         """Whether v is zero in some rows: g v / norm of v would be 0 / 0 there."""
@@ -91,7 +96,7 @@ def computed_from(layer: nn.Module, name: str) -> Computed | None:
             assert norm is not None
             assert drawn is not None
             return Computed(drawn, norm, getattr(chain[0], "dim", 0))
-        return None
+        return _invertible(layer, name, chain)
     own = [hook for hook in layer._forward_pre_hooks.values() if _name(hook) == name]
     if len(own) != 1:
         return None
@@ -102,6 +107,23 @@ def computed_from(layer: nn.Module, name: str) -> Computed | None:
     if isinstance(hook, BasePruningMethod) and drawn is not None:
         return Computed(drawn, refresh=lambda: hook(layer, None))
     return None
+
+
+@torch.no_grad()
+def _invertible(layer: nn.Module, name: str, chain: nn.utils.parametrize.ParametrizationList) -> Computed | None:
+    """Return how to set a weight whose parametrizations give back what their right inverse took; tried on a copy."""
+    drawn = chain._parameters.get("original")
+    if drawn is None or not all(hasattr(each, "right_inverse") for each in chain):
+        return None
+    trial = copy.deepcopy(chain)
+    try:
+        values = torch.linspace(-1.0, 1.3, trial().numel(), dtype=drawn.dtype, device=drawn.device).cos_()
+        values = values.reshape(trial().shape)
+        trial.right_inverse(values.clone())
+        fits = torch.allclose(trial(), values, rtol=1e-3, atol=1e-4)
+    except Exception:  # whatever a parametrization of the user's raises, such values do not fit it
+        return None
+    return Computed(drawn, assign=lambda each: setattr(layer, name, each), shape=tuple(values.shape)) if fits else None
 
 
 def _parametrizations(layer: nn.Module, name: str) -> nn.utils.parametrize.ParametrizationList | None:

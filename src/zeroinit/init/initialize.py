@@ -1,9 +1,7 @@
 """``initialize_``: set the parameters of a model in place, by name of an initializer."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from numbers import Real
 from typing import Any
 
 import torch
@@ -11,31 +9,39 @@ from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
 from zeroinit._common import InputError, whole_number
-from zeroinit._modules.batch import describe, take_batch
+from zeroinit._modules.batch import take_batch
 from zeroinit._modules.norms import find_canceling_norms
 from zeroinit._modules.state import random_state_kept
 from zeroinit.init.auto_scale import auto_scales
 from zeroinit.init.by_module import WrittenPlan, call_on_modules, unchanged_on_error
+from zeroinit.init.checks import (
+    check_layers,
+    check_no_effect,
+    check_norm_aware,
+    check_scale,
+    check_something_is_set,
+)
 from zeroinit.init.choice import KEEP, choose
 from zeroinit.init.computed import is_computed
 from zeroinit.init.concerns import Concerns, InitWarning, SymmetryWarning
+from zeroinit.init.finish import Finish, prepare
 from zeroinit.init.initializers import Initializer
 from zeroinit.init.memory import materialize
 from zeroinit.init.names import Names
 from zeroinit.init.norms import judge_norms
 from zeroinit.init.own import ModuleFunction, find_initializer
-from zeroinit.init.parameters import SCRIPTED, check_generator, check_model
+from zeroinit.init.parameters import check_generator, check_model
 from zeroinit.init.plan import BETA, Entry, Left, Plan, rule_slots
 from zeroinit.init.probe import ConstantChannels, copy_model, probe_norms
+from zeroinit.init.reading import read_rules
 from zeroinit.init.record import InitRecord, NormRecord, ParameterRecord, Untouched, hash_tensor
-from zeroinit.init.rules import Rules, read_rules
+from zeroinit.init.rules import Rules
 from zeroinit.init.sharing import Shared
 from zeroinit.init.sources import Counter, Source, Stream
 from zeroinit.init.table import INITIALIZERS
 
 __all__ = ["InitWarning", "SymmetryWarning", "initialize_"]
 
-AUTO = "auto"
 RULES = "rules"
 
 
@@ -147,24 +153,25 @@ def initialize_(
         name, rule = find_initializer(initializer)
         if isinstance(rule, ModuleFunction):
             unused = {"scale": None if scale == 1.0 else scale, "norm_aware": norm_aware or None, "probe": probe}
-            _check_no_effect(name, **unused, seed=seed, device=device)
+            check_no_effect(name, **unused, seed=seed, device=device)
             settings = {"include": include, "exclude": exclude, "frozen": frozen, "tied": tied}
             return _set_by_modules(names, rule, generator, strict, settings)
         rules = Rules.one(rule, name)
-    _check_scale(name, rules.initializers, scale)
-    _check_norm_aware(name, rules.initializers, norm_aware, probe)
+    check_scale(name, rules.initializers, scale)
+    check_norm_aware(name, rules.initializers, norm_aware, probe)
     slots = {path: rule_slots(names, path, module, rules) for path, module in names.modules.items()}
     layers = {path: names.modules[path] for path, found in slots.items() if found}
     if not rules.is_one:
-        rules.check((path, slot.name) for path, found in slots.items() for slot in found)
-    _check_layers(model, names, layers)
+        every = [(path, name) for path, each in names.modules.items() for name in each._parameters]
+        rules.check(((path, slot.name) for path, found in slots.items() for slot in found), every)
+    check_layers(model, names, layers)
     norms = find_canceling_norms(model) if norm_aware else {}
     choice = choose(names, layers, norms, include=include, exclude=exclude, frozen=frozen, tied=tied)
     seeded, gets_memory = seed is not None, device is not None
     plan = Plan(names, choice, rules, _factors(model, layers, norms, scale), seeded, gets_memory)
     plan.add_layers()
     judged, without_beta = _plan_betas(model, plan, norms, source, probe if norm_aware else None)
-    _check_something_is_set(model, plan)
+    check_something_is_set(model, plan)
     without_bias = _without_bias(plan)
     concerns = Concerns(name)
     if all(each.draws_biases_alone for each in rules.initializers):
@@ -174,10 +181,19 @@ def initialize_(
     concerns.about_coverage(plan)
     concerns.tell(strict, stacklevel=2)
     own = not all(each.name in INITIALIZERS for each in rules.initializers)
+    finishes = [each for each in rules.initializers if each.finish is not None]
+    found = prepare(model, finishes, probe)
+    rows = _rows_before(plan)
     if device is not None:
         materialize(names, plan, torch.device(device), seed)
-    with unchanged_on_error(names) if own else nullcontext():  # a function of the user's may fail
-        parameters, notes = _set(plan, source)
+    may_fail = own or bool(finishes)  # a function of the user's, or a forward pass
+    with unchanged_on_error(names) if may_fail else nullcontext():
+        for entry in plan.entries:
+            entry.draw(entry.holder.module, source)
+        finish = Finish(model, plan, source, found)
+        for each in finishes:
+            finish.run(each)
+        parameters, notes = _recorded(rows, finish), tuple(finish.notes)
     recorded = scale if isinstance(scale, str) else float(scale)
     untouched = _untouched(plan, judged)
     given = None if rules.is_one else rules.to_dict()
@@ -194,13 +210,6 @@ def _source(generator: torch.Generator | None, seed: int | None) -> Source:
             "seed, generator: give one of them; with a seed, each value depends on its name and index alone"
         )
     return Counter(whole_number(seed, "seed", least=0))
-
-
-def _check_no_effect(name: str, **arguments: Any) -> None:
-    for argument, value in arguments.items():
-        if value is not None:
-            shown = value if isinstance(value, bool | Real | str) else describe(value)
-            raise InputError(f"{argument}={shown!r}: has no effect on {name}, a function of modules; leave it out")
 
 
 def _set_by_modules(
@@ -227,55 +236,11 @@ def _set_by_modules(
     return InitRecord(function.name, 1.0, parameters, _untouched(plan, ()))
 
 
-def _check_scale(name: str, initializers: list[Initializer], scale: float | str) -> None:
-    if scale == AUTO:
-        if not all(each.draws_biases_alone for each in initializers):
-            fitting = ", ".join(sorted(key for key, entry in INITIALIZERS.items() if entry.draws_biases_alone))
-            raise InputError(
-                f"scale='auto': works only with zero weights and random biases ({fitting}); give a number for "
-                f"initializer {name!r}"
-            )
-        return
-    if not isinstance(scale, Real) or isinstance(scale, bool) or not 0 <= float(scale) < math.inf:
-        raise InputError(f"scale={scale!r}: must be a finite number of at least 0, or 'auto'")
-    if scale != 1.0 and not any(each.uses_scale for each in initializers):
-        raise InputError(f"scale={scale!r}: initializer {name!r} draws nothing, so a scale has no effect; leave it out")
-
-
 def _factors(model: nn.Module, layers: Mapping, norms: Mapping, scale: float | str) -> dict[str, float]:
     """Return the factor of each layer and norm."""
     if isinstance(scale, str):
         return auto_scales(model, layers, norms)
     return dict.fromkeys([*layers, *norms], float(scale))
-
-
-def _check_norm_aware(name: str, initializers: list[Initializer], norm_aware: bool, probe: Any) -> None:
-    if norm_aware and not all(each.draws_biases_alone for each in initializers):
-        fitting = ", ".join(sorted(key for key, entry in INITIALIZERS.items() if entry.draws_biases_alone))
-        raise InputError(
-            f"norm_aware=True: works only with zero weights and random biases ({fitting}); leave norm_aware out for "
-            f"initializer {name!r}"
-        )
-    if probe is not None and not norm_aware and not any(each.needs_batch for each in initializers):
-        raise InputError(f"probe={describe(probe)}: has an effect only together with norm_aware=True")
-
-
-def _check_layers(model: nn.Module, names: Names, layers: Mapping) -> None:
-    if layers:
-        return
-    text = f"model={type(model).__name__}: has no dense, convolutional or attention layer to initialize"
-    if any(isinstance(module, torch.jit.ScriptModule) for module in names.modules.values()):
-        text += f": {SCRIPTED}; call initialize_ before torch.jit"
-    raise InputError(text)
-
-
-def _check_something_is_set(model: nn.Module, plan: Plan) -> None:
-    if not plan.entries:
-        reasons = dict.fromkeys(left.reason for left in plan.left.values())
-        raise InputError(
-            f"model={type(model).__name__}: every parameter of the chosen layers would stay as it is "
-            f"({'; '.join(list(reasons)[:5])}); choose other layers, or pass frozen='set' or tied='set'"
-        )
 
 
 def _without_bias(plan: Plan) -> tuple[str, ...]:
@@ -320,17 +285,19 @@ def _rehearse(
         return probe_norms(replica, norms, batch)
 
 
-def _set(plan: Plan, source: Source) -> tuple[tuple[ParameterRecord, ...], tuple[str, ...]]:
-    rows = [row for entry in plan.entries for row in _rows(entry)]
-    before = [hash_tensor(parameter) for _, parameter, _ in rows]
-    for entry in plan.entries:
-        entry.draw(entry.holder.module, source)
+def _rows_before(plan: Plan) -> list[tuple[Shared, nn.Parameter, str, str]]:
+    """Return the rows of the record, and the hashes of the values as they are."""
+    return [(*row, hash_tensor(row[1])) for entry in plan.entries for row in _rows(entry)]
+
+
+def _recorded(rows: list[tuple[Shared, nn.Parameter, str, str]], finish: Finish) -> tuple[ParameterRecord, ...]:
     records = []
-    for (shared, parameter, rule), earlier in zip(rows, before, strict=True):
+    for shared, parameter, rule, earlier in rows:
         first, *aliases = shared.names_from(parameter)
         shape, was_frozen = tuple(parameter.shape), not parameter.requires_grad
+        rule += finish.done.get(id(parameter), "")
         records.append(ParameterRecord(first, shape, rule, earlier, hash_tensor(parameter), tuple(aliases), was_frozen))
-    return tuple(records), ()
+    return tuple(records)
 
 
 def _rows(entry: Entry) -> list[tuple[Shared, nn.Parameter, str]]:

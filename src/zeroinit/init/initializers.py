@@ -28,6 +28,7 @@ class Initializer:
             ``"recurrent"`` and ``"gate bias"`` follow weight and bias where there is a rule for embeddings.
         finish: What happens after all values are drawn, to the model as a whole; see ``finish.py``.
         needs_batch: Whether ``probe=`` is needed.
+        limits: Why it may not train a model, in a sentence; empty if it trains most.
         is_random: Whether anything is drawn; if not, the generator has no effect.
         make: Makes this initializer with other options.
         options: The options that differ from their defaults.
@@ -41,6 +42,7 @@ class Initializer:
     others: Mapping[str, Distribution] = field(default_factory=dict)
     finish: Callable[[Any], None] | None = None
     needs_batch: bool = False
+    limits: str = ""
     is_random: bool = True
     make: Callable[..., "Initializer"] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)

@@ -5,20 +5,19 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from torch import nn
-from torch.nn.parameter import UninitializedParameter
 
 from zeroinit._modules.kinds import every_slot
 from zeroinit._modules.layers import Slot, slots_of
 from zeroinit._modules.norms import NORMS
 from zeroinit.init.choice import KEEP, Choice
 from zeroinit.init.computed import behind, computed_from, is_computed, refuse_computed
-from zeroinit.init.distributions import ZERO, Distribution
+from zeroinit.init.distributions import Distribution
+from zeroinit.init.entries import Entry, Left, num_weights
 from zeroinit.init.initializers import Initializer
 from zeroinit.init.names import Names
-from zeroinit.init.parameters import check_settable, set_parameter
+from zeroinit.init.parameters import check_settable
 from zeroinit.init.rules import Rules
 from zeroinit.init.sharing import Holder, Shared, find_shared
-from zeroinit.init.sources import Source
 
 __all__ = [
     "BETA",
@@ -42,67 +41,6 @@ EXCLUDED, FROZEN, SHARED, OVERLAPPING = "excluded", "frozen", "shared", "overlap
 NO_RULE, NO_WEIGHT = "no rule", "no weight"
 WHY_FROZEN = "frozen (requires_grad is False)"
 NOT_WEIGHTS = (nn.Embedding, nn.EmbeddingBag, *NORMS)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One weight or bias that will be set.
-
-    Attributes:
-        shared: Its values.
-        holder: The layer that draws them, and the attribute.
-        parameter: The parameter that gets the values. It differs from the attribute if the attribute is computed.
-        slot: How it is stored.
-        distribution: How it is drawn.
-        factor: The scale.
-        norm: With weight norm the values of g, which follow from the drawn values.
-        name: The name on which the values depend if there is a seed.
-        initializer: Which initializer this is a part of.
-    """
-
-    shared: Shared
-    holder: Holder
-    parameter: nn.Parameter
-    slot: Slot
-    distribution: Distribution
-    factor: float
-    norm: Shared | None = None
-    name: str = ""
-    initializer: Initializer | None = None
-
-    @property
-    def num_weights(self) -> int:
-        """How many weights this entry sets; biases do not count."""
-        if self.slot.part not in ("weight", "recurrent"):
-            return 0
-        computed = computed_from(self.holder.module, self.slot.name)
-        return num_weights(self.parameter if computed is None else computed.drawn)
-
-    @property
-    def is_zero(self) -> bool:
-        """Whether all drawn values are zero."""
-        return self.distribution is ZERO or (self.distribution.scaled and self.factor == 0)
-
-    def draw(self, layer: nn.Module, source: Source) -> None:
-        """Set the values in the layer, or in a copy of it."""
-        computed = computed_from(layer, self.slot.name)
-        if computed is None:
-            parameter = layer._parameters[self.slot.name]
-            assert parameter is not None
-            set_parameter(parameter, self.slot, self.distribution, self.factor, source, self.name)
-        else:
-            is_zero = computed.norm is not None and self.is_zero  # v = 0 would make the weight 0 / 0
-            if not is_zero:
-                set_parameter(computed.drawn, self.slot, self.distribution, self.factor, source, self.name)
-            computed.settle(is_zero)
-
-
-@dataclass(frozen=True)
-class Left:
-    """Why a parameter stays as it is: the kind of reason, and the reason in words."""
-
-    kind: str
-    reason: str
 
 
 @dataclass
@@ -234,7 +172,8 @@ class Plan:
         if self.choice.frozen == KEEP and not all(each.requires_grad for each in parameters):
             return self._leave(parameters, Left(FROZEN, "frozen in part (requires_grad is False)"))
         drawn = self._of[id(computed.drawn)]
-        check_settable(computed.drawn, slot, drawn.names[0])
+        whole = computed.drawn if computed.assign is None else nn.Parameter(computed.drawn.new_empty(computed.shape))
+        check_settable(whole, slot, drawn.names[0])
         entry = self._entry(drawn, holder, computed.drawn, slot)
         if computed.norm is None:
             return entry
@@ -347,8 +286,3 @@ def rule_slots(names: Names, path: str, module: nn.Module, rules: Rules | None) 
         return initializer is not None and (slot.name in plain or initializer.of(slot.part, plain=False) is not None)
 
     return tuple(slot for slot in found if is_set(slot))
-
-
-def num_weights(parameter: nn.Parameter) -> int:
-    """Count the values of a weight; 0 for what has fewer than two axes or no shape yet."""
-    return 0 if isinstance(parameter, UninitializedParameter) or parameter.dim() < 2 else parameter.numel()

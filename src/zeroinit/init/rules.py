@@ -6,11 +6,10 @@ from functools import cache
 from typing import Any
 
 from zeroinit._common import InputError, closest
-from zeroinit.init.initializers import Initializer, make_initializer
+from zeroinit.init.initializers import Initializer
 from zeroinit.init.names import Names
-from zeroinit.init.own import ModuleFunction, find_initializer
 
-__all__ = ["EVERYTHING", "Rules", "read_rules"]
+__all__ = ["EVERYTHING", "Rules"]
 
 EVERYTHING = "*"
 
@@ -70,11 +69,12 @@ class Rules:
             yield f"{each}.{attribute}" if each else attribute
             yield from _around(each)
 
-    def check(self, parameters: Iterable[tuple[str, str]]) -> None:
-        """Refuse a pattern that matches no parameter.
+    def check(self, parameters: Iterable[tuple[str, str]], every: Iterable[tuple[str, str]]) -> None:
+        """Refuse a pattern that matches no parameter that it sets.
 
         Args:
-            parameters: Path and attribute of each parameter of the model.
+            parameters: Path and attribute of each parameter that a rule sets.
+            every: The same of all parameters, to name what is near.
 
         Raises:
             InputError: A pattern matches nothing; the message names what is near.
@@ -82,9 +82,12 @@ class Rules:
         known = list(parameters)
         for pattern in self.entries:
             if not any(self._fits(pattern, *each) for each in known):
-                near = list(dict.fromkeys(name for each in known for name in self._names_of(*each)))
+                near = list(dict.fromkeys(name for each in every for name in self._names_of(*each)))
                 shown = ", ".join(map(repr, near[:20])) + (", ..." if len(near) > 20 else "")
-                raise InputError(f"rule {pattern!r}: matches no parameter{closest(pattern, near)}; names are {shown}")
+                raise InputError(
+                    f"rule {pattern!r}: matches no parameter that it could set{closest(pattern, near)}; names "
+                    f"are {shown}"
+                )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the rules as ``initialize_`` takes them: names, or a name with options."""
@@ -99,35 +102,3 @@ def _around(path: str) -> Iterator[str]:
     while path:
         yield path
         path = path.rpartition(".")[0]
-
-
-def read_rules(given: Mapping[str, Any], names: Names) -> Rules:
-    """Read rules as the user wrote them.
-
-    Args:
-        given: Initializers by pattern: names, a mapping with ``"name"`` and options, or what ``initialize_`` takes.
-        names: The modules of the model.
-
-    Raises:
-        InputError: There are no rules, a pattern is no text, or an initializer is unknown or sets modules.
-    """
-    if not given or not all(isinstance(pattern, str) for pattern in given):
-        raise InputError(f"initializer={dict(given)!r}: rules map patterns over names to initializers")
-    return Rules({pattern: _read(pattern, value) for pattern, value in given.items()}, names)
-
-
-def _read(pattern: str, value: Any) -> tuple[str, Initializer]:
-    if isinstance(value, Mapping):
-        options = dict(value)
-        name = options.pop("name", None)
-        if not isinstance(name, str):
-            raise InputError(
-                f"rule {pattern!r}: {value!r} needs a name: {{'name': 'kaiming_normal', 'mode': 'fan_out'}}"
-            )
-        return name, make_initializer(name, **options)
-    name, found = find_initializer(value)
-    if isinstance(found, ModuleFunction):
-        raise InputError(
-            f"rule {pattern!r}: {name} sets modules; call initialize_ with it alone, and include={pattern!r}"
-        )
-    return name, found

@@ -1,13 +1,15 @@
 """One inspection before the first update, in the first process. With ``strict`` it stops training in all processes."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from inspect import Parameter, signature
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
 
-from zeroinit._common import InputError, whole_number
+from zeroinit._common import InputError, unknown, whole_number
 from zeroinit._findings.choosing import choose, known_codes
+from zeroinit.integrations.arguments import check_function, true_or_false
 from zeroinit.integrations.own_loop import is_first_rank
 from zeroinit.integrations.recorder import is_sharded
 from zeroinit.symmetry.inspector import inspect
@@ -62,7 +64,7 @@ class FirstInspection:
                 raise InputError(f"{name} is sharded over processes; call zeroinit.inspect before the model is sharded")
             self.report = choose(inspect(model, inputs, targets, **self._settings | settings), ignore=self._ignore)
         except Exception as error:  # an error in a trial is no reason to stop the training
-            text = f"the model was not inspected ({type(error).__name__}: {error})"
+            text = f"the model was not inspected ({_reason(error)})"
             if not self._strict:
                 self._show(f"zeroinit: {text}")
             return f"strict=True: {text}; with strict=False training goes on"
@@ -89,8 +91,11 @@ class InspectingCallback:
         report: What ``inspect`` returned; ``None`` before, and in other processes.
 
     Raises:
-        InputError: An argument cannot be used.
+        InputError: An argument is unknown or cannot be used.
     """
+
+    NOT_SETTINGS: ClassVar[dict[str, str]] = {}
+    """Arguments of ``inspect`` that this framework's callback does not take, and what to do instead."""
 
     def __init__(
         self,
@@ -103,7 +108,12 @@ class InspectingCallback:
         **settings: Any,
     ):
         self._every = whole_number(every, "every", least=0)
-        self._by_layer, self._show = by_layer, show
+        self._by_layer, self._show = true_or_false(by_layer, "by_layer"), show
+        true_or_false(strict, "strict")
+        check_function(show, "show", "(text) -> None")
+        self._check_settings(settings)
+        ignore = known_codes(ignore, "ignore")
+        self._loss_fn = settings.get("loss_fn")
         self._new_inspection = lambda: FirstInspection(strict, ignore, show, settings)
         self._inspection = self._new_inspection()
         self._numbers: dict[str, float] = {}
@@ -112,6 +122,36 @@ class InspectingCallback:
     def report(self) -> SymmetryReport | None:
         """What ``inspect`` returned."""
         return self._inspection.report
+
+    def _check_settings(self, settings: dict[str, Any]) -> None:
+        """Refuse now what ``inspect`` would refuse while the training runs."""
+        parameters = [*signature(inspect).parameters.values(), *signature(type(self)).parameters.values()]
+        known = {each.name for each in parameters if each.kind is Parameter.KEYWORD_ONLY}
+        known |= {"strict", *signature(InspectingCallback).parameters} - {"settings"} - {*self.NOT_SETTINGS}
+        for name, value in settings.items():
+            if name in self.NOT_SETTINGS:
+                raise InputError(f"{name}={value!r}: {self.NOT_SETTINGS[name]}")
+            if name not in known:
+                raise InputError(unknown(name, known, "argument"))
+        if settings.get("loss_fn") is not None:
+            check_function(settings["loss_fn"], "loss_fn", "of an output, or of an output and targets, to a loss")
+        if settings.get("steps") is not None:
+            whole_number(settings["steps"], "steps", least=1)
+        whole_number(settings.get("seed", 0), "seed", least=0)
+
+    def __repr__(self) -> str:
+        done = "not inspected yet" if self.report is None else self.report.verdict
+        return f"{type(self).__name__}({done})"
+
+
+def _reason(error: BaseException) -> str:
+    """Say why there was no inspection: our own innermost words, without advice about inputs that nobody handed over."""
+    found = error
+    while isinstance(found.__cause__, InputError):
+        found = found.__cause__
+    if not isinstance(found, InputError):
+        return f"{type(found).__name__}: {found}"
+    return str(found).partition("; hand over inputs for which")[0]
 
 
 def _problem(report: SymmetryReport) -> str:

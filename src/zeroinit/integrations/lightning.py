@@ -2,11 +2,12 @@
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import nn
 
 from zeroinit._common import missing
+from zeroinit.integrations.arguments import check_function
 from zeroinit.integrations.inspection import InspectingCallback
 from zeroinit.integrations.lightning_step import as_trained
 from zeroinit.integrations.own_loop import Watch
@@ -44,8 +45,14 @@ class InspectCallback(InspectingCallback, Callback):
         True
     """
 
+    NOT_SETTINGS: ClassVar = {
+        "loss_fn": "training_step returns the loss; pass step=, a function (module, batch) -> loss"
+    }
+
     def __init__(self, strict: bool = False, *, step: Callable[[Any, Any], Any] | None = None, **settings: Any):
         super().__init__(strict, **settings)
+        if step is not None:
+            check_function(step, "step", "(module, batch) -> loss")
         self._step = step
         self.watch: Watch | None = None
 

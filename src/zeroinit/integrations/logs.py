@@ -1,11 +1,11 @@
 """Logs of numbers: to TensorBoard, to your function, or nowhere."""
 
 from collections.abc import Callable
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
 from zeroinit._common import InputError, missing
+from zeroinit.integrations.arguments import can_take
 
 __all__ = ["Log"]
 
@@ -32,7 +32,7 @@ class Log:
         self._write: Callable | None
         if hasattr(writer, "add_scalar"):
             self._write = lambda numbers, update: [writer.add_scalar(*each, update) for each in numbers.items()]
-        elif target is None or (callable(target) and _takes_two(target)):
+        elif target is None or (callable(target) and can_take(target, 2)):
             self._write = target
         else:
             raise InputError(
@@ -60,14 +60,3 @@ def _writer(folder: str | Path) -> Any:
         return SummaryWriter(str(folder))
     except OSError as error:
         raise InputError(f"log={str(folder)!r}: {error.strerror or error}; name a folder to write to") from error
-
-
-def _takes_two(function: Callable) -> bool:
-    """Whether a function can be called with numbers and an update."""
-    try:
-        signature(function).bind({}, 1)
-    except TypeError:
-        return False
-    except ValueError:  # Python cannot read the signature
-        return True
-    return True

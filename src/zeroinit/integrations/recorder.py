@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from zeroinit._common import InputError, true_or_false
+from zeroinit._common import InputError
+from zeroinit.integrations.arguments import true_or_false
 from zeroinit.symmetry.observer import LayerRecord, SymmetryObserver
 from zeroinit.symmetry.shadow.checks import unwrapped
 

@@ -4,12 +4,14 @@ import inspect as signatures
 import sys
 import types
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from zeroinit._common import InputError, missing
+from zeroinit._modules.batch import map_tensors
+from zeroinit.integrations.arguments import can_take
 from zeroinit.integrations.inspection import InspectingCallback
 from zeroinit.integrations.recorder import Recorder
 from zeroinit.remedies.compiled import Eager
@@ -33,7 +35,8 @@ class InspectCallback(InspectingCallback, TrainerCallback):
     itself is bit for bit as without it. After that the numbers of ``zeroinit.watch`` go to the Trainer's own logs:
     TensorBoard, Weights & Biases, ``trainer.state.log_history``.
 
-    Arguments, ``report`` and errors are those of ``InspectingCallback``.
+    Arguments, ``report`` and errors are those of ``InspectingCallback``. A ``loss_fn`` of two arguments gets the output
+    and the labels of the batch, also if the Trainer keeps them from the model.
 
     Attributes:
         recorder: What was seen of the updates; ``None`` before, and in other processes.
@@ -81,7 +84,10 @@ class InspectCallback(InspectingCallback, TrainerCallback):
             SymmetryError: ``strict``, and there is a warning; in every process.
         """
         self._leave()
-        self._inspection.run(model, _by_name(model, arguments, named))
+        labels = None
+        if self._loss_fn is not None and not can_take(self._loss_fn, 1):
+            labels = _labels(named)
+        self._inspection.run(model, _by_name(model, arguments, named), labels)
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, optimizer: Any = None, **others: Any) -> None:
         """Look at values and gradients if this update is due."""
@@ -144,6 +150,22 @@ def _by_name(model: nn.Module, arguments: tuple, named: dict) -> Any:
     if not named:
         return arguments
     return dict(signatures.signature(model.forward).bind_partial(*arguments).arguments) | named
+
+
+def _labels(named: dict) -> Any:
+    """Return the labels of the batch that a Trainer above has, also if the model does not get them; on its device."""
+    device = next((each.device for each in named.values() if isinstance(each, Tensor)), None)
+    frame: types.FrameType | None = sys._getframe()
+    while frame is not None:
+        owner: Any = frame.f_locals.get("self")
+        batch = frame.f_locals.get("inputs")
+        if any(kind.__name__ == "Trainer" for kind in type(owner).__mro__) and isinstance(batch, Mapping):
+            labels = [batch[name] for name in owner.label_names or ["labels"] if name in batch]
+            if labels:
+                moved = map_tensors(labels, lambda each: each.to(device))
+                return moved[0] if len(moved) == 1 else tuple(moved)
+        frame = frame.f_back
+    return named.get("labels")
 
 
 def _handler_above() -> CallbackHandler | None:

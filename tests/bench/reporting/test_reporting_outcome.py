@@ -113,7 +113,7 @@ def test_the_report_begins_with_the_sentences(save, store, tmp_path):
     write_report(report, tmp_path, told.append)
     assert told == ["drawing the report: study, 1 of 1"]
     for path in ("index.html", "report.md"):
-        page = (tmp_path / path).read_text()
+        page = (tmp_path / path).read_text().replace("\u00a0", " ")
         places = [page.index(sentence) for sentence in ("Zero: 10.0 %; one class: 10.2 %.", "The default: 90.0 %")]
         assert places == sorted(places)
         assert places[-1] < page.index("Claims")

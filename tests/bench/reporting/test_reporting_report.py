@@ -112,7 +112,7 @@ def test_the_first_screen_counts_the_claims_and_filters_them(written):
     assert [int(count) for _, _, count, _ in buttons] == [rows.count(verdict) for verdict, *_ in buttons]
     assert [bool(off) for _, off, _, _ in buttons] == [verdict not in rows for verdict, *_ in buttons]
     assert sum(int(count) for _, _, count, _ in buttons) == len(rows) > 0
-    assert re.search(r'<p class="sentence">[^<]*: Logistic regression 92\.1 ± 0\.\d %; ', first)
+    assert re.search(r'<p class="sentence">[^<]*: Logistic regression 92\.1\u00a0±\u00a00\.\d\u00a0%; ', first)
 
 
 def test_names_are_escaped(written):
@@ -239,6 +239,14 @@ def test_the_table_of_paper_and_ours(written):
     assert "| +0.021 (!) |" in (folder / "report.md").read_text()
 
 
+def test_a_study_of_your_own_has_no_column_for_the_paper(write, fill):
+    fill(FIGURE, FINALS)
+    page = page_without_drawings(write(replace(FIGURE, published_results={})))
+    assert ">Ours</th>" in page
+    assert ">Paper" not in page
+    assert "− paper" not in page
+
+
 def test_remarks_explain_the_paper_profile_alone(written):
     assert "Because &lt;i&gt;" in page_without_drawings(written())
     assert "Because" not in page_without_drawings(written("quick"))
@@ -318,7 +326,7 @@ def test_no_result_at_all(store):
         build_report([FIGURE], store, [0, 1, 4], "paper", "corrected")
     assert str(caught.value) == (
         f"results={str(store.root)!r}: holds no result of study (paper profile, corrected protocol, seeds 0-1, 4); "
-        "run `zeroinit reproduce` first"
+        "run `zeroinit reproduce study --profile paper` first"
     )
 
 

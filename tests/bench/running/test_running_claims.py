@@ -1,5 +1,6 @@
 """Processes that share a folder of results: one computes a run, also if another is killed or asked to end."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -11,19 +12,22 @@ from pathlib import Path
 import pytest
 
 from zeroinit._common import InputError
+from zeroinit.bench.running import claims
 from zeroinit.bench.running.claims import claimed
 from zeroinit.bench.running.runner import execute
 from zeroinit.bench.running.schedule import Options, Task, missing, run_all
 from zeroinit.bench.spec import Run
+from zeroinit.bench.store import Store
 from zeroinit.bench.training import Checkpoint
 from zeroinit.bench.training.stopping import asked_to_stop, stopping_on_signals
 
 RUN = Run(dataset="digits", epochs=2, batch_size=128, num_validation=0, num_train=None)
 
 PROGRAM = """
+import socket
 import sys
 from dataclasses import replace
-from zeroinit.bench.running import task
+from zeroinit.bench.running import claims, task
 from zeroinit.bench.running.schedule import Options, Task, run_all
 from zeroinit.bench.spec import Run
 
@@ -40,6 +44,10 @@ if __name__ == "__main__":
             print("trains", task.seed, flush=True)
 
     task.execute = told
+    if len(sys.argv) > 5:  # another machine, on a folder that does not carry the kernel's locks
+        claims.LEASE = float(sys.argv[5])
+        socket.gethostname = lambda: "another-machine"
+        claims._lock = lambda *_: True
     run = Run(dataset="digits", epochs=epochs, batch_size=128, num_validation=0)
     tasks = [Task(run, seed) for seed in range(seeds)]
     run_all(tasks, Options(root, checkpoint_every=1000), jobs=jobs, progress=on_epoch)
@@ -52,8 +60,8 @@ def program(tmp_path):
     path, processes = tmp_path / "program.py", []
     path.write_text(PROGRAM)
 
-    def start(root: Path, epochs: int, seeds: int, jobs: int = 1) -> subprocess.Popen:
-        command = [sys.executable, str(path), *map(str, (root, epochs, seeds, jobs))]
+    def start(root: Path, epochs: int, seeds: int, jobs: int = 1, *lease: float) -> subprocess.Popen:
+        command = [sys.executable, str(path), *map(str, (root, epochs, seeds, jobs, *lease))]
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
         )
@@ -113,6 +121,62 @@ def test_the_run_of_a_killed_process_is_taken_over(program, tmp_path):
     assert not wait_for_line(second, 3.0)
     os.killpg(first.pid, signal.SIGKILL)
     assert wait_for_line(second, 60.0)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_another_machine_keeps_its_claim_while_it_lives_and_loses_it_when_it_is_lost(program, tmp_path, monkeypatch):
+    """On a network folder without the kernel's locks. Only its silence says that it is lost, not its process number."""
+    lease = 3.0
+    monkeypatch.setattr(claims, "LEASE", lease)
+    root = tmp_path / "results"
+    process = program(root, 3000, 1, 1, lease)
+    assert process.stdout.readline() == "executes 0\n"
+    store, run = Store(root), Run(dataset="digits", epochs=3000, batch_size=128, num_validation=0)
+    end = time.monotonic() + 2 * lease
+    while time.monotonic() < end:
+        with claimed(store, run, [0], 0.5) as is_ours:
+            assert not is_ours
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    began, is_ours = time.monotonic(), False
+    while not is_ours:  # again and again, as runs do that wait for others
+        with claimed(store, run, [0], 0.2) as is_ours:
+            assert time.monotonic() - began < 10 * lease
+    assert time.monotonic() - began > lease / 2
+    assert claims._watched == {}
+    assert [path for path in root.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK])
+def test_a_folder_without_the_kernels_locks_has_leases(store, run, monkeypatch, number):
+    """The lease of a dead process of this machine is free at once."""
+
+    def refuse(self, *_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(claims.FileLock, "acquire", refuse)
+    with claimed(store, run, [0]) as first, claimed(store, run, [0]) as second:
+        assert (first, second) == (True, False)
+        held = store.path(run, 0).with_name(".seed-0.lease").read_text()
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    path = store.path(run, 0).with_name(".seed-0.lease")
+    path.parent.mkdir(parents=True)
+    path.write_text(held.replace(str(os.getpid()), str(gone.pid)))
+    with claimed(store, run, [0], 1.0) as is_ours:
+        assert is_ours
+    claims._watched.clear()
+
+
+def test_what_a_kill_left_of_a_claim_is_removed_with_the_next_start(store, run, make_result):
+    store.save(make_result(run, 0, [0.5]))
+    for name in (".seed-0.lock", ".seed-0.lease", ".seed-1.lock"):
+        (store.root / run.key / name).touch()
+    old = time.time() - 3600
+    os.utime(store.root / run.key / ".seed-0.lease", (old, old))
+    run_all([Task(run, 0)], Options(store.root))
+    assert not (store.root / run.key / ".seed-0.lock").exists()
+    assert (store.root / run.key / ".seed-1.lock").exists()
 
 
 def wait_for_line(process: subprocess.Popen, seconds: float) -> bool:

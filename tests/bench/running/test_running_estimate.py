@@ -10,6 +10,7 @@ from zeroinit.bench.catalogue import FIGURES
 from zeroinit.bench.reproduce import choose_figures
 from zeroinit.bench.running import estimate as module
 from zeroinit.bench.running import runner, schedule, start
+from zeroinit.bench.running import task as one_task
 from zeroinit.bench.running.calibrate import Speed, full_batch
 from zeroinit.bench.running.estimate import estimate, makespan
 from zeroinit.bench.running.schedule import Options
@@ -108,7 +109,7 @@ def test_without_names_it_is_the_whole_paper_the_longest_first(calibrated, optio
     assert plan.rows[0].run.model == "resnet50"
 
     done = []
-    monkeypatch.setattr(schedule, "carry_out", lambda tasks, *_: not done.extend(task.run for task in tasks))
+    monkeypatch.setattr(one_task, "carry_out", lambda tasks, *_: not done.extend(task.run for task in tasks))
     tasks = [
         schedule.Task(curve.run, 0) for figure in choose_figures(None) for curve in figure.at("paper", "corrected")
     ]

@@ -9,7 +9,7 @@ from zeroinit._common import InputError
 from zeroinit.bench.running import schedule
 from zeroinit.bench.running import task as one_task
 from zeroinit.bench.running.runner import execute
-from zeroinit.bench.running.schedule import Options, Task, carry_out, choose_jobs, flops, missing, run_all
+from zeroinit.bench.running.schedule import Options, Task, carry_out, choose_jobs, flops, missing, run_all, shard_of
 from zeroinit.bench.spec import Run
 from zeroinit.bench.store import Store
 
@@ -210,3 +210,24 @@ def test_a_run_in_progress_saves_its_state_and_goes_on(run, store, monkeypatch):
     for task in tasks:
         assert store.load(task.run, task.seed).history == whole.load(task.run, task.seed).history
     assert not store.checkpoint_folder(run, [1]).exists()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 8, 40])
+def test_shards_are_disjoint_cover_all_and_do_not_depend_on_what_is_asked_first(run, count):
+    runs = [run, replace(run, epochs=50), replace(run, model="mnist_cnn")]
+    tasks = [Task(each, seed) for seed in range(10) for each in runs]
+    shards = [shard_of(tasks, (number, count)) for number in range(1, count + 1)]
+    assert sorted(map(str, (task for shard in shards for task in shard))) == sorted(map(str, tasks))
+    for shard in shards:
+        assert [task for task in tasks if task in shard] == shard  # in the order given
+        for each in runs:  # long and short runs alike
+            assert len([task for task in shard if task.run == each]) in (10 // count, 10 // count + 1, 30 // count)
+    assert [shard_of(tasks[::-1], (number, count))[::-1] for number in range(1, count + 1)] == shards
+
+
+def test_more_seeds_are_shared_evenly(run):
+    """Of seeds that come later each shard gets some, though the earlier ones were split as evenly."""
+    tasks = [Task(run, seed) for seed in range(80)]
+    later = [sum(task.seed >= 40 for task in shard_of(tasks, (number, 4))) for number in range(1, 5)]
+    assert sum(later) == 40
+    assert min(later) >= 5

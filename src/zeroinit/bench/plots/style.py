@@ -25,6 +25,7 @@ __all__ = [
     "STYLE",
     "color_of",
     "dark_rules",
+    "in_dark",
     "is_named",
     "new_figure",
     "new_grid",
@@ -96,6 +97,16 @@ def color_of(label: str, labels: Sequence[str]) -> str:
     taken = {_FIXED[other] for other in names if other in _FIXED}
     colors = [color for color in _COLORS if color not in taken]
     return OTHERS if len(free) > len(colors) else colors[free.index(name)]
+
+
+def in_dark(color: str) -> str:
+    """Return what takes a color's place on a dark page.
+
+    Example:
+        >>> in_dark(INK), in_dark("#E69F00")
+        ('#e6edf3', '#E69F00')
+    """
+    return _DARK.get(color, color)
 
 
 def is_named(label: str) -> bool:

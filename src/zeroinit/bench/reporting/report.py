@@ -132,7 +132,8 @@ def build_report(figures: Sequence[Figure], store: Store, seeds: Sequence[int], 
     summaries = tuple(summarize(figure, store, seeds, profile, protocol) for figure in figures)
     problems = tuple(store.problems.values())
     if not any(summary.curves for summary in summaries):
-        reasons = problems or ("run `zeroinit reproduce` first",)
+        named = "".join(f" {figure.name}" for figure in figures) if len(figures) <= 3 else ""
+        reasons = problems or (f"run `zeroinit reproduce{named} --profile {profile}` first",)
         raise InputError(
             f"results={str(store.root)!r}: holds no result of {', '.join(figure.name for figure in figures)} "
             f"({profile} profile, {protocol} protocol, seeds {write_seeds(seeds)}); {'; '.join(reasons)}"

@@ -1,11 +1,16 @@
-"""Of all processes that share a folder of results, one computes a run, the others do not."""
+"""Of all processes that share a folder of results, on one machine or several, one computes a run, the others do not.
+
+A claim is two things. The kernel's lock is sure on one machine and ends with its process, but not every network folder
+carries it to other machines. A lease does: a file that its owner touches all the time. A dead owner's lease expires.
+"""
 
 import contextlib
+import errno
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, SoftFileLease, Timeout
 
 from zeroinit._common import InputError
 from zeroinit.bench.spec import Run
@@ -13,13 +18,22 @@ from zeroinit.bench.store import Store
 
 __all__ = ["claimed"]
 
+LEASE = 30.0
+"""Seconds of silence after which the lease of a machine expires; the same for all that share a folder."""
+
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+"""What a folder says that has no locks of the kernel; the lease is enough then."""
+
+_watched: dict[Path, SoftFileLease] = {}
+"""Leases of others: only who looked before knows how long one has been silent."""
+
 
 @contextmanager
 def claimed(store: Store, run: Run, seeds: Sequence[int], patience: float = 0.0) -> Iterator[bool]:
     """Claim a run with its seeds until the block ends, or until this process ends in whatever way.
 
-    The operating system frees the claim of a process that is killed. The lock's file lies beside the results and is
-    removed with the claim.
+    The claim of a process that was killed is free at once, that of a machine that was lost after ``LEASE`` seconds. Its
+    files lie beside the results and are removed with the claim.
 
     Args:
         store: The folder of results.
@@ -34,28 +48,49 @@ def claimed(store: Store, run: Run, seeds: Sequence[int], patience: float = 0.0)
         InputError: The folder cannot be written to.
     """
     path = store.path(run, seeds[0]).parent / f".seed-{'-'.join(map(str, seeds))}.lock"
-    lock = _acquire(path, patience)
+    with ExitStack() as stack:
+        stack.callback(_remove_if_empty, path.parent)  # of a run that left nothing
+        yield _lock(path, patience, stack) and _lease(path.with_suffix(".lease"), patience, stack)
+
+
+def _lock(path: Path, patience: float, stack: ExitStack) -> bool:
+    lock = FileLock(path, fallback_to_soft=False)
     try:
-        yield lock is not None
-    finally:
-        if lock is not None:
-            path.unlink(missing_ok=True)  # whoever waits for it sees that it is gone, and makes a new one
-            lock.release(force=True)
-            with contextlib.suppress(OSError):
-                path.parent.rmdir()  # of a run that left nothing
+        if not _is_acquired(lock, path, patience):
+            return False
+    except InputError as error:
+        if getattr(error.__cause__, "errno", None) not in NO_LOCKS:
+            raise
+        return True
+    stack.callback(lock.release, force=True)
+    stack.callback(path.unlink, missing_ok=True)  # whoever waits for it sees that it is gone, and makes a new one
+    return True
 
 
-def _acquire(path: Path, patience: float) -> FileLock | None:
+def _lease(path: Path, patience: float, stack: ExitStack) -> bool:
+    lease = _watched.setdefault(path, SoftFileLease(path, lease_duration=LEASE))
+    if not _is_acquired(lease, path, patience):
+        return False
+    del _watched[path]
+    stack.callback(lease.release)
+    return True
+
+
+def _is_acquired(lock: BaseFileLock, path: Path, patience: float) -> bool:
     while True:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(path)
             lock.acquire(timeout=patience)
-            return lock
         except FileNotFoundError:  # another process removed the folder, which was empty
             continue
         except Timeout:
-            return None
+            return False
         except OSError as error:
             reason = error.strerror or error
             raise InputError(f"cannot write {path}: {reason}; choose a folder that can be written to") from error
+        return True
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()

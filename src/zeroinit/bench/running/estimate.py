@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from zeroinit.bench.running.calibrate import Speed, calibrate, full_batch, kind_of
 from zeroinit.bench.running.device import choose_device
-from zeroinit.bench.running.schedule import Options, Task, choose_jobs, group, missing
+from zeroinit.bench.running.schedule import Options, Task, choose_jobs, group, missing, shard_of
 from zeroinit.bench.spec import Figure, Run
 from zeroinit.bench.store import Store
 from zeroinit.bench.work import SLOW_CORE, flops, rough_seconds, work_of
@@ -87,7 +87,7 @@ def estimate(
     place = choose_device(options.device)
     jobs = choose_jobs(jobs, place)
     names, store = name_runs(figures, profile, protocol), Store(options.results)
-    tasks = [Task(run, seed) for run in names for seed in seeds]
+    tasks = shard_of([Task(run, seed) for run in names for seed in seeds], options.shard)
     todo = sorted(missing(tasks, store), key=lambda task: -flops(task.run))
     for task in set(tasks).difference(todo):
         store.load(task.run, task.seed)
@@ -116,7 +116,8 @@ def may_take_longer(
 ) -> bool:
     """Whether what is left could take more than so many seconds on a slow core; if not, nothing has to be timed."""
     store = Store(options.results)
-    left = missing([Task(run, seed) for run in name_runs(figures, profile, protocol) for seed in seeds], store)
+    tasks = [Task(run, seed) for run in name_runs(figures, profile, protocol) for seed in seeds]
+    left = missing(shard_of(tasks, options.shard), store)
     return sum(rough_seconds(task.run, SLOW_CORE) for task in left) > than
 
 

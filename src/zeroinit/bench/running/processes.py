@@ -9,24 +9,12 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-import torch
-
 from zeroinit._common import InputError
 from zeroinit.bench.running.allocator import keep_freed_memory
-from zeroinit.bench.running.task import (
-    PATIENCE,
-    Attempt,
-    Options,
-    Progress,
-    Tell,
-    carry_out,
-    describe,
-    try_again,
-)
+from zeroinit.bench.running.task import Attempt, Options, Progress, Tell, outcome_of, settle
 from zeroinit.bench.training.stopping import SIGNALS, ask_to_stop, asked_to_stop
 
 __all__ = ["run_in_processes"]
@@ -53,18 +41,10 @@ def _serve(connection: Connection) -> None:
             attempt, options = connection.recv()
         except EOFError:
             return
-        torch.set_num_threads(attempt.threads)
-        try:
-            is_done = carry_out(
-                attempt.tasks, options, lambda *done: connection.send(("progress", done)), attempt.patience
-            )
-        except InputError as error:
-            connection.send(("refused", str(error)))
-        except (Exception, SystemExit) as error:
-            connection.send(("failed", *describe(error), 1))
+        outcome = outcome_of(attempt, options, lambda *done: connection.send(("progress", done)))
+        connection.send(outcome)
+        if outcome[0] == "failed":
             return
-        else:
-            connection.send(("ended", is_done))
 
 
 def _end_with_parent() -> None:
@@ -97,8 +77,7 @@ class _Worker:
             said = self.connection.recv()
         except (EOFError, OSError):
             self.process.join()
-            code = self.process.exitcode or 0
-            return "failed", _how_it_ended(code), "", code
+            return "failed", _how_it_ended(self.process.exitcode or 0), ""
         return said
 
 
@@ -133,20 +112,18 @@ def run_in_processes(attempts: Sequence[Attempt], options: Options, most: int, p
                 waiting.clear()
             _hand_out(waiting, workers, most, options)
             for worker, attempt in _those_that_speak(workers):
-                match worker.hear():
-                    case "progress", done:
-                        progress(*done)
-                        continue
-                    case "ended", False:  # another process is at work on it
-                        waiting.append(replace(attempt, patience=PATIENCE))
-                    case "refused", reason:
-                        refusal = reason
-                    case "failed", reason, details, code:
-                        workers.discard(worker)
-                        most = max(1, most - (code == KILLED))
-                        if end == math.inf:
-                            waiting += try_again(attempt, reason, details, options, tell)
+                said, *words = outcome = worker.hear()
+                if said == "progress":
+                    progress(*words[0])
+                    continue
                 worker.attempt = None
+                if said == "failed":
+                    workers.discard(worker)
+                    most = max(1, most - (worker.process.exitcode == KILLED))
+                try:
+                    waiting += settle(outcome, attempt, options, tell) if end == math.inf else []
+                except InputError as error:
+                    refusal = error
     finally:
         for worker in workers:
             worker.connection.close()  # who waits for work ends
@@ -155,7 +132,7 @@ def run_in_processes(attempts: Sequence[Attempt], options: Options, most: int, p
         for worker in workers:
             worker.process.join()
     if refusal is not None:
-        raise InputError(refusal)
+        raise refusal
 
 
 def _hand_out(waiting: deque[Attempt], workers: set[_Worker], most: int, options: Options) -> None:

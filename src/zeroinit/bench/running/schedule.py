@@ -1,36 +1,26 @@
 """Many runs: which are missing, in what order, in how many processes."""
 
+import hashlib
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import torch
 
 from zeroinit._common import InputError
 from zeroinit.bench.running.allocator import keep_freed_memory
 from zeroinit.bench.running.claims import claimed
+from zeroinit.bench.running.cluster import run_on_ray
 from zeroinit.bench.running.device import choose_device
 from zeroinit.bench.running.processes import run_in_processes
 from zeroinit.bench.running.runner import is_stackable
-from zeroinit.bench.running.task import (
-    PATIENCE,
-    Attempt,
-    Options,
-    Progress,
-    Task,
-    Tell,
-    carry_out,
-    describe,
-    missing,
-    try_again,
-)
+from zeroinit.bench.running.task import Attempt, Options, Progress, Task, Tell, carry_out, missing, outcome_of, settle
 from zeroinit.bench.store import Store
 from zeroinit.bench.training import Checkpoint
 from zeroinit.bench.training.stopping import asked_to_stop, stopping_on_signals
 from zeroinit.bench.work import flops, is_dense
 
-__all__ = ["Options", "Task", "carry_out", "choose_jobs", "flops", "group", "missing", "run_all"]
+__all__ = ["Options", "Task", "carry_out", "choose_jobs", "flops", "group", "missing", "run_all", "shard_of"]
 
 MOST_STACKED = 16
 ON_CUDA = 4
@@ -49,6 +39,27 @@ def choose_jobs(jobs: int | None, device: torch.device | None = None) -> int:
     if jobs < 1:
         raise InputError(f"jobs={jobs}: must be at least 1")
     return jobs
+
+
+def shard_of(tasks: Sequence[Task], shard: tuple[int, int]) -> list[Task]:
+    """Return the part of some tasks that one of several machines carries out, in the order given.
+
+    All parts together are all tasks, and no task is in two. The parts depend on the tasks alone, and not on what is
+    stored. Each gets as many long and as many short runs as the others, by one at most.
+
+    Args:
+        tasks: All tasks, the same for each machine.
+        shard: The number of the part, from 1 on, and how many there are.
+    """
+    number, count = shard
+    if count == 1:
+        return list(tasks)
+
+    def place(task: Task) -> tuple[int, str]:
+        return -flops(task.run), hashlib.sha256(f"{task.run.key}/{task.seed}".encode()).hexdigest()
+
+    ours = set(sorted(dict.fromkeys(tasks), key=place)[number - 1 :: count])
+    return [task for task in tasks if task in ours]
 
 
 def run_all(
@@ -95,10 +106,12 @@ def run_all(
     threads = _share_threads(len(groups), most, choose_jobs(None) if most > 1 else torch.get_num_threads())
     attempts = [Attempt(*each) for each in zip(groups, threads, strict=True)]
     with stopping_on_signals():
-        if most == 1:
-            attempts = _run_here(attempts, options, progress, tell)
-        if attempts:
-            run_in_processes(attempts, options, most, progress, tell)
+        if attempts and options.executor == "ray":
+            run_on_ray(attempts, options, progress, tell)
+        else:
+            left = _run_here(attempts, options, progress, tell) if most == 1 else attempts
+            if left:
+                run_in_processes(left, options, most, progress, tell)
         if asked_to_stop() is not None:
             raise KeyboardInterrupt(asked_to_stop())
 
@@ -114,15 +127,11 @@ def _run_here(attempts: Sequence[Attempt], options: Options, progress: Progress,
     waiting = deque(attempts)
     while waiting:
         attempt = waiting.popleft()
-        try:
-            is_done = carry_out(attempt.tasks, options, progress, attempt.patience)
-        except InputError:
-            raise
-        except (Exception, SystemExit) as error:
-            return [*waiting, *try_again(attempt, *describe(error), options, tell)]
-        if not is_done:
-            waiting.append(replace(attempt, patience=PATIENCE))
-    return []
+        outcome = outcome_of(attempt, options, progress)
+        waiting += settle(outcome, attempt, options, tell)
+        if outcome[0] == "failed":
+            break
+    return list(waiting)
 
 
 def _share_threads(num_tasks: int, jobs: int, cores: int) -> list[int]:
@@ -139,17 +148,13 @@ def _share_threads(num_tasks: int, jobs: int, cores: int) -> list[int]:
 
 def _tidy(store: Store, task: Task) -> None:
     """Remove what a kill left beside a stored result, unless another process is at work there."""
-    folder = store.checkpoint_folder(task.run, [task.seed])
-    left = [
-        path for name in (f".seed-{task.seed}.json.*", f"seed-{task.seed}.failed") for path in folder.parent.glob(name)
-    ]
-    lock = folder.parent / f".seed-{task.seed}.lock"  # claiming and letting go removes it
-    if not left and not folder.exists() and not lock.exists():
+    folder, failed = store.checkpoint_folder(task.run, [task.seed]), store.failure_path(task.run, task.seed)
+    if not (folder.exists() or failed.exists() or any(folder.parent.glob(f".seed-{task.seed}.*"))):
         return
-    with claimed(store, task.run, [task.seed]) as is_ours:
+    with claimed(store, task.run, [task.seed]) as is_ours:  # which removes the files of a claim
         if is_ours:
             Checkpoint(folder).remove()
-            for path in left:
+            for path in (failed, *folder.parent.glob(f".seed-{task.seed}.json.*")):
                 path.unlink(missing_ok=True)
 
 
@@ -158,9 +163,10 @@ def group(tasks: Sequence[Task], options: Options) -> list[tuple[Task, ...]]:
 
     Args:
         tasks: The tasks, in the order of running.
-        options: Their ``device`` and ``tensorboard`` decide.
+        options: Their ``device``, ``executor`` and ``tensorboard`` decide.
     """
-    if choose_device(options.device).type != "cuda" or options.tensorboard is not None:
+    is_alone = options.executor == "ray" or options.tensorboard is not None
+    if is_alone or choose_device(options.device).type != "cuda":
         return [(task,) for task in tasks]
     groups: dict[object, list[Task]] = {}
     for number, task in enumerate(tasks):

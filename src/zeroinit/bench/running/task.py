@@ -7,6 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from zeroinit._common import InputError, lookup
 from zeroinit.bench.running.claims import claimed
 from zeroinit.bench.running.runner import execute, execute_seeds
 from zeroinit.bench.spec import Run
@@ -14,12 +17,25 @@ from zeroinit.bench.store import Failure, Store
 from zeroinit.bench.training import Checkpoint, Observer, OutOfTime, TensorBoardObserver
 from zeroinit.bench.training.stopping import is_over
 
-__all__ = ["Attempt", "Options", "Progress", "Task", "Tell", "carry_out", "describe", "missing", "try_again"]
+__all__ = [
+    "Attempt",
+    "Options",
+    "Progress",
+    "Task",
+    "Tell",
+    "carry_out",
+    "describe",
+    "missing",
+    "outcome_of",
+    "settle",
+    "try_again",
+]
 
 PATIENCE = 1.0
 """Seconds that a process waits for another's run before it looks again."""
 
 TRIES = 3
+EXECUTORS = ("processes", "ray")
 LONGEST_REASON, LONGEST_TRACEBACK = 200, 20_000
 
 
@@ -44,6 +60,12 @@ class Options:
         checkpoint_every: Seconds between saves of a run's state, from which a run that was killed continues.
         deadline: When to end, in seconds as ``time.time`` returns; never if ``None``. At this time, runs in progress
             save their state, and no others begin. With a deadline, runs go in the order given.
+        shard: Which part of all runs, and of how many parts: ``(2, 8)`` is the second eighth.
+        executor: ``"processes"`` of this machine, or a cluster of ``"ray"``.
+        address: Of a Ray cluster, as of ``ray.init``.
+
+    Raises:
+        InputError: An unknown executor, or an address for another than Ray.
     """
 
     results: Path
@@ -53,6 +75,14 @@ class Options:
     histogram_every: int = 0
     checkpoint_every: float = 60.0
     deadline: float | None = None
+    shard: tuple[int, int] = (1, 1)
+    executor: str = "processes"
+    address: str | None = None
+
+    def __post_init__(self) -> None:
+        lookup(dict.fromkeys(EXECUTORS), self.executor, "executor")
+        if self.address is not None and self.executor != "ray":
+            raise InputError(f"address={self.address!r}: needs --executor ray")
 
     @property
     def is_out_of_time(self) -> bool:
@@ -112,6 +142,38 @@ def carry_out(tasks: tuple[Task, ...], options: Options, progress: Progress, pat
     for task in tasks if is_stored else ():
         progress(task, run.epochs)
     return is_stored
+
+
+def outcome_of(attempt: Attempt, options: Options, progress: Progress) -> tuple:
+    """Carry out an attempt and say how it ended, in words that another process can read; see ``settle``.
+
+    Returns:
+        ``"ended"`` and whether it is done with; ``"refused"`` and what a user can mend; or ``"failed"``, the reason and
+        the traceback.
+    """
+    torch.set_num_threads(attempt.threads)
+    try:
+        return "ended", carry_out(attempt.tasks, options, progress, attempt.patience)
+    except InputError as error:
+        return "refused", str(error)
+    except (Exception, SystemExit) as error:
+        return "failed", *describe(error)
+
+
+def settle(outcome: tuple, attempt: Attempt, options: Options, tell: Tell) -> list[Attempt]:
+    """Return what is left to do after an outcome: nothing, to wait for another process, or to try again.
+
+    Raises:
+        InputError: The attempt was refused.
+    """
+    match outcome:
+        case "refused", reason:
+            raise InputError(reason)
+        case "failed", reason, details:
+            return try_again(attempt, reason, details, options, tell)
+        case "ended", False:
+            return [replace(attempt, patience=PATIENCE)]
+    return []
 
 
 def describe(error: BaseException) -> tuple[str, str]:

@@ -21,7 +21,9 @@ def zeros() -> Initializer:
         Zhang et al. 2019, "Fixup initialization", rule 1 (read-out); Karpathy 2025, nanochat (``lm_head``).
     """
     others = {**STANDARD, "embedding": ZERO}
-    return Initializer(ZERO, ZERO, "zeros in every kind of layer", "Zhang et al. 2019, rule 1", others, is_random=False)
+    limits = "all units of a layer are identical, and no update makes them differ; it is for a read-out alone"
+    source = "Zhang et al. 2019, rule 1"
+    return Initializer(ZERO, ZERO, "zeros in every kind of layer", source, others, limits=limits, is_random=False)
 
 
 def zer_o(scale: str = "paper") -> Initializer:

@@ -71,7 +71,8 @@ def check_model(model: Any) -> None:
             )
     if not any(parameter.requires_grad for parameter in model.parameters()):
         adapter = next((name for name, _ in model.named_parameters() if "lora_" in name), "")
-        hint = f"; its adapters are frozen, such as {adapter}: peft does so with inference_mode=True" if adapter else ""
+        hint = f"; its adapters are frozen, such as {adapter}: " if adapter else ""
+        hint += "peft does so with inference_mode=True, and without is_trainable=True" if adapter else ""
         raise InputError(f"model: has no trainable parameter; set requires_grad=True on what is to be trained{hint}")
     devices = sorted({str(parameter.device) for parameter in model.parameters()})
     if len(devices) > 1:

@@ -119,6 +119,7 @@ def test_sarif(report):
     run = log["runs"][0]
     assert log["version"] == "2.1.0"
     assert {rule["id"] for rule in run["tool"]["driver"]["rules"]} == set(CODES)
+    assert all(f"`zeroinit explain {rule['id']}`" in rule["help"]["text"] for rule in run["tool"]["driver"]["rules"])
     assert (run["results"][0]["ruleId"], run["results"][0]["level"]) == ("ZI001", "warning")
     assert run["results"][0]["locations"][0]["logicalLocations"][0]["fullyQualifiedName"] == "0"
 

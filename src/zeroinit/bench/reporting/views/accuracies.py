@@ -86,26 +86,26 @@ def _curve_frames(summary: FigureSummary, group: list[str]) -> tuple[pd.DataFram
 
 
 def table(summary: FigureSummary, profile: str, protocol: str) -> Table:
-    """Return one row per curve: the paper's final accuracy, ours with its interval, the difference, the first epoch."""
-    is_paper = PROFILES[profile].is_paper
-    headings = (
-        text("Final test accuracy"),
-        Cell("Paper" if is_paper else "Paper (other data)"),
-        Cell("Ours"),
-        text(f"95 % interval ({PROTOCOLS[protocol].interval})"),
-        *(Cell(name) for name in ("Ours − paper", "Epoch 1", "Seeds")),
-    )
+    """Return one row per curve: final accuracy with its interval, the first epoch; beside the paper's, if any."""
+    is_paper, published = PROFILES[profile].is_paper, summary.figure.published_results
+    names = ["Paper" if is_paper else "Paper (other data)"] if published else []
+    interval = text(f"95 % interval ({PROTOCOLS[protocol].interval})")
+    after = ["Ours − paper"] if published else []
+    left, right = map(Cell, [*names, "Ours"]), map(Cell, [*after, "Epoch 1", "Seeds"])
+    headings = (text("Final test accuracy"), *left, interval, *right)
     rows = []
     for entry in summary.curves:
         estimate, difference = entry.estimate, entry.difference if is_paper else None
         is_single = estimate.low != estimate.low
+        paper = Cell("–" if entry.published is None else f"{entry.published:.3f}")
+        gap = Cell("–") if difference is None else Cell(signed(difference), is_notable=abs(difference) > NOTABLE)
         rows.append(
             (
                 text(entry.curve.label),
-                Cell("–" if entry.published is None else f"{entry.published:.3f}"),
+                *([paper] if published else []),
                 Cell(f"{estimate.value:.4f}"),
                 text("one seed" if is_single else f"[{estimate.low:.4f}, {estimate.high:.4f}]"),
-                Cell("–") if difference is None else Cell(signed(difference), is_notable=abs(difference) > NOTABLE),
+                *([gap] if published else []),
                 Cell(f"{entry.first:.3f}"),
                 Cell(f"{len(entry.results)}" + (f", {entry.num_diverged} diverged" if entry.num_diverged else "")),
             )

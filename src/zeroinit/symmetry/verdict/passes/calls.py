@@ -161,6 +161,8 @@ class Calls(TorchFunctionMode):
             args, kwargs = self._unwrapped(args), self._unwrapped(kwargs)
         call = self._placed(name, func, args, kwargs)
         before = [state(each) for each in call.given] if self._numbers else []
+        if name == "detach_" and args[0].requires_grad:
+            call.held = [args[0].view_as(args[0])]  # with the graph that is lost
         return self._written(call, before, self._made_by(call))
 
     def _of_function(self, function: type, func: Callable, args: tuple, kwargs: dict) -> Any:

@@ -1,7 +1,7 @@
 """Parameters that the graph of the loss does not hold: cut off, left out by this loss, not in this batch, or unused."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -47,6 +47,8 @@ def _cut(name: str, search: Search) -> Reason:
         text = f"`{part}` is a copy of `{twin}` that runs without gradients, as a target network or a teacher does."
         return Reason("idle", text, (), "Nothing to do if that is meant.", True, f"copy of {twin}")
     outputs = Change(outputs=True)
+    if _handed_out(name, search)[1]:  # a detached use beside it is right, as of an advantage
+        return _not_in_loss(name, search)
     for each in second_derivative(calls, model):
         if name in trials.frees(each.change, step):
             return replace(each.reason, repair=each.repairs[0][1], tried=True)
@@ -134,7 +136,7 @@ def _handed_out(name: str, search: Search) -> tuple[str | None, bool]:
             several = several and not (path and type(module).__module__.startswith("torch.nn."))  # each recurrent layer
             depending = [each for each in tensors if _depends(each, parameter)] if several or not path else []
             if depending:
-                found.append((path, several and any(each.numel() == 1 for each in depending)))
+                found.append((path, several and any(_is_loss(each, given, output) for each in depending)))
 
         return note
 
@@ -170,6 +172,26 @@ def _go_forward(search: Search, handles: list[RemovableHandle]) -> None:
             handle.remove()
 
 
+def _is_loss(value: Tensor, given: Any, output: Any) -> bool:
+    """Tell whether a value that is handed out is a loss: a number that depends on weights, not a parameter's own."""
+    if value.numel() != 1 or isinstance(value, nn.Parameter):
+        return False
+    if isinstance(output, Mapping):
+        return any("loss" in str(key) for key, each in output.items() if each is value)
+    return any(each.dim() > 1 for each in _leaves_below(value))
+
+
+def _leaves_below(value: Tensor) -> Iterator[Tensor]:
+    seen, waiting = set(), [value.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            waiting += [each for each, _ in node.next_functions]
+            if hasattr(node, "variable"):
+                yield node.variable
+
+
 def _depends(tensor: Tensor, parameter: nn.Parameter) -> bool:
     if tensor is parameter:
         return True
@@ -187,6 +209,10 @@ def _depends(tensor: Tensor, parameter: nn.Parameter) -> bool:
 
 def _not_called(name: str, search: Search) -> Reason:
     """It takes no part in the forward pass: not with this batch, or never."""
+    handed_out, _ = _handed_out(name, search)
+    if handed_out is not None:
+        text = f"{{it}} is handed out by {where(handed_out, search.replica)} as it is, and this loss does not use it."
+        return Reason("idle", text, (), "Nothing to do if another loss uses it.", True, "left out by the loss")
     if name in search.used_with_other_inputs():
         return Reason("idle", "Other inputs use this part of the model.", (), "", True, "other inputs")
     sibling, by_name = _sibling(name, search)

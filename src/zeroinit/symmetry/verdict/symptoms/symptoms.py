@@ -4,6 +4,7 @@ import math
 from collections.abc import Container, Iterator
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from zeroinit._common import InputError
@@ -60,6 +61,9 @@ def find_symptoms(evidence: Evidence) -> Iterator[Symptom]:
             text = f"Row {row} of `{name}` never gets a gradient, because {row} is the padding index of `{path}`. "
             text += f"{times} of {number} examples use it. Leave padding_idx out if {row} stands for something."
             yield Symptom("ZI107", path, (name,), text, "Leave padding_idx out.", False)
+    for name, number, count in _unread(evidence):
+        text = f"{number} of {count} entries of `{name}` have no gradient on this batch."
+        yield Symptom("ZI107", name.rpartition(".")[0], (name,), text, "Try a larger batch.", False)
     yield from of_resets(evidence)
     yield from held_back(evidence)
     yield from of_slow(evidence)
@@ -84,6 +88,17 @@ def find_symptoms(evidence: Evidence) -> Iterator[Symptom]:
         yield Symptom("ZI010", "", names, text, "Use what it computes, or remove it.", True)
     for path, text in repeated_modules(evidence.model):
         yield Symptom("ZI115", path, (), text, "Build one for each place, unless they are meant to share.", False)
+
+
+def _unread(evidence: Evidence) -> Iterator[tuple[str, int, int]]:
+    """Yield vectors of the user's own modules of which entries have had no gradient while others have."""
+    for name, parameter in evidence.model.named_parameters():
+        owner = evidence.model.get_submodule(name.rpartition(".")[0])
+        if parameter.dim() != 1 or type(owner).__module__.startswith("torch.nn."):
+            continue
+        moved = sum(of[name] > 0 for of in evidence.single.rows if name in of)
+        if isinstance(moved, np.ndarray) and 0 < (number := int((moved == 0).sum())) < len(moved):
+            yield name, number, len(moved)
 
 
 def _of_range(reach: OutOfReach) -> Symptom:
@@ -139,7 +154,10 @@ def of_optimizer(evidence: Evidence, left_out: Container[str] = ()) -> Iterator[
     elif missing:
         text = f"The optimizer does not hold {few(missing)}, so {_they(missing)} never move."
         them = "it" if len(missing) == 1 else "them"
-        repair += f" Nothing to do if another optimizer trains {them}."
+        repair += (
+            f" Or add {them}: `optimizer.add_param_group({{'params': [...]}})`. Nothing to do if another optimizer"
+        )
+        repair += f" trains {them}."
         yield Symptom("ZI018", "", missing, text, repair, False)
     if still:
         text = f"The learning rate of {few(still)} is 0, so {_they(still)} never move."

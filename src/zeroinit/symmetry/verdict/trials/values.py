@@ -34,4 +34,4 @@ def drawn(parameter: Tensor, together: int, generator: torch.Generator) -> Tenso
 def signs(parameter: Tensor, generator: torch.Generator) -> Tensor:
     """Draw 1 and -1; the first is 1."""
     values = 2.0 * torch.randint(2, parameter.shape, generator=generator, device="cpu") - 1
-    return (values * values.flatten()[:1]).to(parameter.device, parameter.dtype)
+    return (values * values.flatten()[0]).to(parameter.device, parameter.dtype)

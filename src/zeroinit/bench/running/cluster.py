@@ -1,0 +1,129 @@
+"""Runs on a Ray cluster: each is a task of Ray's that stores its own result in the shared folder of results.
+
+Ray places the tasks, and starts a task again if its process or its node dies. Nodes need this package and the folders.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from zeroinit._common import InputError, import_extra
+from zeroinit.bench.running.task import TRIES, Attempt, Options, Progress, Tell, describe, outcome_of, settle
+from zeroinit.bench.spec import Run
+from zeroinit.bench.training.stopping import asked_to_stop, stopping_on_signals
+from zeroinit.bench.work import memory_of
+
+__all__ = ["needs", "run_on_ray"]
+
+GRACE = 10.0
+"""Seconds in which runs that are asked to end save their state, on other machines, too."""
+
+PROCESS = 2**29
+"""Bytes of a process that has imported torch."""
+
+GPU = 2**34
+"""Bytes of a GPU's memory, at least: Ray does not say how many a node's GPU has."""
+
+MOST_ON_GPU = 4
+"""Runs that share a GPU."""
+
+
+def run_on_ray(attempts: Sequence[Attempt], options: Options, progress: Progress, tell: Tell) -> None:
+    """Carry out attempts on the cluster at ``options.address``; return when all are done, given up or saved.
+
+    Args:
+        attempts: In the order of running.
+        options: As of ``carry_out``. Folders are the same on every node.
+        progress: Called in this process after each task.
+        tell: Called with each task that fails.
+
+    Raises:
+        InputError: Ray is not installed, no cluster answers, or as ``carry_out`` raises.
+    """
+    ray = import_extra("ray", "cluster")
+    was_there = ray.is_initialized()
+    if not was_there:
+        try:
+            ray.init(options.address, log_to_driver=False, logging_level=logging.ERROR)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise InputError(f"address={options.address!r}: no Ray cluster answers ({reason}); try auto") from error
+    try:
+        if asked_to_stop() is None:
+            with stopping_on_signals():  # again: Ray has put its own handlers in place
+                _follow(ray, attempts, _absolute(options), progress, tell)
+    finally:
+        if not was_there:
+            ray.shutdown()
+
+
+def _absolute(options: Options) -> Options:
+    data, logs = (folder and folder.absolute() for folder in (options.data_dir, options.tensorboard))
+    return replace(options, results=options.results.absolute(), data_dir=data, tensorboard=logs)
+
+
+def _follow(ray: Any, attempts: Sequence[Attempt], options: Options, progress: Progress, tell: Tell) -> None:
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    work, running = ray.remote(max_retries=TRIES - 1)(_work), dict[Any, Attempt]()
+
+    def submit(attempt: Attempt) -> None:
+        needed = needs(attempt.tasks[0].run, nodes, options.device)
+        running[work.options(**needed).remote(replace(attempt, threads=needed["num_cpus"]), options)] = attempt
+
+    for attempt in attempts:
+        submit(attempt)
+    end, refusal = math.inf, None
+    while running and time.monotonic() < end:
+        if end == math.inf and (refusal is not None or asked_to_stop() is not None):
+            end = time.monotonic() + GRACE
+            for each in running:
+                ray.cancel(each)  # as Ctrl-C there: a run notes it and saves its state
+        for done in ray.wait(list(running), timeout=0.5)[0]:
+            attempt = running.pop(done)
+            try:
+                outcome = ray.get(done)
+            except ray.exceptions.RayError as error:  # of the last try: Ray did the others
+                reason, details = describe(error)
+                attempt, outcome = replace(attempt, reasons=(reason,) * (TRIES - 1)), ("failed", reason, details)
+            for task in attempt.tasks if outcome == ("ended", True) and end == math.inf else ():
+                progress(task, task.run.epochs)
+            try:
+                for each in settle(outcome, attempt, options, tell) if end == math.inf else []:
+                    submit(each)
+            except InputError as error:
+                refusal = error
+    if refusal is not None:
+        raise refusal
+
+
+def _work(attempt: Attempt, options: Options) -> tuple:
+    """Carry out an attempt on a node."""
+    with stopping_on_signals(repeated=False):
+        return outcome_of(attempt, options, lambda task, epoch: None)
+
+
+def needs(run: Run, nodes: Sequence[Mapping[str, float]], device: str) -> dict[str, Any]:
+    """Say what a run asks Ray for: a CPU, memory by estimate, and a share of a GPU where there is one.
+
+    One CPU is one thread, whatever the cluster has: a run that another node goes on with needs the same number.
+
+    Args:
+        run: The settings.
+        nodes: What each node has, as Ray names it.
+        device: As of ``choose_device``.
+
+    Returns:
+        Arguments of a Ray task. If no node has as much memory, all that one has.
+
+    Example:
+        >>> needs(Run(), [{"CPU": 8.0, "GPU": 1.0, "memory": 2.0**29}], "auto")
+        {'num_cpus': 1, 'memory': 536870912, 'num_gpus': 0.25}
+    """
+    estimate, most = PROCESS + memory_of(run), max((node.get("memory", math.inf) for node in nodes), default=math.inf)
+    needed: dict[str, Any] = {"num_cpus": 1, "memory": int(min(estimate, most))}
+    if device != "cpu" and any(node.get("GPU") for node in nodes):
+        needed["num_gpus"] = round(min(1.0, max(1 / MOST_ON_GPU, estimate / GPU)), 2)
+    return needed

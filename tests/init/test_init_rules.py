@@ -1,0 +1,93 @@
+"""Rules: patterns over names, the last one decides, nothing is overlooked, and they come back from a record."""
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from zeroinit._common import InputError
+from zeroinit.init import initialize_, make_initializer
+
+
+def build() -> nn.ModuleDict:
+    def block() -> nn.ModuleDict:
+        return nn.ModuleDict({"attn": nn.MultiheadAttention(8, 2), "mlp": nn.Linear(8, 8)})
+
+    blocks = nn.ModuleList([block(), block()])
+    return nn.ModuleDict({"stem": nn.Conv1d(3, 8, 3), "blocks": blocks, "head": nn.Linear(8, 4)})
+
+
+RULES = {"stem": "kaiming_normal", "blocks.*.attn": "xavier_uniform", "head": "zeros"}
+
+
+def set_by(record) -> dict[str, str]:
+    return {entry.name: entry.rule for entry in record.parameters}
+
+
+def test_each_part_is_set_by_its_rule_and_the_rest_is_listed():
+    model = build()
+    mlp = model["blocks"][0]["mlp"].weight.detach().clone()
+    record = initialize_(model, RULES, seed=0, strict=False, tied="keep", exclude=None)
+    rules = set_by(record)
+    assert rules["stem.weight"] == "N(0, 2/fan_in)"
+    for number in (0, 1):
+        for name in ("in_proj_weight", "out_proj.weight"):
+            assert rules[f"blocks.{number}.attn.{name}"] == "U(-a, a), a^2 = 3 * 1/fan_avg"
+    assert not model["head"].weight.any()
+    assert torch.equal(model["blocks"][0]["mlp"].weight, mlp)
+    assert {entry.name for entry in record.untouched} == {
+        f"blocks.{number}.mlp.{name}" for number in (0, 1) for name in ("weight", "bias")
+    }
+
+
+def test_the_last_pattern_decides_also_for_one_parameter():
+    model = build()
+    record = initialize_(model, {"*": "zeros", "head": "lecun_normal", "head.bias": "constant_bias"}, seed=0)
+    assert model["head"].weight.any()
+    assert model["head"].bias.tolist() == [1.0] * 4
+    assert not model["stem"].weight.any()
+    assert record.untouched == ()
+    initialize_(model, {"head": "lecun_normal", "*": "zeros"}, seed=0)
+    assert not model["head"].weight.any()
+
+
+def test_to_a_dictionary_and_back():
+    model, again = build(), build()
+    rules = {"*": {"name": "kaiming_normal", "mode": "fan_out"}, "head": make_initializer("sparse", sparsity=0.5)}
+    record = initialize_(model, rules, seed=2)
+    stored = json.loads(json.dumps(record.to_dict()))
+    assert stored["rules"] == {
+        "*": {"name": "kaiming_normal", "mode": "fan_out"},
+        "head": {"name": "sparse", "sparsity": 0.5},
+    }
+    initialize_(again, stored["rules"], seed=stored["seed"])
+    assert all(torch.equal(one, other) for one, other in zip(model.parameters(), again.parameters(), strict=True))
+    assert "rules" not in initialize_(model, "zeros").to_dict()
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        ({"stam": "zeros"}, "rule 'stam': matches no parameter that it could set; did you mean 'stem'"),
+        ({"*": "zeros", "blocks.*.atn": "zeros"}, "rule 'blocks.\\*.atn': matches no parameter"),
+        ({}, "rules map patterns over names to initializers"),
+        ({"*": "kaiming"}, "initializer='kaiming': did you mean 'kaiming_"),
+        ({"*": {"name": "kaiming_normal", "node": "fan_out"}}, "node='fan_out': no such option; did you mean 'mode'"),
+        ({"*": {"mode": "fan_out"}}, "needs a name"),
+        ({"*": lambda module: None}, "sets modules; call initialize_ with it alone"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_and_nothing_changes(rules, message, snapshot):
+    model = build()
+    before = snapshot(model)
+    with pytest.raises(InputError, match=message):
+        initialize_(model, rules)
+    assert snapshot(model) == before
+
+
+def test_a_rule_for_what_its_initializer_does_not_set_is_refused():
+    model = nn.Sequential(nn.Embedding(4, 3), nn.Linear(3, 2))
+    with pytest.raises(InputError, match="rule '0': matches no parameter"):
+        initialize_(model, {"0": "normal_bias", "1": "pytorch"})
+    initialize_(model, {"0": "lecun_normal", "1": "pytorch"})
