@@ -235,7 +235,7 @@ def printable(text: str) -> str:
         >>> printable("red: \x1b[31m")
         'red: �[31m'
     """
-    return "".join(each if each.isprintable() else "�" for each in text)
+    return text if text.isprintable() else "".join(each if each.isprintable() else "�" for each in text)
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

@@ -122,6 +122,15 @@ def test_kills_at_random_moments(tmp_path, num_kills, num_runs, jobs):
     assert left == []
 
 
+def test_a_lock_that_a_kill_left_beside_its_result_is_removed(tmp_path):
+    """Killed after the result was stored and before the claim was let go: the next start tidies up."""
+    study(tmp_path, 1, 1)
+    (result,) = tmp_path.glob("*/seed-0.json")
+    result.with_name(".seed-0.lock").touch()
+    study(tmp_path, 1, 1)
+    assert [path.name for path in result.parent.iterdir()] == ["seed-0.json"]
+
+
 @pytest.mark.parametrize(
     ("num_processes", "num_runs", "jobs"),
     [
