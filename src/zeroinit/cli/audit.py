@@ -21,7 +21,7 @@ def audit_command(
         str | None, typer.Option("--init", help="package.module:function that initializes a model in place.")
     ] = None,
     inputs: Annotated[
-        str | None, typer.Option("--inputs", help="Inputs of one forward pass: 32x784, 8x16:int100, a=8x16.")
+        str | None, typer.Option("--inputs", help="Shapes to draw for one pass: 32x784, 8x16:int100, a=8x16.")
     ] = None,
     style: Annotated[
         str,
@@ -34,8 +34,8 @@ def audit_command(
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if there is a warning.")] = False,
     select: Annotated[str, typer.Option("--select", help="Codes that count, as ZI201,ZI205; all by default.")] = "",
     ignore: Annotated[str, typer.Option("--ignore", help="Codes to leave out, as ZI205.")] = "",
-    baseline: Annotated[Path | None, typer.Option("--baseline", help="A file of known warnings.")] = None,
-    write_to: Annotated[Path | None, typer.Option("--write-baseline", help="Write the warnings there.")] = None,
+    baseline: Annotated[Path | None, typer.Option("--baseline", help="File of warnings to ignore.")] = None,
+    write_to: Annotated[Path | None, typer.Option("--write-baseline", help="Write warnings to this file.")] = None,
 ) -> None:
     """Tell whether every parameter and buffer of a model was initialized, once, as meant."""
     from zeroinit.audit import audit

@@ -14,7 +14,7 @@ PAGES = Path(__file__).with_name("findings")
 
 @app.command(name="explain")
 def explain_command(
-    code: Annotated[str | None, typer.Argument(help="A code of a finding, as ZI006; all of them by default.")] = None,
+    code: Annotated[str | None, typer.Argument(help="Code of a finding, as ZI006; by default, list all.")] = None,
 ) -> None:
     """Tell what a code of `inspect` or `audit` means: the smallest model that shows it, why, and what to type."""
     pages = {path.stem: path for path in sorted(PAGES.glob("ZI*.md"))}

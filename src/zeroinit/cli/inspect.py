@@ -18,12 +18,12 @@ def inspect_command(
         str, typer.Argument(help="package.module:factory; factory() returns a model, or (model, inputs).")
     ],
     inputs: Annotated[
-        str | None, typer.Option("--inputs", help="Drawn inputs: 32x784, 8x16:int100, a=8x16:int100,b=8:int2.")
+        str | None, typer.Option("--inputs", help="Shapes to draw: 32x784, 8x16:int100, a=8x16:int100,b=8:int2.")
     ] = None,
     initializer: Annotated[
         str | None, typer.Option("--initializer", help="Set the model first: zero, ..., package.module:function.")
     ] = None,
-    steps: Annotated[int | None, typer.Option("--steps", help="Updates; as many as there is news by default.")] = None,
+    steps: Annotated[int | None, typer.Option("--steps", help="Updates of the copy; as needed by default.")] = None,
     optimizer: Annotated[
         str,
         typer.Option(
@@ -41,8 +41,8 @@ def inspect_command(
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if there is a warning.")] = False,
     select: Annotated[str, typer.Option("--select", help="Codes that count, as ZI006,ZI01; all by default.")] = "",
     ignore: Annotated[str, typer.Option("--ignore", help="Codes to leave out, as ZI107.")] = "",
-    baseline: Annotated[Path | None, typer.Option("--baseline", help="A file of known warnings.")] = None,
-    write_to: Annotated[Path | None, typer.Option("--write-baseline", help="Write the warnings there.")] = None,
+    baseline: Annotated[Path | None, typer.Option("--baseline", help="File of warnings to ignore.")] = None,
+    write_to: Annotated[Path | None, typer.Option("--write-baseline", help="Write warnings to this file.")] = None,
 ) -> None:
     """Tell for any model whether it will learn, what stays identical, and when each layer gets its first gradient."""
     from zeroinit.cli.loading import build, inputs_known, users_code

@@ -51,7 +51,7 @@ ProtocolName = Annotated[
 Seeds = Annotated[str, typer.Option("--seeds", help="A count (5), a range (0-9) or a list (0,3,7).")]
 DataDir = Annotated[
     Path | None,
-    typer.Option("--data-dir", help="Torchvision root to use as it is; else $ZEROINIT_DATA_DIR, else fetched."),
+    typer.Option("--data-dir", help="Data as torchvision stores it; else $ZEROINIT_DATA_DIR, else a download."),
 ]
 Results = Annotated[Path, typer.Option("--results", help="Folder of stored results.")]
 ReportDir = Annotated[Path, typer.Option("--report", help="Folder for the report.")]

@@ -61,11 +61,11 @@ def reproduce(
         ),
     ] = "1/1",
     executor: Annotated[
-        str, typer.Option("--executor", help="processes of this machine, or ray: a cluster that shares the folders.")
+        str, typer.Option("--executor", help="processes (on this machine) or ray (a cluster that shares the folders).")
     ] = "processes",
     address: Annotated[
         str | None,
-        typer.Option("--address", help="Of the Ray cluster, as auto or HOST:PORT; without it a new one here."),
+        typer.Option("--address", help="Address of the Ray cluster: auto or HOST:PORT; without it, Ray starts here."),
     ] = None,
     missing: Annotated[
         bool,

@@ -16,7 +16,7 @@ LARGEST = 2**31
 def verify(
     results: Results = Path("results"),
     sample: Annotated[int, typer.Option("--sample", help="How many runs.")] = 5,
-    seed: Annotated[int | None, typer.Option("--seed", help="Chooses the runs; another one each time without.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Seed of the choice of runs; random by default.")] = None,
     time_limit: Annotated[
         str, typer.Option("--time-limit", help="End by then, as 90s, 8m or 1.5h; longer runs are left out.")
     ] = "10m",

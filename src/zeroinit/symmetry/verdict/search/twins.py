@@ -1,4 +1,4 @@
-"""A network that is a copy of another one in the model, as a target network, a teacher or an average is."""
+"""A network that has the values of a second one in the model, as a target network, a teacher or an average."""
 
 import re
 
