@@ -118,7 +118,7 @@ def test_a_full_disk_is_the_users_to_mend(tmp_path, monkeypatch, call):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, call, fail)
-    message = f"cannot write {path}: No space left on device; make room there"
+    message = f"cannot write {path}: No space left on device; free space there"
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         write_atomically(path, "new")
     assert path.read_text() == "old"

@@ -268,7 +268,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         _sync_folder(path.parent)
     except OSError as error:
         reason = error.strerror or error
-        way_out = "make room there" if error.errno in NO_ROOM else "choose a folder that can be written to"
+        way_out = "free space there" if error.errno in NO_ROOM else "choose a folder that can be written to"
         raise InputError(f"cannot write {path}: {reason}; {way_out}") from error
     finally:
         with contextlib.suppress(OSError):

@@ -171,7 +171,7 @@ def test_a_figure_that_cannot_be_written_whole_leaves_the_old_one(tmp_path, monk
     before = [path.read_bytes() for path in save_figure(figure, tmp_path, "fig3")]
     axes.plot([1, 2], [0.2, 0.8])
     monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    with pytest.raises(InputError, match=r"No space left on device; make room there$"):
+    with pytest.raises(InputError, match=r"No space left on device; free space there$"):
         save_figure(figure, tmp_path, "fig3")
     assert [(tmp_path / f"fig3.{kind}").read_bytes() for kind in ("svg", "png")] == before
     assert len(list(tmp_path.iterdir())) == 2
