@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "integrations": GROUND | REPORTS | {"init", "remedies", "symmetry", "zero_start"},
     "__init__": LIBRARY,
     **dict.fromkeys(MIDDLE, GROUND),
-    "bench": {"_common", *MIDDLE},
+    "bench": {"_common", "bench.comparison", *MIDDLE},
     "bench.profiles": set(),
     "bench.labels": set(),
     "bench.progress": set(),
@@ -43,8 +43,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bench.work": {"bench.data", "bench.spec", "bench.network"},
     "bench.running": LIBRARY | SETTINGS | RUNS | {"bench.data", "bench.models", "bench.training", "bench.store"},
     "bench.reporting": LIBRARY | MIDDLE | SETTINGS | RUNS | {"bench.store", "bench.catalogue", "bench.progress"},
-    "bench.reproduce": {"_common", "bench.progress", "bench.work", *SETTINGS, *AT_WORK},
-    "cli": LIBRARY | MIDDLE | SETTINGS | AT_WORK | {"bench.progress", "bench.reproduce"},
+    "bench.reproduce": {"_common", "init", "bench.network", "bench.progress", "bench.work", *SETTINGS, *AT_WORK},
+    "bench.comparison": LIBRARY | MIDDLE | SETTINGS | RUNS | AT_WORK | {"bench.progress", "bench.reproduce"},
+    "cli": LIBRARY | MIDDLE | SETTINGS | AT_WORK | {"bench.comparison", "bench.progress", "bench.reproduce"},
     "__main__": {"cli"},
 }
 WITHOUT_TORCH = {

@@ -15,7 +15,7 @@ from zeroinit._common import InputError, __version__, lookup, unknown
 
 __all__ = ["COMMANDS", "app", "err", "out", "run"]
 
-COMMANDS = ("reproduce", "report", "list", "data", "inspect", "audit", "explain")
+COMMANDS = ("reproduce", "report", "compare", "list", "data", "inspect", "audit", "explain")
 """The commands; each has a file beside this one."""
 
 WIDTH = 80

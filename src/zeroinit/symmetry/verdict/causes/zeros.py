@@ -214,7 +214,9 @@ def _of_underflow(exp: Call, view: View) -> Iterator[Candidate]:
     """An exponential of numbers far below zero: smaller inputs are tried."""
     low, change = float(exp.given[0].detach().max()), Change(inputs="normalized")
     text = f"{sentence(operation(exp, view.model))} is zero for the whole batch: its argument is at most {low:.3g}."
-    largest = max((float(each.detach().abs().max()) for each in tensors_in(view.inputs) if each.is_floating_point()), default=0)
+    largest = max(
+        (float(each.detach().abs().max()) for each in tensors_in(view.inputs) if each.is_floating_point()), default=0
+    )
     repair = f"Normalize the inputs, which go up to {largest:.4g}. Normalized ones were tried."
     yield Candidate(Reason("dead", text, cause="far inputs"), change, ((change, repair),))
 
