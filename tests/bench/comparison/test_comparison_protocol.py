@@ -20,7 +20,7 @@ def protocol(rates=(0.01, 0.1, 1.0), **changes):
 def tune(store, make_result):
     """Stores tuning runs of the reference: for each rate its validation accuracy, or ``None`` if it diverged."""
 
-    def save(of, accuracies):
+    def save(of, accuracies, losses=None):
         for rate, accuracy in accuracies.items():
             for seed in TUNING_SEEDS:
                 task = of.tuning_task(of.reference, rate, seed)
@@ -29,7 +29,7 @@ def tune(store, make_result):
                 history = {
                     **result.history,
                     "validation_accuracy": [accuracy or 0.99] * length,
-                    "validation_loss": [0.5] * length,
+                    "validation_loss": [(losses or {}).get(rate, 0.5)] * length,
                     "test_accuracy": [],
                     "test_loss": [],
                 }
@@ -75,6 +75,14 @@ def test_a_rate_at_which_a_run_diverged_is_not_taken(store, tune):
 def test_of_equal_rates_the_lowest_is_taken(store, tune):
     of = protocol()
     tune(of, {0.01: 0.5, 0.1: 0.9, 1.0: 0.9})
+    assert of.tuned(of.reference, store).rate == 0.1
+
+
+def test_where_accuracies_are_within_one_standard_error_the_loss_decides(store, tune):
+    """600 validation images at 90 % have a standard error of 1.2 points."""
+    of = protocol()
+    tune(of, {0.01: 0.885, 0.1: 0.89, 1.0: 0.9}, losses={0.01: 0.1, 0.1: 0.2, 1.0: 3.0})
+    assert rates_to_run(of, store) == [0.01, 0.1, 1.0]
     assert of.tuned(of.reference, store).rate == 0.1
 
 

@@ -37,9 +37,10 @@ def compare(
 ) -> Comparison:
     """Compare initializers under one protocol: a rate tuned for each, paired seeds, intervals, a verdict.
 
-    The learning rate of each entry is the one with the best validation accuracy, over two seeds that no final run has.
-    Tuning measures no test image. Then each entry is trained once with each seed. For one seed, all entries have the
-    same split and the same batches. Each run is stored, so the same call goes on where it was stopped.
+    The learning rate of each entry is the best on validation images, over two seeds that no final run has. That is the
+    lowest loss among the rates within one standard error of the best accuracy. Tuning measures no test image. Then each
+    entry is trained once with each seed. For one seed, all entries have the same split and the same batches. Each run
+    is stored, so the same call goes on where it was stopped.
 
     Args:
         initializers: Names, ``"package.module:function"``, ``"zero_start"``, or functions of a module that can be

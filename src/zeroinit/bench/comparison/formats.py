@@ -58,7 +58,7 @@ def points(estimate: Estimate | None) -> str:
 
 
 def _p(value: float) -> str:
-    return "" if math.isnan(value) else "< .001" if value < 0.001 else f"{value:.3f}".replace("0.", ".", 1)
+    return "" if math.isnan(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _epoch(row: Row) -> str:

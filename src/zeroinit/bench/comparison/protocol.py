@@ -1,5 +1,6 @@
 """The protocol of a comparison, fixed before its runs: settings, rates, seeds, margin, target."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -106,7 +107,7 @@ class Tuned:
     """The rate of one entry.
 
     Attributes:
-        rate: The rate with the best validation accuracy.
+        rate: The rate with the lowest validation loss, among those within one standard error of the best accuracy.
         accuracies: Mean validation accuracy of each rate that was tried.
         is_at_end: Whether no lower or no higher rate was tried.
     """
@@ -191,7 +192,7 @@ class Protocol:
             return Tuned(self.rates[0], {}, False)
         tried = self._tried(entry, store)
         scores = {rate: self._score(entry, rate, store) for rate in tried}
-        best = max(tried, key=lambda rate: (*scores[rate], -rate))
+        best = self._best(scores)
         if scores[best][0] < 0:
             raise InputError(f"{entry.label}: no run ended at any rate; see the files seed-*.failed in {store.root}")
         return Tuned(best, {rate: score for rate, (score, _) in scores.items()}, best in (tried[0], tried[-1]))
@@ -202,10 +203,22 @@ class Protocol:
         tasks = [self.tuning_task(entry, rate, seed) for rate in grid for seed in TUNING_SEEDS]
         if not all(store.has(task.run, task.seed) for task in tasks):
             return grid
-        best = max(grid, key=lambda rate: (*self._score(entry, rate, store), -rate))
+        best = self._best({rate: self._score(entry, rate, store) for rate in grid})
         if best == grid[0]:
             return (*_beyond(grid[0], grid[0] / grid[1])[::-1], *grid)
         return (*grid, *_beyond(grid[-1], grid[-1] / grid[-2])) if best == grid[-1] else grid
+
+    def _best(self, scores: Mapping[float, tuple[float, float]]) -> float:
+        """Return the rate with the lowest loss among those within one standard error of the best accuracy.
+
+        A few hundred validation images do not tell such rates from each other, and the loss does.
+        """
+        top = max(accuracy for accuracy, _ in scores.values())
+        count = len(TUNING_SEEDS) * (self.run.num_validation or self._held_out)
+        error = math.sqrt(max(top * (1 - top), 0.0) / count)
+        return max(
+            (rate for rate in scores if scores[rate][0] >= top - error), key=lambda rate: (scores[rate][1], -rate)
+        )
 
     def _score(self, entry: Entry, rate: float, store: Store) -> tuple[float, float]:
         """Return mean validation accuracy after the last epoch and minus the loss; a run that diverged has 0."""
