@@ -1,12 +1,13 @@
 """``zeroinit compare``."""
 
+import textwrap
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from zeroinit._common import InputError
-from zeroinit.cli.app import app, err, out
+from zeroinit.cli.app import WIDTH, app, err, out
 from zeroinit.cli.completion import complete_figures, complete_keys
 from zeroinit.cli.options import DataDir, Results, Seeds, parse_seeds
 from zeroinit.cli.reproduce import LONG, ask_before_long_work
@@ -106,7 +107,8 @@ def compare(
             plan = estimate_tasks(list(tasks), {task.run: name for task, name in tasks.items()}, options, jobs)
     if not forms:
         for line in protocol.lines():
-            out.print(line, markup=False, highlight=False)
+            out.print(textwrap.fill(line, WIDTH), markup=False, highlight=False, soft_wrap=True)
+        out.print()
     if dry_run:
         print_estimate(plan, results)
         return
