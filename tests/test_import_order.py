@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__init__": LIBRARY,
     **dict.fromkeys(MIDDLE, GROUND),
     "bench.plots": GROUND | {"bench.labels"},
-    "bench": {"_common", *MIDDLE},
+    "bench": {"_common", "bench.comparison", *MIDDLE},
     "bench.profiles": set(),
     "bench.labels": set(),
     "bench.progress": set(),
@@ -44,9 +44,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bench.work": {"bench.data", "bench.spec", "bench.network"},
     "bench.running": LIBRARY | SETTINGS | RUNS | {"bench.data", "bench.models", "bench.training", "bench.store"},
     "bench.reporting": LIBRARY | MIDDLE | SETTINGS | RUNS | {"bench.store", "bench.catalogue", "bench.progress"},
-    "bench.reproduce": {"_common", "bench.progress", "bench.work", *SETTINGS, *AT_WORK},
+    "bench.reproduce": {"_common", "init", "bench.network", "bench.progress", "bench.work", *SETTINGS, *AT_WORK},
     "bench.verify": {"_common", "bench.progress", "bench.network", "bench.stats", "bench.running", "bench.store"},
-    "cli": LIBRARY | MIDDLE | SETTINGS | AT_WORK | {"bench.progress", "bench.reproduce", "bench.verify"},
+    "bench.comparison": LIBRARY | MIDDLE | SETTINGS | RUNS | AT_WORK | {"bench.progress", "bench.reproduce"},
+    "cli": LIBRARY
+    | MIDDLE
+    | SETTINGS
+    | AT_WORK
+    | {"bench.comparison", "bench.progress", "bench.reproduce", "bench.verify"},
     "__main__": {"cli"},
 }
 WITHOUT_TORCH = {

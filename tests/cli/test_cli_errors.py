@@ -180,9 +180,12 @@ def test_results_folder_that_cannot_be_written_to(refused):
         ("--versio", "option='--versio': did you mean '--version'? It must be one of "),
         (
             "reprodce fig3",
-            "command='reprodce': did you mean 'reproduce'? It must be one of audit, data, explain, inspect, list, ",
+            "command='reprodce': did you mean 'reproduce'? It must be one of audit, compare, data, explain, inspect, ",
         ),
-        ("zzz", "command='zzz': must be one of audit, data, explain, inspect, list, power, report, reproduce, verify"),
+        (
+            "zzz",
+            "command='zzz': must be one of audit, compare, data, explain, inspect, list, power, report, reproduce, verify",
+        ),
         ("inspect", "Missing argument '"),
     ],
 )

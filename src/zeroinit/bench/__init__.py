@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from zeroinit._common import names_when_used
 
 if TYPE_CHECKING:
+    from zeroinit.bench.comparison import Comparison, compare
     from zeroinit.bench.data import DATASETS, Dataset, load_dataset
     from zeroinit.bench.models import MODELS, build_model
     from zeroinit.bench.training import (
@@ -27,17 +28,20 @@ __all__ = [
     "OPTIMIZERS",
     "PRECISIONS",
     "Checkpoint",
+    "Comparison",
     "Dataset",
     "History",
     "Observer",
     "TensorBoardObserver",
     "build_model",
+    "compare",
     "evaluate",
     "fit",
     "load_dataset",
 ]
 
 HOMES = {
+    "zeroinit.bench.comparison": ["Comparison", "compare"],
     "zeroinit.bench.data": ["DATASETS", "Dataset", "load_dataset"],
     "zeroinit.bench.models": ["MODELS", "build_model"],
     "zeroinit.bench.training": [

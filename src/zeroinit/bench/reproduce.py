@@ -2,11 +2,13 @@
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from zeroinit._common import InputError, lookup
 from zeroinit.bench.catalogue import FIGURES
+from zeroinit.bench.network import hash_model, start_model
 from zeroinit.bench.profiles import PROFILES
 from zeroinit.bench.progress import Progress, counted
 from zeroinit.bench.reporting.report import Report, build_report, check_figures, write_report
@@ -15,10 +17,11 @@ from zeroinit.bench.running.estimate import name_runs
 from zeroinit.bench.running.schedule import Options, Task, choose_jobs, missing, run_all, shard_of
 from zeroinit.bench.running.start import load
 from zeroinit.bench.spec import Figure, Run
-from zeroinit.bench.store import Store
+from zeroinit.bench.store import Result, Store
 from zeroinit.bench.work import rough_seconds
+from zeroinit.init import INITIALIZERS
 
-__all__ = ["Interrupted", "choose_figures", "list_missing", "reproduce"]
+__all__ = ["Interrupted", "carry_out_missing", "choose_figures", "list_missing", "reproduce", "told_what_is_kept"]
 
 
 class Interrupted(KeyboardInterrupt):
@@ -90,13 +93,11 @@ def reproduce(
     names = name_runs(figures, profile, protocol)
     tasks = _tasks(figures, seeds, profile, protocol, options)
     store = Store(options.results)
-    todo = missing(tasks, store)
-    for folder in (options.results if todo else None, report_dir, options.tensorboard):
+    for folder in (report_dir, options.tensorboard):
         if folder is not None:
             check_writable(folder)
-    try:
-        todo = _check_what_is_there(tasks, todo, options, store, progress)
-        _run(tasks, todo, options, jobs, progress, names)
+    with told_what_is_kept(tasks, store):
+        todo = carry_out_missing(tasks, options, store, progress, jobs=jobs, names=names)
         left = missing(todo, store)
         failed = [task for task in left if store.failure(task.run, task.seed)]
         if len(left) > len(failed):
@@ -116,14 +117,48 @@ def reproduce(
         progress.begin("deciding the claims")
         report = build_report(figures, store, seeds, profile, protocol)
         write_report(report, report_dir, progress.begin)
+    return report
+
+
+@contextmanager
+def told_what_is_kept(tasks: Sequence[Task], store: Store) -> Iterator[None]:
+    """Say what is stored of these tasks if the user stops.
+
+    Raises:
+        Interrupted: The user stopped it.
+    """
+    try:
+        yield
     except KeyboardInterrupt as error:
         kept = len(tasks) - len(missing(tasks, store))
         raise Interrupted(
-            f"interrupted: {kept} of {counted(len(tasks), 'run')} {'is' if kept == 1 else 'are'} kept in "
-            f"{options.results}",
+            f"interrupted: {kept} of {counted(len(tasks), 'run')} {'is' if kept == 1 else 'are'} kept in {store.root}",
             error.args[0] if error.args else 2,
         ) from None
-    return report
+
+
+def carry_out_missing(
+    tasks: list[Task], options: Options, store: Store, progress: Progress, *, jobs: int, names: Mapping[Run, str]
+) -> list[Task]:
+    """Run the tasks without a usable result, after everything that can be checked.
+
+    Args:
+        tasks: Each once.
+        options: Where to store results; the data, the device, the logs.
+        store: The store of ``options``.
+        progress: Shows what is going on.
+        jobs: Number of processes.
+        names: What each run is called.
+
+    Returns:
+        The tasks that had no usable result.
+    """
+    todo = missing(tasks, store)
+    if todo:
+        check_writable(options.results)
+    todo = _check_what_is_there(tasks, todo, options, store, progress)
+    _run(tasks, todo, options, jobs, progress, names)
+    return todo
 
 
 def _tasks(
@@ -161,8 +196,10 @@ def _check_what_is_there(
     progress.begin("reading what is stored")
     for number, task in enumerate(set(tasks).difference(todo)):
         progress.update(number / len(tasks), "reading what is stored")
-        if store.find(task.run, task.seed) is None:
-            progress.print(f"{store.problems[str(store.path(task.run, task.seed))]}")
+        result = store.find(task.run, task.seed)
+        if result is None or (store.has_file(task.run, task.seed) and _is_outdated(result)):
+            problem = f"{task.run.initializer} sets other values than it did for {store.path(task.run, task.seed)}"
+            progress.print(problem if result else store.problems[str(store.path(task.run, task.seed))])
             progress.print(f"set aside as {store.set_aside(task.run, task.seed)}; its run is computed again")
             todo = [*todo, task]
             num_stored -= 1
@@ -177,6 +214,13 @@ def _check_what_is_there(
         )
         progress.print(f"{num_stored} of {counted(len(tasks), 'run')} are stored already in {options.results}{note}")
     return todo
+
+
+def _is_outdated(result: Result) -> bool:
+    """Whether a function of the user's starts a network with other values now than when the result was stored."""
+    name = result.run.initializer
+    is_own = name not in INITIALIZERS and not name.startswith("torch.")
+    return is_own and hash_model(start_model(result.run, result.seed)) != result.initial_hash
 
 
 def check_writable(folder: Path) -> None:
@@ -202,7 +246,7 @@ def _nearest(path: Path) -> Path:
 
 
 def _run(
-    tasks: list[Task], todo: list[Task], options: Options, jobs: int, progress: Progress, names: dict[Run, str]
+    tasks: list[Task], todo: list[Task], options: Options, jobs: int, progress: Progress, names: Mapping[Run, str]
 ) -> None:
     """Run what is missing, and say how far it is: each run counts as much as it likely takes."""
     work = {task: rough_seconds(task.run) for task in todo}

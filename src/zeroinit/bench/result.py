@@ -175,7 +175,8 @@ def _check(result: Result) -> None:
 
 def _check_history(result: Result) -> None:
     history, epochs = result.history, result.run.epochs
-    accuracies, outcome = history["test_accuracy"], history["outcome"]
+    is_tested = result.run.num_test != 0
+    accuracies, outcome = history["test_accuracy" if is_tested else "validation_accuracy"], history["outcome"]
     if outcome not in OUTCOMES:
         raise ValueError(f"its outcome is none of {', '.join(OUTCOMES)}")
     for name in ("test_accuracy", "validation_accuracy"):
@@ -187,7 +188,9 @@ def _check_history(result: Result) -> None:
         raise ValueError(f"its history has {len(accuracies)} of {epochs} epochs")
     for name, values in history.items():
         if isinstance(values, list) and len(values) not in (0, len(accuracies)):
-            raise ValueError(f"its history has {len(values)} values of {name} and {len(accuracies)} test accuracies")
+            raise ValueError(f"its history has {len(values)} values of {name} and {len(accuracies)} accuracies")
+    if not is_tested and history.get("test_accuracy"):
+        raise ValueError("its history has test accuracies, and its run measures no test image")
 
 
 def _refuse(constant: str) -> None:

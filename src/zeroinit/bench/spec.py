@@ -38,13 +38,14 @@ class Run:
             PyTorch's default. All are set if empty.
         norm_aware: Whether the initializer draws the beta of norms, too, that would cancel a constant channel.
         remedy: A key of ``REMEDIES`` that acts during the first ``remedy_steps`` updates, or ``"none"``. Or several, as
-            ``make_remedy`` reads them: ``"affine_norms:20+early_dropout:100:0.3"``.
+            ``make_remedy`` reads them: ``"affine_norms:20+early_dropout:100:0.3"``. Or ``"zero_start"``: then
+            ``zero_start_`` sets the network anew and chooses the remedies.
         pixels: A key of ``PIXELS``: ``"unit"`` for [0, 1], ``"standardized"`` or ``"cifar10"``.
         augmentation: A key of ``AUGMENTATIONS``.
         num_validation: Training images held out; the data set's default if ``None``.
         num_train: How many of the other training images are used, drawn at random; all if ``None``.
         num_test: How many of the first test images are measured; all if ``None``. For studies of the first steps, which
-            do not ask for the accuracy.
+            do not ask for the accuracy. With 0 the result has no test accuracy, as for runs that choose a setting.
         max_steps: Training ends after so many updates; after the last epoch if ``None``.
         norm: A key of ``NORMS``: the norm that replaces batch norm.
         precision: A key of ``PRECISIONS``.

@@ -16,7 +16,7 @@ from zeroinit._common import InputError, __version__, lookup, printable, unknown
 
 __all__ = ["COMMANDS", "app", "err", "out", "run"]
 
-COMMANDS = ("reproduce", "report", "verify", "power", "list", "data", "inspect", "audit", "explain")
+COMMANDS = ("reproduce", "report", "compare", "verify", "power", "list", "data", "inspect", "audit", "explain")
 """The commands; each has a file beside this one."""
 
 WIDTH = 80

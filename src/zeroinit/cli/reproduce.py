@@ -118,7 +118,9 @@ def reproduce(
         print_estimate(plan, results)
         return
     if plan is not None:
-        _ask_before_long_work(plan, deadline)
+        ask_before_long_work(
+            plan, deadline, "--time-limit 30m ends after half an hour; name fewer figures or seeds for less"
+        )
     with progress:
         written = reproduce(chosen, options, **sizes, jobs=jobs, report_dir=report, progress=progress)
     if written is not None:
@@ -136,7 +138,7 @@ def _end_with_list(lines: list[str]) -> NoReturn:
     raise typer.Exit(1 if lines else 0)
 
 
-def _ask_before_long_work(plan, deadline: float | None) -> None:
+def ask_before_long_work(plan, deadline: float | None, less: str) -> None:
     """Ask if an estimate is above an hour; without a terminal nobody can be asked.
 
     Raises:
@@ -150,10 +152,7 @@ def _ask_before_long_work(plan, deadline: float | None) -> None:
     where = f"on this machine ({plan.device}, --jobs {plan.jobs})"
     text = f"{counted(plan.num_runs, 'run')}, about {format_duration(plan.seconds)} {where}"
     if not sys.stdin.isatty():
-        raise InputError(
-            f"{text}: --yes begins, --dry-run lists the runs, --time-limit 30m ends after half an hour; name fewer "
-            "figures or seeds for less"
-        )
+        raise InputError(f"{text}: --yes begins, --dry-run lists the runs, {less}")
     err.print(f"{text}; Ctrl-C keeps what is done.", markup=False, highlight=False, soft_wrap=True)
     if not typer.confirm("Run all of them?", err=True):
         raise typer.Exit(1)

@@ -5,7 +5,7 @@ The estimate reads only stored results, writes nothing, and needs no data set.
 
 import heapq
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from zeroinit.bench.running.calibrate import Speed, calibrate, full_batch, kind_of
@@ -15,7 +15,16 @@ from zeroinit.bench.spec import Figure, Run
 from zeroinit.bench.store import Store
 from zeroinit.bench.work import SLOW_CORE, flops, rough_seconds, work_of
 
-__all__ = ["Estimate", "Row", "estimate", "makespan", "may_take_longer", "name_runs"]
+__all__ = [
+    "Estimate",
+    "Row",
+    "estimate",
+    "estimate_tasks",
+    "makespan",
+    "may_take_longer",
+    "name_runs",
+    "tasks_may_take_longer",
+]
 
 
 @dataclass(frozen=True)
@@ -84,10 +93,18 @@ def estimate(
     Raises:
         InputError: As ``reproduce`` raises, except for data sets and folders to write to, which are not touched.
     """
-    place = choose_device(options.device)
-    jobs = choose_jobs(jobs, place)
-    names, store = name_runs(figures, profile, protocol), Store(options.results)
-    tasks = shard_of([Task(run, seed) for run in names for seed in seeds], options.shard)
+    names = name_runs(figures, profile, protocol)
+    return estimate_tasks([Task(run, seed) for run in names for seed in seeds], names, options, jobs)
+
+
+def estimate_tasks(tasks: Sequence[Task], names: Mapping[Run, str], options: Options, jobs: int | None) -> Estimate:
+    """Estimate how long the tasks without a result take; ``names`` says what each run is called.
+
+    Raises:
+        InputError: As of ``estimate``.
+    """
+    place, store = choose_device(options.device), Store(options.results)
+    jobs, tasks = choose_jobs(jobs, place), shard_of(tasks, options.shard)
     todo = sorted(missing(tasks, store), key=lambda task: -flops(task.run))
     for task in set(tasks).difference(todo):
         store.load(task.run, task.seed)
@@ -115,9 +132,13 @@ def may_take_longer(
     than: float, figures: Sequence[Figure], options: Options, *, seeds: Sequence[int], profile: str, protocol: str
 ) -> bool:
     """Whether what is left could take more than so many seconds on a slow core; if not, nothing has to be timed."""
-    store = Store(options.results)
     tasks = [Task(run, seed) for run in name_runs(figures, profile, protocol) for seed in seeds]
-    left = missing(shard_of(tasks, options.shard), store)
+    return tasks_may_take_longer(than, tasks, options)
+
+
+def tasks_may_take_longer(than: float, tasks: Sequence[Task], options: Options) -> bool:
+    """Whether the tasks without a result could take more than so many seconds on a slow core."""
+    left = missing(shard_of(tasks, options.shard), Store(options.results))
     return sum(rough_seconds(task.run, SLOW_CORE) for task in left) > than
 
 
@@ -133,7 +154,7 @@ def name_runs(figures: Sequence[Figure], profile: str, protocol: str) -> dict[Ru
     }
 
 
-def _rows(names: dict[Run, str], timed: Sequence[tuple[tuple[Task, ...], Speed]]) -> tuple[Row, ...]:
+def _rows(names: Mapping[Run, str], timed: Sequence[tuple[tuple[Task, ...], Speed]]) -> tuple[Row, ...]:
     """Put the tasks of each run into one row; ``timed`` holds the groups that run together, with their speed."""
     by_run: dict[Run, list[tuple[int, Speed]]] = {}
     for together, speed in timed:

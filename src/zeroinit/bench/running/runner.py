@@ -19,6 +19,7 @@ from zeroinit.bench.spec import Run
 from zeroinit.bench.store import Result
 from zeroinit.bench.training import Checkpoint, Observer, TrainState, fit
 from zeroinit.remedies import make_remedy
+from zeroinit.zero_start import zero_start_
 
 __all__ = ["TRAINED", "execute", "execute_seeds", "is_stackable"]
 
@@ -27,6 +28,9 @@ OF_FIT = (
     *("order", "evaluation_mode", "precision"),
 )
 """Fields of a run that are settings of ``fit`` by the same name."""
+
+ZERO_START = "zero_start"
+"""A remedy of its own: ``zero_start_`` chooses its parts by the model, and sets the model."""
 
 TRAINED: dict[str, Callable[[nn.Module], nn.Module]] = {"model": lambda model: model, "copy": copy.deepcopy}
 
@@ -176,4 +180,6 @@ def _remedies(run: Run, model: nn.Module, seed: int) -> list:
                 f"remedy_steps={run.remedy_steps}: there is no remedy to take steps; name one or leave it 0"
             )
         return []
+    if run.remedy == ZERO_START:
+        return [zero_start_(model, steps=run.remedy_steps or None, generator=stream(seed, "remedy"))]
     return [make_remedy(run.remedy, model, run.remedy_steps, generator=stream(seed, "remedy"))]

@@ -67,6 +67,6 @@ def _split(run: Run, dataset: Dataset, seed: int):
 
 
 def _test(run: Run, dataset: Dataset) -> tuple[Tensor, Tensor]:
-    if run.num_test is not None and not 0 < run.num_test <= len(dataset.test_labels):
-        raise InputError(f"num_test={run.num_test}: must be from 1 to {len(dataset.test_labels)}, the test images")
+    if run.num_test is not None and not 0 <= run.num_test <= len(dataset.test_labels):
+        raise InputError(f"num_test={run.num_test}: must be from 0 to {len(dataset.test_labels)}, the test images")
     return dataset.test_images[: run.num_test], dataset.test_labels[: run.num_test]

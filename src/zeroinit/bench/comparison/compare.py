@@ -1,0 +1,165 @@
+"""The main job of a comparison: tune, run, judge."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from zeroinit._common import InputError
+from zeroinit.bench.comparison.entries import Entry, check_entry, read_entry
+from zeroinit.bench.comparison.protocol import OF_ENTRIES, TARGETS, Protocol, base_run, default_rates, study_settings
+from zeroinit.bench.comparison.results import Comparison, build_comparison
+from zeroinit.bench.progress import Progress
+from zeroinit.bench.reproduce import carry_out_missing, told_what_is_kept
+from zeroinit.bench.running.device import choose_device
+from zeroinit.bench.running.schedule import Options, Task, choose_jobs
+from zeroinit.bench.spec import Run
+from zeroinit.bench.store import Store
+
+__all__ = ["compare", "planned", "prepare", "run_comparison"]
+
+
+def compare(
+    initializers: Sequence[str | Callable],
+    *,
+    reference: str | Callable = "pytorch",
+    seeds: int | Sequence[int] = 5,
+    learning_rates: Sequence[float] | None = None,
+    margin: float = 0.01,
+    target: float | None = None,
+    study: str | None = None,
+    results: Path | str = "results",
+    data_dir: Path | str | None = None,
+    device: str = "auto",
+    jobs: int = 1,
+    **settings: Any,
+) -> Comparison:
+    """Compare initializers under one protocol: a rate tuned for each, paired seeds, intervals, a verdict.
+
+    The learning rate of each entry is the best on validation images, over two seeds that no final run has. That is the
+    lowest loss among the rates within one standard error of the best accuracy. Tuning measures no test image. Then each
+    entry is trained once with each seed. For one seed, all entries have the same split and the same batches. Each run
+    is stored, so the same call goes on where it was stopped.
+
+    Args:
+        initializers: Names, ``"package.module:function"``, ``"zero_start"``, or functions of a module that can be
+            imported. A name may have a scale and remedies: ``"normal_bias*0.1+early_dropout:100:0.3"``.
+        reference: The entry that the others are compared with.
+        seeds: How many, from 0 on, or which.
+        learning_rates: Ascending. One rate alone is not tuned. By default five, each √10 times the one before.
+        margin: The largest difference in accuracy that does not matter: 0.01 is one point.
+        target: A test accuracy; the table has the first epoch that reaches it. By default 0.9 on the digits, 0.95 on
+            MNIST, 0.4 on CIFAR-10.
+        study: A figure or study whose network is trained, as ``"fig9"`` or ``"recommended:MNIST CNN"``.
+        results: Folder of stored results.
+        data_dir: As of ``load_dataset``.
+        device: As of ``choose_device``.
+        jobs: Number of processes; more than one only in a script that guards its calls by ``__name__``.
+        settings: Further fields of ``Run``, such as ``dataset``, ``model``, ``optimizer``, ``epochs``, ``batch_size``.
+            By default ``mnist_fnn`` on the digits, 20 epochs with Adam.
+
+    Returns:
+        The table and the verdicts: ``print`` them, or ``save`` them as CSV, LaTeX, BibTeX, JSON and a drawing.
+
+    Raises:
+        InputError: An entry or a setting cannot be used, or every run of an entry failed.
+
+    Source:
+        Holm 1979 and Schuirmann 1987 for the verdicts; see ``docs/guides/compare.md``.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     comparison = compare(["zero"], seeds=2, learning_rates=[0.001], epochs=1, results=folder)
+        >>> [row.entry for row in comparison.rows]
+        ['pytorch', 'zero']
+    """
+    chosen = range(seeds) if isinstance(seeds, int) else seeds
+    protocol = prepare(initializers, reference, chosen, learning_rates, margin, target, study, settings)
+    options = Options(Path(results), None if data_dir is None else Path(data_dir), device)
+    return run_comparison(protocol, options, jobs=jobs, progress=Progress(Console(quiet=True)))
+
+
+def prepare(
+    initializers: Sequence[str | Callable],
+    reference: str | Callable,
+    seeds: Sequence[int],
+    learning_rates: Sequence[float] | None,
+    margin: float,
+    target: float | None,
+    study: str | None,
+    settings: Mapping[str, Any],
+) -> Protocol:
+    """Return the protocol of a comparison; every entry is tried on the network. Arguments are those of ``compare``.
+
+    Raises:
+        InputError: An entry or a setting cannot be used.
+    """
+    taken = set(OF_ENTRIES) & set(settings)
+    unknown = set(settings) - set(Run.__dataclass_fields__)
+    if taken or unknown:
+        name = sorted(taken | unknown)[0]
+        raise InputError(f"{name}: is no setting that all entries share; give fields of Run such as epochs or model")
+    run = base_run({**(study_settings(study) if study else {}), **settings})
+    read = [
+        read_entry(each) for each in (reference, *([initializers] if isinstance(initializers, str) else initializers))
+    ]
+    entries = tuple({entry.label: entry for entry in read}.values())
+    if len(entries) < 2:
+        raise InputError(f"initializers: need one besides the reference, {entries[0].label}")
+    rates = default_rates(run.optimizer) if learning_rates is None else tuple(map(float, learning_rates))
+    goal = TARGETS.get(run.dataset, 0.9) if target is None else target
+    protocol = Protocol(run, entries, rates, tuple(seeds), margin, goal)
+    for entry in entries:
+        check_entry(entry, run)
+    return protocol
+
+
+def planned(protocol: Protocol, store: Store) -> dict[Task, str]:
+    """Name the runs of a comparison, as far as they are known now; the middle rate stands for one not yet tuned."""
+    found: dict[Task, str] = {}
+    for entry in protocol.entries:
+        tuning = protocol.tuning_tasks(entry, store)
+        is_tuned = all(store.has(task.run, task.seed) for task in tuning)
+        rate = protocol.tuned(entry, store).rate if is_tuned else protocol.rates[len(protocol.rates) // 2]
+        found |= _named(entry, [*tuning, *protocol.final_tasks(entry, rate)])
+    return found
+
+
+def _named(entry: Entry, tasks: Sequence[Task]) -> dict[Task, str]:
+    phases = {True: "tuning", False: "final"}
+    return {task: f"{entry.label}, {phases[task.run.num_test == 0]}, {task.run.learning_rate:g}" for task in tasks}
+
+
+def run_comparison(protocol: Protocol, options: Options, *, jobs: int | None, progress: Progress) -> Comparison:
+    """Carry out what is missing of a comparison, and judge it.
+
+    Raises:
+        InputError: As of ``compare``.
+        Interrupted: The user stopped it; the message says what is kept.
+    """
+    jobs = choose_jobs(jobs, choose_device(options.device))
+    store = Store(options.results)
+    known: list[Task] = []
+    with told_what_is_kept(known, store):
+        for stage in filter(None, _stages(protocol, store)):
+            known += [task for task in stage if task not in known]
+            names = {task.run: name for task, name in stage.items()}
+            carry_out_missing(list(stage), options, store, progress, jobs=jobs, names=names)
+        progress.begin("comparing")
+        return build_comparison(protocol, store)
+
+
+def _stages(protocol: Protocol, store: Store) -> Iterator[dict[Task, str]]:
+    """Yield the grid, then the grids that have to be extended, then the final runs."""
+    tuning: dict[Task, str] = {}
+    for _ in range(2):
+        before = set(tuning)
+        for entry in protocol.entries:
+            tuning |= _named(entry, protocol.tuning_tasks(entry, store))
+        yield {task: name for task, name in tuning.items() if task not in before}
+    finals: dict[Task, str] = {}
+    for entry in protocol.entries:
+        finals |= _named(entry, protocol.final_tasks(entry, protocol.tuned(entry, store).rate))
+    yield finals

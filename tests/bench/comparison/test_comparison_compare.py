@@ -1,0 +1,150 @@
+"""The whole job on a few digits: tuned without test images, stored, gone on with, told in every format."""
+
+import csv
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from zeroinit._common import InputError
+from zeroinit.bench import compare
+from zeroinit.bench.comparison.citing import PAPERS
+from zeroinit.bench.comparison.formats import FORMATS
+from zeroinit.bench.running import start
+from zeroinit.bench.store import Store
+
+SMALL = {"epochs": 2, "num_train": 128, "device": "cpu", "seeds": 3}
+GRID = [0.001, 0.01, 0.03]
+
+
+@pytest.fixture
+def small(store, one_thread):
+    def run(initializers, **changes):
+        return compare(initializers, **{**SMALL, "results": store.root, "learning_rates": [0.01], **changes})
+
+    return run
+
+
+def test_the_table_holds_the_numbers_of_the_stored_results(small, store):
+    comparison = small(["kaiming_normal_", "zero"], target=0.5)
+    finals = {
+        row.entry: [store.load(task.run, task.seed).history["test_accuracy"] for task in tasks]
+        for row, tasks in zip(
+            comparison.rows,
+            (comparison.protocol.final_tasks(e, 0.01) for e in comparison.protocol.entries),
+            strict=True,
+        )
+    }
+    for row in comparison.rows:
+        last = np.array([curve[-1] for curve in finals[row.entry]])
+        assert list(row.accuracies.values()) == last.tolist()
+        assert row.accuracy.value == pytest.approx(last.mean())
+        half = stats.t.ppf(0.975, 2) * stats.sem(last)
+        assert row.accuracy.high - row.accuracy.value == pytest.approx(half)
+        firsts = [next((at for at, value in enumerate(curve, 1) if value >= 0.5), None) for curve in finals[row.entry]]
+        assert list(row.first_epochs.values()) == firsts
+    gaps = np.array([a[-1] - b[-1] for a, b in zip(finals["zero"], finals["pytorch"], strict=True)])
+    error = np.sqrt((gaps.var(ddof=1) + (1 / 450) ** 2 / 6) / 3)
+    row = comparison["zero"]
+    assert row.difference.value == pytest.approx(gaps.mean())
+    assert row.difference.low == pytest.approx(gaps.mean() - stats.t.ppf(0.975, 2) * error)
+    assert comparison["zero"].verdict == "worse"
+    assert comparison["pytorch"].verdict == ""
+
+
+@pytest.fixture
+def poisoned(monkeypatch):
+    """Test images of noise, with classes that are all the same."""
+    load = start.load
+
+    def other(name, data_dir):
+        dataset = load(name, data_dir)
+        return replace(dataset, test_images=255 - dataset.test_images, test_labels=dataset.test_labels * 0)
+
+    monkeypatch.setattr(start, "load", other)
+
+
+def test_tuning_never_sees_test_data(small, store, tmp_path, request):
+    clean = small(["normal_bias"], learning_rates=GRID)
+    request.getfixturevalue("poisoned")
+    other = small(["normal_bias"], learning_rates=GRID, results=tmp_path / "poisoned")
+    assert [row.rate for row in clean.rows] == [row.rate for row in other.rows]
+    assert clean["normal_bias"].accuracies != other["normal_bias"].accuracies
+    for entry in clean.protocol.entries:
+        for task in clean.protocol.tuning_tasks(entry, store):
+            first, second = (Store(root).load(*(task.run, task.seed)) for root in (store.root, tmp_path / "poisoned"))
+            assert first.history == second.history
+            assert first.history["test_accuracy"] == first.history["test_loss"] == []
+            assert len(first.history["validation_accuracy"]) == 2
+
+
+def test_stored_runs_are_not_run_again_and_seeds_can_be_added(small, store, monkeypatch):
+    first = small(["zero"], seeds=2)
+    before = {path: path.stat().st_mtime_ns for path in store.root.rglob("seed-*.json")}
+    more = small(["zero", "normal_bias"], seeds=3)
+    after = {path: path.stat().st_mtime_ns for path in store.root.rglob("seed-*.json")}
+    assert before.items() <= after.items()
+    assert len(after) == 9
+    assert (first["zero"].look, more["zero"].look, more["normal_bias"].look) == (1, 2, 1)
+    assert small(["zero"], seeds=2)["zero"].look == 1
+
+
+def test_a_changed_function_is_run_again(small, store, tmp_path, monkeypatch):
+    import sys
+
+    monkeypatch.syspath_prepend(str(tmp_path))
+    body = "    return nn.init.normal_(tensor, 0, {}, generator)"
+    source = f"from torch import nn\ndef start(tensor, generator=None):\n{body}\n"
+    for std in (0.1, 0.2):
+        (tmp_path / "own_of_test.py").write_text(source.format(std))
+        sys.modules.pop("own_of_test", None)
+        (tmp_path / "__pycache__").exists() and [path.unlink() for path in (tmp_path / "__pycache__").glob("own_of*")]
+        small(["own_of_test:start"], seeds=2)
+    assert len(list(store.root.rglob("*.damaged-1"))) == 2
+    small(["own_of_test:start"], seeds=2)
+    assert len(list(store.root.rglob("*.damaged*"))) == 2
+
+
+def test_every_format_tells_the_same(small, tmp_path):
+    comparison = small(["zero", "orthogonal_"])
+    text = str(comparison)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "zero: " in text
+    assert "worse than pytorch (3 seeds)." in text
+    rows = list(csv.DictReader(io.StringIO(comparison.write("csv"))))
+    assert [row["entry"] for row in rows] == ["pytorch", "zero", "orthogonal_"]
+    assert float(rows[1]["accuracy"]) == pytest.approx(100 * comparison["zero"].accuracy.value)
+    content = json.loads(comparison.write("json"))
+    assert content["rows"][1]["verdict"] == "worse"
+    assert content["protocol"]["margin"] == 0.01
+    latex = comparison.write("latex")
+    assert r"\texttt{orthogonal\_}" in latex
+    assert latex.count(r"\\") == 4
+    bibtex = comparison.write("bibtex")
+    assert all(bibtex.count(PAPERS[key]) == 1 for key in ("zeroinit", "schicho2023zero", "saxe2014exact"))
+    folder = comparison.save(tmp_path / "saved")
+    assert {path.suffix for path in folder.iterdir()} == {".txt", ".csv", ".tex", ".bib", ".json", ".svg", ".png"}
+    assert [label.get_text() for label in comparison.plot().get_yticklabels()] == ["zero", "orthogonal_"]
+    with pytest.raises(InputError, match="format='texx': "):
+        comparison.write("texx")
+    assert set(FORMATS) == {"text", "table", "csv", "latex", "bibtex", "json"}
+
+
+def test_a_diverged_run_counts_and_is_told(small):
+    comparison = small(["orthogonal_"], optimizer="sgd", learning_rates=[1e30], seeds=2)
+    assert comparison["orthogonal_"].num_diverged == 2
+    assert "diverged runs, which count with their last accuracy: pytorch 2, orthogonal_ 2." in str(comparison)
+
+
+def test_the_software_is_cited_as_on_the_first_page():
+    page = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+
+    def fields(text):
+        return " ".join(text.replace("{", " { ").replace("}", " } ").split())
+
+    for key in ("zeroinit", "schicho2023zero"):
+        assert fields(PAPERS[key]) in fields(page)

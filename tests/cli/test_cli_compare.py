@@ -1,0 +1,98 @@
+"""``zeroinit compare``: a table in 80 columns, formats, a dry run, and one line for what cannot be used."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from zeroinit.bench.comparison.compare import planned, prepare
+from zeroinit.bench.running.calibrate import Speed
+from zeroinit.bench.store import Store
+
+SMALL = ("--epochs", "1", "--lr-grid", "0.01", "--seeds", "2", "--jobs", "1", "--device", "cpu")
+
+
+def test_a_table_and_a_folder_with_every_format(zeroinit):
+    ended = zeroinit("compare", "zero", *SMALL)
+    assert ended.code == 0
+    assert max(map(len, ended.out.splitlines())) <= 80
+    for text in ("mnist_fnn on digits, 1 epochs", "learning rate 0.01, not tuned", "pytorch", "reference", "zero: "):
+        assert text in ended.out
+    assert ended.out.endswith("tables and drawing: comparison\n")
+    assert len(list(Path("comparison").iterdir())) == 7
+    for option, start in (
+        ("--csv", "entry,rate,"),
+        ("--latex", r"\begin{tabular}"),
+        ("--bibtex", "@software{zeroinit"),
+    ):
+        again = zeroinit("compare", "zero", *SMALL, option)
+        assert again.out.startswith(start)
+        assert "4 of 4 runs are stored already in results" in again.err
+    content = json.loads(zeroinit("compare", "zero", *SMALL, "--json").out)
+    assert [row["entry"] for row in content["rows"]] == ["pytorch", "zero"]
+
+
+def test_a_dry_run_runs_and_writes_nothing(zeroinit, monkeypatch):
+    from zeroinit.bench.running import estimate
+
+    monkeypatch.setattr(
+        estimate,
+        "calibrate",
+        lambda kinds, *_: {(kind, count): Speed(1.0, 0.0, kind.batch_size) for kind, count in kinds},
+    )
+    ended = zeroinit("compare", "zero", "--dry-run", "--jobs", "1", "--device", "cpu")
+    assert ended.code == 0
+    assert "30 runs, " in ended.out
+    assert list(Path().iterdir()) == []
+    refused = zeroinit("compare", "zero", "--jobs", "1", "--device", "cpu", "--epochs", "2000")
+    assert refused.code == 2
+    assert "--yes begins, --dry-run lists the runs, --epochs and --seeds make it shorter" in refused.err
+    assert list(Path().iterdir()) == []
+
+
+def test_the_plan_names_each_run_once():
+    protocol = prepare(["zero"], "pytorch", [0, 1, 2], None, 0.01, None, None, {})
+    names = planned(protocol, Store("results"))
+    assert len(names) == 2 * (5 * 2 + 3)
+    assert sum("tuning" in name for name in names.values()) == 20
+    assert names[protocol.tuning_task(protocol.reference, 0.0001, 1000)] == "pytorch, tuning, 0.0001"
+
+
+def test_stopping_says_what_is_kept(zeroinit, monkeypatch):
+    from zeroinit.bench import reproduce
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt(2)
+
+    monkeypatch.setattr(reproduce, "run_all", stop)
+    ended = zeroinit("compare", "zero", *SMALL)
+    assert ended.code == 130
+    assert "interrupted: 0 of 4 runs are kept in results; go on with: zeroinit compare zero" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("zeroo", "initializer='zeroo': did you mean 'zero'? It must be one of "),
+        ("zero --lr-grid 1e-3,x", "lr-grid='1e-3,x': must be numbers, separated by commas, as 1e-4,1e-3"),
+        ("zero --lr-grid 1e-3,1e-4", "learning_rates=[0.001, 0.0001]: must ascend"),
+        ("zero --seeds 0", "seeds='0': leaves no seed"),
+        ("zero --seeds 999-1001", "seeds: 1000 chooses the rates"),
+        ("zero --model mnist_fn", "model='mnist_fn': did you mean 'mnist_fnn'"),
+        ("zero --optimizer adm", "optimizer='adm': did you mean 'adam'"),
+        ("zero --study fig33", "study='fig33': did you mean 'fig3'"),
+        ("zero --epochs -1", "epochs=-1: must be at least 1"),
+        ("zero --margin 0", "margin=0.0: must lie between 0 and 1"),
+        ("zero --csv --json", "--csv and --json: print one format; the folder comparison gets all of them"),
+        ("own:start", "initializer='own:start': own cannot be imported (ModuleNotFoundError: No module named 'own')"),
+        ("zero --reference zero", "initializers: need one besides the reference, zero"),
+        ("zero --jobs 0", "jobs=0: must be at least 1"),
+        ("zero --dataset mnist --data-dir nowhere --yes", "data folder nowhere: no such folder"),
+    ],
+)
+def test_what_cannot_be_used_is_one_line(zeroinit, no_run, arguments, message):
+    ended = zeroinit("compare", *arguments.split())
+    assert (ended.code, ended.out if "--data-dir" not in arguments and "--jobs" not in arguments else "") == (2, "")
+    assert ended.err.startswith(f"zeroinit: error: {message}")
+    assert ended.err.count("\n") == 1
+    assert list(Path().iterdir()) == []
