@@ -184,7 +184,8 @@ def test_results_folder_that_cannot_be_written_to(refused):
         ),
         (
             "zzz",
-            "command='zzz': must be one of audit, compare, data, explain, inspect, list, power, report, reproduce, verify",
+            "command='zzz': must be one of audit, compare, data, explain, inspect, list, power, report, reproduce, "
+            "verify",
         ),
         ("inspect", "Missing argument '"),
     ],
