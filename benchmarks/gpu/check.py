@@ -127,8 +127,9 @@ def zero_start(name: str, dtype: torch.dtype, device: str) -> str:
 
 
 def same_values(device: str) -> str:
-    """Every initializer gives the device bitwise what it gives the CPU."""
-    for name in INITIALIZERS:
+    """Every initializer that needs no batch gives the device bitwise what it gives the CPU."""
+    names = [name for name, each in INITIALIZERS.items() if not each.needs_batch]
+    for name in names:
         hashes = []
         for place in ("cpu", device):
             model = zeroinit.bench.build_model("cifar_cnn_quarter", (3, 8, 8)).to(place)
@@ -136,7 +137,7 @@ def same_values(device: str) -> str:
             hashes.append([hash_tensor(parameter.detach().cpu()) for parameter in model.parameters()])
         if hashes[0] != hashes[1]:
             raise AssertionError(name)
-    return f"{len(INITIALIZERS)} initializers"
+    return f"{len(names)} initializers"
 
 
 def resumed(device: str) -> str:

@@ -37,7 +37,8 @@ def test_reproduce_runs_stores_and_reports(two_epochs, zeroinit):
     assert "accuracy/test" in tags["scalars"]
     assert tags["histograms"] == []
     assert ended.out.splitlines()[-1] == "report: report/index.html"
-    assert "Zero weights, random biases: the paper's figures on small digits (corrected protocol)" in ended.out
+    headline = "Zero weights, random biases: the paper's figures on small digits (corrected protocol)"
+    assert headline in " ".join(ended.out.split())
     assert "claims: " in ended.out
     ended = zeroinit("reproduce", "fig3", *QUICK, "--seeds", "2", "--claims")
     assert ended.err.strip() == "8 of 8 runs are stored already in results"

@@ -77,14 +77,16 @@ def test_an_encoding_that_lacks_a_character_gets_another_one(encoding):
 
 def test_a_report_in_the_locale_c(tmp_path):
     code = (
-        "import warnings\nfrom pathlib import Path\nfrom zeroinit.bench.reporting import report\n"
-        "class Summary: figure = type('F', (), {'title': 't', 'view': 'v', 'name': 'n'})\n"
-        "class Report: profile = protocol = 'paper'\n"
+        "from pathlib import Path\nfrom zeroinit.bench.reporting import pictures\n"
+        "figure = type('F', (), {'title': 't', 'view': 'v', 'name': 'n'})\n"
+        "Summary = type('S', (), {'can_be_drawn': True, 'figure': figure, 'absent': ()})\n"
         "def save(figure, folder, name):\n"
         "    path = Path(folder) / 'n.svg'\n"
         "    path.write_bytes('<svg>\\u03b3</svg>'.encode())\n    return path, path\n"
-        "report.VIEWS = {'v': type('V', (), {'draw': staticmethod(lambda *_: None)})}\nreport.save_figure = save\n"
-        f"print(ascii(report._draw(Report(), Summary(), {str(tmp_path)!r})))"
+        "drawn = staticmethod(lambda *_: None)\n"
+        "pictures.VIEWS = {'v': type('V', (), {'draw': drawn, 'details': None})}\npictures.save_figure = save\n"
+        "pictures.inline = lambda text, *_: text\npictures._title_height = pictures.chart_data = lambda figure: 0\n"
+        f"print(ascii(str(pictures.draw_summary(Summary(), 'paper', 'paper', {str(tmp_path)!r})[0].svg)))"
     )
     variables = {**PLAIN, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=variables, check=False)

@@ -1,6 +1,7 @@
 """Cases of a tenth reader of public reports: dropped results, inference mode, copies, densities, thresholds."""
 
 import copy
+import warnings
 
 import torch
 import torch.nn.functional as F
@@ -68,7 +69,8 @@ def a_forward_pass_for_training():
 def thresholded(soft):
     def loss_fn(output, target):
         chance = torch.sigmoid(output)
-        chance = chance if soft else torch.tensor((chance > 0.5).type(chance.dtype), requires_grad=True)
+        with warnings.catch_warnings(action="ignore"):  # torch warns of this copy
+            chance = chance if soft else torch.tensor((chance > 0.5).type(chance.dtype), requires_grad=True)
         return 1 - 2 * (chance * target).sum() / (chance.sum() + target.sum() + 1)
 
     return Batch(mlp(8, 16, 4), floats(24, 8), (floats(24, 4) > 0).float(), {"loss_fn": loss_fn})

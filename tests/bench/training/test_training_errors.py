@@ -31,7 +31,7 @@ def assert_refused(model, train, generator, snapshot, recorder):
     ("argument", "value", "choices", "meant"),
     [
         ("optimizer", "adm", "adam, adamw, muon, rmsprop, sgd", "adam"),
-        ("optimizer", "SGD", "adam, adamw, muon, rmsprop, sgd", ""),
+        ("optimizer", "SGD", "adam, adamw, muon, rmsprop, sgd", "sgd"),
         ("optimizer", "", "adam, adamw, muon, rmsprop, sgd", ""),
         ("order", "fesh", "fixed, fresh", "fresh"),
         ("order", "random", "fixed, fresh", ""),

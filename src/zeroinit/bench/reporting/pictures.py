@@ -69,7 +69,7 @@ def draw_summary(summary: FigureSummary, profile: str, protocol: str, folder: Pa
             name = f"{summary.figure.name}{suffix}"
             figure = draw(summary, heading, profile)
             path, _ = save_figure(figure, folder, f"{name}-{profile}-{protocol}")
-            svg = inline(path.read_text(), name, heading.title, _title_height(figure))
+            svg = inline(path.read_text(encoding="utf-8"), name, heading.title, _title_height(figure))
             found.append(Picture(Markup(svg), chart_data(figure)))
     return found
 

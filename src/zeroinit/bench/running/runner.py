@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zeroinit._common import InputError, lookup
+from zeroinit._common import InputError, jsonable, lookup
 from zeroinit.bench.network import stream
 from zeroinit.bench.running.device import choose_device, choose_execution, denormals_flushed, environment, origin
 from zeroinit.bench.running.recorders import make_recorder
@@ -91,7 +91,7 @@ def execute(
             **_settings(run),
         )
     seconds = time.perf_counter() - began
-    recorded = recorder.recorded if recorder else None
+    recorded = jsonable(recorder.recorded) if recorder else None  # of a run that diverges not all is finite
     return Result(run, seed, history.to_dict(), start.initial_hash, environment(place), seconds, recorded, made)
 
 

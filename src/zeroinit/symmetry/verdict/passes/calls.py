@@ -28,7 +28,7 @@ ESCAPING = {
     "__float__": "`float()` or `torch.Tensor([...])`", "__int__": "`int()`",
 }  # fmt: skip
 """Calls that take values out of torch, as a user writes them."""
-WRAPPERS = ("zeroinit.symmetry", "torch.overrides", "torch._tensor", "torch.utils")
+WRAPPERS = ("zeroinit.symmetry", "torch.overrides", "torch._tensor", "torch.utils", "beartype", "jaxtyping")
 MOST_LOST = 8
 LOSS = "<loss>"
 """The path of calls that no module makes."""
@@ -296,7 +296,7 @@ class Calls(TorchFunctionMode):
 
 def _within_distribution() -> str:
     """Return the function of ``torch.distributions`` that the operation at hand is called from, if it is one."""
-    frame: FrameType | None = sys._getframe(2)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None and (name := str(frame.f_globals.get("__name__"))).startswith(WRAPPERS):
         frame = frame.f_back
     return frame.f_code.co_qualname if frame is not None and name.startswith("torch.distributions") else ""

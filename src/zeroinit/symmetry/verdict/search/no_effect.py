@@ -179,7 +179,5 @@ def _with_equal_slices(search: Search) -> dict[str, str]:
     return {
         each.layer.weight: "slices" if not each.layer.known else each.layer.unit
         for each in search.evidence.watch.layers
-        if each.tracker.num_units > 1
-        and each.tracker.width < each.tracker.num_units
-        and each.layer.weight not in search.zeros
+        if each.tracker.num_units > 1 and each.tracker.width < each.tracker.num_units
     }
