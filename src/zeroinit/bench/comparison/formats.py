@@ -255,16 +255,17 @@ def draw(comparison: Comparison, axes: "Axes | None") -> "Axes":
     frame = pd.DataFrame(
         {
             "label": [row.entry for row, _ in gaps],
-            "mean": [100 * gap.value for _, gap in gaps],
-            "low": [100 * gap.low for _, gap in gaps],
-            "high": [100 * gap.high for _, gap in gaps],
+            "mean": [gap.value for _, gap in gaps],
+            "low": [gap.low for _, gap in gaps],
+            "high": [gap.high for _, gap in gaps],
             "published": math.nan,
+            "seeds": len(comparison.protocol.seeds),
         }
     )
     axes = axes or new_figure(7.2, 1.2 + 0.35 * len(rows))[1]
     xlabel = f"Test accuracy minus {comparison.rows[0].entry}, in points"
     final_accuracies(frame, axes, xlabel=xlabel, bounded=False)
-    margin = 100 * comparison.protocol.margin
+    margin = comparison.protocol.margin
     axes.axvspan(-margin, margin, color="#222222", alpha=0.08, linewidth=0)
     axes.axvline(0, color="#222222", linewidth=0.8)
     return axes

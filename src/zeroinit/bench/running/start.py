@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from zeroinit._common import InputError
 from zeroinit.bench.data import Dataset, augmentation, load_dataset, pixel_transform, split_validation
-from zeroinit.bench.network import hash_model, start_model, stream
+from zeroinit.bench.network import PROBED, hash_model, needs_batch, start_model, stream
 from zeroinit.bench.spec import Run
 
 __all__ = ["Start", "load", "prepare"]
@@ -39,9 +39,10 @@ def prepare(run: Run, seed: int, data_dir: Path | str | None, place: torch.devic
         InputError: A setting that is not known, or missing data.
     """
     dataset = load(run.dataset, data_dir)
-    model = start_model(run, seed)
-    initial_hash = hash_model(model)
     train, validation = _split(run, dataset, seed)
+    transform = pixel_transform(run.pixels, train[0], dataset.peak)
+    model = start_model(run, seed, transform(train[0][:PROBED]) if needs_batch(run) else None)
+    initial_hash = hash_model(model)
     test = _test(run, dataset)
     return Start(
         model.to(place),
@@ -49,7 +50,7 @@ def prepare(run: Run, seed: int, data_dir: Path | str | None, place: torch.devic
         train=(train[0].to(place), train[1].to(place)),
         validation=(validation[0].to(place), validation[1].to(place)),
         test=(test[0].to(place), test[1].to(place)),
-        transform=pixel_transform(run.pixels, train[0], dataset.peak),
+        transform=transform,
         augment=augmentation(run.augmentation, stream(seed, "augment")),
         generator=stream(seed, "order"),
     )
