@@ -95,7 +95,7 @@ def _is_special(observed: Observed, name: str, write: Write, last: Write, reach:
     same_kind = {each for each in reach[rule.site] if each.rpartition(".")[2] == attribute}
     if _is_same(write, last) or not _is_wider(reach[last.rule.site], same_kind, last.rule):
         return False
-    if rule.function != "__init__" and _is_one_call(observed, name, write, last):
+    if _is_one_call(observed, name, write, last):
         return False
     by_rule = rule.label and write.kind in ("draw", "copy") and "." not in last.rule.label
     if by_rule and _is_for_a_part(observed, reach[rule.site]):
@@ -128,10 +128,13 @@ def _is_for_a_part(observed: Observed, names: set[str]) -> bool:
 
 
 def _is_one_call(observed: Observed, name: str, first: Write, last: Write) -> bool:
-    """Whether the later rule wrote nothing else in between: a function for one layer then makes both writes."""
+    """Whether one call of a function for one layer makes both writes, and other layers have calls of their own."""
     memories = [observed.memory(each) for key, each in observed.parameters.items() if key != name]
-    between = (each for memory in memories if memory for each in memory.writes if first.time < each.time < last.time)
-    return not any(each.rule.site == last.rule.site for each in between)
+    others = [each for memory in memories if memory for each in memory.writes if each.rule.site == last.rule.site]
+    if any(first.time < each.time < last.time for each in others):
+        return False
+    shared = first.rule.calls & last.rule.calls
+    return any(not shared <= each.rule.calls for each in others)
 
 
 def _is_by_owner(observed: Observed, name: str, write: Write) -> bool:
