@@ -27,9 +27,7 @@ class Prior(nn.Module):
                 nn.init.normal_(parameter, std=0.02)
 
 
-@fault(
-    "jbohnslav/deepethogram#15", "overwritten", "ZI203", "lstm.bias_ih_l0 classifier.bias", "was set by `constant_`"
-)
+@fault("jbohnslav/deepethogram#15", "overwritten", "ZI203", "lstm.bias_ih_l0 classifier.bias", "was set by `constant_`")
 def prior_and_gate():
     return {"build": lambda: Prior(False)}
 
@@ -60,3 +58,172 @@ class Padded(nn.Module):
 @healthy("own", "overwritten")
 def rule_of_the_base_and_then_its_own():
     return {"build": Padded}
+
+
+class Cell(nn.Module):
+    """A recurrent cell by hand: four gates in each matrix, drawn at once or gate by gate."""
+
+    def __init__(self, by_gate: bool, rule=nn.init.xavier_uniform_, width: int = 32):
+        super().__init__()
+        self.w_ih, self.w_hh = (nn.Parameter(torch.empty(4 * width, width)) for _ in range(2))
+        for weight in self.parameters():
+            for part in weight.chunk(4) if by_gate else [weight]:
+                rule(part)
+
+    def forward(self, x, hidden):
+        gates = nn.functional.linear(x, self.w_ih) + nn.functional.linear(hidden, self.w_hh)
+        keep, new, value, out = gates.chunk(4, -1)
+        state = keep.sigmoid() * hidden + new.sigmoid() * value.tanh()
+        return out.sigmoid() * state.tanh()
+
+
+PAIR = (torch.ones(3, 32), torch.ones(3, 32))
+
+
+@fault("pytorch/pytorch#166378", "wrong scale", "ZI205", "w_ih w_hh", "is 32 (the parameter packs 4 projections)")
+def gates_drawn_at_once():
+    return {"build": lambda: Cell(False)}
+
+
+@healthy("pytorch/pytorch#166378", "wrong scale")
+def gates_drawn_one_by_one():
+    return {"build": lambda: Cell(True), "batch": PAIR}
+
+
+@healthy("own", "wrong scale")
+def gates_orthogonal_one_by_one():
+    return {"build": lambda: Cell(True, nn.init.orthogonal_)}
+
+
+class Unit(nn.Module):
+    """Its name says nothing; the forward pass alone tells that the outputs are two things, or heads of one."""
+
+    def __init__(self, parts: int = 1, heads: bool = False):
+        super().__init__()
+        self.layer, self.heads = nn.Linear(16, 64), heads
+        for part in self.layer.weight.chunk(parts):
+            nn.init.xavier_uniform_(part)
+
+    def forward(self, x):
+        if self.heads:
+            return torch.cat(self.layer(x).split(16, -1), 0)
+        a, b = self.layer(x).chunk(2, -1)
+        return a * b.sigmoid()
+
+
+@fault("own", "wrong scale", "ZI205", "layer.weight", "is 24 (the parameter packs 2 projections)")
+def outputs_that_the_pass_splits():
+    return {"build": Unit, "batch": torch.ones(2, 3, 16)}
+
+
+@healthy("own", "wrong scale")
+def outputs_drawn_part_by_part():
+    return {"build": lambda: Unit(2), "batch": torch.ones(2, 3, 16)}
+
+
+@healthy("own", "wrong scale")
+def outputs_that_nobody_is_known_to_split():
+    return {"build": Unit}
+
+
+@healthy("own", "wrong scale")
+def heads_that_are_joined_again():
+    return {"build": lambda: Unit(heads=True), "batch": torch.ones(2, 16)}
+
+
+class RowShard(nn.Module):
+    """Holds the inputs of one rank, as many as there are outputs; the rule of a shard sees these alone."""
+
+    def __init__(self, rank: int, ranks: int, axis: int, mode: str, whole: bool):
+        super().__init__()
+        shape = [32, 128] if axis else [128, 32]
+        shape[axis] //= ranks
+        self.weight = nn.Parameter(torch.empty(shape))
+        torch.manual_seed(100 + rank)
+        if whole:
+            nn.init.normal_(self.weight, std=(2 / 128) ** 0.5)
+        else:
+            nn.init.kaiming_normal_(self.weight, mode=mode, nonlinearity="relu")
+
+
+def sharded(axis: int, mode: str, whole: bool = False):
+    ranks = [lambda rank=rank: RowShard(rank, 4, axis, mode, whole) for rank in range(4)]
+    return {"build": lambda: RowShard(0, 1, axis, mode, whole), "ranks": ranks}
+
+
+@fault("InternLM/InternLM#405", "wrong scale", "ZI205", "weight", "is taken as 32 from the shape (32, 32), and is 128")
+def inputs_of_one_rank():
+    return sharded(1, "fan_in")
+
+
+@fault("InternLM/InternLM#405", "wrong scale", "ZI205", "weight", "is taken as 32 from the shape (32, 32), and is 128")
+def outputs_of_one_rank():
+    return sharded(0, "fan_out")
+
+
+@healthy("InternLM/InternLM#405", "wrong scale")
+def inputs_of_one_rank_fixed():
+    return sharded(1, "fan_in", whole=True)
+
+
+@healthy("InternLM/InternLM#405", "wrong scale")
+def fan_of_the_axis_that_is_whole():
+    return sharded(0, "fan_in")
+
+
+class Graph(nn.Module):
+    """Stores its inputs first: fan-out is what torch calls the right fan."""
+
+    def __init__(self, mode: str):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(16, 128))
+        nn.init.kaiming_normal_(self.weight, mode=mode, nonlinearity="relu")
+
+    def forward(self, x):
+        return torch.mm(x, self.weight)
+
+
+@fault("own", "wrong scale", "ZI205", "weight", "the fan-in is taken as 128 from the shape (16, 128), and is 16")
+def inputs_first_in_a_graph():
+    return {"build": lambda: Graph("fan_in"), "batch": torch.ones(6, 16)}
+
+
+@healthy("own", "wrong scale")
+def inputs_first_by_fan_out():
+    return {"build": lambda: Graph("fan_out"), "batch": torch.ones(6, 16)}
+
+
+class Experts(nn.Module):
+    """A stack with the inputs first, drawn at once, as the matrices lie, or as their units lie."""
+
+    def __init__(self, how: str):
+        super().__init__()
+        self.up = nn.Parameter(torch.empty(4, 32, 128))
+        for matrix in [self.up] if how == "whole" else self.up.data:
+            nn.init.kaiming_uniform_(matrix.t() if how == "turned" else matrix)
+
+    def forward(self, x):
+        return torch.bmm(x.expand(4, -1, -1), self.up)
+
+
+@fault(
+    "huggingface/transformers#42306",
+    "wrong scale",
+    "ZI205",
+    "up",
+    "model.up.data: nn.init.kaiming_uniform_(matrix.t())`",
+)
+def experts_at_once():
+    return {"build": lambda: Experts("whole"), "batch": torch.ones(5, 32)}
+
+
+@fault(
+    "huggingface/transformers#42306", "wrong scale", "ZI205", "up", "is 32 (the parameter stacks 4 matrices, and the"
+)
+def experts_as_they_lie():
+    return {"build": lambda: Experts("each"), "batch": torch.ones(5, 32)}
+
+
+@healthy("huggingface/transformers#42306", "wrong scale")
+def experts_by_their_units():
+    return {"build": lambda: Experts("turned"), "batch": torch.ones(5, 32)}

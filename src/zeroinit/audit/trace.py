@@ -39,6 +39,10 @@ STANDARD = {"randn": 1.0, "randn_like": 1.0, "rand": 12**-0.5, "rand_like": 12**
 PRODUCTS = {"mm": (0, 1), "addmm": (1, 2), "bmm": (0, 1), "baddbmm": (1, 2)}
 """Matrix products, and which arguments are their factors."""
 
+SUMS = {"add", "add_", "clone", "_unsafe_view", "sub"}
+"""Operations that leave each output of a product in its place."""
+SPLITS, JOINS = {"split", "split_with_sizes", "chunk", "unsafe_chunk", "unsafe_split"}, {"cat", "stack"}
+
 
 @dataclass(frozen=True)
 class Write:
@@ -113,6 +117,7 @@ class Memory:
     writes: list[Write] = field(default_factory=list)
     parents: "list[tuple[int, Memory]]" = field(default_factory=list)
     uses: set[Use] = field(default_factory=set)
+    parts: dict[Use, int] = field(default_factory=dict)
 
     def ancestors(self, after: int = -1) -> "dict[Memory, int]":
         """Return all memory that this one was computed from, with the latest time at which values left it."""
@@ -126,6 +131,14 @@ class Memory:
                     found[parent] = latest
                     open_.append((parent, latest))
         return found
+
+    def factors(self, depth: int = 6) -> "set[Memory]":
+        """Return the factors of the matrix products whose sum it holds."""
+        made = self.writes[0].operation if self.writes else ""
+        parents = {parent for _, parent in self.parents}
+        if made in PRODUCTS or not depth or made not in SUMS:
+            return parents if made in PRODUCTS else set()
+        return {factor for parent in parents for factor in parent.factors(depth - 1)}
 
     def is_random(self, until: int = END, depth: int = 12) -> bool:
         """Whether values that are there at a time were drawn, here or where they were computed from."""
@@ -199,8 +212,11 @@ class Recorder(TorchDispatchMode):
                     self._written(name, plain(tensor), inputs, args, is_random, argument, number)
         else:
             self._made(name, result, inputs, args, kwargs, is_random)
-        if self.phase == "forward" and name in PRODUCTS:
-            self._used([args[at] for at in PRODUCTS[name]])
+        if self.phase == "forward":
+            if name in PRODUCTS:
+                self._used([args[at] for at in PRODUCTS[name]])
+            elif name in SPLITS or name in JOINS:
+                self._parted(list(map(plain, _tensors((result,) if name in SPLITS else inputs))), name in SPLITS)
         return result
 
     def memory_of(self, tensor: Tensor) -> Memory | None:
@@ -331,6 +347,23 @@ class Recorder(TorchDispatchMode):
                 memory.uses.add(
                     Use(tensor.size(summed), tensor.size(other), tensor.stride(summed), tensor.stride(other))
                 )
+
+    def _parted(self, parts: list[Tensor], apart: bool) -> None:
+        """Record that outputs of a matrix product are split into equal parts, or that these are joined again."""
+        memories = {self.memory_of(each) for each in parts}
+        sizes = {each.shape for each in parts}
+        alike = len(memories) == len(sizes) == 1 and len(parts) > 1 and parts[0].dim() > 1
+        memory = memories.pop() if alike else None
+        outputs = parts[0].size(-1) * len(parts) if memory else 0
+        found = [
+            (factor, use)
+            for factor in (memory.factors() if memory else ())
+            for use in factor.uses
+            if use.other == outputs and parts[0].stride(-2) >= outputs
+        ]
+        if any(use.other >= len(parts) * use.summed for _, use in found):
+            for factor, use in found:
+                factor.parts[use] = len(parts) if apart else 0
 
     def _fill(self, tensor: Tensor) -> None:
         """Fill memory with values that no rule writes."""
