@@ -227,3 +227,75 @@ def experts_as_they_lie():
 @healthy("huggingface/transformers#42306", "wrong scale")
 def experts_by_their_units():
     return {"build": lambda: Experts("turned"), "batch": torch.ones(5, 32)}
+
+
+class Language(nn.Module):
+    """Draws all that is not marked as done, as the models of a well-known library do."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.body, self.head = nn.Embedding(20, 8), nn.Linear(8, 8), nn.Linear(8, 20, bias=False)
+        self.finish()
+
+    def finish(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Embedding) and not getattr(module, "done", False):
+                nn.init.normal_(module.weight, std=0.02)
+                module.done = True
+
+
+def resized_head(done: bool) -> nn.Module:
+    """The rows of the loaded head go into a larger one, and then all is drawn that is not marked."""
+    saved = {key: torch.randn_like(each) for key, each in Language().state_dict().items()}
+    model = Language()
+    model.load_state_dict(saved)
+    head = nn.Linear(8, 22, bias=False)
+    nn.init.normal_(head.weight, std=0.02)
+    head.weight.data[:20] = model.head.weight.data
+    head.done = done
+    model.head = head
+    model.finish()
+    return model
+
+
+@fault(
+    "huggingface/transformers#45079", "overwritten", "ZI204", "head.weight", "`head.weight` was loaded, and `normal_`"
+)
+def rows_of_a_loaded_head():
+    return {"build": lambda: resized_head(False)}
+
+
+@healthy("huggingface/transformers#45079", "overwritten")
+def rows_of_a_loaded_head_fixed():
+    return {"build": lambda: resized_head(True)}
+
+
+class Critics(nn.Module):
+    def __init__(self, copied: bool):
+        super().__init__()
+        self.q1, self.q2 = nn.Linear(6, 16), nn.Linear(6, 16)
+        self.q2_target = nn.Linear(6, 16)
+        if copied:
+            self.q2.load_state_dict(self.q1.state_dict())
+        self.q2_target.load_state_dict(self.q2.state_dict())
+
+
+@fault("rll-research/url_benchmark", "copies", "ZI206", "q1.weight q1.bias q2.weight q2.bias", "2 layers start as one")
+def twin_critics():
+    return {"build": lambda: Critics(True)}
+
+
+@healthy("rll-research/url_benchmark", "copies")
+def twin_critics_fixed():
+    return {"build": lambda: Critics(False)}
+
+
+@healthy("own", "copies")
+def twins_from_one_checkpoint():
+    def build():
+        model = Critics(False)
+        model.q1.load_state_dict({key: torch.ones_like(each).normal_() for key, each in model.q1.state_dict().items()})
+        model.q2.load_state_dict(model.q1.state_dict())
+        return model
+
+    return {"build": build}

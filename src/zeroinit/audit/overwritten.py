@@ -34,13 +34,13 @@ def overwritten(observed: Observed) -> list[Finding]:
         last = next((each for each in reversed(history) if each.sets), None)
         if (
             last is None
-            or last.rule.loading
+            or observed.is_loaded(last)
             or last.rule.origin == "library"
             or last.kind not in ("draw", "constant", "copy")
         ):
             continue
         before = [each for each in history if each.time < last.time and last.covers(each)]
-        loaded = [each for each in before if _is_loaded(each)]
+        loaded = [each for each in before if observed.is_loaded(each)]
         if loaded and not _is_deliberate(observed, name, last, reach):
             found.append(_after_loading(name, last))
         elif special := [each for each in before if _is_special(observed, name, each, last, reach)]:
@@ -56,12 +56,6 @@ def _history(observed: Observed, tensor: Tensor) -> list[Write]:
     return history
 
 
-def _is_loaded(write: Write) -> bool:
-    """Whether values come from a checkpoint: copied while one is loaded, or memory from elsewhere that was assigned."""
-    from_elsewhere = write.kind == "given" and write.time == 0
-    return from_elsewhere or (write.rule.loading and write.kind in ("copy", "given", "part"))
-
-
 def _is_deliberate(observed: Observed, name: str, last: Write, reach: Reach) -> bool:
     """Whether a rule after loading is about one layer alone, and others keep what was loaded."""
     path = name.rpartition(".")[0]
@@ -72,7 +66,7 @@ def _is_deliberate(observed: Observed, name: str, last: Write, reach: Reach) -> 
 
 
 def _keeps_loaded(observed: Observed, parameter: Tensor) -> bool:
-    return next((_is_loaded(each) for each in reversed(_history(observed, parameter)) if each.sets), False)
+    return next((observed.is_loaded(each) for each in reversed(_history(observed, parameter)) if each.sets), False)
 
 
 def _is_in_loop(rule: Rule) -> bool:
