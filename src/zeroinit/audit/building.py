@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from zeroinit._common import InputError
 from zeroinit._modules.batch import call_model
 from zeroinit._modules.state import random_state_kept, unwrapped
+from zeroinit.audit.memory import Memory, Write
 from zeroinit.audit.ties import Ties, memory_groups, tied_again, tied_names
-from zeroinit.audit.trace import Memory, Recorder, Write
+from zeroinit.audit.trace import Recorder
 
 __all__ = ["Observed", "observe", "settings_kept"]
 

@@ -12,7 +12,8 @@ from torch.nn.parameter import UninitializedParameter
 from zeroinit._findings.finding import Finding, finding
 from zeroinit._findings.naming import few, of_model
 from zeroinit.audit.building import Observed
-from zeroinit.audit.trace import Memory, Write, plain
+from zeroinit.audit.memory import Memory, Write
+from zeroinit.audit.trace import plain
 
 __all__ = ["copies_between", "copies_inside", "drawn", "equal_groups"]
 

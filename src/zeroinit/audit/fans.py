@@ -9,8 +9,8 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from zeroinit._modules.layers import is_conv1d
 from zeroinit.audit.building import Observed
+from zeroinit.audit.memory import Memory, Use, Write
 from zeroinit.audit.sharding import INPUTS, declared_sizes, whole_numbers
-from zeroinit.audit.trace import Memory, Use, Write
 
 __all__ = ["Fans", "right_fans"]
 

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from zeroinit._findings.finding import Finding, finding
 from zeroinit.audit.building import Observed
+from zeroinit.audit.memory import COPIES, Memory, Write
 from zeroinit.audit.rules import Rule
-from zeroinit.audit.trace import COPIES, Memory, Write
 
 __all__ = ["overwritten"]
 

@@ -10,7 +10,7 @@ from zeroinit._findings.finding import Finding, finding
 from zeroinit._findings.naming import of_model
 from zeroinit.audit.building import Observed
 from zeroinit.audit.fans import Fans, right_fans
-from zeroinit.audit.trace import Memory, Write
+from zeroinit.audit.memory import Memory, Write
 
 __all__ = ["wrong_scale"]
 
