@@ -199,5 +199,5 @@ def _written(observed: Observed, name: str, tensor: Tensor) -> Written:
     if writes:
         last = writes[-1]
         rule, place = last.rule.label or last.operation, last.rule.place
-        rule = "a checkpoint" if last.rule.loading else rule
+        rule = "a checkpoint" if observed.is_loaded(last) else rule
     return Written(name, shape, not isinstance(tensor, nn.Parameter), rule, place, len(writes))

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from zeroinit._common import InputError
 from zeroinit._modules.batch import call_model
 from zeroinit._modules.state import random_state_kept, unwrapped
+from zeroinit.audit.memory import Memory, Write
 from zeroinit.audit.ties import Ties, memory_groups, tied_again, tied_names
-from zeroinit.audit.trace import Memory, Recorder
+from zeroinit.audit.trace import Recorder
 
 __all__ = ["Observed", "observe", "settings_kept"]
 
@@ -57,6 +58,15 @@ class Observed:
     def memory(self, tensor: Tensor) -> Memory | None:
         """Return what is known of a tensor's memory."""
         return self.recorder.memory_of(tensor)
+
+    def is_loaded(self, write: Write, depth: int = 3) -> bool:
+        """Whether values come from a checkpoint: loaded, assigned memory, or a copy of what was loaded."""
+        if (write.kind == "given" and write.time == 0) or (
+            write.rule.loading and write.kind in ("copy", "given", "part")
+        ):
+            return True
+        before = write.source.lasting(write.time) if write.kind == "copy" and write.source is not None and depth else []
+        return any(self.is_loaded(each, depth - 1) for each in before)
 
     def owner(self, name: str) -> nn.Module:
         """Return the module that holds a parameter."""

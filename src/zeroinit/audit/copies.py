@@ -12,6 +12,7 @@ from torch.nn.parameter import UninitializedParameter
 from zeroinit._findings.finding import Finding, finding
 from zeroinit._findings.naming import few, of_model
 from zeroinit.audit.building import Observed
+from zeroinit.audit.memory import Memory, Write
 from zeroinit.audit.trace import plain
 
 __all__ = ["copies_between", "copies_inside", "drawn", "equal_groups"]
@@ -31,6 +32,7 @@ def drawn(observed: Observed) -> dict[str, Tensor]:
     Left out: what is frozen or loaded, averages and targets, constants.
     """
     found = {}
+    names = {observed.memory(each): name for name, each in observed.parameters.items()}
     for name, parameter in observed.parameters.items():
         memory = observed.memory(parameter)
         if memory is None or not parameter.requires_grad or isinstance(parameter, UninitializedParameter):
@@ -38,12 +40,20 @@ def drawn(observed: Observed) -> dict[str, Tensor]:
         tensor = plain(parameter.detach())
         if tensor.is_meta or not tensor.is_floating_point() or ON_PURPOSE.search(name.lower()):
             continue
-        if any(each.rule.loading for each in memory.lasting()):
+        if any(observed.is_loaded(each) and not _is_of_twin(observed, name, each, names) for each in memory.lasting()):
             continue
         random = memory.is_random() if observed.recorder.time else _looks_random(tensor)
         if random and bool(torch.isfinite(tensor).all()) and _varies(tensor):
             found[name] = tensor
     return found
+
+
+def _is_of_twin(observed: Observed, name: str, write: Write, names: dict[Memory | None, str]) -> bool:
+    """Whether a layer is loaded from a live one that was drawn, and whose name has another number."""
+    source = write.source
+    if source not in names or re.sub(r"\d+", "*", names[source]) != re.sub(r"\d+", "*", name):
+        return False
+    return source is not None and not any(observed.is_loaded(each) for each in source.lasting(write.time))
 
 
 def _varies(tensor: Tensor) -> bool:

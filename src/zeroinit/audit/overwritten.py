@@ -9,8 +9,8 @@ from torch import Tensor
 
 from zeroinit._findings.finding import Finding, finding
 from zeroinit.audit.building import Observed
+from zeroinit.audit.memory import COPIES, Memory, Write
 from zeroinit.audit.rules import Rule
-from zeroinit.audit.trace import COPIES, Memory, Write
 
 __all__ = ["overwritten"]
 
@@ -34,13 +34,13 @@ def overwritten(observed: Observed) -> list[Finding]:
         last = next((each for each in reversed(history) if each.sets), None)
         if (
             last is None
-            or last.rule.loading
+            or observed.is_loaded(last)
             or last.rule.origin == "library"
             or last.kind not in ("draw", "constant", "copy")
         ):
             continue
         before = [each for each in history if each.time < last.time and last.covers(each)]
-        loaded = [each for each in before if _is_loaded(each)]
+        loaded = [each for each in before if observed.is_loaded(each)]
         if loaded and not _is_deliberate(observed, name, last, reach):
             found.append(_after_loading(name, last))
         elif special := [each for each in before if _is_special(observed, name, each, last, reach)]:
@@ -56,12 +56,6 @@ def _history(observed: Observed, tensor: Tensor) -> list[Write]:
     return history
 
 
-def _is_loaded(write: Write) -> bool:
-    """Whether values come from a checkpoint: copied while one is loaded, or memory from elsewhere that was assigned."""
-    from_elsewhere = write.kind == "given" and write.time == 0
-    return from_elsewhere or (write.rule.loading and write.kind in ("copy", "given", "part"))
-
-
 def _is_deliberate(observed: Observed, name: str, last: Write, reach: Reach) -> bool:
     """Whether a rule after loading is about one layer alone, and others keep what was loaded."""
     path = name.rpartition(".")[0]
@@ -72,7 +66,7 @@ def _is_deliberate(observed: Observed, name: str, last: Write, reach: Reach) -> 
 
 
 def _keeps_loaded(observed: Observed, parameter: Tensor) -> bool:
-    return next((_is_loaded(each) for each in reversed(_history(observed, parameter)) if each.sets), False)
+    return next((observed.is_loaded(each) for each in reversed(_history(observed, parameter)) if each.sets), False)
 
 
 def _is_in_loop(rule: Rule) -> bool:
@@ -95,7 +89,7 @@ def _is_special(observed: Observed, name: str, write: Write, last: Write, reach:
     same_kind = {each for each in reach[rule.site] if each.rpartition(".")[2] == attribute}
     if _is_same(write, last) or not _is_wider(reach[last.rule.site], same_kind, last.rule):
         return False
-    if rule.function != "__init__" and _is_one_call(observed, name, write, last):
+    if _is_one_call(observed, name, write, last):
         return False
     by_rule = rule.label and write.kind in ("draw", "copy") and "." not in last.rule.label
     if by_rule and _is_for_a_part(observed, reach[rule.site]):
@@ -128,10 +122,13 @@ def _is_for_a_part(observed: Observed, names: set[str]) -> bool:
 
 
 def _is_one_call(observed: Observed, name: str, first: Write, last: Write) -> bool:
-    """Whether the later rule wrote nothing else in between: a function for one layer then makes both writes."""
+    """Whether one call of a function for one layer makes both writes, and other layers have calls of their own."""
     memories = [observed.memory(each) for key, each in observed.parameters.items() if key != name]
-    between = (each for memory in memories if memory for each in memory.writes if first.time < each.time < last.time)
-    return not any(each.rule.site == last.rule.site for each in between)
+    others = [each for memory in memories if memory for each in memory.writes if each.rule.site == last.rule.site]
+    if any(first.time < each.time < last.time for each in others):
+        return False
+    shared = first.rule.calls & last.rule.calls
+    return any(not shared <= each.rule.calls for each in others)
 
 
 def _is_by_owner(observed: Observed, name: str, write: Write) -> bool:

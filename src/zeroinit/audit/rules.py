@@ -41,6 +41,7 @@ class Rule:
         mode: ``"fan_in"`` or ``"fan_out"`` of a Kaiming rule, ``"average"`` of a Xavier rule,
             ``"longest"`` of ``orthogonal_``, else empty.
         gain: That the user hands to a Xavier rule, else 1.
+        calls: The calls of the user's functions that it is made in: each function's line, and which arguments it has.
     """
 
     label: str = ""
@@ -55,6 +56,7 @@ class Rule:
     shape: tuple[int, ...] | None = None
     mode: str = ""
     gain: float = 1.0
+    calls: frozenset[tuple] = frozenset()
 
     def __str__(self) -> str:
         name = f"`{self.label}`" if self.label else "a write"
@@ -77,13 +79,17 @@ def calling_rule() -> Rule:
     site = found.pop("site", ("", 0, 0))
     if not found.get("place") and found.get("label"):
         found["origin"] = "library"
-    return Rule(site=site, **found)
+    return Rule(site=site, calls=frozenset(found.pop("open", ())), **found)
 
 
 def _read(found: dict, frame: FrameType, file: str, name: str, of_torch: bool) -> None:
     """Add what one frame tells, from the innermost on."""
     if name == "__init__" and "made_in" not in found and isinstance(owner := _first_argument(frame), nn.Module):
         found["made_in"] = type(owner)
+    if not of_torch and (arguments := frame.f_code.co_varnames[: frame.f_code.co_argcount]):
+        held = frame.f_locals
+        call = (file, frame.f_code.co_firstlineno, *(id(held.get(each)) for each in arguments))
+        found.setdefault("open", []).append(call)
     if LOADERS.search(name) and not found.get("label") and "made_in" not in found:
         found["loading"] = True
     if "site" in found:

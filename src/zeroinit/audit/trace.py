@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -11,12 +10,11 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from zeroinit.audit.memory import COPIES, PRODUCTS, Memory, Use, Write
 from zeroinit.audit.rules import Rule, calling_rule
 
-__all__ = ["COPIES", "RARE", "Memory", "Recorder", "Use", "Write", "plain"]
+__all__ = ["RARE", "Recorder", "plain"]
 
-END = 1 << 62
-"""Later than any write."""
 RARE = 0x5A5AA5A5
 """What unwritten integers of 32 and 64 bits hold; unwritten floats hold NaN."""
 EMPTY = {
@@ -26,7 +24,6 @@ DRAWS = {
     *("normal_", "uniform_", "bernoulli_", "exponential_", "random_", "log_normal_", "cauchy_", "geometric_"),
 }
 CONSTANT = {"zeros", "ones", "full", "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full"}
-COPIES = {"clone", "_to_copy", "contiguous", "alias_copy", "detach_copy", "view_copy"}
 PARTS = {
     *("index_put_", "masked_fill_", "index_fill_", "index_copy_", "scatter_", "masked_scatter_", "fill_diagonal_"),
 }
@@ -36,138 +33,7 @@ SHAPES_ALONE = {
 }
 STANDARD = {"randn": 1.0, "randn_like": 1.0, "rand": 12**-0.5, "rand_like": 12**-0.5}
 """Standard deviations of operations that draw."""
-PRODUCTS = {"mm": (0, 1), "addmm": (1, 2), "bmm": (0, 1), "baddbmm": (1, 2)}
-"""Matrix products, and which arguments are their factors."""
-
-
-@dataclass(frozen=True)
-class Write:
-    """Values that were put into memory.
-
-    Attributes:
-        time: A count of writes.
-        kind: ``"empty"``, ``"draw"``, ``"constant"``, ``"copy"``, ``"computed"`` or ``"given"``. ``"part"`` for places
-            that are chosen by an index, and ``"change"`` where the old values count.
-        rule: By whom.
-        whole: Whether all of the memory was written.
-        sizes, strides, offset: The part that was written.
-        value: Of a constant, or the factor of a change.
-        std: Standard deviation of a draw.
-        source: What was copied; for empty memory, what has its shape.
-        phase: ``"build"``, ``"init"`` or ``"forward"``.
-    """
-
-    time: int
-    kind: str
-    rule: Rule
-    whole: bool = True
-    sizes: tuple[int, ...] = ()
-    strides: tuple[int, ...] = ()
-    offset: int = 0
-    value: float | None = None
-    std: float | None = None
-    source: "Memory | None" = None
-    phase: str = "build"
-    operation: str = ""
-
-    @property
-    def sets(self) -> bool:
-        """Whether the new values do not depend on the old ones."""
-        return self.kind not in ("empty", "change", "part")
-
-    @property
-    def end(self) -> int:
-        """Behind its last place in memory."""
-        return self.offset + 1 + sum((size - 1) * stride for size, stride in zip(self.sizes, self.strides, strict=True))
-
-    def places(self, length: int) -> Tensor:
-        """Return which of ``length`` places in memory were written (length,), bool."""
-        mask = torch.zeros(length, dtype=torch.bool)
-        if 0 not in self.sizes:
-            mask.as_strided(self.sizes, self.strides, self.offset).fill_(True)
-        return mask
-
-    def covers(self, earlier: "Write") -> bool:
-        """Tell whether it covers all that an earlier write wrote."""
-        if self.whole or earlier.whole:
-            return self.whole
-        length = max(self.end, earlier.end)
-        return not bool((earlier.places(length) & ~self.places(length)).any())
-
-
-@dataclass(frozen=True)
-class Use:
-    """A factor of a matrix product: sizes of the summed axis and of the other one, and their strides in memory."""
-
-    summed: int
-    other: int
-    stride: int
-    other_stride: int
-
-
-@dataclass(eq=False)
-class Memory:
-    """One storage: its writes in their order, what they were computed from, and how a forward pass uses it."""
-
-    reference: StorageWeakRef
-    writes: list[Write] = field(default_factory=list)
-    parents: "list[tuple[int, Memory]]" = field(default_factory=list)
-    uses: set[Use] = field(default_factory=set)
-
-    def ancestors(self, after: int = -1) -> "dict[Memory, int]":
-        """Return all memory that this one was computed from, with the latest time at which values left it."""
-        found: dict[Memory, int] = {}
-        open_: list[tuple[Memory, int]] = [(self, END)]
-        while open_:
-            memory, until = open_.pop()
-            for time, parent in memory.parents:
-                latest = min(time, until)
-                if latest > after and latest > found.get(parent, -1):
-                    found[parent] = latest
-                    open_.append((parent, latest))
-        return found
-
-    def is_random(self, until: int = END, depth: int = 12) -> bool:
-        """Whether values that are there at a time were drawn, here or where they were computed from."""
-        lasting = self.lasting(until)
-        since = min((each.time for each in lasting), default=0)
-        later = [each for each in self.writes if each.kind in ("change", "part") and since < each.time <= until]
-        if any(each.kind == "draw" for each in lasting):
-            return True
-        times = {each.time for each in (*lasting, *later)}
-        return depth > 0 and any(
-            parent.is_random(time, depth - 1) for time, parent in self.parents if time in times and parent is not self
-        )
-
-    def was_empty(self) -> bool:
-        """Whether memory that nobody had written may have had a part in it."""
-        return any(memory.writes and memory.writes[0].kind == "empty" for memory in (self, *self.ancestors()))
-
-    def history(self, until: int = END) -> list[Write]:
-        """Return its writes, those of what it is a plain copy of first."""
-        before: list[Write] = []
-        first = self.writes[0] if self.writes else None
-        if first is not None and first.source is not None and first.operation in COPIES:
-            before = first.source.history(first.time)
-        return [*before, *(each for each in self.writes if each.time <= until)]
-
-    def lasting(self, until: int = END) -> list[Write]:
-        """Return the writes before the forward pass that set values which are there at a time, the latest first."""
-        found: list[Write] = []
-        history = [each for each in self.history(until) if each.phase != "forward" and each.sets]
-        length = max((each.end for each in history), default=0)
-        covered = torch.zeros(0, dtype=torch.bool)
-        for each in reversed(history):
-            if each.whole and not len(covered):
-                return [each]
-            covered = covered if len(covered) else torch.zeros(length, dtype=torch.bool)
-            places = each.places(length)
-            if bool((places & ~covered).any()):
-                found.append(each)
-                covered |= places
-            if each.whole:
-                break
-        return found
+SPLITS, JOINS = {"split", "split_with_sizes", "chunk", "unsafe_chunk", "unsafe_split"}, {"cat", "stack"}
 
 
 def plain(tensor: Tensor) -> Tensor:
@@ -199,8 +65,11 @@ class Recorder(TorchDispatchMode):
                     self._written(name, plain(tensor), inputs, args, is_random, argument, number)
         else:
             self._made(name, result, inputs, args, kwargs, is_random)
-        if self.phase == "forward" and name in PRODUCTS:
-            self._used([args[at] for at in PRODUCTS[name]])
+        if self.phase == "forward":
+            if name in PRODUCTS:
+                self._used([args[at] for at in PRODUCTS[name]])
+            elif name in SPLITS or name in JOINS:
+                self._parted(list(map(plain, _tensors((result,) if name in SPLITS else inputs))), name in SPLITS)
         return result
 
     def memory_of(self, tensor: Tensor) -> Memory | None:
@@ -331,6 +200,23 @@ class Recorder(TorchDispatchMode):
                 memory.uses.add(
                     Use(tensor.size(summed), tensor.size(other), tensor.stride(summed), tensor.stride(other))
                 )
+
+    def _parted(self, parts: list[Tensor], apart: bool) -> None:
+        """Record that outputs of a matrix product are split into equal parts, or that these are joined again."""
+        memories = {self.memory_of(each) for each in parts}
+        sizes = {each.shape for each in parts}
+        alike = len(memories) == len(sizes) == 1 and len(parts) > 1 and parts[0].dim() > 1
+        memory = memories.pop() if alike else None
+        outputs = parts[0].size(-1) * len(parts) if memory else 0
+        found = [
+            (factor, use)
+            for factor in (memory.factors() if memory else ())
+            for use in factor.uses
+            if use.other == outputs and parts[0].stride(-2) >= outputs
+        ]
+        if any(use.other >= len(parts) * use.summed for _, use in found):
+            for factor, use in found:
+                factor.parts[use] = len(parts) if apart else 0
 
     def _fill(self, tensor: Tensor) -> None:
         """Fill memory with values that no rule writes."""

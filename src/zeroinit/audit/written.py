@@ -7,7 +7,8 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from zeroinit._findings.finding import Finding, finding
 from zeroinit._findings.naming import few, joined, of_model
 from zeroinit.audit.building import Observed
-from zeroinit.audit.trace import RARE, Memory, Write, plain
+from zeroinit.audit.memory import Memory, Write
+from zeroinit.audit.trace import RARE, plain
 
 __all__ = ["is_of_spectral_norm", "lost_writes", "never_written", "unwritten"]
 

@@ -1,0 +1,187 @@
+"""The fans that the units of a parameter have: as its layer, the forward pass, the whole parameter or a name tells."""
+
+import math
+import re
+from dataclasses import dataclass, replace
+
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+
+from zeroinit._modules.layers import is_conv1d
+from zeroinit.audit.building import Observed
+from zeroinit.audit.memory import Memory, Use, Write
+from zeroinit.audit.sharding import INPUTS, declared_sizes, whole_numbers
+
+__all__ = ["Fans", "right_fans"]
+
+PACKED = {
+    3: re.compile(r"qkv|in_proj|query_key_value|c_attn|w_?pack"),
+    2: re.compile(r"(^|_)(kv|to_kv|gate_up|up_gate|w12|w13|glu)($|_)|gate_up|kv_proj"),
+}
+"""Names of layers that hold several projections, one below the other, by their number."""
+RECURRENT = re.compile(r"lstm|gru|rnn|cell|recurrent", re.IGNORECASE)
+"""Types of modules that hold the matrices of several gates, one below the other."""
+STACKED = re.compile(r"expert|moe|stack|ensemble|head|bank|branch|member|group", re.IGNORECASE)
+KERNEL = re.compile(r"conv|kernel|filter", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Fans:
+    """Inputs and outputs of one unit, and how we know.
+
+    Attributes:
+        inputs: How many values a unit sums over.
+        outputs: How many units read one input.
+        why: How we know.
+        first: Whether the inputs' axis is known to be the first one of the matrix.
+        stored: Whether only the axes are known: the second one counts as that of the inputs, as for rules of torch.
+    """
+
+    inputs: float
+    outputs: float
+    why: str
+    first: bool = False
+    stored: bool = False
+
+    def of(self, mode: str) -> float:
+        """Return what a rule of this mode divides by."""
+        known = {"fan_in": self.inputs, "fan_out": self.outputs, "longest": max(self.inputs, self.outputs)}
+        return known.get(mode, (self.inputs + self.outputs) / 2)
+
+    def readings(self, mode: str) -> list[float]:
+        """Return all that a rule of this mode may mean: fan-out of a matrix with its inputs first is its fan-in."""
+        return [self.of(mode), *([self.inputs] if self.first and mode == "fan_out" else [])]
+
+    def for_write(self, write: Write, axes: int) -> "Fans":
+        """Return the fans as a rule sees them that was handed the transposed matrix."""
+        turned = axes == 2 and len(write.strides) == 2 and write.strides[0] < write.strides[1]
+        return replace(self, inputs=self.outputs, outputs=self.inputs) if self.stored and turned else self
+
+
+def right_fans(
+    observed: Observed, name: str, parameter: Tensor, memory: Memory, full: tuple[int, ...] | None, world: int
+) -> list[Fans]:
+    """Return every pair of fans that may be meant; none where nothing is known of the layer."""
+    owner, shape = observed.owner(name), tuple(parameter.shape)
+    if isinstance(owner, nn.Embedding | nn.EmbeddingBag | nn.RNNBase | nn.RNNCellBase):
+        return []
+    if isinstance(owner, _ConvNd):
+        return _of_convolution(owner) if full in (None, shape) else []
+    if full is not None and len(full) == len(shape) and full[-2:] != shape[-2:]:
+        why = f"the whole parameter has the shape {full}, of which this is a shard"
+        first = len(full) == 2 and is_conv1d(owner)
+        return [_stored(full, why) if not first else Fans(full[0], full[1], why, first)]
+    if len(shape) == 2:
+        declared = _declared(observed, name, owner, shape, world)
+        packed = _packed(name, owner, shape) or _split(observed, name, shape, memory)
+        return declared or packed or _of_matrix(owner, shape, memory.uses)
+    if len(shape) == 3 and not _is_kernel(owner, name, shape, memory.uses):
+        why = f"the parameter stacks {shape[0]} matrices"
+        return _by_use(shape[1:], memory.uses, f"{why}, and ") or _either(shape[1], shape[2], why)
+    return []
+
+
+def _of_convolution(layer: _ConvNd) -> list[Fans]:
+    kernel, groups = math.prod(layer.kernel_size), layer.groups
+    fans = layer.in_channels // groups * kernel, layer.out_channels // groups * kernel
+    why = f"{groups} groups with {layer.in_channels // groups} inputs and {layer.out_channels // groups} outputs each"
+    if groups == 1:
+        why = f"{layer.in_channels} inputs, {layer.out_channels} outputs, a kernel of {kernel}"
+    found = [Fans(*fans, why)]
+    if isinstance(layer, _ConvTransposeNd):
+        stride = math.prod(layer.stride)
+        found += [Fans(fans[0] / stride, fans[1], why), Fans(fans[1], fans[0], why)] if stride > 1 else []
+    return found
+
+
+def _of_matrix(owner: nn.Module, shape: tuple[int, ...], uses: set[Use]) -> list[Fans]:
+    """Return the fans of a matrix: as its layer stores it, as the forward pass reads it, or either way round."""
+    rows, columns = shape
+    if isinstance(owner, nn.Linear):
+        return [Fans(columns, rows, f"{columns} inputs, {rows} outputs")]
+    if is_conv1d(owner):
+        return [Fans(rows, columns, f"the layer stores its {rows} inputs first, its {columns} outputs second", True)]
+    if used := _by_use(shape, uses):
+        return used
+    declared = [size for key in INPUTS if isinstance(size := getattr(owner, key, None), int)]
+    if rows != columns and declared and declared[0] in shape:
+        inputs = declared[0]
+        return [Fans(inputs, rows + columns - inputs, f"the layer has {inputs} inputs", inputs == rows)]
+    return _either(rows, columns, f"a matrix of {rows} by {columns}")
+
+
+def _by_use(shape: tuple[int, ...], uses: set[Use], why: str = "") -> list[Fans]:
+    """Return the fans of a matrix (rows, columns), if the forward pass shows over which axis it sums."""
+    seen = {(use.summed, use.other) for use in uses if {use.summed, use.other} == set(shape)}
+    if len(seen) != 1 or shape[0] == shape[1]:
+        return []
+    inputs, outputs = seen.pop()
+    return [Fans(inputs, outputs, f"{why}the forward pass sums over {inputs} values", inputs == shape[0])]
+
+
+def _stored(whole: tuple[int, ...], why: str) -> Fans:
+    """Return the fans of a whole matrix by its axes: a rule that takes an axis of a shard means that of the whole."""
+    return Fans(whole[-1], whole[-2], why, stored=True)
+
+
+def _either(rows: int, columns: int, why: str) -> list[Fans]:
+    return [Fans(columns, rows, why), Fans(rows, columns, why)]
+
+
+def _packed(name: str, owner: nn.Module, shape: tuple[int, ...]) -> list[Fans]:
+    """Return the fans of each part of a projection for several things at once."""
+    attribute = name.rpartition(".")[2]
+    if isinstance(owner, nn.MultiheadAttention):
+        called = attribute if attribute == "in_proj_weight" else ""
+    else:
+        called = ".".join(name.split(".")[-2:]) if attribute == "weight" else attribute
+    words = called.removesuffix("_weight").removesuffix(".weight").lower()
+    outputs, inputs = shape if not is_conv1d(owner) else shape[::-1]
+    for parts, pattern in PACKED.items():
+        if not words or not pattern.search(words):
+            continue
+        why = f"the parameter packs {parts} projections"
+        if outputs % parts == 0 and (parts == 2 or outputs == parts * inputs):
+            return [Fans(inputs, outputs / parts, why, is_conv1d(owner))]
+        if parts == 3 and "kv" in words and inputs < outputs < 3 * inputs:  # fewer heads of keys and values
+            return [Fans(inputs, inputs, why), Fans(inputs, (outputs - inputs) / 2, why)]
+    return []
+
+
+def _split(observed: Observed, name: str, shape: tuple[int, ...], memory: Memory) -> list[Fans]:
+    """Return the fans of each part that the forward pass splits outputs into, or of each gate of a recurrent cell."""
+    rows, columns = shape
+    why = "the parameter packs {} projections"
+    for use, parts in memory.parts.items():
+        if parts and {use.summed, use.other} == {rows, columns}:
+            return [Fans(use.summed, use.other / parts, why.format(parts), use.summed == rows != columns)]
+    path = name.split(".")[:-1]
+    owner = observed.model.get_submodule(".".join(path[: len(path) - isinstance(observed.owner(name), nn.Linear)]))
+    if not RECURRENT.search(type(owner).__name__) or type(owner).__module__.startswith("torch."):
+        return []
+    members = [*owner._parameters.values(), *(each.weight for each in owner.children() if isinstance(each, nn.Linear))]
+    beside = [tuple(each.shape) for each in members if each is not None and each.dim() == 2]
+    for gates in (4, 3):
+        for axis in (0, 1):
+            outputs, inputs = shape[axis], shape[1 - axis]
+            same = [each for each in beside if each[axis] == outputs]
+            if len(same) > 1 and len(same) % 2 == 0 and any(outputs == gates * each[1 - axis] for each in same):
+                return [Fans(inputs, outputs / gates, why.format(gates), axis == 1)]
+    return []
+
+
+def _declared(observed: Observed, name: str, owner: nn.Module, shape: tuple[int, ...], world: int) -> list[Fans]:
+    whole = declared_sizes(observed, name, shape, world)
+    if whole is None:
+        return []
+    return [_stored(whole, f"`{type(owner).__name__}` holds a shard of a parameter of {whole}")]
+
+
+def _is_kernel(owner: nn.Module, name: str, shape: tuple[int, ...], uses: set[Use]) -> bool:
+    """Whether three axes are those of a convolution, and no stack of matrices."""
+    if any(use.summed in shape[1:] and use.other in shape[1:] for use in uses):
+        return False
+    words = f"{type(owner).__name__} {name}"
+    if STACKED.search(words) or any(STACKED.search(key) and value == shape[0] for key, value in whole_numbers(owner)):
+        return False
+    return KERNEL.search(words) is not None or (shape[2] <= 7 and shape[2] % 2 == 1)

@@ -1,0 +1,159 @@
+"""What is known of memory: each write, by which rule, from where, and how a forward pass uses it."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
+
+from zeroinit.audit.rules import Rule
+
+__all__ = ["COPIES", "PRODUCTS", "Memory", "Use", "Write"]
+
+END = 1 << 62
+"""Later than any write."""
+COPIES = {"clone", "_to_copy", "contiguous", "alias_copy", "detach_copy", "view_copy"}
+PRODUCTS = {"mm": (0, 1), "addmm": (1, 2), "bmm": (0, 1), "baddbmm": (1, 2)}
+"""Matrix products, and which arguments are their factors."""
+
+SUMS = {"add", "add_", "clone", "_unsafe_view", "sub"}
+"""Operations that leave each output of a product in its place."""
+
+
+@dataclass(frozen=True)
+class Write:
+    """Values that were put into memory.
+
+    Attributes:
+        time: A count of writes.
+        kind: ``"empty"``, ``"draw"``, ``"constant"``, ``"copy"``, ``"computed"`` or ``"given"``. ``"part"`` for places
+            that are chosen by an index, and ``"change"`` where the old values count.
+        rule: By whom.
+        whole: Whether all of the memory was written.
+        sizes, strides, offset: The part that was written.
+        value: Of a constant, or the factor of a change.
+        std: Standard deviation of a draw.
+        source: What was copied; for empty memory, what has its shape.
+        phase: ``"build"``, ``"init"`` or ``"forward"``.
+    """
+
+    time: int
+    kind: str
+    rule: Rule
+    whole: bool = True
+    sizes: tuple[int, ...] = ()
+    strides: tuple[int, ...] = ()
+    offset: int = 0
+    value: float | None = None
+    std: float | None = None
+    source: "Memory | None" = None
+    phase: str = "build"
+    operation: str = ""
+
+    @property
+    def sets(self) -> bool:
+        """Whether the new values do not depend on the old ones."""
+        return self.kind not in ("empty", "change", "part")
+
+    @property
+    def end(self) -> int:
+        """Behind its last place in memory."""
+        return self.offset + 1 + sum((size - 1) * stride for size, stride in zip(self.sizes, self.strides, strict=True))
+
+    def places(self, length: int) -> Tensor:
+        """Return which of ``length`` places in memory were written (length,), bool."""
+        mask = torch.zeros(length, dtype=torch.bool)
+        if 0 not in self.sizes:
+            mask.as_strided(self.sizes, self.strides, self.offset).fill_(True)
+        return mask
+
+    def covers(self, earlier: "Write") -> bool:
+        """Tell whether it covers all that an earlier write wrote."""
+        if self.whole or earlier.whole:
+            return self.whole
+        length = max(self.end, earlier.end)
+        return not bool((earlier.places(length) & ~self.places(length)).any())
+
+
+@dataclass(frozen=True)
+class Use:
+    """A factor of a matrix product: sizes of the summed axis and of the other one, and their strides in memory."""
+
+    summed: int
+    other: int
+    stride: int
+    other_stride: int
+
+
+@dataclass(eq=False)
+class Memory:
+    """One storage: its writes in their order, what they were computed from, and how a forward pass uses it."""
+
+    reference: StorageWeakRef
+    writes: list[Write] = field(default_factory=list)
+    parents: "list[tuple[int, Memory]]" = field(default_factory=list)
+    uses: set[Use] = field(default_factory=set)
+    parts: dict[Use, int] = field(default_factory=dict)
+
+    def ancestors(self, after: int = -1) -> "dict[Memory, int]":
+        """Return all memory that this one was computed from, with the latest time at which values left it."""
+        found: dict[Memory, int] = {}
+        open_: list[tuple[Memory, int]] = [(self, END)]
+        while open_:
+            memory, until = open_.pop()
+            for time, parent in memory.parents:
+                latest = min(time, until)
+                if latest > after and latest > found.get(parent, -1):
+                    found[parent] = latest
+                    open_.append((parent, latest))
+        return found
+
+    def factors(self, depth: int = 6) -> "set[Memory]":
+        """Return the factors of the matrix products whose sum it holds."""
+        made = self.writes[0].operation if self.writes else ""
+        parents = {parent for _, parent in self.parents}
+        if made in PRODUCTS or not depth or made not in SUMS:
+            return parents if made in PRODUCTS else set()
+        return {factor for parent in parents for factor in parent.factors(depth - 1)}
+
+    def is_random(self, until: int = END, depth: int = 12) -> bool:
+        """Whether values that are there at a time were drawn, here or where they were computed from."""
+        lasting = self.lasting(until)
+        since = min((each.time for each in lasting), default=0)
+        later = [each for each in self.writes if each.kind in ("change", "part") and since < each.time <= until]
+        if any(each.kind == "draw" for each in lasting):
+            return True
+        times = {each.time for each in (*lasting, *later)}
+        return depth > 0 and any(
+            parent.is_random(time, depth - 1) for time, parent in self.parents if time in times and parent is not self
+        )
+
+    def was_empty(self) -> bool:
+        """Whether memory that nobody had written may have had a part in it."""
+        return any(memory.writes and memory.writes[0].kind == "empty" for memory in (self, *self.ancestors()))
+
+    def history(self, until: int = END) -> list[Write]:
+        """Return its writes, those of what it is a plain copy of first."""
+        before: list[Write] = []
+        first = self.writes[0] if self.writes else None
+        if first is not None and first.source is not None and first.operation in COPIES:
+            before = first.source.history(first.time)
+        return [*before, *(each for each in self.writes if each.time <= until)]
+
+    def lasting(self, until: int = END) -> list[Write]:
+        """Return the writes before the forward pass that set values which are there at a time, the latest first."""
+        found: list[Write] = []
+        history = [each for each in self.history(until) if each.phase != "forward" and each.sets]
+        length = max((each.end for each in history), default=0)
+        covered = torch.zeros(0, dtype=torch.bool)
+        for each in reversed(history):
+            if each.whole and not len(covered):
+                return [each]
+            covered = covered if len(covered) else torch.zeros(length, dtype=torch.bool)
+            places = each.places(length)
+            if bool((places & ~covered).any()):
+                found.append(each)
+                covered |= places
+            if each.whole:
+                break
+        return found
