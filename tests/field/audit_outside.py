@@ -37,6 +37,33 @@ def prior_and_gate_fixed():
     return {"build": lambda: Prior(True)}
 
 
+class GatedBlock(nn.Module):
+    """Each block closes its gate, and then a loop in the same function draws all of its weights, the gate's first."""
+
+    def __init__(self, last: bool):
+        super().__init__()
+        self.gate, self.up, self.down = nn.Linear(8, 8), nn.Linear(8, 16), nn.Linear(16, 8)
+        self.draw(last)
+
+    def draw(self, last: bool) -> None:
+        if not last:
+            nn.init.zeros_(self.gate.weight)
+        for layer in self.children():
+            nn.init.normal_(layer.weight, std=0.02)
+        if last:
+            nn.init.zeros_(self.gate.weight)
+
+
+@fault("own", "overwritten", "ZI203", "0.gate.weight 1.gate.weight", "was set by `zeros_`")
+def gate_of_each_block():
+    return {"build": lambda: nn.Sequential(GatedBlock(False), GatedBlock(False))}
+
+
+@healthy("own", "overwritten")
+def gate_of_each_block_fixed():
+    return {"build": lambda: nn.Sequential(GatedBlock(True), GatedBlock(True))}
+
+
 class Padded(nn.Module):
     """A function for one layer calls the one of its base first, and then its own rule: no value was meant to stay."""
 
@@ -58,6 +85,29 @@ class Padded(nn.Module):
 @healthy("own", "overwritten")
 def rule_of_the_base_and_then_its_own():
     return {"build": Padded}
+
+
+class Former(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(8, 8), nn.Linear(8, 8)
+        self.reset()
+
+    def reset(self) -> None:
+        nn.init.xavier_uniform_(self.first.weight)
+        nn.init.xavier_uniform_(self.second.weight)
+
+
+class Later(Former):
+    def reset(self) -> None:
+        super().reset()
+        for layer in self.children():
+            nn.init.normal_(layer.weight, std=0.02)
+
+
+@healthy("own", "overwritten")
+def method_of_the_base_and_then_its_own():
+    return {"build": lambda: nn.Sequential(Later(), Later())}
 
 
 class Cell(nn.Module):
@@ -299,3 +349,21 @@ def twins_from_one_checkpoint():
         return model
 
     return {"build": build}
+
+
+class Queries(nn.Module):
+    """Has as many learned queries as the layer has outputs: the pass splits the outputs, and not the queries."""
+
+    def __init__(self):
+        super().__init__()
+        self.queries, self.layer = nn.Parameter(torch.empty(64, 16)), nn.Linear(16, 64)
+        nn.init.xavier_uniform_(self.queries)
+
+    def forward(self):
+        a, b = self.layer(self.queries).chunk(2, -1)
+        return a * b
+
+
+@healthy("own", "wrong scale")
+def queries_beside_a_split_layer():
+    return {"build": Queries, "batch": ()}

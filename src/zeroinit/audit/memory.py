@@ -77,12 +77,13 @@ class Write:
 
 @dataclass(frozen=True)
 class Use:
-    """A factor of a matrix product: sizes of the summed axis and of the other one, and their strides in memory."""
+    """A factor of a matrix product: sizes of the summed axis and of the other one, their strides, and its place."""
 
     summed: int
     other: int
     stride: int
     other_stride: int
+    second: bool = False
 
 
 @dataclass(eq=False)

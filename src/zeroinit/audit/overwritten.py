@@ -122,13 +122,22 @@ def _is_for_a_part(observed: Observed, names: set[str]) -> bool:
 
 
 def _is_one_call(observed: Observed, name: str, first: Write, last: Write) -> bool:
-    """Whether one call of a function for one layer makes both writes, and other layers have calls of their own."""
+    """Whether one call of a function for one layer makes both writes: the later rule writes nothing else in it."""
+    if _is_of_base(first.rule, last.rule):
+        return True
     memories = [observed.memory(each) for key, each in observed.parameters.items() if key != name]
     others = [each for memory in memories if memory for each in memory.writes if each.rule.site == last.rule.site]
     if any(first.time < each.time < last.time for each in others):
         return False
-    shared = first.rule.calls & last.rule.calls
-    return any(not shared <= each.rule.calls for each in others)
+    shared = {*first.rule.calls} & {*last.rule.calls}
+    return not any(shared.issubset(each.rule.calls) for each in others)
+
+
+def _is_of_base(first: Rule, last: Rule) -> bool:
+    """Whether a method calls the one of its base by `super()` first: what that one set was never meant to stay."""
+    if first.function != last.function or first.function == "__init__" or not last.calls:
+        return False
+    return last.calls[0] in first.calls[1:]
 
 
 def _is_by_owner(observed: Observed, name: str, write: Write) -> bool:

@@ -41,7 +41,8 @@ class Rule:
         mode: ``"fan_in"`` or ``"fan_out"`` of a Kaiming rule, ``"average"`` of a Xavier rule,
             ``"longest"`` of ``orthogonal_``, else empty.
         gain: That the user hands to a Xavier rule, else 1.
-        calls: The calls of the user's functions that it is made in: each function's line, and which arguments it has.
+        calls: The calls of the user's functions around it, the innermost first: where each function stands, and which
+            arguments it has.
     """
 
     label: str = ""
@@ -56,7 +57,7 @@ class Rule:
     shape: tuple[int, ...] | None = None
     mode: str = ""
     gain: float = 1.0
-    calls: frozenset[tuple] = frozenset()
+    calls: tuple[tuple, ...] = ()
 
     def __str__(self) -> str:
         name = f"`{self.label}`" if self.label else "a write"
@@ -79,7 +80,7 @@ def calling_rule() -> Rule:
     site = found.pop("site", ("", 0, 0))
     if not found.get("place") and found.get("label"):
         found["origin"] = "library"
-    return Rule(site=site, calls=frozenset(found.pop("open", ())), **found)
+    return Rule(site=site, calls=tuple(found.pop("open", ())), **found)
 
 
 def _read(found: dict, frame: FrameType, file: str, name: str, of_torch: bool) -> None:

@@ -198,7 +198,13 @@ class Recorder(TorchDispatchMode):
             if memory is not None and tensor.dim() > 1:
                 other = -3 - summed
                 memory.uses.add(
-                    Use(tensor.size(summed), tensor.size(other), tensor.stride(summed), tensor.stride(other))
+                    Use(
+                        tensor.size(summed),
+                        tensor.size(other),
+                        tensor.stride(summed),
+                        tensor.stride(other),
+                        summed == -2,
+                    )
                 )
 
     def _parted(self, parts: list[Tensor], apart: bool) -> None:
@@ -212,7 +218,7 @@ class Recorder(TorchDispatchMode):
             (factor, use)
             for factor in (memory.factors() if memory else ())
             for use in factor.uses
-            if use.other == outputs and parts[0].stride(-2) >= outputs
+            if use.second and use.other == outputs and parts[0].stride(-2) >= outputs
         ]
         if any(use.other >= len(parts) * use.summed for _, use in found):
             for factor, use in found:
