@@ -19,7 +19,7 @@ def level_of(look: int) -> float:
     """Return the level at which a look decides: 3 %, 1 %, 0.5 %, ...; all looks together have 5 %.
 
     Example:
-        >>> [level_of(look) for look in (1, 2, 3)]
+        >>> [round(level_of(look), 4) for look in (1, 2, 3)]
         [0.03, 0.01, 0.005]
     """
     return FIRST_LOOK if look == 1 else (LEVEL - FIRST_LOOK) / 2 ** (look - 1)
