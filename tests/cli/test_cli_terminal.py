@@ -251,3 +251,10 @@ def test_what_is_printed_at_the_end_fits_eighty_columns(zeroinit, two_epochs):
     assert "With all parameters zero the dense network scores 1" in words
     assert re.search(r"claims: .*\(--claims lists them\) report: report/index.html$", words)
     assert "inconclusive" in zeroinit("report", "starts", "--profile", "first", "--seeds", "1", "--claims").out
+
+
+def test_a_remedy_is_no_emoji():
+    """Rich would write a sign in the place of ``:100:``."""
+    with out.capture() as shown:
+        out.print("early_dropout:100:0.3")
+    assert shown.get() == "early_dropout:100:0.3\n"

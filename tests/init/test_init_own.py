@@ -380,6 +380,7 @@ def none_needed(*modules):
         (resizes, r"makes a tensor \(2, 2\) of float32 of a weight of shape \(4, 3, 3, 3\); fill the tensor in place"),
         (makes_one, r"makes_one': returns a function; hand over what it returns, as in .*makes_one\(\.\.\.\)\)"),
         ("kaiming_normal_", r"initializer='kaiming_normal_': write 'torch\.nn\.init:kaiming_normal_'"),
+        ("zeros_", r"initializer='zeros_': fills a tensor, not a module; did you mean 'zeros'\?"),
         ("my.starts.half", r"initializer='my\.starts\.half': write 'my\.starts:half', package\.module:function"),
         ("normal_bais", r"initializer='normal_bais': did you mean 'normal_bias'\? It must be one of const"),
         ("torch.nn.init:orthogonl_", r"torch\.nn\.init has no function 'orthogonl_'; did you mean 'orthogonal_'"),

@@ -86,10 +86,10 @@ def of_model(path: str) -> str:
     """Write a path as Python.
 
     Example:
-        >>> of_model("blocks.0.q.weight"), of_model("0.down")
-        ('model.blocks[0].q.weight', 'model[0].down')
+        >>> of_model("blocks.0.q.weight"), of_model("0.down"), of_model("heads.en-de.weight")
+        ('model.blocks[0].q.weight', 'model[0].down', "model.heads['en-de'].weight")
     """
     text = "model"
     for part in path.split(".") if path else []:
-        text += f"[{part}]" if part.isdigit() else f".{part}"
+        text += f"[{part}]" if part.isdigit() else f".{part}" if part.isidentifier() else f"[{part!r}]"
     return text

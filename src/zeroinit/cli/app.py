@@ -70,8 +70,8 @@ def _seen(text: str) -> str:
 
 
 KEPT = "\n\t\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}"
-out = _Terminal(width=None if sys.stdout.isatty() else WIDTH)
-err = _Terminal(stderr=True, width=None if sys.stderr.isatty() else WIDTH)
+out = _Terminal(emoji=False, width=None if sys.stdout.isatty() else WIDTH)
+err = _Terminal(stderr=True, emoji=False, width=None if sys.stderr.isatty() else WIDTH)
 
 
 def _tell_version(is_asked: bool | None) -> None:

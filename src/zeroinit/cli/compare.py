@@ -98,6 +98,9 @@ def compare(
         from zeroinit.bench.running.schedule import Options
         from zeroinit.bench.store import Store
 
+        for option, value in (("margin", margin), ("target", target)):
+            if value is not None and not 0 < value < 100:
+                raise InputError(f"{option}={value:g}: must lie between 0 and 100, in points of accuracy")
         goal = None if target is None else target / 100
         protocol = prepare(initializers, reference, chosen_seeds, rates, margin / 100, goal, study, settings)
         options = Options(results, data_dir, device)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zeroinit._common import InputError, import_named, lookup
+from zeroinit._common import InputError, closest, import_named, lookup
 from zeroinit._modules.batch import describe
 from zeroinit.init.distributions import ZERO, Distribution
 from zeroinit.init.initializers import Initializer
@@ -83,6 +83,9 @@ def _look_up(name: str) -> Any:
     if ":" in name:
         return import_named(name, "initializer", "write package.module:function")
     if name.endswith("_") and hasattr(nn.init, name) and name not in plugins():
+        if "generator" not in inspect.signature(getattr(nn.init, name)).parameters:
+            near = closest(name, INITIALIZERS)
+            raise InputError(f"initializer={name!r}: fills a tensor, not a module{near}")
         raise InputError(f"initializer={name!r}: write 'torch.nn.init:{name}'")
     if "." in name and name not in plugins():
         raise InputError(f"initializer={name!r}: write {':'.join(name.rsplit('.', 1))!r}, package.module:function")

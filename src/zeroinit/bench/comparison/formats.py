@@ -129,7 +129,7 @@ def _table(comparison: Comparison) -> str:
         gap = "reference" if row.difference is None else points(row.difference)
         table.add_row(Text(row.entry), _rate(row), percent(row.accuracy), gap, _p(row.p_value), _epoch(row))
     stream = io.StringIO()
-    Console(file=stream, width=WIDTH).print(table)
+    Console(file=stream, width=WIDTH, emoji=False).print(table)
     shown = "\n".join(line.rstrip() for line in stream.getvalue().splitlines())
     lines = [sentence(comparison, row) for row in comparison.rows[1:]]
     lines += ["", *notes(comparison), *(f"failed: {problem}" for problem in comparison.problems)]
