@@ -15,7 +15,7 @@ from zeroinit._findings.formats import FORMATS
 from zeroinit.bench.catalogue import FIGURES
 from zeroinit.bench.data import DATASETS
 from zeroinit.bench.profiles import PROFILES, PROTOCOLS
-from zeroinit.cli.app import COMMANDS
+from zeroinit.cli.app import COMMANDS, out
 from zeroinit.cli.completion import keys_in_source
 from zeroinit.symmetry.shadow.updates import RULES
 
