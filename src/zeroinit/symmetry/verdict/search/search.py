@@ -29,6 +29,7 @@ class Search:
         zeros: Names of the parameters that are zero everywhere.
         copied: Groups of parameters that are copies of each other.
         found: Reasons found so far, by name.
+        handed_out: What modules return, and what it depends on, once that was looked at.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Search:
         self.zeros = zero_parameters(replica)
         self.copied = evidence.watch.copied.groups() if evidence.watch.copied is not None else []
         self.found: dict[str, Reason] = {}
+        self.handed_out: list | None = None
         self._used_elsewhere: set[str] | None = None
 
     def moving(self) -> set[str]:

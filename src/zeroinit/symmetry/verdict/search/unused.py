@@ -1,7 +1,7 @@
 """Parameters that the graph of the loss does not hold: cut off, left out by this loss, not in this batch, or unused."""
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -123,10 +123,21 @@ def _not_in_loss(name: str, search: Search) -> Reason:
 def _handed_out(name: str, search: Search) -> tuple[str | None, bool]:
     """Return the outermost module that returns several tensors, one of which depends on the parameter.
 
-    The second value tells whether a single number is among them, as a loss is.
+    The second value tells whether a loss is among them. One pass answers this for all parameters of a search.
     """
-    found: list[tuple[str, bool]] = []
-    parameter = search.replica.get_parameter(name)
+    if search.handed_out is None:
+        search.handed_out = _look_at_outputs(search)
+    parameter, found = id(search.replica.get_parameter(name)), None
+    for path, tensors in search.handed_out:
+        depending = [is_loss for below, is_loss in tensors if parameter in below]
+        if depending:
+            found = path, any(depending)
+    return found or (None, False)
+
+
+def _look_at_outputs(search: Search) -> list[tuple[str, list[tuple[set[int], bool]]]]:
+    """Go forward once; return for each module that hands tensors out what each depends on, and whether it is a loss."""
+    found: list[tuple[str, list[tuple[set[int], bool]]]] = []
 
     def look(path: str) -> Any:
         def note(module: nn.Module, arguments: tuple, output: Any) -> None:
@@ -134,15 +145,17 @@ def _handed_out(name: str, search: Search) -> tuple[str | None, bool]:
             tensors = [each for each in tensors_in([given]) if each.requires_grad]
             several = isinstance(given, list | tuple) and len(tensors) > 1
             several = several and not (path and type(module).__module__.startswith("torch.nn."))  # each recurrent layer
-            depending = [each for each in tensors if _depends(each, parameter)] if several or not path else []
-            if depending:
-                found.append((path, several and any(_is_loss(each, given, output) for each in depending)))
+            if several or not path:
+                below = [_leaves_below(each) for each in tensors]
+                pairs = zip(tensors, below, strict=True)
+                losses = [several and _is_loss(each, leaves, output) for each, leaves in pairs]
+                found.append((path, list(zip([set(map(id, each)) for each in below], losses, strict=True))))
 
         return note
 
     modules = search.replica.named_modules()
     _go_forward(search, [module.register_forward_hook(look(path)) for path, module in modules])
-    return found[-1] if found else (None, False)
+    return found
 
 
 def _given_to(name: str, search: Search) -> str | None:
@@ -172,39 +185,29 @@ def _go_forward(search: Search, handles: list[RemovableHandle]) -> None:
             handle.remove()
 
 
-def _is_loss(value: Tensor, given: Any, output: Any) -> bool:
+def _is_loss(value: Tensor, below: list[Tensor], output: Any) -> bool:
     """Tell whether a value that is handed out is a loss: a number that depends on weights, not a parameter's own."""
     if value.numel() != 1 or isinstance(value, nn.Parameter):
         return False
     if isinstance(output, Mapping):
         return any("loss" in str(key) for key, each in output.items() if each is value)
-    return any(each.dim() > 1 for each in _leaves_below(value))
+    return any(each.dim() > 1 for each in below)
 
 
-def _leaves_below(value: Tensor) -> Iterator[Tensor]:
-    seen, waiting = set(), [value.grad_fn]
+def _leaves_below(value: Tensor) -> list[Tensor]:
+    """Return the leaves that a value was computed from; the value itself if it is one."""
+    seen, waiting, found = set(), [value.grad_fn], [value] if value.grad_fn is None else []
     while waiting:
         node = waiting.pop()
         if node is not None and node not in seen:
             seen.add(node)
             waiting += [each for each, _ in node.next_functions]
-            if hasattr(node, "variable"):
-                yield node.variable
+            found += [node.variable] if hasattr(node, "variable") else []
+    return found
 
 
 def _depends(tensor: Tensor, parameter: nn.Parameter) -> bool:
-    if tensor is parameter:
-        return True
-    seen, waiting = set(), [tensor.grad_fn]
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if getattr(node, "variable", None) is parameter:
-            return True
-        waiting += [each for each, _ in node.next_functions]
-    return False
+    return any(each is parameter for each in _leaves_below(tensor))
 
 
 def _not_called(name: str, search: Search) -> Reason:
