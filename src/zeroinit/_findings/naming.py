@@ -8,7 +8,7 @@ __all__ = ["LONG", "NUMBERS", "few", "in_common", "joined", "of_model", "pattern
 MOST_NAMES = 3
 NUMBERS = re.compile(r"\d+")
 LONG = 40
-"""Names of so many letters that differ by a number are told once."""
+"""Names of at least this length that differ by a number are told once."""
 
 
 def starred(path: str) -> str:

@@ -57,7 +57,7 @@ def _is_of_twin(observed: Observed, name: str, write: Write, names: dict[Memory 
 
 
 def _varies(tensor: Tensor) -> bool:
-    """Whether values are so many and so different that they cannot agree by chance."""
+    """Whether values are numerous and different enough that they cannot agree by chance."""
     bits = {torch.float64: 50, torch.float32: 22, torch.float16: 9}.get(tensor.dtype, 6)
     flat = tensor.reshape(-1)
     return flat.numel() * bits >= FEWEST_BITS and bool((flat[:1] != flat).any() or flat.numel() == 1)

@@ -38,7 +38,7 @@ TARGETS = {"digits": 0.9, "mnist": 0.95, "cifar10": 0.4}
 GRIDS: Mapping[str, tuple[int, float]] = {"sgd": (-5, 0.9), "muon": (-6, 0.95)}
 """By optimizer: the exponent of the lowest default rate, in half powers of ten, and the momentum."""
 FIRST, NUM_RATES, BEYOND = -8, 5, 2
-"""Other optimizers begin at 1e-4. A grid is extended once by so many rates."""
+"""Other optimizers begin at 1e-4. A grid is extended once, by this number of rates."""
 
 
 def rounded_rate(rate: float) -> float:

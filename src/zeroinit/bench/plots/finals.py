@@ -16,7 +16,7 @@ __all__ = ["FINAL_COLUMNS", "final_accuracies", "reach_of"]
 FINAL_COLUMNS = ("label", "mean", "low", "high", "published", "seeds")
 
 OUTLIERS = 2.0
-"""Means that lie so many interquartile ranges beyond the middle half do not stretch the axis."""
+"""Means farther from the middle half than this number of interquartile ranges do not stretch the axis."""
 
 
 def final_accuracies(

@@ -15,7 +15,7 @@ from zeroinit.symmetry.verdict.trials.trials import Change
 __all__ = ["blocks_without_gradient", "find_cut_blocks"]
 
 FEWEST, SHARE = 4, 0.2
-"""A block has so many units, and is so large a share of its layer."""
+"""A block has at least this number of units and this share of its layer."""
 MOST = 8
 """So many causes are tried."""
 

@@ -12,7 +12,7 @@ __all__ = ["trained_twin"]
 FOLLOWER = re.compile(r"target|teacher|ema|momentum|averaged|reference|ref_|frozen|_old|old_|_k$|key_encoder")
 """Names of networks that others are copied to."""
 FEWEST = 2
-"""A network has so many parameters."""
+"""A network has at least this number of parameters."""
 
 
 def trained_twin(name: str, search: Search) -> str:

@@ -32,7 +32,7 @@ LONGER, MOST_STEPS = 10, 64
 FEWEST_STILL = 2
 """A gradient is gone if it is exactly zero for so many last steps."""
 LATER = 3
-"""A parameter is left behind if it takes no part in so many last steps."""
+"""A parameter is left behind if it takes no part in the last steps, at least this number of them."""
 
 
 def find_symptoms(evidence: Evidence) -> Iterator[Symptom]:
