@@ -111,12 +111,13 @@ class Recorder:
 
     @property
     def dead(self) -> dict[str, np.ndarray]:
-        """Which units (units,) of a layer had no gradient in any record, by layer; from ten records on.
+        """Which units (units,) of a layer had no gradient in any record, where these are more than half; by layer.
 
-        Layers in which no unit had a gradient are left out: their weight is in ``without_gradient``.
+        A few units may rest by chance: so it takes ten records. If no unit of a layer had a gradient, its weight is in
+        ``without_gradient``.
         """
         found = self._silent if self.num_recorded >= SymmetryObserver.ALWAYS else {}
-        return {path: units for path, units in found.items() if units.any() and not units.all()}
+        return {path: units for path, units in found.items() if 0.5 < units.mean() < 1}
 
     def findings(self, num_updates: int) -> str:
         """Say what is wrong after the last record, or that nothing is.
