@@ -304,6 +304,8 @@ def test_what_happens_after_the_last_record_is_seen_at_the_end(tmp_path):
     trainer(tmp_path, tiny(), [callback], max_steps=14).train()
     assert shown[-1] == "zeroinit: After 14 updates: no units are identical, and each of 28 parameters had a gradient."
     assert callback.recorder.records[-1].step == 14
+    assert shown[-1] == f"zeroinit: {callback.recorder}"
+    assert repr(callback.recorder) == "Recorder(GPT2LMHeadModel, 11 updates recorded)"
     trainer(tmp_path, tiny(), [callback, Spoils()], max_steps=12).train()
     assert (
         "1 of 28 parameters (`transformer.h.0.mlp.c_fc.bias`) became NaN or infinite, first seen after update 12"

@@ -67,7 +67,7 @@ class Watch:
             return f"Not started: {UNUSED}."
         if not self._recorder.num_recorded:
             return "Nothing was seen: no optimizer of torch has updated this model."
-        return f"After {_count(self.num_updates, 'update')}: {self._recorder.findings(self.num_updates)}."
+        return self._recorder.sentence(self.num_updates)
 
     def to_frame(self) -> "pandas.DataFrame":
         """Return one row for each layer and recorded update."""
@@ -174,7 +174,3 @@ def is_first_rank() -> bool:
     """
     distributed = torch.distributed
     return not (distributed.is_available() and distributed.is_initialized()) or distributed.get_rank() == 0
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from zeroinit._common import InputError
+from zeroinit._common import InputError, counted
 from zeroinit.integrations.arguments import true_or_false
 from zeroinit.integrations.metrics import metrics_of
 from zeroinit.symmetry.observer import LayerRecord, SymmetryObserver
@@ -73,7 +73,7 @@ class Recorder:
         self._in_turns: set[str] = set()
         self._not_finite: dict[str, int] = {}
         self._silent: dict[str, np.ndarray] = {}
-        self._latest = self._latest_gradients = 0
+        self._latest = self._latest_gradients = self._num_updates = 0
         self.num_recorded = 0
 
     @property
@@ -119,7 +119,13 @@ class Recorder:
         found = self._silent if self.num_recorded >= SymmetryObserver.ALWAYS else {}
         return {path: units for path, units in found.items() if 0.5 < units.mean() < 1}
 
-    def findings(self, num_updates: int) -> str:
+    def __str__(self) -> str:
+        return self.sentence(max(self._num_updates, self._latest)) if self.num_recorded else "Nothing was seen yet."
+
+    def __repr__(self) -> str:
+        return f"Recorder({type(self.model).__name__}, {counted(self.num_recorded, 'update')} recorded)"
+
+    def sentence(self, num_updates: int) -> str:
         """Say what is wrong after the last record, or that nothing is.
 
         Args:
@@ -145,9 +151,10 @@ class Recorder:
             ("", parameters, _quoted(self.not_held), "are held by no optimizer"),
         )
         texts = [f"{start} {len(names)} {of} ({_few(names)}) {end}".strip() for start, of, names, end in rows if names]
-        text = ", ".join(texts) or f"no units are identical, and each {parameters} had a gradient"
+        found = ", ".join(texts) or f"no units are identical, and each {parameters} had a gradient"
         seen = self._latest_gradients
-        return text if seen >= num_updates else f"{text} (gradients were last seen at update {seen})"
+        until = "" if seen >= num_updates else f" (gradients were last seen at update {seen})"
+        return f"After {counted(num_updates, 'update')}: {found}{until}."
 
     def is_due(self, step: int) -> bool:
         """Whether an update, from 1, is recorded."""
@@ -198,7 +205,7 @@ class Recorder:
         Args:
             num_updates: Updates so far, recorded or not.
         """
-        num_records = len(self.records)
+        self._num_updates, num_records = num_updates, len(self.records)
         with suppress(RuntimeError):  # a device that failed, or a model that was taken apart, tells no more
             if self.num_recorded:
                 self._look_back(num_updates)

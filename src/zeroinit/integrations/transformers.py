@@ -124,7 +124,7 @@ class InspectCallback(InspectingCallback, TrainerCallback):
         self._handler = None
         if self.recorder is not None and self.recorder.num_recorded:
             self.recorder.finish(self._num_updates)
-            self._show(f"zeroinit: After {self._num_updates} updates: {self.recorder.findings(self._num_updates)}.")
+            self._show(f"zeroinit: {self.recorder}")
 
     def _leave(self) -> None:
         """Remove the hook, and let compiled functions run compiled; may be called more than once."""

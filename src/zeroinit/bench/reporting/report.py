@@ -8,10 +8,10 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from zeroinit._common import InputError, __version__, lookup, printable, write_atomically
+from zeroinit._common import InputError, __version__, counted, lookup, printable, write_atomically
 from zeroinit.bench.plots import dark_rules
 from zeroinit.bench.profiles import PROFILES, PROTOCOLS
-from zeroinit.bench.progress import counted, format_duration
+from zeroinit.bench.progress import format_duration
 from zeroinit.bench.reporting.analysis import FigureSummary, summarize
 from zeroinit.bench.reporting.inspections import inspect_curves
 from zeroinit.bench.reporting.measures import MEASURES
