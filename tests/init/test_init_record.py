@@ -53,6 +53,18 @@ def test_print(generator):
     )
 
 
+def test_what_is_printed_has_no_names_of_wrappers():
+    """In the record's data, names are those of the model."""
+    inner = nn.Sequential(nn.Linear(3, 4, bias=False), nn.BatchNorm1d(4))
+    model = nn.Sequential(torch.compile(inner, backend="eager"), nn.Linear(4, 2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SymmetryWarning)
+        record = initialize_(model, "normal_bias", seed=0, norm_aware=True)
+    assert record.parameters[0].name == "0._orig_mod.0.weight" in dict(model.named_parameters())
+    assert "_orig_mod" not in str(record) + record._repr_html_()
+    assert "  0.0.weight " in str(record)
+
+
 @pytest.mark.parametrize(
     ("given", "text"),
     [

@@ -318,6 +318,22 @@ def test_units_that_never_had_a_gradient_are_named(updates, dead, is_named):
     assert seen.without_gradient == ()
 
 
+def test_parts_that_are_compiled_have_the_names_of_the_model():
+    model, logged = alike(), []
+    model = nn.Sequential(torch.compile(model[:2], backend="eager"), torch.compile(model[2], backend="eager"))
+    model.spare = torch.compile(nn.Linear(2, 2), backend="eager")
+    optimizer = SGD(model.parameters(), lr=0.1)
+    with watch(model, log=lambda numbers, _: logged.extend(numbers), by_layer=True) as seen:
+        for parameter in model.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        model.spare._orig_mod.weight.grad = None
+        optimizer.step()
+    assert [each.path for each in seen.records] == ["0.0", "1", "spare"]
+    assert seen.without_gradient == ("spare.weight",)
+    assert not [name for name in logged if "_orig_mod" in name]
+    assert "(`0.0`: 1 different of 8" in str(seen)
+
+
 def test_units_that_had_a_gradient_once_are_not_named():
     """Each unit of the first layer rests at all updates but one."""
     model = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2))

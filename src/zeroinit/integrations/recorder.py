@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from zeroinit._common import InputError, counted
+from zeroinit._modules.state import plain_name
 from zeroinit.integrations.arguments import true_or_false
 from zeroinit.integrations.metrics import metrics_of
 from zeroinit.symmetry.observer import LayerRecord, SymmetryObserver
@@ -178,7 +179,7 @@ class Recorder:
             self.drop()
             self._update.step = step
         # at each look: two networks that train in turns have each other's parameters frozen
-        self._names = {each: name for name, each in self.model.named_parameters() if each.requires_grad}
+        self._names = {each: name for name, each in self._named().items() if each.requires_grad}
         self._trained |= dict.fromkeys(self._names.values())
         known = self._update.with_gradient | self._update.without_gradient
         chosen = {each: name for each, name in self._names.items() if name not in known and each in parameters}
@@ -212,8 +213,10 @@ class Recorder:
         del self.records[num_records:]
 
     def _look_back(self, num_updates: int) -> None:
-        named = dict(self.model.named_parameters())
-        there = {name: each.grad for name, each in named.items() if each.requires_grad and each.grad is not None}
+        named = self._named()
+        there: dict[str, Tensor | None] = {
+            name: each.grad for name, each in named.items() if each.requires_grad and each.grad is not None
+        }
         moved = _moved(there)
         told = {name for group in self._groups if group & moved for name in group & there.keys()}
         update = _Update(step=num_updates + 1)
@@ -221,6 +224,9 @@ class Recorder:
         self._last = update.layers
         update.not_finite = _not_finite({each: name for name, each in named.items() if name in self._trained})
         self._keep(update, num_updates if told else self._latest_gradients)
+
+    def _named(self) -> dict[str, nn.Parameter]:
+        return {plain_name(name): each for name, each in self.model.named_parameters()}
 
     def drop(self) -> None:
         """Forget an update that changed nothing, such as one that a ``GradScaler`` skipped."""

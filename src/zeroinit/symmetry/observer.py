@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from zeroinit._common import InputError, import_extra
 from zeroinit._modules.layers import is_conv1d
+from zeroinit._modules.state import plain_name
 from zeroinit.symmetry.measures.diversity import (
     direction_spread,
     distinct_rows,
@@ -187,15 +188,15 @@ class SymmetryObserver:
         gradient = _gradients(named)
         labels = _labels(layer, value)
         sizes = [_largest(part.rows(gradient(part.name))) for part in layer.parts]
-        self.silent[layer.path] = (torch.stack(sizes) == 0).all(dim=0).cpu().numpy()
+        self.silent[plain_name(layer.path)] = (torch.stack(sizes) == 0).all(dim=0).cpu().numpy()
         low = {} if self.is_cheap else LOW_PRECISIONS
         return LayerRecord(
             step=step,
-            path=layer.path,
+            path=plain_name(layer.path),
             num_units=len(labels),
             num_distinct=num_groups(labels),
             num_driven_apart=_num_driven_apart(layer, labels, gradient),
-            num_silent=int(self.silent[layer.path].sum()),
+            num_silent=int(self.silent[plain_name(layer.path)].sum()),
             num_merged=self._num_merged(layer, labels),
             gradient=float(sizes[0].max()),
             distinct_in={name: distinct_rows(layer.rows(value), dtype) for name, dtype in low.items()},
