@@ -36,6 +36,7 @@ REASON_CODES = {
     "equal": "ZI001",
     "unknown": "ZI012",
     "hook": "ZI019",
+    "outside": "ZI018",
     "replaced": "ZI016",
 }
 
@@ -69,7 +70,7 @@ def judge(evidence: Evidence) -> SymmetryReport:
 
 
 def _of_symptom(each: Symptom) -> Finding:
-    return finding(each.code, each.path, each.parameters, each.text, each.repair, each.text)
+    return finding(each.code, each.path, each.parameters, each.text, each.repair, each.text, each.lines)
 
 
 def _of_parameters(parameters: tuple[ParameterReport, ...], evidence: Evidence) -> Iterator[Finding]:
@@ -97,7 +98,7 @@ def _of_parameters(parameters: tuple[ParameterReport, ...], evidence: Evidence) 
         assert reason is not None
         text = apart.get(names[0], ("", ""))[1] if code == "ZI102" else reason.text.replace("{it}", few(names))
         repair = "" if CODES[code].severity == "info" else reason.repair
-        yield finding(code, path, names, f"{_begin(code, names, evidence)} {text}".strip(), repair, cause)
+        yield finding(code, path, names, f"{_begin(code, names, evidence)} {text}".strip(), repair, cause, reason.lines)
 
 
 def _begin(code: str, names: list[str], evidence: Evidence) -> str:
