@@ -352,3 +352,25 @@ def a_key_bias_in_front_of_a_norm():
 @healthy("own", "key bias", "Will learn: all 9 parameters")
 def no_key_bias_in_front_of_a_norm():
     return attended(False)
+
+
+class Sharing(nn.Module):
+    """A control branch with the frozen modules of the model, or with copies of them."""
+
+    def __init__(self, is_shared):
+        super().__init__()
+        self.base = nn.Linear(6, 8).requires_grad_(False)
+        self.control = nn.ModuleList([self.base if is_shared else nn.Linear(6, 8), nn.Linear(8, 8)])
+
+    def forward(self, x):
+        return self.base(x) + self.control[1](self.control[0](x))
+
+
+@healthy("huggingface/diffusers#13077", "alias", "They are also `control.0.weight` and `control.0.bias`.")
+def a_branch_made_of_frozen_modules():
+    return Batch(Sharing(True), floats(16, 6), floats(16, 8), MEAN_SQUARE)
+
+
+@healthy("own", "alias", "`base.weight` and `base.bias` are frozen: requires_grad is False.")
+def a_branch_made_of_copies():
+    return Batch(Sharing(False), floats(16, 6), floats(16, 8), MEAN_SQUARE)
