@@ -44,6 +44,7 @@ from zeroinit.symmetry.verdict.symptoms.symptoms import died, find_symptoms, lef
 from zeroinit.symmetry.verdict.symptoms.unregistered import why_nothing_trains
 from zeroinit.symmetry.verdict.symptoms.updates.faint_updates import find_still, of_still
 from zeroinit.symmetry.verdict.symptoms.updates.slow_updates import find_speeds
+from zeroinit.symmetry.verdict.symptoms.updates.thrown import find_thrown, of_thrown
 
 __all__ = ["assert_symmetry_broken", "inspect"]
 
@@ -172,6 +173,7 @@ def _gather(subject: Subject) -> Evidence:
     evidence = Evidence(subject, first.trace, first.trace, first.watch, first.widths_bitwise())
     evidence.not_inspected, evidence.notes = left_out(subject.model), notes + _notes(first.replica)
     evidence.still = find_still(subject.model, first.replica, first.trace)
+    evidence.thrown = find_thrown(subject.model, first.replica, first.trace)
     evidence.speeds = find_speeds(subject.model, first.replica, first.trace)
     if narrow and _is_enough(evidence, first.replica):
         return evidence
@@ -200,7 +202,7 @@ def _is_enough(evidence: Evidence, replica: nn.Module) -> bool:
     subject, single, watch = evidence.subject, evidence.single, evidence.watch
     trained = [name for name, each in replica.named_parameters() if each.requires_grad and name in subject.inspected]
     doubts = find_doubts(single, watch, trained)
-    if doubts or evidence.still or died(single) or left_behind(single):
+    if doubts or evidence.still or evidence.thrown or died(single) or left_behind(single):
         return False
     if owe_to_dropout(subject, single, watch, RUNS["float32 without dropout"]):
         return False
@@ -224,6 +226,7 @@ def _ask_float64(evidence: Evidence, trackers: list[Tracker], earlier: list[Trac
         evidence.double = single  # what is told is what float32 does
     if not any(each.code in ("ZI013", "ZI015") for each in evidence.symptoms):
         evidence.symptoms += of_still(evidence)
+        evidence.symptoms += of_thrown(evidence)
     if last.trace.sizes and not any(each.code == "ZI013" for each in evidence.symptoms):
         look_at_the_end(evidence, last.replica, dtype)
     widths = evidence.widths_in_float32

@@ -67,7 +67,8 @@ def _of_gradients(evidence: Evidence, parameters: tuple[ParameterReport, ...], f
         return Check("gradients", f"{result}; numbers are not finite", False)
     faint = [name for each in findings if each.code == "ZI020" for name in each.parameters]
     if faint:
-        return Check("gradients", f"{result}, but {len(faint)} are too small to move a value", False)
+        verb = "is" if len(faint) == 1 else "are"
+        return Check("gradients", f"{result}, but {len(faint)} {verb} too small to move a value", False)
     return Check("gradients", result, passed)
 
 
@@ -107,7 +108,8 @@ def _course(losses: list[float], finite: list[float]) -> str:
         return f"never finite in {steps}"
     later = ", then not finite" if len(finite) < len(losses) else ""
     later += ", equal in all digits shown" if _stands(finite) else ""
-    return f"from {finite[0]:.4g} to {finite[-1]:.4g} in {steps}{later}"
+    verb = "rises " if finite[-1] > finite[0] and not _stands(finite) else ""
+    return f"{verb}from {finite[0]:.4g} to {finite[-1]:.4g} in {steps}{later}"
 
 
 def _of_a_copy(evidence: "Evidence", codes: set[str]) -> str:
@@ -134,7 +136,8 @@ def _registered(evidence: Evidence, codes: set[str]) -> str:
 def _of_precision(evidence: Evidence, codes: set[str], findings: Sequence[Finding]) -> Check:
     lost = [name for each in findings if each.code in LOST for name in each.parameters]
     if lost:
-        result = f"updates of {counted(len(lost), 'parameter')} are lost in {_dtypes(evidence, lost)}"
+        kind = "16 bits" if evidence.single.coarse else _dtypes(evidence, lost)
+        result = f"updates of {counted(len(lost), 'parameter')} are lost in {kind}"
         return Check("precision", result, False)
     if not evidence.double.sizes or "ZI013" in codes or not any(map(_moves, evidence.double.sizes)):
         return Check("precision", "no update to look at", False)

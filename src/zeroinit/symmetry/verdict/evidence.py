@@ -88,6 +88,7 @@ class Evidence:
         cut_blocks: Why blocks of a layer's units never get a gradient, by its weight.
         symptoms: What else is wrong.
         still: Parameters that the updates of the float32 run moved by less than rounding.
+        thrown: How far the first update threw parameters that no later one moves, by name.
         speeds: By how much of its largest value an update of the float32 run moves a weight, by name.
         left_to_others: Parameters that the user's own optimizer need not hold.
         competing: Weights and axes whose slices are identical although they would learn different things.
@@ -110,6 +111,7 @@ class Evidence:
     cut_blocks: dict[str, Reason] = field(default_factory=dict)
     symptoms: list[Symptom] = field(default_factory=list)
     still: set[str] = field(default_factory=set)
+    thrown: dict[str, float] = field(default_factory=dict)
     speeds: dict[str, float] = field(default_factory=dict)
     left_to_others: set[str] = field(default_factory=set)
     competing: set[tuple[str, str]] = field(default_factory=set)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
+from zeroinit._findings.lines import Line, readable
 from zeroinit.symmetry.verdict.causes.batch import one_example, small
 from zeroinit.symmetry.verdict.causes.flat import leaky_line, of_flat, second_derivative
 from zeroinit.symmetry.verdict.causes.removed import may_remove, without
@@ -24,7 +25,7 @@ from zeroinit.symmetry.verdict.causes.views import (
 )
 from zeroinit.symmetry.verdict.evidence import Reason
 from zeroinit.symmetry.verdict.passes.calls import Call, is_constant, tensors_in
-from zeroinit.symmetry.verdict.passes.naming import operation, sentence, starred, where
+from zeroinit.symmetry.verdict.passes.naming import joined, operation, sentence, starred, where
 from zeroinit.symmetry.verdict.trials.trials import Change
 
 __all__ = [
@@ -172,15 +173,27 @@ def zero_input(name: str, call: Call, view: View) -> Iterator[Candidate]:
             repair = "Use sequences of two or more steps."
         yield Candidate(Reason("zero_input", text, cause=f"state {call.path}"), change, ((change, repair),))
         return
-    text = "The input of {it} is zero for the whole batch."
+    text = f"{_what_is_zero(call, view)} zero for the whole batch."
     compared = view.calls.producer(origin.args[0]) if origin is not None and _is_of_truth(origin) else None
     if compared is not None:
         text += f" {sentence(operation(compared, view.model))} is false everywhere."
         repair = f"Bring what is compared in {where(compared.path, view.model)} nearer to its threshold."
         yield Candidate(Reason("zero_input", text), change, ((change, repair),))
+    lines: tuple[Line, ...] = ()
     if origin is not None and origin is not call:
         text += f" {sentence(operation(origin, view.model))} makes these zeros."
-    yield Candidate(Reason("zero_input", text), change, ((change, "Feed it values that are not all zero."),))
+        lines = readable([origin.line])
+    reason = Reason("zero_input", text, cause=f"zero input {starred(call.path)}", lines=lines)
+    yield Candidate(reason, change, ((change, "Feed it values that are not all zero."),))
+
+
+def _what_is_zero(call: Call, view: View) -> str:
+    """Name what a weight is multiplied with: of an attention, those of query, key and value that are zero."""
+    if call.name == "multi_head_attention_forward":
+        zero = [word for word, each in zip(("query", "key", "value"), call.args, strict=False) if plain_zero(each)]
+        if 0 < len(zero) < 3:
+            return f"The {joined(zero)} of {operation(call, view.model)} {'is' if len(zero) == 1 else 'are'}"
+    return "The input of {it} is"
 
 
 def _of_origin(origin: Call, view: View) -> Iterator[Candidate]:

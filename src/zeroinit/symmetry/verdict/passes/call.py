@@ -36,6 +36,7 @@ class Call:
         function: The autograd function of the user's own that was applied, if it was one.
         held: What depends on a parameter and was used inside of that function, beside its arguments.
         line: Where the user's code calls it, if it does.
+        method: The method of a class in which that is, other than ``forward``.
     """
 
     key: Key
@@ -54,6 +55,7 @@ class Call:
     function: type | None = None
     held: list[Tensor] = field(default_factory=list)
     line: Line | None = None
+    method: str = ""
 
     @property
     def path(self) -> str:

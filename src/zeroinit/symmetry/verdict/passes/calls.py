@@ -149,7 +149,8 @@ class Calls(TorchFunctionMode):
         if name in ESCAPING and not self._inside and self._has_gradient(args):
             lost = [pair for each in tensors_in(args) for pair in self._lost.get(id(each), ())]
             sources = [each for each in tensors_in(args) if each.requires_grad] + [each for _, each in lost]
-            self.escapes.append((self._stack[-1], ESCAPING[name], [key[1] for key, _ in lost], sources, line_at_hand()))
+            line, _ = line_at_hand()
+            self.escapes.append((self._stack[-1], ESCAPING[name], [key[1] for key, _ in lost], sources, line))
         if func == torch.Tensor.data.__set__:  # ty: ignore
             lost = [each for _, each in self._lost.get(id(args[1]), ())]
             own = [args[1]] if args[1].requires_grad else []
@@ -195,7 +196,7 @@ class Calls(TorchFunctionMode):
         self._counts[place] = self._counts.get(place, 0) + 1
         call = Call((*place, self._counts[place]), func, args, kwargs, quiet=not torch.is_grad_enabled())
         call.quiet_in, call.infers = self._quiet_in, self._infers
-        call.line = line_at_hand() if self._keep else None
+        call.line, call.method = line_at_hand() if self._keep else (None, "")
         if call.quiet or name.strip("_") in ("sub", "rsub"):
             call.within = _within_distribution()
         return call
@@ -248,7 +249,7 @@ class Calls(TorchFunctionMode):
             self._note_lost([whole], [(call.key, each) for each in sources])
 
     def _tied(self, call: Call, result: Any, lost: list[tuple[Key, Tensor]]) -> Any:
-        """Add a little of each lost tensor that is to be attached, where a result can carry a gradient."""
+        """Tie each lost tensor that is to be attached to a result that can carry a gradient; its values stay."""
         new = isinstance(result, Tensor) and self._is_new_leaf(result)  # it cuts off once more
         sources = [source for key, source in lost if key in self._attach or (new and self._attach)]
         if not sources or not _can_carry(result):
@@ -257,7 +258,7 @@ class Calls(TorchFunctionMode):
         for source in sources:
             weights = torch.linspace(0.5, 1.5, source.numel(), dtype=source.dtype, device=source.device)
             mean = (source.flatten() * weights).mean().to(result.dtype)
-            tied = tied + 1e-3 * mean * uneven(result)  # a softmax takes out what is even
+            tied = tied + 1e-3 * (mean - mean.detach()) * uneven(result)  # a softmax takes out what is even
         call.out, call.nodes = [tied], [tied.grad_fn]
         return tied
 

@@ -31,6 +31,7 @@ WORDS = {
     "weight_norm": "weight norm", "sqrt": "square root", "linalg_vector_norm": "norm of a vector", "norm": "norm",
     "mul": "product", "add": "sum", "sub": "difference", "mm": "matrix product", "matmul": "matrix product",
     "zeros_like": "zeros_like", "to": "conversion", "setitem": "assignment to an index", "ctc_loss": "CTC loss",
+    "zeros": "call of `torch.zeros`", "full": "call of `torch.full`",
     "gt": "comparison", "ge": "comparison", "lt": "comparison", "le": "comparison", "eq": "comparison",
     "maximum": "maximum", "max": "maximum", "minimum": "minimum", "min": "minimum", "where": "choice by `torch.where`",
     "normal": "drawing by `torch.normal`", "bernoulli": "drawing by `bernoulli`", "poisson": "drawing by `poisson`",
@@ -76,16 +77,22 @@ def _exact(members: list[str], others: set[str]) -> str:
 def operation(call: Call, model: nn.Module) -> str:
     """Name an operation and where it is, as in ``"the ReLU in `1`"``."""
     if call.function is not None:
-        return f"`{call.name}` in {where(call.path, model)}"
-    return f"the {WORDS.get(call.name, call.name.replace('_', ' '))} in {where(call.path, model)}"
+        return f"`{call.name}` in {where(call.path, model, call.method)}"
+    return f"the {WORDS.get(call.name, call.name.replace('_', ' '))} in {where(call.path, model, call.method)}"
 
 
-def where(path: str, model: nn.Module) -> str:
-    """Name a module in the middle of a sentence; what is inside a parametrization by the layer that has it."""
+def where(path: str, model: nn.Module, method: str = "") -> str:
+    """Name a module in the middle of a sentence; what is inside a parametrization by the layer that has it.
+
+    Args:
+        path: The module.
+        model: It is named by its method, as ``M.forward``.
+        method: Another one, as ``M.encode``.
+    """
     path = path.split(".parametrizations")[0]
     if path == LOSS:
         return "the loss"
-    return f"`{path}`" if path else f"`{type(model).__name__}.forward`"
+    return f"`{path or method or f'{type(model).__name__}.forward'}`"
 
 
 def sentence(text: str) -> str:

@@ -88,7 +88,7 @@ def _of_written(calls: Calls, model: nn.Module) -> Iterator[Cut]:
 def _of_calls(members: list[Call], calls: Calls, model: nn.Module) -> Iterator[tuple[Change, str, str]]:
     """Yield the ways to undo one kind of call."""
     call, keys = members[0], tuple(each.key for each in members)
-    place, attached = where(call.path, model), Change(attach=keys)
+    place, attached = where(call.path, model, call.method), Change(attach=keys)
     what = operation(call, model)
     if call.function is not None:
         yield from _of_function(members, model)

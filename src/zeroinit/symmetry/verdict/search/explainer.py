@@ -183,4 +183,6 @@ class Explainer(Search):
     def _accepted(self, name: str, each: Candidate, repair: str, view: View) -> Reason:
         self._explained.add(starred(name))
         cause = each.reason.cause or str(each.change)
-        return replace(each.reason, repair=repair, tried=True, cause=cause, lines=view.lines(each.change))
+        return replace(
+            each.reason, repair=repair, tried=True, cause=cause, lines=each.reason.lines or view.lines(each.change)
+        )

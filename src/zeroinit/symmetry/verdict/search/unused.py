@@ -108,8 +108,8 @@ def _not_in_loss(name: str, search: Search) -> Reason:
         if is_loss:
             text = f"{place} returns a second loss that depends on {{it}}, and this loss leaves it out."
             return Reason("idle", sentence(text), (), "Add the second loss to the first one.", True, SECOND_LOSS)
-        text = f"The output of {{it}} is handed out by {place}, and this loss does not use it."
-        return Reason("idle", text, (), "Nothing to do if another loss uses it.", True, "left out by the loss")
+        text = f"The output of {{it}} is handed out by {place}, and this loss does not use it for this batch."
+        return Reason("idle", text, (), "Nothing to do if another loss or batch uses it.", True, "left out by the loss")
     given = _given_to(name, search)
     if given is not None:
         text = f"What {{it}} makes is handed to `{given}`, which does not use it."

@@ -26,7 +26,7 @@ from zeroinit.symmetry.verdict.symptoms.updates.low_precision import lost_update
 from zeroinit.symmetry.verdict.symptoms.updates.slow_updates import of_slow
 from zeroinit.symmetry.verdict.symptoms.updates.undone import of_resets
 
-__all__ = ["died", "find_symptoms", "left_behind", "of_dead", "of_left_behind", "of_optimizer"]
+__all__ = ["died", "find_symptoms", "items_of", "left_behind", "of_dead", "of_left_behind", "of_optimizer"]
 
 LONGER, MOST_STEPS = 10, 64
 """A smaller rate is tried for up to so many times the steps, and for so many in all."""
@@ -170,18 +170,25 @@ def of_optimizer(evidence: Evidence, left_out: Container[str] = ()) -> Iterator[
     elif missing:
         text = f"The optimizer does not hold {few(missing)}, so {_they(missing)} never move."
         them = "it" if len(missing) == 1 else "them"
-        add = f"`optimizer.add_param_group({{'params': {_listed(missing, evidence.model)}}})`"
+        add = f"`optimizer.add_param_group({{'params': {items_of(missing, evidence.model)}}})`"
         known = {id(each) for each in evidence.model.parameters()}
         repair = f"{repair} Or add {them}: {add}." if set(rates) - known else f"Add {them}: {add}."
         repair += f" Nothing to do if another optimizer trains {them}."
         yield Symptom("ZI018", "", missing, text, repair, False)
     if still:
         text = f"The learning rate of {few(still)} is 0, so {_they(still)} never move."
-        yield Symptom("ZI018", "", still, text, "Give that group of parameters a learning rate above 0.", False)
+        repair = "Give that group of parameters a learning rate above 0. Nothing to do if they are meant to stay."
+        yield Symptom("ZI018", "", still, text, repair, False)
 
 
-def _listed(names: tuple[str, ...], model: nn.Module) -> str:
-    """Write parameters as the items of a list: modules all of whose parameters are among them as a whole."""
+def items_of(names: tuple[str, ...], model: nn.Module) -> str:
+    """Write parameters as Python, modules all of whose parameters are among them as a whole.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+        >>> items_of(("0.weight", "0.bias"), model), items_of(("0.weight", "1.weight", "1.bias"), model)
+        ('model[0].parameters()', '[model[0].weight, *model[1].parameters()]')
+    """
     items: dict[str, None] = {}
     for name in names:
         owner, whole = name.rpartition(".")[0], ""

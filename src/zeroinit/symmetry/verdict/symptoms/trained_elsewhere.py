@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from zeroinit.symmetry.shadow.own_optimizer import OwnOptimizer
 from zeroinit.symmetry.verdict.evidence import Evidence, Symptom
 from zeroinit.symmetry.verdict.passes.naming import few
-from zeroinit.symmetry.verdict.symptoms.symptoms import of_optimizer
+from zeroinit.symmetry.verdict.symptoms.symptoms import items_of, of_optimizer
 
 __all__ = ["leave_to_others", "networks_left_out", "rates_elsewhere"]
 
@@ -90,7 +90,9 @@ def leave_to_others(evidence: Evidence) -> None:
         listed = tuple(name for name, _ in evidence.model.named_parameters() if name in outside)
         text = f"The optimizer holds no parameter of {few(own)}. "
         text += f"{'Its' if len(own) == 1 else 'Their'} {len(listed)} parameters stay as they are."
-        repair = "Nothing to do if that is meant, as for a target network; else hand these parameters to the optimizer."
+        add = f"`optimizer.add_param_group({{'params': {items_of(listed, evidence.model)}}})`"
+        repair = f"Nothing to do if that is meant, as for a target network; else {add}."
+        text += f" If they are to learn: {add}."
         evidence.symptoms.append(Symptom("ZI113", own[0], listed, text, repair, False))
 
 

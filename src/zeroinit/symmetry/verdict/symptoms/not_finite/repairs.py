@@ -70,6 +70,11 @@ def of_calls(call: Call, calls: Calls) -> list[tuple[Changed, str]]:
     if call.name in ("softmax", "log_softmax"):
         repair = "Mask with a large number in place of infinity: `scores.masked_fill(mask, -1e9)`."
         return [({call.key: _floored}, repair)]
+    if call.name in ATTENTION:
+        repair = (
+            "Mask with a large number in place of infinity: `attn_mask=(~keep) * -1e9`, `keep` being true or false."
+        )
+        return [({call.key: _floored_mask}, repair)]
     if call.name in ("exp", "expm1", "cosh", "sinh"):
         return [({call.key: _capped}, f"Keep its argument small: `x.clamp(max={MOST:.0f})`.")]
     below = mild_below(call, calls) if call.name.startswith("log") else None
@@ -114,6 +119,19 @@ def _turned(call: Call) -> Any:
 def _floored(call: Call) -> Any:
     scores = call.args[0]
     return call.func(scores.masked_fill(scores == -torch.inf, -1e9), *call.args[1:], **call.kwargs)
+
+
+def _floored_mask(call: Call) -> Any:
+    """Put a large negative number in the place of minus infinity in the masks of an attention."""
+
+    def other(value: Any) -> Any:
+        if not isinstance(value, Tensor):
+            return value
+        if value.dtype == torch.bool:  # true is what is kept
+            return torch.zeros(value.shape, device=value.device).masked_fill(~value, -1e9)
+        return value.masked_fill(value == -torch.inf, -1e9) if value.is_floating_point() else value
+
+    return call.func(*map(other, call.args), **{name: other(each) for name, each in call.kwargs.items()})
 
 
 def _capped(call: Call) -> Any:

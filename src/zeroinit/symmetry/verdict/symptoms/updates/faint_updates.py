@@ -18,7 +18,7 @@ from zeroinit.symmetry.verdict.passes.calls import LOSS, Call, Calls
 from zeroinit.symmetry.verdict.passes.naming import WORDS, draw_line, few
 from zeroinit.symmetry.verdict.trials.trials import Change, Trials
 
-__all__ = ["find_still", "has_steady_signal", "of_still"]
+__all__ = ["LOST", "find_still", "has_steady_signal", "of_still", "step_length"]
 
 LOST = torch.finfo(torch.float32).eps / 8
 """Share of the largest value of a parameter below which an update counts as lost."""
@@ -62,13 +62,13 @@ def _is_still(name: str, start: Tensor, end: Tensor, trace: Trace) -> bool:
     options = trace.options.get(name, {})
     if options.get("weight_decay"):
         sizes = [of.get(name, math.nan) for of in trace.sizes]
-        return max((_step_length(size, options) for size in sizes if size == size), default=math.inf) <= limit
+        return max((step_length(size, options) for size in sizes if size == size), default=math.inf) <= limit
     limit *= len(trace.sizes)
     pairs = zip(start.reshape(-1).split(CHUNK), end.reshape(-1).split(CHUNK), strict=True)
     return all(float((one.to(other.dtype) - other).abs().max()) <= limit for one, other in pairs)
 
 
-def _step_length(size: float, options: dict[str, float]) -> float:
+def step_length(size: float, options: dict[str, float]) -> float:
     """Bound what a gradient adds to a value in one update: of the Adam family, whose groups have an epsilon, or SGD."""
     rate = options.get("lr", 1.0)
     if "eps" in options:
@@ -85,6 +85,9 @@ def of_still(evidence: Evidence) -> Iterator[Symptom]:
     lost = tuple(name for name in order if name in weights or name.rpartition(".")[0] in owners)
     if not weights:
         return
+    if evidence.single.coarse and all(_is_zero(name, evidence.single) for name in weights):
+        yield _of_underflow(evidence, lost)
+        return
     first = evidence.double.sizes[0]
     largest = max(first, key=lambda name: first[name] if first[name] == first[name] else 0.0)
     here = max(first.get(name, 0.0) for name in weights)
@@ -100,6 +103,18 @@ def of_still(evidence: Evidence) -> Iterator[Symptom]:
     reason, repair, tried = _repair(evidence, weights, first[largest])
     path = weights[0].rpartition(".")[0]
     yield Symptom("ZI020", path, lost, f"{text} {reason}".strip(), repair, tried)
+
+
+def _is_zero(name: str, trace: Trace) -> bool:
+    return not any(of.get(name, math.nan) > 0 for of in trace.sizes)
+
+
+def _of_underflow(evidence: Evidence, names: tuple[str, ...]) -> Symptom:
+    """Gradients that 16 bits round to zero, where the model computes in them by its own will."""
+    here = max(of.get(name, 0.0) for name in names for of in evidence.double.sizes)
+    text = f"The gradient of {few(names)} is zero in the 16 bits that the model computes in. It would be {here:.1g}."
+    repair = "Scale the loss: `scaler = torch.amp.GradScaler(device)`. Or use `torch.autocast(device, torch.bfloat16)`."
+    return Symptom("ZI020", names[0].rpartition(".")[0], names, text, repair, False)
 
 
 def has_steady_signal(name: str, trace: Trace) -> bool:
