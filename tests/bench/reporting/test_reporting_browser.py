@@ -11,6 +11,7 @@ import pytest
 
 from zeroinit.bench.catalogue import FIGURES
 from zeroinit.bench.reporting.report import build_report, write_report
+from zeroinit.bench.reporting.verdicts import WORDS
 from zeroinit.bench.store import Store
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="they need playwright")
@@ -130,7 +131,8 @@ def test_what_is_read_is_what_is_stored(visit, written):
         text = row.inner_text()
         assert record["statement"] in text
         assert record["reason"] in text
-        assert text.strip().endswith(record["verdict"])
+        assert [f"{100 * share:.1f}" in text for share in record["shares"]] == [True] * len(record["shares"])
+        assert text.strip().endswith(WORDS.get(record["verdict"], record["verdict"]))
 
 
 def test_the_arrow_keys_read_the_curves(visit, written):
@@ -150,8 +152,8 @@ def test_the_arrow_keys_read_the_curves(visit, written):
     page.keyboard.press("ArrowRight")
     first = page.locator("#plateau .said").inner_text()
     page.keyboard.press("ArrowDown")
-    assert "PyTorch default" in first
-    assert "PyTorch default" not in page.locator("#plateau .said").inner_text()
+    assert "PyTorch's default" in first
+    assert "PyTorch's default" not in page.locator("#plateau .said").inner_text()
 
 
 def test_a_pointer_reads_the_curve_under_it(visit):
@@ -186,7 +188,7 @@ def test_curves_and_seeds_are_switched_off_by_keyboard(visit):
 def test_the_slider_counts_layers_by_keyboard(visit):
     page = visit()
     said = page.locator("#three_starts .said")
-    assert said.inner_text().startswith("Update 5: all zero 0 of 4 layers; PyTorch default 4 of 4 layers; ")
+    assert said.inner_text().startswith("Update 5: all zero 0 of 4 layers; PyTorch's default 4 of 4 layers; ")
     focus(page, "#three_starts input[type=range]")
     page.keyboard.press("Home")
     assert said.inner_text().endswith("zero weights, normal biases 1 of 4 layers")
