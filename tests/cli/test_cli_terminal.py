@@ -63,6 +63,18 @@ def test_help_takes_eighty_columns_in_a_pipe(arguments):
     assert 40 < max(len(line) for line in lines) <= 80
 
 
+def test_without_arguments_the_first_commands_are_shown(zeroinit):
+    shown = zeroinit().out
+    assert shown == zeroinit("--help").out
+    words = " ".join(shown.partition("Options")[0].split())
+    for line in (
+        "zeroinit reproduce ",
+        "zeroinit inspect my_package.models:build ",
+        "zeroinit compare kaiming_normal_ ",
+    ):
+        assert line in words
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1"])
 def test_an_encoding_that_lacks_a_character_gets_another_one(encoding):
     """As Windows has for a file, and LC_ALL=C."""

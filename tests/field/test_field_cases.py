@@ -125,10 +125,10 @@ def test_a_healthy_model_gets_no_warning(name):
 
 
 def typed(report: SymmetryReport) -> list[str]:
-    """Return the lines of ``nn.init`` that the report says to type, where it says nothing else."""
+    """Return the lines with ``nn.init`` that the report says to type, also loops, where it says nothing else."""
     lines = []
     for each in report.warnings:
-        found = re.findall(r"`(nn\.init\.[^`]*)`", each.suggestion)
+        found = re.findall(r"`((?:for \w in [^`]*: |\[)?nn\.init\.[^`]*)`", each.suggestion)
         if not found or "each p of" in each.suggestion:
             return []
         lines += found
