@@ -105,7 +105,7 @@ def test_a_fault_is_found_explained_and_mended(name):
     assert all(len(line) <= 100 for line in str(report).splitlines())
     if lines := typed(report):
         with torch.random.fork_rng():
-            torch.manual_seed(0)
+            torch.manual_seed(2**31)  # not the seed of any model: its first draws would come again
             for line in lines:
                 exec(line, {"nn": nn, "model": batch.model})
         assert looked_at(batch).warnings == (), str(looked_at(batch))
