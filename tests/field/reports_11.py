@@ -90,7 +90,7 @@ class TwoLayers(nn.Module):
     "ZI010",
     "first",
     "`sigma = torch.log1p(torch.exp(self.rho))`",
-    never="under a condition",
+    never="only if",
 )
 def a_deviation_computed_once():
     return Batch(TwoLayers(PlainBayesian(8, 16), PlainBayesian(16, 1)), floats(64, 8), floats(64, 1))
@@ -144,7 +144,7 @@ def a_deviation_computed_in_each_pass():
     return Batch(Bayesian(8, 1, is_taken_once=False), floats(64, 8), floats(64, 1))
 
 
-@healthy("own", "taken once", "`Bayesian` uses `rho` under a condition")
+@healthy("own", "taken once", "`Bayesian` uses `rho` only if `not self.is_taken_once`")
 def a_deviation_that_a_switch_leaves_out():
     return Batch(Bayesian(8, 1), floats(64, 8), floats(64, 1))
 
@@ -163,7 +163,7 @@ class TwoWays(nn.Module):
         return self.unused(x)
 
 
-@fault("own", "taken once", "ZI010", "part.unused", "does not use `part.unused.weight`", never="under a condition")
+@fault("own", "taken once", "ZI010", "part.unused", "does not use `part.unused.weight`", never="only if")
 def a_part_whose_other_method_is_called():
     model = OneOf(None, part=TwoWays(), out=nn.Linear(8, 3))
     return Batch(Encoded(model.part, model.out), floats(16, 8), labels(3, 16), CROSS_ENTROPY)

@@ -92,7 +92,7 @@ class Broken(torch.autograd.Function):
         return error * x.relu() / x.relu()
 
 
-@fault("own", "own function", "ZI013", "act", "`Broken` in `act` has a slope there that is not finite")
+@fault("own", "own function", "ZI013", "act", "`Broken` in `act` returns NaN or infinity from its backward pass")
 def a_backward_pass_of_zero_by_zero():
     act = OneOf(lambda _, x: Broken.apply(x))
     model = OneOf(lambda m, x: m.above(m.act(m.below(x))), below=nn.Linear(6, 8), act=act, above=nn.Linear(8, 3))

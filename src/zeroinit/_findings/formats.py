@@ -10,10 +10,21 @@ from typing import Any
 from zeroinit._common import __version__
 from zeroinit._findings.codes import CODES
 from zeroinit._findings.finding import Finding
+from zeroinit._findings.lines import as_location, written
 from zeroinit._findings.naming import in_common, pattern_of, starred
 
-__all__ = ["FEWEST", "FORMATS", "shortened", "starred_in_text", "suggestion_lines", "to_sarif", "told_once"]
+__all__ = [
+    "FEWEST",
+    "FORMATS",
+    "line_lines",
+    "shortened",
+    "starred_in_text",
+    "suggestion_lines",
+    "to_sarif",
+    "told_once",
+]
 
+MOST_LINES = 3
 FEWEST = 3
 """So many findings or rows that differ by numbers in paths alone are told once."""
 IN_PATHS = re.compile(r"(?<=[`.])\d+(?=[.`])|(?<=[a-z_\]]\[)\d+(?=\])")
@@ -43,6 +54,13 @@ def suggestion_lines(suggestion: str, width: int) -> list[str]:
     return textwrap.wrap(
         f"-> {suggestion}", width, initial_indent="    ", subsequent_indent="       ", break_on_hyphens=False
     )
+
+
+def line_lines(findings: Iterable[Finding], width: int) -> list[str]:
+    """Return where in the source the cause of some findings stands, below these."""
+    found = list(dict.fromkeys(line for each in findings for line in each.lines))
+    wrapper = textwrap.TextWrapper(width, "    at ", "       ", break_on_hyphens=False)
+    return [line for each in found[:MOST_LINES] for line in wrapper.wrap(written(each))]
 
 
 def told_once(findings: Iterable[Finding]) -> list[Finding]:
@@ -87,8 +105,13 @@ def _once(text: str) -> str:
     return re.sub(r"(`[^`]+`)(?:(?:, | and )\1)+", r"\1", text)
 
 
+def _location(finding: Finding) -> dict[str, Any]:
+    place: dict[str, Any] = {"logicalLocations": [{"fullyQualifiedName": finding.path or "model", "kind": "member"}]}
+    return place | ({"physicalLocation": as_location(finding.lines[0])} if finding.lines else {})
+
+
 def to_sarif(findings: Iterable[Finding]) -> dict[str, Any]:
-    """Return the findings as a SARIF 2.1.0 log; a module's path is a logical location.
+    """Return the findings as a SARIF 2.1.0 log; a module is a logical location, a line of source a physical one.
 
     Source:
         OASIS, "Static Analysis Results Interchange Format (SARIF) Version 2.1.0".
@@ -106,7 +129,7 @@ def to_sarif(findings: Iterable[Finding]) -> dict[str, Any]:
             "ruleId": each.code,
             "level": "warning" if each.severity == "warning" else "note",
             "message": {"text": f"{each.message} {each.suggestion}".strip()},
-            "locations": [{"logicalLocations": [{"fullyQualifiedName": each.path or "model", "kind": "member"}]}],
+            "locations": [_location(each)],
         }
         for each in findings
     ]

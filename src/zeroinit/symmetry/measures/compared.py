@@ -49,7 +49,13 @@ class OutOfReach:
 
 
 def broadcast(args: tuple, kwargs: dict[str, Any]) -> tuple[torch.Size, torch.Size] | None:
-    """Return the shapes of what a loss compares, where the result has more values than either."""
+    """Return the shapes of what a loss compares, where the result has more values than either, or one target is all.
+
+    Example:
+        >>> output, one = torch.zeros(8, 1), torch.zeros(1, 1)
+        >>> broadcast((output, torch.zeros(8)), {}), broadcast((output, one), {}), broadcast((output, output), {})
+        ((torch.Size([8, 1]), torch.Size([8])), (torch.Size([8, 1]), torch.Size([1, 1])), None)
+    """
     shapes = [each.shape for each in _compared(args, kwargs)]
     if len(shapes) < 2 or shapes[0] == shapes[1]:
         return None
@@ -57,7 +63,9 @@ def broadcast(args: tuple, kwargs: dict[str, Any]) -> tuple[torch.Size, torch.Si
         both = torch.broadcast_shapes(*shapes)
     except RuntimeError:
         return None
-    return (shapes[0], shapes[1]) if both.numel() > max(each.numel() for each in shapes) else None
+    several = both.numel() > max(each.numel() for each in shapes)
+    alone = len(shapes[0]) == len(shapes[1]) > 0 and shapes[1][0] == 1 < shapes[0][0]
+    return (shapes[0], shapes[1]) if several or alone else None
 
 
 def out_of_reach(args: tuple, kwargs: dict[str, Any]) -> OutOfReach | None:

@@ -143,7 +143,7 @@ def _registered(evidence: Evidence, codes: set[str]) -> str:
 def _of_precision(evidence: Evidence, codes: set[str], findings: Sequence[Finding]) -> Check:
     lost = [name for each in findings if each.code in LOST for name in each.parameters]
     if lost:
-        result = f"updates of {counted(len(lost), 'parameter')} are lost in {_dtypes(evidence)}"
+        result = f"updates of {counted(len(lost), 'parameter')} are lost in {_dtypes(evidence, lost)}"
         return Check("precision", result, False)
     if not evidence.double.sizes or "ZI013" in codes or not any(map(_moves, evidence.double.sizes)):
         return Check("precision", "no update to look at", False)
@@ -158,8 +158,9 @@ def _counts(layer: LayerReport) -> bool:
     return not (layer.is_output and layer.num_distinct_units > 1)
 
 
-def _dtypes(evidence: Evidence) -> str:
-    names = {str(each.dtype).removeprefix("torch.") for each in evidence.model.parameters() if each.requires_grad}
+def _dtypes(evidence: Evidence, among: Sequence[str] = ()) -> str:
+    trained = {name: each for name, each in evidence.model.named_parameters() if each.requires_grad}
+    names = {str(trained[each].dtype).removeprefix("torch.") for each in (among or trained)}
     return " and ".join(sorted(names))
 
 

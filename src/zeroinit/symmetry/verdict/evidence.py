@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch import nn
 
+from zeroinit._findings.lines import Line
 from zeroinit.symmetry.shadow.objective import Objective
 from zeroinit.symmetry.shadow.trace import Settings, Trace
 from zeroinit.symmetry.units.runs import Subject
@@ -24,6 +25,7 @@ class Reason:
         repair: What to type; tried on a copy, unless ``tried`` is false.
         tried: Whether the cause was changed on a copy and the parameter got a gradient.
         cause: The same for all parameters with one cause.
+        lines: Where the cause stands in the user's code.
     """
 
     kind: str
@@ -32,6 +34,7 @@ class Reason:
     repair: str = ""
     tried: bool = False
     cause: str = ""
+    lines: tuple[Line, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class Symptom:
     text: str
     repair: str
     tried: bool = True
+    lines: tuple[Line, ...] = ()
 
 
 @dataclass

@@ -36,6 +36,7 @@ REASON_CODES = {
     "equal": "ZI001",
     "unknown": "ZI012",
     "hook": "ZI019",
+    "outside": "ZI018",
     "replaced": "ZI016",
 }
 
@@ -69,7 +70,7 @@ def judge(evidence: Evidence) -> SymmetryReport:
 
 
 def _of_symptom(each: Symptom) -> Finding:
-    return finding(each.code, each.path, each.parameters, each.text, each.repair, each.text)
+    return finding(each.code, each.path, each.parameters, each.text, each.repair, each.text, each.lines)
 
 
 def _of_parameters(parameters: tuple[ParameterReport, ...], evidence: Evidence) -> Iterator[Finding]:
@@ -95,9 +96,20 @@ def _of_parameters(parameters: tuple[ParameterReport, ...], evidence: Evidence) 
                 yield finding(code, path, names, message)
             continue
         assert reason is not None
-        text = apart.get(names[0], ("", ""))[1] if code == "ZI102" else reason.text.replace("{it}", few(names))
+        text = reason.text.replace("{it}", few(names))
+        if code == "ZI102":
+            text = " ".join(filter(None, [apart.get(names[0], ("", ""))[1], _also_known(names, evidence.model)]))
         repair = "" if CODES[code].severity == "info" else reason.repair
-        yield finding(code, path, names, f"{_begin(code, names, evidence)} {text}".strip(), repair, cause)
+        yield finding(code, path, names, f"{_begin(code, names, evidence)} {text}".strip(), repair, cause, reason.lines)
+
+
+def _also_known(names: list[str], model: nn.Module) -> str:
+    """Name other places of frozen parameters, as of a module that two parts share."""
+    places: dict[int, list[str]] = {}
+    for name, each in model.named_parameters(remove_duplicate=False):
+        places.setdefault(id(each), []).append(name)
+    others = [other for name in names for other in places[id(model.get_parameter(name))] if other != name]
+    return f"{'It is' if len(names) == 1 else 'They are'} also {few(others)}." if others else ""
 
 
 def _begin(code: str, names: list[str], evidence: Evidence) -> str:

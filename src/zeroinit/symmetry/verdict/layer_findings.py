@@ -43,9 +43,24 @@ def _of_block(report: LayerReport, watch: LayerWatch, reason: Reason) -> Finding
     names = tuple(part.name for part in watch.layer.parts)
     place = f"`{report.path or report.weight}`"
     text = reason.text.replace("{it}", "them")
+    if reason.kind == "unread":
+        which = _spans(np.flatnonzero(~watch.tracker.moved))
+        message = f"{report.silent} of {report.num_units} {report.unit} have no gradient, with any batch: {which}. "
+        return finding("ZI107", report.path, names, message + text, "Nothing to do if that part is spare.")
     message = f"{report.silent} of {report.num_units} {report.unit} of {place} never get a gradient. {text}"
     code = "ZI009" if reason.kind == "detached" else "ZI008"
-    return finding(code, report.path, names, message, reason.repair, f"{starred(report.weight)} units")
+    return finding(code, report.path, names, message, reason.repair, f"{starred(report.weight)} units", reason.lines)
+
+
+def _spans(numbers: np.ndarray) -> str:
+    """Write numbers as spans.
+
+    Example:
+        >>> _spans(np.array([4, 5, 6, 9]))
+        '4 to 6, 9'
+    """
+    parts = np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1)
+    return ", ".join(f"{each[0]} to {each[-1]}" if len(each) > 1 else f"{each[0]}" for each in parts)
 
 
 def _of_silent(report: LayerReport, silent: Silent | None, names: tuple[str, ...]) -> Iterator[Finding]:
@@ -76,7 +91,8 @@ def _of_units(
     if not learning or alone or not tracker.moved.any():
         return
     moved, place = int(tracker.moved.sum()), f"`{report.path or report.weight}`"
-    repair = f"Start the layer at random: {draw_line([report.weight], 3)}. Random biases do, too."
+    repair = f"Start the layer at random: {draw_line([report.weight], 3)}."
+    repair += " Random biases do, too." if any(part.role == "bias" for part in watch.layer.parts) else ""
     if together < moved:
         message = f"{moved} {report.unit} of {place} are only {together} different: {_identical(report, together)}."
         message += _heads(watch, labels) + _by_rounding(report)

@@ -12,7 +12,7 @@ from zeroinit.symmetry.verdict.passes.naming import operation
 from zeroinit.symmetry.verdict.passes.sizes import num_keys, softmax_size
 from zeroinit.symmetry.verdict.trials.trials import Change
 
-__all__ = ["emptied", "nothing_in", "of_batch", "of_kept_targets", "small", "what_is_flat"]
+__all__ = ["emptied", "nothing_in", "of_batch", "of_kept_targets", "one_example", "small", "what_is_flat"]
 
 PAIRED = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "sub", "subtract")
 """Calls that compare an output with targets, value by value."""
@@ -73,6 +73,15 @@ def small(view: View) -> Iterator[Candidate]:
         text = "The batch is the reason: its inputs are so small that one place is left for a softmax, norm or pooling."
         repair = "Hand over larger images or longer sequences; four times the size was tried."
         yield Candidate(Reason("batch", text, cause="small"), change, ((change, repair),))
+
+
+def one_example(view: View) -> Iterator[Candidate]:
+    """The batch holds one example, so that whatever is taken over the batch is that example."""
+    given = [each for each in tensors_in(view.inputs) if each.dim() > 1]
+    if given and all(len(each) == 1 for each in given):
+        change = Change(inputs="twice", targets="twice")
+        text = "The batch is the reason: it has one example, and what is taken over the batch is that example alone."
+        yield Candidate(Reason("batch", text, cause="one example"), change, ((change, "Use a larger batch."),))
 
 
 def _is_over_one(call: Call) -> bool:

@@ -22,6 +22,7 @@ from zeroinit.symmetry.verdict.passes.graph import Node
 from zeroinit.symmetry.verdict.passes.naming import of_model, operation, sentence, starred, where
 from zeroinit.symmetry.verdict.passes.sizes import axis_of, normalized_size, num_keys, softmax_size
 from zeroinit.symmetry.verdict.trials.actions import other_axis
+from zeroinit.symmetry.verdict.trials.still_actions import bounds
 from zeroinit.symmetry.verdict.trials.trials import Change
 
 __all__ = [
@@ -136,7 +137,7 @@ def _of_one_key(call: Call, view: View) -> Iterator[Candidate]:
     yield from small(view)
     change = view.act(call, "more keys")
     text = f"{sentence(operation(call, view.model))} has a single key, and a softmax over one value is always 1."
-    repair = "Hand over longer sequences or larger images, so that there is more than one key."
+    repair = "Hand over two or more keys: longer sequences, larger images, a longer context."
     yield Candidate(Reason("one_key", text, cause="one key"), change, ((change, repair),))
 
 
@@ -154,7 +155,8 @@ def _of_one_value(call: Call, view: View) -> Iterator[Candidate]:
         line = f"Use `dim={other}` in {what}: it has {shape[other]} of the values, whose shape is {shape}."
         yield Candidate(reason, change, ((change, line),))
     change = view.act(call, "sigmoid")
-    repair = f"Use a sigmoid in place of {what}, or give it two or more values. What goes in has the shape {shape}."
+    repair = f"Use a sigmoid in place of {what}, or let it work along another dimension than {axis_of(call)}: "
+    repair += f"what goes in has the shape {shape}."
     if len(shape) > 2 and axis_of(call) == len(shape) - 1:
         repair = f"Give {what} two or more values: larger images, longer sequences. A sigmoid in its place was tried."
     yield Candidate(reason, change, ((change, repair),))
@@ -173,6 +175,8 @@ def _of_saturation(cut: Node, call: Call, view: View) -> Iterator[Candidate]:
         whose = f"of `{own}`" if own else "of the batch"
         text = f"{sentence(what)} cuts off every value {whose}: all are outside its range."
         repair = f"Take {what} out, or widen its range."
+        if call.path == LOSS and None in bounds(call):
+            repair = "Use a loss with a slope there: for boxes that do not meet, the generalized IoU."
     yield Candidate(Reason("dead", text), change, (*_level(cut, view), (change, repair)))
     if call.name in CLAMPS:
         inside = view.act(call, "in range")

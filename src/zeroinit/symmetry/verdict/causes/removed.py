@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from zeroinit.symmetry.verdict.causes.batch import one_example
 from zeroinit.symmetry.verdict.causes.flat import is_summed, of_norm
 from zeroinit.symmetry.verdict.causes.views import (
     DIFFERENCES,
@@ -67,7 +68,10 @@ def without(call: Call, view: View) -> Candidate:
     if call.name in DIVISIONS:
         text = f"{sentence(what)} divides the output of {{it}} by itself. The result is always 1."
         if call.name in DIVISIONS and len(call.given) > 1 and call.given[0].shape != call.given[1].shape:
+            maker = view.calls.producer(call.given[1])
             text = f"{sentence(what)} divides the output of {{it}} by its own sum. The result is always 1."
+            if maker is not None and "norm" in maker.name:
+                text = f"{sentence(what)} divides what {{it}} makes by its own length, and a change of {{it}} cancels."
     elif call.name in DROPOUTS:
         text = f"{sentence(what)} drops every value: its p is 1."
     elif call.name in ("sub", "subtract") and not (plain_zero(call.out[0]) or is_constant(call.out[0])):
@@ -86,6 +90,9 @@ def without(call: Call, view: View) -> Candidate:
     repair = f"Take {what} out."
     if call.path == LOSS and call.name in DIFFERENCES:
         repair = "Compare with something else than the output itself: an older output, or targets."
+        line = "Detach what the output is compared with, as `old.detach()`, or compare with an older output."
+        repairs = ((view.act(call, "detach last"), line), (change, repair))
+        return Candidate(Reason("no_effect", text, cause=f"{call.name} {starred(call.path)}"), change, repairs)
     return Candidate(Reason("no_effect", text, cause=f"{call.name} {starred(call.path)}"), change, ((change, repair),))
 
 
@@ -94,6 +101,7 @@ def removals(node: Node, call: Call, view: View) -> Iterator[Candidate]:
     if call.within.endswith("log_prob"):
         yield _of_density(call, view)
     if call.name in DIFFERENCES:
+        yield from one_example(view)
         yield from _too_large(node, call, view)
     yield without(call, view)
 

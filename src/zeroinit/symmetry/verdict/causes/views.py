@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
+from zeroinit._findings.lines import Line, readable
 from zeroinit.symmetry.verdict.evidence import Reason
 from zeroinit.symmetry.verdict.passes.calls import Call, Calls, tensors_in
 from zeroinit.symmetry.verdict.passes.graph import FAINT, Graph, Node
@@ -90,6 +91,11 @@ class View:
     def call(self, node: Node | None) -> Call | None:
         """Return the call that made an operation."""
         return self.owners.get(node.call) if node is not None else None
+
+    def lines(self, change: Change) -> tuple[Line, ...]:
+        """Return where the calls stand that a change acts on."""
+        keys = {key for key, _ in change.calls} | set(change.attach)
+        return readable(call.line for call in self.calls.calls if call.key in keys)
 
     def like(self, names: list[str]) -> tuple[str, ...]:
         """Return the zero parameters that differ from these by a number in the path alone."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from zeroinit.symmetry.verdict.causes.batch import small
+from zeroinit.symmetry.verdict.causes.batch import one_example, small
 from zeroinit.symmetry.verdict.causes.flat import leaky_line, of_flat, second_derivative
 from zeroinit.symmetry.verdict.causes.removed import may_remove, without
 from zeroinit.symmetry.verdict.causes.still import all_masked, outside, sampled_outside
@@ -190,6 +190,7 @@ def _of_origin(origin: Call, view: View) -> Iterator[Candidate]:
     if origin.name == "exp":
         yield from _of_underflow(origin, view)
     if origin.name in ("sub", "rsub", "__sub__", "batch_norm", "instance_norm", "group_norm"):
+        yield from one_example(view)
         yield from small(view)
     if origin.name in (*DROPOUTS, *DIFFERENCES) and may_remove(origin):
         yield without(origin, view)

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
+from zeroinit._findings.lines import Line
 from zeroinit.symmetry.verdict.passes.states import tensors_in
 
 __all__ = ["Call", "Key"]
@@ -34,6 +35,7 @@ class Call:
         broken: ``"nan"`` or ``"inf"`` where that came out and did not go in.
         function: The autograd function of the user's own that was applied, if it was one.
         held: What depends on a parameter and was used inside of that function, beside its arguments.
+        line: Where the user's code calls it, if it does.
     """
 
     key: Key
@@ -51,6 +53,7 @@ class Call:
     broken: str = ""
     function: type | None = None
     held: list[Tensor] = field(default_factory=list)
+    line: Line | None = None
 
     @property
     def path(self) -> str:

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from zeroinit._findings.lines import Line
 from zeroinit.symmetry.verdict.passes.applied import AppliedFunctions, CopiedParameters, NoInferenceMode
 from zeroinit.symmetry.verdict.passes.call import Call, Key
+from zeroinit.symmetry.verdict.passes.lines import line_at_hand
 from zeroinit.symmetry.verdict.passes.noise import uneven
 from zeroinit.symmetry.verdict.passes.states import broken_in, is_constant, state, tensors_in
 from zeroinit.symmetry.verdict.passes.written import Writes
@@ -23,12 +25,14 @@ SILENT = {
     "get_device", "__format__", "__repr__", "register_hook", "_backward_hooks", "__deepcopy__",
 }  # fmt: skip
 """Calls that compute nothing."""
+DETACHING = ("detach", "data", "detach_copy")
 ESCAPING = {
     "item": "`.item()`", "tolist": "`.tolist()`", "numpy": "`.numpy()`", "__array__": "`.numpy()`",
     "__float__": "`float()` or `torch.Tensor([...])`", "__int__": "`int()`",
 }  # fmt: skip
 """Calls that take values out of torch, as a user writes them."""
 WRAPPERS = ("zeroinit.symmetry", "torch.overrides", "torch._tensor", "torch.utils", "beartype", "jaxtyping")
+DISTRIBUTIONS = "torch.distributions"
 MOST_LOST = 8
 LOSS = "<loss>"
 """The path of calls that no module makes."""
@@ -54,7 +58,7 @@ class Calls(TorchFunctionMode):
         new_loss: Whether the loss itself is such a tensor.
         copied: Modules in whose forward pass parameters were copied with ``copy.deepcopy``.
         escapes: Where values that depend on a parameter left torch: module, what was typed, what cut them off before,
-            and the tensors with a gradient that they came of.
+            the tensors with a gradient that they came of, and the line.
         writes: What is written into a tensor outside of its graph, through its ``.data``.
     """
 
@@ -74,7 +78,7 @@ class Calls(TorchFunctionMode):
         self.calls: list[Call] = []
         self._changes, self._gradients, self._attach, self._numbers = changes or {}, gradients, set(attach), numbers
         self._counts: dict[tuple[str, str], int] = {}
-        self.escapes: list[tuple[str, str, list[str], list[Tensor]]] = []
+        self.escapes: list[tuple[str, str, list[str], list[Tensor], Line | None]] = []
         self.wrapped: list[str] = []
         self.leaves: list[str] = []
         self.new_loss = False
@@ -145,7 +149,7 @@ class Calls(TorchFunctionMode):
         if name in ESCAPING and not self._inside and self._has_gradient(args):
             lost = [pair for each in tensors_in(args) for pair in self._lost.get(id(each), ())]
             sources = [each for each in tensors_in(args) if each.requires_grad] + [each for _, each in lost]
-            self.escapes.append((self._stack[-1], ESCAPING[name], [key[1] for key, _ in lost], sources))
+            self.escapes.append((self._stack[-1], ESCAPING[name], [key[1] for key, _ in lost], sources, line_at_hand()))
         if func == torch.Tensor.data.__set__:  # ty: ignore
             lost = [each for _, each in self._lost.get(id(args[1]), ())]
             own = [args[1]] if args[1].requires_grad else []
@@ -191,7 +195,8 @@ class Calls(TorchFunctionMode):
         self._counts[place] = self._counts.get(place, 0) + 1
         call = Call((*place, self._counts[place]), func, args, kwargs, quiet=not torch.is_grad_enabled())
         call.quiet_in, call.infers = self._quiet_in, self._infers
-        if name.strip("_") in ("sub", "rsub"):
+        call.line = line_at_hand() if self._keep else None
+        if call.quiet or name.strip("_") in ("sub", "rsub"):
             call.within = _within_distribution()
         return call
 
@@ -225,7 +230,7 @@ class Calls(TorchFunctionMode):
         if self._inside:  # the function around it hands the gradient on, or does not
             self._inside[-1] += sources
             return result
-        call.cuts = bool(sources)
+        call.cuts = bool(sources) or (call.name in DETACHING and bool(lost))  # a second cut behind the first
         lost = [*((call.key, each) for each in sources), *lost][:MOST_LOST]
         if not lost:
             return result
@@ -295,11 +300,13 @@ class Calls(TorchFunctionMode):
 
 
 def _within_distribution() -> str:
-    """Return the function of ``torch.distributions`` that the operation at hand is called from, if it is one."""
+    """Return the function of ``torch.distributions`` that was called and leads to the operation at hand, if any."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and (name := str(frame.f_globals.get("__name__"))).startswith(WRAPPERS):
+    found = ""
+    while frame is not None and (name := str(frame.f_globals.get("__name__"))).startswith((*WRAPPERS, DISTRIBUTIONS)):
+        found = frame.f_code.co_qualname if name.startswith(DISTRIBUTIONS) else found
         frame = frame.f_back
-    return frame.f_code.co_qualname if frame is not None and name.startswith("torch.distributions") else ""
+    return found
 
 
 def _base(tensor: Tensor) -> Tensor:

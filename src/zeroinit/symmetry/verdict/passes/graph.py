@@ -162,6 +162,8 @@ class Graph:
             taken = queue.pop(0)
             if taken.is_norm:
                 return taken
+            if "softmax" in taken.name.lower() or "attention" in taken.name.lower():
+                continue  # what it removes no norm has to
             if taken is not node and any(self._dims.get(name, 0) > 1 for name in self.weights_of(taken)):
                 continue
             for parent, _ in taken.above:

@@ -7,7 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from zeroinit._findings.finding import Finding
-from zeroinit._findings.formats import FEWEST, shortened, suggestion_lines, told_once
+from zeroinit._findings.formats import FEWEST, line_lines, shortened, suggestion_lines, told_once
 from zeroinit._findings.naming import NUMBERS, few, pattern_of
 from zeroinit.symmetry.verdict.report.parts import LayerReport
 from zeroinit.symmetry.verdict.report.sentence import by_cause, learns_on, of_units
@@ -131,6 +131,7 @@ def _warning_lines(report: "SymmetryReport", width: int) -> list[str]:
             more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
             text = f"{first.code} warning {paths[0]}{more}: {_of_all(first, names)}"
         lines += textwrap.wrap(text, width, subsequent_indent="    ", break_on_hyphens=False)
+        lines += line_lines(members, width)
         lines += suggestion_lines(first.suggestion, width)
         lines += _other_members(members, width)
     return lines

@@ -28,13 +28,14 @@ def by_cause(findings: tuple[Finding, ...] | list[Finding]) -> list[list[Finding
     groups: dict[tuple[str, str], list[Finding]] = {}
     for at, each in enumerate(findings):
         groups.setdefault((each.severity, each.cause or f"{at}"), []).append(each)
-    ranked = [sorted(members, key=lambda each: _in_group(each.code)) for members in groups.values()]
+    ranked = [sorted(members, key=_in_group) for members in groups.values()]
     return sorted(ranked, key=lambda members: (members[0].severity != "warning", _rank_of(members[0])))
 
 
-def _in_group(code: str) -> tuple[bool, int]:
-    """Sort identical units first: they cause the failure of whatever chooses among them."""
-    return code not in ("ZI001", "ZI004"), _rank(code)
+def _in_group(finding: Finding) -> tuple[bool, int, bool]:
+    """Sort identical units first, which cause the failure of what chooses among them, and consequences last."""
+    follows = finding.code == "ZI018" and " a gradient. " in finding.message
+    return finding.code not in ("ZI001", "ZI004"), _rank(finding.code), follows
 
 
 def _rank_of(finding: Finding) -> float:
@@ -84,12 +85,13 @@ def _of_model(report: "SymmetryReport") -> str:
         return f"{start}: {_with_gradient(report, trained)}{still}."
     first = groups[0][0]
     never = [each for each in report.warnings if each.code in NEVER and not of_units(each)]
-    stuck = {name for each in never for name in each.parameters}
-    weights = [each.name for each in trained if len(each.shape) > 1 or _is_number(each)] or [
-        each.name for each in trained
-    ]
+    causes = {each.cause for each in never if each.cause}
+    without = [each for each in report.findings if each.code == "ZI103" and each.cause in causes]
+    stuck = {name for each in [*never, *without] for name in each.parameters}
+    counted = [each for each in trained if len(each.shape) > 1 or _is_number(each)] or trained
+    moving = {each.name for each in counted if each.first_gradient_step is not None} - stuck
     cause = first_sentence(_cause_of(first))
-    if (first.code == "ZI013" and not learns_on(first)) or (first in never and stuck >= set(weights)):
+    if (first.code == "ZI013" and not learns_on(first)) or (first in never and not moving):
         start = "Will not learn as it is"
     elif STILL_FINITE in cause:
         start, cause = "Gradients arrive, but", cause.replace(f", {STILL_FINITE}", "")

@@ -33,6 +33,8 @@ def with_culprits(search: Search, found: dict[str, Reason], views: dict[str, Vie
 
 def _told(search: Search, culprits: list[str], drawn: set[str], names: list[str], view: View) -> dict[str, Reason]:
     """Return one reason for all parameters that the same zeros keep at zero."""
+    if (outside := _of_optimizer(search, culprits)) is not None:
+        return dict.fromkeys(names, outside)
     repair, text = _repair(search, culprits, drawn, set(names), view), _sentence(search, culprits, view)
     frozen = not any(search.replica.get_parameter(each).requires_grad for each in culprits)
     found = {}
@@ -40,6 +42,17 @@ def _told(search: Search, culprits: list[str], drawn: set[str], names: list[str]
         kind = "zero_pair" if name in search.zeros and not frozen else "zero_above"
         found[name] = Reason(kind, text, tuple(sorted(culprits)), repair, True, f"zero {sorted(culprits)}")
     return found
+
+
+def _of_optimizer(search: Search, culprits: list[str]) -> Reason | None:
+    """Return the reason where the zeros get gradients, and stay because the user's own optimizer does not move them."""
+    gaps = [each for each in search.evidence.symptoms if each.code == "ZI018"]
+    gap = next((each for each in gaps if set(culprits) <= set(each.parameters)), None)
+    if gap is None or not set(culprits) <= search.moving():
+        return None
+    start = "starts" if len(culprits) == 1 else "start"
+    text = f"{few(culprits)} {start} at zero, and the optimizer does not move {'it' if start == 'starts' else 'them'}."
+    return Reason("outside", text, tuple(culprits), gap.repair, True, gap.text)
 
 
 def _culprits(search: Search, drawn: set[str], names: set[str], view: View) -> list[str]:

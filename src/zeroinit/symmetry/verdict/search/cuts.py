@@ -1,9 +1,11 @@
 """Calls that lose a gradient on its way: each kind once, with what undoes it and what to type."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from zeroinit._findings.lines import Line, readable
 from zeroinit.symmetry.verdict.causes.functions import of_function_never_asked
 from zeroinit.symmetry.verdict.passes.calls import Call, Calls, tensors_in
 from zeroinit.symmetry.verdict.passes.naming import joined, operation, sentence, starred, where
@@ -13,6 +15,7 @@ __all__ = ["DETACHED", "cuts"]
 
 MOST_CUTS = 12
 MOST_NAMED = 3
+MOST_LINES = 6
 DRAWS = ("normal", "bernoulli", "multinomial", "poisson", "binomial", "_standard_gamma", "_sample_dirichlet")
 COMPARISONS = ("gt", "lt", "ge", "le", "eq", "ne", "greater", "less", "heaviside")
 SURROGATE = "Give it a surrogate gradient: `soft + (hard - soft).detach()`, with a sigmoid as the soft form."
@@ -26,8 +29,14 @@ INDEXING = {
 ONLY_INDICES = ("nonzero", "argwhere", "argmax", "argmin", "argsort")
 DETACHED = {"detach": "detach()", "data": "data", "detach_copy": "detach_copy()"}
 
-Cut = tuple[Change, str, str]
-"""What undoes a cut, a sentence about it, and what to type."""
+
+class Cut(NamedTuple):
+    """What undoes a cut, a sentence about it, what to type, and where it stands."""
+
+    change: Change
+    text: str
+    repair: str
+    lines: tuple[Line, ...] = ()
 
 
 def cuts(calls: Calls, model: nn.Module) -> Iterator[Cut]:
@@ -38,7 +47,10 @@ def cuts(calls: Calls, model: nn.Module) -> Iterator[Cut]:
         if call.cuts or call.chooses:
             groups.setdefault((starred(call.path), call.key[1]), []).append(call)
     for members in list(groups.values())[:MOST_CUTS]:
-        yield from _of_calls(members, calls, model)
+        by_line = {call.line: [each for each in members if each.line == call.line] for call in members}
+        for some in [*by_line.values(), members] if 1 < len(by_line) <= MOST_LINES else [members]:
+            for change, text, repair in _of_calls(some, calls, model):
+                yield Cut(change, text, repair, readable(each.line for each in some))
     if len(groups) > 1:
         changes = [(each.key, "take out") for group in groups.values() for each in group if each.name in DETACHED]
         listed = list(dict.fromkeys(operation(members[0], model) for members in groups.values()))
@@ -49,11 +61,9 @@ def cuts(calls: Calls, model: nn.Module) -> Iterator[Cut]:
         )
         text = f"{len(groups)} operations cut {{it}} off from the loss: {named}."
         everything = tuple(each.key for group in groups.values() for each in group if each.name not in DETACHED)
-        yield (
-            Change(calls=tuple(changes), attach=everything, gradients=True),
-            text,
-            "Take all of them out, or let the gradient pass each.",
-        )
+        repair = "Take all of them out, or let the gradient pass each."
+        lines = readable(members[0].line for members in groups.values())
+        yield Cut(Change(calls=tuple(changes), attach=everything, gradients=True), text, repair, lines)
 
 
 def _of_written(calls: Calls, model: nn.Module) -> Iterator[Cut]:
@@ -61,20 +71,21 @@ def _of_written(calls: Calls, model: nn.Module) -> Iterator[Cut]:
     if calls.wrapped:
         place = where(calls.wrapped[0], model)
         text = f"A computed tensor is made a new `nn.Parameter` in {place}, which cuts off what it was computed from."
-        yield Change(unwrap=True), text, f"Use the tensor as it is in {place}, with torch.nn.functional."
+        yield Cut(Change(unwrap=True), text, f"Use the tensor as it is in {place}, with torch.nn.functional.")
     if calls.copied:
         place = where(calls.copied[0], model)
         text = f"`copy.deepcopy` in {place} makes copies, from which no gradient leads back to {{it}}."
         repair = "Compute with the parameters themselves: `torch.func.functional_call(part, {name: p - rate * g}, x)`."
-        yield Change(uncopied=True), text, repair
+        yield Cut(Change(uncopied=True), text, repair)
     if calls.writes.calls:
         place = where(calls.writes.calls[0].path, model)
         text = f"Values are written through `.data` in {place}, outside of the graph, which cuts {{it}} off."
         repair = f"Write into a copy in {place}, without `.data`: `h = h.clone(); h[...] = values`."
-        yield Change(attach=tuple(each.key for each in calls.writes.calls)), text, repair
+        lines = readable(each.line for each in calls.writes.calls)
+        yield Cut(Change(attach=tuple(each.key for each in calls.writes.calls)), text, repair, lines)
 
 
-def _of_calls(members: list[Call], calls: Calls, model: nn.Module) -> Iterator[Cut]:
+def _of_calls(members: list[Call], calls: Calls, model: nn.Module) -> Iterator[tuple[Change, str, str]]:
     """Yield the ways to undo one kind of call."""
     call, keys = members[0], tuple(each.key for each in members)
     place, attached = where(call.path, model), Change(attach=keys)
@@ -86,7 +97,8 @@ def _of_calls(members: list[Call], calls: Calls, model: nn.Module) -> Iterator[C
     elif call.name in DETACHED:
         word = DETACHED[call.name] if call.name != "data" else ".data"
         change = Change(calls=tuple((key, "take out") for key in keys))
-        yield change, f"`{word}` in {place} cuts {{it}} off from the loss.", f"Remove `{word}` in {place}."
+        meant = "" if call.name == "data" else " If it is meant, give what it cuts off a loss of its own."
+        yield change, f"`{word}` in {place} cuts {{it}} off from the loss.", f"Remove `{word}` in {place}.{meant}"
     elif not any(map(_can_have_gradient, call.out)):
         text = f"{sentence(what)} returns whole numbers or truth values, which carry no gradient."
         soft = f"Use a soft form of {what}, as softmax or sigmoid, or let the gradient pass: "
@@ -95,9 +107,13 @@ def _of_calls(members: list[Call], calls: Calls, model: nn.Module) -> Iterator[C
             return
         yield attached, text, SURROGATE if call.name in COMPARISONS else f"{soft}`soft + (hard - soft).detach()`."
     elif call.quiet:
-        if any(each.name in DRAWS and each.quiet and each.path == call.path for each in calls.calls):
+        if call.within.endswith(".sample") or any(
+            each.name in DRAWS and each.quiet and each.path == call.path for each in calls.calls
+        ):
             text = f"`sample()` in {place} draws values under no_grad, which carry no gradient to {{it}}."
             yield attached, text, f"Use `rsample()` in {place}: a mean plus a spread times noise."
+            if call.within.endswith(".sample"):
+                return
         mode = "inference_mode" if call.infers else "no_grad"
         text = f"{sentence(what)} runs under {mode}, which cuts {{it}} off from the loss."
         yield Change(gradients=True), text, f"Remove `torch.{mode}()` in {where(call.quiet_in, model)}."
@@ -138,7 +154,7 @@ def _can_have_gradient(value: Tensor) -> bool:
     return value.is_floating_point() or value.is_complex()
 
 
-def _of_function(members: list[Call], model: nn.Module) -> Iterator[Cut]:
+def _of_function(members: list[Call], model: nn.Module) -> Iterator[tuple[Change, str, str]]:
     """An autograd function whose backward pass never runs, or whose result is marked as without a gradient."""
     text, repair = of_function_never_asked(members[0])
     yield Change(calls=tuple((each.key, "with gradient") for each in members)), text, repair

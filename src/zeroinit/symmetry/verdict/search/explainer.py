@@ -96,7 +96,7 @@ class Explainer(Search):
                 freed |= self.trials.frees_from_zero(each.change, other, view.step) if freed else frozenset()
                 self._is_small = self._is_small or bool(freed)
                 for name in freed & set(views):
-                    found[name] = self._accepted(name, each, each.repairs[0][1])
+                    found[name] = self._accepted(name, each, each.repairs[0][1], view)
 
     def other_views(self, absent: list[str]) -> dict[str, View]:
         """Look at passes with other random states, for parameters that are left out at random."""
@@ -129,8 +129,8 @@ class Explainer(Search):
                 return later
             for change, repair in each.repairs:
                 if change == each.change or self._frees(change, name, view):
-                    return self._accepted(name, each, repair)
-            return self._accepted(name, each, "")
+                    return self._accepted(name, each, repair, view)
+            return self._accepted(name, each, "", view)
         return self._without_candidate(name, view, vector)
 
     def _without_candidate(self, name: str, view: View, vector: bool) -> Reason:
@@ -142,13 +142,13 @@ class Explainer(Search):
             return later
         for each in of_mask(view):
             if self._frees(each.change, name, view):
-                return self._accepted(name, each, each.repairs[0][1])
+                return self._accepted(name, each, each.repairs[0][1], view)
         if (times := times_zero(name, view)) is not None:
             return times
         if not still and (even := balanced(name, self, view.step)) is not None:
             return even
         if (several := saturated(view)) is not None and self._frees(several.change, name, view):
-            return self._accepted(name, several, several.repairs[0][1])
+            return self._accepted(name, several, several.repairs[0][1], view)
         if any(name in self.trials.frees(Change(inputs=kind), view.step) for kind in ("other", "choices")):
             return Reason("idle", "Other inputs give {it} a gradient.", (), "", True, "other inputs")
         if still:
@@ -166,7 +166,7 @@ class Explainer(Search):
         for each in far_inputs("Inputs so far from zero leave no gradient to {it}.", view):
             trained = sum(parameter.requires_grad for parameter in self.replica.parameters())
             if 2 * len(self.without_gradient) > trained and self._frees(each.change, name, view):
-                return self._accepted(name, each, each.repairs[0][1])
+                return self._accepted(name, each, each.repairs[0][1], view)
         return None
 
     def _later(self, name: str, view: View) -> Reason | None:
@@ -180,7 +180,7 @@ class Explainer(Search):
         similar = starred(name) in self._explained
         return name in self.trials.frees(view.widened(change) if similar else change, view.step)
 
-    def _accepted(self, name: str, each: Candidate, repair: str) -> Reason:
+    def _accepted(self, name: str, each: Candidate, repair: str, view: View) -> Reason:
         self._explained.add(starred(name))
         cause = each.reason.cause or str(each.change)
-        return replace(each.reason, repair=repair, tried=True, cause=cause)
+        return replace(each.reason, repair=repair, tried=True, cause=cause, lines=view.lines(each.change))

@@ -68,7 +68,10 @@ def _of_layer(watch: LayerWatch, mask: np.ndarray, search: Search, view: View) -
     trials, name = search.trials, watch.layer.weight
     biases = tuple(part.name for part in watch.layer.parts if part.role == "bias")
     dead, text, repair = np.zeros_like(mask), "", ""
-    for node in _rectifiers(view, name):
+    near = _rectifiers(view, name)
+    if not near and _rectifiers(view, name, joined=True):
+        return Silent(dead, dead, "", "", (name, *biases))
+    for node in near:
         call = view.call(node)
         assert call is not None
         change = view.act(call, "leaky")
@@ -87,7 +90,7 @@ def _of_layer(watch: LayerWatch, mask: np.ndarray, search: Search, view: View) -
         freed = trials.freed_rows(Change(rows=(name,)), name, view.step)
         if len(freed) == len(mask):
             zero = rest & freed
-    if zero.any() and (above := view.call(next(iter(_rectifiers(view, name)), None))) is not None:
+    if zero.any() and (above := view.call(next(iter(near), None))) is not None:
         dead |= zero  # zero units behind a rectifier that has no slope at zero
         text = text or f"They are zero, and {operation(above, view.model)} has no slope there."
         repair = repair or f"Start them at random: `nn.init.normal_({of_model(name)}, std=0.02)`."
@@ -108,8 +111,8 @@ def _span(mask: np.ndarray) -> str:
     return ", ".join(map(str, at[:4])) + (", ..." if len(at) > 4 else "")
 
 
-def _rectifiers(view: View, name: str) -> list[Node]:
-    """Return the nearest rectifiers above a weight."""
+def _rectifiers(view: View, name: str, joined: bool = False) -> list[Node]:
+    """Return the nearest rectifiers above a weight; ``joined`` are those that a sum with another stream may turn on."""
     queue = [node for node, _ in view.graph.uses(name)]
     seen: set[int] = set()
     found: list[Node] = []
@@ -123,7 +126,13 @@ def _rectifiers(view: View, name: str) -> list[Node]:
         if any(view.model.get_parameter(each).dim() > 1 for each in weights):
             continue
         for parent, _ in node.above:
-            if id(parent) not in seen:
+            if id(parent) not in seen and (joined or not _joins(parent)):
                 seen.add(id(parent))
                 queue.append(parent)
     return found
+
+
+def _joins(node: Node) -> bool:
+    """Tell whether an operation adds what comes from two parts of a model."""
+    streams = [each for each in node.edges if each is not None and not each.leaf]
+    return node.name in ("Add", "Sub") and len(streams) > 1

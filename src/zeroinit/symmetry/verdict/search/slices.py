@@ -1,13 +1,19 @@
 """Blocks of a fused weight, such as the queries in a packed projection, that never get a gradient."""
 
+import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
+import torch
+from torch import Tensor, nn
 
+from zeroinit._findings.lines import readable
 from zeroinit.symmetry.units.watching import LayerWatch
 from zeroinit.symmetry.verdict.causes.flat import of_one
 from zeroinit.symmetry.verdict.causes.views import View
 from zeroinit.symmetry.verdict.evidence import Reason
+from zeroinit.symmetry.verdict.passes.noise import uneven
 from zeroinit.symmetry.verdict.search.cuts import cuts
 from zeroinit.symmetry.verdict.search.search import Search
 from zeroinit.symmetry.verdict.trials.trials import Change
@@ -46,20 +52,49 @@ def find_cut_blocks(search: Search, blocks: dict[str, np.ndarray]) -> dict[str, 
     found: dict[str, Reason] = {}
     if view is None:
         return found
-    for tried, (change, kind, text, repair, cause) in enumerate(_causes(view, search), 1):
+    watches = {each.layer.weight: each for each in search.evidence.watch.layers}
+    for tried, (change, reason) in enumerate(_causes(view, search), 1):
         for name, mask in blocks.items():
             freed = search.trials.freed_rows(change, name, view.step)
             if name not in found and len(freed) == len(mask) and freed[mask].all():
-                found[name] = Reason(kind, text, (), repair, True, cause)
+                found[name] = reason
         if tried == MOST or len(found) == len(blocks):
             break
+    for name in set(blocks) - set(found):
+        if _is_unread(search, watches[name], blocks[name]):
+            found[name] = Reason("unread", "Nothing in the loss depends on {it}.", tried=True, cause="unread")
     return found
 
 
-def _causes(view: View, search: Search) -> Iterator[tuple[Change, str, str, str, str]]:
+def _is_unread(search: Search, watch: LayerWatch, mask: np.ndarray) -> bool:
+    """Tell whether the loss is the same whatever some units of a layer's output are."""
+    module = search.replica.get_submodule(watch.layer.path)
+    if not isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)):
+        return False
+    ran = []
+
+    def disturb(module: nn.Module, arguments: tuple, output: Tensor) -> Tensor:
+        shape = [1] * output.dim()
+        shape[-1 if isinstance(module, nn.Linear) else 1] = len(mask)
+        ran.append(module)
+        units = torch.as_tensor(mask, device=output.device).reshape(shape)
+        return torch.where(units, output + (1 + 2 * output.abs().amax()) * uneven(output), output)
+
+    losses = []
+    for hook in (None, disturb):
+        handle = module.register_forward_hook(hook) if hook is not None else None
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            losses.append(float(search.trials.loss(Change(), search.step)))
+        if handle is not None:
+            handle.remove()
+    return bool(ran) and losses[0] == losses[1]
+
+
+def _causes(view: View, search: Search) -> Iterator[tuple[Change, Reason]]:
     for call in view.calls.calls:
         for each in of_one(call, view):
             for change in (view.widened(each.change), each.change):
-                yield change, each.reason.kind, each.reason.text, each.repairs[0][1], each.reason.cause
-    for change, text, repair in cuts(view.calls, search.replica):
-        yield change, "detached", text, repair, text
+                yield change, replace(each.reason, repair=each.repairs[0][1], tried=True, lines=readable([call.line]))
+    for change, text, repair, lines in cuts(view.calls, search.replica):
+        yield change, Reason("detached", text, (), repair, True, text, lines)

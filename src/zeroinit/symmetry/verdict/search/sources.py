@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from zeroinit.symmetry.verdict.passes.calls import tensors_in
 from zeroinit.symmetry.verdict.search.called import called
+from zeroinit.symmetry.verdict.search.conditions import condition_of
 from zeroinit.symmetry.verdict.search.search import Search
 
 __all__ = ["computed_once", "condition_on", "reached_text", "taken_once"]
@@ -21,8 +22,10 @@ ASSIGNED: dict[type, list[tuple[str, str]]] = {}
 """What was read, by class and method: many parameters of a large model may ask for the same."""
 
 
-def condition_on(name: str, search: Search) -> str:
-    """Return the class whose forward runs and names an unused parameter, or the part that holds it, if one does.
+def condition_on(name: str, search: Search) -> tuple[str, str]:
+    """Return the class whose forward runs and names an unused parameter, or the part that holds it, and the condition.
+
+    Both are empty where no class names it, the condition where its use stands behind none.
 
     A part that runs as well speaks for itself: its own source has to name the parameter.
     """
@@ -38,9 +41,9 @@ def condition_on(name: str, search: Search) -> str:
             named = ".".join(parts[at - 1 :] if inner_runs or _left_out_by_method(text, between, parts[at - 1 :])
                              else parts[at - 1 : at])  # fmt: skip
             if re.search(rf"self\.{re.escape(named)}\b", text):
-                return type(owner).__name__
+                return type(owner).__name__, condition_of(text, named)
         inner_runs = True
-    return ""
+    return "", ""
 
 
 def _left_out_by_method(text: str, between: list[nn.Module], path: list[str]) -> bool:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from zeroinit._findings.lines import readable
 from zeroinit._modules.attached import attached
 from zeroinit.symmetry.verdict.causes.flat import second_derivative
 from zeroinit.symmetry.verdict.causes.views import View
@@ -52,15 +53,15 @@ def _cut(name: str, search: Search) -> Reason:
     for each in second_derivative(calls, model):
         if name in trials.frees(each.change, step):
             return replace(each.reason, repair=each.repairs[0][1], tried=True)
-    for change, text, repair in cuts(calls, model):
+    for change, text, repair, lines in cuts(calls, model):
         if name in trials.frees(change, step):
             hides = " `requires_grad = True` on the loss only hides this; remove it." if calls.new_loss else ""
-            return Reason("detached", text, (), repair + hides, True, text)
+            return Reason("detached", text, (), repair + hides, True, text, lines)
         if calls.leaves and name in trials.frees(replace(change, unwrap=True), step):
             also = f" In {where(calls.leaves[-1], model)} it is then made a new tensor with "
             also += "`requires_grad=True`, which leads nowhere."
             more = " Use it there as it is, without `Variable(..., requires_grad=True)`."
-            return Reason("detached", text + also, (), repair + more, True, text)
+            return Reason("detached", text + also, (), repair + more, True, text, lines)
     if calls.leaves and name in trials.frees(Change(unwrap=True), step):
         place = where(calls.leaves[-1], model)
         text = f"What is computed from {{it}} is made a new tensor with `requires_grad=True` in {place}."
@@ -71,7 +72,7 @@ def _cut(name: str, search: Search) -> Reason:
     parameter = model.get_parameter(name)
     taken = [each for each in calls.escapes if any(_depends(source, parameter) for source in each[3])] or calls.escapes
     if depends and taken:
-        path, escape, lost, _ = taken[0]
+        path, escape, lost, _, line = taken[0]
         words = [*(f"`.{DETACHED[each]}`" for each in lost[:1] if each in DETACHED), escape]
         takes = "takes" if len(words) == 1 else "take"
         text = (
@@ -79,7 +80,7 @@ def _cut(name: str, search: Search) -> Reason:
         )
         repair = f"Compute with tensors in {where(path, model)}."
         repair += " `torch.stack([...])` makes one tensor of a list." if "Tensor([" in escape else ""
-        return Reason("detached", text, (), repair, True, text)
+        return Reason("detached", text, (), repair, True, text, readable([line]))
     if not depends and name in trials.frees(outputs, step):
         return _not_in_loss(name, search)
     if depends:
@@ -222,8 +223,11 @@ def _not_called(name: str, search: Search) -> Reason:
     if sibling and (by_name or _selects(name, search)):
         text = f"This batch uses its sibling `{sibling}`."
         return Reason("idle", text, (), "Nothing to do if another batch, task or domain uses it.", False, "sibling")
-    if condition := condition_on(name, search):
-        text = f"`{condition}` uses {{it}} under a condition that is not met here."
+    user, condition = condition_on(name, search)
+    if user:
+        text = f"`{user}` uses {{it}} under a condition that is not met here."
+        if condition:
+            text = f"`{user}` uses {{it}} only if `{condition}`, which is not so here."
         return Reason("idle", text, (), "Nothing to do if that is meant.", False, text)
     if substitute := _substitute(name, search):
         text = f"The forward pass does not use {{it}}, but `{substitute}`, a plain tensor with the same values."

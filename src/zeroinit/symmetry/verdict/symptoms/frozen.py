@@ -80,21 +80,25 @@ def frozen_adapters(evidence: Evidence) -> tuple[list[str], str, str] | None:
 
 def frozen_apart(evidence: Evidence) -> dict[str, tuple[str, str]]:
     """Return, for frozen parameters that stand apart from all others, what groups them and what to say about them."""
-    learns = any(each.requires_grad for each in _adapters(evidence).values())
+    adapters = {name: each for name, each in _adapters(evidence).items() if each.requires_grad}
+    learns = bool(adapters)
+    heads = any(evidence.double.first_step(name) is not None for name in adapters)
     new = _new_layers(evidence.model, evidence.watch.first.behind)
     found = {
-        name: _apart(name, learns, new) for name, each in evidence.model.named_parameters() if not each.requires_grad
+        name: _apart(name, learns, heads, new)
+        for name, each in evidence.model.named_parameters()
+        if not each.requires_grad
     }
     return {name: each for name, each in found.items() if each is not None}
 
 
-def _apart(name: str, learns: bool, new: dict[str, str]) -> tuple[str, str] | None:
+def _apart(name: str, learns: bool, heads: bool, new: dict[str, str]) -> tuple[str, str] | None:
     if ADAPTER.search(name):
         return "frozen adapters", "" if learns else "No adapter learns."
     if ".modules_to_save." in name:
         return "frozen copies", "" if learns else "What is in `modules_to_save` is meant to learn."
     parts = name.removeprefix("base_model.model.").split(".")
-    if parts[0] in HEADS and learns and not {"original_module", "base_layer"} & set(parts):
+    if parts[0] in HEADS and heads and not {"original_module", "base_layer"} & set(parts):
         repair = f'`LoraConfig(..., modules_to_save=["{parts[0]}"])`'
         return FROZEN_HEAD, f"The adapters learn, and this head does not. If it is new, train it: {repair}."
     part = new.get(name.rpartition(".")[0])

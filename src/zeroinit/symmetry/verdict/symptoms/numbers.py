@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zeroinit._common import InputError
+from zeroinit._findings.lines import Line, readable
 from zeroinit.symmetry.shadow.copies import copy_of
 from zeroinit.symmetry.shadow.objective import Objective
 from zeroinit.symmetry.shadow.trace import Settings, Trace
@@ -57,6 +58,7 @@ class Trouble:
         path: The module.
         parameters: Names of the parameters concerned.
         tried: Whether the repair was tried.
+        lines: Where it begins in the user's code.
     """
 
     kind: str
@@ -65,6 +67,7 @@ class Trouble:
     path: str = ""
     parameters: tuple[str, ...] = ()
     tried: bool = True
+    lines: tuple[Line, ...] = ()
 
 
 def find_trouble(evidence: Evidence) -> Trouble | None:
@@ -169,9 +172,11 @@ def _source(evidence: Evidence, step: int, in_loss: bool, first: torch.dtype, le
     text = f"{what}: {operation(call, replica)} {reason}."
     for change, repair in repairs:
         if helps(evidence, change, step, dtype):
-            return Trouble("nan", text, repair, path, names)
+            return Trouble("nan", text, repair, path, names, lines=readable([call.line]))
     repair = f"Look at what goes into {operation(call, replica)}."
-    return Trouble("nan", text, repair, path, names, tried=False)
+    if call.function is not None and not in_loss:
+        repair = f"Write `{call.name}.backward` so that it is finite for large and for small numbers."
+    return Trouble("nan", text, repair, path, names, False, readable([call.line]))
 
 
 def _broken_parameters(replica: nn.Module) -> list[str]:
@@ -234,7 +239,7 @@ def _why(
     if own and "negative" in reason:
         reason += f", because {few(own)} is below zero there"
         repair = f"Compute with `F.softplus({own[0]})`, which is above zero for any value."
-        return reason, [({call.key: _positive}, repair), *guards(call)], own
+        return reason, [({call.key: _positive}, repair), *guards(call, calls)], own
     floats = [each for each in tensors_in(objective.inputs) if each.is_floating_point() and each.numel()]
     if floats and any(not each.any() for each in floats):
         reason += "; the batch is all zeros"
@@ -243,7 +248,7 @@ def _why(
         repairs.append(("masks", "Leave at least one key unmasked in each row."))
     if "overflows" in reason and (largest := _largest(floats)) > LARGE_INPUT:
         repairs.append(("scaled inputs", f"Normalize the inputs, which go up to {largest:.4g}."))
-    repairs += [*of_calls(call, calls), *guards(call)]
+    repairs += [*of_calls(call, calls), *guards(call, calls)]
     return reason, repairs, ()
 
 

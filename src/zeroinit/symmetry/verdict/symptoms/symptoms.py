@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from torch import nn
 
 from zeroinit._common import InputError
 from zeroinit.symmetry.measures.activated import Activated
@@ -15,7 +16,7 @@ from zeroinit.symmetry.shadow.trace import Trace
 from zeroinit.symmetry.shadow.training import run_shadow
 from zeroinit.symmetry.verdict.causes.flat import OFF
 from zeroinit.symmetry.verdict.evidence import Evidence, Reason, Symptom
-from zeroinit.symmetry.verdict.passes.naming import few
+from zeroinit.symmetry.verdict.passes.naming import few, of_model
 from zeroinit.symmetry.verdict.symptoms.aliases import how_to_part, repeated_modules, shared_memory
 from zeroinit.symmetry.verdict.symptoms.frozen import frozen_in_name
 from zeroinit.symmetry.verdict.symptoms.numbers import RATES, find_trouble, grows
@@ -31,6 +32,7 @@ LONGER, MOST_STEPS = 10, 64
 """A smaller rate is tried for up to so many times the steps, and for so many in all."""
 FEWEST_STILL = 2
 """A gradient is gone if it is exactly zero for so many last steps."""
+MOST_ADDED = 4
 LATER = 3
 """A parameter is left behind if it takes no part in the last steps, at least this number of them."""
 
@@ -40,17 +42,18 @@ def find_symptoms(evidence: Evidence) -> Iterator[Symptom]:
     trouble = find_trouble(evidence)
     if trouble is not None:
         code = "ZI013" if trouble.kind == "nan" else "ZI015"
-        yield Symptom(code, trouble.path, trouble.parameters, trouble.text, trouble.repair, trouble.tried)
+        yield Symptom(
+            code, trouble.path, trouble.parameters, trouble.text, trouble.repair, trouble.tried, trouble.lines
+        )
     elif (lost := lost_updates(evidence)) is not None:
         names = lost.names
         path = names[0].rpartition(".")[0] if len(names) == 1 else ""
         text = lost.text(evidence.model, evidence.single.held or {})
         code = "ZI020" if lost.everything else "ZI109"
-        yield Symptom(code, path, names, text, lost.repair(evidence.model))
+        repair = lost.repair(evidence.model)
+        yield Symptom(code, path, names, text if lost.everything else f"{text} {repair}", repair)
     if evidence.single.broadcast is not None:
-        output, targets = map(tuple, evidence.single.broadcast)
-        text = f"The loss compares each output with every target: their shapes are {output} and {targets}."
-        yield Symptom("ZI017", "", (), text, f"Give both one shape: `targets.reshape({output})`.", False)
+        yield from _of_shapes(evidence, *map(tuple, evidence.single.broadcast))
     if evidence.single.out_of_reach is not None and evidence.objective.targets is not None:
         yield _of_range(evidence.single.out_of_reach)
     if evidence.single.activated is not None and evidence.objective.kind != "cross entropy, targets drawn":
@@ -88,6 +91,19 @@ def find_symptoms(evidence: Evidence) -> Iterator[Symptom]:
         yield Symptom("ZI010", "", names, text, "Use what it computes, or remove it.", True)
     for path, text in repeated_modules(evidence.model):
         yield Symptom("ZI115", path, (), text, "Build one for each place, unless they are meant to share.", False)
+
+
+def _of_shapes(evidence: Evidence, output: tuple[int, ...], targets: tuple[int, ...]) -> Iterator[Symptom]:
+    """Tell of outputs that are compared with every target, or all with the one target that was handed over."""
+    text = f"The loss compares each output with every target: their shapes are {output} and {targets}."
+    repair = f"Give both one shape: `targets.reshape({output})`."
+    given = evidence.objective.targets
+    if torch.broadcast_shapes(output, targets).numel() == math.prod(output):
+        if not isinstance(given, torch.Tensor) or tuple(given.shape) != targets:
+            return
+        text = f"The loss compares all outputs with one target: their shapes are {output} and {targets}."
+        repair = "Hand over a target for each output."
+    yield Symptom("ZI017", "", (), text, repair, False)
 
 
 def _unread(evidence: Evidence) -> Iterator[tuple[str, int, int]]:
@@ -145,23 +161,36 @@ def of_optimizer(evidence: Evidence, left_out: Container[str] = ()) -> Iterator[
     missing = tuple(name for name in trained if name not in held and name not in left_out)
     still = tuple(name for name in trained if held.get(name) == 0)
     repair = "Make the optimizer after the model is complete: `optimizer = Optimizer(model.parameters(), ...)`."
+    rates = getattr(evidence.settings.optimizer, "rates", {})
     if missing and len(missing) == len(trained):
         text = "The optimizer holds no parameter of this model: it was made for another one, or for a copy."
-        rates = getattr(evidence.settings.optimizer, "rates", {})
         if any(id(each) in rates for each in evidence.model.parameters()):
             text = f"The optimizer holds frozen parameters of this model alone, not {few(missing)}."
         yield Symptom("ZI018", "", missing, text, repair, False)
     elif missing:
         text = f"The optimizer does not hold {few(missing)}, so {_they(missing)} never move."
         them = "it" if len(missing) == 1 else "them"
-        repair += (
-            f" Or add {them}: `optimizer.add_param_group({{'params': [...]}})`. Nothing to do if another optimizer"
-        )
-        repair += f" trains {them}."
+        add = f"`optimizer.add_param_group({{'params': {_listed(missing, evidence.model)}}})`"
+        known = {id(each) for each in evidence.model.parameters()}
+        repair = f"{repair} Or add {them}: {add}." if set(rates) - known else f"Add {them}: {add}."
+        repair += f" Nothing to do if another optimizer trains {them}."
         yield Symptom("ZI018", "", missing, text, repair, False)
     if still:
         text = f"The learning rate of {few(still)} is 0, so {_they(still)} never move."
         yield Symptom("ZI018", "", still, text, "Give that group of parameters a learning rate above 0.", False)
+
+
+def _listed(names: tuple[str, ...], model: nn.Module) -> str:
+    """Write parameters as the items of a list: modules all of whose parameters are among them as a whole."""
+    items: dict[str, None] = {}
+    for name in names:
+        owner, whole = name.rpartition(".")[0], ""
+        while owner and all(f"{owner}.{each}" in names for each, _ in model.get_submodule(owner).named_parameters()):
+            owner, whole = owner.rpartition(".")[0], owner
+        items[f"*{of_model(whole)}.parameters()" if whole else of_model(name)] = None
+    if len(items) == 1 and "*" in (only := next(iter(items))):
+        return only[1:]
+    return f"[{', '.join([*list(items)[:MOST_ADDED], *(['...'] if len(items) > MOST_ADDED else [])])}]"
 
 
 def _they(names: tuple[str, ...]) -> str:

@@ -45,6 +45,10 @@ def _with_first_detached(call: Call) -> Any:
     return call.func(call.args[0].detach(), *call.args[1:], **call.kwargs)
 
 
+def _with_last_detached(call: Call) -> Any:
+    return call.func(*call.args[:-1], call.args[-1].detach(), **call.kwargs)
+
+
 def _sigmoid(call: Call) -> Tensor:
     return torch.sigmoid(call.given[0])
 
@@ -130,6 +134,7 @@ ACTIONS: dict[str, Callable[[Call], Any]] = STILL | {
     "leaky": _leaky,
     "sigmoid": _sigmoid,
     "detach first": _with_first_detached,
+    "detach last": _with_last_detached,
     "other axis": _over_other_axis,
     "cooler": _cooled,
     "noise": _with_noise,

@@ -91,12 +91,18 @@ def normalized_inputs(inputs: Any) -> Any:
 
 
 def two_examples(inputs: Any) -> Any:
-    """Add an example to a batch of one: floats drawn anew, all else as in the first."""
+    """Add an example to a batch of one: floats drawn anew, whole numbers up to the largest one, all else as it is."""
+    generator = torch.Generator("cpu").manual_seed(12)
 
     def add(value: Tensor) -> Tensor:
         if value.dim() == 0 or len(value) != 1 or value.layout != torch.strided:
             return value
-        return torch.cat([value, noise(value) if value.is_floating_point() else value])
+        if value.is_floating_point():
+            return torch.cat([value, noise(value)])
+        if value.dtype != torch.long or not value.numel() or bool((value < 0).any()):
+            return torch.cat([value, value])
+        drawn = torch.randint(int(value.max()) + 1, value.shape, generator=generator, device="cpu")
+        return torch.cat([value, drawn.to(value.device)])
 
     return map_tensors(inputs, add)
 

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zeroinit.symmetry.verdict.passes.calls import Call
+from zeroinit.symmetry.verdict.passes.calls import Call, Calls
+from zeroinit.symmetry.verdict.passes.naming import starred
 
 __all__ = ["ATTENTION", "guarded", "guards", "of_operation"]
 
@@ -46,25 +47,31 @@ def of_operation(call: Call, in_loss: bool) -> str:
         return "has no finite slope where its argument is zero" if not in_loss else "is not finite there"
     if call.name in ("exp", "expm1", "pow", "mul", "square", "matmul", "linear", "mm", "cosh", "sinh"):
         return "overflows: its result is too large"
+    if call.function is not None and not in_loss:
+        return "returns NaN or infinity from its backward pass"
     return "makes it of finite numbers" if in_loss else "has a slope there that is not finite"
 
 
-def guards(call: Call) -> list[tuple[Any, str]]:
-    """Return changes that keep an operation away from where it is not finite, each with what to type."""
+def guards(call: Call, calls: Calls) -> list[tuple[Any, str]]:
+    """Return changes that keep an operation, wherever a module does it, from where it is not finite; what to type."""
     clamped = "Keep its argument inside: `x.clamp(-1 + 1e-6, 1 - 1e-6)`, or use `torch.atan2`."
     known = {
-        "div": ("eps", "Add a small number to the denominator: `x / (y + 1e-8)`."),
-        "truediv": ("eps", "Add a small number to the denominator: `x / (y + 1e-8)`."),
-        "sqrt": ("eps", "Keep what is under the root above zero: `x.clamp_min(1e-12).sqrt()`."),
-        "pow": ("eps", "Add a small number to its base: `(x + 1e-12).pow(...)`."),
-        "log": ("eps", "Keep its argument above zero: `x.clamp_min(1e-8).log()`."),
-        "norm": ("eps", "Write it as `(x.square().sum(-1) + 1e-12).sqrt()`."),
-        "acos": ("eps", clamped),
-        "asin": ("eps", clamped),
-        "angle": ("eps", "Keep its argument away from zero: `torch.angle(z + 1e-6)`."),
-        "std": ("eps", "Add a small number: `(x.var(...) + 1e-12).sqrt()`."),
+        "div": "Add a small number to the denominator: `x / (y + 1e-8)`.",
+        "truediv": "Add a small number to the denominator: `x / (y + 1e-8)`.",
+        "sqrt": "Keep what is under the root above zero: `x.clamp_min(1e-12).sqrt()`.",
+        "pow": "Add a small number to its base: `(x + 1e-12).pow(...)`.",
+        "log": "Keep its argument above zero: `x.clamp_min(1e-8).log()`.",
+        "norm": "Write it as `(x.square().sum(-1) + 1e-12).sqrt()`.",
+        "acos": clamped,
+        "asin": clamped,
+        "angle": "Keep its argument away from zero: `torch.angle(z + 1e-6)`.",
+        "std": "Add a small number: `(x.var(...) + 1e-12).sqrt()`.",
     }
-    return [((call.key, *known[call.name][:1]), known[call.name][1])] if call.name in known else []
+    if call.name not in known:
+        return []
+    mine = (starred(call.path), call.key[1])
+    alike = [each.key for each in calls.calls if (starred(each.path), each.key[1]) == mine]
+    return [(dict.fromkeys(alike, guarded), known[call.name])]
 
 
 def guarded(call: Call) -> Any:

@@ -19,7 +19,6 @@ from zeroinit.symmetry.shadow.undisturbed import reseed
 from zeroinit.symmetry.verdict.evidence import Evidence
 from zeroinit.symmetry.verdict.passes.applied import checkpoints_off
 from zeroinit.symmetry.verdict.passes.calls import Calls
-from zeroinit.symmetry.verdict.symptoms.not_finite.causes import guarded
 from zeroinit.symmetry.verdict.trials.drawn_inputs import random_inputs
 
 __all__ = ["IGNORED", "LARGE_INPUT", "helps", "watched_loss"]
@@ -58,8 +57,6 @@ def helps(evidence: Evidence, change: Any, step: int, dtype: torch.dtype) -> boo
         with torch.no_grad():
             for name in change[1]:
                 replica.get_parameter(name).normal_(0, 0.02)
-    else:
-        changes = {change[0]: guarded}
     try:
         if step > 1:
             run_shadow(replica, objective, dtype, replace(evidence.settings, steps=step - 1))
