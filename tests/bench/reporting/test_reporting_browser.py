@@ -83,6 +83,37 @@ def test_nothing_is_wider_than_the_screen(visit, form, width):
     assert page.locator("figure svg").first.is_visible()
 
 
+CUT = """() => {
+    const found = [...document.querySelectorAll("h1, h2, h3, p, td, th, li, summary, button, output, dd")].filter(
+        (each) => each.offsetParent && each.scrollWidth > each.clientWidth + 1 && each.clientWidth)
+    for (const svg of document.querySelectorAll("figure svg")) {
+        const page = svg.getBoundingClientRect()
+        found.push(...[...svg.querySelectorAll("g[id*=text_]")].filter((each) => {
+            const box = each.getBoundingClientRect()
+            return box.left < page.left - 2 || box.right > page.right + 2 || box.bottom > page.bottom + 2
+        }))
+    }
+    return found.map((each) => each.textContent)
+}"""
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_no_text_is_cut(visit, width):
+    """Neither in the page nor in a drawing, with the fonts of the browser."""
+    page = visit(width, 860)
+    page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
+    assert page.evaluate(CUT) == []
+
+
+def test_a_text_that_is_cut_is_found(visit):
+    page = visit()
+    page.evaluate("""() => {
+        document.querySelector("h1").style.cssText = "overflow: hidden; white-space: nowrap; width: 40px"
+        document.querySelector("figure svg g[id*=text_]").setAttribute("transform", "translate(-900 0)")
+    }""")
+    assert len(page.evaluate(CUT)) == 2
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_axe_finds_nothing(visit, form):
     page = visit(**FORMS[form])
