@@ -136,6 +136,16 @@ def import_named(name: str, argument: str, form: str) -> Any:
         raise InputError(f"{argument}={name!r}: {module_name} has no function {attribute!r}{near}") from None
 
 
+def counted(number: int, word: str) -> str:
+    """Write a count.
+
+    Example:
+        >>> counted(1, "step"), counted(4000, "step")
+        ('1 step', '4,000 steps')
+    """
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
 def missing(package: str, extra: str) -> str:
     """Say in one line what to install.
 

@@ -180,7 +180,6 @@ def test_tensorboard_logs_are_written_and_read_back(two_epochs, zeroinit):
         ("0-2", [0, 1, 2]),
         ("4-4", [4]),
         ("0,7,3", [0, 7, 3]),
-        ("2,2,1", [2, 1]),
     ],
 )
 def test_seeds_in_every_form(text, seeds):

@@ -43,6 +43,8 @@ SHARDS = ("0/3", "4/3", "2", "a/b", "1/0", "-1/3", "1/3/5")
             "protocol='publish': did you mean 'published'? It must be one of corrected, published",
         ),
         ("--seeds 3-1", "seeds='3-1': the range runs backwards; did you mean 1-3?"),
+        ("--seeds 3,3", f"seeds='3,3': names a seed twice; {SEEDS}"),
+        ("--seeds 2,12,2", f"seeds='2,12,2': names a seed twice; {SEEDS}"),
         ("--seeds 0", f"seeds='0': leaves no seed; {SEEDS}"),
         ("--seeds x", f"seeds='x': {SEEDS}"),
         ("--seeds 1,", f"seeds='1,': {SEEDS}"),

@@ -45,9 +45,16 @@ def test_a_code_is_explained(zeroinit):
     assert ended.out.rstrip() == TEXTS["ZI006"].rstrip()
 
 
-@pytest.mark.parametrize("written", ["zi006", "6", "ZI6", "006"])
+@pytest.mark.parametrize("written", ["zi006", "6", "ZI6", "006", "ZI006 ", "zi6"])
 def test_a_code_may_be_written_shorter(zeroinit, written):
     assert zeroinit("explain", written).out.startswith("# ZI006: ")
+
+
+@pytest.mark.parametrize("written", ["ZI1", "ZI00", "zi20"])
+def test_the_beginning_of_codes_lists_them_as_select_takes_it(zeroinit, written):
+    listed = re.findall(r"^(ZI\d+): ", zeroinit("explain", written).out, re.MULTILINE)
+    assert listed == sorted(code for code in CODES if code.startswith(written.upper()))
+    assert len(listed) > 1
 
 
 def test_all_codes_are_listed(zeroinit):

@@ -1,5 +1,6 @@
 """Initializers of your own: which function gets what, what is set, what stays, and that errors change nothing."""
 
+import dataclasses
 import functools
 import sys
 import types
@@ -14,7 +15,7 @@ from torch import nn
 import zeroinit.init.own
 from zeroinit._common import InputError
 from zeroinit.init import INITIALIZERS, InitWarning, initialize_
-from zeroinit.init.initializers import Initializer
+from zeroinit.init.initializers import Initializer, make_initializer
 
 
 def tensor_way(tensor, generator):
@@ -205,9 +206,36 @@ def tied():
     return model
 
 
-@pytest.mark.parametrize("own", [tensor_way, module_way], ids=["tensor", "module"])
+def both(module):
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.normal_(module.weight, std=0.5)
+
+
+def from_around(module):
+    if isinstance(module, nn.ModuleDict):
+        for layer in module.values():
+            nn.init.normal_(layer.weight, std=0.5)
+
+
+@pytest.mark.parametrize("own", [both, from_around])
+def test_a_tied_parameter_that_a_function_sets_for_all_its_modules_is_set(own, generator):
+    """GPT-2's ``_init_weights`` draws a dense layer and a table of embeddings alike."""
+    model = tied()
+    record = initialize_(model, own, generator=generator(0), strict=True)
+    assert [(each.name, each.aliases) for each in record.parameters] == [
+        ("table.weight", ("head.weight",)),
+        ("body.weight", ()),
+    ]
+    assert model["head"].weight is model["table"].weight
+    with pytest.warns(InitWarning, match="which was not chosen"):
+        initialize_(model, both, generator=generator(0), include=["head", "body"])
+
+
+@pytest.mark.parametrize("own", [tensor_way, module_way, through_data], ids=["tensor", "module", "data"])
 def test_a_tied_parameter_is_never_set_in_silence(own, generator):
     model = tied()
+    if own is through_data:
+        model["head"].register_parameter("bias", nn.Parameter(torch.zeros(6)))
     before = model["head"].weight.clone()
     with pytest.warns(InitWarning, match=r"'table\.weight' \(Embedding\)"):
         initialize_(model, own, generator=generator(0))
@@ -330,6 +358,22 @@ def not_in_place(tensor, generator):
     return torch.randn(tensor.shape, generator=generator)
 
 
+def infinite(tensor, generator):
+    tensor.normal_(generator=generator)[0, 0] = torch.inf
+
+
+def infinite_modules(module):
+    module_way(module)
+    if isinstance(module, nn.Linear):
+        nn.init.constant_(module.weight, -torch.inf)
+
+
+def nan_modules(module):
+    module_way(module)
+    if isinstance(module, nn.Linear):
+        nn.init.constant_(module.weight, torch.nan)
+
+
 def fails_for_dense(tensor, generator):
     tensor.normal_(generator=generator)
     if tensor.dim() == 2:
@@ -351,8 +395,14 @@ def none_needed(*modules):
         (reshapes, r"replaces '3\.weight'"),
         (adds, r"replaces '3\.extra'"),
         (fails_late, r"failed on the model itself \(Sequential; KeyError: 'late'\); without a parameter `generator`"),
-        (half_filled, r"leaves values of a weight of shape \(4, 3, 3, 3\) unset or NaN; fill the tensor in place"),
-        (not_in_place, "unset or NaN"),
+        (half_filled, r"leaves values of a weight of shape \(4, 3, 3, 3\) unset, NaN or infinite; fill the tensor"),
+        (not_in_place, "unset, NaN or infinite"),
+        (infinite, r"initializer='.*:infinite': leaves values of a weight of shape .* unset, NaN or infinite"),
+        (infinite_modules, r"infinite_modules': makes 3\.weight NaN or infinite; fill it with numbers, or exclude its"),
+        (nan_modules, r"nan_modules': makes 3\.weight NaN or infinite"),
+        (functools.partial(tensor_way, std=2), r"tensor_way\(std=2\)': does not take these arguments"),
+        (functools.partial(Callable, 1), r"Callable\(1\)': is a class; hand over an object of it"),
+        ("torch.nn.init:normal_(std=0.5)", r"cannot be made again from its name; hand over the function itself"),
         (
             fails_for_dense,
             r"failed for a weight of shape \(6, 4\) \(KeyError: 'dense'\); without a parameter `generator`",
@@ -397,6 +447,47 @@ def test_an_error_leaves_the_model_as_it_was(own, message, generator, snapshot, 
     assert [*dict(model.named_parameters()).items()] == [*parameters.items()] or all(
         value is parameters[name] for name, value in model.named_parameters()
     )
+
+
+def test_values_that_are_infinite_already_are_no_fault_of_the_function(generator):
+    model = network()
+    model.register_parameter("mask", nn.Parameter(torch.full((2, 2), -torch.inf)))
+    record = initialize_(model, module_way, generator=generator(0))
+    assert "mask" in {each.name for each in record.untouched}
+
+
+class Scaled:
+    def fill(self, tensor, generator=None):
+        tensor.zero_()
+
+
+@functools.wraps(nn.init.normal_)
+def wrapped(tensor, *, generator=None):
+    tensor.zero_()
+
+
+@pytest.mark.parametrize(
+    ("own", "name"),
+    [
+        (functools.partial(nn.init.normal_, std=0.02), "torch.nn.init:normal_(std=0.02)"),
+        (functools.partial(tensor_way), f"{__name__}:tensor_way"),
+        (functools.partial(module_way), f"{__name__}:module_way"),
+        (functools.partial(nn.init.orthogonal_, gain=2), "torch.nn.init:orthogonal_(gain=2)"),
+        (make_initializer("kaiming_normal", mode="fan_out"), "kaiming_normal(mode='fan_out')"),
+        (make_initializer("kaiming_normal"), "kaiming_normal"),
+        (INITIALIZERS["zero"], "zero"),
+        (dataclasses.replace(INITIALIZERS["zero"], bias=INITIALIZERS["normal_bias"].bias), "zero, changed"),
+        (wrapped, "torch.nn.init:normal_"),
+        (Scaled().fill, f"{__name__}:Scaled.fill"),
+        (Callable(), f"{__name__}:Callable"),
+    ],
+)  # fmt: skip
+def test_the_name_in_the_record_has_the_arguments(own, name, generator):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InitWarning)
+        record = initialize_(nn.Linear(3, 2), own, generator=generator(0))
+    assert record.name == record.to_dict()["name"] == name
+    assert str(record).startswith(name)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from zeroinit.init import SymmetryWarning, hash_tensor, initialize_
+from zeroinit.init import INITIALIZERS, SymmetryWarning, hash_tensor, initialize_, make_initializer
 
 
 def test_rules_shapes_and_hashes(generator):
@@ -51,6 +51,33 @@ def test_print(generator):
             "  without a bias: 2",
         ]
     )
+
+
+def test_what_is_printed_has_no_names_of_wrappers():
+    """In the record's data, names are those of the model."""
+    inner = nn.Sequential(nn.Linear(3, 4, bias=False), nn.BatchNorm1d(4))
+    model = nn.Sequential(torch.compile(inner, backend="eager"), nn.Linear(4, 2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SymmetryWarning)
+        record = initialize_(model, "normal_bias", seed=0, norm_aware=True)
+    assert record.parameters[0].name == "0._orig_mod.0.weight" in dict(model.named_parameters())
+    assert "_orig_mod" not in str(record) + record._repr_html_()
+    assert "  0.0.weight " in str(record)
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        (make_initializer("kaiming_normal"), "Initializer('kaiming_normal': weights N(0, 2/fan_in), biases 0)"),
+        (
+            make_initializer("kaiming_normal", mode="fan_out"),
+            "Initializer('kaiming_normal', mode='fan_out': weights N(0, 2/fan_out), biases 0)",
+        ),
+        (INITIALIZERS["normal_bias"], "Initializer('normal_bias': weights 0, biases N(0, 1))"),
+    ],
+)
+def test_the_repr_of_an_initializer_is_one_line(given, text):
+    assert repr(given) == text
 
 
 def test_to_dict_survives_json(generator):

@@ -1,5 +1,7 @@
 """Rules: patterns over names, the last one decides, nothing is overlooked, and they come back from a record."""
 
+import dataclasses
+import functools
 import json
 
 import pytest
@@ -7,7 +9,7 @@ import torch
 from torch import nn
 
 from zeroinit._common import InputError
-from zeroinit.init import initialize_, make_initializer
+from zeroinit.init import INITIALIZERS, initialize_, make_initializer
 
 
 def build() -> nn.ModuleDict:
@@ -64,6 +66,66 @@ def test_to_a_dictionary_and_back():
     initialize_(again, stored["rules"], seed=stored["seed"])
     assert all(torch.equal(one, other) for one, other in zip(model.parameters(), again.parameters(), strict=True))
     assert "rules" not in initialize_(model, "zeros").to_dict()
+
+
+def tenfold(tensor, generator, factor=10.0, shift=(0, 0)):
+    tensor.uniform_(shift[0], 1, generator=generator).mul_(factor)
+
+
+REPLAYED = {
+    "one pattern": {"*": "xavier_normal"},
+    "one pattern with options": {"*": {"name": "kaiming_normal", "mode": "fan_out"}},
+    "torch's with arguments": {"*": functools.partial(nn.init.normal_, std=0.02), "head": "zeros"},
+    "own with arguments": {"*": "zeros", "head": functools.partial(tenfold, factor=3.0, shift=[-1, 0])},
+    "partial of a partial": {"*": functools.partial(functools.partial(tenfold, factor=3.0), shift=[0.5, 0])},
+    "own without arguments": {"*": tenfold},
+    "by name": {"*": {"name": f"{__name__}:tenfold", "factor": 2}},
+}
+
+
+@pytest.mark.parametrize("rules", REPLAYED.values(), ids=REPLAYED)
+def test_a_record_gives_the_same_values_again(rules):
+    model, again = build(), build()
+    record = initialize_(model, rules, seed=2)
+    stored = json.loads(json.dumps(record.to_dict()))["rules"]
+    second = initialize_(again, stored, seed=2)
+    assert all(torch.equal(one, other) for one, other in zip(model.parameters(), again.parameters(), strict=True))
+    assert second.to_dict()["rules"] == stored
+    assert set_by(second) == set_by(record)
+
+
+class Fill:
+    def __call__(self, tensor, *, generator=None, noise=None):
+        tensor.fill_(3)
+
+
+@functools.wraps(nn.init.normal_)
+def wrapped(tensor, *, generator=None):
+    tensor.fill_(3)
+
+
+def middle(width, tensor, generator):
+    tensor.fill_(width)
+
+
+UNWRITTEN = {
+    "object": (Fill(), "is a class; hand over an object of it"),
+    "object with arguments": (functools.partial(Fill(), noise=1.0), "is a class; hand over an object of it"),
+    "arguments by position": (functools.partial(middle, 3.0), "cannot be made again from its name"),
+    "argument that is no text": (functools.partial(Fill(), noise=torch.ones(2)), "cannot be made again from its name"),
+    "another function of this name": (wrapped, "cannot be made again from its name"),
+    "lambda": (lambda tensor, generator: tensor.fill_(3), "has no function '<lambda>'"),
+    "changed": (dataclasses.replace(INITIALIZERS["zero"], bias=INITIALIZERS["normal_bias"].bias), "zero, changed"),
+}
+
+
+@pytest.mark.parametrize(("own", "message"), UNWRITTEN.values(), ids=UNWRITTEN)
+def test_what_no_text_can_hold_is_refused_when_it_comes_back(own, message):
+    record = initialize_(build(), {"*": own}, seed=2)
+    stored = json.loads(json.dumps(record.to_dict()))["rules"]
+    assert " at 0x" not in str(stored)
+    with pytest.raises(InputError, match=message):
+        initialize_(build(), stored, seed=2)
 
 
 @pytest.mark.parametrize(

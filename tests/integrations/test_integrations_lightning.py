@@ -19,6 +19,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*have no `val_dataloader`"),
     pytest.mark.filterwarnings("ignore:.*isinstance.treespec, LeafSpec"),
     pytest.mark.filterwarnings("ignore:.*litlogger"),
+    pytest.mark.filterwarnings("ignore:.*training_step. returned .None"),
 ]
 
 
@@ -217,6 +218,53 @@ def test_manual_optimization_asks_for_a_step_and_counts_several_optimizers_once(
     assert callback.report.verdict == "Will learn: all 4 parameters get a gradient by step 1."
     assert callback.watch.num_updates == 3
     assert callback.watch.without_gradient == ()
+
+
+class Skips(Net):
+    """``training_step`` returns ``None`` for the first batches, which Lightning allows: there is no update of them."""
+
+    def __init__(self, num_skipped: int, broken: bool = False):
+        super().__init__(broken)
+        self.num_skipped = num_skipped
+
+    def training_step(self, batch, batch_idx):
+        index = int((batch[0][:, None] == WHOLE).all(-1).float().argmax()) // 4
+        return None if index < self.num_skipped else super().training_step(batch, batch_idx)
+
+
+WHOLE = loader(28).dataset.tensors[0]
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_batch_that_training_skips_is_followed_by_the_next_one(tmp_path, strict):
+    shown = []
+    callback = InspectCallback(strict, show=shown.append)
+    trainer(tmp_path, [callback], max_steps=7).fit(Skips(4), loader(28))
+    assert callback.report.verdict == "Will learn: all 4 parameters get a gradient by step 1."
+    assert shown[0] == f"zeroinit: {callback.report.verdict}"
+    broken = Skips(2, broken=True)
+    callback = InspectCallback(strict, show=shown.append)
+    if strict:
+        with pytest.raises(SymmetryError, match="training stops before its first update"):
+            trainer(tmp_path, [callback], max_steps=7).fit(broken, loader(28))
+        assert all(not parameter.any() for parameter in broken.parameters())
+    else:
+        trainer(tmp_path, [callback], max_steps=7).fit(broken, loader(28))
+    assert callback.report.warnings
+
+
+def test_training_that_skips_all_batches_is_told(tmp_path):
+    shown = []
+    trainer(tmp_path, [InspectCallback(show=shown.append)], max_steps=7).fit(Skips(5), loader(28))
+    assert shown[0] == (
+        "zeroinit: the model was not inspected (training_step: returned None for each of the first 5 batches; "
+        "pass InspectCallback(step=...))"
+    )
+    shown.clear()
+    trainer(tmp_path, [InspectCallback(show=shown.append)], max_epochs=1, max_steps=-1).fit(Skips(9), loader(12))
+    assert shown == ["zeroinit: the model was not inspected (its training skipped all batches)"]
+    with pytest.raises(SymmetryError, match="returned None for each of the first 5 batches"):
+        trainer(tmp_path, [InspectCallback(strict=True)], max_steps=7).fit(Skips(5), loader(28))
 
 
 def test_an_error_of_the_module_itself_comes_without_advice_on_inputs(tmp_path):

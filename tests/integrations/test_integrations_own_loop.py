@@ -82,6 +82,7 @@ def test_units_that_merge_again_are_counted():
         with torch.no_grad():
             model[0].weight[3:6] = model[0].weight[3]
             model[0].bias[3:6] = model[0].bias[3]
+            model[2].weight[:, 3:6] = model[2].weight[:, 3:4]
         train(model, optimizer, 1)
     by_step = {each.step: each.num_merged for each in seen.records if each.path == "0"}
     assert by_step == {1: 0, 2: 0, 3: 2}
@@ -222,11 +223,140 @@ def test_a_model_that_becomes_nan_has_no_identical_units():
             backward(model, factor)
             optimizer.step()
     assert str(seen) == (
-        "After 3 updates: 4 of 4 parameters (`0.bias`, `0.weight`, `2.bias`, ...) became NaN or infinite."
+        "After 3 updates: 4 of 4 parameters (`0.bias`, `0.weight`, `2.bias`, ...) became NaN or infinite, "
+        "first seen after update 2."
     )
+    assert seen._recorder.not_finite == dict.fromkeys(("0.bias", "0.weight", "2.bias", "2.weight"), 2)
     assert [numbers["zeroinit/parameters_not_finite"] for numbers in logged] == [0, 0, 4]
     assert [numbers["zeroinit/identical_units"] for numbers in logged] == [0, 0, 0]
     assert [numbers["zeroinit/merged_units"] for numbers in logged] == [0, 0, 0]
+
+
+def test_what_happens_after_the_last_record_is_seen_at_the_end():
+    """A record is due at update 10 and at update 100; training ends after update 20."""
+    model = build()
+    optimizer = SGD(model.parameters(), lr=0.1)
+    with watch(model) as seen:
+        train(model, optimizer, 13)
+        optimizer.zero_grad()
+        backward(model, float("nan"))
+        optimizer.step()
+        train(model, optimizer, 6)
+        assert str(seen).endswith("each of 4 parameters had a gradient (gradients were last seen at update 10).")
+    assert str(seen).startswith("After 20 updates: 4 of 4 parameters (`0.bias`, `0.weight`, `2.bias`, ...) became NaN")
+    assert str(seen).endswith("first seen after update 20.")
+    assert {each.step for each in seen.records} == {*range(1, 11)}  # the last look is no record
+
+
+@pytest.mark.parametrize("zeroed", [None, True, False])
+def test_a_layer_that_dies_after_the_last_record_is_named(zeroed):
+    """Who removes gradients after a step, or makes them zero, leaves nothing to see: then the sentence says so."""
+    model = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2))
+    nn.init.constant_(model[0].bias, 5)
+    optimizer = SGD(model.parameters(), lr=0.001)
+    with watch(model) as seen:
+        train(model, optimizer, 13)
+        with torch.no_grad():
+            model[0].bias.fill_(-100)
+        train(model, optimizer, 2)
+        if zeroed is not None:
+            optimizer.zero_grad(set_to_none=zeroed)
+    if zeroed is None:
+        text = "3 of 4 parameters (`0.bias`, `0.weight`, `2.weight`) lost their gradient, first seen at update 15."
+        assert str(seen) == f"After 15 updates: {text}"
+    else:
+        healthy = "no units are identical, and each of 4 parameters had a gradient"
+        assert str(seen) == f"After 15 updates: {healthy} (gradients were last seen at update 10)."
+
+
+def test_a_gradient_that_comes_and_goes_is_not_lost():
+    """Heads that learn in turns, or experts that rest, have no gradient now and then, at the end as well."""
+    model = build()
+    model.other = nn.Linear(8, 2)
+    optimizer = SGD(model.parameters(), lr=0.1)
+    with watch(model) as seen:
+        for update in range(15):
+            optimizer.zero_grad(set_to_none=False)
+            hidden = model[1](model[0](BATCH))
+            (model[2] if update % 2 else model.other)(hidden).square().mean().backward()
+            optimizer.step()
+    assert str(seen) == "After 15 updates: no units are identical, and each of 6 parameters had a gradient."
+
+
+def test_a_last_look_at_a_model_that_was_taken_apart_keeps_what_was_seen():
+    model = alike()
+    with watch(model) as seen:
+        train(model, SGD(model.parameters(), lr=0.1), 12)
+        model.to_empty(device="meta")
+    assert str(seen).startswith("After 12 updates: units are identical in 1 of 2 layers (`0`: 1 different of 8)")
+
+
+def test_a_last_look_does_not_hide_your_own_error():
+    model = build()
+
+    def fail() -> None:
+        with watch(model):
+            train(model, SGD(model.parameters(), lr=0.1), 12)
+            model.to_empty(device="meta")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+
+
+@pytest.mark.parametrize(("updates", "dead", "is_named"), [(12, 7, True), (12, 4, False), (9, 7, False)])
+def test_units_that_never_had_a_gradient_are_named(updates, dead, is_named):
+    """Half of the units may be dead from the start, and fewer than ten records tell little about units that rest."""
+    model = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2))
+    nn.init.constant_(model[0].bias, -50)
+    nn.init.constant_(model[0].bias[dead:], 5)
+    with watch(model) as seen:
+        train(model, Adam(model.parameters()), updates)
+    text = "units had no gradient in any record in 1 of 2 layers (`0`: 7 of 8)"
+    healthy = "no units are identical, and each of 4 parameters had a gradient"
+    assert str(seen) == f"After {updates} updates: {text if is_named else healthy}."
+    assert seen.without_gradient == ()
+
+
+def test_parts_that_are_compiled_have_the_names_of_the_model():
+    model, logged = alike(), []
+    model = nn.Sequential(torch.compile(model[:2], backend="eager"), torch.compile(model[2], backend="eager"))
+    model.spare = torch.compile(nn.Linear(2, 2), backend="eager")
+    optimizer = SGD(model.parameters(), lr=0.1)
+    with watch(model, log=lambda numbers, _: logged.extend(numbers), by_layer=True) as seen:
+        for parameter in model.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        model.spare._orig_mod.weight.grad = None
+        optimizer.step()
+    assert [each.path for each in seen.records] == ["0.0", "1", "spare"]
+    assert seen.without_gradient == ("spare.weight",)
+    assert not [name for name in logged if "_orig_mod" in name]
+    assert "(`0.0`: 1 different of 8" in str(seen)
+
+
+def test_units_that_had_a_gradient_once_are_not_named():
+    """Each unit of the first layer rests at all updates but one."""
+    model = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2))
+    optimizer = SGD(model.parameters(), lr=0.0)
+    with watch(model) as seen:
+        for update in range(10):
+            with torch.no_grad():
+                model[0].bias.fill_(-50)
+                model[0].bias[update % 8] = 5
+            train(model, optimizer, 1)
+    assert [each.num_silent for each in seen.records if each.path == "0"] == [7] * 10
+    assert "no gradient" not in str(seen)
+
+
+def test_parameters_in_no_optimizer_count_as_without_gradient():
+    model, logged = build(), []
+    model.spare = nn.Linear(2, 2)
+    model.forward = lambda inputs: model[2](model[1](model[0](inputs)))
+    with watch(model, log=lambda numbers, _: logged.append(numbers["zeroinit/parameters_without_gradient"])) as seen:
+        train(model, SGD(model[0].parameters(), lr=0.1), 3)
+    assert seen.without_gradient == ("spare.bias", "spare.weight")  # layer 2 is in no optimizer, and has a gradient
+    assert logged == [0, 2, 2]  # at the first update, another optimizer may follow
+    assert "4 of 6 parameters (`2.weight`, `2.bias`, `spare.weight`, ...) are held by no optimizer" in str(seen)
 
 
 def test_units_that_are_identical_beside_one_that_is_nan():
@@ -263,7 +393,7 @@ def test_a_gradient_between_two_records_may_have_been_missed():
         optimizer.step()
         optimizer.zero_grad()
     text = "2 of 6 parameters (`spare.bias`, `spare.weight`) had no gradient at the recorded updates."
-    assert str(seen) == f"After 11 updates: {text}"
+    assert str(seen) == f"After 11 updates: {text[:-1]} (gradients were last seen at update 10)."
 
 
 def test_a_watch_that_is_not_started_says_so():

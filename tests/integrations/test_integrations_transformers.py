@@ -265,6 +265,10 @@ def test_a_loss_of_two_arguments_gets_the_labels(tmp_path, kept_by):
         ({"ignor": ["ZI006"]}, r"argument='ignor': did you mean 'ignore'\? It must be one of by_layer, every, "),
         ({"steps": 0}, "steps=0: must be at least 1"),
         ({"seed": "x"}, "seed='x': must be a whole number"),
+        ({"optimizer": "rmsprop"}, "optimizer='rmsprop': .*adam, sgd"),
+        ({"optimizer": 3}, "optimizer=3: must be one of adam, sgd, or a function"),
+        ({"learning_rate": 0}, "learning_rate=0: must be greater than 0"),
+        ({"learning_rate": "x"}, "learning_rate='x': must be greater than 0"),
         ({"loss_fn": 3}, "loss_fn=3: must be a function of an output"),
         ({"strict": "yes"}, "strict='yes': must be True or False"),
         ({"by_layer": 1}, "by_layer=1: must be True or False"),
@@ -280,6 +284,33 @@ def test_a_loss_of_two_arguments_gets_the_labels(tmp_path, kept_by):
 def test_what_is_refused_is_refused_before_the_training(settings, message, without_type_checks):
     with pytest.raises(InputError, match=message):
         InspectCallback(**settings)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", torch.optim.RMSprop, torch.optim.SGD(nn.Linear(1, 1).parameters())])
+def test_optimizers_that_inspect_takes_are_taken(optimizer):
+    assert InspectCallback(optimizer=optimizer, learning_rate=0.5).report is None
+
+
+def test_what_happens_after_the_last_record_is_seen_at_the_end(tmp_path):
+    """Records are due at update 10 and at update 100. The Trainer drops gradients, so its last update is recorded."""
+
+    class Spoils(transformers.TrainerCallback):
+        def on_step_end(self, args, state, control, model=None, **others):
+            if state.global_step == 12:
+                nn.init.constant_(model.transformer.h[0].mlp.c_fc.bias, torch.nan)
+
+    shown = []
+    callback = InspectCallback(show=shown.append, steps=4)
+    trainer(tmp_path, tiny(), [callback], max_steps=14).train()
+    assert shown[-1] == "zeroinit: After 14 updates: no units are identical, and each of 28 parameters had a gradient."
+    assert callback.recorder.records[-1].step == 14
+    assert shown[-1] == f"zeroinit: {callback.recorder}"
+    assert repr(callback.recorder) == "Recorder(GPT2LMHeadModel, 11 updates recorded)"
+    trainer(tmp_path, tiny(), [callback, Spoils()], max_steps=12).train()
+    assert (
+        "1 of 28 parameters (`transformer.h.0.mlp.c_fc.bias`) became NaN or infinite, first seen after update 12"
+        in (shown[-1])
+    )
 
 
 def test_one_code_may_be_ignored_by_its_name():

@@ -55,6 +55,20 @@ def test_weights_begin_at_zero_and_end_at_the_size_of_the_default(name, data, ge
         assert torch.linalg.matrix_rank(weight.detach().flatten(1)) > 1
 
 
+def test_the_repr_is_short_and_says_how_far_it_is(generator):
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
+    start = zero_start_(model, generator=generator(0))
+    assert repr(start) == "ZeroStart(Sequential, 0 of 10 updates done)"
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with start:
+        for _ in range(10):
+            optimizer.zero_grad()
+            (model(torch.ones(5, 3)) - 1).square().mean().backward()
+            optimizer.step()
+    assert repr(start) == "ZeroStart(Sequential, 10 of 10 updates done)"
+    assert repr(make_remedy("position_signs", model, 7)) == "PositionSigns(Sequential, 0 of 7 updates done)"
+
+
 @pytest.mark.parametrize("depth", [DEEP, DEEP + 1])
 def test_deep_networks_without_norms_get_orthonormal_weights(depth, data, generator):
     """One layer more than ``DEEP``, and singular values of what was learned are all the same."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from zeroinit._common import InputError, closest, write_atomically
+from zeroinit._common import InputError, closest, counted, write_atomically
 from zeroinit._findings.codes import CODES
 from zeroinit._findings.finding import Finding
 from zeroinit._findings.report import Report
@@ -44,35 +44,34 @@ def choose(report: Kind, select: Iterable[str] = (), ignore: Iterable[str] = ())
         if (not chosen or each.code.startswith(chosen)) and not (left_out and each.code.startswith(left_out))
     ]
     hidden = len(report.warnings) - sum(each.severity == "warning" for each in kept)
-    notes = [f"{hidden} warning{'' if hidden == 1 else 's'} left out by code"] if hidden else []
+    notes = [f"{counted(hidden, 'warning')} left out by code"] if hidden else []
     return replace(report, findings=tuple(kept), notes=(*report.notes, *notes))
 
 
 def known_codes(starts: Iterable[str], argument: str) -> tuple[str, ...]:
-    """Return codes, or what they start with; refuse what no code starts with.
+    """Return codes, or what they start with, in capitals; refuse what no code starts with.
 
     Args:
-        starts: As handed over: one text or several.
+        starts: As handed over: one text or several, also in lower case.
         argument: How the caller's user knows them.
 
     Raises:
         InputError: No code starts like that.
 
     Example:
-        >>> known_codes(["ZI0"], "ignore")
-        ('ZI0',)
+        >>> known_codes(["ZI0", "zi201"], "ignore")
+        ('ZI0', 'ZI201')
     """
     if not isinstance(starts, Iterable):
         raise InputError(f"{argument}={starts!r}: must be a list of codes, such as ['ZI006']")
-    listed = (starts,) if isinstance(starts, str) else tuple(starts)
-    for each in listed:
+    given = (starts,) if isinstance(starts, str) else tuple(starts)
+    for each in given:
         if not isinstance(each, str):
             raise InputError(f"{argument}={each!r}: must be a code, such as 'ZI006'")
-        if not each or not any(code.startswith(each) for code in CODES):
-            raise InputError(
-                f"{argument}={each!r}: no code starts like this; see `zeroinit.symmetry.CODES`{closest(each, CODES)}"
-            )
-    return listed
+        if not each or not any(code.startswith(each.upper()) for code in CODES):
+            near = closest(each.upper(), CODES)
+            raise InputError(f"{argument}={each!r}: no code starts like this{near}; `zeroinit explain` lists all codes")
+    return tuple(each.upper() for each in given)
 
 
 def write_baseline(report: Report, path: Path) -> None:
@@ -100,8 +99,8 @@ def without_known(report: Kind, path: Path) -> Kind:
     left = [each for each in report.findings if each.severity != "warning" or _place(each) not in known]
     hidden = len(report.findings) - len(left)
     gone = len(known - {_place(each) for each in report.warnings})
-    notes = [f"{hidden} known warning{'' if hidden == 1 else 's'} of {path} left out"] if hidden else []
-    notes += [f"{gone} known warning{'' if gone == 1 else 's'} of {path} not seen any more"] if gone else []
+    notes = [f"{counted(hidden, 'known warning')} of {path} left out"] if hidden else []
+    notes += [f"{counted(gone, 'known warning')} of {path} not seen any more"] if gone else []
     return replace(report, findings=tuple(left), notes=(*report.notes, *notes))
 
 

@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from torch import nn
 
-__all__ = ["is_recomputing", "modes_kept", "random_state_kept", "unwrapped"]
+__all__ = ["is_recomputing", "modes_kept", "plain_name", "random_state_kept", "unwrapped"]
+
+WRAPPERS = {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 
 
 @contextmanager
@@ -56,6 +58,16 @@ def modes_kept(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes.items():
             module.training = training
+
+
+def plain_name(name: str) -> str:
+    """Return a name of a module or parameter without the wrappers of ``torch.compile``, FSDP and checkpoints in it.
+
+    Example:
+        >>> plain_name("blocks.0._orig_mod.weight"), plain_name("head._orig_mod")
+        ('blocks.0.weight', 'head')
+    """
+    return ".".join(part for part in name.split(".") if part not in WRAPPERS)
 
 
 def unwrapped(model: nn.Module) -> nn.Module:

@@ -3,6 +3,7 @@
 import textwrap
 from dataclasses import dataclass, field
 
+from zeroinit._common import counted
 from zeroinit._findings.finding import Finding
 from zeroinit._findings.formats import FEWEST, shortened, suggestion_lines, told_once
 from zeroinit._findings.naming import pattern_of, starred
@@ -56,8 +57,8 @@ class AuditReport(Report):
         """One sentence: is every parameter initialized as meant, and if not, which is not."""
         buffers = sum(each.is_buffer for each in self.parameters)
         if not self.warnings:
-            others = f" and {_count(buffers, 'buffer')}" if buffers else ""
-            return f"Initialized: no fault found in {_count(len(self.parameters) - buffers, 'parameter')}{others}."
+            others = f" and {counted(buffers, 'buffer')}" if buffers else ""
+            return f"Initialized: no fault found in {counted(len(self.parameters) - buffers, 'parameter')}{others}."
         wrong = len({name for each in self.warnings for name in each.parameters})
         first = self.warnings[0].message.rstrip(".")
         return f"Not initialized as meant: {wrong} of {len(self.parameters)} parameters or buffers. {first}."
@@ -77,10 +78,6 @@ class AuditReport(Report):
 
     def __repr__(self) -> str:
         return f"AuditReport({self.model}, warnings={len(self.warnings)}, {shortened(self.verdict, 90)!r})"
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def _table(parameters: tuple[Written, ...]) -> list[str]:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TextColumn
 from rich.progress import Progress as Bar
 
-__all__ = ["EVERY", "Progress", "counted", "format_duration"]
+__all__ = ["EVERY", "Progress", "format_duration"]
 
 EVERY = 10.0
 """Seconds between two plain lines."""
@@ -99,16 +99,6 @@ class Progress:
             seconds = self._told - self._started
             with suppress(OSError, ValueError):  # a closed stream ends nobody's work
                 self.print(f"{format_duration(seconds)}: {self._text}{', ' * bool(left)}{left}")
-
-
-def counted(number: int, word: str) -> str:
-    """Write a count.
-
-    Example:
-        >>> counted(1, "run"), counted(2, "run")
-        ('1 run', '2 runs')
-    """
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def format_duration(seconds: float) -> str:

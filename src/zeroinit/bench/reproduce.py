@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from zeroinit._common import InputError, lookup
+from zeroinit._common import InputError, counted, lookup
 from zeroinit.bench.catalogue import FIGURES
 from zeroinit.bench.network import hash_model, start_model
 from zeroinit.bench.profiles import PROFILES
-from zeroinit.bench.progress import Progress, counted
+from zeroinit.bench.progress import Progress
 from zeroinit.bench.reporting.report import Report, build_report, check_figures, write_report
 from zeroinit.bench.running.device import choose_device
 from zeroinit.bench.running.estimate import name_runs

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import torch
 
-from zeroinit._common import InputError, whole_number
+from zeroinit._common import InputError, counted, whole_number
 from zeroinit.bench.network import sizes_of
-from zeroinit.bench.progress import Progress, counted, format_duration
+from zeroinit.bench.progress import Progress, format_duration
 from zeroinit.bench.running.schedule import Options, Task, carry_out
 from zeroinit.bench.running.task import describe
 from zeroinit.bench.stats import mean_interval

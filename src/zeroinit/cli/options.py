@@ -65,7 +65,7 @@ def parse_seeds(text: str) -> list[int]:
     """Turn ``"5"`` (a count), ``"0-9"`` (a range) or ``"0,3,7"`` (a list) into seeds.
 
     Raises:
-        InputError: Another form, a range that runs backwards, no seed at all, or more than 100 000.
+        InputError: Another form, a range that runs backwards, a seed named twice, no seed, or more than 100 000.
 
     Example:
         >>> parse_seeds("3"), parse_seeds("7-9"), parse_seeds("0,4")
@@ -83,7 +83,9 @@ def parse_seeds(text: str) -> list[int]:
             raise InputError(f"seeds={text!r}: the range runs backwards; did you mean {last}-{first}?")
         seeds = range(first, last + 1)
     elif re.fullmatch(r"\d+(,\d+)+", text):
-        seeds = list(dict.fromkeys(int(part) for part in text.split(",")))
+        seeds = [int(part) for part in text.split(",")]
+        if len(seeds) > len(set(seeds)):
+            raise InputError(f"seeds={text[:60]!r}: names a seed twice; {help_text}")
     else:
         raise InputError(f"seeds={text!r}: {help_text}")
     if not seeds:

@@ -144,7 +144,8 @@ def ask_before_long_work(plan, deadline: float | None, less: str) -> None:
     Raises:
         InputError: There is no terminal.
     """
-    from zeroinit.bench.progress import counted, format_duration
+    from zeroinit._common import counted
+    from zeroinit.bench.progress import format_duration
 
     limit = float("inf") if deadline is None else deadline - time.time()
     if min(plan.seconds, limit) <= LONG:

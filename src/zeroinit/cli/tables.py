@@ -75,7 +75,8 @@ def print_claims(report) -> None:
 
 def print_estimate(plan, results: Path) -> None:
     """Print the runs that are left as a table, then the time of all runs and its accuracy."""
-    from zeroinit.bench.progress import counted, format_duration
+    from zeroinit._common import counted
+    from zeroinit.bench.progress import format_duration
 
     stored = f"{plan.num_stored} of {plan.num_stored + plan.num_runs} runs are stored already in {results}"
     if not plan.rows:

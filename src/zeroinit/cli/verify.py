@@ -27,7 +27,8 @@ def verify(
     ] = False,
 ) -> None:
     """Carry out some stored runs again and compare: bits on the same kind of machine, accuracies elsewhere."""
-    from zeroinit.bench.progress import Progress, counted
+    from zeroinit._common import counted
+    from zeroinit.bench.progress import Progress
 
     budget, chosen = parse_duration(time_limit), random.randrange(LARGEST) if seed is None else seed
     with Progress(err) as progress:

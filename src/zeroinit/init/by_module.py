@@ -17,7 +17,7 @@ from zeroinit.init.choice import Choice
 from zeroinit.init.names import Names
 from zeroinit.init.own import TAKES, ModuleFunction
 from zeroinit.init.parameters import check_values
-from zeroinit.init.plan import NO_RULE, NO_WEIGHT, NOT_WEIGHTS, SHARED, Left, Plan, num_weights
+from zeroinit.init.plan import DIFFERS, NO_RULE, NO_WEIGHT, NOT_WEIGHTS, SHARED, Left, Plan, num_weights
 from zeroinit.init.record import ParameterRecord, hash_tensor
 from zeroinit.init.sharing import Holder, Shared, overlap
 
@@ -31,7 +31,7 @@ class Before:
         names: The modules of the model.
 
     Attributes:
-        writes: Within this context, every operation in place is noted.
+        writes: Within this context, every operation in place is noted, with the module of the call.
     """
 
     def __init__(self, names: Names):
@@ -59,9 +59,13 @@ class Before:
         data = self._values[id(parameter)][1]
         return (
             (parameter.layout == torch.strided and parameter.data_ptr() != data.data_ptr())
-            or self.writes.reached(data)
+            or bool(self.writes.reached(data))
             or hash_tensor(parameter) != self.hash_of(parameter)
         )
+
+    def written_with(self, parameter: Tensor) -> set[str]:
+        """Return the modules with which the function was called as it wrote to a parameter, by path."""
+        return self.writes.reached(self._values[id(parameter)][1]) if id(parameter) in self._values else set()
 
     def put_back(self, parameter: Tensor) -> None:
         """Give a parameter its memory and its values again."""
@@ -110,6 +114,7 @@ class _Writes(TorchDispatchMode):
         super().__init__()
         self._memory = {address for each in tensors if (address := _address(each))}
         self._seen: dict[tuple, Tensor] = {}
+        self.path = ""
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -118,15 +123,14 @@ class _Writes(TorchDispatchMode):
                 given = args[at] if at < len(args) else kwargs.get(argument.name)
                 for each in given if isinstance(given, list | tuple) else (given,):
                     if isinstance(each, Tensor) and each.numel() and _address(each) in self._memory:
-                        self._seen[each.data_ptr(), each.shape, each.stride()] = each
+                        self._seen[self.path, each.data_ptr(), each.shape, each.stride()] = each
         return func(*args, **kwargs)
 
-    def reached(self, tensor: Tensor) -> bool:
-        """Whether an operation wrote to a part of a tensor."""
+    def reached(self, tensor: Tensor) -> set[str]:
+        """Return the modules with which the function was called as it wrote to a part of a tensor, by path."""
         address = _address(tensor) if tensor.numel() else 0
-        return address in self._memory and any(
-            _address(each) == address and overlap(each, tensor) for each in self._seen.values()
-        )
+        found = self._seen.items() if address in self._memory else ()
+        return {path for (path, *_), each in found if _address(each) == address and overlap(each, tensor)}
 
 
 def _address(tensor: Tensor) -> int:
@@ -165,7 +169,9 @@ def unchanged_on_error(names: Names) -> Iterator[Before]:
 
 
 @torch.no_grad()
-def call_on_modules(names: Names, choice: Choice, function: ModuleFunction, generator: torch.Generator | None) -> None:
+def call_on_modules(
+    names: Names, choice: Choice, function: ModuleFunction, generator: torch.Generator | None, before: Before
+) -> None:
     """Call a function with each chosen module once, inner modules first, as ``model.apply`` does.
 
     With a generator, the function draws from torch's global generators, and from those of Python and NumPy, with a
@@ -178,7 +184,7 @@ def call_on_modules(names: Names, choice: Choice, function: ModuleFunction, gene
     seed = None
     if generator is not None:
         seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
-    with nullcontext() if seed is None else random_state_kept(root, seed):
+    with before.writes, nullcontext() if seed is None else random_state_kept(root, seed):
         if seed is not None:
             torch.default_generator.manual_seed(seed)
             for index in sorted({each.device.index for each in root.parameters() if each.is_cuda}):
@@ -186,6 +192,7 @@ def call_on_modules(names: Names, choice: Choice, function: ModuleFunction, gene
         for path, module in _inner_first(names):
             if path in choice.excluded or not (choice.is_all or path in choice.layers):
                 continue
+            before.writes.path = path
             try:
                 returned = function.call(module)
             except Exception as error:
@@ -215,11 +222,13 @@ def _inner_first(names: Names) -> Iterator[tuple[str, nn.Module]]:
 class WrittenPlan(Plan):
     """What becomes of each parameter that a function may have written.
 
-    What a module's parameter gets depends on the module's type and on the attribute.
+    Modules that share a parameter agree if the function writes it for each of them, or for none, as where the module
+    around them sets it. A parameter that is replaced without a write is judged by the modules' types.
     """
 
     unset = "it does not set"
     _num_written = 0
+    _before: Before
 
     @property
     def num_set_weights(self) -> int:
@@ -245,11 +254,13 @@ class WrittenPlan(Plan):
     def settle(self, name: str, before: Before) -> tuple[ParameterRecord, ...]:
         """Put back what has to stay as it was; return a record of what was set."""
         records = []
+        self._before = before
         for shared in self.shared:
             holder = next((each for each in shared.holders if each.path in self.choice.layers), None)
             is_written = any(map(before.is_written, shared.parameters))
             left = None if holder is None else self._why_left(shared, holder, self._rule(holder))
             if holder is not None and is_written and left is None:
+                _check_finite(name, shared)
                 self._done.add(id(shared))
                 self._num_written += max(map(num_weights, shared.parameters))
                 records.append(_record(name, shared, before))
@@ -267,11 +278,24 @@ class WrittenPlan(Plan):
         return Slot(holder.attribute, "weight", (), 0)
 
     def _rule(self, holder: Holder, slot: Slot | None = None) -> tuple:
-        return type(holder.module), holder.attribute
+        written = {path for each in self._of_holder(holder) for path in self._before.written_with(each)}
+        return (holder.path in written,) if written else (type(holder.module), holder.attribute)
+
+    def _of_holder(self, holder: Holder) -> list[nn.Parameter]:
+        return self._of[id(holder.module._parameters[holder.attribute])].parameters
 
     def _objection(self, own: Holder, holder: Holder, rule: tuple) -> str | None:
         hands_on = self._is_alias(own, holder) or self._is_alias(holder, own)
-        return None if hands_on else super()._objection(own, holder, rule)
+        objection = None if hands_on else super()._objection(own, holder, rule)
+        return "and set for one of them alone" if objection == DIFFERS else objection
+
+
+def _check_finite(name: str, shared: Shared) -> None:
+    for parameter, names in shared.named:
+        if not torch.isfinite(parameter).all():
+            raise InputError(
+                f"initializer={name!r}: makes {names[0]} NaN or infinite; fill it with numbers, or exclude its module"
+            )
 
 
 def _record(name: str, shared: Shared, before: Before) -> ParameterRecord:

@@ -123,8 +123,8 @@ def initialize_(
             layer, the model has no such layers, or none of them may be set. A parameter cannot be set in place (lazy,
             under another parametrization, on the meta device, made in inference mode, not floating point, sharded,
             expanded). A probe is given without ``norm_aware``, or its forward pass fails. An initializer of your own
-            has another form, fails, leaves a part of a weight unset, or replaces a parameter. With ``strict``: there is
-            something to warn of.
+            has another form, fails, leaves a part of a weight unset, NaN or infinite, or replaces a parameter. With
+            ``strict``: there is something to warn of.
 
     Warns:
         InitWarning: A shared parameter stays as it is, or less than half of the weights have a rule. Embeddings, frozen
@@ -196,7 +196,7 @@ def initialize_(
         parameters, notes = _recorded(rows, finish), tuple(finish.notes)
     recorded = scale if isinstance(scale, str) else float(scale)
     untouched = _untouched(plan, judged)
-    given = None if rules.is_one else rules.to_dict()
+    given = rules.to_dict() if isinstance(initializer, Mapping) else None
     norm_records = judged if norm_aware else None
     return InitRecord(name, recorded, parameters, untouched, without_bias, norm_records, given, seed, notes)
 
@@ -225,8 +225,7 @@ def _set_by_modules(
     plan = WrittenPlan(names, choice)
     plan.check()
     with unchanged_on_error(names) as before:
-        with before.writes:
-            call_on_modules(names, choice, function, generator)
+        call_on_modules(names, choice, function, generator, before)
         before.check_in_place(function.name)
         parameters = plan.settle(function.name, before)
         concerns = Concerns(function.name)

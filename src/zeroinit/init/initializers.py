@@ -48,6 +48,11 @@ class Initializer:
     options: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
 
+    def __repr__(self) -> str:
+        options = "".join(f", {name}={value!r}" for name, value in self.options.items())
+        values = f"weights {self.weight.text}, biases {self.bias.text}"
+        return f"Initializer({self.name or self.summary!r}{options}: {values})"
+
     @property
     def uses_scale(self) -> bool:
         """Whether ``scale`` changes anything."""

@@ -1,14 +1,12 @@
 """Names: every path of every module, every name of every parameter, and the layers that patterns choose."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from torch import nn
 
 from zeroinit._common import InputError, closest
-
-WRAPPERS = re.compile(r"\b(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+from zeroinit._modules.state import plain_name
 
 __all__ = ["Names", "matching", "walk"]
 
@@ -65,7 +63,7 @@ class Names:
             'embedding.weight'
         """
         start = "module." if type(self.modules[""]).__name__ in ("DistributedDataParallel", "DataParallel") else ""
-        return min(WRAPPERS.sub("", name.removeprefix(start)) for name in names)
+        return min(plain_name(name.removeprefix(start)) for name in names)
 
     def answers_to(self, path: str) -> list[str]:
         """Return the names under which a pattern finds a module: its paths; for ``out_proj``, also its attention's."""

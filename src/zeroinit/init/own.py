@@ -1,8 +1,10 @@
 """Initializers of your own: functions, ``package.module:function``, and what installed packages offer."""
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+import operator
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -17,7 +19,7 @@ from zeroinit.init.initializers import Initializer
 from zeroinit.init.places import Place
 from zeroinit.init.table import INITIALIZERS
 
-__all__ = ["GROUP", "ModuleFunction", "find_initializer", "plugins"]
+__all__ = ["GROUP", "ModuleFunction", "find_initializer", "look_up", "plugins", "with_options"]
 
 GROUP = "zeroinit.initializers"
 """Entry points of this group are initializers under the names that their packages give them."""
@@ -62,9 +64,10 @@ def find_initializer(initializer: Any) -> tuple[str, Initializer | ModuleFunctio
         ('torch.nn.init:orthogonal_', '0')
     """
     is_name = isinstance(initializer, str)
-    name, found = (initializer, _look_up(initializer)) if is_name else (_name_of(initializer), initializer)
+    name, found = (initializer, look_up(initializer)) if is_name else (_name_of(initializer), initializer)
     if isinstance(found, Initializer):
-        return name, found
+        plain = name if is_name else _plain_name(found)
+        return name, found if found.name == plain else replace(found, name=plain)
     if not callable(found):
         shown = repr(found) if found is None or isinstance(found, int | float | bytes) else describe(found)
         shown = f"{name!r}: is {describe(found)}, and" if is_name else f"{shown}:"
@@ -74,12 +77,38 @@ def find_initializer(initializer: Any) -> tuple[str, Initializer | ModuleFunctio
     if "generator" not in inspect.signature(found).parameters:
         return name, ModuleFunction(name, found)
     weight = Distribution(name, partial(_fill, name, found), uses_fan_in=True, by_matrix=False, whole=True)
-    return name, Initializer(weight, ZERO, f"weights from {name}, zero biases", name)
+    plain, options = (name, {}) if is_name else _written(found)
+    return name, Initializer(weight, ZERO, f"weights from {name}, zero biases", name, options=options, name=plain)
 
 
-def _look_up(name: str) -> Any:
+def with_options(name: str, options: Mapping[str, Any]) -> Any:
+    """Return an initializer with options by its name, as rules give it.
+
+    Raises:
+        InputError: An unknown name or option.
+
+    Example:
+        >>> with_options("torch.nn.init:normal_", {"std": 0.02}).keywords
+        {'std': 0.02}
+    """
+    found = look_up(name)
+    return found.using(**options) if isinstance(found, Initializer) else partial(found, **options)
+
+
+def look_up(name: str) -> Any:
+    """Return what a name stands for: an ``Initializer`` or a function.
+
+    Raises:
+        InputError: An unknown name, or a package or module that cannot be imported.
+
+    Example:
+        >>> look_up("torch.nn.init:zeros_") is nn.init.zeros_
+        True
+    """
     if name in INITIALIZERS:
         return INITIALIZERS[name]
+    if name.endswith(")"):
+        raise InputError(f"initializer={name!r}: cannot be made again from its name; hand over the function itself")
     if ":" in name:
         return import_named(name, "initializer", "write package.module:function")
     if name.endswith("_") and hasattr(nn.init, name) and name not in plugins():
@@ -111,23 +140,69 @@ def _package(entry: EntryPoint) -> str:
 
 
 def _name_of(initializer: Any) -> str:
-    """``package.module:function`` of a function, also behind ``functools.partial``; else the type."""
+    """``package.module:function`` of a function, with the arguments of ``functools.partial``; else the type."""
     if isinstance(initializer, Initializer):
-        return initializer.name or initializer.summary
+        return _call(_plain_name(initializer), (), initializer.options)
     if isinstance(initializer, partial):
-        return _name_of(initializer.func)
+        return _call(_name_of(initializer.func), initializer.args, initializer.keywords)
     owner = initializer if hasattr(initializer, "__qualname__") else type(initializer)
     module = getattr(getattr(owner, "__objclass__", owner), "__module__", None) or "builtins"
     return f"{module}:{owner.__qualname__}"
 
 
+def _plain_name(initializer: Initializer) -> str:
+    known = INITIALIZERS.get(initializer.name)
+    if known is not None and _texts(known.using(**initializer.options)) != _texts(initializer):
+        return f"{initializer.name}, changed"
+    return initializer.name or initializer.summary
+
+
+def _call(name: str, arguments: tuple, named: Mapping[str, Any]) -> str:
+    """Write a name with its arguments, as in ``normal_(std=0.02)``; without an address in memory."""
+    shown = [*map(_value, arguments), *(f"{each}={_value(value)}" for each, value in named.items())]
+    return f"{name}({', '.join(shown)})" if shown else name
+
+
+def _value(value: Any) -> str:
+    return repr(value) if _is_plain(value) else _name_of(value) if callable(value) else f"<{type(value).__name__}>"
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether JSON can hold a value."""
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, str | int | float)
+
+
+def _written(function: Callable) -> tuple[str, dict[str, Any]]:
+    """Return a name and options from which ``with_options`` makes a function again; else a name that it refuses."""
+    inner, options = function, {}
+    if isinstance(function, partial):
+        inner, options = function.func, function.keywords
+        if function.args or "name" in options or not _is_plain([*options.values()]):
+            return _name_of(function), {}
+    plain = _name_of(inner)
+    module, _, path = plain.partition(":")
+    try:
+        is_other = callable(inner) and operator.attrgetter(path)(sys.modules[module]) not in (inner, type(inner))
+    except (AttributeError, KeyError):
+        is_other = False
+    return (f"{plain} (not importable)", {}) if is_other else (plain, dict(options))
+
+
+def _texts(initializer: Initializer) -> list[str]:
+    return [each.text for each in (initializer.weight, initializer.bias, *initializer.others.values())]
+
+
 def _objection(function: Callable) -> str | None:
     """Say why a callable can be called neither with a module nor with a tensor and a generator."""
-    if isinstance(function, type):
+    if isinstance(function.func if isinstance(function, partial) else function, type):
         return "is a class; hand over an object of it"
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
+        if isinstance(function, partial):
+            return "does not take these arguments"
         return "has no signature that Python can read; write a function around it"
     variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     needed = [each for each in parameters if each.default is each.empty and each.kind not in variable]
@@ -160,9 +235,9 @@ def _fill(name: str, function: Callable[..., object], place: Place) -> Tensor:
             f"initializer={name!r}: makes {describe(empty)} of a weight of shape {shape}; fill the tensor in place: "
             "tensor.normal_(generator=generator)"
         )
-    if empty.isnan().any():
+    if not empty.isfinite().all():
         raise InputError(
-            f"initializer={name!r}: leaves values of a weight of shape {shape} unset or NaN; fill the tensor in place: "
-            f"tensor.normal_(generator=generator). Note that {TAKES}"
+            f"initializer={name!r}: leaves values of a weight of shape {shape} unset, NaN or infinite; fill the "
+            f"tensor in place: tensor.normal_(generator=generator). Note that {TAKES}"
         )
     return empty

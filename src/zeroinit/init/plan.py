@@ -21,6 +21,7 @@ from zeroinit.init.sharing import Holder, Shared, find_shared
 
 __all__ = [
     "BETA",
+    "DIFFERS",
     "FROZEN",
     "NOT_WEIGHTS",
     "NO_RULE",
@@ -38,7 +39,7 @@ BETA = Slot("bias", "bias", (0,), 1)
 """The offset of a norm."""
 
 EXCLUDED, FROZEN, SHARED, OVERLAPPING = "excluded", "frozen", "shared", "overlapping"
-NO_RULE, NO_WEIGHT = "no rule", "no weight"
+NO_RULE, NO_WEIGHT, DIFFERS = "no rule", "no weight", "whose rule differs"
 WHY_FROZEN = "frozen (requires_grad is False)"
 NOT_WEIGHTS = (nn.Embedding, nn.EmbeddingBag, *NORMS)
 
@@ -211,7 +212,7 @@ class Plan:
             return "which was not chosen"
         if slot.part == "embedding":
             return None
-        return None if self._rule(holder, slot) == rule else "whose rule differs"
+        return None if self._rule(holder, slot) == rule else DIFFERS
 
     def _is_alias(self, own: Holder, holder: Holder) -> bool:
         """Tell whether a module around a layer hands on the layer's parameter, under the same attribute.

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from zeroinit._common import InputError
-from zeroinit.init.initializers import Initializer, make_initializer
+from zeroinit.init.initializers import Initializer
 from zeroinit.init.names import Names
-from zeroinit.init.own import ModuleFunction, find_initializer
+from zeroinit.init.own import ModuleFunction, find_initializer, with_options
 from zeroinit.init.rules import Rules
 
 __all__ = ["read_rules"]
@@ -35,7 +35,7 @@ def _read(pattern: str, value: Any) -> tuple[str, Initializer]:
             raise InputError(
                 f"rule {pattern!r}: {value!r} needs a name: {{'name': 'kaiming_normal', 'mode': 'fan_out'}}"
             )
-        return name, make_initializer(name, **options)
+        value = with_options(name, options)
     name, found = find_initializer(value)
     if isinstance(found, ModuleFunction):
         raise InputError(

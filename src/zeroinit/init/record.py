@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from zeroinit._common import jsonable
+from zeroinit._modules.state import plain_name
 from zeroinit._shapes import Shaped
 from zeroinit.init.shards import local_part
 
@@ -124,9 +125,9 @@ class InitRecord:
 
     def _rows(self) -> list[tuple[str, str, str]]:
         """Name, shape and what was done, of each parameter."""
-        rows = [(each.name, _shape(each.shape), _deed(each)) for each in self.parameters]
+        rows = [(plain_name(each.name), _shape(each.shape), _deed(each)) for each in self.parameters]
         return rows + [
-            (each.name, _shape(each.shape), f"left as it was: {each.reason}{_also(each.aliases)}")
+            (plain_name(each.name), _shape(each.shape), f"left as it was: {each.reason}{_also(each.aliases)}")
             for each in self.untouched
         ]
 
@@ -134,10 +135,12 @@ class InitRecord:
         """Layers without a bias, and the norms whose beta was drawn or left."""
         lines = []
         if self.without_bias:
-            lines.append(f"without a bias: {', '.join(name or '(the model itself)' for name in self.without_bias)}")
+            lines.append(
+                f"without a bias: {', '.join(plain_name(name) or '(the model itself)' for name in self.without_bias)}"
+            )
         for norm in self.norms or ():
             deed = "beta drawn" if norm.changed else "left as it was"
-            lines.append(f"{norm.type} {norm.path or '(the model itself)'}: {deed}, {norm.reason}")
+            lines.append(f"{norm.type} {plain_name(norm.path) or '(the model itself)'}: {deed}, {norm.reason}")
         return [*lines, *self.notes]
 
 

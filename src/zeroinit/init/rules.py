@@ -92,8 +92,8 @@ class Rules:
     def to_dict(self) -> dict[str, Any]:
         """Return the rules as ``initialize_`` takes them: names, or a name with options."""
         return {
-            pattern: {"name": name, **initializer.options} if initializer.options else name
-            for pattern, (name, initializer) in self.entries.items()
+            pattern: {"name": each.name, **each.options} if each.options else each.name or name
+            for pattern, (name, each) in self.entries.items()
         }
 
 

@@ -13,18 +13,26 @@ from zeroinit.integrations.arguments import check_function, true_or_false
 from zeroinit.integrations.own_loop import is_first_rank
 from zeroinit.integrations.recorder import is_sharded
 from zeroinit.symmetry.inspector import inspect
+from zeroinit.symmetry.shadow.updates import check_updates
 from zeroinit.symmetry.verdict.report.report import SymmetryReport
 from zeroinit.symmetry.verdict.report.sentence import by_cause
 
-__all__ = ["FirstInspection", "InspectingCallback", "SymmetryError"]
+__all__ = ["BATCHES", "FirstInspection", "InspectingCallback", "SkippedBatch", "SymmetryError"]
+
+BATCHES = 5
+"""Batches that may be tried, if the model's own training skips the ones before: without an update it is as it was."""
 
 
 class SymmetryError(RuntimeError):
     """With ``strict=True``: the model will not learn as it should. No update was made."""
 
 
+class SkippedBatch(InputError):
+    """The model's own training makes no update of this batch, so the next one may be tried."""
+
+
 class FirstInspection:
-    """Inspects a model once, in the first process, and shows the result.
+    """Inspects a model once, in the first process, and shows the result; on the first batch that is not skipped.
 
     Args:
         strict: Raise if there is a warning, or if the model cannot be inspected.
@@ -43,6 +51,7 @@ class FirstInspection:
         self._ignore = known_codes(ignore, "ignore")
         self.report: SymmetryReport | None = None
         self.is_done = False
+        self._num_skipped = 0
 
     def run(self, model: nn.Module, inputs: Any, targets: Any = None, **settings: Any) -> None:
         """Inspect a model on a batch, unless it was inspected before.
@@ -54,17 +63,28 @@ class FirstInspection:
             return
         self.is_done = True
         problem = self._inspect(model, inputs, targets, settings) if is_first_rank() else ""
-        if self._strict and (problem := _from_first_rank(problem)):
+        problem = _from_first_rank(problem) if self._strict else problem
+        self.is_done = problem is not None
+        if self._strict and problem:
             raise SymmetryError(problem)
 
-    def _inspect(self, model: nn.Module, inputs: Any, targets: Any, settings: dict[str, Any]) -> str:
-        """Inspect and show; return what is wrong, or an empty string."""
+    def end(self) -> None:
+        """Say so if training ends before there was a batch to inspect the model on."""
+        if not self.is_done and self._num_skipped:
+            self._show("zeroinit: the model was not inspected (its training skipped all batches)")
+
+    def _inspect(self, model: nn.Module, inputs: Any, targets: Any, settings: dict[str, Any]) -> str | None:
+        """Inspect and show; return what is wrong, an empty string, or ``None`` if the next batch is to be tried."""
         try:
             if name := is_sharded(model):
                 raise InputError(f"{name} is sharded over processes; call zeroinit.inspect before the model is sharded")
             self.report = choose(inspect(model, inputs, targets, **self._settings | settings), ignore=self._ignore)
         except Exception as error:  # an error in a trial is no reason to stop the training
-            text = f"the model was not inspected ({_reason(error)})"
+            found = _innermost(error)
+            self._num_skipped += isinstance(found, SkippedBatch)
+            if isinstance(found, SkippedBatch) and self._num_skipped < BATCHES:
+                return None
+            text = f"the model was not inspected ({_reason(found)})"
             if not self._strict:
                 self._show(f"zeroinit: {text}")
             return f"strict=True: {text}; with strict=False training goes on"
@@ -138,17 +158,22 @@ class InspectingCallback:
         if settings.get("steps") is not None:
             whole_number(settings["steps"], "steps", least=1)
         whole_number(settings.get("seed", 0), "seed", least=0)
+        check_updates(settings.get("optimizer", "adam"), settings.get("learning_rate"))
 
     def __repr__(self) -> str:
         done = "not inspected yet" if self.report is None else self.report.verdict
         return f"{type(self).__name__}({done})"
 
 
-def _reason(error: BaseException) -> str:
-    """Say why there was no inspection: our own innermost words, without advice about inputs that nobody handed over."""
-    found = error
-    while isinstance(found.__cause__, InputError):
-        found = found.__cause__
+def _innermost(error: BaseException) -> BaseException:
+    """Return the first of our own errors, of those that led to this one."""
+    while isinstance(error.__cause__, InputError):
+        error = error.__cause__
+    return error
+
+
+def _reason(found: BaseException) -> str:
+    """Say why there was no inspection, without advice about inputs that nobody handed over."""
     if not isinstance(found, InputError):
         return f"{type(found).__name__}: {found}"
     return str(found).partition("; hand over inputs for which")[0]
@@ -165,7 +190,7 @@ def _problem(report: SymmetryReport) -> str:
     )
 
 
-def _from_first_rank(text: str) -> str:
+def _from_first_rank(text: str | None) -> str | None:
     """Return the first process's text in every process."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return text

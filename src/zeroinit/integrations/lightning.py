@@ -66,7 +66,7 @@ class InspectCallback(InspectingCallback, Callback):
             self.watch.start()
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        """Inspect at the first batch.
+        """Inspect at the first batch, or at the next one if ``training_step`` skips a batch.
 
         Raises:
             SymmetryError: ``strict``, and there is a warning; in every process.
@@ -87,6 +87,7 @@ class InspectCallback(InspectingCallback, Callback):
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Show what was seen, and stop watching."""
         self._leave()
+        self._inspection.end()
         if self.watch is not None and self.watch.is_active and self.watch.num_updates:
             self._show(f"zeroinit: {self.watch}")
 

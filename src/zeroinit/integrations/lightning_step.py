@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from zeroinit._common import InputError
+from zeroinit.integrations.inspection import BATCHES, SkippedBatch
 
 __all__ = ["as_trained"]
 
@@ -84,5 +85,7 @@ def _training_step(module: Any, batch: Any) -> Any:
     taken = len(inspect.signature(step).parameters) > 2
     output = step(module, batch, 0) if taken else step(module, batch)
     if output is None:
-        raise InputError("training_step: returned None for the first batch; pass InspectCallback(step=...)")
+        raise SkippedBatch(
+            f"training_step: returned None for each of the first {BATCHES} batches; pass InspectCallback(step=...)"
+        )
     return output

@@ -55,7 +55,7 @@ class Watch:
 
     @property
     def without_gradient(self) -> tuple[str, ...]:
-        """Names of the parameters that had no gradient at any recorded update."""
+        """Names of the parameters that had no gradient at any recorded update, also of those in no optimizer."""
         return self._recorder.without_gradient
 
     @property
@@ -67,7 +67,7 @@ class Watch:
             return f"Not started: {UNUSED}."
         if not self._recorder.num_recorded:
             return "Nothing was seen: no optimizer of torch has updated this model."
-        return f"After {_count(self.num_updates, 'update')}: {self._recorder.findings(self.num_updates)}."
+        return self._recorder.sentence(self.num_updates)
 
     def to_frame(self) -> "pandas.DataFrame":
         """Return one row for each layer and recorded update."""
@@ -99,8 +99,11 @@ class Watch:
             self._updates.start(self)
 
     def detach(self) -> None:
-        """End, as the ``with`` statement does; may be called more than once."""
+        """End with a last look at the model, as the ``with`` statement does; may be called more than once."""
+        is_first = bool(self._updates.parts)
         self._updates.end()
+        if is_first:
+            self._recorder.finish(self.num_updates)
         self._log.close()
         self._log = Log()
 
@@ -130,10 +133,10 @@ class Watch:
 def watch(model: nn.Module, every: int = 100, log: Path | str | Any | None = None, *, by_layer: bool = False) -> Watch:
     """Watch a model while your own loop trains it: identical units, ranks, parameters without a gradient.
 
-    The first ten updates are recorded, then one in ``every``. An update is a step of an optimizer that changes the
-    model. So the count is right with accumulated gradients, several optimizers, and steps that a ``GradScaler`` skips.
-    The model itself gets no hooks, and a compiled model stays compiled. Under ``torch.distributed`` the first process
-    watches.
+    The first ten updates are recorded, then one in ``every``. At the end there is a last look at the model. An update
+    is a step of an optimizer that changes the model. So the count is right with accumulated gradients, several
+    optimizers, and steps that a ``GradScaler`` skips. The model itself gets no hooks, and a compiled model stays
+    compiled. Under ``torch.distributed`` the first process watches.
 
     Args:
         model: Any module, also compiled or in ``DistributedDataParallel``.
@@ -171,7 +174,3 @@ def is_first_rank() -> bool:
     """
     distributed = torch.distributed
     return not (distributed.is_available() and distributed.is_initialized()) or distributed.get_rank() == 0
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"

@@ -90,10 +90,10 @@ class InspectCallback(InspectingCallback, TrainerCallback):
         self._inspection.run(model, _by_name(model, arguments, named), labels)
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, optimizer: Any = None, **others: Any) -> None:
-        """Look at values and gradients if this update is due."""
+        """Look at values and gradients if this update is due, or is to be the last one."""
         self._leave()
         step = self._num_updates + 1
-        if self.recorder is not None and self.recorder.is_due(step):
+        if self.recorder is not None and (self.recorder.is_due(step) or step == state.max_steps):
             self.recorder.look(step, {each for group in optimizer.param_groups for each in group["params"]})
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, optimizer: Any = None, **others: Any) -> None:
@@ -123,7 +123,8 @@ class InspectCallback(InspectingCallback, TrainerCallback):
         self._leave()
         self._handler = None
         if self.recorder is not None and self.recorder.num_recorded:
-            self._show(f"zeroinit: After {self._num_updates} updates: {self.recorder.findings(self._num_updates)}.")
+            self.recorder.finish(self._num_updates)
+            self._show(f"zeroinit: {self.recorder}")
 
     def _leave(self) -> None:
         """Remove the hook, and let compiled functions run compiled; may be called more than once."""

@@ -47,6 +47,12 @@ class Attachable:
         for part in self.parts:
             part.detach()
 
+    def __repr__(self) -> str:
+        steps, remaining = (max(getattr(each, name) for each in self.parts) for name in ("steps", "remaining"))
+        return (
+            f"{type(self).__name__}({type(self.parts[0]._model).__name__}, {steps - remaining} of {steps} updates done)"
+        )
+
     def __enter__(self: Kind) -> Kind:
         self.attach()
         return self

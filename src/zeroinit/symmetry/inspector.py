@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from zeroinit._common import InputError
+from zeroinit._common import InputError, counted
 from zeroinit._findings.choosing import choose
+from zeroinit._findings.formats import told_once
 from zeroinit._modules.batch import take_batch
 from zeroinit._modules.copying import copier_of
 from zeroinit.symmetry.shadow.checks import (
@@ -35,6 +36,7 @@ from zeroinit.symmetry.verdict.findings import judge
 from zeroinit.symmetry.verdict.last_pass import look_at_the_end, settle_faint
 from zeroinit.symmetry.verdict.report.parts import GRADIENTS_OFF
 from zeroinit.symmetry.verdict.report.report import SymmetryReport
+from zeroinit.symmetry.verdict.report.sentence import by_cause
 from zeroinit.symmetry.verdict.search.silent import may_be_stuck
 from zeroinit.symmetry.verdict.search.slices import blocks_without_gradient
 from zeroinit.symmetry.verdict.symptoms.numbers import is_broken
@@ -156,8 +158,11 @@ def assert_symmetry_broken(
     """
     report = choose(inspect(model, inputs, targets, **settings), ignore=ignore)
     if report.warnings:
-        listed = "\n".join(f"  {finding}\n    -> {finding.suggestion}" for finding in report.warnings)
-        raise AssertionError(f"{report.model}: {len(report.warnings)} warning(s)\n{listed}")
+        causes = by_cause(told_once(report.warnings))
+        lines = [f"{report.model}: {counted(len(causes), 'warning')}"]
+        for members in causes:
+            lines += [*(f"  {each}" for each in members), f"    -> {members[0].suggestion}"]
+        raise AssertionError("\n".join(lines))
 
 
 def _gather(subject: Subject) -> Evidence:

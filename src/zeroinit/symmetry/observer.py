@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from zeroinit._common import InputError, import_extra
 from zeroinit._modules.layers import is_conv1d
+from zeroinit._modules.state import plain_name
 from zeroinit.symmetry.measures.diversity import (
     direction_spread,
     distinct_rows,
@@ -74,6 +75,7 @@ class SymmetryObserver:
         every: Steps between two records.
         is_cheap: Whether the costly numbers are left out.
         records: One ``LayerRecord`` for each layer with two or more axes and each recorded step.
+        silent: Which units of a layer had no gradient in its latest record, by path.
 
     Example:
         >>> import torch
@@ -94,6 +96,7 @@ class SymmetryObserver:
         self.every, self.is_cheap = every, is_cheap
         self._most = SERIES_MOST if is_cheap else MOST
         self.records: list[LayerRecord] = []
+        self.silent: dict[str, np.ndarray] = {}
         self._layers: list[Layer] | None = None
         self._starts: dict[str, Tensor] = {}
         self._parted: dict[str, Labels] = {}
@@ -185,14 +188,15 @@ class SymmetryObserver:
         gradient = _gradients(named)
         labels = _labels(layer, value)
         sizes = [_largest(part.rows(gradient(part.name))) for part in layer.parts]
+        self.silent[plain_name(layer.path)] = (torch.stack(sizes) == 0).all(dim=0).cpu().numpy()
         low = {} if self.is_cheap else LOW_PRECISIONS
         return LayerRecord(
             step=step,
-            path=layer.path,
+            path=plain_name(layer.path),
             num_units=len(labels),
             num_distinct=num_groups(labels),
             num_driven_apart=_num_driven_apart(layer, labels, gradient),
-            num_silent=int((torch.stack(sizes) == 0).all(dim=0).sum()),
+            num_silent=int(self.silent[plain_name(layer.path)].sum()),
             num_merged=self._num_merged(layer, labels),
             gradient=float(sizes[0].max()),
             distinct_in={name: distinct_rows(layer.rows(value), dtype) for name, dtype in low.items()},

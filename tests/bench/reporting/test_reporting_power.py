@@ -92,8 +92,15 @@ def test_a_decided_claim_needs_no_more(stored):
     assert str(plan).startswith("0 more seeds: supported with 5 seeds\n")
 
 
+@pytest.mark.parametrize("power", [1.5, 1.0, 0.0, -1])
+def test_a_probability_that_is_none_is_refused_before_results_are_read(store, power):
+    with pytest.raises(InputError, match=f"power={power}: must satisfy 0 < alpha < power < 1"):
+        plan_seeds(CLOSE, store, power=power)
+
+
 def test_too_few_seeds_are_refused_with_what_to_type(store, fill):
-    with pytest.raises(InputError, match=r"0 stored seeds in .*; run `zeroinit reproduce fig3 --profile paper "):
+    needed = r"has 0 stored seeds in .*, and needs at least 2 to show a spread; run `zeroinit reproduce fig3 --profile "
+    with pytest.raises(InputError, match=needed + "paper "):
         plan_seeds(CLOSE, store)
     fill(FIG3, {NORMAL: [0.9], PYTORCH: [0.9, 0.8]})
     with pytest.raises(InputError, match="1 stored seed in"):

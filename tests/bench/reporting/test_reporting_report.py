@@ -254,13 +254,37 @@ def test_remarks_explain_the_paper_profile_alone(written):
     assert "Because" not in page_without_drawings(written("quick"))
 
 
+@pytest.mark.parametrize(
+    ("dataset", "profile", "remark", "badge"),
+    [
+        ("mnist", "paper", "The study&#39;s data, networks and number of epochs", ""),
+        ("mnist", "quick", "images) instead of the study&#39;s data, and", "not the study&#39;s data"),
+        ("digits", "quick", "The study&#39;s data, with the settings of the quick profile", ""),
+    ],
+)
+def test_a_report_of_a_study_does_not_speak_of_the_paper(dataset, profile, remark, badge, tmp_path, fill_store):
+    curves = tuple(replace(each, run=replace(each.run, dataset=dataset)) for each in FIGURE.curves)
+    study = replace(FIGURE, curves=curves, in_paper=False, published_results={})
+    store = Store(tmp_path / "results")
+    fill_store(store, study, FINALS, profile, "corrected")
+    write_report(build_report([study], store, range(5), profile, "corrected"), tmp_path / "report")
+    page = page_without_drawings(tmp_path / "report")
+    assert f"<title>{escape(study.title)} (corrected protocol)</title>" in page
+    assert remark in page
+    assert re.findall(r'class="badge">(.*?)<', page) == [badge] * bool(badge)
+    drawing = (tmp_path / "report" / "figures" / f"study-{profile}-corrected.svg").read_text()
+    for content in (page.partition("Protocol <em>")[0], drawing):
+        assert "paper&#39;s" not in content
+        assert "paper's" not in content
+
+
 def test_a_quick_report_never_looks_like_the_papers_result(written):
     folder = written("quick")
     page, text = page_without_drawings(folder), (folder / "report.md").read_text()
     headline = "Zero weights, random biases: the paper's figures on small digits"
     assert f"<title>{escape(headline)} (corrected protocol)</title>" in page
     assert text.startswith(f"# {headline} (corrected protocol)")
-    assert '<span class="badge">not the paper\'s data</span>' in page
+    assert '<span class="badge">not the paper&#39;s data</span>' in page
     assert "8x8 digits (1,347 training and 450 test images) instead of the paper&#39;s data" in page
     for content in (page, text):
         assert len(re.findall(r"Paper \(other data\)", content)) == 1

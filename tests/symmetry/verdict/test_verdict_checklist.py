@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from zeroinit._common import counted
 from zeroinit.symmetry import inspect
-from zeroinit.symmetry.verdict.checklist import counted
 from zeroinit.symmetry.verdict.report.formats import to_text
 from zeroinit.symmetry.verdict.report.parts import Finding
 from zeroinit.symmetry.verdict.report.report import SymmetryReport

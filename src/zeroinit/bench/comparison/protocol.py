@@ -4,12 +4,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from zeroinit._common import InputError, lookup, whole_number
+from zeroinit._common import InputError, counted, lookup, whole_number
 from zeroinit.bench.catalogue import FIGURES
 from zeroinit.bench.comparison.entries import Entry
 from zeroinit.bench.data import DATASETS
 from zeroinit.bench.labels import split_label
-from zeroinit.bench.progress import counted
 from zeroinit.bench.reporting.report import write_seeds
 from zeroinit.bench.running.schedule import Task
 from zeroinit.bench.spec import Run

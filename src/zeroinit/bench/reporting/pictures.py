@@ -14,10 +14,9 @@ from zeroinit.bench.profiles import PROFILES
 from zeroinit.bench.reporting.analysis import FigureSummary
 from zeroinit.bench.reporting.views import VIEWS
 from zeroinit.bench.reporting.views.view import Heading
+from zeroinit.bench.spec import Figure as Spec
 
-__all__ = ["Picture", "draw_summary", "inline"]
-
-OTHER_DATA = "8x8 digits, not the paper's data."
+__all__ = ["Picture", "draw_summary", "inline", "other_data"]
 
 
 @dataclass(frozen=True)
@@ -59,8 +58,8 @@ def draw_summary(summary: FigureSummary, profile: str, protocol: str, folder: Pa
     if not summary.can_be_drawn:
         return []
     view, notes = VIEWS[summary.figure.view], []
-    if not PROFILES[profile].is_paper:
-        notes.append(OTHER_DATA)
+    if replaced := other_data(summary.figure, profile, protocol):
+        notes.append(f"8x8 digits, {replaced}.")
     if summary.absent:
         notes.append(f"Not run yet: {'; '.join(summary.absent)}.")
     heading, found = Heading(summary.figure.title, " ".join(notes)), []
@@ -81,6 +80,21 @@ def _title_height(figure: Figure) -> float:
     if not title:
         return 0.0
     return round(72 * (figure.get_figheight() - title[0].get_window_extent().y0 / figure.dpi), 2)
+
+
+def other_data(figure: Spec, profile: str, protocol: str) -> str:
+    """Say whose data a profile replaces, in words for a note; an empty text if nobody's.
+
+    Example:
+        >>> from zeroinit.bench.catalogue import FIGURES
+        >>> other_data(FIGURES["fig3"], "quick", "corrected"), other_data(FIGURES["fig3"], "paper", "corrected")
+        ("not the paper's data", '')
+    """
+    if PROFILES[profile].is_paper or figure.in_paper:
+        return "" if PROFILES[profile].is_paper else "not the paper's data"
+    given = {curve.label: curve.run.dataset for curve in figure.curves}
+    is_own = all(curve.run.dataset == given[curve.label] for curve in figure.at(profile, protocol))
+    return "" if is_own else "not the study's data"
 
 
 def inline(svg: str, name: str, title: str, cut: float = 0.0) -> str:

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 
 from scipy import stats
 
-from zeroinit._common import InputError
+from zeroinit._common import InputError, counted
 from zeroinit.bench.catalogue import FIGURES
 from zeroinit.bench.profiles import PROFILES, profile_for
-from zeroinit.bench.progress import counted, format_duration
+from zeroinit.bench.progress import format_duration
 from zeroinit.bench.reporting.analysis import summarize
 from zeroinit.bench.reporting.verdicts import KINDS, Decision, decide_claims, seeds_to_decide, values_of
 from zeroinit.bench.reporting.wording import POINTS, write_estimate, write_margin
 from zeroinit.bench.spec import Claim, Figure
 from zeroinit.bench.stats import Estimate
+from zeroinit.bench.stats.sample_size import check_power
 from zeroinit.bench.store import Store
 
 __all__ = ["Plan", "find_claim", "plan_seeds"]
@@ -108,9 +109,10 @@ def plan_seeds(
         power: The probability of a decision.
 
     Raises:
-        InputError: An unknown name, or fewer than two stored seeds.
+        InputError: An unknown name, a probability that is none, or fewer than two stored seeds.
     """
     figure, claim = find_claim(name)
+    check_power(power)
     profile = profile or profile_for([figure.name])
     keys = {curve.run.key for curve in figure.at(profile, protocol)}
     seeds = sorted({seed for key, seed in store.stored() if key in keys})
@@ -118,9 +120,10 @@ def plan_seeds(
     by_label = {entry.curve.label: entry for entry in summary.curves}
     values = values_of(claim, by_label)
     if values is None or len(values) < 2:
+        present = counted(0 if values is None else len(values), "stored seed")
         raise InputError(
-            f"claim={name!r}: {counted(0 if values is None else len(values), 'stored seed')} in {store.root}, 2 show "
-            f"a spread; run `zeroinit reproduce {figure.name} --profile {profile} --protocol {protocol} --seeds 3`"
+            f"claim={name!r}: has {present} in {store.root}, and needs at least 2 to show a spread; run "
+            f"`zeroinit reproduce {figure.name} --profile {profile} --protocol {protocol} --seeds 3`"
         )
     decisions = {decision.claim: decision for decision in decide_claims([summary], profile)[figure.name]}
     margin = claim.margin * PROFILES[profile].margin_factor

@@ -9,21 +9,21 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from zeroinit._common import InputError, __version__, lookup, printable, write_atomically
+from zeroinit._common import InputError, __version__, counted, lookup, printable, write_atomically
 from zeroinit.bench.plots import dark_rules
 from zeroinit.bench.profiles import PROFILES, PROTOCOLS
-from zeroinit.bench.progress import counted, format_duration
+from zeroinit.bench.progress import format_duration
 from zeroinit.bench.reporting.analysis import FigureSummary, summarize
 from zeroinit.bench.reporting.inspections import inspect_curves
 from zeroinit.bench.reporting.measures import MEASURES
 from zeroinit.bench.reporting.outcome import check_sentences, outcome_sentences
-from zeroinit.bench.reporting.pictures import draw_summary
+from zeroinit.bench.reporting.pictures import draw_summary, other_data
 from zeroinit.bench.reporting.verdicts import KINDS, Decision, decide_claims
 from zeroinit.bench.reporting.views import VIEWS
 from zeroinit.bench.spec import Figure
 from zeroinit.bench.store import Store
 
-MOST_SENTENCES = 3
+MOST_SENTENCES, MOST_TITLES = 3, 2
 
 __all__ = ["Report", "build_report", "check_figures", "claim_records", "write_report"]
 
@@ -40,8 +40,30 @@ class Report:
 
     @property
     def title(self) -> str:
-        """Headline. For a quick run it says that this is no result of the paper."""
-        return f"{PROFILES[self.profile].title} ({self.protocol} protocol)"
+        """Headline. For a quick run it says that this is no result of the paper; studies have their own titles."""
+        titles = [each.figure.title for each in self.summaries]
+        own = "; ".join(titles[:MOST_TITLES]) + (f" and {len(titles) - MOST_TITLES} more" * (len(titles) > MOST_TITLES))
+        return f"{PROFILES[self.profile].title if self._is_of_paper else own} ({self.protocol} protocol)"
+
+    @property
+    def other_data(self) -> str:
+        """Whose data the profile replaces: of the paper, of a study, or an empty text."""
+        found = {other_data(each.figure, self.profile, self.protocol) for each in self.summaries}
+        return min(found - {""}, default="")
+
+    @property
+    def remark(self) -> str:
+        """One clause about data and networks."""
+        text = PROFILES[self.profile].remark
+        if self._is_of_paper:
+            return text
+        if PROFILES[self.profile].is_paper or self.other_data:
+            return text.replace("the paper's", "the study's")
+        return f"the study's data, with the settings of the {self.profile} profile"
+
+    @property
+    def _is_of_paper(self) -> bool:
+        return any(each.figure.in_paper for each in self.summaries)
 
     @property
     def sentences(self) -> list[str]:

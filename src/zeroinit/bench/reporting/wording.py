@@ -2,7 +2,7 @@
 
 import math
 
-from zeroinit.bench.progress import counted
+from zeroinit._common import counted
 from zeroinit.bench.spec import Claim
 from zeroinit.bench.stats import Estimate
 

@@ -8,7 +8,7 @@ from scipy import stats
 from zeroinit._common import InputError
 from zeroinit._shapes import Float, Int
 
-__all__ = ["num_seeds_for_equivalence", "num_seeds_needed"]
+__all__ = ["check_power", "num_seeds_for_equivalence", "num_seeds_needed"]
 
 MAX_SEEDS = 100_000
 NUM_SPREADS = 512
@@ -109,6 +109,18 @@ def num_seeds_for_equivalence(
 def _check(standard_deviation: float, power: float, alpha: float) -> None:
     if not 0 <= standard_deviation < math.inf:
         raise InputError(f"standard_deviation={standard_deviation}: must be finite and at least 0")
+    check_power(power, alpha)
+
+
+def check_power(power: float, alpha: float = 0.05) -> None:
+    """Refuse a probability with which nothing can be planned.
+
+    Raises:
+        InputError: Not ``0 < alpha < power < 1``.
+
+    Example:
+        >>> check_power(0.8)
+    """
     if not 0 < alpha < power < 1:
         raise InputError(f"alpha={alpha}, power={power}: must satisfy 0 < alpha < power < 1, such as 0.05 and 0.8")
 

@@ -13,6 +13,7 @@ from zeroinit.symmetry.shadow.memory.frugal import is_large
 __all__ = [
     "LEARNING_RATES",
     "build_updates",
+    "check_updates",
     "held_by",
     "options_of",
     "rebind",
@@ -99,6 +100,7 @@ def _chunks(tensor: Tensor) -> tuple[Tensor, ...]:
 
 
 RULES: dict[str, Callable] = {"adam": SmallAdam, "sgd": PlainSGD}
+FORMS = f"must be one of {', '.join(sorted(RULES))}, or a function from a list of parameters to a torch optimizer"
 
 
 def build_updates(optimizer: str | Callable, learning_rate: float | None, parameters: Iterable[nn.Parameter]) -> Any:
@@ -115,18 +117,30 @@ def build_updates(optimizer: str | Callable, learning_rate: float | None, parame
     Raises:
         InputError: An unknown name, a learning rate that is not positive, or a function whose result cannot step.
     """
-    if learning_rate is not None and not learning_rate > 0:
-        raise InputError(f"learning_rate={learning_rate}: must be greater than 0")
+    check_updates(optimizer, learning_rate)
     if isinstance(optimizer, str):
-        rule = lookup(RULES, optimizer, "optimizer")
-        return rule(parameters, LEARNING_RATES[optimizer] if learning_rate is None else learning_rate)
-    built = optimizer(list(parameters)) if callable(optimizer) else None
+        return RULES[optimizer](parameters, LEARNING_RATES[optimizer] if learning_rate is None else learning_rate)
+    built = optimizer(list(parameters))
     if not callable(getattr(built, "step", None)):
-        raise InputError(
-            f"optimizer={optimizer!r}: must be one of {', '.join(sorted(RULES))}, or a function from a list of "
-            "parameters to a torch optimizer"
-        )
+        raise InputError(f"optimizer={optimizer!r}: {FORMS}")
     return built
+
+
+def check_updates(optimizer: Any, learning_rate: Any) -> None:
+    """Refuse what ``build_updates`` would refuse, as far as it can be told without parameters.
+
+    Raises:
+        InputError: As ``build_updates``.
+
+    Example:
+        >>> check_updates("adam", 0.1)
+    """
+    if learning_rate is not None and not (isinstance(learning_rate, int | float) and learning_rate > 0):
+        raise InputError(f"learning_rate={learning_rate!r}: must be greater than 0")
+    if isinstance(optimizer, str):
+        lookup(RULES, optimizer, "optimizer")
+    elif not callable(optimizer) and not isinstance(optimizer, torch.optim.Optimizer):
+        raise InputError(f"optimizer={optimizer!r}: {FORMS}")
 
 
 def scale_rates(updates: Any, factor: float) -> None:

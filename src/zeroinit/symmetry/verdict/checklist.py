@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from zeroinit._common import counted
 from zeroinit._modules.batch import tensors_in as tensors_of_batch
 from zeroinit.symmetry.verdict.causes.flat import OFF
 from zeroinit.symmetry.verdict.evidence import Evidence
@@ -13,7 +14,7 @@ from zeroinit.symmetry.verdict.passes.calls import is_constant, tensors_in
 from zeroinit.symmetry.verdict.report.parts import Check, Finding, LayerReport, ParameterReport
 from zeroinit.symmetry.verdict.report.sentence import first_sentence, learns_on
 
-__all__ = ["checks", "counted"]
+__all__ = ["checks"]
 
 BAD_LOSS = {"ZI013", "ZI014", "ZI015", "ZI017", "ZI020"}
 IDENTICAL = {"ZI001", "ZI002", "ZI003"}
@@ -50,16 +51,6 @@ def checks(
         *_of_optimizer(evidence, parameters, findings, codes),
         _of_batch(evidence, findings),
     )  # fmt: skip
-
-
-def counted(number: int, word: str) -> str:
-    """Write a number with a word.
-
-    Example:
-        >>> counted(1, "step"), counted(4, "step")
-        ('1 step', '4 steps')
-    """
-    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def _of_gradients(evidence: Evidence, parameters: tuple[ParameterReport, ...], findings: Sequence[Finding]) -> Check:

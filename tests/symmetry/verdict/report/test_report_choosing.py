@@ -34,12 +34,35 @@ def test_codes_that_are_selected_or_ignored():
     assert choose(report).findings == report.findings
 
 
+def test_codes_in_lower_case_count():
+    report = inspect(flawed("2", "4"), VECTORS)
+    assert codes(choose(report, ignore=["zi006"])) == codes(choose(report, ignore=["ZI006"])) != codes(report)
+    assert codes(choose(report, select="zi0")) == codes(choose(report, select="ZI0"))
+
+
 def test_an_unknown_code_is_an_error():
     report = inspect(mlp(), VECTORS)
-    with pytest.raises(InputError, match="select='ZI999': no code starts like this"):
+    with pytest.raises(
+        InputError, match=r"select='ZI999': no code starts like this.*; `zeroinit explain` lists all codes"
+    ):
         choose(report, select=["ZI999"])
     with pytest.raises(InputError, match="ignore=''"):
         choose(report, ignore=[""])
+
+
+def test_the_assertion_counts_causes_as_the_report_does():
+    """Each finding is listed, and the repair of its cause once."""
+    alike = mlp()
+    for parameter in (*alike[0].parameters(), alike[2].weight):
+        nn.init.constant_(parameter, 0.1)
+    for model in (flawed("2", "4"), alike):
+        report = inspect(model, VECTORS)
+        with pytest.raises(AssertionError) as caught:
+            assert_symmetry_broken(model, VECTORS)
+        head, *lines = str(caught.value).splitlines()
+        assert f"\n{head}; " in str(report)
+        assert sum(line.startswith("    -> ") for line in lines) == int(head.split()[1])
+        assert {line.split()[0] for line in lines if line.startswith("  ZI")} == {each.code for each in report.warnings}
 
 
 def test_the_assertion_takes_codes_to_ignore():

@@ -119,3 +119,10 @@ class LayerReport:
     source: str = ""
     diversity: dict[str, float] = field(default_factory=dict)
     diversity_by_step: dict[str, tuple[float, ...]] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        step = (
+            "no gradient" if self.first_gradient_step is None else f"first gradient at step {self.first_gradient_step}"
+        )
+        units = f"{self.num_units} {self.unit}, {self.num_distinct_units} distinct"
+        return f"LayerReport({self.path or self.weight!r}, {self.kind}, {units}, {step})"
