@@ -6,6 +6,7 @@ a change of printed texts run `python docs/blocks.py`: it writes all of them ane
 
 import contextlib
 import io
+import linecache
 import os
 import re
 import shutil
@@ -77,9 +78,10 @@ def run(path: Path, pictures: Path | None = None) -> Iterator[tuple[Block, str]]
                     yield block, block.shown or ""
                     continue
                 printed = io.StringIO()
-                code = "\n" * block.line + block.code
+                code, name = "\n" * block.line + block.code, f"<{path.name}>"  # as a notebook names its cells: no file
+                linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)
                 with contextlib.redirect_stdout(printed):
-                    exec(compile(code, str(path), "exec"), names)
+                    exec(compile(code, name, "exec"), names)
                 yield block, "".join(line.rstrip() + "\n" for line in printed.getvalue().splitlines())
             if pictures is not None:
                 for picture in Path(folder).glob("*.png"):

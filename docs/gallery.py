@@ -124,7 +124,7 @@ def printed(code: str) -> tuple[str, Any]:
     out = io.StringIO()
     with torch.random.fork_rng(), contextlib.redirect_stdout(out), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        exec(compile(imports[1] + code, "gallery", "exec"), names)
+        exec(compile(imports[1] + code, "<gallery>", "exec"), names)
     return "".join(f"{line}\n" for line in out.getvalue().splitlines() if not line.startswith("ok ")), names["report"]
 
 

@@ -19,10 +19,10 @@ from matplotlib.figure import Figure
 from zeroinit.bench.catalogue.parts import UPSCALED
 from zeroinit.bench.labels import ALL_ZERO, NORMAL, PYTORCH, ZERO_START
 from zeroinit.bench.plots.style import EMPTY, INK, SOFT, STYLE, color_of, in_dark
-from zeroinit.bench.reporting.outcome import write_accuracy
 from zeroinit.bench.reporting.report import Report
 from zeroinit.bench.reporting.views.gaps import Gap, gaps
 from zeroinit.bench.reporting.views.wake_up import has_gradient
+from zeroinit.bench.reporting.wording import write_share
 from zeroinit.bench.stats import Estimate, mean_interval
 
 IMAGES = Path(__file__).parent / "images"
@@ -170,7 +170,7 @@ def accuracies(costs: Report, corrected: Report) -> dict[str, str]:
     curves |= {entry.curve.label: entry for each in corrected.summaries if each.figure.name == "fig10"
                for entry in each.curves}  # fmt: skip
     labels = {ALL_ZERO: "FNN zero", NORMAL: f"CIFAR-10 FNN: {NORMAL}", PYTORCH: f"CIFAR-10 FNN: {PYTORCH}"}
-    return {start: write_accuracy(mean_interval(list(curves[label].final.values()))) for start, label in labels.items()}
+    return {start: write_share(mean_interval(list(curves[label].final.values()))) for start, label in labels.items()}
 
 
 def _draw_left(figure: Figure, received: dict[str, np.ndarray], reached: dict[str, str], theme: Theme) -> None:
@@ -267,7 +267,7 @@ def percent(of: Estimate) -> str:
         >>> percent(Estimate(0.9718, 0.9708, 0.9728, num_seeds=10))
         '97.2 ± 0.1 % (10 seeds)'
     """
-    return f"{write_accuracy(of)} ({of.num_seeds} seeds)"
+    return f"{write_share(of)} ({of.num_seeds} seeds)"
 
 
 def results(costs: Report, corrected: Report) -> str:

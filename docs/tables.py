@@ -7,13 +7,15 @@ import argparse
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import hero
 
 from zeroinit.bench.profiles import PROTOCOLS
+from zeroinit.bench.reporting.analysis import FigureSummary
 from zeroinit.bench.reporting.report import Report, build_report, write_report
-from zeroinit.bench.reporting.verdicts import write_estimate
+from zeroinit.bench.reporting.verdicts import VERDICTS, WORDS
 from zeroinit.bench.reporting.views import VIEWS
 from zeroinit.bench.reproduce import choose_figures
 from zeroinit.bench.store import Store
@@ -26,11 +28,11 @@ BENCHMARKS = ROOT / "benchmarks" / "results"
 FIGURES = {
     "corrected": None,
     "published": ["fig3", "fig8"],
-    "plateau": ["plateau"],
 }
 STUDIES = (
     "recommended",
     "large_bias",
+    "plateau",
     "gap",
     "remaining",
     "transfer",
@@ -42,41 +44,19 @@ STUDIES = (
 )
 """Studies with a page of their own, docs/results/<name>.md."""
 FIGURES |= {name: [name] for name in (*STUDIES, "precision")}
-ON_GPU = {"gpu_corrected": "corrected", "gpu_published": "published"}
-"""Figures 9, 10 and 11 in bfloat16; docs/guides/gpu.md shows their tables."""
+ON_GPU = {"gpu_corrected": ("corrected", 3), "gpu_published": ("published", 4)}
+"""Figures 9, 10 and 11 in bfloat16: protocol, and level of the headings in docs/guides/gpu.md."""
 FIGURES |= {name: ["fig9", "fig10", "fig11"] for name in ON_GPU}
 SEEDS = range(100)
+MOST_CURVES = 60
+"""A figure with more curves does not list each seed."""
 
 
 def read_report(name: str) -> Report:
     """Build the report of one protocol, or of a study under the corrected one, from the stored runs."""
-    protocol = ON_GPU.get(name, name if name in PROTOCOLS else "corrected")
+    protocol, _ = ON_GPU.get(name, (name if name in PROTOCOLS else "corrected", 0))
     profile = "paper_bf16" if name in ON_GPU else "paper"
     return build_report(choose_figures(FIGURES[name]), Store(RUNS), SEEDS, profile, protocol)
-
-
-def results_table(report: Report, folder: str) -> str:
-    """Return one table over all figures, with the drawing of each above it; ``folder`` as seen from the page."""
-    parts = []
-    for summary in report.summaries:
-        name = f"{summary.figure.name}-{report.profile}-{report.protocol}"
-        if summary.can_be_drawn:
-            parts.append(f"![{summary.figure.title}]({folder}/figures/{name}.svg)\n")
-    rows = ["| figure | curve | paper | ours | 95 % interval | seeds |", "|---|---|---|---|---|---|"]
-    for summary in report.summaries:
-        if summary.figure.view != "accuracies":
-            continue
-        for entry in summary.curves:
-            estimate = entry.estimate
-            published = "–" if entry.published is None else f"{entry.published:.3f}"
-            interval = "one seed" if estimate.num_seeds == 1 else f"[{estimate.low:.4f}, {estimate.high:.4f}]"
-            rows.append(
-                f"| {summary.figure.name} | {entry.curve.label} | {published} | {estimate.value:.4f} | {interval} "
-                f"| {estimate.num_seeds} |"
-            )
-        if summary.absent:
-            rows.append(f"| {summary.figure.name} | {', '.join(summary.absent)} | | not run yet | | 0 |")
-    return "\n".join([*parts, *rows])
 
 
 def markdown(header: Sequence[str], cells: Sequence[Sequence[str]]) -> list[str]:
@@ -84,33 +64,103 @@ def markdown(header: Sequence[str], cells: Sequence[Sequence[str]]) -> list[str]
     return [f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *cells)]
 
 
-def study(report: Report, folder: str) -> str:
-    """Return the drawing of a study, its own table and its verdicts; ``folder`` as seen from the page."""
-    (summary,) = report.summaries
+def drawing(report: Report, summary: FigureSummary, folder: str) -> list[str]:
+    """Return the lines of a figure's picture, none if too few curves were run; ``folder`` as seen from the page."""
     name = f"{summary.figure.name}-{report.profile}-{report.protocol}"
+    return [f"![{summary.figure.title}]({folder}/figures/{name}.svg)", ""] if summary.can_be_drawn else []
+
+
+def own_table(report: Report, summary: FigureSummary) -> list[str]:
+    """Return the lines of a figure's own table, and what was not run."""
+    absent = [f"Not run yet: {', '.join(summary.absent)}.", ""] if summary.absent else []
+    if not summary.curves:
+        return absent
     table = VIEWS[summary.figure.view].table(summary, report.profile, report.protocol)
     lines = markdown([cell.text for cell in table.headings], [[cell.text for cell in row] for row in table.rows])
-    image = f"![{summary.figure.title}]({folder}/figures/{name}.svg)"
-    return "\n".join([image, "", *lines, "", claims_table(report)])
+    return [*lines, "", *absent]
 
 
-def claims_table(report: Report) -> str:
-    """Return the verdicts, each with the interval that it rests on."""
-    rows = ["| claim | verdict | estimate | seeds |", "|---|---|---|---|"]
+def claims_table(report: Report, summary: FigureSummary) -> list[str]:
+    """Return the lines of a figure's verdicts, each behind the numbers that it rests on; none without claims."""
+    cells = [
+        [
+            f"{decision.claim.id.split('-')[0]}: {decision.claim.statement}",
+            decision.numbers,
+            decision.difference if decision.shares else "",
+            decision.word,
+            str(decision.estimate.num_seeds if decision.estimate else 0),
+        ]
+        for decision in report.decisions[summary.figure.name]
+    ]
+    return [*markdown(["claim", "numbers", "difference", "verdict", "seeds"], cells), ""] if cells else []
+
+
+def each_seed(summary: FigureSummary) -> list[str]:
+    """Return the lines of a folded table with the final accuracy of each seed; none if runs end after a few updates."""
+    ended = [entry for entry in summary.curves if entry.curve.run.max_steps is None]
+    if not ended or len(ended) > MOST_CURVES:
+        return []
+    cells = [
+        [entry.curve.label, ", ".join(f"{seed}: {100 * value:.1f}" for seed, value in sorted(entry.final.items()))]
+        for entry in ended
+    ]
+    lines = markdown(["curve", "seed: final test accuracy, %"], cells)
+    return ["<details><summary>Each seed</summary>", "", *lines, "", "</details>", ""]
+
+
+def section(report: Report, summary: FigureSummary, folder: str) -> list[str]:
+    """Return all that a page shows of a figure: its picture, verdicts, its own table, and each seed."""
+    parts = (drawing(report, summary, folder), claims_table(report, summary), own_table(report, summary))
+    return [line for part in (*parts, each_seed(summary)) for line in part]
+
+
+def study(report: Report, folder: str) -> str:
+    """Return a study; ``folder`` as seen from the page."""
+    (summary,) = report.summaries
+    return "\n".join(section(report, summary, folder)).strip()
+
+
+def figure_title(summary: FigureSummary) -> str:
+    """Return a figure of the paper as its heading names it."""
+    return f"Figure {summary.figure.name.removeprefix('fig')}"
+
+
+def by_figure(report: Report, folder: str, level: int = 3) -> str:
+    """Return the figures of the paper, each under a heading of this level."""
+    lines = []
     for summary in report.summaries:
-        for decision in report.decisions[summary.figure.name]:
-            number = decision.claim.id.split("-")[0]
-            estimate = decision.estimate
-            numbers = f"{write_estimate(estimate)} | {estimate.num_seeds}" if estimate else "– | 0"
-            rows.append(f"| {number}: {decision.claim.statement} | {decision.verdict} | {numbers} |")
-    return "\n".join(rows)
+        title = [f"{'#' * level} {figure_title(summary)}", "", f"{summary.figure.title}.", ""]
+        lines += [*title, *section(report, summary, folder)]
+    return "\n".join(lines).strip()
+
+
+def by_question(report: Report, folder: str) -> str:
+    """Return the figures of the paper under the questions that they ask."""
+    groups = [(question, replace(report, summaries=tuple(summaries))) for question, summaries in report.questions]
+    return "\n\n".join(f"## {question}\n\n{by_figure(part, folder)}" for question, part in groups)
 
 
 def remarks(report: Report) -> str:
     """Return what is said about differences from the paper, figure by figure."""
-    return "\n".join(
-        f"* {summary.figure.name}: {remark}" for summary in report.summaries for remark in summary.figure.remarks
-    )
+    return "\n".join(f"* {figure_title(each)}: {remark}" for each in report.summaries for remark in each.figure.remarks)
+
+
+def overview(report: Report) -> str:
+    """Return how many claims of each figure have which verdict, with a link to the figure."""
+    cells = []
+    for summary in report.summaries:
+        verdicts = [decision.verdict for decision in report.decisions[summary.figure.name]]
+        link = f"[{figure_title(summary)}](#{figure_title(summary).lower().replace(' ', '-')})"
+        cells.append([link, summary.figure.title, *(str(verdicts.count(name) or "") for name in VERDICTS)])
+    totals = [str(count) for count in report.counts.values()]
+    header = ["figure", "what it shows", *(WORDS.get(name, name) for name in VERDICTS)]
+    return "\n".join(markdown(header, [*cells, ["all", "", *totals]]))
+
+
+def figures_alone(report: Report, folder: str) -> str:
+    """Return drawings and tables, without verdicts."""
+    lines = [drawing(report, each, folder) + own_table(report, each) for each in report.summaries]
+    return "\n".join(line for part in lines for line in part).strip()
 
 
 def speed() -> str:
@@ -206,14 +256,9 @@ def gpu_kernels() -> str:
 
 def gpu_blocks(reports: dict[str, Report]) -> dict[str, str]:
     """Return the content of each of the blocks of docs/guides/gpu.md."""
-    figures = {
-        name: f"{results_table(reports[name], f'../results/{name}')}\n\n{claims_table(reports[name])}"
-        for name in ON_GPU
-    }
-    precision = claims_table(reports["precision"])
     return {
-        **figures,
-        "precision": f"{results_table(reports['precision'], '../results/precision')}\n\n{precision}",
+        **{name: by_figure(reports[name], f"../results/{name}", level) for name, (_, level) in ON_GPU.items()},
+        "precision": study(reports["precision"], "../results/precision"),
         "speed": gpu_speed(),
         "kernels": gpu_kernels(),
     }
@@ -226,11 +271,6 @@ def fill(text: str, blocks: dict[str, str]) -> str:
         text, count = pattern.subn(lambda match, new=content: f"{match[1]}{new}\n{match[2]}", text)
         assert count == 1, f"the page has {count} blocks named {name}"
     return text
-
-
-def tables_and_claims(report: Report, folder: str) -> str:
-    """Return the drawings and the table of a report's figures, then its verdicts."""
-    return f"{results_table(report, folder)}\n\n{claims_table(report)}"
 
 
 def readme_blocks(reports: dict[str, Report]) -> dict[str, str]:
@@ -267,11 +307,11 @@ def pages(reports: dict[str, Report]) -> dict[Path, dict[str, str]]:
         ROOT / "docs" / "reference" / "cost.md": {"speed": speed()},
         ROOT / "docs" / "reference" / "findings.md": {"codes": code_table()},
         results / "paper.md": {
-            "corrected": tables_and_claims(reports["corrected"], "corrected"),
+            "overview": overview(reports["corrected"]),
+            "corrected": by_question(reports["corrected"], "corrected"),
             "remarks": remarks(reports["corrected"]),
-            "published": results_table(reports["published"], "published"),
+            "published": figures_alone(reports["published"], "published"),
         },
-        results / "plateau.md": {"plateau": tables_and_claims(reports["plateau"], "plateau")},
         **{results / f"{name}.md": {name: study(reports[name], name)} for name in STUDIES},
     }
 

@@ -1,5 +1,7 @@
 """A LoRA from peft whose loss does not move. Run: python peft_lora.py (needs transformers and peft)."""
 
+import warnings
+
 import torch
 from peft import LoraConfig, get_peft_model
 from torch import nn
@@ -7,6 +9,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 import zeroinit
 
+warnings.filterwarnings("ignore", "`is_gradient_checkpointing`")  # peft asks transformers by an old name
 device = "cuda" if torch.cuda.is_available() else "cpu"
 
 torch.manual_seed(0)
@@ -24,7 +27,8 @@ batch = {"input_ids": words, "labels": words}
 
 report = zeroinit.inspect(model, batch)
 print("before:", report.verdict)
-print("repair:", report.warnings[0].suggestion)
+for warning in report.warnings:  # each is a line to type; below, all of them at once
+    print("repair:", warning.suggestion)
 
 for name, parameter in model.named_parameters():  # B stays zero, as peft has it: the adapter starts without effect
     if "lora_A" in name:

@@ -170,10 +170,14 @@ def import_extra(module: str, extra: str) -> Any:
         >>> import_extra("json", "bench").dumps(1)
         '1'
     """
+    package = module.partition(".")[0]
     try:
-        return importlib.import_module(module)
+        loaded = importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise InputError(missing(module.partition(".")[0], extra)) from error
+        raise InputError(missing(package, extra)) from error
+    if hasattr(loaded, "__path__") and getattr(loaded, "__file__", None) is None:  # a folder of that name, no package
+        raise InputError(missing(package, extra))
+    return loaded
 
 
 def whole_number(value: object, argument: str, least: int | None = None) -> int:

@@ -160,7 +160,10 @@ def test_json_and_sarif(zeroinit):
         ),
         (("factories_for_inspect:flawed", "--baseline", "other.json"), "holds no findings with code and path"),
         (("factories_for_inspect:words",), "returned a str; write package.module:factory"),
-        (("factories_for_inspect:healthy",), "inputs=None: the factory returns a model alone; describe its inputs"),
+        (
+            ("factories_for_inspect:healthy",),
+            "healthy': returns a model without inputs; add their sizes, as --inputs",
+        ),
         (("factories_for_inspect:healthy", "--inputs", "8 by 12"), "inputs='8 by 12': write sizes as 32x784"),
         (("factories_for_inspect:healthy", "--inputs", "x=8x12,8"), "name all inputs or none"),
         (("factories_for_inspect:flawed", "--format", "xml"), "format='xml': must be one of json, sarif, table"),

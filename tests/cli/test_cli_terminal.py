@@ -63,6 +63,18 @@ def test_help_takes_eighty_columns_in_a_pipe(arguments):
     assert 40 < max(len(line) for line in lines) <= 80
 
 
+def test_without_arguments_the_first_commands_are_shown(zeroinit):
+    shown = zeroinit().out
+    assert shown == zeroinit("--help").out
+    words = " ".join(shown.partition("Options")[0].split())
+    for line in (
+        "zeroinit reproduce ",
+        "zeroinit inspect my_package.models:build ",
+        "zeroinit compare kaiming_normal_ ",
+    ):
+        assert line in words
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1"])
 def test_an_encoding_that_lacks_a_character_gets_another_one(encoding):
     """As Windows has for a file, and LC_ALL=C."""
@@ -245,12 +257,12 @@ def test_what_is_printed_at_the_end_fits_eighty_columns(zeroinit, two_epochs):
     out = zeroinit("reproduce", "starts", "--profile", "first", "--seeds", "2", "--jobs", "1").out
     assert max(len(line) for line in out.splitlines()) <= 80
     words = " ".join(out.split())
-    for label in ("Logistic regression", "all zero", "PyTorch default", "zero start"):
+    for label in ("Logistic regression", "all zero", "PyTorch's default", "zero start"):
         assert re.search(rf"{label} +\d+\.\d ± \d+\.\d % +(1|never|1, 1|2, 1) ", words)
     assert "starts: Dense network: eight starts (2 seeds)" in words
     assert "With all parameters zero the dense network scores 1" in words
     assert re.search(r"claims: .*\(--claims lists them\) report: report/index.html$", words)
-    assert "inconclusive" in zeroinit("report", "starts", "--profile", "first", "--seeds", "1", "--claims").out
+    assert "undecided" in zeroinit("report", "starts", "--profile", "first", "--seeds", "1", "--claims").out
 
 
 def test_a_remedy_is_no_emoji():

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from zeroinit.bench.catalogue import FIGURES
+from zeroinit.bench.labels import NORMAL, PYTORCH
 from zeroinit.bench.reporting.analysis import summarize
 from zeroinit.bench.stats import mean_interval
 from zeroinit.bench.store import Store
@@ -36,30 +37,39 @@ def row(page: str, *first: str) -> list[str]:
 
 def numbers(cell: str) -> list[float]:
     """An estimate, and its bounds where it has them."""
-    return [float(each) for each in re.findall(r"-?\d+\.\d+", cell)]
+    return [float(each) for each in re.findall(r"-?\d+(?:\.\d+)?", cell)]
 
 
 def percent(cell: str, decimals: int = 1) -> str:
-    return f"{100 * numbers(cell)[0]:.{decimals}f}"
+    """A cell of percent or points, rounded."""
+    return f"{numbers(cell)[0]:.{decimals}f}"
 
 
 def accuracies(network: str, shown: str) -> str:
     """A row of the table on the gap."""
-    starts = [row("recommended", network, start) for start in (NORMAL, "PyTorch default", "zero start")]
+    starts = [row("recommended", network, start) for start in (NORMAL, PYTORCH, "zero start")]
     return f"| {shown} | {' | '.join(f'{percent(each[2])} % ({each[-1]} seeds)' for each in starts)} |"
 
 
 def mechanism(name: str) -> str:
     """The end of a row of the table on large biases."""
     cells = row("large_bias", f"{name}:")
-    return f"| {percent(cells[2], 0)} % | {percent(cells[3])} points |"
+    return f"| {percent(cells[2])} % | {percent(cells[3])} points |"
+
+
+def record(report: str, claim: str) -> dict:
+    """A claim, by the beginning of its id."""
+    claims = json.loads((RESULTS / report / "claims.json").read_text(encoding="utf-8"))
+    (found,) = [each for each in claims if each["id"].startswith(claim)]
+    return found
 
 
 def estimate(report: str, claim: str) -> float:
-    """Of a claim, by the beginning of its id."""
-    claims = json.loads((RESULTS / report / "claims.json").read_text(encoding="utf-8"))
-    (found,) = [each["estimate"] for each in claims if each["id"].startswith(claim)]
-    return found
+    return record(report, claim)["estimate"]
+
+
+def shares(report: str, claim: str) -> list[float]:
+    return record(report, claim)["shares"]
 
 
 def held() -> int:
@@ -68,7 +78,6 @@ def held() -> int:
     return sum(each["verdict"] == "supported" for each in claims)
 
 
-NORMAL = "zero weights, normal biases"
 FNN, CNN = ("gap", "MNIST FNN"), ("gap", "MNIST CNN")
 
 
@@ -77,8 +86,8 @@ def facts() -> dict[str, list[str]]:
     signs, dropout, noise = (
         percent(row(*FNN, name)[4], 0) for name in ("signs per example", "dropout", "gradient noise")
     )
-    closed, low, high = (f"{100 * each:.0f}" for each in numbers(row(*CNN, "zero start")[4]))
-    never = [row("paper", figure, "FNN zero") for figure in ("fig7", "fig10")]
+    closed, low, high = (f"{each:.0f}" for each in numbers(row(*CNN, "zero start")[4]))
+    never = [shares("corrected", f"{claim}-fnn-one-class")[0] for claim in ("C5-mnist", "C8-cifar-10")]
     signal, random = (row("first_gradients", start) for start in ("β = 0, norms affine", "β random"))
     return {
         "gap": [
@@ -87,7 +96,7 @@ def facts() -> dict[str, list[str]]:
             accuracies("MNIST CNN", "MNIST CNN, 12,000 images"),
             accuracies("CIFAR-10 CNN", "CIFAR-10 CNN, quarter width"),
             f"have an effective rank of {row(*FNN, NORMAL)[7]}.",
-            f"With PyTorch's default the rank is {row(*FNN, 'PyTorch default')[7]}.",
+            f"With PyTorch's default the rank is {row(*FNN, PYTORCH)[7]}.",
             f"close the whole gap: {signs}, {dropout} and {noise} %.",
             f"The default with such kernels loses {100 * estimate('gap', 'G4'):.1f} points",
             f"close {closed} % of it, with an interval from {low} to {high} %.",
@@ -99,7 +108,7 @@ def facts() -> dict[str, list[str]]:
             f"gains {percent(row('large_bias', 'outputs:')[4])} points at ×100",
         ],
         "identical_units": [
-            f"this is {percent(never[0][3], 2)} % of the test images, and on CIFAR-10 {percent(never[1][3], 2)} %."
+            f"this is {100 * never[0]:.2f} % of the test images, and on CIFAR-10 {100 * never[1]:.2f} %."
         ],
         "signal_or_rounding": [f"all {signal[2]} layers, against {random[2]} with a random β"],
         "first_gradients": ["We see the pattern in 5 of 5 seeds.", "at step 7 or 8, and not at step 54"],
@@ -128,7 +137,7 @@ def test_gradients_come_down_one_layer_an_update():
             steps.setdefault(each[0], []).append(each[2])
     assert steps == {
         "all zero": ["never"] * 4,
-        "PyTorch default": ["1"] * 4,
+        PYTORCH: ["1"] * 4,
         "zero weights, normal biases": ["4", "3", "2", "1"],
     }
 
@@ -148,21 +157,27 @@ MARGINS = {"2 points", "1 %"}
 """Margins and settings."""
 
 
-NUMBER = r"[-+]?\d*\.\d+"
-INTERVAL = re.compile(rf"({NUMBER}) \[({NUMBER}), ({NUMBER})\]")
+NUMBER = r"[-+]?(?:\d*\.\d+|\d+)"
+INTERVAL = re.compile(rf"({NUMBER})(?: %)? \[({NUMBER}), ({NUMBER})\]")
+SYMMETRIC = re.compile(rf"({NUMBER}) ± ({NUMBER})")
 BLOCK = re.compile(r"<!-- results:\w+ -->(.*?)<!-- end -->", re.DOTALL)
 TOLD = {  # of what is no longer stored, or at another level than the claim's
-    "large_bias_grid": ["the predictor's first version", ".57 [.33, .76]", "-.043 [-.069, -.017]"],
-    "remaining": ["95 %, and the claims 97.5 %", "-.055 [-.093, -.018]", "-.124 [-.142, -.106]"],
+    "large_bias_grid": ["the predictor's first version", ".57 [.33, .76]", "-4.3 [-6.9, -1.7]"],
+    "remaining": ["-5.5 [-9.3, -1.8]", "-12.4 [-14.2, -10.6]"],
 }
 
 
 def stored_intervals() -> list[tuple[float, ...]]:
-    """Every estimate with its bounds in the tables of results, and two differences that a text adds."""
-    texts = (path.read_text(encoding="utf-8") for path in RESULTS.glob("*.md"))
-    found = [
-        tuple(map(float, each)) for text in texts for block in BLOCK.findall(text) for each in INTERVAL.findall(block)
-    ]
+    """Every estimate with its bounds in the tables of results and in claims, and two differences that a text adds."""
+    blocks = [block for path in RESULTS.glob("*.md") for block in BLOCK.findall(path.read_text(encoding="utf-8"))]
+    found = [tuple(map(float, each)) for block in blocks for each in INTERVAL.findall(block)]
+    for value, half in (map(float, each) for block in blocks for each in SYMMETRIC.findall(block)):
+        found.append((value, value - half, value + half))
+    for path in RESULTS.glob("*/claims.json"):
+        claims = (
+            each for each in json.loads(path.read_text(encoding="utf-8")) if each["interval"] not in (None, [None] * 2)
+        )
+        found += [tuple(100 * number for number in (each["estimate"], *each["interval"])) for each in claims]
     return [*found, *differences_in_transfer()]
 
 
@@ -174,17 +189,17 @@ def differences_in_transfer() -> list[tuple[float, ...]]:
     found = []
     for label, zero in finals.items():
         network, _, start = label.rpartition(": ")
-        for other, seeds in (("default, orthonormal", range(10)), ("PyTorch default", range(5, 10))):
+        for other, seeds in (("default, orthonormal", range(10)), (PYTORCH, range(5, 10))):
             control = finals.get(f"{network}: {other}", {})
             if start == "zero start" and set(seeds) <= set(zero) & set(control):
                 estimate = mean_interval([zero[seed] - control[seed] for seed in seeds])
-                found.append((estimate.value, estimate.low, estimate.high))
+                found.append((100 * estimate.value, 100 * estimate.low, 100 * estimate.high))
     return found
 
 
 def is_stored(written: tuple[str, ...], stored: list[tuple[float, ...]]) -> bool:
     """Whether an interval is one of those, rounded, perhaps of the difference the other way round."""
-    units = [10 ** -len(each.split(".")[1]) for each in written]
+    units = [10 ** -len(each.partition(".")[2]) for each in written]
     both = [sign for value, low, high in stored for sign in ((value, low, high), (-value, -high, -low))]
     return any(
         all(
@@ -198,14 +213,16 @@ def is_stored(written: tuple[str, ...], stored: list[tuple[float, ...]]) -> bool
 def test_every_interval_in_the_text_on_results_is_stored():
     stored = stored_intervals()
     assert len(stored) > 250
-    tried = 0
+    tried, blocks = 0, " ".join(block for path in RESULTS.glob("*.md") for block in BLOCK.findall(path.read_text()))
     for path in RESULTS.glob("*.md"):
         if path.stem == "what_did_not_work":  # numbers of the day
             continue
         text = " ".join(BLOCK.sub("", path.read_text(encoding="utf-8")).split())
+        halves = {each.lstrip("+") for each in re.findall(rf"{NUMBER} ± {NUMBER}", text)}
+        assert [each for each in halves if each not in blocks] == [], path.name
         for each in INTERVAL.findall(text):
             tried += 1
-            shown = f"{each[0]} [{each[1]}, {each[2]}]"
+            shown = f"{each[0]} [{each[1]}, {each[2]}]"  # without the sign of percent
             assert is_stored(each, stored) or shown in TOLD.get(path.stem, []), f"{path.name}: {shown}"
     assert tried > 50
 

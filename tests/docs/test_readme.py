@@ -87,7 +87,7 @@ def test_a_changed_result_is_noticed(tables, pages, monkeypatch):
     report = tables.read_report.__wrapped__("plateau")
     path = ROOT / "docs" / "results" / "plateau.md"
     with pytest.raises(AssertionError, match="run `make readme`"):
-        assert_current(tables, path.read_text(), {"plateau": tables.tables_and_claims(report, "plateau")})
+        assert_current(tables, path.read_text(), {"plateau": tables.study(report, "plateau")})
     monkeypatch.undo()
     assert_current(tables, path.read_text(), pages[path])
 

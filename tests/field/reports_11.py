@@ -442,7 +442,7 @@ def an_action_that_no_example_took():
     return Batch(mlp(12, 16, 3), floats(48, 12), labels(2, 48), settings)
 
 
-@fault("espnet/espnet#4684", "gains of zero", "ZI006", "1", "`nn.init.ones_(p)` for each p of `{1,4,7}.weight`",
+@fault("espnet/espnet#4684", "gains of zero", "ZI006", "1", "`for i in (1, 4, 7): nn.init.ones_(model[i].weight)`",
        also=("ZI007",))  # fmt: skip
 def norms_whose_gains_are_all_zero():
     """An initializer set all vectors to zero; drawing all that is called weight would hit the convolutions."""

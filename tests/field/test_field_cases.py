@@ -107,7 +107,7 @@ def test_a_fault_is_found_explained_and_mended(name):
     assert all(len(line) <= 100 for line in str(report).splitlines())
     if lines := typed(report):
         with torch.random.fork_rng():
-            torch.manual_seed(0)
+            torch.manual_seed(2**31)  # not the seed of any model: its first draws would come again
             for line in lines:
                 exec(line, {"nn": nn, "model": batch.model})
         assert looked_at(batch).warnings == (), str(looked_at(batch))
@@ -127,10 +127,10 @@ def test_a_healthy_model_gets_no_warning(name):
 
 
 def typed(report: SymmetryReport) -> list[str]:
-    """Return the lines of ``nn.init`` that the report says to type, where it says nothing else."""
+    """Return the lines with ``nn.init`` that the report says to type, also loops, where it says nothing else."""
     lines = []
     for each in report.warnings:
-        found = re.findall(r"`(nn\.init\.[^`]*)`", each.suggestion)
+        found = re.findall(r"`((?:for \w in [^`]*: |\[)?nn\.init\.[^`]*)`", each.suggestion)
         if not found or "each p of" in each.suggestion:
             return []
         lines += found

@@ -2,7 +2,7 @@
 
 __all__ = ["ALL_ZERO", "BASELINE", "NORMAL", "PYTORCH", "UNIFORM", "ZERO_START", "split_label"]
 
-BASELINE, PYTORCH = "Logistic regression", "PyTorch default"
+BASELINE, PYTORCH = "Logistic regression", "PyTorch's default"
 NORMAL, UNIFORM = "zero weights, normal biases", "zero weights, uniform biases"
 ALL_ZERO = "all zero"
 ZERO_START = "zero start"

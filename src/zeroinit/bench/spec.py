@@ -202,6 +202,7 @@ class Figure:
         claims: The claims that this figure's runs decide.
         sentences: What the results say first, with the label of a curve in braces where its accuracy stands, and
             ``{one class}`` for the share of the most frequent class.
+        question: What a report asks above this figure and others of the same question; none if empty.
         remarks: Why our results differ from the published ones, where they do.
         in_paper: Whether it belongs to the figures that run when none is named.
         view: A key of ``VIEWS``: how its results are shown.
@@ -216,6 +217,7 @@ class Figure:
     published_results: Mapping[str, float] = field(default_factory=dict)
     claims: tuple[Claim, ...] = ()
     sentences: tuple[str, ...] = ()
+    question: str = ""
     remarks: tuple[str, ...] = ()
     in_paper: bool = True
     view: str = "accuracies"

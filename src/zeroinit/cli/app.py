@@ -16,7 +16,7 @@ from zeroinit._common import InputError, __version__, lookup, printable, unknown
 
 __all__ = ["COMMANDS", "app", "err", "out", "run"]
 
-COMMANDS = ("reproduce", "report", "compare", "verify", "power", "list", "data", "inspect", "audit", "explain")
+COMMANDS = ("inspect", "audit", "explain", "compare", "reproduce", "report", "power", "verify", "list", "data")
 """The commands; each has a file beside this one."""
 
 WIDTH = 80
@@ -52,7 +52,12 @@ class _Commands(TyperGroup):
 app = typer.Typer(
     name="zeroinit",
     cls=_Commands,
-    help="Neural-network initialization and symmetry breaking: zero weights, random biases, measured honestly.",
+    help="Will my layers learn? zeroinit looks at any PyTorch model for a few steps and tells you. It also starts "
+    "networks from zero weights, and compares initializers.\n\nBegin with one of these:\n\n\b\n"
+    "zeroinit reproduce                           eight starts on digits, in a minute\n"
+    "zeroinit inspect my_package.models:build     will this model learn?\n"
+    "zeroinit compare kaiming_normal_ zero_start  initializers under one protocol\n\n"
+    "`zeroinit COMMAND --help` says more.",
     pretty_exceptions_enable=False,
 )
 

@@ -141,7 +141,7 @@ def build(name: str, inputs: str | None, initializer: str | None = None) -> tupl
         raise InputError(f"factory={name!r}: returned a {type(model).__name__}; {FORM}")
     given = own if inputs is None else parse_inputs(inputs)
     if given is None:
-        raise InputError("inputs=None: the factory returns a model alone; describe its inputs, as --inputs 32x784")
+        raise InputError(f"factory={name!r}: returns a model without inputs; add their sizes, as --inputs 32x784")
     if initializer is not None:
         initialize_(model, initializer, generator=torch.Generator("cpu").manual_seed(derive_seed(0, "init")))
     return model, given

@@ -25,7 +25,7 @@ def print_outcome(report, folder: Path, *, with_claims: bool = False, open_it: b
         out.print(sentence, highlight=False, markup=False)
     if with_claims:
         print_claims(report)
-    verdicts = [decision.verdict for decisions in report.decisions.values() for decision in decisions]
+    verdicts = [decision.word for decisions in report.decisions.values() for decision in decisions]
     if verdicts and not with_claims:
         counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts))
         out.print(f"claims: {counts} (--claims lists them)", highlight=False)
@@ -60,21 +60,14 @@ def _print_rows(title: str, rows) -> None:
 
 def print_claims(report) -> None:
     """Print the verdicts as a table."""
-    from zeroinit.bench.reporting.report import claim_records
-
     colors = {"supported": "green", "refuted": "red", "inconclusive": "yellow", "not run": "dim"}
-    table = Table("statement", "verdict", "estimate [95 %]")
-    for record in claim_records(report):
-        low, high = record["interval"] or (None, None)
-        bounds = "" if low is None or high is None else f" [{low:.3f}, {high:.3f}]"
-        if bounds and record["level"] != 0.95:
-            bounds += f" (at {100 * record['level']:.1f} %)"
-        estimate = "–" if record["estimate"] is None else f"{record['estimate']:.3f}{bounds}"
-        color = colors[record["verdict"]]
+    table = Table("statement", "numbers", "verdict", "difference ± 95 %")
+    for decision in (each for decisions in report.decisions.values() for each in decisions):
         table.add_row(
-            escape(f"{record['id'].split('-')[0]} {record['statement']}"),
-            f"[{color}]{record['verdict']}[/]",
-            escape(estimate),
+            escape(f"{decision.claim.id.split('-')[0]} {decision.claim.statement}"),
+            escape(decision.numbers),
+            f"[{colors[decision.verdict]}]{decision.word}[/]",
+            escape(decision.difference if decision.shares else ""),
         )
     if table.row_count:
         out.print(table)

@@ -265,7 +265,7 @@ LOGISTIC = ("logistic_regression", "pytorch", 1.0)
 PAPER = {
     "fig3": [
         ("Logistic regression", *LOGISTIC, 10, 0.925),
-        ("PyTorch default", "mnist_fnn", "pytorch", 1.0, 10, 0.976),
+        ("PyTorch's default", "mnist_fnn", "pytorch", 1.0, 10, 0.976),
         (NORMAL, "mnist_fnn", "normal_bias", 1.0, 10, 0.971),
         (UNIFORM, "mnist_fnn", "uniform_bias", 1.0, 10, 0.972),
     ],
@@ -276,7 +276,7 @@ PAPER = {
     ],
     "fig5": [
         ("Logistic regression", *LOGISTIC, 10, 0.925),
-        ("PyTorch default", "mnist_cnn", "pytorch", 1.0, 15, 0.977),
+        ("PyTorch's default", "mnist_cnn", "pytorch", 1.0, 15, 0.977),
         (NORMAL, "mnist_cnn", "normal_bias", 1.0, 15, 0.973),
         (UNIFORM, "mnist_cnn", "uniform_bias", 1.0, 15, 0.963),
     ],
@@ -292,18 +292,18 @@ PAPER = {
     ],
     "fig8": [
         ("Logistic regression", *LOGISTIC, 15, 0.372),
-        ("PyTorch default", "cifar_fnn", "pytorch", 1.0, 15, 0.485),
+        ("PyTorch's default", "cifar_fnn", "pytorch", 1.0, 15, 0.485),
         (NORMAL, "cifar_fnn", "normal_bias", 1.0, 15, 0.488),
         (UNIFORM, "cifar_fnn", "uniform_bias", 1.0, 15, 0.490),
     ],
     "fig9": [
         ("Logistic regression", *LOGISTIC, 15, 0.37),
-        ("PyTorch default", "cifar_cnn", "pytorch", 1.0, 20, 0.795),
+        ("PyTorch's default", "cifar_cnn", "pytorch", 1.0, 20, 0.795),
         (NORMAL, "cifar_cnn", "normal_bias", 1.0, 20, 0.70),
         (UNIFORM, "cifar_cnn", "uniform_bias", 1.0, 20, 0.69),
     ],
     "fig11": [
-        ("PyTorch default", "resnet50", "pytorch", 1.0, 30, 0.88),
+        ("PyTorch's default", "resnet50", "pytorch", 1.0, 30, 0.88),
         (NORMAL, "resnet50", "normal_bias", 1.0, 30, 0.862),
         (UNIFORM, "resnet50", "uniform_bias", 1.0, 30, 0.868),
     ],
@@ -346,7 +346,7 @@ def test_figure_12():
         for curve in figure.curves
     ]
     assert curves == [
-        ("PyTorch default", "cifar10", "cifar_fnn", "pytorch", 5),
+        ("PyTorch's default", "cifar10", "cifar_fnn", "pytorch", 5),
         (NORMAL, "cifar10", "cifar_fnn", "normal_bias", 5),
     ]
     assert (figure.in_paper, figure.view, dict(figure.published_results)) == (True, "gradients", {})

@@ -30,11 +30,11 @@ TINY_RATE = Figure(
     name="tiny_rate",
     title="Digits: a tiny learning rate",
     curves=(
-        Curve("Digits: PyTorch default", RUN),
+        Curve("Digits: PyTorch's default", RUN),
         Curve("Digits: tiny", replace(RUN, learning_rate=1e-6)),
     ),
     claims=(
-        Claim("T1-tiny", "the default beats a tiny rate", "greater", "Digits: PyTorch default", "Digits: tiny", 0.1),
+        Claim("T1-tiny", "the default beats a tiny rate", "greater", "Digits: PyTorch's default", "Digits: tiny", 0.1),
     ),
     in_paper=False,
     view="gaps",
@@ -87,7 +87,7 @@ def test_a_file_and_a_line_add_a_study(study, monkeypatch, tmp_path, capsys):
         (
             {},
             {"reference": "tiny"},
-            r"T1-tiny: curve='tiny': did you mean 'Digits: tiny'\? It must be one of Digits: PyTorch default,",
+            r"T1-tiny: curve='tiny': did you mean 'Digits: tiny'\? It must be one of Digits: PyTorch's default,",
         ),
     ],
 )

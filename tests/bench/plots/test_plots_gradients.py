@@ -9,7 +9,7 @@ from zeroinit._common import InputError
 from zeroinit.bench.plots import color_of, gradient_quantiles, new_figure, new_grid
 from zeroinit.bench.plots.gradients import QUANTILE_COLUMNS
 
-LABELS = ["PyTorch default", "Normal"]
+LABELS = ["PyTorch's default", "Normal"]
 VALUES = dict(zip(QUANTILE_COLUMNS[3:], (-2.0, -0.5, -1e-3, 1e-9, 1e-3, 0.5, 1.0), strict=True))
 
 
@@ -58,16 +58,16 @@ def line(axes, label: str):
 def test_medians_and_zeros_stand_where_they_belong(frame, axes):
     gradient_quantiles(frame, axes)
     assert line(axes, "_Normal: median").get_ydata().tolist() == [-0.25]
-    assert line(axes, "_PyTorch default: median").get_ydata().tolist() == [1e-9, 1e-9]
+    assert line(axes, "_PyTorch's default: median").get_ydata().tolist() == [1e-9, 1e-9]
     circle = line(axes, "Normal: exactly 0")
     assert circle.get_ydata().tolist() == [0.0]
     assert to_hex(circle.get_markerfacecolor()) == "#ffffff"
-    assert "PyTorch default: exactly 0" not in [entry.get_label() for entry in axes.lines]
+    assert "PyTorch's default: exactly 0" not in [entry.get_label() for entry in axes.lines]
 
 
 def test_labels_stand_side_by_side_around_the_step(frame, axes):
     gradient_quantiles(frame, axes)
-    left, right = line(axes, "_PyTorch default: median").get_xdata(), line(axes, "_Normal: median").get_xdata()
+    left, right = line(axes, "_PyTorch's default: median").get_xdata(), line(axes, "_Normal: median").get_xdata()
     assert left[-1] < 2 < right[-1]
     assert left[-1] + right[-1] == pytest.approx(4)
     assert 2 - left[-1] < 0.5
@@ -96,7 +96,7 @@ def test_the_scale_is_signed_and_has_zero(frame, axes):
 def test_values_that_are_missing_are_left_out(frame, axes):
     frame.loc[0, list(VALUES)] = float("nan")
     gradient_quantiles(frame, axes)
-    assert line(axes, "_PyTorch default: median").get_xdata().tolist() == [2 - 0.17]
+    assert line(axes, "_PyTorch's default: median").get_xdata().tolist() == [2 - 0.17]
 
 
 @pytest.mark.parametrize("column", QUANTILE_COLUMNS)

@@ -8,12 +8,12 @@ from zeroinit.bench.plots import new_figure, step_curves
 from zeroinit.bench.plots.steps import STEP_COLUMNS
 from zeroinit.bench.plots.style import color_of
 
-ROWS = [("Normal", 1, 0.0), ("Normal", 2, 1.0), ("Normal", 10, 2.1), ("PyTorch default", 1, 450.0)]
+ROWS = [("Normal", 1, 0.0), ("Normal", 2, 1.0), ("Normal", 10, 2.1), ("PyTorch's default", 1, 450.0)]
 
 
 def test_a_line_for_each_label_without_its_zeros():
     frame, axes = pd.DataFrame(ROWS, columns=STEP_COLUMNS), new_figure()[1]
-    labels = ["Normal", "PyTorch default"]
+    labels = ["Normal", "PyTorch's default"]
     assert step_curves(frame, axes, labels=labels, ylabel="Rank", title="T") is axes
     assert [list(line.get_xydata().ravel()) for line in axes.lines] == [[2, 1, 10, 2.1], [1, 450]]
     assert [line.get_color() for line in axes.lines] == [color_of(label, labels) for label in labels]

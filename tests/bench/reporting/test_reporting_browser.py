@@ -11,6 +11,7 @@ import pytest
 
 from zeroinit.bench.catalogue import FIGURES
 from zeroinit.bench.reporting.report import build_report, write_report
+from zeroinit.bench.reporting.verdicts import WORDS
 from zeroinit.bench.store import Store
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="they need playwright")
@@ -82,6 +83,37 @@ def test_nothing_is_wider_than_the_screen(visit, form, width):
     assert page.locator("figure svg").first.is_visible()
 
 
+CUT = """() => {
+    const found = [...document.querySelectorAll("h1, h2, h3, p, td, th, li, summary, button, output, dd")].filter(
+        (each) => each.offsetParent && each.scrollWidth > each.clientWidth + 1 && each.clientWidth)
+    for (const svg of document.querySelectorAll("figure svg")) {
+        const page = svg.getBoundingClientRect()
+        found.push(...[...svg.querySelectorAll("g[id*=text_]")].filter((each) => {
+            const box = each.getBoundingClientRect()
+            return box.left < page.left - 2 || box.right > page.right + 2 || box.bottom > page.bottom + 2
+        }))
+    }
+    return found.map((each) => each.textContent)
+}"""
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_no_text_is_cut(visit, width):
+    """Neither in the page nor in a drawing, with the fonts of the browser."""
+    page = visit(width, 860)
+    page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
+    assert page.evaluate(CUT) == []
+
+
+def test_a_text_that_is_cut_is_found(visit):
+    page = visit()
+    page.evaluate("""() => {
+        document.querySelector("h1").style.cssText = "overflow: hidden; white-space: nowrap; width: 40px"
+        document.querySelector("figure svg g[id*=text_]").setAttribute("transform", "translate(-900 0)")
+    }""")
+    assert len(page.evaluate(CUT)) == 2
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_axe_finds_nothing(visit, form):
     page = visit(**FORMS[form])
@@ -130,7 +162,8 @@ def test_what_is_read_is_what_is_stored(visit, written):
         text = row.inner_text()
         assert record["statement"] in text
         assert record["reason"] in text
-        assert text.strip().endswith(record["verdict"])
+        assert [f"{100 * share:.1f}" in text for share in record["shares"]] == [True] * len(record["shares"])
+        assert text.strip().endswith(WORDS.get(record["verdict"], record["verdict"]))
 
 
 def test_the_arrow_keys_read_the_curves(visit, written):
@@ -150,8 +183,8 @@ def test_the_arrow_keys_read_the_curves(visit, written):
     page.keyboard.press("ArrowRight")
     first = page.locator("#plateau .said").inner_text()
     page.keyboard.press("ArrowDown")
-    assert "PyTorch default" in first
-    assert "PyTorch default" not in page.locator("#plateau .said").inner_text()
+    assert "PyTorch's default" in first
+    assert "PyTorch's default" not in page.locator("#plateau .said").inner_text()
 
 
 def test_a_pointer_reads_the_curve_under_it(visit):
@@ -186,7 +219,7 @@ def test_curves_and_seeds_are_switched_off_by_keyboard(visit):
 def test_the_slider_counts_layers_by_keyboard(visit):
     page = visit()
     said = page.locator("#three_starts .said")
-    assert said.inner_text().startswith("Update 5: all zero 0 of 4 layers; PyTorch default 4 of 4 layers; ")
+    assert said.inner_text().startswith("Update 5: all zero 0 of 4 layers; PyTorch's default 4 of 4 layers; ")
     focus(page, "#three_starts input[type=range]")
     page.keyboard.press("Home")
     assert said.inner_text().endswith("zero weights, normal biases 1 of 4 layers")

@@ -70,7 +70,7 @@ def test_one_seed_decides_nothing(kind):
     (decision,) = decide({claim(kind): np.array([0.5])})
     assert decision.verdict == "inconclusive"
     assert decision.reason.endswith(
-        "1 seed; " + KINDS[kind].criterion.format(margin=0.01) + "; one seed gives no interval"
+        "1 seed; " + KINDS[kind].criterion.format(margin="1 point") + "; one seed gives no interval"
     )
     assert decision.estimate.value == 0.5
     assert math.isnan(decision.estimate.low)
@@ -170,10 +170,11 @@ def test_opposite_claims_get_opposite_verdicts(kind):
 def test_the_reason_states_estimate_interval_seeds_criterion_and_p():
     differences = around(0.03, 0.005)
     low, high = stats.t.interval(0.95, 4, 0.03, stats.sem(differences))
+    half = 100 * (high - 0.03)
     p_value = stats.ttest_1samp(differences, 0.02).pvalue
     (decision,) = decide({claim(): differences}, 2.0)
     assert decision.reason == (
-        f"Normal minus Logistic regression: 0.0300 [{low:.4f}, {high:.4f}], 5 seeds; must lie above 0.02; "
+        f"Normal minus Logistic regression: 3.00 ± {half:.2f} points, 5 seeds; must lie above 2 points; "
         f"p = {p_value:.2g} after Holm over 1 claim"
     )
     assert (decision.estimate.low, decision.estimate.high) == pytest.approx((low, high))
@@ -232,10 +233,10 @@ def test_every_kind_is_tried_out():
         (
             [1, 1, 1],
             "supported",
-            "holds for 3 of 3 seeds, a share of 1.0000 [0.2924, 1.0000]; must hold for every seed",
+            "holds for 3 of 3 seeds, a share of 100.0 % [29.2, 100.0]; must hold for every seed",
         ),
-        ([1, 0, 1], "refuted", "holds for 2 of 3 seeds, a share of 0.6667 [0.0943, 0.9916]; must hold for every seed"),
-        ([0], "refuted", "holds for 0 of 1 seed, a share of 0.0000 [0.0000, 0.9750]; must hold for every seed"),
+        ([1, 0, 1], "refuted", "holds for 2 of 3 seeds, a share of 66.7 % [9.4, 99.2]; must hold for every seed"),
+        ([0], "refuted", "holds for 0 of 1 seed, a share of 0.0 % [0.0, 97.5]; must hold for every seed"),
     ],
 )
 def test_what_must_hold_for_every_seed(hits, verdict, reason):

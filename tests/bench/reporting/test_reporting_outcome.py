@@ -8,8 +8,9 @@ import pytest
 from zeroinit._common import InputError
 from zeroinit.bench.catalogue import FIGURES
 from zeroinit.bench.reporting.analysis import summarize
-from zeroinit.bench.reporting.outcome import Row, first_steps, outcome_rows, outcome_sentences, write_accuracy
+from zeroinit.bench.reporting.outcome import Row, first_steps, outcome_rows, outcome_sentences
 from zeroinit.bench.reporting.report import build_report, check_figures, write_report
+from zeroinit.bench.reporting.wording import write_share
 from zeroinit.bench.spec import Curve, Figure, Run
 from zeroinit.bench.stats import Estimate
 
@@ -44,7 +45,7 @@ def save(store, make_result):
     ],
 )
 def test_accuracies_are_in_percent_with_their_interval(estimate, text):
-    assert write_accuracy(estimate) == text
+    assert write_share(estimate) == text
 
 
 @pytest.mark.parametrize(

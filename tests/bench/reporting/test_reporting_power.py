@@ -75,8 +75,9 @@ def test_the_plan_counts_from_what_is_stored(stored):
     assert plan.most > plan.needed
     text = str(plan)
     assert text.startswith(f"{plan.num_more} more seeds: {plan.needed} in all decide it with probability 0.8")
-    assert "-0.0040 [" in text
-    assert "must lie within ±0.02" in text
+    assert "-0.4 ± " in text
+    assert "spread 1.37 points" in text
+    assert "must lie within ±2 points" in text
     assert f"computing: about {plan.num_more * 3:.0f} s" in text  # 1.5 s for each of the two runs
 
 

@@ -132,7 +132,8 @@ def test_claims_json(written):
     first, second = records
     low, high = first.pop("interval")
     assert low < first.pop("estimate") < high
-    assert first.pop("reason").startswith(f"{NORMAL} minus {BASE}: 0.0500 [")
+    assert first.pop("reason").startswith(f"{NORMAL} minus {BASE}: 5.00 ± 0.")
+    assert first.pop("shares") == pytest.approx([0.971, 0.921])
     assert first == {
         "id": "S1-gain",
         "figure": "study",
@@ -153,6 +154,7 @@ def test_claims_json(written):
         "estimate": None,
         "interval": None,
         "level": None,
+        "shares": [],
         "num_seeds": 0,
         "dataset": "mnist",
         "profile": "paper",
@@ -165,7 +167,7 @@ def test_what_was_not_run_says_so_on_every_page(written):
     folder = written()
     assert '<td class="verdict not-run">not run</td>' in page_without_drawings(folder)
     assert (
-        "| S2-one-class | zero stays at one class | **not run** | runs are missing |"
+        "| S2-one-class | zero stays at one class | – | **not run** | runs are missing |"
         in (folder / "report.md").read_text()
     )
     for page in ("index.html", "report.md", "claims.json"):
@@ -230,13 +232,13 @@ def test_the_table_of_paper_and_ours(written):
     folder = written()
     rows = re.findall(r"<tr>(<td.*?)</tr>", page_without_drawings(folder).split('id="study"')[1], flags=re.DOTALL)
     cells = [re.findall(r"<td[^>]*>(.*?)</td>", row, flags=re.DOTALL) for row in rows]
-    assert cells[0] == [BASE, "0.920", "0.9210", "[0.9185, 0.9235]", "+0.001", "0.460", "3"]
-    assert cells[1][1:] == ["0.950", "0.9710", "[0.9685, 0.9735]", "+0.021", "0.485", "3"]
+    assert cells[0] == [BASE, "92.0", "92.1", "[91.9, 92.3]", "+0.1", "46.0", "3"]
+    assert cells[1][1:] == ["95.0", "97.1", "[96.9, 97.3]", "+2.1", "48.5", "3"]
     assert len(cells) == 2
-    assert '<td class="n notable">+0.021</td>' in rows[1]
+    assert '<td class="n notable">+2.1</td>' in rows[1]
     assert "notable" not in rows[0]
     assert "Not run: Zero &amp; nothing." in page_without_drawings(folder)
-    assert "| +0.021 (!) |" in (folder / "report.md").read_text()
+    assert "| +2.1 (!) |" in (folder / "report.md").read_text()
 
 
 def test_a_study_of_your_own_has_no_column_for_the_paper(write, fill):
@@ -286,7 +288,7 @@ def test_a_quick_report_never_looks_like_the_papers_result(written):
     assert "8x8 digits (1,347 training and 450 test images) instead of the paper&#39;s data" in page
     for content in (page, text):
         assert len(re.findall(r"Paper \(other data\)", content)) == 1
-    assert "+0.0" not in page  # no difference from a result on other data
+    assert "+2.1" not in page  # no difference from a result on other data
     drawing = (folder / "figures" / "study-quick-corrected.svg").read_text()
     assert "<!-- 8x8 digits, not the paper's data. Not run yet: Zero &amp; nothing. -->" in drawing
     for record in strict_json((folder / "claims.json").read_text()):

@@ -71,7 +71,7 @@ def test_an_interval_is_widened_only_where_it_would_decide_alone():
     assert (alone[0].verdict, alone[0].estimate.level) == ("supported", 0.95)
     assert [entry.verdict for entry in both] == ["inconclusive"] * 2
     assert [entry.estimate.level for entry in both] == [0.975, 0.95]
-    assert "] (at 97.5 %), 5 seeds; must lie above 0.01; p = " in both[0].reason
+    assert " points (at 97.5 %), 5 seeds; must lie above 1 point; p = " in both[0].reason
     low, high = stats.t.interval(0.975, 4, 0.02, stats.sem(weak))
     assert (both[0].estimate.low, both[0].estimate.high) == pytest.approx((low, high))
     strong, one = {claim("greater", number): 1.0 + wide for number in (2, 3)}, {claim("greater", 4): np.array([0.5])}

@@ -5,7 +5,23 @@ from dataclasses import replace
 from zeroinit.bench.labels import BASELINE, NORMAL, PYTORCH, UNIFORM
 from zeroinit.bench.spec import Claim, Curve, Run
 
-__all__ = ["CLOSE", "DOWNSCALED", "HARMLESS", "UPSCALED", "baseline", "comparison_claims", "trio"]
+__all__ = [
+    "CLOSE",
+    "DOWNSCALED",
+    "EVERYTHING_ZERO",
+    "GRADIENTS",
+    "HARMLESS",
+    "SCALE",
+    "TRAIN",
+    "UPSCALED",
+    "baseline",
+    "comparison_claims",
+    "trio",
+]
+
+TRAIN, SCALE = "Do they train?", "How large may biases be?"
+EVERYTHING_ZERO, GRADIENTS = "What if everything is zero?", "Which layers get a gradient, and when?"
+"""What figures of the paper ask."""
 
 CLOSE = 0.01
 HARMLESS = 0.005

@@ -86,7 +86,8 @@ def color_of(label: str, labels: Sequence[str]) -> str:
     gray: then their names stand beside them. The network before a colon plays no part.
 
     Example:
-        >>> color_of("PyTorch default", ["PyTorch default", "mine"]), color_of("mine", ["PyTorch default", "mine"])
+        >>> labels = ["PyTorch's default", "mine"]
+        >>> color_of("PyTorch's default", labels), color_of("mine", labels)
         ('#222222', '#CC79A7')
     """
     names = list(dict.fromkeys(split_label(each)[1] or each for each in labels))

@@ -16,12 +16,16 @@ from zeroinit.bench.store import Result
 
 __all__ = [
     "MEASURES",
+    "SHARES",
     "Measure",
+    "accuracies",
     "final_accuracy",
+    "majority_share",
     "no_gradient",
     "no_identical_units",
     "one_layer_per_step",
     "position_spread",
+    "position_spreads",
     "signal_everywhere",
     "signal_in_last_alone",
 ]
@@ -29,12 +33,19 @@ __all__ = [
 Measure = Callable[[Sequence[Result], Sequence[Result]], np.ndarray]
 
 
+def accuracies(results: Sequence[Result]) -> np.ndarray:
+    """Return final test accuracies (seeds,)."""
+    return np.array([result.history["test_accuracy"][-1] for result in results])
+
+
+def majority_share(results: Sequence[Result]) -> float:
+    """Return the share of the most frequent class among the test images."""
+    return lookup(DATASETS, results[0].run.dataset, "dataset").sizes.majority_share
+
+
 def final_accuracy(results: Sequence[Result], references: Sequence[Result]) -> np.ndarray:
     """Return final test accuracies minus those of the reference, or minus the share of the most frequent class."""
-    ours = np.array([result.history["test_accuracy"][-1] for result in results])
-    if not references:
-        return ours - lookup(DATASETS, results[0].run.dataset, "dataset").sizes.majority_share
-    return ours - np.array([result.history["test_accuracy"][-1] for result in references])
+    return accuracies(results) - (accuracies(references) if references else majority_share(results))
 
 
 def one_layer_per_step(results: Sequence[Result], references: Sequence[Result]) -> np.ndarray:
@@ -79,10 +90,14 @@ def no_identical_units(results: Sequence[Result], references: Sequence[Result]) 
     return np.array([has_no_identical_units(result) for result in results], dtype=float)
 
 
+def position_spreads(results: Sequence[Result]) -> np.ndarray:
+    """Return the position spread of weights after training (seeds,)."""
+    return np.array([mean_position_spread(result) for result in results])
+
+
 def position_spread(results: Sequence[Result], references: Sequence[Result]) -> np.ndarray:
     """Return the position spread of weights after training, minus that of the reference if there is one."""
-    ours = np.array([mean_position_spread(result) for result in results])
-    return ours - np.array([mean_position_spread(result) for result in references]) if references else ours
+    return position_spreads(results) - (position_spreads(references) if references else 0.0)
 
 
 MEASURES: dict[str, Measure] = {
@@ -94,3 +109,9 @@ MEASURES: dict[str, Measure] = {
     "no_identical_units": no_identical_units,
     "position_spread": position_spread,
 }
+
+SHARES: dict[str, Callable[[Sequence[Result]], np.ndarray]] = {
+    "final_accuracy": accuracies,
+    "position_spread": position_spreads,
+}
+"""Measures that are a difference of two shares, and how to get one of them."""

@@ -1,6 +1,5 @@
 """What results say first: one row a start, and sentences with numbers in the place of labels."""
 
-import math
 import re
 from dataclasses import dataclass
 
@@ -10,10 +9,10 @@ from zeroinit.bench.labels import split_label
 from zeroinit.bench.reporting.analysis import CurveSummary, FigureSummary
 from zeroinit.bench.reporting.views.gradients import first_nonzero
 from zeroinit.bench.reporting.views.wake_up import gradient_sizes
-from zeroinit.bench.stats import Estimate
+from zeroinit.bench.reporting.wording import write_share
 from zeroinit.bench.store import Result
 
-__all__ = ["Row", "check_sentences", "first_steps", "outcome_rows", "outcome_sentences", "write_accuracy"]
+__all__ = ["Row", "check_sentences", "first_steps", "outcome_rows", "outcome_sentences"]
 
 ONE_CLASS = "one class"
 """Stands in a sentence for the share of the most frequent class among the test images."""
@@ -50,27 +49,12 @@ def outcome_rows(summary: FigureSummary) -> list[Row]:
     return [
         Row(
             entry.curve.label,
-            "" if entry.curve.run.max_steps is not None else write_accuracy(entry.estimate),
+            "" if entry.curve.run.max_steps is not None else write_share(entry.estimate),
             first_steps(list(entry.results.values())),
             len(entry.results),
         )
         for entry in summary.curves
     ]
-
-
-def write_accuracy(estimate: Estimate) -> str:
-    """Write an accuracy in percent with its interval.
-
-    Example:
-        >>> write_accuracy(Estimate(0.963, 0.958, 0.968, 5)), write_accuracy(Estimate(0.963, 0.95, 0.97, 5))
-        ('96.3 ± 0.5 %', '96.3 % [95.0, 97.0]')
-    """
-    value, low, high = (100 * number for number in (estimate.value, estimate.low, estimate.high))
-    if not math.isfinite(high - low):
-        return f"{value:.1f} %"
-    if math.isclose(value - low, high - value, abs_tol=1e-6):
-        return f"{value:.1f} ± {high - value:.1f} %"
-    return f"{value:.1f} % [{low:.1f}, {high:.1f}]"
 
 
 def first_steps(results: list[Result]) -> str:
@@ -107,7 +91,7 @@ def outcome_sentences(summary: FigureSummary) -> list[str]:
 
     A figure without sentences of its own has one that lists its first curves.
     """
-    values = {entry.curve.label: write_accuracy(entry.estimate) for entry in summary.curves}
+    values = {entry.curve.label: write_share(entry.estimate) for entry in summary.curves}
     if summary.curves:
         values[ONE_CLASS] = f"{100 * _largest_class(summary.curves[0]):.1f} %"
     if not summary.figure.sentences:

@@ -12,6 +12,7 @@ from zeroinit.bench.profiles import PROFILES, profile_for
 from zeroinit.bench.progress import format_duration
 from zeroinit.bench.reporting.analysis import summarize
 from zeroinit.bench.reporting.verdicts import KINDS, Decision, decide_claims, seeds_to_decide, values_of
+from zeroinit.bench.reporting.wording import POINTS, write_estimate, write_margin
 from zeroinit.bench.spec import Claim, Figure
 from zeroinit.bench.stats import Estimate
 from zeroinit.bench.stats.sample_size import check_power
@@ -60,9 +61,10 @@ class Plan:
 
     def __str__(self) -> str:
         claim, present = self.decision.claim, counted(self.estimate.num_seeds, "seed")
-        numbers = f"{claim.id}: {self.estimate}, spread {self.spread:.4f}, {present}; {self.criterion}"
+        spread = f"{100 * self.spread:.2f} points" if claim.measure in POINTS else f"{self.spread:.4f}"
+        numbers = f"{claim.id}: {write_estimate(claim, self.estimate)}, spread {spread}, {present}; {self.criterion}"
         if self.num_more == 0:
-            return f"0 more seeds: {self.decision.verdict} with {present}\n{numbers}"
+            return f"0 more seeds: {self.decision.word} with {present}\n{numbers}"
         if self.num_more is None or self.needed is None:
             return f"too close to the margin for any reasonable number of seeds\n{numbers}"
         upper = "more than 20,000" if self.most is None else f"{max(self.most, self.needed):,}"
@@ -145,7 +147,7 @@ def plan_seeds(
         figure,
         estimate,
         spread,
-        KINDS[claim.kind].criterion.format(margin=margin),
+        KINDS[claim.kind].criterion.format(margin=write_margin(claim, margin)),
         needed,
         most,
         sum(sum(each.seconds for each in entry.results.values()) / len(entry.results) for entry in curves),

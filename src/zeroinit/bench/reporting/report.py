@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -70,6 +71,11 @@ class Report:
         with_own = [summary for summary in self.summaries if summary.figure.sentences and outcome_sentences(summary)]
         chosen = with_own or self.summaries
         return [sentence for summary in chosen for sentence in outcome_sentences(summary)][:MOST_SENTENCES]
+
+    @property
+    def questions(self) -> list[tuple[str, list[FigureSummary]]]:
+        """The figures by what they ask; those with one question stand together."""
+        return [(name, list(group)) for name, group in groupby(self.summaries, lambda each: each.figure.question)]
 
     @property
     def counts(self) -> dict[str, int]:
@@ -151,6 +157,8 @@ def build_report(figures: Sequence[Figure], store: Store, seeds: Sequence[int], 
         InputError: A figure names what is not known, or no result is stored for any of them that can be read.
     """
     check_figures(figures)
+    questions = list(dict.fromkeys(figure.question for figure in figures))
+    figures = sorted(figures, key=lambda figure: questions.index(figure.question))
     summaries = tuple(summarize(figure, store, seeds, profile, protocol) for figure in figures)
     problems = tuple(store.problems.values())
     if not any(summary.curves for summary in summaries):
@@ -181,6 +189,7 @@ def claim_records(report: Report) -> list[dict]:
                     "estimate": None if estimate is None else estimate.value,
                     "interval": None if estimate is None else [estimate.to_dict()["low"], estimate.to_dict()["high"]],
                     "level": None if estimate is None else estimate.level,
+                    "shares": [each.value for each in decision.shares],
                     "num_seeds": 0 if estimate is None else estimate.num_seeds,
                     "dataset": datasets,
                     "profile": report.profile,

@@ -9,7 +9,8 @@ import numpy as np
 from zeroinit._common import lookup
 from zeroinit.bench.profiles import PROFILES
 from zeroinit.bench.reporting.analysis import CurveSummary, FigureSummary
-from zeroinit.bench.reporting.measures import MEASURES
+from zeroinit.bench.reporting.measures import MEASURES, SHARES, accuracies, majority_share
+from zeroinit.bench.reporting.wording import write_estimate, write_margin, write_share
 from zeroinit.bench.spec import Claim
 from zeroinit.bench.stats import (
     Estimate,
@@ -21,10 +22,12 @@ from zeroinit.bench.stats import (
     one_sample,
     share_interval,
 )
+from zeroinit.bench.store import Result
 
 __all__ = [
     "KINDS",
     "VERDICTS",
+    "WORDS",
     "Decision",
     "Evidence",
     "Kind",
@@ -33,10 +36,11 @@ __all__ = [
     "seeds_to_decide",
     "values_of",
     "weigh",
-    "write_estimate",
 ]
 
 VERDICTS = ("supported", "refuted", "inconclusive", "not run")
+WORDS = {"inconclusive": "undecided"}
+"""What pages and the terminal call a verdict, where not by its key."""
 
 LEVEL = 0.05
 """Probability of any wrong verdict, for or against, over all claims of a report, if all claims are at their margins."""
@@ -73,13 +77,32 @@ class Decision:
 
     The interval of ``estimate`` never contradicts the verdict. The claim holds everywhere in the interval (supported),
     nowhere (refuted), or only in a part of it (inconclusive). The level of the interval is usually 95 %. It is higher
-    if the 95 % interval alone would decide, but the correction for many claims does not.
+    if the 95 % interval alone would decide, but the correction for many claims does not. ``shares``, accuracies as a
+    rule, are those of the claim's curve and of its reference, over the seeds of both; empty if it is not about shares.
     """
 
     claim: Claim
     verdict: str
     reason: str
     estimate: Estimate | None
+    shares: tuple[Estimate, ...] = ()
+
+    @property
+    def word(self) -> str:
+        """The verdict as readers see it."""
+        return WORDS.get(self.verdict, self.verdict)
+
+    @property
+    def numbers(self) -> str:
+        """What the claim compares, in percent; else its estimate. A dash if nothing was run."""
+        if self.estimate is None:
+            return "–"
+        return " against ".join(map(write_share, self.shares)) or self.difference
+
+    @property
+    def difference(self) -> str:
+        """The estimate in its unit, with its interval; a dash if nothing was run."""
+        return "–" if self.estimate is None else write_estimate(self.claim, self.estimate)
 
 
 def _greater(differences: np.ndarray, margin: float) -> tuple[float, float]:
@@ -121,10 +144,10 @@ class Kind:
 
 
 KINDS: dict[str, Kind] = {
-    "greater": Kind("must lie above {margin:g}", _greater),
-    "not_worse": Kind("must lie above -{margin:g}", _not_worse),
-    "not_above": Kind("must lie below {margin:g}", _not_above),
-    "close": Kind("must lie within ±{margin:g}", _close),
+    "greater": Kind("must lie above {margin}", _greater),
+    "not_worse": Kind("must lie above -{margin}", _not_worse),
+    "not_above": Kind("must lie below {margin}", _not_above),
+    "close": Kind("must lie within ±{margin}", _close),
     "every_seed": Kind("must hold for every seed", None),
 }
 """``close`` is two one-sided tests; ``every_seed`` is refuted by a single seed."""
@@ -174,7 +197,8 @@ def decide(claims: Mapping[Claim, np.ndarray | None], margin_factor: float = 1.0
 def _decide_by_each_seed(claim: Claim, hits: np.ndarray) -> Decision:
     estimate = share_interval(hits)
     verdict = "supported" if hits.all() else "refuted"
-    text = f"holds for {int(hits.sum())} of {_count(estimate.num_seeds)}, a share of {estimate}"
+    share = write_share(estimate)
+    text = f"holds for {int(hits.sum())} of {_count(estimate.num_seeds)}, a share of {share}"
     return Decision(claim, verdict, f"{text}; {KINDS[claim.kind].criterion}", estimate)
 
 
@@ -200,16 +224,6 @@ def _verdict(evidence: Evidence, p_value: float) -> str:
     return "supported" if evidence.p_supports < evidence.p_refutes else "refuted"
 
 
-def write_estimate(estimate: Estimate) -> str:
-    """Return the text beside a verdict: the estimate, its interval, and the interval's level if not 95 %.
-
-    Example:
-        >>> write_estimate(Estimate(0.02, -0.01, 0.05, 5)), write_estimate(Estimate(0.02, -0.02, 0.06, 5, 0.975))
-        ('0.0200 [-0.0100, 0.0500]', '0.0200 [-0.0200, 0.0600] (at 97.5 %)')
-    """
-    return str(estimate) if estimate.level == 1 - LEVEL else f"{estimate} (at {100 * estimate.level:.1f} %)"
-
-
 def _count(num_seeds: int) -> str:
     return "1 seed" if num_seeds == 1 else f"{num_seeds} seeds"
 
@@ -217,8 +231,8 @@ def _count(num_seeds: int) -> str:
 def _reason(claim: Claim, evidence: Evidence, margin: float, verdict: str, p_value: float, num_claims: int) -> str:
     estimate = evidence.estimate
     subject = f"{claim.curve} minus {claim.reference or 'the most frequent class'}"
-    criterion = KINDS[claim.kind].criterion.format(margin=margin)
-    text = f"{subject}: {write_estimate(estimate)}, {_count(estimate.num_seeds)}; {criterion}"
+    criterion = KINDS[claim.kind].criterion.format(margin=write_margin(claim, margin))
+    text = f"{subject}: {write_estimate(claim, estimate)}, {_count(estimate.num_seeds)}; {criterion}"
     if math.isnan(p_value):
         return f"{text}; one seed gives no interval"
     text += f"; p = {p_value:.2g} after Holm over {num_claims} claim{'s' if num_claims > 1 else ''}"
@@ -271,18 +285,41 @@ def decide_claims(summaries: Sequence[FigureSummary], profile: str) -> dict[str,
         by_label = {entry.curve.label: entry for entry in summary.curves}
         for claim in summary.figure.claims:
             values[claim] = values_of(claim, by_label)
-    decisions = {decision.claim: decision for decision in decide(values, PROFILES[profile].margin_factor)}
-    return {summary.figure.name: [decisions[claim] for claim in summary.figure.claims] for summary in summaries}
+    decided = {decision.claim: decision for decision in decide(values, PROFILES[profile].margin_factor)}
+    return {
+        summary.figure.name: [
+            replace(decided[claim], shares=_shares_of(claim, {e.curve.label: e for e in summary.curves}))
+            for claim in summary.figure.claims
+        ]
+        for summary in summaries
+    }
 
 
 def values_of(claim: Claim, by_label: dict[str, CurveSummary]) -> np.ndarray | None:
     """Measure a claim for each seed that its curve and its reference have; ``None`` without any."""
+    results, references = _common_results(claim, by_label)
+    return lookup(MEASURES, claim.measure, "measure")(results, references) if results else None
+
+
+def _common_results(claim: Claim, by_label: dict[str, CurveSummary]) -> tuple[list[Result], list[Result]]:
+    """Return the results of a claim's curve and of its reference for the seeds of both; empty without any."""
     if claim.curve not in by_label or (claim.reference and claim.reference not in by_label):
-        return None
+        return [], []
     results = by_label[claim.curve].results
-    references = by_label[claim.reference].results if claim.reference else {}
-    common = [seed for seed in results if seed in references or not claim.reference]
-    if not common:
-        return None
-    measure = lookup(MEASURES, claim.measure, "measure")
-    return measure([results[seed] for seed in common], [references[seed] for seed in common if claim.reference])
+    if not claim.reference:
+        return list(results.values()), []
+    references = by_label[claim.reference].results
+    common = [seed for seed in results if seed in references]
+    return [results[seed] for seed in common], [references[seed] for seed in common]
+
+
+def _shares_of(claim: Claim, by_label: dict[str, CurveSummary]) -> tuple[Estimate, ...]:
+    """Return the two shares whose difference a claim is about, the second one perhaps that of the largest class."""
+    results, references = _common_results(claim, by_label)
+    share = SHARES.get(claim.measure)
+    if not results or share is None:
+        return ()
+    if references:
+        return mean_interval(share(results)), mean_interval(share(references))
+    largest = Estimate(majority_share(results), math.nan, math.nan, len(results))
+    return (mean_interval(share(results)), *([largest] if share is accuracies else []))

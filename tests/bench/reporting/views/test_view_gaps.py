@@ -14,8 +14,8 @@ from zeroinit.bench.reporting.views.view import Heading
 from zeroinit.bench.store import Result, Store
 
 ENVIRONMENT = {"zeroinit": "0", "python": "3", "torch": "2", "device": "cpu", "threads": 1}
-FINAL = {"PyTorch default": 0.98, NORMAL: 0.96, "dropout": 0.975, "rescaled": 0.95}
-RANK = {"PyTorch default": 100.0, NORMAL: 1.0, "dropout": 50.0, "rescaled": 1.0}
+FINAL = {"PyTorch's default": 0.98, NORMAL: 0.96, "dropout": 0.975, "rescaled": 0.95}
+RANK = {"PyTorch's default": 100.0, NORMAL: 1.0, "dropout": 50.0, "rescaled": 1.0}
 
 
 def recorded(rank: float) -> dict:
@@ -51,7 +51,7 @@ def test_the_share_of_the_gap(summary):
     found = {gap.name: gap.closed for gap in gaps(summary)}
     assert found["dropout"].value == pytest.approx((0.015 + 0.001 / 3) / 0.02)
     assert found["rescaled"].value == pytest.approx(-0.5)
-    assert found["PyTorch default"] is None
+    assert found["PyTorch's default"] is None
     assert found[NORMAL] is None
 
 
@@ -65,9 +65,9 @@ def test_ranks_are_means_over_seeds(summary):
 def test_the_table(summary):
     rows = [[cell.text for cell in row] for row in VIEWS["gaps"].table(summary, "paper", "corrected").rows]
     by_name = {row[1]: row for row in rows}
-    assert by_name["PyTorch default"][2:5] == ["0.8800", "–", "–"]
+    assert by_name["PyTorch's default"][2:5] == ["88.0 ± 24.8 %", "–", "–"]
     assert by_name[NORMAL][5:] == ["2.0", "4.0", "–", "6.0", "3"]
-    assert by_name["dropout"][4].startswith("0.77 [")
+    assert by_name["dropout"][4].startswith("77 % [")
     assert by_name["dropout"][8] == f"{3 * (50 + 1.5):.1f}"
 
 
@@ -79,7 +79,7 @@ def test_one_seed_has_no_interval(tmp_path):
             history = {"test_accuracy": [FINAL[name]] * curve.run.epochs, "outcome": "completed"}
             store.save(Result(curve.run, 0, history, "0" * 16, ENVIRONMENT, 1.0, recorded(1.0)))
     table = VIEWS["gaps"].table(summarize(GAP, store, range(9), "paper", "corrected"), "paper", "corrected")
-    assert {row[1].text: row[4].text for row in table.rows}["dropout"] == "0.75 (one seed, no interval)"
+    assert {row[1].text: row[4].text for row in table.rows}["dropout"] == "75 % (one seed, no interval)"
 
 
 def test_the_drawing(summary):
@@ -87,7 +87,7 @@ def test_the_drawing(summary):
     left, right, names = figure.axes
     assert left.get_title(loc="left") or left.get_title() == "MNIST FNN"
     assert [label.get_text() for label in left.get_yticklabels()] == list(FINAL)
-    assert [text.get_text() for text in names.texts] == ["PyTorch default", NORMAL]  # the others are thin and gray
+    assert [text.get_text() for text in names.texts] == ["PyTorch's default", NORMAL]  # the others are thin and gray
     line = right.lines[1]
     assert np.asarray(line.get_xdata()).tolist() == [2, 10]  # a rank of zero has no place on a logarithmic scale
 
@@ -111,7 +111,7 @@ def test_one_difference_for_each_network_and_their_mean(tmp_path):
 
 def test_further_curves_of_a_network_are_named_and_not_in_the_mean(tmp_path):
     store = Store(tmp_path)
-    finals = {"PyTorch default": 0.8, "zero start": 0.83, "orthogonal once": 0.5, "default, orthonormal": 0.85}
+    finals = {"PyTorch's default": 0.8, "zero start": 0.83, "orthogonal once": 0.5, "default, orthonormal": 0.85}
     for curve in TRANSFER.at("paper", "corrected"):
         network, name = split_label(curve.label)
         if network == "8 layers, 64 ReLU":

@@ -77,10 +77,10 @@ def test_the_table(summary):
     table = VIEWS["symmetries"].table(summary, "paper", "corrected")
     rows = {row[1].text: [cell.text for cell in row] for row in table.rows}
     assert len(table.headings) == len(rows[ZERO_START])
-    assert rows[ZERO_START][:4] == ["MNIST CNN", ZERO_START, "none", "1.0000 [1.0000, 1.0000]"]
+    assert rows[ZERO_START][:4] == ["MNIST CNN", ZERO_START, "none", "100.0 ± 0.0 %"]
     assert rows[NORMAL][2] == "ZI001"
-    assert rows[ZERO_START][6] == "0.760"
-    assert rows[ZERO_START][7].startswith("dense_1: 0.6600 [")
+    assert rows[ZERO_START][6] == "76.0 %"
+    assert rows[ZERO_START][7].startswith("dense_1: 66.0 ± ")
     assert rows[ZERO_START][8] == "3"
 
 

@@ -51,7 +51,7 @@ def test_the_table_of_figure_12_shows_the_staircase(digits):
     report, _ = digits
     rows = cells(VIEWS["gradients"].table(report.summaries[0], "quick", "corrected"))
     assert [(row[0], row[2]) for row in rows] == [
-        *[("PyTorch default", "1")] * 4,
+        *[("PyTorch's default", "1")] * 4,
         *[(NORMAL, step) for step in ("4", "3", "2", "1")],
     ]
     assert {row[4] for row in rows} == {"2"}
@@ -80,7 +80,7 @@ def zeros(axes) -> list[int]:
 def test_the_drawing_of_figure_12(digits):
     report, _ = digits
     figure = VIEWS["gradients"].draw(report.summaries[0], Heading("Title"), "quick")
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ["PyTorch default", NORMAL]
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["PyTorch's default", NORMAL]
     pale = figure.axes[1].patches[0].get_facecolor()
     filled = [sum(cell.get_facecolor() != pale for cell in axes.patches) for axes in figure.axes]
     assert filled == [20, 14]
@@ -103,7 +103,7 @@ def test_the_details_of_figure_12(digits):
         assert [zeros(axes) for axes in row] == [[1, 2, 3], [1, 2], [1], []]
     assert figure.axes[0].get_ylabel() != figure.axes[4].get_ylabel()
     (legend,) = figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == ["PyTorch default", NORMAL, f"{NORMAL}: exactly 0"]
+    assert [text.get_text() for text in legend.get_texts()] == ["PyTorch's default", NORMAL, f"{NORMAL}: exactly 0"]
 
 
 SINGLE = Run(epochs=1, max_steps=3, recorder="gradient_sizes")
@@ -142,7 +142,7 @@ def woken(store, make_result):
 def test_the_table_of_layers_that_wake_up(woken):
     table = VIEWS["wake_up"].table(woken, "paper", "corrected")
     assert [cell.text for cell in table.headings] == [
-        *("Variant", "Seed", "By signal", "By rounding", "By unclear", "Never", "Last one at step")
+        *("Variant", "Seed", "By signal", "By rounding", "Unclear", "Never", "Last one at step")
     ]
     assert cells(table) == [["A", "0", "1", "1", "0", "1", "2"], ["B", "0", "2", "0", "1", "0", "3"]]
 
@@ -188,7 +188,7 @@ def test_every_view_is_used_and_explained():
         assert bool(view.note) == (name != "accuracies")
 
 
-@pytest.mark.parametrize(("value", "text"), [(0.0214, "+0.021"), (-0.0004, "+0.000"), (-0.5, "-0.500")])
+@pytest.mark.parametrize(("value", "text"), [(0.0214, "+2.1"), (-0.0004, "+0.0"), (-0.5, "-50.0")])
 def test_differences_have_a_sign(value, text):
     assert signed(value) == text
 

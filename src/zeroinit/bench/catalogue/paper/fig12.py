@@ -1,6 +1,6 @@
 """Figure 12: the update step in which each layer gets its first gradient, CIFAR-10 FNN."""
 
-from zeroinit.bench.catalogue.parts import trio
+from zeroinit.bench.catalogue.parts import GRADIENTS, trio
 from zeroinit.bench.labels import NORMAL, PYTORCH
 from zeroinit.bench.spec import Claim, Figure, Run
 
@@ -9,6 +9,7 @@ __all__ = ["FIGURE_12"]
 FIGURE_12 = Figure(
     name="fig12",
     title="CIFAR-10 FNN: weight gradients of the first five update steps",
+    question=GRADIENTS,
     curves=trio(
         Run(dataset="cifar10", model="cifar_fnn", epochs=1, max_steps=5, recorder="gradients"),
         initializers=("pytorch", "normal_bias"),

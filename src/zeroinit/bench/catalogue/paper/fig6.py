@@ -1,6 +1,6 @@
 """Figure 6: the scale of the biases, MNIST CNN."""
 
-from zeroinit.bench.catalogue.parts import DOWNSCALED, UPSCALED, scale_claims, scales
+from zeroinit.bench.catalogue.parts import DOWNSCALED, SCALE, UPSCALED, scale_claims, scales
 from zeroinit.bench.labels import NORMAL
 from zeroinit.bench.spec import Claim, Figure, Run
 
@@ -9,6 +9,7 @@ __all__ = ["FIGURE_6"]
 FIGURE_6 = Figure(
     name="fig6",
     title="MNIST CNN: normal biases, scaled up and down",
+    question=SCALE,
     curves=scales(Run(model="mnist_cnn", epochs=15)),
     published_results={NORMAL: 0.975, DOWNSCALED: 0.975, UPSCALED: 0.10},
     claims=(

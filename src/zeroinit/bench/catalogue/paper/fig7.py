@@ -1,6 +1,6 @@
 """Figure 7: zero weights and zero biases on MNIST: symmetry is never broken."""
 
-from zeroinit.bench.catalogue.parts import baseline, zero_claims
+from zeroinit.bench.catalogue.parts import EVERYTHING_ZERO, baseline, zero_claims
 from zeroinit.bench.spec import Curve, Figure, Run
 
 __all__ = ["FIGURE_7"]
@@ -10,6 +10,7 @@ FNN_ZERO, CNN_ZERO = "FNN zero", "CNN zero"
 FIGURE_7 = Figure(
     name="fig7",
     title="MNIST: zero weights and zero biases",
+    question=EVERYTHING_ZERO,
     curves=(
         baseline(5),
         Curve(FNN_ZERO, Run(model="mnist_fnn", initializer="zero", epochs=5)),

@@ -10,6 +10,7 @@ from zeroinit.bench.plots import FEW, accuracy_curves, final_accuracies, name_cu
 from zeroinit.bench.profiles import PROFILES, PROTOCOLS
 from zeroinit.bench.reporting.analysis import FigureSummary
 from zeroinit.bench.reporting.views.view import Cell, Heading, Table, View, estimate_frame, text
+from zeroinit.bench.reporting.wording import write_interval
 
 __all__ = ["NOTABLE", "VIEW", "draw", "final_frame", "table"]
 
@@ -90,23 +91,22 @@ def table(summary: FigureSummary, profile: str, protocol: str) -> Table:
     is_paper, published = PROFILES[profile].is_paper, summary.figure.published_results
     names = ["Paper" if is_paper else "Paper (other data)"] if published else []
     interval = text(f"95 % interval ({PROTOCOLS[protocol].interval})")
-    after = ["Ours − paper"] if published else []
+    after = ["Ours − paper, points"] if published else []
     left, right = map(Cell, [*names, "Ours"]), map(Cell, [*after, "Epoch 1", "Seeds"])
-    headings = (text("Final test accuracy"), *left, interval, *right)
+    headings = (text("Final test accuracy, %"), *left, interval, *right)
     rows = []
     for entry in summary.curves:
-        estimate, difference = entry.estimate, entry.difference if is_paper else None
-        is_single = estimate.low != estimate.low
-        paper = Cell("–" if entry.published is None else f"{entry.published:.3f}")
+        difference = entry.difference if is_paper else None
+        paper = Cell("–" if entry.published is None else f"{100 * entry.published:.1f}")
         gap = Cell("–") if difference is None else Cell(signed(difference), is_notable=abs(difference) > NOTABLE)
         rows.append(
             (
                 text(entry.curve.label),
                 *([paper] if published else []),
-                Cell(f"{estimate.value:.4f}"),
-                text("one seed" if is_single else f"[{estimate.low:.4f}, {estimate.high:.4f}]"),
+                Cell(f"{100 * entry.estimate.value:.1f}"),
+                text(write_interval(entry.estimate)),
                 *([gap] if published else []),
-                Cell(f"{entry.first:.3f}"),
+                Cell(f"{100 * entry.first:.1f}"),
                 Cell(f"{len(entry.results)}" + (f", {entry.num_diverged} diverged" if entry.num_diverged else "")),
             )
         )
@@ -114,13 +114,13 @@ def table(summary: FigureSummary, profile: str, protocol: str) -> Table:
 
 
 def signed(value: float) -> str:
-    """Write a difference with its sign; no minus zero.
+    """Write a difference of accuracies in points with its sign; no minus zero.
 
     Example:
         >>> signed(0.0214), signed(-0.0001)
-        ('+0.021', '+0.000')
+        ('+2.1', '+0.0')
     """
-    return f"{round(value, 3) + 0.0:+.3f}"
+    return f"{round(100 * value, 1) + 0.0:+.1f}"
 
 
 def final_frame(summary: FigureSummary, *, with_published: bool) -> pd.DataFrame:

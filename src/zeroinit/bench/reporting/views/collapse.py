@@ -14,6 +14,7 @@ from zeroinit.bench.plots import collapse_chart, final_accuracies, new_panels
 from zeroinit.bench.reporting.analysis import FigureSummary
 from zeroinit.bench.reporting.predictor import MECHANISTIC, expected_accuracy, fit_predictor, quantities
 from zeroinit.bench.reporting.views.view import Cell, Heading, Table, View, estimate_frame, text
+from zeroinit.bench.reporting.wording import write_difference
 from zeroinit.bench.spec import Run
 from zeroinit.bench.stats import Estimate, determination, grouped_bootstrap, mean_interval, rank_correlation
 
@@ -36,6 +37,7 @@ FOLDS = 10
 NUM_RESAMPLES = 1000
 SIMPLE = MECHANISTIC | {"scale of hidden biases": "hidden", "scale of output biases": "output"}
 """Predictors that are one quantity: its name and its column."""
+POINTS = "accuracy, points"
 
 
 Rows = tuple[tuple[str, Run, float], ...]
@@ -198,11 +200,12 @@ def table(summary: FigureSummary, profile: str, protocol: str) -> Table:
     for part, found in grid.correlations.items():
         entries = [(f"{name}", "rank correlation with the loss", each) for name, each in found.items()]
         entries.insert(1, ("predictor", "R²", grid.explained[part]))
-        entries += [(f"auto minus {name}", "accuracy", each) for name, each in grid.differences.get(part, {}).items()]
+        entries += [(f"auto minus {name}", POINTS, each) for name, each in grid.differences.get(part, {}).items()]
         if part in agreement:
             entries.append(("another seed", "rank correlation of losses", agreement[part]))
         for what, measure, estimate in entries:
-            rows.append((text(part), text(what), text(measure), Cell(str(estimate)), Cell(str(estimate.num_seeds))))
+            value = write_difference(estimate) if measure == POINTS else str(estimate)
+            rows.append((text(part), text(what), text(measure), Cell(value), Cell(str(estimate.num_seeds))))
     return Table(headings, tuple(rows))
 
 

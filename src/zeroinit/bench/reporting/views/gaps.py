@@ -21,6 +21,7 @@ from zeroinit.bench.plots import (
 )
 from zeroinit.bench.reporting.analysis import CurveSummary, FigureSummary
 from zeroinit.bench.reporting.views.view import Cell, Heading, Table, View, estimate_frame, text
+from zeroinit.bench.reporting.wording import write_difference, write_share
 from zeroinit.bench.stats import Estimate, mean_interval, ratio_interval
 
 __all__ = ["DIFFERENCE", "VIEW", "Gap", "draw", "draw_panels", "gap_frame", "gaps", "rank_frame", "table"]
@@ -160,23 +161,22 @@ def table(summary: FigureSummary, profile: str, protocol: str) -> Table:
     rows = []
     for gap in found:
         cells = (
-            f"{gap.summary.estimate.value:.4f}",
-            "–" if gap.name == PYTORCH else str(gap.difference),
+            write_share(gap.summary.estimate),
+            "–" if gap.name == PYTORCH else write_difference(gap.difference),
             _share_closed(gap),
             *(_rank_at(gap, step) for step in steps.values()),
             str(gap.difference.num_seeds),
         )
         rows.append((text(gap.network), text(gap.name), *(Cell(cell) for cell in cells)))
-    names = ("Accuracy", "Minus default", "Gap closed", *steps, "Seeds")
+    names = ("Accuracy", "Minus default, points", "Gap closed", *steps, "Seeds")
     return Table((text("Network"), text("Start"), *(Cell(name) for name in names)), tuple(rows))
 
 
 def _share_closed(gap: Gap) -> str:
     if gap.closed is None:
         return "–"
-    is_single = gap.closed.low != gap.closed.low
-    interval = "(one seed, no interval)" if is_single else f"[{gap.closed.low:.2f}, {gap.closed.high:.2f}]"
-    return f"{gap.closed.value:.2f} {interval}"
+    value, low, high = (100 * number for number in (gap.closed.value, gap.closed.low, gap.closed.high))
+    return f"{value:z.0f} % {'(one seed, no interval)' if low != low else f'[{low:z.0f}, {high:z.0f}]'}"
 
 
 def _rank_at(gap: Gap, step: int | None) -> str:
@@ -194,6 +194,6 @@ VIEW = View(
     draw,
     table,
     "Differences are paired by seed. Closed: the share of the gap between normal biases and PyTorch's default that "
-    "is gone, 1 for all of it, with a jackknife interval. Rank: effective rank of the first weight before the "
+    "is gone, 100 % for all of it, with a jackknife interval. Rank: effective rank of the first weight before the "
     "update of that step, mean over the seeds.",
 )

@@ -14,6 +14,7 @@ from zeroinit.bench.reporting.analysis import FigureSummary
 from zeroinit.bench.reporting.views.accuracies import final_frame
 from zeroinit.bench.reporting.views.view import Cell as TableCell
 from zeroinit.bench.reporting.views.view import Heading, Table, View, estimate_frame, text
+from zeroinit.bench.reporting.wording import write_difference, write_share
 from zeroinit.bench.stats import Estimate, mean_interval, ratio_interval
 
 __all__ = ["VIEW", "MechanismLoss", "draw", "mechanism_losses", "shapley_values", "table"]
@@ -112,12 +113,12 @@ def draw(summary: FigureSummary, heading: Heading, profile: str) -> Figure:
 
 def table(summary: FigureSummary, profile: str, protocol: str) -> Table:
     """Return one row per mechanism: its Shapley value, its share, and the losses with it alone and without it."""
-    names = ("Loss (Shapley)", "Share of the loss", "Loss with it alone", "Gained without it alone", "Seeds")
+    names = ("Loss (Shapley), points", "Share of the loss", "Loss with it alone", "Gained without it alone", "Seeds")
     rows = []
     for name, each in mechanism_losses(summary).items():
-        estimates = (each.loss, each.share, each.alone, each.removed)
-        cells = (TableCell(str(estimate)) for estimate in estimates)
-        rows.append((text(f"{name}: {MECHANISMS[name]}"), *cells, TableCell(str(each.loss.num_seeds))))
+        loss, alone, removed = map(write_difference, (each.loss, each.alone, each.removed))
+        cells = map(TableCell, (loss, write_share(each.share), alone, removed, str(each.loss.num_seeds)))
+        rows.append((text(f"{name}: {MECHANISMS[name]}"), *cells))
     return Table((text("Mechanism"), *(TableCell(name) for name in names)), tuple(rows))
 
 

@@ -19,6 +19,7 @@ from zeroinit.bench.reporting.symmetries import (
     weight_rank_at,
 )
 from zeroinit.bench.reporting.views.view import Cell, Heading, Table, View, text
+from zeroinit.bench.reporting.wording import write_share
 from zeroinit.bench.stats import Estimate, mean_interval
 
 __all__ = ["VIEW", "Remaining", "draw", "remaining", "symmetry_frame", "table"]
@@ -128,9 +129,9 @@ def table(summary: FigureSummary, profile: str, protocol: str) -> Table:
         least = each.least_spread
         cells = (
             ", ".join(each.warnings) or "none",
-            *(str(estimate) for estimate in (each.distinct, each.weight_rank, each.activation_rank)),
-            f"{each.mean_spread:.3f}",
-            "–" if least is None else f"{least[0].removesuffix('.weight')}: {least[1]}",
+            *map(write_share, (each.distinct, each.weight_rank, each.activation_rank)),
+            f"{100 * each.mean_spread:.1f} %",
+            "–" if least is None else f"{least[0].removesuffix('.weight')}: {write_share(least[1])}",
             str(each.distinct.num_seeds),
         )
         rows.append((text(each.network), text(each.name), *(Cell(cell) for cell in cells)))
@@ -142,7 +143,7 @@ VIEW = View(
     draw,
     table,
     "Position spread: the share of a weight's squared norm that varies over positions, mean over the weights that have "
-    "positions. These are the positions of a kernel, or of the map that a dense layer reads. The spread is 0 if the "
+    "positions. These are the positions of a kernel, or of the map that a dense layer reads. The spread is 0 % if the "
     "symmetry under translation is whole, and 1 - 1/positions for independent entries. Rank: effective rank over the "
     "largest that the shape allows, mean over layers. Warnings, distinct units and activations: from the inspector, "
     "for the trained networks.",

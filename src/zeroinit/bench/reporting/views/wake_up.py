@@ -116,7 +116,7 @@ def draw(summary: FigureSummary, heading: Heading, profile: str) -> Figure:
 
 def table(summary: FigureSummary, profile: str, protocol: str) -> Table:
     """Return one row per variant and seed: how many first gradients have which cause, and the step of the last one."""
-    names = ("Seed", *(f"By {cause}" if cause != "never" else "Never" for cause in CAUSES), "Last one at step")
+    names = ("Seed", "By signal", "By rounding", "Unclear", "Never", "Last one at step")
     rows = []
     for (variant, seed), layers in wake_frame(summary).groupby(["variant", "seed"], sort=False):
         counts = [int((layers["cause"] == cause).sum()) for cause in CAUSES]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from math import prod
 
 from torch import nn
 
@@ -22,6 +23,10 @@ __all__ = [
     "start_line",
     "where",
 ]
+
+VARIABLES = "ijk"
+MOST_LINES, MOST_NUMBERS = 3, 8
+"""Of a repair, and of a loop that counts no range."""
 
 WORDS = {
     "relu": "ReLU", "relu_": "ReLU", "scaled_dot_product_attention": "attention", "truediv": "division",
@@ -47,20 +52,52 @@ def draw_line(names: list[str], together: int, vectors: bool = False, known: Ite
 
 
 def start_line(names: list[str], call: str, known: Iterable[str] = ()) -> str:
-    """Write a call for each of some parameters, as lines to type or with a pattern that holds for none but these.
+    """Write a call for each of some parameters, as lines to type; else with a pattern that holds for none but these.
 
     Example:
-        >>> start_line(["n.1.w", "n.4.w", "n.7.w"], "nn.init.ones_({})", ["n.0.w", "n.1.w", "n.4.w", "n.7.w"])
-        '`nn.init.ones_(p)` for each p of `n.{1,4,7}.w`'
+        >>> start_line(["n.1.w", "n.4.w", "n.7.w"], "nn.init.ones_({})")
+        '`for i in (1, 4, 7): nn.init.ones_(model.n[i].w)`'
+        >>> start_line(["n.1.w", "n.1.v", "n.2.v.0", "m"], "nn.init.ones_({})", ["n.0.w"])
+        '`nn.init.ones_(p)` for each p of `n.1.w`, `n.1.v`, `n.2.v.0` and `m`'
     """
     if len(names) <= 2 and (len(names) == 1 or len(names[0]) < LONG):
         return "; ".join(f"`{call.format(of_model(name))}`" for name in names)
     groups: dict[str, list[str]] = {}
     for name in names:
         groups.setdefault(starred(name), []).append(name)
+    lines = [_loop([name.split(".") for name in members], call) for members in groups.values()]
+    if len(lines) <= MOST_LINES and all(lines):
+        return "; ".join(f"`{line}`" for line in lines)
     others = set(known) - set(names)
     patterns = [_exact(members, others) for members in groups.values()]
     return f"`{call.format('p')}` for each p of {few(patterns) if len(patterns) > 1 else f'`{patterns[0]}`'}"
+
+
+def _loop(paths: list[list[str]], call: str) -> str:
+    """Write a call for paths that differ by numbers as a loop over these; empty if they are not all combinations."""
+    columns = list(zip(*paths, strict=True))
+    places = [place for place, column in enumerate(columns) if len(set(column)) > 1]
+    values = [sorted({int(number) for number in columns[place]}) for place in places]
+    if len(places) > len(VARIABLES) or prod(map(len, values)) != len({tuple(path) for path in paths}):
+        return ""
+    variables = dict(zip(places, VARIABLES, strict=False))
+    texts = [_numbers(each) for each in values]
+    path = of_model(".".join(f"__{variables[i]}__" if i in variables else part for i, part in enumerate(paths[0])))
+    done = call.format(re.sub(r"\.__(\w)__", r"[\1]", path))
+    if not all(texts):
+        return ""
+    loops = [f"for {name} in {text}" for name, text in zip(VARIABLES, texts, strict=False)]
+    return done if not loops else f"{loops[0]}: {done}" if len(loops) == 1 else f"[{done} {' '.join(loops)}]"
+
+
+def _numbers(values: list[int]) -> str:
+    """Write at least two ascending numbers as Python; empty if that would be long."""
+    first, end, step = values[0], values[-1] + 1, values[1] - values[0]
+    if step == 1 and values == list(range(first, end)):
+        return f"range({first}, {end})" if first else f"range({end})"
+    if len(values) <= MOST_NUMBERS:
+        return f"({', '.join(map(str, values))})"
+    return f"range({first}, {end}, {step})" if values == list(range(first, end, step)) else ""
 
 
 def _exact(members: list[str], others: set[str]) -> str:
