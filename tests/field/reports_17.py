@@ -161,7 +161,7 @@ def decoder(is_zero):
 
 
 @fault("facebookresearch/MaskFormer#63", "zero input", "ZI007", "first",
-       "The value of the attention in `first` is zero for the whole batch. The zeros_like in `OneOf.forward`")  # fmt: skip
+       "The value of the attention in `first` is zero for the whole batch. The zeros_like in")  # fmt: skip
 def a_decoder_whose_first_values_are_zero():
     """Query and key hold the embedding of the queries."""
     return decoder(True)

@@ -10,7 +10,7 @@ from zeroinit.symmetry.verdict.passes.graph import Graph
 from zeroinit.symmetry.verdict.trials.other_inputs import used_with_other_inputs
 from zeroinit.symmetry.verdict.trials.trials import Change, Trials
 
-__all__ = ["Search"]
+__all__ = ["Search", "called"]
 
 
 class Search:
@@ -83,3 +83,17 @@ class Search:
         return View(
             step, self.replica, graph, calls, inputs, self.zeros, set(self.without_gradient), self.copied, still
         ), reentrant
+
+
+def called(search: Search) -> set[nn.Module]:
+    """Return the modules whose forward runs; the copy itself always counts."""
+    found: set[nn.Module] = {search.replica}
+    handles = [
+        each.register_forward_pre_hook(lambda module, arguments: found.add(module)) for each in search.replica.modules()
+    ]
+    try:
+        search.trials.loss(Change(), search.step)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found

@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from torch import Tensor, nn
 
 from zeroinit.symmetry.verdict.passes.calls import tensors_in
-from zeroinit.symmetry.verdict.search.called import called
 from zeroinit.symmetry.verdict.search.conditions import condition_of
-from zeroinit.symmetry.verdict.search.search import Search
+from zeroinit.symmetry.verdict.search.search import Search, called
 
 __all__ = ["computed_once", "condition_on", "reached_text", "taken_once"]
 
