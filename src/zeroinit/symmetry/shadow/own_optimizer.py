@@ -38,7 +38,7 @@ class OwnOptimizer:
     def __init__(self, optimizer: torch.optim.Optimizer, model: nn.Module):
         self.replaced = _needs_closure(optimizer)
         self.__name__ = f"Adam in place of {type(optimizer).__name__}" if self.replaced else type(optimizer).__name__
-        self._optimizer, self.kind = optimizer, type(optimizer)
+        self._optimizer, self.kind = optimizer, type(_innermost(optimizer))
         trained = [(name, each) for name, each in model.named_parameters() if each.requires_grad]
         self._positions = {id(each): at for at, (_, each) in enumerate(trained)}
         self.rates = {id(each): _rate(group) for group in optimizer.param_groups for each in group["params"]}
@@ -48,13 +48,59 @@ class OwnOptimizer:
         """Return an optimizer of the same class and settings for the parameters of a copy."""
         if self.replaced:
             return torch.optim.Adam([parameters[at] for each, at in self._positions.items() if each in self.rates])
-        groups = []
-        for group in self._optimizer.param_groups:
-            chosen = [parameters[self._positions[id(each)]] for each in group["params"] if id(each) in self._positions]
-            groups.append({**group, "params": chosen, "lr": _rate(group)})
-        copied = copy.copy(self._optimizer)
-        copied.param_groups, copied.state = groups, defaultdict(dict)
+        memo: dict[int, Any] = {}
+        for each in (each for group in self._optimizer.param_groups for each in group["params"]):
+            at = self._positions.get(id(each))
+            memo[id(each)] = parameters[at] if at is not None else _Absent()
+        copied = _without_state(self._optimizer, memo)
+        trained = {id(each) for each in parameters}
+        is_torchs = self.kind.__module__.startswith("torch.optim")
+        for group, original in zip(copied.param_groups, self._optimizer.param_groups, strict=True):
+            listed = zip(group["params"], original["params"], strict=True)
+            if is_torchs:
+                group["params"] = [each for each, _ in listed if id(each) in trained]
+            else:  # another rule may compute with frozen parameters, and counts on their places
+                group["params"] = [each if id(each) in trained else own.detach().clone() for each, own in listed]
+            if original.get("lr") is not None:
+                group["lr"] = _rate(original)
         return copied
+
+
+class _Absent:
+    """Stands for a parameter that is not trained, until it is known whether it is needed."""
+
+    def __deepcopy__(self, memo: dict) -> "_Absent":
+        return self
+
+
+def _innermost(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """Return the optimizer that another one wraps, as accelerate's does."""
+    inner = getattr(optimizer, "optimizer", None)
+    return _innermost(inner) if isinstance(inner, torch.optim.Optimizer) and inner is not optimizer else optimizer
+
+
+def _without_state(optimizer: torch.optim.Optimizer, memo: dict[int, Any]) -> Any:
+    """Copy an optimizer and those that it holds: settings and groups without moments and hooks.
+
+    Args:
+        optimizer: It stays as it is.
+        memo: What stands for each object in the copy, by identity.
+    """
+    if id(optimizer) in memo:
+        return memo[id(optimizer)]
+    copied = memo[id(optimizer)] = object.__new__(type(optimizer))
+    memo[id(optimizer.state)] = defaultdict(dict)
+    for name, value in vars(optimizer).items():
+        if isinstance(value, torch.optim.Optimizer):
+            value = _without_state(value, memo)
+        elif name.endswith("_hooks") and isinstance(value, dict):
+            value = type(value)()
+        elif isinstance(value, list | dict | tuple | set | torch.Tensor):
+            value = copy.deepcopy(value, memo)
+        elif inspect.isroutine(value):  # what a schedule put around a method calls the user's own
+            continue
+        copied.__dict__[name] = value
+    return copied
 
 
 def _needs_closure(optimizer: torch.optim.Optimizer) -> bool:
@@ -64,5 +110,6 @@ def _needs_closure(optimizer: torch.optim.Optimizer) -> bool:
 
 def _rate(group: dict[str, Any]) -> float:
     """Return a group's learning rate; where a schedule has brought it near zero, the rate that it goes up to."""
-    rate, peak = float(group.get("lr", 1.0)), float(group.get("initial_lr", 0.0))
+    rate, peak = (1.0 if (found := group.get(key)) is None else float(found) for key in ("lr", "initial_lr"))
+    peak = peak if group.get("initial_lr") is not None else 0.0
     return peak if rate < WARM * peak else rate

@@ -159,8 +159,8 @@ def rebind(updates: Any, replica: nn.Module) -> None:
         return
     own = {id(each) for each in replica.parameters()}
     for group in updates.param_groups:
-        copies = [each if id(each) in own else copier.memo.get(id(each)) for each in group["params"]]
-        group["params"] = [each for each in copies if each is not None and id(each) in own]
+        copies = [copier.memo.get(id(each), each) for each in group["params"]]
+        group["params"] = [each for each in copies if id(each) in own or not each.requires_grad]
 
 
 def held_by(updates: Any, named: dict[str, nn.Parameter]) -> dict[str, float] | None:

@@ -127,15 +127,13 @@ def find_layers(model: nn.Module, use: UseOfWeights, inspected: list[str]) -> li
     Returns:
         Layers in the order of the model's modules.
     """
+    modules = list(model.named_modules())  # some put merged weights back when they are listed
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     taken: set[str] = set()
     layers = []
-    for path, module in model.named_modules():
-        own = {
-            local: names[id(parameter)]
-            for local, parameter in module.named_parameters(recurse=False)
-            if names[id(parameter)] in inspected and names[id(parameter)] not in taken
-        }
+    for path, module in modules:
+        named = {local: names.get(id(each), "") for local, each in module.named_parameters(recurse=False)}
+        own = {local: name for local, name in named.items() if name in inspected and name not in taken}
         for layer in _layers_of(path, module, own, use):
             layers.append(layer)
             taken.update(part.name for part in layer.parts)

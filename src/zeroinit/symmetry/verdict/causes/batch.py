@@ -12,7 +12,16 @@ from zeroinit.symmetry.verdict.passes.naming import operation
 from zeroinit.symmetry.verdict.passes.sizes import num_keys, softmax_size
 from zeroinit.symmetry.verdict.trials.trials import Change
 
-__all__ = ["emptied", "nothing_in", "of_batch", "of_kept_targets", "one_example", "small", "what_is_flat"]
+__all__ = [
+    "emptied",
+    "nothing_in",
+    "of_batch",
+    "of_kept_targets",
+    "one_example",
+    "padding_alone",
+    "small",
+    "what_is_flat",
+]
 
 PAIRED = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "sub", "subtract")
 """Calls that compare an output with targets, value by value."""
@@ -104,6 +113,20 @@ def emptied(name: str, view: View) -> Call | None:
         if call is not None and call.given and not any(each.numel() for each in call.given):
             return call
     return None
+
+
+def padding_alone(name: str, view: View) -> int | None:
+    """Return the padding index of a table that nothing else is looked up in, since its row never gets a gradient."""
+    calls = [view.call(node) for node, _ in view.graph.uses(name)]
+    found: int | None = None
+    for call in calls:
+        if call is None or call.name != "embedding" or len(call.args) < 2:
+            return None
+        index = call.kwargs.get("padding_idx", call.args[2] if len(call.args) > 2 else None)
+        if index is None or not bool((call.args[0] == index).all()):
+            return None
+        found = int(index)
+    return found
 
 
 def nothing_in(name: str, view: View) -> bool:

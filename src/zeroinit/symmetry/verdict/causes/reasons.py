@@ -8,7 +8,7 @@ from torch import Tensor
 from zeroinit.symmetry.verdict.causes.batch import of_batch, of_kept_targets, small, what_is_flat
 from zeroinit.symmetry.verdict.causes.flat import of_flat, of_norm, second_derivative
 from zeroinit.symmetry.verdict.causes.functions import of_function
-from zeroinit.symmetry.verdict.causes.removed import may_remove, of_copies, removals, taken_out_above
+from zeroinit.symmetry.verdict.causes.removed import equal_terms, may_remove, of_copies, removals, taken_out_above
 from zeroinit.symmetry.verdict.causes.still import cuts_in_loss, is_still, of_still
 from zeroinit.symmetry.verdict.causes.views import (
     ATTENTION,
@@ -66,6 +66,7 @@ def _all(name: str, uses: list[tuple[Node, int]], view: View) -> Iterator[Candid
     if what_is_flat(view):
         yield from of_batch(view)
     yield from of_kept_targets(view)
+    yield from equal_terms(view)
     for node, position in uses:
         cutter, call = lost_at(node), view.call(node)
         if cutter is not None:
@@ -99,6 +100,9 @@ def _above(name: str, cut: Node, position: int, view: View) -> Iterator[Candidat
     """The error is lost in an operation on the way."""
     graph, call = view.graph, view.call(cut)
     if cut.function is not None:
+        together = tuple(sorted({name, *graph.weights_of(cut)} & view.zeros))
+        if len(together) > 1:
+            yield drawing(together, view)
         yield from of_function(name, cut, position, view)
     elif call is not None and call.name in RECTIFIERS:
         yield from cuts_in_loss(name, cut, position, call, view)

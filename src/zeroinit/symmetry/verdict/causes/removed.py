@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+import torch
+
 from zeroinit.symmetry.verdict.causes.batch import one_example
 from zeroinit.symmetry.verdict.causes.flat import is_summed, of_norm
 from zeroinit.symmetry.verdict.causes.views import (
@@ -22,7 +24,7 @@ from zeroinit.symmetry.verdict.passes.naming import few, operation, sentence, st
 from zeroinit.symmetry.verdict.passes.sizes import normalized_by_itself, same_along, softmax_size
 from zeroinit.symmetry.verdict.trials.trials import Change
 
-__all__ = ["may_remove", "of_copies", "removals", "taken_out_above", "without"]
+__all__ = ["equal_terms", "may_remove", "of_copies", "removals", "taken_out_above", "without"]
 
 DIVISIONS = ("div", "truediv", "true_divide", "divide")
 TAKEN_OUT = (
@@ -52,6 +54,23 @@ def may_remove(call: Call) -> bool:
     return call.name in TAKEN_OUT
 
 
+def equal_terms(view: View) -> Iterator[Candidate]:
+    """Yield differences of equal values that both depend on parameters, as of a network and its reference."""
+    for call in view.calls.calls:
+        if call.name not in DIFFERENCES or not may_remove(call):
+            continue
+        one, other = (each.detach() for each in call.given[:2])
+        if one.shape != other.shape or not one.numel() or not torch.equal(one, other):
+            continue
+        if call.path == LOSS:
+            yield without(call, view)
+            continue
+        change, what = view.act(call, "take out"), operation(call, view.model)
+        text = f"{sentence(what)} subtracts equal values, so that nothing is left."
+        repair = "Compare values that differ: other inputs, or another network, on one side."
+        yield Candidate(Reason("no_effect", text, cause=f"equal {starred(call.path)}"), change, ((change, repair),))
+
+
 def _of_density(call: Call, view: View) -> Candidate:
     """Return the candidate that detaches a drawn value, whose density is asked for."""
     change, place = view.act(call, "detach first"), where(call.path, view.model)
@@ -64,6 +83,9 @@ def _of_density(call: Call, view: View) -> Candidate:
 def without(call: Call, view: View) -> Candidate:
     """Return the candidate that takes a call out."""
     change, what = view.act(call, "take out"), operation(call, view.model)
+    if call.name in DROPOUTS:  # all that drop everything, since each of them may be in the way
+        closed = [each for each in view.calls.calls if each.name in DROPOUTS and each.out and plain_zero(each.out[0])]
+        change = Change(calls=tuple((each.key, "take out") for each in closed or [call]))
     text = f"{sentence(what)} lets nothing through."
     if call.name in DIVISIONS:
         text = f"{sentence(what)} divides the output of {{it}} by itself. The result is always 1."

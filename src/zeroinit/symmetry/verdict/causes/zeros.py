@@ -247,6 +247,8 @@ def _origin(call: Call, view: View) -> Call | None:
         made = view.calls.producer(flat) if flat is not None else None
         if made is None or made is call:
             return None if flat is not None else call
+        if made.name in DROPOUTS and not any(map(plain_zero, made.given)):
+            return made
         call = made
         if not any(map(_is_flat, call.given)):
             return call

@@ -25,8 +25,8 @@ __all__ = [
 ]
 
 VARIABLES = "ijk"
-MOST_LINES, MOST_NUMBERS = 3, 8
-"""Of a repair, and of a loop that counts no range."""
+MOST_LINES, MOST_NAMES, MOST_NUMBERS = 3, 4, 8
+"""Of a repair, of a loop over parameters, and of one that counts no range."""
 
 WORDS = {
     "relu": "ReLU", "relu_": "ReLU", "scaled_dot_product_attention": "attention", "truediv": "division",
@@ -57,8 +57,10 @@ def start_line(names: list[str], call: str, known: Iterable[str] = ()) -> str:
     Example:
         >>> start_line(["n.1.w", "n.4.w", "n.7.w"], "nn.init.ones_({})")
         '`for i in (1, 4, 7): nn.init.ones_(model.n[i].w)`'
-        >>> start_line(["n.1.w", "n.1.v", "n.2.v.0", "m"], "nn.init.ones_({})", ["n.0.w"])
-        '`nn.init.ones_(p)` for each p of `n.1.w`, `n.1.v`, `n.2.v.0` and `m`'
+        >>> start_line(["n.1.w", "n.1.v", "n.2.v.0", "m"], "nn.init.ones_({})")
+        '`for p in (model.n[1].w, model.n[1].v, model.n[2].v[0], model.m): nn.init.ones_(p)`'
+        >>> start_line([f"n.{i * i}.w" for i in range(9)], "nn.init.ones_({})", ["n.5.w"])
+        '`nn.init.ones_(p)` for each p of `n.{0,1,4,9,16,25,36,49,64}.w`'
     """
     if len(names) <= 2 and (len(names) == 1 or len(names[0]) < LONG):
         return "; ".join(f"`{call.format(of_model(name))}`" for name in names)
@@ -68,6 +70,8 @@ def start_line(names: list[str], call: str, known: Iterable[str] = ()) -> str:
     lines = [_loop([name.split(".") for name in members], call) for members in groups.values()]
     if len(lines) <= MOST_LINES and all(lines):
         return "; ".join(f"`{line}`" for line in lines)
+    if len(names) <= MOST_NAMES:
+        return f"`for p in ({', '.join(map(of_model, names))}): {call.format('p')}`"
     others = set(known) - set(names)
     patterns = [_exact(members, others) for members in groups.values()]
     return f"`{call.format('p')}` for each p of {few(patterns) if len(patterns) > 1 else f'`{patterns[0]}`'}"

@@ -19,7 +19,7 @@ __all__ = ["layer_rows", "to_html", "to_text"]
 
 HEAD = ("layer", "type", "gradient", "units", "distinct", "broken by")
 NEVER, STILL = " never get", ("ZI018", "ZI020", "ZI022", "ZI109", "ZI111", "ZI113")
-NAME_WIDTH, TYPE_WIDTH, MOST_INFOS = 40, 22, 6
+NAME_WIDTH, TYPE_WIDTH, SHORT_TYPE, MOST_INFOS = 24, 22, 12, 6
 
 
 def layer_rows(report: "SymmetryReport") -> list[tuple[str, ...]]:
@@ -94,13 +94,31 @@ def _fitted(rows: list[tuple[str, ...]], width: int) -> tuple[list[tuple[str, ..
     rows, head = [(row[0], shortened(row[1], TYPE_WIDTH), *row[2:]) for row in rows], HEAD
     if not rows:
         return rows, head
-    others = sum(max(len(row[at]) for row in [head, *rows]) + 2 for at in range(1, len(head)))
-    room = max(width - others - 2, NAME_WIDTH)
+    room = _room(rows, head, width)
+    if any(len(row[0]) > room for row in rows):
+        rows = [(row[0], shortened(row[1], SHORT_TYPE), *row[2:]) for row in rows]
+        room = _room(rows, head, width)
     shared = os.path.commonprefix([row[0] for row in rows]).rpartition(".")[0]  # noqa: RUF071, of names
     if shared and any(len(row[0]) > room for row in rows):
         head = (shortened(f"layer in {shared}", room), *head[1:])
         rows = [(row[0].removeprefix(f"{shared}."), *row[1:]) for row in rows]
-    return [(shortened(row[0], room), *row[1:]) for row in rows], head
+    return [(_ending(row[0], room), *row[1:]) for row in rows], head
+
+
+def _room(rows: list[tuple[str, ...]], head: tuple[str, ...], width: int) -> int:
+    """Return how many characters the other columns leave for the names."""
+    others = sum(max(len(row[at]) for row in [head, *rows]) + 2 for at in range(1, len(head)))
+    return max(width - others - 2, NAME_WIDTH)
+
+
+def _ending(text: str, width: int) -> str:
+    """Cut a path at its start, since layers differ at the end.
+
+    Example:
+        >>> _ending("encoder.layers.0.q_proj.lora_A", 18)
+        '….0.q_proj.lora_A'
+    """
+    return text if len(text) <= width else f"…{text[1 - width :]}"
 
 
 def _headline(report: "SymmetryReport") -> str:

@@ -50,7 +50,8 @@ def _rank_of(finding: Finding) -> float:
 def _rank(code: str) -> int:
     if code in ("ZI109", "ZI110", "ZI112", "ZI113", "ZI114"):
         return -1  # the information that matters most
-    return GRAVEST.index(code) if code in GRAVEST else len(GRAVEST)
+    last = ("ZI102", "ZI101")  # long lists of what is meant, in most models
+    return GRAVEST.index(code) if code in GRAVEST else len(GRAVEST) + (last.index(code) + 1 if code in last else 0)
 
 
 def verdict(report: "SymmetryReport") -> str:
@@ -108,6 +109,8 @@ def _of_model(report: "SymmetryReport") -> str:
         start = "Stops learning" if first.code == "ZI014" else "Will not learn at this learning rate"
     else:
         start = "Learns, but not all of it"
+    if not any(each.first_gradient_step is not None for each in trained) and start.startswith(("Learns", "Stops")):
+        start = "Will not learn as it is"
     more = len(groups) - 1
     also = f" And {more} more cause{'' if more == 1 else 's'}, below." if more else ""
     return f"{start}{' ' if start.endswith('but') else ': '}{cause}.{also}"

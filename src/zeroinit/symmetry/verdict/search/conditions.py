@@ -4,7 +4,7 @@ import ast
 import re
 from collections.abc import Sequence
 
-__all__ = ["condition_of"]
+__all__ = ["condition_of", "condition_on_result"]
 
 LONGEST = 60
 OPPOSITES: dict[type[ast.cmpop], type[ast.cmpop]] = {
@@ -48,6 +48,31 @@ def condition_of(text: str, named: str) -> str:
         if body:
             tests.append(ast.unparse(branch.test) if body is parts[0] else _negated(branch.test))
     found = " and ".join(tests)
+    return found if len(found) <= LONGEST else ""
+
+
+def condition_on_result(text: str, named: str) -> str:
+    """Return the condition behind which a function uses what it has computed from an attribute of ``self``.
+
+    Example:
+        >>> lines = ["def forward(self, x, y=None):", " m = self.w.exp()", " if y is not None:", "  x += m"]
+        >>> condition_on_result(chr(10).join(lines), "w"), condition_on_result(chr(10).join(lines), "v")
+        ('y is not None', '')
+    """
+    try:
+        body = getattr(ast.parse(text).body[0], "body", [])
+    except (SyntaxError, ValueError, IndexError):
+        return ""
+    wanted = re.compile(rf"self\.{re.escape(named)}\b")
+    made = [each for each in body if isinstance(each, ast.Assign) and wanted.search(ast.unparse(each.value))]
+    results = [target.id for each in made for target in each.targets if isinstance(target, ast.Name)]
+    if len(results) != 1 or _has(wanted, [each for each in body if each not in made]):
+        return ""
+    result = re.compile(rf"\b{re.escape(results[0])}\b")
+    users = [each for each in body[body.index(made[0]) + 1 :] if _has(result, [each])]
+    if len(users) != 1 or not isinstance(users[0], ast.If) or _has(result, [users[0].test]):
+        return ""
+    found = ast.unparse(users[0].test) if _has(result, users[0].body) else _negated(users[0].test)
     return found if len(found) <= LONGEST else ""
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from zeroinit.symmetry.shadow.memory.frugal import is_large
-from zeroinit.symmetry.verdict.causes.batch import emptied, nothing_in, small
+from zeroinit.symmetry.verdict.causes.batch import emptied, nothing_in, padding_alone, small
 from zeroinit.symmetry.verdict.causes.flat import far_inputs, saturated
 from zeroinit.symmetry.verdict.causes.masks import of_mask
 from zeroinit.symmetry.verdict.causes.reasons import candidates, last_operation
@@ -116,6 +116,9 @@ class Explainer(Search):
         if nothing_in(name, view):
             text = "No example of this batch reaches {it}."
             return Reason("idle", text, (), "Nothing to do if other examples do.", True, "no example")
+        if (padding := padding_alone(name, view)) is not None:
+            text = f"Every index that is looked up in {{it}} is {padding}, the padding index, whose row stays as it is."
+            return Reason("idle", text, (), "Nothing to do if other batches use others.", True, "padding alone")
         if vector and self._is_small and not self.trials.loss_changes(Change(draw=(name,)), view.step):
             return Reason("no_effect", "The loss is the same whatever its value.", tried=True)
         if (sum_of_none := emptied(name, view)) is not None:

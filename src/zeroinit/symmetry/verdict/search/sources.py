@@ -13,9 +13,10 @@ from zeroinit.symmetry.verdict.passes.calls import tensors_in
 from zeroinit.symmetry.verdict.search.conditions import condition_of
 from zeroinit.symmetry.verdict.search.search import Search, called
 
-__all__ = ["computed_once", "condition_on", "reached_text", "taken_once"]
+__all__ = ["CONTAINERS", "computed_once", "condition_on", "reached_text", "taken_once"]
 
 CONTAINERS = (nn.ModuleList, nn.ModuleDict, nn.Sequential)
+"""Modules whose own forward pass tells nothing."""
 TEXTS: dict[tuple[type, str], str] = {}
 ASSIGNED: dict[type, list[tuple[str, str]]] = {}
 """What was read, by class and method: many parameters of a large model may ask for the same."""

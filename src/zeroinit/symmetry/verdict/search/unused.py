@@ -16,10 +16,12 @@ from zeroinit.symmetry.verdict.causes.views import View
 from zeroinit.symmetry.verdict.evidence import Reason
 from zeroinit.symmetry.verdict.passes.calls import Calls, tensors_in
 from zeroinit.symmetry.verdict.passes.naming import few, joined, sentence, starred, where
+from zeroinit.symmetry.verdict.search.adapters import of_adapter
+from zeroinit.symmetry.verdict.search.conditions import condition_on_result
 from zeroinit.symmetry.verdict.search.cuts import DETACHED, cuts
 from zeroinit.symmetry.verdict.search.no_effect import comes_later
-from zeroinit.symmetry.verdict.search.search import Search
-from zeroinit.symmetry.verdict.search.sources import computed_once, condition_on, taken_once
+from zeroinit.symmetry.verdict.search.search import Search, called
+from zeroinit.symmetry.verdict.search.sources import CONTAINERS, computed_once, condition_on, reached_text, taken_once
 from zeroinit.symmetry.verdict.search.twins import trained_twin
 from zeroinit.symmetry.verdict.trials.trials import Change
 
@@ -48,7 +50,7 @@ def _cut(name: str, search: Search) -> Reason:
         text = f"`{part}` is a copy of `{twin}` that runs without gradients, as a target network or a teacher does."
         return Reason("idle", text, (), "Nothing to do if that is meant.", True, f"copy of {twin}")
     outputs = Change(outputs=True)
-    if _handed_out(name, search)[1]:  # a detached use beside it is right, as of an advantage
+    if _handed_out(name, search)[1] and search.moving():  # a detached use beside it is right, as of an advantage
         return _not_in_loss(name, search)
     for each in second_derivative(calls, model):
         if name in trials.frees(each.change, step):
@@ -91,6 +93,8 @@ def _cut(name: str, search: Search) -> Reason:
     if model.get_parameter(name).dim() < 2:
         none = Reason("no_effect", "The loss is the same whatever its value.", tried=True)
         return comes_later(name, search, step) or none
+    if (user := _of_condition(name, search)) is not None:
+        return user
     text = "The loss is the same whatever the value of {it}."
     return Reason("unused", text, (), "Use what it computes, or remove it.", True)
 
@@ -110,6 +114,10 @@ def _not_in_loss(name: str, search: Search) -> Reason:
             return Reason("idle", sentence(text), (), "Add the second loss to the first one.", True, SECOND_LOSS)
         text = f"The output of {{it}} is handed out by {place}, and this loss does not use it for this batch."
         return Reason("idle", text, (), "Nothing to do if another loss or batch uses it.", True, "left out by the loss")
+    text, own = reached_text(type(search.replica.get_submodule(path))), name[len(path) :].strip(".")
+    if condition := condition_on_result(text, own):
+        text = f"What is made of {{it}} is used only if `{condition}`, which is not so here."
+        return Reason("idle", text, (), "Nothing to do if that is meant.", False, text)
     given = _given_to(name, search)
     if given is not None:
         text = f"What {{it}} makes is handed to `{given}`, which does not use it."
@@ -217,26 +225,43 @@ def _not_called(name: str, search: Search) -> Reason:
     if handed_out is not None:
         text = f"{{it}} is handed out by {where(handed_out, search.replica)} as it is, and this loss does not use it."
         return Reason("idle", text, (), "Nothing to do if another loss uses it.", True, "left out by the loss")
+    if (adapter := of_adapter(name, search)) is not None:
+        return adapter
     if name in search.used_with_other_inputs():
         return Reason("idle", "Other inputs use this part of the model.", (), "", True, "other inputs")
     sibling, by_name = _sibling(name, search)
     if sibling and (by_name or _selects(name, search)):
         text = f"This batch uses its sibling `{sibling}`."
         return Reason("idle", text, (), "Nothing to do if another batch, task or domain uses it.", False, "sibling")
-    user, condition = condition_on(name, search)
-    if user:
-        text = f"`{user}` uses {{it}} under a condition that is not met here."
-        if condition:
-            text = f"`{user}` uses {{it}} only if `{condition}`, which is not so here."
-        return Reason("idle", text, (), "Nothing to do if that is meant.", False, text)
+    if (user := _of_condition(name, search)) is not None:
+        return user
     if substitute := _substitute(name, search):
         text = f"The forward pass does not use {{it}}, but `{substitute}`, a plain tensor with the same values."
         return Reason("unused", text, (), f"Use `{name}` itself in place of `{substitute}`.", False, text)
     if (kind := computed_once(name, search.evidence.model)[0]) is not None:
         return _taken_once(kind, search)
-    return Reason(
-        "unused", "The forward pass does not use {it}.", (), "", True, f"unused {starred(name.rpartition('.')[0])}"
-    )
+    path = name.rpartition(".")[0]
+    if (part := _uncalled(name, search)) not in ("", path):
+        return Reason("unused", f"The forward pass does not call `{part}`.", (), "", True, f"not called {part}")
+    return Reason("unused", "The forward pass does not use {it}.", (), "", True, f"unused {starred(path)}")
+
+
+def _uncalled(name: str, search: Search) -> str:
+    """Return the outermost module around a parameter of which the forward pass calls nothing."""
+    parts, running = name.split("."), called(search)
+    paths = (".".join(parts[:end]) for end in range(1, len(parts)))
+    modules = ((path, search.replica.get_submodule(path)) for path in paths)
+    quiet = (path for path, each in modules if not running & {*each.modules()} and not isinstance(each, CONTAINERS))
+    return next(quiet, "")
+
+
+def _of_condition(name: str, search: Search) -> Reason | None:
+    """Return the reason of a parameter that a class uses under a condition, if its source says so."""
+    user, condition = condition_on(name, search)
+    text = f"`{user}` uses {{it}} under a condition that is not met here."
+    if condition:
+        text = f"`{user}` uses {{it}} only if `{condition}`, which is not so here."
+    return Reason("idle", text, (), "Nothing to do if that is meant.", False, text) if user else None
 
 
 def _taken_once(kind: type, search: Search) -> Reason:

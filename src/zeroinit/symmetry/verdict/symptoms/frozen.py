@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -126,7 +127,7 @@ def _new_layers(model: nn.Module, behind: set[str]) -> dict[str, str]:
     for part, layers in trunks.items():
         shares = {path: each for path, layer in layers if (each := _shares(layer)) is not None}
         drawn = {path: each for path, each in shares.items() if _may_be_drawn(each)}
-        weights = {path: model.get_parameter(f"{path}.weight").detach() for path in drawn}
+        weights = {path: _weight_of(layer) for path, layer in layers if path in drawn}
         alike = {path: each for path, each in drawn.items() if not _is_among(weights[path], learning)}
         if alike and _is_drawn(torch.cat(list(alike.values()))):
             matrices = [path for path, each in layers if any(own.dim() > 1 for own in each.parameters(recurse=False))]
@@ -141,6 +142,11 @@ def _shares(layer: nn.Module) -> Tensor | None:
         return None
     weight = layer.weight.detach()
     return weight[: 1 + MOST // weight[0].numel()].reshape(-1)[:MOST].float().cpu() * weight[0].numel() ** 0.5
+
+
+def _weight_of(layer: Any) -> Tensor:
+    """Return the weight that a layer works with, also where it is computed from others."""
+    return layer.weight.detach()
 
 
 def _is_among(weight: Tensor, others: list[Tensor]) -> bool:

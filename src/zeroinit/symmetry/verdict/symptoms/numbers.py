@@ -22,7 +22,7 @@ from zeroinit.symmetry.verdict.passes.naming import draw_line, few, operation, s
 from zeroinit.symmetry.verdict.report.parts import STILL_FINITE
 from zeroinit.symmetry.verdict.symptoms.not_finite.causes import ATTENTION, guards, of_operation
 from zeroinit.symmetry.verdict.symptoms.not_finite.origins import first_broken
-from zeroinit.symmetry.verdict.symptoms.not_finite.repairs import of_calls, reason_of_calls
+from zeroinit.symmetry.verdict.symptoms.not_finite.repairs import ignores_all, of_calls, reason_of_calls, with_labels
 from zeroinit.symmetry.verdict.symptoms.not_finite.tried import IGNORED, LARGE_INPUT, helps, watched_loss
 from zeroinit.symmetry.verdict.symptoms.updates.half_steps import broken_by_an_update
 from zeroinit.symmetry.verdict.symptoms.zero_paths import zeros_behind_division
@@ -214,12 +214,16 @@ def _why(
     zero = [names[id(each)] for each in call.given if id(each) in names and not each.detach().any()]
     repairs: list[tuple[Any, str]] = []
     labels = [each for each in tensors_in([objective.targets, objective.inputs]) if each.dtype == torch.long]
+    counted = "Hand over a batch with at least one label that counts."
     if in_loss and any(each.numel() and bool((each == IGNORED).all()) for each in labels):
         return (
             f"averages over no label at all, because every label is {IGNORED} and so ignored",
-            [("labels", "Hand over a batch with at least one label that counts.")],
+            [("labels", counted)],
             (),
         )
+    if in_loss and (ignored := ignores_all(call)) is not None:
+        reason = f"averages over no label at all, because every label is {ignored} and so ignored"
+        return reason, [({call.key: with_labels}, counted)], ()
     if call.name in NORMED and (zero or call.name == "weight_norm"):
         owner = zero or [name for name in sorted(zero_parameters(model)) if name.startswith(call.path)]
         shown = f"`{owner[0]}`" if owner else "its weight"

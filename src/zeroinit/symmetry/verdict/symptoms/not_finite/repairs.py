@@ -13,7 +13,7 @@ from zeroinit.symmetry.verdict.symptoms.not_finite.causes import ATTENTION
 from zeroinit.symmetry.verdict.symptoms.not_finite.origins import maker, mild_below, passes_on
 from zeroinit.symmetry.verdict.trials.actions import ACTIONS
 
-__all__ = ["of_calls", "reason_of_calls"]
+__all__ = ["ignores_all", "of_calls", "reason_of_calls", "with_labels"]
 
 Changed = Mapping[Key, Callable[[Call], Any]]
 MOST = 20.0
@@ -37,6 +37,22 @@ def reason_of_calls(call: Call, calls: Calls, model: torch.nn.Module) -> str:
             end = "0" if maker(call.given[0 if call.name.startswith("log") else -1], calls) is below else "1"
             return f"{made}, because {operation(below, model)} is rounded to {end}"
     return ""
+
+
+def ignores_all(call: Call) -> int | None:
+    """Return the label that a cross entropy ignores, where all of its labels are that one."""
+    if call.name not in ("cross_entropy", "nll_loss") or len(call.args) < 2 or not isinstance(call.args[1], Tensor):
+        return None
+    index = call.kwargs.get("ignore_index", call.args[4] if len(call.args) > 4 else -100)
+    labels = call.args[1]
+    return index if labels.numel() and bool((labels == index).all()) else None
+
+
+def with_labels(call: Call) -> Any:
+    """Compute a cross entropy with labels that count."""
+    index = ignores_all(call)
+    labels = torch.full_like(call.args[1], 1 if index == 0 else 0)
+    return call.func(call.args[0], labels, *call.args[2:], **call.kwargs)
 
 
 def _of_ctc(call: Call) -> str:
