@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from zeroinit._common import InputError
 from zeroinit._findings.finding import Finding, finding
+from zeroinit._findings.lines import homes_of
 from zeroinit._findings.naming import few
 from zeroinit.audit.building import Observed, observe
 from zeroinit.audit.copies import copies_between, copies_inside
@@ -78,7 +79,8 @@ def audit(
     if ranks:
         found += _of_ranks(eager, ranks, init, batch)
     parameters = tuple(_written(all_built[0], name, each) for name, each in _tensors(all_built[0]).items())
-    return AuditReport(type(eager.model).__name__, parameters, _ordered(found), tuple(notes))
+    homes = homes_of(eager.model, {each.path for each in found})
+    return AuditReport(type(eager.model).__name__, parameters, _ordered(found), tuple(notes), homes)
 
 
 def assert_initialized(
