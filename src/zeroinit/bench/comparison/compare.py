@@ -10,10 +10,10 @@ from zeroinit._common import InputError
 from zeroinit.bench.comparison.entries import Entry, check_entry, read_entry
 from zeroinit.bench.comparison.protocol import OF_ENTRIES, TARGETS, Protocol, base_run, default_rates, study_settings
 from zeroinit.bench.comparison.results import Comparison, build_comparison
-from zeroinit.bench.progress import Progress
+from zeroinit.bench.progress import Progress, counted
 from zeroinit.bench.reproduce import carry_out_missing, told_what_is_kept
 from zeroinit.bench.running.device import choose_device
-from zeroinit.bench.running.schedule import Options, Task, choose_jobs
+from zeroinit.bench.running.schedule import Options, Task, choose_jobs, missing
 from zeroinit.bench.spec import Run
 from zeroinit.bench.store import Store
 
@@ -78,7 +78,9 @@ def compare(
     chosen = range(seeds) if isinstance(seeds, int) else seeds
     protocol = prepare(initializers, reference, chosen, learning_rates, margin, target, study, settings)
     options = Options(Path(results), None if data_dir is None else Path(data_dir), device)
-    return run_comparison(protocol, options, jobs=jobs, progress=Progress(Console(quiet=True)))
+    comparison = run_comparison(protocol, options, jobs=jobs, progress=Progress(Console(quiet=True)))
+    assert comparison is not None, "no deadline and no shard"
+    return comparison
 
 
 def prepare(
@@ -132,34 +134,55 @@ def _named(entry: Entry, tasks: Sequence[Task]) -> dict[Task, str]:
     return {task: f"{entry.label}, {phases[task.run.num_test == 0]}, {task.run.learning_rate:g}" for task in tasks}
 
 
-def run_comparison(protocol: Protocol, options: Options, *, jobs: int | None, progress: Progress) -> Comparison:
+def run_comparison(
+    protocol: Protocol, options: Options, *, jobs: int | None, progress: Progress
+) -> Comparison | None:
     """Carry out what is missing of a comparison, and judge it.
+
+    A part of a comparison, as of ``Options.shard``, has whole entries: the rates of one depend on its own runs alone.
+
+    Returns:
+        ``None`` if the deadline of ``options`` came before all results, or ``options`` name a part of all runs.
 
     Raises:
         InputError: As of ``compare``.
         Interrupted: The user stopped it; the message says what is kept.
     """
     jobs = choose_jobs(jobs, choose_device(options.device))
-    store = Store(options.results)
+    store, (number, count) = Store(options.results), options.shard
     known: list[Task] = []
     with told_what_is_kept(known, store):
-        for stage in filter(None, _stages(protocol, store)):
+        for stage in _stages(protocol.entries[number - 1 :: count], protocol, store):
             known += [task for task in stage if task not in known]
             names = {task.run: name for task, name in stage.items()}
-            carry_out_missing(list(stage), options, store, progress, jobs=jobs, names=names)
+            if stage:
+                carry_out_missing(list(stage), options, store, progress, jobs=jobs, names=names)
+            left = [task for task in missing(known, store) if not store.failure(task.run, task.seed)]
+            if left:
+                progress.print(
+                    f"out of time: {len(known) - len(left)} runs are stored in {options.results}; the same command "
+                    "goes on from there"
+                )
+                return None
+        if count > 1:
+            progress.print(
+                f"shard {number}/{count}: {counted(len(known), 'run')} stored in {options.results}; the same command "
+                "without --shard writes the tables when all shards have ended"
+            )
+            return None
         progress.begin("comparing")
         return build_comparison(protocol, store)
 
 
-def _stages(protocol: Protocol, store: Store) -> Iterator[dict[Task, str]]:
+def _stages(entries: Sequence[Entry], protocol: Protocol, store: Store) -> Iterator[dict[Task, str]]:
     """Yield the grid, then the grids that have to be extended, then the final runs."""
     tuning: dict[Task, str] = {}
     for _ in range(2):
         before = set(tuning)
-        for entry in protocol.entries:
+        for entry in entries:
             tuning |= _named(entry, protocol.tuning_tasks(entry, store))
         yield {task: name for task, name in tuning.items() if task not in before}
     finals: dict[Task, str] = {}
-    for entry in protocol.entries:
+    for entry in entries:
         finals |= _named(entry, protocol.final_tasks(entry, protocol.tuned(entry, store).rate))
     yield finals
