@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import boards
 import hero
 
 from zeroinit.bench.profiles import PROTOCOLS
@@ -273,6 +274,7 @@ def pages(reports: dict[str, Report]) -> dict[Path, dict[str, str]]:
         },
         results / "plateau.md": {"plateau": tables_and_claims(reports["plateau"], "plateau")},
         **{results / f"{name}.md": {name: study(reports[name], name)} for name in STUDIES},
+        **{results / f"{name}.md": {name: block} for name, block in boards.blocks(Store(RUNS)).items()},
     }
 
 
@@ -282,6 +284,7 @@ def main() -> None:
     reports = {name: read_report(name) for name in FIGURES}
     for name, report in reports.items():
         print(write_report(report, RESULTS / name))
+    boards.save(Store(RUNS), RESULTS)
     hero.write_hero(reports["three_starts"], reports["recommended"], reports["corrected"])
     for path, blocks in pages(reports).items():
         path.write_text(fill(path.read_text(), blocks))

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 
 from zeroinit._common import InputError, lookup
 from zeroinit.bench.catalogue.boards import BOARDS
-from zeroinit.bench.comparison.compare import prepare
+from zeroinit.bench.comparison.compare import make_protocol
+from zeroinit.bench.comparison.entries import check_entry
 from zeroinit.bench.comparison.protocol import OF_ENTRIES, Protocol
 from zeroinit.bench.comparison.results import Comparison, build_comparison
 from zeroinit.bench.store import Store
@@ -15,7 +16,7 @@ __all__ = ["folder_of", "open_board", "read_board", "verdict_on"]
 def open_board(
     name: str, own: Sequence[str | Callable] = (), seeds: Sequence[int] | None = None
 ) -> dict[str, Protocol]:
-    """Return the protocol of each network of a board.
+    """Return the protocol of each network of a board; your own entries are tried on each.
 
     Args:
         name: A key of ``BOARDS``; with the name of one network behind a colon, that network alone.
@@ -39,8 +40,10 @@ def open_board(
         reference, *others = track.entries
         chosen_seeds = range(track.num_seeds) if seeds is None else seeds
         fixed = (track.learning_rates, track.margin, track.target, None, settings)
+        protocols[title] = protocol = make_protocol([*others, *own], reference, chosen_seeds, *fixed)
         try:
-            protocols[title] = prepare([*others, *own], reference, chosen_seeds, *fixed)
+            for entry in protocol.entries[len(track.entries) :]:
+                check_entry(entry, protocol.run)
         except InputError as error:
             raise InputError(f"{title}: {error}") from error
     return protocols

@@ -120,7 +120,7 @@ def _resnet(
 
 
 def resnet8(input_shape: tuple[int, int, int], num_classes: int, activation: str) -> nn.Sequential:
-    """Basic blocks 1-1-1 from 16 channels on, a bias in every convolution (78,330 parameters on the 8x8 digits)."""
+    """Basic blocks 1-1-1 from 16 channels on, a bias in every convolution (78,090 parameters on the 8x8 digits)."""
     return _resnet(BasicBlock, (1, 1, 1), input_shape, num_classes, activation, stem_width=16)
 
 
