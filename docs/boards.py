@@ -95,7 +95,7 @@ def _headlines(board: Board) -> str:
             verdict = verdict_on(headline.holds, row.verdict)
             more = f"; about {row.more_seeds} more seeds would decide it" if row.more_seeds else ""
             result = [f"**{verdict}** ({row.verdict}{more})", against, points(row.difference), str(len(row.accuracies))]
-        cells.append([f"{headline.statement} ({headline.source})", *result])
+        cells.append([f"{headline.statement.rstrip('.')} ({headline.source})", *result])
     return "\n".join(_table(["statement", "here", "accuracy, %", "difference, points", "seeds"], cells))
 
 

@@ -10,7 +10,7 @@ import typer
 
 from zeroinit._common import InputError
 from zeroinit.cli.app import WIDTH, app, err, out
-from zeroinit.cli.completion import complete_figures, complete_keys
+from zeroinit.cli.completion import complete_boards, complete_figures, complete_keys
 from zeroinit.cli.options import DataDir, Results, Shard, TimeLimit, parse_duration, parse_seeds, parse_shard
 from zeroinit.cli.reproduce import LONG, ask_before_long_work
 from zeroinit.cli.tables import print_estimate
@@ -31,7 +31,11 @@ def compare(
     ] = None,
     board: Annotated[
         str | None,
-        typer.Option("--board", help="Compare on a board, as initbench, with its entries and rules; INIT... join in."),
+        typer.Option(
+            "--board",
+            help="Compare on a board, as initbench, with its entries and rules; yours join them.",
+            autocompletion=complete_boards,
+        ),
     ] = None,
     reference: Annotated[
         str | None, typer.Option("--reference", help="The entry to compare with; by default pytorch.")
