@@ -12,33 +12,35 @@ from zeroinit.bench.store import Store
 
 __all__ = ["blocks", "save"]
 
+WITH_TABLES = ("initbench", "transformers")
+"""Boards whose networks each have a table and files; the ledger has one row a network."""
+
 Board = Mapping[str, Comparison | None]
 
 
 def blocks(store: Store) -> dict[str, str]:
     """Return the content of each board's block, by the board's name."""
-    return {
-        "initbench": _initbench(read_board("initbench", store), store),
-        "headlines": _headlines(read_board("headlines", store)),
-    }
+    found = {name: _tables(name, read_board(name, store), store) for name in WITH_TABLES}
+    return found | {"headlines": _headlines(read_board("headlines", store))}
 
 
 def save(store: Store, folder: Path) -> None:
     """Write the table of each network in every format, and its drawing, into a folder of the board."""
-    for title, comparison in read_board("initbench", store).items():
-        if comparison is not None:
-            print(comparison.save(folder / "initbench" / folder_of(title)))
+    for name in WITH_TABLES:
+        for title, comparison in read_board(name, store).items():
+            if comparison is not None:
+                print(comparison.save(folder / name / folder_of(title)))
 
 
-def _initbench(board: Board, store: Store) -> str:
+def _tables(name: str, board: Board, store: Store) -> str:
     done = {title: comparison for title, comparison in board.items() if comparison is not None}
     missing = [title for title in board if title not in done]
     lines = [_overview(done), ""] if done else []
     if missing:
         lines += [f"Not run yet: {', '.join(missing)}.", ""]
     for title, comparison in done.items():
-        folder = f"initbench/{folder_of(title)}"
-        files = ", ".join(f"[{name}]({folder}/comparison.{name})" for name in ("csv", "tex", "bib", "json"))
+        folder = f"{name}/{folder_of(title)}"
+        files = ", ".join(f"[{form}]({folder}/comparison.{form})" for form in ("csv", "tex", "bib", "json"))
         hours = sum(_seconds(comparison.protocol, store)) / 3600
         image = f"![{title}: test accuracy minus PyTorch's default]({folder}/differences.svg)"
         lines += [f"### {title}", "", image, "", *_details(comparison), ""]

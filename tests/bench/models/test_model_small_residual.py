@@ -11,6 +11,7 @@ from zeroinit.bench.models.transformer import Attention
 COUNTS = {
     ("resnet8", (1, 8, 8)): 78_090,
     ("row_transformer", (1, 28, 28)): 19_306,
+    ("small_vit", (3, 32, 32)): 141_898,
     ("residual_fnn", (1, 28, 28)): 785 * 64 + 30 * 65 * 64 + 65 * 10,
 }
 
@@ -36,6 +37,16 @@ def test_attention_is_that_of_torch(generator):
     heads = [layer(tokens).view(3, 5, 2, 4).transpose(1, 2) for layer in list(attention.children())[:3]]
     read = F.scaled_dot_product_attention(*heads).transpose(1, 2).reshape(3, 5, 8)
     torch.testing.assert_close(attention(tokens), attention.out_proj(read))
+
+
+def test_a_patch_has_the_pixels_of_one_square(generator):
+    model = build_model("small_vit", (2, 16, 24), 3)
+    seen = []
+    model.embedding.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    images = torch.randn(4, 2, 16, 24, generator=generator(0))
+    model(images)
+    assert seen[0].shape == (4, 64, 2 * 2 * 3)
+    torch.testing.assert_close(seen[0][:, 8 + 3], images[:, :, 2:4, 9:12].flatten(1))
 
 
 def test_the_transformer_knows_where_a_row_stands(generator):

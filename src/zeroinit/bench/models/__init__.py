@@ -27,7 +27,7 @@ from zeroinit.bench.models.resnet import (
     resnet101,
     resnet101_standard,
 )
-from zeroinit.bench.models.transformer import row_transformer
+from zeroinit.bench.models.transformer import row_transformer, small_vit
 
 __all__ = ["ACTIVATIONS", "MODELS", "NORMS", "ExactBatchNorm2d", "build_model", "make_activation"]
 
@@ -43,6 +43,7 @@ MODELS: dict[str, Architecture] = {
     "cifar_cnn_quarter": cifar_cnn_quarter,
     "residual_fnn": residual_fnn,
     "row_transformer": row_transformer,
+    "small_vit": small_vit,
     "resnet8": resnet8,
     "resnet18": resnet18,
     "resnet34": resnet34,
