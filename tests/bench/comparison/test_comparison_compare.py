@@ -4,7 +4,6 @@ import csv
 import io
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -138,13 +137,3 @@ def test_a_diverged_run_counts_and_is_told(small):
     comparison = small(["orthogonal_"], optimizer="sgd", learning_rates=[1e30], seeds=2)
     assert comparison["orthogonal_"].num_diverged == 2
     assert "diverged runs, which count with their last accuracy: pytorch 2, orthogonal_ 2." in str(comparison)
-
-
-def test_the_software_is_cited_as_on_the_first_page():
-    page = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
-
-    def fields(text):
-        return " ".join(text.replace("{", " { ").replace("}", " } ").split())
-
-    for key in ("zeroinit", "schicho2023zero"):
-        assert fields(PAPERS[key]) in fields(page)
