@@ -75,7 +75,7 @@ def _details(comparison: Comparison) -> list[str]:
             [
                 *(f"`{row.entry}`", f"{row.rate:g}{'*' if row.is_at_end else ''}", percent(row.accuracy)),
                 points(row.difference) or "reference",
-                "" if row.difference is None else "< 0.001" if row.p_value < 0.001 else f"{row.p_value:.3f}",
+                "" if row.difference is None else _p(row.p_value),
                 *(f"{row.verdict}{more}" or "reference", epoch, str(row.num_diverged)),
             ]
         )
@@ -90,15 +90,21 @@ def _headlines(board: Board) -> str:
     for title, track in BOARDS["headlines"].tracks.items():
         headline, comparison = track.headline, board[title]
         assert headline is not None
-        result = ["not run", "", "", ""]
+        result = ["not run", "", "", "", ""]
         if comparison is not None:
             reference, row = comparison.rows
             against = f"{percent(row.accuracy)} against {percent(reference.accuracy)}"
             verdict = verdict_on(headline.holds, row.verdict)
             more = f"; about {row.more_seeds} more seeds would decide it" if row.more_seeds else ""
-            result = [f"**{verdict}** ({row.verdict}{more})", against, points(row.difference), str(len(row.accuracies))]
+            p_value = _p(row.p_equivalent if row.verdict == "as good" else row.p_value)
+            result = [f"**{verdict}** ({row.verdict}{more})", against, points(row.difference), p_value]
+            result.append(str(len(row.accuracies)))
         cells.append([f"{headline.statement.rstrip('.')} ({headline.source})", *result])
-    return "\n".join(_table(["statement", "here", "accuracy, %", "difference, points", "seeds"], cells))
+    return "\n".join(_table(["statement", "here", "accuracy, %", "difference, points", "p", "seeds"], cells))
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _seconds(protocol: Protocol, store: Store) -> list[float]:
