@@ -44,7 +44,7 @@ def _tables(name: str, board: Board, store: Store) -> str:
         hours = sum(_seconds(comparison.protocol, store)) / 3600
         image = f"![{title}: test accuracy minus PyTorch's default]({folder}/differences.svg)"
         lines += [f"### {title}", "", image, "", *_details(comparison), ""]
-        lines += [f"All runs of this network took {hours:.1f} hours on one core. The table as {files}.", ""]
+        lines += [f"All runs took {hours:.1f} hours in one process, on a busy machine. The table as {files}.", ""]
     return "\n".join(lines).rstrip()
 
 
