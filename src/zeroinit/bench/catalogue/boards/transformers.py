@@ -1,8 +1,8 @@
 """The zero start on two small vision transformers that played no part in its design, under the rules of initbench.
 
-Written down before the runs: on both, the zero start is better than PyTorch's default or as good, and the paper's start
-(zero weights, normal biases) is worse. docs/results/transformers.md has the rules. The control is PyTorch's default,
-made orthonormal after its first update: if it leads by as much, then orthonormal weights explain the lead.
+Written down before the runs: on both, the zero start is better than PyTorch's default or as good. The paper's start,
+zero weights with normal biases, is worse. The rules are in docs/results/transformers.md. A control is PyTorch's
+default, made orthonormal after its first update. If it leads by as much, then orthonormal weights explain the lead.
 """
 
 from dataclasses import replace
