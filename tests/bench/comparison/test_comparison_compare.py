@@ -133,6 +133,16 @@ def test_every_format_tells_the_same(small, tmp_path):
     assert set(FORMATS) == {"text", "table", "csv", "latex", "bibtex", "json"}
 
 
+def test_an_entry_that_fails_does_not_stretch_the_drawing(small):
+    comparison = small(
+        ["kaiming_normal_", "orthogonal_", "lecun_normal", "xavier_normal", "zero"], epochs=4, num_train=600
+    )
+    axes = comparison.plot()
+    assert comparison["zero"].difference.value < axes.get_xlim()[0] <= -0.02
+    assert axes.get_xlim()[1] >= 0.02
+    assert any(text.get_text().startswith("−") for text in axes.texts)  # its number stands at the edge
+
+
 def test_a_diverged_run_counts_and_is_told(small):
     comparison = small(["orthogonal_"], optimizer="sgd", learning_rates=[1e30], seeds=2)
     assert comparison["orthogonal_"].num_diverged == 2
