@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from zeroinit.bench.catalogue.boards import BOARDS
-from zeroinit.bench.comparison.board import folder_of, read_board, verdict_on
+from zeroinit.bench.comparison.board import folder_of, read_board, stored_tasks, verdict_on
 from zeroinit.bench.comparison.formats import percent, points
-from zeroinit.bench.comparison.protocol import Protocol
 from zeroinit.bench.comparison.results import Comparison, Row
 from zeroinit.bench.store import Store
 
@@ -41,7 +40,8 @@ def _tables(name: str, board: Board, store: Store) -> str:
     for title, comparison in done.items():
         folder = f"{name}/{folder_of(title)}"
         files = ", ".join(f"[{form}]({folder}/comparison.{form})" for form in ("csv", "tex", "bib", "json"))
-        hours = sum(_seconds(comparison.protocol, store)) / 3600
+        tasks = stored_tasks(comparison.protocol, store)
+        hours = sum(store.load(task.run, task.seed).seconds for task in tasks) / 3600
         image = f"![{title}: test accuracy minus PyTorch's default]({folder}/differences.svg)"
         lines += [f"### {title}", "", image, "", *_details(comparison), ""]
         lines += [f"All runs took {hours:.1f} hours in one process, on a busy machine. The table as {files}.", ""]
@@ -105,16 +105,6 @@ def _headlines(board: Board) -> str:
 
 def _p(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _seconds(protocol: Protocol, store: Store) -> list[float]:
-    tasks = []
-    for entry in protocol.entries:
-        tasks += [
-            *protocol.tuning_tasks(entry, store),
-            *protocol.final_tasks(entry, protocol.tuned(entry, store).rate),
-        ]
-    return [store.load(task.run, task.seed).seconds for task in tasks]
 
 
 def _table(header: list[str], cells: list[list[str]]) -> list[str]:

@@ -8,9 +8,10 @@ from zeroinit.bench.comparison.compare import make_protocol
 from zeroinit.bench.comparison.entries import check_entry
 from zeroinit.bench.comparison.protocol import OF_ENTRIES, Protocol
 from zeroinit.bench.comparison.results import Comparison, build_comparison
+from zeroinit.bench.running.schedule import Task, missing
 from zeroinit.bench.store import Store
 
-__all__ = ["folder_of", "open_board", "read_board", "verdict_on"]
+__all__ = ["folder_of", "open_board", "read_board", "stored_tasks", "verdict_on"]
 
 
 def open_board(
@@ -56,20 +57,20 @@ def read_board(name: str, store: Store) -> dict[str, Comparison | None]:
         InputError: An unknown board.
     """
     return {
-        title: build_comparison(protocol, store) if _is_complete(protocol, store) else None
+        title: build_comparison(protocol, store) if stored_tasks(protocol, store) else None
         for title, protocol in open_board(name).items()
     }
 
 
-def _is_complete(protocol: Protocol, store: Store) -> bool:
+def stored_tasks(protocol: Protocol, store: Store) -> list[Task]:
+    """List all runs of a comparison, those that chose the rates first; none if one of them is not stored."""
+    found: list[Task] = []
     for entry in protocol.entries:
         tuning = protocol.tuning_tasks(entry, store)
-        if not all(store.has(task.run, task.seed) for task in tuning):
-            return False
-        finals = protocol.final_tasks(entry, protocol.tuned(entry, store).rate)
-        if not all(store.has(task.run, task.seed) for task in finals):
-            return False
-    return True
+        if missing(tuning, store):
+            return []
+        found += [*tuning, *protocol.final_tasks(entry, protocol.tuned(entry, store).rate)]
+    return [] if missing(found, store) else found
 
 
 def verdict_on(headline_holds: Sequence[str], verdict: str) -> str:
