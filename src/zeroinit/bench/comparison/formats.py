@@ -20,7 +20,7 @@ from zeroinit._common import jsonable, lookup, write_atomically
 from zeroinit.bench.comparison.citing import bibliography
 from zeroinit.bench.comparison.looks import level_of
 from zeroinit.bench.comparison.results import Comparison, Row
-from zeroinit.bench.plots import final_accuracies, new_figure, reach_of, save_figure
+from zeroinit.bench.plots import final_accuracies, new_figure, save_figure
 from zeroinit.bench.stats import Estimate
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ __all__ = ["FORMATS", "draw", "save", "sentence", "to_dict", "write"]
 WIDTH = 80
 ENDINGS = {"text": "txt", "csv": "csv", "latex": "tex", "bibtex": "bib", "json": "json"}
 """Of the files that ``save`` writes, beside the drawing."""
+
+FAR = 10
+"""Margins: a difference beyond is an arrow with its number at the edge of the drawing."""
 
 
 def percent(estimate: Estimate) -> str:
@@ -264,9 +267,13 @@ def draw(comparison: Comparison, axes: "Axes | None") -> "Axes":
     )
     axes = axes or new_figure(7.2, 1.2 + 0.35 * len(rows))[1]
     xlabel = f"Test accuracy minus {comparison.rows[0].entry}, in points"
-    margin, reach = comparison.protocol.margin, reach_of(frame)
-    if reach is not None:
-        reach = min(reach[0], -2 * margin), max(reach[1], 2 * margin)
+    margin, reach = comparison.protocol.margin, None
+    near = frame[frame["mean"].abs() <= FAR * margin]
+    if len(near) < len(frame):  # an entry that fails must not hide the differences between those that work
+        reach = (
+            max(min(near["low"].min(), -2 * margin), -FAR * margin),
+            min(max(near["high"].max(), 2 * margin), FAR * margin),
+        )
     final_accuracies(frame, axes, xlabel=xlabel, bounded=False, reach=reach)
     axes.axvspan(-margin, margin, color="#222222", alpha=0.08, linewidth=0)
     axes.axvline(0, color="#222222", linewidth=0.8)
