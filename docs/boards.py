@@ -14,6 +14,8 @@ __all__ = ["blocks", "save"]
 WITH_TABLES = ("initbench", "transformers")
 """Boards whose networks each have a table and files; the ledger has one row a network."""
 
+AT_END = r"\*: the best rate is at the end of the extended grid."
+
 Board = Mapping[str, Comparison | None]
 
 
@@ -81,26 +83,28 @@ def _details(comparison: Comparison) -> list[str]:
         )
     lines = _table(header, cells)
     if any(row.is_at_end for row in comparison.rows):
-        lines += ["", "*: the best rate is at the end of the extended grid."]
+        lines += ["", AT_END]
     return lines
 
 
 def _headlines(board: Board) -> str:
-    cells = []
+    cells, is_at_end = [], False
     for title, track in BOARDS["headlines"].tracks.items():
         headline, comparison = track.headline, board[title]
         assert headline is not None
         result = ["not run", "", "", "", ""]
         if comparison is not None:
             reference, row = comparison.rows
-            against = f"{percent(row.accuracy)} against {percent(reference.accuracy)}"
+            against = " against ".join(f"{percent(each.accuracy)}{'*' * each.is_at_end}" for each in (row, reference))
+            is_at_end |= row.is_at_end or reference.is_at_end
             verdict = verdict_on(headline.holds, row.verdict)
             more = f"; about {row.more_seeds} more seeds would decide it" if row.more_seeds else ""
             p_value = _p(row.p_equivalent if row.verdict == "as good" else row.p_value)
             result = [f"**{verdict}** ({row.verdict}{more})", against, points(row.difference), p_value]
             result.append(str(len(row.accuracies)))
         cells.append([f"{headline.statement.rstrip('.')} ({headline.source})", *result])
-    return "\n".join(_table(["statement", "here", "accuracy, %", "difference, points", "p", "seeds"], cells))
+    lines = _table(["statement", "here", "accuracy, %", "difference, points", "p", "seeds"], cells)
+    return "\n".join([*lines, *(["", AT_END] if is_at_end else [])])
 
 
 def _p(value: float) -> str:
