@@ -141,6 +141,7 @@ def test_an_entry_that_fails_does_not_stretch_the_drawing(small):
     assert comparison["zero"].difference.value < -0.1 <= axes.get_xlim()[0] <= -0.02
     assert 0.02 <= axes.get_xlim()[1] <= 0.1
     assert any(text.get_text().startswith("−") for text in axes.texts)  # its number stands at the edge
+    assert small(["zero"], epochs=4, num_train=600).plot().get_xlim() == (-0.02, 0.02)  # nothing else to show
 
 
 def test_a_diverged_run_counts_and_is_told(small):

@@ -271,8 +271,8 @@ def draw(comparison: Comparison, axes: "Axes | None") -> "Axes":
     near = frame[frame["mean"].abs() <= FAR * margin]
     if len(near) < len(frame):  # an entry that fails must not hide the differences between those that work
         reach = (
-            max(min(near["low"].min(), -2 * margin), -FAR * margin),
-            min(max(near["high"].max(), 2 * margin), FAR * margin),
+            max(min([-2 * margin, *near["low"].dropna()]), -FAR * margin),
+            min(max([2 * margin, *near["high"].dropna()]), FAR * margin),
         )
     final_accuracies(frame, axes, xlabel=xlabel, bounded=False, reach=reach)
     axes.axvspan(-margin, margin, color="#222222", alpha=0.08, linewidth=0)
