@@ -6,11 +6,11 @@ from typing import Any
 
 from rich.console import Console
 
-from zeroinit._common import InputError
+from zeroinit._common import InputError, counted
 from zeroinit.bench.comparison.entries import Entry, check_entry, read_entry
 from zeroinit.bench.comparison.protocol import OF_ENTRIES, TARGETS, Protocol, base_run, default_rates, study_settings
 from zeroinit.bench.comparison.results import Comparison, build_comparison
-from zeroinit.bench.progress import Progress, counted
+from zeroinit.bench.progress import Progress
 from zeroinit.bench.reproduce import carry_out_missing, told_what_is_kept
 from zeroinit.bench.running.device import choose_device
 from zeroinit.bench.running.schedule import Options, Task, choose_jobs, missing
