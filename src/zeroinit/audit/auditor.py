@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from zeroinit._common import InputError
 from zeroinit._findings.finding import Finding, finding
-from zeroinit._findings.lines import homes_of
 from zeroinit._findings.naming import few
+from zeroinit._modules.homes import homes_of
 from zeroinit.audit.building import Observed, observe
 from zeroinit.audit.copies import copies_between, copies_inside
 from zeroinit.audit.overwritten import overwritten

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from zeroinit._common import InputError, closest, derive_seed, import_named
-from zeroinit._findings.lines import homes_of
 from zeroinit._findings.report import Report
 from zeroinit._modules.batch import describe
+from zeroinit._modules.homes import homes_of
 from zeroinit.init import initialize_
 
 __all__ = ["at_factory", "build", "find_factory", "inputs_known", "parse_inputs", "split", "users_code"]

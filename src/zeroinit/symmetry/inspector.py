@@ -10,9 +10,9 @@ from torch import nn
 from zeroinit._common import InputError, counted
 from zeroinit._findings.choosing import choose
 from zeroinit._findings.formats import told_once
-from zeroinit._findings.lines import homes_of
 from zeroinit._modules.batch import take_batch
 from zeroinit._modules.copying import copier_of
+from zeroinit._modules.homes import homes_of
 from zeroinit.symmetry.shadow.checks import (
     LAZY,
     check_devices,

@@ -57,8 +57,8 @@ class Calls(TorchFunctionMode):
         leaves: Modules that used a tensor that requires a gradient and is no parameter, as of ``Variable(x, True)``.
         new_loss: Whether the loss itself is such a tensor.
         copied: Modules in whose forward pass parameters were copied with ``copy.deepcopy``.
-        escapes: Where values that depend on a parameter left torch: module, what was typed, what cut them off before,
-            the tensors with a gradient that they came of, and the line.
+        escapes: Where values that depend on a parameter left torch: module, what was typed, and what cut them off
+            before. Then the tensors with a gradient that they came of, and the line.
         writes: What is written into a tensor outside of its graph, through its ``.data``.
     """
 
