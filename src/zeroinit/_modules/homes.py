@@ -8,14 +8,14 @@ from types import FrameType
 
 from torch import nn
 
-from zeroinit._findings.lines import Line
-
 __all__ = ["homes_of"]
 
 OWN = ("zeroinit.", "jaxtyping", "beartype", "contextlib")
 
 
-def homes_of(model: nn.Module, paths: Iterable[str], asking: Line | None = None) -> dict[str, Line]:
+def homes_of(
+    model: nn.Module, paths: Iterable[str], asking: tuple[str, int] | None = None
+) -> dict[str, tuple[str, int]]:
     """Return where the classes of modules begin, or those of the modules around them; nothing of torch's own.
 
     Args:
@@ -27,7 +27,7 @@ def homes_of(model: nn.Module, paths: Iterable[str], asking: Line | None = None)
         >>> homes_of(nn.Linear(2, 2), ["0"], ("train.py", 7))
         {'': ('train.py', 7), '0': ('train.py', 7)}
     """
-    found: dict[str, Line] = {}
+    found: dict[str, tuple[str, int]] = {}
     for path in {"", *paths}:
         parts = path.split(".") if path else []
         around = (".".join(parts[:end]) for end in range(len(parts), -1, -1))
@@ -36,7 +36,7 @@ def homes_of(model: nn.Module, paths: Iterable[str], asking: Line | None = None)
     return found
 
 
-def _class_line(model: nn.Module, path: str) -> Line | None:
+def _class_line(model: nn.Module, path: str) -> tuple[str, int] | None:
     try:
         kind = type(model.get_submodule(path))
         if kind.__module__.partition(".")[0] == "torch":
@@ -46,7 +46,7 @@ def _class_line(model: nn.Module, path: str) -> Line | None:
         return None
 
 
-def _asking() -> Line | None:
+def _asking() -> tuple[str, int] | None:
     """Return the innermost line of neither this package nor a wrapper of its functions, if it can be read."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and str(frame.f_globals.get("__name__", "")).startswith(OWN):
