@@ -28,7 +28,7 @@ def homes_of(
         {'': ('train.py', 7), '0': ('train.py', 7)}
     """
     found: dict[str, tuple[str, int]] = {}
-    for path in {"", *paths}:
+    for path in dict.fromkeys(["", *sorted(paths)]):
         parts = path.split(".") if path else []
         around = (".".join(parts[:end]) for end in range(len(parts), -1, -1))
         home = next((line for each in around if (line := _class_line(model, each)) is not None), asking or _asking())
