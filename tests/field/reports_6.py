@@ -162,7 +162,7 @@ def sinkhorn_through_numpy():
     return Batch(Da(), (torch.randn(12, 6), torch.randn(12, 6) + 0.5, torch.randint(0, 3, (12,))))
 
 
-@fault("kevinzakka/spatial-transformer-network#3", "vision", "ZI010", "loc.0", "What `loc.0` computes is thrown away")
+@fault("kevinzakka/spatial-transformer-network#3", "vision", "ZI010", "loc.0", "What `loc` computes is thrown away")
 def stn_output_not_used():
     """The transformed image is computed but the classifier reads the untransformed one, so the localisation network has
     no path to the loss. Repair: feed the transformed image to the classifier.

@@ -116,7 +116,10 @@ def test_a_fault_is_found_explained_and_mended(name):
 
 
 @pytest.mark.filterwarnings(
-    "ignore:`is_gradient_checkpointing`", "ignore:Converting a tensor", "ignore:Full backward hook"
+    "ignore:`is_gradient_checkpointing`",
+    "ignore:`torch.jit.script`",
+    "ignore:Converting a tensor",
+    "ignore:Full backward hook",
 )
 @pytest.mark.parametrize("name", HEALTHY)
 def test_a_healthy_model_gets_no_warning(name):

@@ -16,6 +16,7 @@ from zeroinit._modules.homes import homes_of
 from zeroinit.symmetry.shadow.checks import (
     LAZY,
     check_devices,
+    check_inference,
     check_model,
     is_lazy,
     left_out,
@@ -117,6 +118,7 @@ def inspect(
     """
     if steps is not None and (not isinstance(steps, int) or steps < 1):
         raise InputError(f"steps={steps!r}: must be a whole number of at least 1, or None")
+    check_inference(model)
     model, notes = unwrapped(model), [] if torch.is_grad_enabled() else [GRADIENTS_OFF]
     with undisturbed(model, seed), each_warning_once(), flags_of_training(model):
         if is_lazy(model):

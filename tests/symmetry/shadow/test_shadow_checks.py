@@ -43,6 +43,7 @@ class Warming:
         self.inner = optimizer
 
 
+@pytest.mark.usefixtures("without_type_checks")
 def test_a_wrapper_is_answered_with_the_optimizer_that_it_holds():
     model = nn.Linear(4, 3)
     wrapped = Warming(torch.optim.Adam(model.parameters()))

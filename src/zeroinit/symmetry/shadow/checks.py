@@ -12,7 +12,7 @@ from zeroinit._modules import state
 from zeroinit._modules.attached import attached
 from zeroinit._modules.batch import call_model, take_batch, tensors_in
 
-__all__ = ["LAZY", "check_devices", "check_model", "is_lazy", "left_out", "unwrapped", "with_shapes"]
+__all__ = ["LAZY", "check_devices", "check_inference", "check_model", "is_lazy", "left_out", "unwrapped", "with_shapes"]
 
 LAZY = "its lazy layers got their shapes from this batch, on a copy"
 """Said of a model whose parameters had no shape."""
@@ -50,6 +50,21 @@ def with_shapes(model: nn.Module, inputs: Any, targets: Any) -> nn.Module:
     return replica
 
 
+def check_inference(model: Any) -> None:
+    """Refuse parameters that no backward pass can run through; where inference mode is on, it will be taken away.
+
+    Raises:
+        InputError: There is one.
+    """
+    if isinstance(model, nn.Module) and not torch.is_inference_mode_enabled():
+        for name, each in model.named_parameters():
+            if not isinstance(each, UninitializedParameter) and each.is_inference():
+                raise InputError(
+                    f"model: {name} was made under torch.inference_mode(), and no backward pass runs through it; build "
+                    "the model outside of that mode"
+                )
+
+
 def check_model(model: Any) -> None:
     """Raise where a model cannot be trained at all.
 
@@ -84,11 +99,6 @@ def check_model(model: Any) -> None:
                 f"model: has no parameter; {plain} is a plain tensor: register it as nn.Parameter({plain}) in __init__"
             )
         raise InputError(f"model: has no trainable parameter; set requires_grad=True on what is to be trained{hint}")
-    if made := [name for name, each in model.named_parameters() if each.is_inference()]:
-        raise InputError(
-            f"model: {made[0]} was made under torch.inference_mode(), and no backward pass runs through it; build the "
-            "model outside of that mode"
-        )
     devices = sorted({str(parameter.device) for parameter in model.parameters()})
     if len(devices) > 1:
         raise InputError(f"model: its parameters are on {', '.join(devices)}; move it to one device with model.to(...)")
