@@ -266,7 +266,7 @@ def test_a_loss_of_two_arguments_gets_the_labels(tmp_path, kept_by):
         ({"steps": 0}, "steps=0: must be at least 1"),
         ({"seed": "x"}, "seed='x': must be a whole number"),
         ({"optimizer": "rmsprop"}, "optimizer='rmsprop': .*adam, sgd"),
-        ({"optimizer": 3}, "optimizer=3: must be one of adam, sgd, or a function"),
+        ({"optimizer": 3}, "optimizer=3: must be one of adam, sgd, a torch optimizer, or a function"),
         ({"learning_rate": 0}, "learning_rate=0: must be greater than 0"),
         ({"learning_rate": "x"}, "learning_rate='x': must be greater than 0"),
         ({"loss_fn": 3}, "loss_fn=3: must be a function of an output"),

@@ -134,7 +134,7 @@ def test_settings(settings, message):
 
 
 def test_an_optimizer_that_cannot_step():
-    assert "or a function from a list of parameters to a torch optimizer" in refused(
+    assert "a torch optimizer, or a function from a list of parameters to one" in refused(
         mlp(), VECTORS, optimizer=lambda of: 3
     )
     report = inspect(mlp(), VECTORS, optimizer=lambda of: torch.optim.RMSprop(of, lr=1e-3))
