@@ -62,7 +62,7 @@ def lookup(table: Mapping[str, Entry], name: str, argument: str) -> Entry:
         >>> lookup({"adam": 1, "sgd": 2}, "adam", "optimizer")
         1
     """
-    if name in table:
+    if isinstance(name, str) and name in table:
         return table[name]
     raise InputError(unknown(name, table, argument))
 

@@ -30,7 +30,10 @@ def fails(*_):
         ({"build": lambda: "words"}, "build: returned a str, and not a model"),
         ({"build": lambda: nn.Linear(2, 2), "init": fails}, "init: failed"),
         ({"build": lambda: nn.Linear(2, 2), "batch": torch.ones(1, 3)}, "batch: failed"),
-        ({"build": lambda: nn.Linear(2, 2), "ranks": nn.Linear(2, 2)}, "ranks=a Linear: hand over a list"),
+        ({"build": lambda: nn.Linear(2, 2), "ranks": nn.Linear(2, 2)}, "ranks=Linear: hand over a list"),
+        ({"build": lambda: nn.Linear(2, 2), "ranks": []}, r"ranks=\[\]: hand over a list"),
+        ({"build": lambda: nn.Linear(2, 2), "ranks": 2}, "ranks=2: hand over a list"),
+        ({"build": lambda: nn.Linear(2, 2), "init": 3}, "init=3: must be a function"),
         ({"build": lambda: nn.Linear(2, 2), "ranks": [fails]}, r"ranks\[0\]: failed"),
         ({"build": lambda: nn.Linear(2, 2), "ranks": [3]}, r"ranks\[0\]=a int: is no function"),
     ],
@@ -132,3 +135,66 @@ def test_the_name_is_a_function_even_if_the_package_of_that_name_is_imported_fir
     code += "print(zeroinit.audit(lambda: nn.Linear(2, 2)).verdict)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "Initialized: no fault found in 2 parameters.\n"
+
+
+def own_normal(tensor, generator=None):
+    tensor.normal_(0, 0.02, generator=generator)
+
+
+def started(*given, call=zeroinit.initialize_):
+    model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 2))
+    call(model, *given)
+    return model
+
+
+def started_from_zero(model):
+    zeroinit.zero_start_(model).detach()
+
+
+@pytest.mark.filterwarnings("ignore::zeroinit.remedies.remedy.RemedyWarning")
+@pytest.mark.parametrize(
+    ("given", "call", "rules"),
+    [
+        (["kaiming_normal"], zeroinit.initialize_, {"kaiming_normal"}),
+        ([{"*": "xavier_normal"}], zeroinit.initialize_, {"initialize_"}),
+        ([nn.init.orthogonal_], zeroinit.initialize_, {"orthogonal_", "initialize_"}),
+        ([], started_from_zero, {"zero_start_"}),
+    ],
+)
+def test_what_zeroinit_sets_is_written_by_the_line_that_calls_it(given, call, rules):
+    report = zeroinit.audit(lambda: started(*given, call=call))
+    assert report.warnings == ()
+    assert {each.rule for each in report.parameters} == rules
+    assert {each.place.partition(":")[0] for each in report.parameters} == {"test_audit_contract.py"}
+    caller = "started" if given else "started_from_zero"
+    assert {each.place.rpartition(" ")[2] for each in report.parameters} == {caller}
+
+
+def test_your_own_initializer_keeps_its_own_line():
+    written = zeroinit.audit(lambda: started(own_normal)).parameters
+    assert {each.place.rpartition(" ")[2] for each in written if "weight" in each.name} == {"own_normal"}
+
+
+class Marked(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.parts = nn.ModuleDict({"<b>": nn.Linear(2, 2)})
+        self.gate = nn.Parameter(torch.empty(3))
+
+
+def test_a_notebook_shows_the_findings_and_the_table_escaped():
+    report = zeroinit.audit(Marked)
+    html = report._repr_html_()
+    assert html.count("<tr>") == 1 + len(report.parameters)
+    assert "parts.&lt;b&gt;.weight" in html
+    assert "<b>.weight" not in html
+    assert "never written" in html
+    assert "nn.init.normal_(model.gate, std=0.02)" in html
+    assert html.count("<li>") == html.count("</li>") == len(report.findings) + len(report.notes)
+
+
+def test_pytest_shows_the_report_without_the_code_of_the_assertion():
+    with pytest.raises(AssertionError) as caught:
+        zeroinit.assert_initialized(Marked)
+    assert caught.traceback[-1].frame.code.name == "assert_initialized"
+    assert caught.traceback.filter(caught)[-1].frame.code.name != "assert_initialized"

@@ -63,6 +63,13 @@ def test_inputs_fill_buffers_and_codes_are_chosen(zeroinit):
     assert zeroinit("audit", "factories_for_audit:Net", "--ignore", "ZI201", "--strict").code == 0
 
 
+def test_a_code_of_inspect_is_refused(zeroinit):
+    ended = zeroinit("audit", "factories_for_audit:Net", "--select", "ZI201,ZI006")
+    assert (ended.code, ended.out) == (2, "")
+    assert "select='ZI006': audit never gives this code; `zeroinit inspect` does" in ended.err
+    assert "ZI201" in zeroinit("audit", "factories_for_audit:Net", "--select", "ZI201").out
+
+
 def test_json_and_sarif(zeroinit):
     ended = zeroinit("audit", "factories_for_audit:Net", "--format", "json")
     content = json.loads(ended.out)

@@ -135,7 +135,8 @@ def test_data_tells_what_is_there(zeroinit, tmp_path):
     assert "mnist: not downloaded\n" in ended.out
     (tmp_path / "[folder]").mkdir()
     here = zeroinit("data", "mnist", "--data-dir", "[folder]")
-    assert here.code == 0
+    assert here.code == 1
+    assert zeroinit("data", "mnist", "digits", "--data-dir", "[folder]").code == 0
     assert here.out.startswith("mnist: unusable\n  source: [folder]\n  problem: ")
     assert "digits" not in here.out
     assert zeroinit("data", "digits", "--fetch").out == zeroinit("data", "digits").out

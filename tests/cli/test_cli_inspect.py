@@ -194,6 +194,10 @@ def test_codes_and_a_baseline(zeroinit, tmp_path):
     ended = zeroinit(*flawed, "--select", "ZI9")
     assert ended.code == 2
     assert "no code starts like this" in ended.err
+    ended = zeroinit(*flawed, "--select", "ZI201")
+    assert (ended.code, ended.out) == (2, "")
+    assert "select='ZI201': inspect never gives this code; `zeroinit audit` does" in ended.err
+    assert zeroinit(*flawed, "--select", "ZI").code == 1
 
 
 def test_a_command_that_fails_writes_no_baseline(zeroinit):

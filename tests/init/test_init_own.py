@@ -380,6 +380,10 @@ def fails_for_dense(tensor, generator):
         raise KeyError("dense")
 
 
+def fills_alone(tensor):
+    tensor.fill_(0.5)
+
+
 def two_needed(tensor, std):
     pass
 
@@ -407,7 +411,8 @@ def none_needed(*modules):
             fails_for_dense,
             r"failed for a weight of shape \(6, 4\) \(KeyError: 'dense'\); without a parameter `generator`",
         ),
-        (nn.init.zeros_, r"initializer='torch\.nn\.init:zeros_': failed on 0 \(Conv2d.*gets each module"),
+        (fills_alone, r"fills_alone': failed on 0 \(Conv2d.*gets each module"),
+        (nn.init.eye_, r"init:eye_': failed for a weight of shape \(4, 3, 3, 3\) \(ValueError: Only tensors with 2"),
         (two_needed, r"two_needed': needs 'std'; it must be a function \(module\) -> None.*functools\.partial"),
         (none_needed, "must be a function"),
         (nn.init.constant_, r"torch\.nn\.init:constant_': needs 'val'; it must be a function"),
@@ -430,7 +435,8 @@ def none_needed(*modules):
         (resizes, r"makes a tensor \(2, 2\) of float32 of a weight of shape \(4, 3, 3, 3\); fill the tensor in place"),
         (makes_one, r"makes_one': returns a function; hand over what it returns, as in .*makes_one\(\.\.\.\)\)"),
         ("kaiming_normal_", r"initializer='kaiming_normal_': write 'torch\.nn\.init:kaiming_normal_'"),
-        ("zeros_", r"initializer='zeros_': fills a tensor, not a module; did you mean 'zeros'\?"),
+        ("zeros_", r"initializer='zeros_': write 'torch\.nn\.init:zeros_'; did you mean 'zeros'\?"),
+        ("ones_", r"initializer='ones_': write 'torch\.nn\.init:ones_'"),
         ("my.starts.half", r"initializer='my\.starts\.half': write 'my\.starts:half', package\.module:function"),
         ("normal_bais", r"initializer='normal_bais': did you mean 'normal_bias'\? It must be one of const"),
         ("torch.nn.init:orthogonl_", r"torch\.nn\.init has no function 'orthogonl_'; did you mean 'orthogonal_'"),
@@ -580,3 +586,11 @@ def test_a_run_of_the_bench_names_a_function_as_text(tmp_path, monkeypatch):
     assert hash_model(started) == hash_model(expected) != hash_model(start_model(run, 4))
     with pytest.raises(InputError, match="my_starts has no function 'haf'; did you mean 'half'"):
         start_model(Run(dataset="digits", hidden="8", initializer="my_starts:haf"), 0)
+
+
+@pytest.mark.parametrize("own", ["torch.nn.init:ones_", nn.init.ones_, functools.partial(nn.init.constant_, val=1.0)])
+def test_functions_of_torch_without_a_generator_fill_weights(own):
+    model = nn.Sequential(nn.Linear(3, 2), nn.LayerNorm(2))
+    initialize_(model, own)
+    assert (model[0].weight == 1).all()
+    assert (model[0].bias == 0).all()

@@ -2,7 +2,10 @@
 
 import dataclasses
 import functools
+import inspect
 import json
+import sys
+from fnmatch import fnmatch
 
 import pytest
 import torch
@@ -150,6 +153,87 @@ def test_what_cannot_be_meant_is_refused_and_nothing_changes(rules, message, sna
 
 def test_a_rule_for_what_its_initializer_does_not_set_is_refused():
     model = nn.Sequential(nn.Embedding(4, 3), nn.Linear(3, 2))
-    with pytest.raises(InputError, match="rule '0': matches no parameter"):
-        initialize_(model, {"0": "normal_bias", "1": "pytorch"})
+    for rule, kind in (("normal_bias", "normal_bias"), (nn.init.normal_, "torch.nn.init:normal_")):
+        text = f"rule '0': {kind} has no rule for Embedding; give the parameter '0.weight' a function that fills it"
+        with pytest.raises(InputError, match=text):
+            initialize_(model, {"0": rule, "1": "pytorch"})
     initialize_(model, {"0": "lecun_normal", "1": "pytorch"})
+
+
+def tens(tensor, generator=None):
+    tensor.fill_(10.0)
+
+
+FILLS = {
+    "stem.bias": tens,
+    "stem.weight": tens,
+    "*.attn.out_proj.bias": functools.partial(nn.init.constant_, val=10.0),
+    "lstm.bias_ih_l0": "tests_fill:tens",
+    "lstm.weight_hh_l0": functools.partial(nn.init.normal_, mean=10.0, std=0.0),
+    "table.weight": {"name": "torch.nn.init:constant_", "val": 10.0},
+    "norm.bias": tens,
+}
+
+
+@pytest.mark.parametrize("pattern", FILLS)
+def test_a_function_fills_the_parameter_that_a_rule_names(pattern, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tests_fill", sys.modules[__name__])
+    model = build()
+    model.update({"lstm": nn.LSTM(3, 4), "table": nn.Embedding(5, 3), "norm": nn.LayerNorm(3)})
+    record = initialize_(model, {"*": "xavier_uniform", pattern: FILLS[pattern]}, seed=0)
+    hit = {name for name, each in model.named_parameters() if (each == 10).all()}
+    assert hit == {name for name, _ in model.named_parameters() if fnmatch(name, pattern)}
+    assert not hit & {name for name, rule in set_by(record).items() if rule == "0"}
+
+
+@pytest.mark.parametrize("pattern", ["head", "head*", "*.mlp", "h*"])
+def test_a_function_for_a_module_leaves_its_biases_zero(pattern):
+    """A pattern that matches the module does not name the bias, also if it matches the bias's own name."""
+    model = build()
+    initialize_(model, {"*": "xavier_uniform", pattern: tens}, seed=0)
+    layers = [each for name, each in model.named_modules() if fnmatch(name, pattern) and isinstance(each, nn.Linear)]
+    assert layers
+    for layer in layers:
+        assert (layer.weight == 10).all()
+        assert (layer.bias == 0).all()
+
+
+def test_a_function_for_all_that_is_in_a_module_leaves_biases_zero():
+    model = build()
+    initialize_(model, {"*": "xavier_uniform", "head.*": tens}, seed=0)
+    assert (model["head"].weight == 10).all()
+    assert (model["head"].bias == 0).all()
+
+
+OPTIONS = {
+    "nan": ("identity", {"scale": float("nan")}, "scale=nan: must be a finite number"),
+    "inf": ("variance_scaling", {"scale": float("inf")}, "scale=inf: must be a finite number"),
+    "text": ("variance_scaling", {"scale": "2e-2"}, "scale='2e-2': must be a finite number; write scale=0.02"),
+    "none": ("variance_scaling", {"scale": None}, "scale=None: must be a finite number"),
+    "word": ("lsuv", {"tolerance": "x"}, "tolerance='x': must be a finite number"),
+    "share": ("lsuv", {"max_tries": 2.5}, "max_tries=2.5: must be a whole number"),
+    "bool": ("idinit", {"tau": True}, "tau=True: must be a finite number"),
+    "pair": ("mimetic", {"value": [0.4]}, r"value=\[0.4\]: must be 2 finite numbers or None"),
+    "std": ("sparse", {"std": -0.1}, "std=-0.1: must be at least 0"),
+    "embedding": ("xavier_normal", {"embedding_std": "2e-2"}, "embedding_std='2e-2': .*write embedding_std=0.02"),
+    "forget": ("xavier_normal", {"forget_bias": float("inf")}, "forget_bias=inf: must be a finite number or None"),
+}
+
+
+@pytest.mark.parametrize(("name", "options", "message"), OPTIONS.values(), ids=OPTIONS)
+def test_options_that_are_no_usable_numbers_are_refused_with_their_rule(name, options, message, without_type_checks):
+    with pytest.raises(InputError, match=f"^initializer='{name}': {message}"):
+        make_initializer(name, **options)
+    with pytest.raises(InputError, match=f"^rule 'head': initializer='{name}': {message}"):
+        initialize_(build(), {"head": {"name": name, **options}})
+
+
+def test_options_of_every_initializer_may_be_their_defaults():
+    for name, each in INITIALIZERS.items():
+        parameters = {} if each.make is None else inspect.signature(each.make).parameters
+        make_initializer(name, **{key: value.default for key, value in parameters.items()})
+
+
+def test_an_initializer_with_options_takes_further_options():
+    made = make_initializer("kaiming_normal", mode="fan_out")
+    assert make_initializer(made, activation="linear").weight.text == "N(0, 1/fan_out)"

@@ -9,6 +9,7 @@ lightning = pytest.importorskip("lightning")
 from lightning.pytorch.loggers import Logger  # noqa: E402
 from torch.utils.data import DataLoader, TensorDataset  # noqa: E402
 
+import zeroinit  # noqa: E402
 from zeroinit import InputError  # noqa: E402
 from zeroinit.integrations import SymmetryError  # noqa: E402
 from zeroinit.integrations.lightning import InspectCallback  # noqa: E402
@@ -218,6 +219,20 @@ def test_manual_optimization_asks_for_a_step_and_counts_several_optimizers_once(
     assert callback.report.verdict == "Will learn: all 4 parameters get a gradient by step 1."
     assert callback.watch.num_updates == 3
     assert callback.watch.without_gradient == ()
+
+
+def test_an_optimizer_of_lightning_is_inspected_as_the_one_that_it_wraps(tmp_path):
+    verdicts = []
+
+    class Inspects(Net):
+        def on_train_start(self):
+            optimizer = self.optimizers()
+            verdicts.append(zeroinit.inspect(self.net, torch.randn(5, 3), optimizer=optimizer).verdict)
+            own = {id(each) for each in self.parameters()}
+            assert {id(each) for group in optimizer.param_groups for each in group["params"]} == own
+
+    trainer(tmp_path, [], max_steps=1).fit(Inspects(), loader())
+    assert verdicts == ["Will learn: all 4 parameters get a gradient by step 1."]
 
 
 class Skips(Net):

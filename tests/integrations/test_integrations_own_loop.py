@@ -607,11 +607,11 @@ def test_what_is_refused(without_type_checks, monkeypatch, tmp_path):
         watch(nn.Sequential(nn.LazyLinear(3)))
     with pytest.raises(InputError, match="by_layer='x': must be True or False"):
         watch(build(), by_layer="x")
-    for target in (3, lambda numbers: None, lambda numbers, *, step: None):
+    for target in (3, "", lambda numbers: None, lambda numbers, *, step: None):
         with pytest.raises(
             InputError, match=r"log=.*: must be a folder for TensorBoard.* function \(numbers, update\)"
         ):
-            Log(target)
+            watch(build(), log=target)
     file = tmp_path / "file"
     file.touch()
     with pytest.raises(InputError, match=r"log='.*file': File exists; name a folder to write to"):

@@ -266,7 +266,7 @@ def test_a_loss_of_two_arguments_gets_the_labels(tmp_path, kept_by):
         ({"steps": 0}, "steps=0: must be at least 1"),
         ({"seed": "x"}, "seed='x': must be a whole number"),
         ({"optimizer": "rmsprop"}, "optimizer='rmsprop': .*adam, sgd"),
-        ({"optimizer": 3}, "optimizer=3: must be one of adam, sgd, or a function"),
+        ({"optimizer": 3}, "optimizer=3: must be one of adam, sgd, a torch optimizer, or a function"),
         ({"learning_rate": 0}, "learning_rate=0: must be greater than 0"),
         ({"learning_rate": "x"}, "learning_rate='x': must be greater than 0"),
         ({"loss_fn": 3}, "loss_fn=3: must be a function of an output"),
@@ -315,3 +315,16 @@ def test_what_happens_after_the_last_record_is_seen_at_the_end(tmp_path):
 
 def test_one_code_may_be_ignored_by_its_name():
     assert repr(InspectCallback(ignore="ZI006")) == "InspectCallback(not inspected yet)"
+
+
+@pytest.mark.filterwarnings("ignore:.*You are adding a")
+def test_two_callbacks_inspect_and_watch_each_for_itself(tmp_path):
+    shown: list[list[str]] = [[], []]
+    callbacks = [InspectCallback(show=shown[0].append), InspectCallback(show=shown[1].append, by_layer=True)]
+    model = tiny()
+    before = hooks(model)
+    trainer(tmp_path, model, callbacks, max_steps=2).train()
+    assert shown[0] == shown[1]
+    assert [text.partition(":")[0] for text in shown[0]] == ["zeroinit"] * 2
+    assert [each.recorder.num_recorded for each in callbacks] == [2, 2]
+    assert hooks(model) == before

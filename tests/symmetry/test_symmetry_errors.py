@@ -134,7 +134,9 @@ def test_settings(settings, message):
 
 
 def test_an_optimizer_that_cannot_step():
-    assert "or a function from a list of parameters to one" in refused(mlp(), VECTORS, optimizer=lambda of: 3)
+    assert "a torch optimizer, or a function from a list of parameters to one" in refused(
+        mlp(), VECTORS, optimizer=lambda of: 3
+    )
     report = inspect(mlp(), VECTORS, optimizer=lambda of: torch.optim.RMSprop(of, lr=1e-3))
     assert report.warnings == ()
 
@@ -201,3 +203,19 @@ def test_a_model_without_float64_is_inspected_in_float32():
     report = inspect(model, VECTORS)
     assert report.first_gradient_steps["below.weight"] == 1
     assert "no float64 shadow" in report.notes[0]
+
+
+class Ahead(torch.optim.SGD):
+    """Its step needs what a copy of it does not have."""
+
+    def step(self, closure=None):
+        raise AttributeError("no such hook")
+
+
+def test_an_optimizer_whose_step_fails_is_told_with_the_way_out():
+    model = mlp()
+    optimizer = Ahead(model.parameters(), lr=0.1)
+    text = "optimizer=Ahead: its step failed on a copy of the model (AttributeError: no such hook); "
+    assert refused(model, VECTORS, optimizer=optimizer) == f"{text}optimizer.step() must run, or leave optimizer= out"
+    optimizer.optimizer = torch.optim.Adam(model.parameters())
+    assert refused(model, VECTORS, optimizer=optimizer) == f"{text}pass the Adam that it wraps, or leave optimizer= out"

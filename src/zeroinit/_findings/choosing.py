@@ -52,7 +52,7 @@ def known_codes(starts: Iterable[str], argument: str) -> tuple[str, ...]:
     """Return codes, or what they start with, in capitals; refuse what no code starts with.
 
     Args:
-        starts: As handed over: one text or several, also in lower case.
+        starts: As handed over: a list, or a text with commas as on the command line; also in lower case.
         argument: How the caller's user knows them.
 
     Raises:
@@ -64,7 +64,7 @@ def known_codes(starts: Iterable[str], argument: str) -> tuple[str, ...]:
     """
     if not isinstance(starts, Iterable):
         raise InputError(f"{argument}={starts!r}: must be a list of codes, such as ['ZI006']")
-    given = (starts,) if isinstance(starts, str) else tuple(starts)
+    given = tuple(each.strip() for each in starts.split(",")) if isinstance(starts, str) else tuple(starts)
     for each in given:
         if not isinstance(each, str):
             raise InputError(f"{argument}={each!r}: must be a code, such as 'ZI006'")

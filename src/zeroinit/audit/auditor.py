@@ -63,8 +63,11 @@ def audit(
         >>> [(each.code, each.parameters) for each in report.warnings]
         [('ZI201', ('gate',))]
     """
-    if ranks is not None and (isinstance(ranks, str | nn.Module) or not isinstance(ranks, Iterable)):
-        raise InputError(f"ranks=a {type(ranks).__name__}: hand over a list with a function or a model for each rank")
+    if ranks is not None and (isinstance(ranks, str | nn.Module) or not isinstance(ranks, Iterable) or not ranks):
+        shown = type(ranks).__name__ if isinstance(ranks, nn.Module) else repr(ranks)
+        raise InputError(f"ranks={shown}: hand over a list with a function or a model for each rank")
+    if init is not None and not callable(init):
+        raise InputError(f"init={init!r}: must be a function that initializes a model in place")
     eager = observe(build, init, batch)
     notes: list[str] = []
     all_built = [eager]
@@ -100,6 +103,7 @@ def assert_initialized(
     Example:
         >>> assert_initialized(lambda: nn.Linear(3, 2))
     """
+    __tracebackhide__ = True  # pytest shows the report alone
     report = audit(model_factory, init=init, batch=batch, ranks=ranks)
     if report.warnings:
         raise AssertionError(str(report))

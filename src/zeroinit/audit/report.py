@@ -2,6 +2,7 @@
 
 import textwrap
 from dataclasses import dataclass, field
+from html import escape
 
 from zeroinit._common import counted
 from zeroinit._findings.finding import Finding
@@ -79,21 +80,37 @@ class AuditReport(Report):
         lines += [f"more: zeroinit explain {each.code}" for each in self.warnings[:1]]
         return "\n".join(lines)
 
+    def _repr_html_(self) -> str:
+        others = [str(each) for each in told_once(each for each in self.findings if each.severity == "info")]
+        repairs = [f"{each} → {each.suggestion}" for each in told_once(self.warnings)]
+        lines = "".join(f"<li>{escape(line)}</li>" for line in (*repairs, *others, *self.notes))
+        head = "".join(f"<th>{escape(cell)}</th>" for cell in HEAD)
+        rows = ("".join(f"<td>{escape(cell)}</td>" for cell in row) for row in _rows(self.parameters))
+        body = "".join(f"<tr>{row}</tr>" for row in rows)
+        return (
+            f'<div class="zeroinit"><p><b>{escape(self.verdict)}</b></p>{f"<ul>{lines}</ul>" if lines else ""}'
+            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        )
+
     def __repr__(self) -> str:
         return f"AuditReport({self.model}, warnings={len(self.warnings)}, {shortened(self.verdict, 90)!r})"
 
 
-def _table(parameters: tuple[Written, ...]) -> list[str]:
-    """Return the rules as lines; parameters that differ by numbers in their names share one."""
+def _rows(parameters: tuple[Written, ...]) -> list[tuple[str, str, str]]:
+    """Return name, rule and place; parameters that differ by numbers in their names share a row."""
     rows: dict[tuple[str, str, str], list[str]] = {}
     for each in parameters:
         rows.setdefault((starred(each.name), each.rule, each.place), []).append(each.name)
-    cells = [HEAD]
+    found = []
     for (_, rule, place), names in rows.items():
-        if len(names) < FEWEST:
-            cells += [(shortened(name, 40), shortened(rule, 28), place) for name in names]
-        else:
-            cells.append((shortened(f"{pattern_of(names)} ({len(names)} of them)", 40), shortened(rule, 28), place))
+        shown = names if len(names) < FEWEST else [f"{pattern_of(names)} ({len(names)} of them)"]
+        found += [(name, rule, place) for name in shown]
+    return found
+
+
+def _table(parameters: tuple[Written, ...]) -> list[str]:
+    """Return the rules as lines."""
+    cells = [HEAD, *((shortened(name, 40), shortened(rule, 28), place) for name, rule, place in _rows(parameters))]
     first, second = (max(len(row[at]) for row in cells) for at in (0, 1))
     room = WIDTH - first - second - 6
     return [f"  {row[0]:<{first}}  {row[1]:<{second}}  {_start(row[2], room)}".rstrip() for row in cells]

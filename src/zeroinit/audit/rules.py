@@ -15,6 +15,8 @@ __all__ = ["Rule", "calling_rule"]
 
 TORCH = os.path.dirname(torch.__file__) + os.sep
 OWN = os.path.dirname(__file__) + os.sep
+SETTERS = tuple(f"{os.path.dirname(OWN[:-1])}{os.sep}{part}{os.sep}" for part in ("init", "zero_start", "remedies"))
+"""Folders of the code that sets a model for the user, whose line is the one that calls it."""
 INITIALIZERS = {name for name in dir(nn.init) if name.endswith("_") and not name.startswith("_")}
 PASSED_OVER = (f"{os.sep}jaxtyping{os.sep}", "<@beartype", copy.__file__)
 """Parts of the names of files that are no user's code: those that check types around each call, and `copy.deepcopy`."""
@@ -75,7 +77,10 @@ def calling_rule() -> Rule:
         code = frame.f_code
         file, name = code.co_filename, code.co_name
         if not file.startswith(OWN) and not any(part in file for part in PASSED_OVER):
-            _read(found, frame, file, name, file.startswith(TORCH))
+            if file.startswith(SETTERS):
+                _read_setter(found, frame, name)
+            else:
+                _read(found, frame, file, name, file.startswith(TORCH))
         frame = frame.f_back
     site = found.pop("site", ("", 0, 0))
     if not found.get("place") and found.get("label"):
@@ -112,6 +117,15 @@ def _read(found: dict, frame: FrameType, file: str, name: str, of_torch: bool) -
         owner = _first_argument(frame)
         found["method"] = isinstance(owner, nn.Module) and hasattr(type(owner), name)
         found["place"] = f"{os.path.basename(file)}:{frame.f_lineno} in {frame.f_code.co_qualname}"
+
+
+def _read_setter(found: dict, frame: FrameType, name: str) -> None:
+    """Name what the user called: ``initialize_`` with its initializer, or ``zero_start_``."""
+    if name == "initialize_":
+        given = frame.f_locals.get("initializer")
+        found.setdefault("label", given if isinstance(given, str) else name)
+    elif name == "zero_start_":
+        found["label"] = name
 
 
 def _first_argument(frame: FrameType) -> Any:

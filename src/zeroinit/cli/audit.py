@@ -40,9 +40,10 @@ def audit_command(
     """Tell whether every parameter and buffer of a model was initialized, once, as meant."""
     from zeroinit.audit import audit
     from zeroinit.cli.loading import at_factory, find_factory, parse_inputs, split, users_code
-    from zeroinit.cli.shown import show
+    from zeroinit.cli.shown import check_select, show
 
     lookup(FORMATS, style, "format")
+    check_select(select, "audit")
     batch = None if inputs is None else parse_inputs(inputs)
     with for_the_report(), users_code(factory):
         build, initialize = find_factory(factory), None if init is None else find_factory(init, "init")

@@ -22,12 +22,17 @@ def data(
     data_dir: DataDir = None,
     fetch: Annotated[bool, typer.Option("--fetch", help="Fetch what is missing and decode it.")] = False,
 ) -> None:
-    """Tell where the data sets are and whether they are whole."""
+    """Tell where the data sets are and whether they are whole. Exit with 1 if none of them can be used."""
     from zeroinit.bench.data import DATASETS, dataset_status, load_dataset
 
     for name in names or DATASETS:
         lookup(DATASETS, name, "dataset")
+    states = set()
     for name in names or DATASETS:
         if fetch:
             load_dataset(name, data_dir)
-        out.print(str(dataset_status(name, data_dir)), markup=False, highlight=False, soft_wrap=True)
+        status = dataset_status(name, data_dir)
+        states.add(status.state)
+        out.print(str(status), markup=False, highlight=False, soft_wrap=True)
+    if states == {"unusable"}:
+        raise typer.Exit(1)

@@ -46,10 +46,11 @@ def inspect_command(
 ) -> None:
     """Tell for any model whether it will learn, what stays identical, and when each layer gets its first gradient."""
     from zeroinit.cli.loading import at_factory, build, inputs_known, users_code
-    from zeroinit.cli.shown import show
+    from zeroinit.cli.shown import check_select, show
     from zeroinit.symmetry import inspect
 
     lookup(FORMATS, style, "format")
+    check_select(select, "inspect")
     with for_the_report(), users_code(factory):
         model, batch = build(factory, inputs, initializer)
         with inputs_known(model, batch, inputs):

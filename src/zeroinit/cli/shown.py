@@ -4,13 +4,14 @@ from pathlib import Path
 
 import typer
 
-from zeroinit._common import lookup
-from zeroinit._findings.choosing import choose, without_known, write_baseline
+from zeroinit._common import InputError, lookup
+from zeroinit._findings.choosing import choose, known_codes, without_known, write_baseline
+from zeroinit._findings.codes import CODES
 from zeroinit._findings.formats import FORMATS
 from zeroinit._findings.report import Report
 from zeroinit.cli.app import out
 
-__all__ = ["show"]
+__all__ = ["check_select", "show"]
 
 
 def show(
@@ -25,6 +26,25 @@ def show(
     out.print(write(left), markup=False, highlight=False, soft_wrap=True)
     if strict and left.warnings:
         raise typer.Exit(1)
+
+
+def check_select(select: str, command: str) -> None:
+    """Refuse codes that a command never gives, before it runs.
+
+    Args:
+        select: The option.
+        command: ``"inspect"`` or ``"audit"``.
+
+    Raises:
+        InputError: A code is another command's.
+
+    Example:
+        >>> check_select("ZI201", "audit")
+    """
+    for code in known_codes(_codes(select), "select"):
+        owners = {"audit" if each.startswith("ZI2") else "inspect" for each in CODES if each.startswith(code)}
+        if command not in owners:
+            raise InputError(f"select={code!r}: {command} never gives this code; `zeroinit {owners.pop()}` does")
 
 
 def _codes(text: str) -> list[str]:

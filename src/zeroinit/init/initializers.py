@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from zeroinit._common import InputError, closest
+from zeroinit.init.arguments import check_options
 from zeroinit.init.distributions import NORMAL, ONE, ZERO, Distribution
 from zeroinit.init.places import Place
 
@@ -33,6 +34,7 @@ class Initializer:
         make: Makes this initializer with other options.
         options: The options that differ from their defaults.
         name: Its key in ``INITIALIZERS``.
+        is_function: Whether a function fills each weight, whatever it is.
     """
 
     weight: Distribution
@@ -47,6 +49,7 @@ class Initializer:
     make: Callable[..., "Initializer"] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
+    is_function: bool = False
 
     def __repr__(self) -> str:
         options = "".join(f", {name}={value!r}" for name, value in self.options.items())
@@ -81,6 +84,13 @@ class Initializer:
         found = {"weight": self.weight, "bias": self.bias, "recurrent": self.weight, "gate bias": self.bias}
         return {**found, **self.others}.get(part)
 
+    def alone(self) -> "Initializer":
+        """Return what sets one parameter that a rule names: a function fills it also if it is no weight."""
+        if not self.is_function:
+            return self
+        kinds = dict.fromkeys((*STANDARD, "recurrent", "gate bias"), self.weight)
+        return replace(self, bias=self.weight, others=kinds)
+
     def using(
         self, forget_bias: float | None = None, embedding_std: float | None = None, **options: Any
     ) -> "Initializer":
@@ -92,13 +102,14 @@ class Initializer:
             options: The initializer's own options, by name.
 
         Raises:
-            InputError: There is no such option.
+            InputError: There is no such option, or its value does not fit.
 
         Example:
             >>> from zeroinit.init import INITIALIZERS
             >>> INITIALIZERS["kaiming_normal"].using(mode="fan_out").weight.text
             'N(0, 2/fan_out)'
         """
+        check_options(Initializer.using, {"forget_bias": forget_bias, "embedding_std": embedding_std})
         made = self if self.make is None else self.make(**self._checked(options))
         if self.make is None and options:
             self._checked(options)
@@ -108,6 +119,8 @@ class Initializer:
             others["gate bias"], given["forget_bias"] = _forgetting(forget_bias), forget_bias
         if embedding_std is not None:
             self._check_kinds("embedding_std")
+            if embedding_std < 0:
+                raise InputError(f"embedding_std={embedding_std!r}: must be at least 0")
             others["embedding"], given["embedding_std"] = _normal(embedding_std), embedding_std
         return replace(made, others=others, options={**self.options, **given}, make=self.make, name=self.name)
 
@@ -123,6 +136,8 @@ class Initializer:
                 raise InputError(
                     f"{name}={options[name]!r}: no such option{closest(name, names)}; it has {', '.join(names)}"
                 )
+        if self.make is not None:
+            check_options(self.make, options)
         return {**self.options, **options} if self.make is None else _kept(self.options, known) | options
 
 
@@ -150,15 +165,15 @@ def initializer(make: Callable[..., Initializer]) -> Initializer:
     return replace(make(), make=make)
 
 
-def make_initializer(name: str, **options: Any) -> Initializer:
+def make_initializer(name: str | Initializer, **options: Any) -> Initializer:
     """Return an initializer with options.
 
     Args:
-        name: A key of ``INITIALIZERS``.
+        name: A key of ``INITIALIZERS``, or an initializer with some options already.
         options: Its options; ``forget_bias`` and ``embedding_std`` are options of all that know these parameters.
 
     Raises:
-        InputError: An unknown name or option.
+        InputError: An unknown name or option, or a value that does not fit.
 
     Example:
         >>> make_initializer("variance_scaling", scale=2.0, mode="fan_avg", distribution="uniform").weight.text
@@ -167,4 +182,10 @@ def make_initializer(name: str, **options: Any) -> Initializer:
     from zeroinit._common import lookup
     from zeroinit.init.table import INITIALIZERS
 
-    return lookup(INITIALIZERS, name, "initializer").using(**options)
+    if isinstance(name, Initializer):
+        return name.using(**options)
+    found = lookup(INITIALIZERS, name, "initializer")
+    try:
+        return found.using(**options)
+    except InputError as error:
+        raise InputError(f"initializer={name!r}: {error}") from error

@@ -46,8 +46,9 @@ def plugins() -> dict[str, EntryPoint]:
 def find_initializer(initializer: Any) -> tuple[str, Initializer | ModuleFunction]:
     """Return what sets a model, and its name for records and messages.
 
-    A function with a parameter called ``generator`` fills one weight: ``function(tensor, generator=generator)``. A
-    function without it sets one module: ``function(module)``. All other parameters need a default.
+    A function with a parameter called ``generator`` fills one weight: ``function(tensor, generator=generator)``. So do
+    those of ``torch.nn.init`` without one, as ``constant_``. Any other function without it sets one module:
+    ``function(module)``. All other parameters need a default.
 
     Args:
         initializer: A key of ``INITIALIZERS``, the name of an entry point, ``"package.module:function"``, an
@@ -74,11 +75,12 @@ def find_initializer(initializer: Any) -> tuple[str, Initializer | ModuleFunctio
         raise InputError(f"initializer={shown} {FORMS}")
     if (objection := _objection(found)) is not None:
         raise InputError(f"initializer={name!r}: {objection}; it {FORMS}")
-    if "generator" not in inspect.signature(found).parameters:
+    if not _draws(found) and not _is_torchs(found):
         return name, ModuleFunction(name, found)
     weight = Distribution(name, partial(_fill, name, found), uses_fan_in=True, by_matrix=False, whole=True)
     plain, options = (name, {}) if is_name else _written(found)
-    return name, Initializer(weight, ZERO, f"weights from {name}, zero biases", name, options=options, name=plain)
+    summary = f"weights from {name}, zero biases"
+    return name, Initializer(weight, ZERO, summary, name, options=options, name=plain, is_function=True)
 
 
 def with_options(name: str, options: Mapping[str, Any]) -> Any:
@@ -92,7 +94,12 @@ def with_options(name: str, options: Mapping[str, Any]) -> Any:
         {'std': 0.02}
     """
     found = look_up(name)
-    return found.using(**options) if isinstance(found, Initializer) else partial(found, **options)
+    if not isinstance(found, Initializer):
+        return partial(found, **options)
+    try:
+        return found.using(**options)
+    except InputError as error:
+        raise InputError(f"initializer={name!r}: {error}") from error
 
 
 def look_up(name: str) -> Any:
@@ -112,10 +119,7 @@ def look_up(name: str) -> Any:
     if ":" in name:
         return import_named(name, "initializer", "write package.module:function")
     if name.endswith("_") and hasattr(nn.init, name) and name not in plugins():
-        if "generator" not in inspect.signature(getattr(nn.init, name)).parameters:
-            near = closest(name, INITIALIZERS)
-            raise InputError(f"initializer={name!r}: fills a tensor, not a module{near}")
-        raise InputError(f"initializer={name!r}: write 'torch.nn.init:{name}'")
+        raise InputError(f"initializer={name!r}: write 'torch.nn.init:{name}'{closest(name, INITIALIZERS)}")
     if "." in name and name not in plugins():
         raise InputError(f"initializer={name!r}: write {':'.join(name.rsplit('.', 1))!r}, package.module:function")
     entry = lookup({**INITIALIZERS, **plugins()}, name, "initializer")
@@ -217,6 +221,16 @@ def _objection(function: Callable) -> str | None:
     return "takes neither a module nor a tensor" if first is None else None
 
 
+def _draws(function: Callable) -> bool:
+    return "generator" in inspect.signature(function).parameters
+
+
+def _is_torchs(function: Callable) -> bool:
+    """Tell whether a function fills a tensor without a generator, as ``torch.nn.init.constant_`` does."""
+    function = function.func if isinstance(function, partial) else function
+    return getattr(function, "__module__", None) == nn.init.__name__
+
+
 def _fill(name: str, function: Callable[..., object], place: Place) -> Tensor:
     """Let a function fill a weight; what it leaves as it is would be whatever the memory held."""
     empty, generator = place.empty(), place.generator
@@ -225,7 +239,7 @@ def _fill(name: str, function: Callable[..., object], place: Place) -> Tensor:
     empty.fill_(torch.nan)
     shape = tuple(empty.shape)
     try:
-        function(empty, generator=generator)
+        function(empty, **({"generator": generator} if _draws(function) else {}))
     except Exception as error:
         raise InputError(
             f"initializer={name!r}: failed for a weight of shape {shape} ({type(error).__name__}: {error}); {TAKES}"

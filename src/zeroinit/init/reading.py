@@ -28,17 +28,20 @@ def read_rules(given: Mapping[str, Any], names: Names) -> Rules:
 
 
 def _read(pattern: str, value: Any) -> tuple[str, Initializer]:
-    if isinstance(value, Mapping):
-        options = dict(value)
-        name = options.pop("name", None)
-        if not isinstance(name, str):
-            raise InputError(
-                f"rule {pattern!r}: {value!r} needs a name: {{'name': 'kaiming_normal', 'mode': 'fan_out'}}"
-            )
-        value = with_options(name, options)
-    name, found = find_initializer(value)
+    try:
+        name, found = find_initializer(_with_its_options(value) if isinstance(value, Mapping) else value)
+    except InputError as error:
+        raise InputError(f"rule {pattern!r}: {error}") from error
     if isinstance(found, ModuleFunction):
         raise InputError(
             f"rule {pattern!r}: {name} sets modules; call initialize_ with it alone, and include={pattern!r}"
         )
     return name, found
+
+
+def _with_its_options(value: Mapping[str, Any]) -> Any:
+    options = dict(value)
+    name = options.pop("name", None)
+    if not isinstance(name, str):
+        raise InputError(f"{value!r} needs a name: {{'name': 'kaiming_normal', 'mode': 'fan_out'}}")
+    return with_options(name, options)

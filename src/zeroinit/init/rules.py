@@ -17,7 +17,8 @@ EVERYTHING = "*"
 class Rules:
     """Initializers by pattern; where several patterns match, the last one decides.
 
-    A pattern matches a module and all that is in it, or one parameter: ``"blocks.*.attn"``, ``"head.bias"``.
+    A pattern matches a module and all that is in it, or one parameter: ``"blocks.*.attn"``, ``"head.bias"``. A function
+    that fills weights fills a parameter that a pattern names itself, of any kind.
 
     Args:
         entries: Names and initializers by pattern, in order.
@@ -55,17 +56,24 @@ class Rules:
 
     def _of(self, path: str, attribute: str) -> Initializer | None:
         """Return the initializer of a parameter; ``None`` if no pattern matches."""
-        return next(
-            (each for pattern, (_, each) in reversed(self.entries.items()) if self._fits(pattern, path, attribute)),
-            None,
-        )
+        for pattern, (_, found) in reversed(self.entries.items()):
+            if self._fits(pattern, path, attribute):
+                return found.alone() if self._names_it(pattern, path, attribute) else found
+        return None
+
+    def _names_it(self, pattern: str, path: str, attribute: str) -> bool:
+        """Whether a pattern names the parameter itself, not a module around it, and not all that is in a module."""
+        around = [name for each in self._paths(path) for name in _around(each)]
+        return pattern.rpartition(".")[2] != "*" and not any(fnmatchcase(name, pattern) for name in around)
 
     def _fits(self, pattern: str, path: str, attribute: str) -> bool:
         return pattern == EVERYTHING or any(fnmatchcase(name, pattern) for name in self._names_of(path, attribute))
 
+    def _paths(self, path: str) -> list[str]:
+        return [path] if self._names is None else list(self._names.paths(self._names.modules[path]))
+
     def _names_of(self, path: str, attribute: str) -> Iterator[str]:
-        paths = [path] if self._names is None else self._names.paths(self._names.modules[path])
-        for each in paths:
+        for each in self._paths(path):
             yield f"{each}.{attribute}" if each else attribute
             yield from _around(each)
 
@@ -82,12 +90,25 @@ class Rules:
         known = list(parameters)
         for pattern in self.entries:
             if not any(self._fits(pattern, *each) for each in known):
+                every = list(every)
+                self._refuse_kind(pattern, [each for each in every if self._fits(pattern, *each)])
                 near = list(dict.fromkeys(name for each in every for name in self._names_of(*each)))
                 shown = ", ".join(map(repr, near[:20])) + (", ..." if len(near) > 20 else "")
                 raise InputError(
                     f"rule {pattern!r}: matches no parameter that it could set{closest(pattern, near)}; names "
                     f"are {shown}"
                 )
+
+    def _refuse_kind(self, pattern: str, found: list[tuple[str, str]]) -> None:
+        """Refuse a pattern that matches parameters for which its initializer has no rule."""
+        if found and self._names is not None:
+            (path, attribute), name = found[0], self.entries[pattern][0]
+            full = next(self._names_of(path, attribute))
+            kind = type(self._names.modules[path]).__name__
+            raise InputError(
+                f"rule {pattern!r}: {name} has no rule for {kind}; give the parameter {full!r} a function that fills "
+                "it, such as functools.partial(torch.nn.init.normal_, std=0.02)"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the rules as ``initialize_`` takes them: names, or a name with options."""

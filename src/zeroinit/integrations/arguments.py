@@ -3,9 +3,11 @@
 import inspect
 from collections.abc import Callable
 
+from torch import nn
+
 from zeroinit._common import InputError
 
-__all__ = ["can_take", "check_function", "true_or_false"]
+__all__ = ["can_take", "check_function", "is_sharded", "true_or_false"]
 
 
 def can_take(function: Callable, number: int) -> bool:
@@ -55,3 +57,17 @@ def true_or_false(value: object, argument: str) -> bool:
     if not isinstance(value, bool):
         raise InputError(f"{argument}={value!r}: must be True or False")
     return value
+
+
+def is_sharded(model: nn.Module) -> str:
+    """Return the name of a parameter that lies in pieces on several processes; an empty string if there is none.
+
+    Example:
+        >>> is_sharded(nn.Linear(2, 2))
+        ''
+    """
+    for name, each in model.named_parameters():
+        kinds = {kind.__name__ for kind in type(each).__mro__} | {type(each.data).__name__}
+        if kinds & {"DTensor", "FlatParameter"} or hasattr(each, "ds_id"):
+            return name
+    return ""

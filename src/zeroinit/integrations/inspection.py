@@ -9,9 +9,8 @@ from torch import nn
 
 from zeroinit._common import InputError, unknown, whole_number
 from zeroinit._findings.choosing import choose, known_codes
-from zeroinit.integrations.arguments import check_function, true_or_false
+from zeroinit.integrations.arguments import check_function, is_sharded, true_or_false
 from zeroinit.integrations.own_loop import is_first_rank
-from zeroinit.integrations.recorder import is_sharded
 from zeroinit.symmetry.inspector import inspect
 from zeroinit.symmetry.shadow.updates import check_updates
 from zeroinit.symmetry.verdict.report.report import SymmetryReport

@@ -7,11 +7,10 @@ from typing import Any, ClassVar
 from torch import nn
 
 from zeroinit._common import missing
-from zeroinit.integrations.arguments import check_function
+from zeroinit.integrations.arguments import check_function, is_sharded
 from zeroinit.integrations.inspection import InspectingCallback
 from zeroinit.integrations.lightning_step import as_trained
 from zeroinit.integrations.own_loop import Watch
-from zeroinit.integrations.recorder import is_sharded
 
 try:
     if "pytorch_lightning" in sys.modules and "lightning.pytorch" not in sys.modules:

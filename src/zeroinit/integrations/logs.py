@@ -1,13 +1,12 @@
 """Logs of numbers: to TensorBoard, to your function, or nowhere."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from zeroinit._common import InputError, missing
 from zeroinit.integrations.arguments import can_take
 
-__all__ = ["Log"]
+__all__ = ["Log", "check_log"]
 
 
 class Log:
@@ -27,18 +26,11 @@ class Log:
     """
 
     def __init__(self, target: Any = None):
+        check_log(target)
         self._own = _writer(target) if isinstance(target, str | Path) else None
-        writer = self._own or target
-        self._write: Callable | None
+        writer, self._write = self._own or target, target
         if hasattr(writer, "add_scalar"):
             self._write = lambda numbers, update: [writer.add_scalar(*each, update) for each in numbers.items()]
-        elif target is None or (callable(target) and can_take(target, 2)):
-            self._write = target
-        else:
-            raise InputError(
-                f"log={target!r}: must be a folder for TensorBoard, a SummaryWriter, a function (numbers, update) -> "
-                "None, or None"
-            )
 
     def __call__(self, numbers: dict[str, float], update: int) -> None:
         """Hand over the numbers of one update."""
@@ -49,6 +41,23 @@ class Log:
         """Close the event file that this object opened; your own writer stays open."""
         if self._own is not None:
             self._own.close()
+
+
+def check_log(target: Any) -> None:
+    """Refuse what is no place for numbers; opens and makes nothing.
+
+    Raises:
+        InputError: As ``Log``.
+
+    Example:
+        >>> check_log("runs/first")
+    """
+    fits = target != "" if isinstance(target, str | Path) else target is None or hasattr(target, "add_scalar")
+    if not fits and not (callable(target) and can_take(target, 2)):
+        raise InputError(
+            f"log={target!r}: must be a folder for TensorBoard, a SummaryWriter, a function (numbers, update) -> "
+            "None, or None"
+        )
 
 
 def _writer(folder: str | Path) -> Any:

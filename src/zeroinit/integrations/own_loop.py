@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from zeroinit._common import whole_number
-from zeroinit.integrations.logs import Log
+from zeroinit.integrations.logs import Log, check_log
 from zeroinit.integrations.recorder import Recorder
 from zeroinit.integrations.rounds import Rounds
 from zeroinit.zero_start.unused import Unused
@@ -38,6 +38,7 @@ class Watch:
     def __init__(self, model: nn.Module, every: int = 100, log: Any = None, by_layer: bool = False):
         self.is_active = is_first_rank()
         self._recorder = Recorder(model, whole_number(every, "every", least=1), by_layer)
+        check_log(log)
         self._updates = Rounds(self._recorder.model)
         self._unused: Unused | None = Unused(self, self._recorder.model, WatchWarning(UNUSED))
         self._target = log
@@ -109,9 +110,9 @@ class Watch:
 
     def look(self, optimizer: Optimizer, parameters: set[nn.Parameter], update: int) -> None:
         """Look at parameters before their update, if it is due."""
-        if self._recorder.is_due(update):
+        if self._recorder.is_due(update, parameters):
             scale = getattr(optimizer, "grad_scale", None)  # set by a GradScaler for a fused optimizer
-            self._recorder.look(update, parameters, 1.0 if scale is None else float(scale))
+            self._recorder.look(update, optimizer.param_groups, 1.0 if scale is None else float(scale))
 
     def drop(self) -> None:
         """Forget an update that changed nothing."""
@@ -133,10 +134,10 @@ class Watch:
 def watch(model: nn.Module, every: int = 100, log: Path | str | Any | None = None, *, by_layer: bool = False) -> Watch:
     """Watch a model while your own loop trains it: identical units, ranks, parameters without a gradient.
 
-    The first ten updates are recorded, then one in ``every``. At the end there is a last look at the model. An update
-    is a step of an optimizer that changes the model. So the count is right with accumulated gradients, several
-    optimizers, and steps that a ``GradScaler`` skips. The model itself gets no hooks, and a compiled model stays
-    compiled. Under ``torch.distributed`` the first process watches.
+    The first ten updates are recorded, then one in ``every``, and the first one with parameters that are new. At the
+    end there is a last look at the model. An update is a step of an optimizer with gradients. So the count is right
+    with accumulated gradients, several optimizers, and steps that a ``GradScaler`` skips. The model itself gets no
+    hooks, and a compiled model stays compiled. Under ``torch.distributed`` the first process watches.
 
     Args:
         model: Any module, also compiled or in ``DistributedDataParallel``.

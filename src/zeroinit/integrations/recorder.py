@@ -1,8 +1,10 @@
 """The cheap diagnostics of each update, as numbers by name."""
 
-from collections.abc import Callable, Container, Iterable
+import weakref
+from collections.abc import Iterable, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,12 +13,13 @@ from torch.nn.parameter import is_lazy
 
 from zeroinit._common import InputError, counted
 from zeroinit._modules.state import plain_name
-from zeroinit.integrations.arguments import true_or_false
+from zeroinit.integrations.arguments import is_sharded, true_or_false
 from zeroinit.integrations.metrics import metrics_of
+from zeroinit.integrations.tensors import moved, not_finite
 from zeroinit.symmetry.observer import LayerRecord, SymmetryObserver
 from zeroinit.symmetry.shadow.checks import unwrapped
 
-__all__ = ["Recorder", "is_sharded"]
+__all__ = ["Recorder"]
 
 
 @dataclass
@@ -63,6 +66,9 @@ class Recorder:
         self._by_layer = true_or_false(by_layer, "by_layer")
         self._observer = SymmetryObserver(every, is_cheap=True)
         self._names: dict[nn.Parameter, str] = {}
+        self._known: dict[str, tuple[weakref.ref[nn.Parameter], torch.Size]] = {}
+        self._sets: set[frozenset[nn.Parameter]] = set()
+        self._moving: set[str] = set()
         self._trained: dict[str, None] = {}
         self._groups: set[frozenset[str]] = set()
         self._held: set[str] = set()
@@ -106,6 +112,11 @@ class Recorder:
         return tuple(name for name in self._trained if name not in self._held)
 
     @property
+    def still(self) -> tuple[str, ...]:
+        """Names of the parameters whose learning rate was 0 at every recorded update."""
+        return tuple(name for name in self._trained if name in self._held and name not in self._moving)
+
+    @property
     def not_finite(self) -> dict[str, int]:
         """Parameters that became NaN or infinite, with the number of updates after which that was seen first."""
         return dict(self._not_finite)
@@ -132,10 +143,13 @@ class Recorder:
         Args:
             num_updates: Updates so far, recorded or not.
         """
-        latest = {each.path: each for each in [*self.records, *self._last]}
+        paths, unknown = self._observer.paths, self._observer.not_looked_at
+        latest = {each.path: each for each in [*self.records, *self._last] if each.path in paths}
         identical = [each for each in latest.values() if each.num_driven_apart < each.num_units]
         merged = [each for each in latest.values() if each.num_merged]
-        layers, parameters = f"of {len(latest)} layers", f"of {len(self._trained)} parameters"
+        layers, parameters = (
+            f"of {counted(*each)}" for each in ((len(latest), "layer"), (len(self._trained), "parameter"))
+        )
         when = "" if num_updates <= self.num_recorded else " at the recorded updates"
         rows = (
             (
@@ -150,52 +164,64 @@ class Recorder:
             ("", parameters, _quoted(self.lost), f"lost their gradient, first seen at {_first(self.lost)}"),
             ("units had no gradient in any record in", layers, [_dead(*each) for each in self.dead.items()], ""),
             ("", parameters, _quoted(self.not_held), "are held by no optimizer"),
+            ("", parameters, _quoted(self.still), f"had a learning rate of 0{when}"),
         )
+        if not self._trained:
+            return f"After {counted(num_updates, 'update')}: all parameters were replaced after the last record."
         texts = [f"{start} {len(names)} {of} ({_few(names)}) {end}".strip() for start, of, names, end in rows if names]
-        found = ", ".join(texts) or f"no units are identical, and each {parameters} had a gradient"
+        fine = "no units are identical" if latest else "no layer has units that could be compared"
+        each = f"each {parameters}" if len(self._trained) > 1 else "its one parameter"
+        found = ", ".join(texts) or f"{fine}, and {each} had a gradient"
+        found += f", {counted(len(unknown), 'layer')} ({_few(_quoted(unknown))}) not looked at" if unknown else ""
         seen = self._latest_gradients
         until = "" if seen >= num_updates else f" (gradients were last seen at update {seen})"
         return f"After {counted(num_updates, 'update')}: {found}{until}."
 
-    def is_due(self, step: int) -> bool:
-        """Whether an update, from 1, is recorded."""
-        return self._observer.is_due(step)
+    def is_due(self, step: int, parameters: Set[nn.Parameter] = frozenset()) -> bool:
+        """Whether an update, from 1, is recorded: also if it is of parameters of the model that none was of before."""
+        return self._observer.is_due(step) or bool(parameters and frozenset(parameters) not in self._sets)
 
     def start(self) -> None:
         """Measure updates from the present weights."""
         self._last = []
+        self._renewed()
         self._observer.on_start(_State(self.model))
 
     @torch.no_grad()
-    def look(self, step: int, parameters: Container[nn.Parameter], scale: float = 1.0) -> None:
+    def look(self, step: int, groups: Iterable[dict[str, Any]], scale: float = 1.0) -> None:
         """Look at values and gradients before an optimizer's step; at each parameter once an update.
 
         Args:
             step: The number of the coming update, from 1.
-            parameters: The parameters that the optimizer holds.
+            groups: The optimizer's ``param_groups``.
             scale: The factor on gradients until the step (of a ``GradScaler``).
         """
         if self._update.step != step:
             self.drop()
             self._update.step = step
         # at each look: two networks that train in turns have each other's parameters frozen
-        self._names = {each: name for name, each in self._named().items() if each.requires_grad}
+        named = self._renewed()
+        self._names = {each: name for name, each in named.items() if each.requires_grad}
+        held = {each: group.get("lr") for group in groups for each in group["params"]}
+        own = {each: name for name, each in named.items() if each in held}
+        self._moving |= {name for each, name in own.items() if (rate := held[each]) is None or float(rate) != 0}
+        self._sets = {each for each in self._sets if each <= {*named.values()}} | {frozenset(own)}
         self._trained |= dict.fromkeys(self._names.values())
         known = self._update.with_gradient | self._update.without_gradient
-        chosen = {each: name for each, name in self._names.items() if name not in known and each in parameters}
+        chosen = {each: name for each, name in self._names.items() if name not in known and each in own}
         self._held |= {*chosen.values()}
         self._groups.add(frozenset(chosen.values()))
         self._see(self._update, chosen, scale)
         others = {name: each.grad for each, name in self._names.items() if name not in self._held}
-        self._update.not_held = {*others} - _moved(others)
+        self._update.not_held = {*others} - moved(others)
 
     def _see(self, update: _Update, chosen: dict[nn.Parameter, str], scale: float = 1.0) -> None:
         update.layers += self._observer.record(self.model, update.step, chosen, scale)
         update.silent |= {each.path: self._observer.silent[each.path] for each in update.layers}
-        moved = _moved({name: each.grad for each, name in chosen.items()})
-        update.with_gradient |= moved
-        update.without_gradient |= {*chosen.values()} - moved
-        update.not_finite |= _not_finite(chosen)
+        found = moved({name: each.grad for each, name in chosen.items()})
+        update.with_gradient |= found
+        update.without_gradient |= {*chosen.values()} - found
+        update.not_finite |= not_finite(chosen)
 
     @torch.no_grad()
     def finish(self, num_updates: int) -> None:
@@ -208,25 +234,41 @@ class Recorder:
         """
         self._num_updates, num_records = num_updates, len(self.records)
         with suppress(RuntimeError):  # a device that failed, or a model that was taken apart, tells no more
-            if self.num_recorded:
+            if self.num_recorded and not any(each.is_meta for each in self.model.parameters()):
                 self._look_back(num_updates)
         del self.records[num_records:]
 
     def _look_back(self, num_updates: int) -> None:
-        named = self._named()
+        named = {name: each for name, each in self._renewed().items() if name in self._trained}
         there: dict[str, Tensor | None] = {
             name: each.grad for name, each in named.items() if each.requires_grad and each.grad is not None
         }
-        moved = _moved(there)
-        told = {name for group in self._groups if group & moved for name in group & there.keys()}
+        found = moved(there)
+        told = {name for group in self._groups if group & found for name in group & there.keys()}
         update = _Update(step=num_updates + 1)
         self._see(update, {named[name]: name for name in told})
         self._last = update.layers
-        update.not_finite = _not_finite({each: name for name, each in named.items() if name in self._trained})
+        update.not_finite = not_finite({each: name for name, each in named.items()})
         self._keep(update, num_updates if told else self._latest_gradients)
 
-    def _named(self) -> dict[str, nn.Parameter]:
-        return {plain_name(name): each for name, each in self.model.named_parameters()}
+    def _renewed(self) -> dict[str, nn.Parameter]:
+        """Return the model's parameters; forget what was seen of those that are gone, replaced or of another size."""
+        named = {plain_name(name): (name, each) for name, each in self.model.named_parameters()}
+        for plain, (reference, shape) in self._known.items():
+            name, each = named.get(plain, ("", None))
+            if each is None or each.shape != shape or each is not reference():
+                self._forget(plain, name)
+        self._known = {plain: (weakref.ref(new), new.shape) for plain, (_, new) in named.items()}
+        return {plain: new for plain, (_, new) in named.items()}
+
+    def _forget(self, plain: str, name: str) -> None:
+        for names in (self._trained, self._missed, self._lost, self._not_finite):
+            names.pop(plain, None)
+        for each in (self._held, self._seen, self._in_turns, self._moving):
+            each.discard(plain)
+        self._groups = {group - {plain} for group in self._groups}
+        self._silent.pop(plain.rpartition(".")[0], None)
+        self._observer.forget(name)
 
     def drop(self) -> None:
         """Forget an update that changed nothing, such as one that a ``GradScaler`` skipped."""
@@ -284,44 +326,3 @@ def _first(seen: dict[str, int]) -> str:
 
 def _few(names: list[str]) -> str:
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-
-
-def is_sharded(model: nn.Module) -> str:
-    """Return the name of a parameter that lies in pieces on several processes; an empty string if there is none.
-
-    Example:
-        >>> is_sharded(nn.Linear(2, 2))
-        ''
-    """
-    for name, each in model.named_parameters():
-        kinds = {kind.__name__ for kind in type(each).__mro__} | {type(each.data).__name__}
-        if kinds & {"DTensor", "FlatParameter"} or hasattr(each, "ds_id"):
-            return name
-    return ""
-
-
-def _moved(gradients: dict[str, Tensor | None]) -> set[str]:
-    """Return the names of the gradients that are not zero throughout."""
-    return _flags(gradients, lambda most, least: (most != 0) | (least != 0))
-
-
-def _not_finite(parameters: dict[nn.Parameter, str]) -> set[str]:
-    """Return the names of the parameters with an entry that is NaN or infinite."""
-    values: dict[str, Tensor | None] = {name: each.detach() for each, name in parameters.items() if each.numel()}
-    return {*values} - _flags(values, lambda most, least: torch.isfinite(most) & torch.isfinite(least))
-
-
-def _flags(tensors: dict[str, Tensor | None], test: Callable[[Tensor, Tensor], Tensor]) -> set[str]:
-    """Return the names of the tensors whose largest and least entry pass a test; one wait for each device."""
-    by_device: dict[torch.device, dict[str, Tensor]] = {}
-    for name, each in tensors.items():
-        if each is None:
-            continue
-        values = each.coalesce().values() if each.layout == torch.sparse_coo else each
-        values = torch.view_as_real(values.resolve_conj()) if values.is_complex() else values
-        if values.numel():
-            by_device.setdefault(values.device, {})[name] = test(values.amax(), values.amin())
-    found: set[str] = set()
-    for flags in by_device.values():
-        found |= {name for name, flag in zip(flags, torch.stack([*flags.values()]).tolist(), strict=True) if flag}
-    return found

@@ -75,9 +75,11 @@ class Rounds:
         Returns:
             The closure; it notifies the follower afterwards that gradients are ready.
         """
-        own = self._own(optimizer)
+        current = set(self.model.parameters())
+        own = _held(optimizer, current)
         if not own or not self.parts:
             return closure
+        self._stepped &= current  # parameters that were replaced have no further steps
         update = self.num + (not self._stepped or not own.isdisjoint(self._stepped))
         if update > self.num and self._is_open:
             self._close()
@@ -93,7 +95,8 @@ class Rounds:
         update = self._running.pop(id(optimizer), None)
         if update is None or not self.parts:
             return
-        own, is_first, (follower,) = self._own(optimizer), update > self.num, self.parts
+        own = _held(optimizer, set(self.model.parameters()))
+        is_first, (follower,) = update > self.num, self.parts
         if not updated_by(optimizer, own):
             if is_first:
                 follower.drop()
@@ -111,6 +114,6 @@ class Rounds:
         for each in self.parts:
             each.keep(self.num, is_late=False)
 
-    def _own(self, optimizer: Optimizer) -> set[nn.Parameter]:
-        own = set(self.model.parameters())
-        return {each for group in optimizer.param_groups for each in group["params"] if each in own}
+
+def _held(optimizer: Optimizer, own: set[nn.Parameter]) -> set[nn.Parameter]:
+    return {each for group in optimizer.param_groups for each in group["params"] if each in own}

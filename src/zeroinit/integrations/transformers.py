@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from zeroinit._common import InputError, missing
 from zeroinit._modules.batch import map_tensors
+from zeroinit._modules.copying import copier_of
 from zeroinit.integrations.arguments import can_take
 from zeroinit.integrations.inspection import InspectingCallback
 from zeroinit.integrations.recorder import Recorder
@@ -94,7 +95,7 @@ class InspectCallback(InspectingCallback, TrainerCallback):
         self._leave()
         step = self._num_updates + 1
         if self.recorder is not None and (self.recorder.is_due(step) or step == state.max_steps):
-            self.recorder.look(step, {each for group in optimizer.param_groups for each in group["params"]})
+            self.recorder.look(step, optimizer.param_groups)
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, optimizer: Any = None, **others: Any) -> None:
         """Keep what was seen, unless a ``GradScaler`` skipped the step."""
@@ -138,7 +139,8 @@ class InspectCallback(InspectingCallback, TrainerCallback):
 def _before_first_pass(reference: "weakref.ref[InspectCallback]") -> Callable:
     def hook(model: nn.Module, arguments: tuple, named: dict) -> None:
         callback = reference()
-        if callback is not None and model.training:
+        is_copy = copier_of(model) is not None  # which another callback inspects
+        if callback is not None and model.training and not is_copy:
             callback.inspect(model, arguments, named)
 
     return hook

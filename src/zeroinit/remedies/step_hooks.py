@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
@@ -72,8 +73,7 @@ def _before(reference: "weakref.ref[Counter]") -> Callable:
             return None
         return ((args[0], changed, *args[2:]), kwargs) if len(args) > 1 else (args, kwargs | {"closure": changed})
 
-    hook.concerns = partial(_concerns, reference)  # type: ignore[attr-defined]  # what records updates asks it
-    return hook
+    return _marked(hook, reference)
 
 
 def _after(reference: "weakref.ref[Counter]") -> Callable:
@@ -82,7 +82,13 @@ def _after(reference: "weakref.ref[Counter]") -> Callable:
         if updates is not None:
             updates.after_step(optimizer)
 
-    hook.concerns = partial(_concerns, reference)  # type: ignore[attr-defined]  # what records updates asks it
+    return _marked(hook, reference)
+
+
+def _marked(hook: Callable, reference: "weakref.ref[Counter]") -> Callable:
+    """Let what records updates ask a hook whom it concerns, and a compiled ``optimizer.step`` call it uncompiled."""
+    hook = torch.compiler.disable(hook)
+    hook.concerns = partial(_concerns, reference)  # type: ignore[attr-defined]
     return hook
 
 

@@ -161,6 +161,7 @@ def assert_symmetry_broken(
     Example:
         >>> assert_symmetry_broken(nn.Linear(4, 3), torch.randn(16, 4))
     """
+    __tracebackhide__ = True  # pytest shows the report alone
     report = choose(inspect(model, inputs, targets, **settings), ignore=ignore)
     if report.warnings:
         causes = by_cause(told_once(report.warnings))

@@ -18,6 +18,7 @@ from zeroinit.symmetry.measures.diversity import (
     repeated_features,
 )
 from zeroinit.symmetry.measures.partition import FEW, Labels, group_equal_rows, num_groups
+from zeroinit.symmetry.units.computed_weights import computed_layers, unknown_layers
 from zeroinit.symmetry.units.features import MOST, Features, thinned
 from zeroinit.symmetry.units.layers import Layer, UseOfWeights, find_layers
 from zeroinit.symmetry.units.watching import LOW_PRECISIONS, SERIES_MOST, kernel_spread
@@ -76,6 +77,8 @@ class SymmetryObserver:
         is_cheap: Whether the costly numbers are left out.
         records: One ``LayerRecord`` for each layer with two or more axes and each recorded step.
         silent: Which units of a layer had no gradient in its latest record, by path.
+        not_looked_at: Paths of the layers whose weight is computed by code other than weight norm, spectral norm and
+            pruning.
 
     Example:
         >>> import torch
@@ -97,7 +100,9 @@ class SymmetryObserver:
         self._most = SERIES_MOST if is_cheap else MOST
         self.records: list[LayerRecord] = []
         self.silent: dict[str, np.ndarray] = {}
+        self.not_looked_at: tuple[str, ...] = ()
         self._layers: list[Layer] | None = None
+        self._shapes: dict[str, torch.Size] = {}
         self._starts: dict[str, Tensor] = {}
         self._parted: dict[str, Labels] = {}
         self._features: Features | None = None
@@ -105,7 +110,8 @@ class SymmetryObserver:
     def on_start(self, state) -> None:
         """Forget an earlier run, and look at the weights and at the next forward pass."""
         self.on_end(state)
-        self.records, self._layers, self._parted = [], None, {}
+        self.records, self._layers, self._parted, self._shapes = [], None, {}, {}
+        self._starts = {}
         self._look_at(state.model)
         self._watch_features(state.model, 1)
 
@@ -133,9 +139,9 @@ class SymmetryObserver:
         Returns:
             The new records.
         """
-        if self._layers is None:
-            self._look_at(model)
         named = dict(model.named_parameters())
+        if self._layers is None or self._shapes != {name: each.shape for name, each in named.items()}:
+            self._look_at(model)
         chosen = [each for each in self._layers or [] if each.weight in named]
         if parameters is not None:
             chosen = [each for each in chosen if named[each.weight] in parameters]
@@ -143,6 +149,16 @@ class SymmetryObserver:
         new = [replace(each, gradient=each.gradient / scale) for each in new] if scale != 1 else new
         self.records += new
         return new
+
+    @property
+    def paths(self) -> set[str]:
+        """Paths of the layers that the model had at its latest record."""
+        return {plain_name(each.path) for each in self._layers or []}
+
+    def forget(self, name: str) -> None:
+        """Take a parameter for a new one: it was replaced by one of the same name, or has another shape."""
+        for known in (self._shapes, self._parted, self._starts):
+            known.pop(name, None)  # type: ignore[attr-defined]
 
     def on_end(self, state) -> None:
         """Take the hooks off."""
@@ -166,10 +182,16 @@ class SymmetryObserver:
         use.axes |= {path: 1 for path, module in model.named_modules() if is_conv1d(module)}
         named = dict(model.named_parameters())
         found = find_layers(model, use, [name for name, each in named.items() if _has_numbers(each) and each.numel()])
-        self._layers = [each for each in found if each.known and named[each.weight].dim() > 1]
-        self._starts = {
-            each.weight: thinned(each.parts[0].rows(named[each.weight].detach()), self._most) for each in self._layers
-        }
+        known = [each for each in found if each.known and named[each.weight].dim() > 1]
+        self._layers = [*known, *computed_layers(model)]
+        self.not_looked_at = unknown_layers(named, self._layers)
+        shapes = {name: each.shape for name, each in named.items()}
+        for name in [name for name, shape in self._shapes.items() if shapes.get(name) != shape]:
+            self.forget(name)
+        self._shapes = shapes
+        for each in self._layers:
+            start = thinned(each.parts[0].rows(named[each.weight].detach()), self._most)
+            self._starts.setdefault(each.weight, start)
 
     def _watch_features(self, model: nn.Module, step: int) -> None:
         """Have hooks on the layers in front of a recorded step alone."""

@@ -13,7 +13,7 @@ from zeroinit.bench.training import OPTIMIZERS
 
 def protocol(rates=(0.01, 0.1, 1.0), **changes):
     given = {"reference": "pytorch", "seeds": [0, 1], "margin": 0.01, "target": None, "study": None, "settings": {}}
-    return prepare(["zero"], learning_rates=rates, **{**given, **changes})
+    return prepare(changes.pop("initializers", ["zero"]), learning_rates=rates, **{**given, **changes})
 
 
 @pytest.fixture
@@ -128,6 +128,7 @@ def test_a_study_gives_its_network():
         ({"settings": {"optimizer": "adm"}}, "did you mean 'adam'"),
         ({"settings": {"model": "mnist_fn"}}, "did you mean 'mnist_fnn'"),
         ({"settings": {"dataset": "digit"}}, "did you mean 'digits'"),
+        ({"initializers": ["zero", "pytorch*0.5", "zero"]}, "initializers: zero is named twice; name each once"),
         ({"reference": "zero"}, "need one besides the reference"),
     ],
 )

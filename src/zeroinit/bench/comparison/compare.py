@@ -128,6 +128,9 @@ def make_protocol(
     read = [
         read_entry(each) for each in (reference, *([initializers] if isinstance(initializers, str) else initializers))
     ]
+    labels = [entry.label for entry in read[1:]]
+    if doubled := [label for label in dict.fromkeys(labels) if labels.count(label) > 1]:
+        raise InputError(f"initializers: {', '.join(doubled)} is named twice; name each once")
     entries = tuple({entry.label: entry for entry in read}.values())
     if len(entries) < 2:
         raise InputError(f"initializers: need one besides the reference, {entries[0].label}")

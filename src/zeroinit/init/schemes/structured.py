@@ -120,7 +120,7 @@ def sparse(sparsity: float = 0.9, std: float | None = None) -> Initializer:
         std: Standard deviation of the others; ``None`` keeps the variance of signals: 1 / sqrt(weights that stay).
 
     Raises:
-        InputError: The share is not in [0, 1).
+        InputError: The share is not in [0, 1), or the standard deviation is negative.
 
     Source:
         Martens 2010, "Deep learning via Hessian-free optimization", section 5: 15 weights a unit, std 1.
@@ -128,6 +128,8 @@ def sparse(sparsity: float = 0.9, std: float | None = None) -> Initializer:
     """
     if not 0 <= sparsity < 1:
         raise InputError(f"sparsity={sparsity!r}: must be at least 0 and below 1")
+    if std is not None and std < 0:
+        raise InputError(f"std={std!r}: must be at least 0")
 
     def draw(place: Place) -> Tensor:
         shape = place.block.shape

@@ -36,6 +36,8 @@ class OwnOptimizer:
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer, model: nn.Module):
+        if any(each.__name__ == "LightningOptimizer" for each in type(optimizer).__mro__):
+            optimizer = _innermost(optimizer)  # Lightning's step runs hooks of the module that trains
         self.replaced = _needs_closure(optimizer)
         self.__name__ = f"Adam in place of {type(optimizer).__name__}" if self.replaced else type(optimizer).__name__
         self._optimizer, self.kind = optimizer, type(_innermost(optimizer))

@@ -211,7 +211,11 @@ def take_step(updates: Any) -> None:
     try:
         updates.step()
     except Exception as error:
+        inner = getattr(updates, "optimizer", getattr(updates, "base_optimizer", None))
+        out = (
+            f"pass the {type(inner).__name__} that it wraps" if hasattr(inner, "step") else "optimizer.step() must run"
+        )
         raise InputError(
-            f"optimizer={type(updates).__name__}: its step failed ({type(error).__name__}: {error}); optimizer.step() "
-            "has to run for this model"
+            f"optimizer={type(updates).__name__}: its step failed on a copy of the model ({type(error).__name__}: "
+            f"{error}); {out}, or leave optimizer= out"
         ) from error

@@ -40,6 +40,20 @@ def test_codes_in_lower_case_count():
     assert codes(choose(report, select="zi0")) == codes(choose(report, select="ZI0"))
 
 
+def test_a_text_may_list_codes_as_on_the_command_line():
+    report = inspect(flawed("2", "4"), VECTORS)
+    assert codes(choose(report, ignore="ZI006, ZI007")) == codes(choose(report, ignore=["ZI006", "ZI007"]))
+    with pytest.raises(InputError, match="ignore='ZI999': no code starts like this"):
+        choose(report, ignore="ZI006,ZI999")
+
+
+def test_pytest_shows_the_warnings_without_the_code_of_the_assertion():
+    with pytest.raises(AssertionError) as caught:
+        assert_symmetry_broken(flawed("2", "4"), VECTORS)
+    assert caught.traceback[-1].frame.code.name == "assert_symmetry_broken"
+    assert caught.traceback.filter(caught)[-1].frame.code.name != "assert_symmetry_broken"
+
+
 def test_an_unknown_code_is_an_error():
     report = inspect(mlp(), VECTORS)
     with pytest.raises(
