@@ -31,7 +31,7 @@ class Write:
         rule: By whom.
         whole: Whether all of the memory was written.
         sizes, strides, offset: The part that was written.
-        value: Of a constant, or the factor of a change.
+        value: Of a constant, the factor of a change, the mean of a draw, or what all values of a copy or a result are.
         std: Standard deviation of a draw.
         source: What was copied; for empty memory, what has its shape.
         phase: ``"build"``, ``"init"`` or ``"forward"``.
