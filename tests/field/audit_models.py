@@ -3,6 +3,7 @@
 import copy
 import math
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -272,3 +273,94 @@ def half_copied() -> nn.Module:
 @fault("own", "copies", "ZI206", "0.weight_hh_l0 1.weight_hh_l0", "random values; their other values differ.")
 def one_of_two_weights_is_a_copy():
     return {"build": half_copied}
+
+
+class Given(nn.Module):
+    """NumPy draws the values of both layers, and they get into the layers in one of three ways."""
+
+    def __init__(self, how: str, seeds: tuple[int, int]):
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(8, 8, bias=False) for _ in range(2))
+        for layer, seed in zip(self.layers, seeds, strict=True):
+            values = np.random.RandomState(seed).randn(8, 8).astype("float32")
+            if how == "data":
+                layer.weight.data = torch.from_numpy(values)
+            elif how == "copy":
+                layer.weight.data.copy_(torch.from_numpy(values))
+            elif how == "tensor":
+                layer.weight = nn.Parameter(torch.tensor(values, dtype=torch.float32))
+            else:
+                layer.weight = nn.Parameter(torch.empty(8, 8))
+                layer.weight.data.numpy()[:] = values
+
+
+def of_numpy(how: str) -> None:
+    def twice():
+        return {"build": lambda: Given(how, (0, 0))}
+
+    def once():
+        return {"build": lambda: Given(how, (0, 1))}
+
+    twice.__name__, once.__name__ = f"numpy_values_twice_{how}", f"numpy_values_once_{how}"
+    fault("own", "copies", "ZI206", "layers.0.weight layers.1.weight", "2 layers start as one")(twice)
+    healthy("own", "copies")(once)
+
+
+for each in ("data", "copy", "tensor", "in_place"):
+    of_numpy(each)
+
+
+class Filters(nn.Module):
+    """Two layers start with one formula: no value was drawn."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(8, 8, bias=False) for _ in range(2))
+        for layer in self.layers:
+            layer.weight.data = torch.from_numpy(np.eye(8, dtype="float32"))
+
+
+@healthy("own", "copies")
+def numpy_formula_in_two_layers():
+    return {"build": Filters}
+
+
+class Tied(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed, self.head = nn.Embedding(10, 8), nn.Linear(8, 10, bias=False)
+        self.head.weight = self.embed.weight
+
+
+class Wrapped(nn.Module):
+    def __init__(self, inner: nn.Module):
+        super().__init__()
+        self.inner, self.weight = inner, inner.weight
+
+
+def replaced(attribute: str, new, again: bool = False) -> nn.Module:
+    model = nn.ModuleDict({"lm": Tied()})
+    setattr(model["lm"], attribute, new(getattr(model["lm"], attribute)))
+    if again:
+        model["lm"].head.weight = model["lm"].embed.weight
+    return model
+
+
+@fault("huggingface/transformers resize", "ties", "ZI209", "lm.embed.weight lm.head.weight", "and are two now")
+def larger_embedding_loses_its_head():
+    return {"build": lambda: replaced("embed", lambda old: nn.Embedding(12, 8))}
+
+
+@healthy("huggingface/transformers resize", "ties")
+def larger_embedding_tied_again():
+    return {"build": lambda: replaced("embed", lambda old: nn.Embedding(12, 8), True)}
+
+
+@healthy("own", "ties")
+def new_head_for_another_task():
+    return {"build": lambda: replaced("head", lambda old: nn.Linear(8, 3))}
+
+
+@healthy("peft", "ties")
+def wrapped_embedding():
+    return {"build": lambda: replaced("embed", Wrapped)}

@@ -42,10 +42,16 @@ def drawn(observed: Observed) -> dict[str, Tensor]:
             continue
         if any(observed.is_loaded(each) and not _is_of_twin(observed, name, each, names) for each in memory.lasting()):
             continue
-        random = memory.is_random() if observed.recorder.time else _looks_random(tensor)
+        seen = observed.recorder.time and not (_is_layer(observed, name) and memory.is_from_outside())
+        random = memory.is_random() if seen else _looks_random(tensor)
         if random and bool(torch.isfinite(tensor).all()) and _varies(tensor):
             found[name] = tensor
     return found
+
+
+def _is_layer(observed: Observed, name: str) -> bool:
+    """Whether a parameter is the weight of a dense or a convolutional layer, which is no table by a formula."""
+    return name.endswith("weight") and isinstance(observed.owner(name), nn.Linear | _ConvNd)
 
 
 def _is_of_twin(observed: Observed, name: str, write: Write, names: dict[Memory | None, str]) -> bool:
