@@ -253,7 +253,7 @@ def _only_value(tensor: Tensor) -> float | None:
     if tensor.is_meta or not tensor.numel() or not tensor.is_floating_point() or tensor.element_size() == 1:
         return None
     first, last = tensor[(0,) * tensor.dim()], tensor[(-1,) * tensor.dim()]
-    return float(first) if bool(first == last) and bool((tensor == first).all()) else None
+    return first.item() if bool(first == last) and bool((tensor == first).all()) else None
 
 
 def _number(value: Any) -> float | None:
