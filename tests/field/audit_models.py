@@ -364,3 +364,52 @@ def new_head_for_another_task():
 @healthy("peft", "ties")
 def wrapped_embedding():
     return {"build": lambda: replaced("embed", Wrapped)}
+
+
+class Patches(nn.Module):
+    """Patches that do not overlap: the convolution is a dense layer, and is drawn as one; or the patches overlap."""
+
+    def __init__(self, stride: int):
+        super().__init__()
+        self.proj = nn.Conv2d(3, 16, 4, stride)
+        nn.init.xavier_uniform_(self.proj.weight.data.view(16, -1))
+
+
+@healthy("facebookresearch/DiT", "wrong scale")
+def patches_drawn_as_a_matrix():
+    return {"build": lambda: Patches(4)}
+
+
+@fault("own", "wrong scale", "ZI205", "proj.weight", "a kernel of 16")
+def overlapping_patches_drawn_as_a_matrix():
+    return {"build": lambda: Patches(1)}
+
+
+class Steps(nn.Module):
+    """The bias of one layer follows a formula, and it is the only bias of a dense layer in the block."""
+
+    def __init__(self):
+        super().__init__()
+        self.mix, self.step = nn.Linear(8, 8, bias=False), nn.Linear(4, 8)
+        sizes = torch.exp(torch.rand(8) * 4.6 - 6.9)
+        with torch.no_grad():
+            self.step.bias.copy_(sizes + torch.log(-torch.expm1(-sizes)))
+
+
+def reset(module: nn.Module, marked: bool) -> None:
+    if isinstance(module, nn.Linear) and module.bias is not None and not marked:
+        nn.init.zeros_(module.bias)
+
+
+def stepped(marked: bool) -> nn.Module:
+    return nn.ModuleList(Steps() for _ in range(2)).apply(lambda module: reset(module, marked))
+
+
+@fault("state-spaces/mamba", "overwritten", "ZI203", "0.step.bias 1.step.bias", "and `zeros_`")
+def formula_of_a_bias_is_lost():
+    return {"build": lambda: stepped(False)}
+
+
+@healthy("state-spaces/mamba", "overwritten")
+def formula_of_a_bias_stays():
+    return {"build": lambda: stepped(True)}

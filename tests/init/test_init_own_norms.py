@@ -1,6 +1,5 @@
 """Norms of other libraries: a trial shows what multiplies and what is added, so each starts as its class means it."""
 
-
 import pytest
 import torch
 from torch import nn

@@ -88,10 +88,11 @@ def _of_convolution(layer: _ConvNd) -> list[Fans]:
     why = f"{groups} groups with {layer.in_channels // groups} inputs and {layer.out_channels // groups} outputs each"
     if groups == 1:
         why = f"{layer.in_channels} inputs, {layer.out_channels} outputs, a kernel of {kernel}"
-    found = [Fans(*fans, why)]
+    stride, found = math.prod(layer.stride), [Fans(*fans, why)]
     if isinstance(layer, _ConvTransposeNd):
-        stride = math.prod(layer.stride)
         found += [Fans(fans[0] / stride, fans[1], why), Fans(fans[1], fans[0], why)] if stride > 1 else []
+    elif stride > 1:  # an input meets few positions of the kernel; where patches do not overlap, one
+        found.append(Fans(fans[0], fans[1] / min(stride, kernel), why))
     return found
 
 

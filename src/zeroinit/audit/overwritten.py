@@ -89,7 +89,8 @@ def _is_special(observed: Observed, name: str, write: Write, last: Write, reach:
         return False
     attribute = observed.declared(name)[1]
     same_kind = {each for each in reach[rule.site] if observed.declared(each)[1] == attribute}
-    if _is_same(write, last) or not _is_wider(reach[last.rule.site], same_kind, last.rule):
+    is_wider = _is_wider(reach[last.rule.site], same_kind, last.rule) or _is_wiped(write, last)
+    if _is_same(write, last) or not is_wider:
         return False
     if _is_one_call(observed, name, write, last):
         return False
@@ -112,6 +113,12 @@ def _is_wider(later: set[str], earlier: set[str], rule: Rule) -> bool:
         layers, before = ({name.rpartition(".")[0] for name in names} for names in (later, earlier))
         return len(layers) >= max(len(before), 2)
     return len(later) >= 2 * len(earlier)
+
+
+def _is_wiped(write: Write, last: Write) -> bool:
+    """Whether `Module.apply` puts one number over values of a formula, which is no default of many layers."""
+    is_formula = write.kind in ("copy", "computed") and write.value is None
+    return is_formula and last.kind == "constant" and last.rule.applied
 
 
 def _is_for_a_part(observed: Observed, names: set[str]) -> bool:
