@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import boards
 import hero
 
 from zeroinit.bench.profiles import PROTOCOLS
@@ -313,6 +314,7 @@ def pages(reports: dict[str, Report]) -> dict[Path, dict[str, str]]:
             "published": figures_alone(reports["published"], "published"),
         },
         **{results / f"{name}.md": {name: study(reports[name], name)} for name in STUDIES},
+        **{results / f"{name}.md": {name: block} for name, block in boards.blocks(Store(RUNS)).items()},
     }
 
 
@@ -322,6 +324,7 @@ def main() -> None:
     reports = {name: read_report(name) for name in FIGURES}
     for name, report in reports.items():
         print(write_report(report, RESULTS / name))
+    boards.save(Store(RUNS), RESULTS)
     hero.write_hero(reports["three_starts"], reports["recommended"], reports["corrected"])
     for path, blocks in pages(reports).items():
         path.write_text(fill(path.read_text(), blocks))

@@ -62,6 +62,9 @@ def test_no_data_is_asked_for(monkeypatch, tmp_path):
 def test_dense_networks_are_told_from_convolutional_ones():
     assert is_dense(DIGITS)
     assert not is_dense(replace(DIGITS, model="mnist_cnn"))
+    assert not is_dense(
+        replace(DIGITS, model="row_transformer")
+    )  # or the seeds of such a run would be stacked on a GPU
 
 
 def test_an_unknown_data_set_is_named():

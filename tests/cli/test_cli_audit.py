@@ -69,6 +69,8 @@ def test_json_and_sarif(zeroinit):
     assert content["findings"][0]["parameters"] == ["seen"]
     assert {each["name"]: each["rule"] for each in content["parameters"]}["proj.weight"] == "Linear.reset_parameters"
     log = json.loads(zeroinit("audit", "factories_for_audit:Net", "--format", "sarif").out)
+    place = log["runs"][0]["results"][0]["locations"][0]["physicalLocation"]
+    assert place["artifactLocation"]["uri"].endswith("factories_for_audit.py")
     assert [each["ruleId"] for each in log["runs"][0]["results"]] == ["ZI201"]
 
 

@@ -8,6 +8,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from zeroinit.bench.catalogue import FIGURES
+from zeroinit.bench.catalogue.boards import BOARDS
 from zeroinit.bench.data import AUGMENTATIONS, DATASETS, PIXELS
 from zeroinit.bench.models import ACTIVATIONS, MODELS
 from zeroinit.bench.running import task
@@ -111,8 +112,8 @@ def test_list_names_everything_that_options_take(zeroinit):
     assert ended.code == 0
     assert max(len(line) for line in ended.out.splitlines()) <= 80
     rows = re.sub(r" *\n {4,}", " ", ended.out)  # a row may take several lines
-    for name, figure in FIGURES.items():
-        assert re.search(rf"^{name} +{re.escape(figure.title)}", rows, flags=re.MULTILINE)
+    for name, entry in {**FIGURES, **BOARDS}.items():
+        assert re.search(rf"^{name} +{re.escape(entry.title)}", rows, flags=re.MULTILINE)
     for name in (*INITIALIZERS, *REMEDIES):
         assert re.search(rf"^{name} +\S", rows, flags=re.MULTILINE)
     for title, table in (

@@ -46,7 +46,7 @@ def test_a_dry_run_runs_and_writes_nothing(zeroinit, monkeypatch):
     assert list(Path().iterdir()) == []
     refused = zeroinit("compare", "zero", "--jobs", "1", "--device", "cpu", "--epochs", "2000")
     assert refused.code == 2
-    assert "--yes begins, --dry-run lists the runs, --epochs and --seeds make it shorter" in refused.err
+    assert "--epochs and --seeds make it shorter" in refused.err
     assert list(Path().iterdir()) == []
 
 
@@ -97,3 +97,48 @@ def test_what_cannot_be_used_is_one_line(zeroinit, no_run, arguments, message):
     assert ended.err.startswith(f"zeroinit: error: {message}")
     assert ended.err.count("\n") == 1
     assert list(Path().iterdir()) == []
+
+
+@pytest.fixture
+def small_board(monkeypatch):
+    from zeroinit.bench.catalogue.boards import BOARDS
+    from zeroinit.bench.spec import Board, Run, Track
+
+    run = Run(dataset="digits", epochs=1, num_train=64, num_validation=32)
+    track = Track(run, ("pytorch", "zero"), (0.01,), num_seeds=2, target=0.9)
+    monkeypatch.setitem(BOARDS, "small", Board("small", "small", {"one net": track, "other": track}))
+
+
+def test_a_board_has_a_table_and_a_folder_for_each_network(zeroinit, small_board):
+    ended = zeroinit("compare", "normal_bias", "--board", "small", "--jobs", "1", "--device", "cpu")
+    assert ended.code == 0, ended.err
+    assert ended.out.count("reference") == 2
+    assert ended.out.startswith("one net\nmnist_fnn on digits, 1 epochs")
+    assert {path.name for path in Path("comparison").iterdir()} == {"one-net", "other"}
+    assert "normal_bias" in Path("comparison/other/comparison.csv").read_text()
+    one = zeroinit("compare", "--board", "small:other", "--csv", "--jobs", "1", "--device", "cpu")
+    assert one.out.startswith("entry,rate,")
+
+
+def test_a_time_limit_and_a_part_write_no_table(zeroinit, small_board):
+    for option in (("--time-limit", "0.000001s"), ("--shard", "1/2")):
+        ended = zeroinit("compare", "--board", "small:other", *option, "--jobs", "1", "--device", "cpu")
+        assert ended.code == 0
+        assert "reference" not in ended.out
+        assert not Path("comparison").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("", "initializers: name at least one, as zero_start, or a board, as --board initbench"),
+        ("--board initbenc", "board='initbenc': did you mean 'initbench'"),
+        ("--board small --epochs 3", "--epochs: --board small fixes it; leave one of them out"),
+        ("--board small --lr-grid 0.1", "--lr-grid: --board small fixes it"),
+        ("--board small --json", "--json: name one network, as --board 'small:one net'"),
+    ],
+)
+def test_what_a_board_refuses_is_one_line(zeroinit, no_run, small_board, arguments, message):
+    ended = zeroinit("compare", *arguments.split())
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith(f"zeroinit: error: {message}")

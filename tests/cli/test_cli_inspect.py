@@ -137,6 +137,9 @@ def test_json_and_sarif(zeroinit):
     content = json.loads(zeroinit("inspect", "factories_for_inspect:flawed", "--format", "json").out)
     assert content["findings"][0]["code"] == "ZI001"
     log = json.loads(zeroinit("inspect", "factories_for_inspect:flawed", "--format", "sarif").out)
+    place = log["runs"][0]["results"][0]["locations"][0]["physicalLocation"]
+    assert place["artifactLocation"]["uri"].endswith("factories_for_inspect.py")
+    assert place["region"]["startLine"] == 1 + FACTORIES.splitlines().index("def flawed():")
     assert log["runs"][0]["results"][0]["ruleId"] == "ZI001"
 
 

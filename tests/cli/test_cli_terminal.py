@@ -164,6 +164,7 @@ def completed(words: str) -> list[str]:
         ("zeroinit reproduce fig3 ", list(FIGURES)),
         ("zeroinit report starts", ["starts", "starts_cnn"]),
         ("zeroinit data ", list(DATASETS)),
+        ("zeroinit compare --board i", ["initbench"]),
         ("zeroinit reproduce --profile ", list(PROFILES)),
         ("zeroinit report --protocol p", ["published"]),
         ("zeroinit inspect package:factory --format s", ["sarif"]),

@@ -277,3 +277,89 @@ def labels_that_an_own_index_ignores():
 @healthy("own", "no label")
 def labels_that_count():
     return counted(1)
+
+
+class Stacked(nn.Module):
+    """An ensemble whose members' weights are stacked, as parameters or in a plain dict under a name of torch's own."""
+
+    def __init__(self, registers):
+        super().__init__()
+        members = [nn.Sequential(nn.Linear(6, 8), nn.LayerNorm(8), nn.Tanh(), nn.Linear(8, 2)) for _ in range(3)]
+        self.__dict__["template"] = members[0].to("meta") if registers else members[0]
+        stacked, self.buffers = torch.func.stack_module_state([each.to_empty(device="cpu") for each in members])
+        values = {name: torch.randn_like(each) for name, each in stacked.items()}
+        if registers:
+            self.names, self.values = list(values), nn.ParameterList(map(nn.Parameter, values.values()))
+        else:
+            self.head, self.kept = nn.Linear(2, 2), {name: each.requires_grad_() for name, each in values.items()}
+
+    def forward(self, x):
+        registers = hasattr(self, "names")
+        values = dict(zip(self.names, self.values, strict=True)) if registers else self.kept
+        out = torch.vmap(lambda one: torch.func.functional_call(self.template, one, (x,)), randomness="same")(values)
+        return out.mean(0) if registers else self.head(out.mean(0))
+
+
+@healthy("find_string: vectorized ensembles", "transform", "Will learn: all 6 parameters get a gradient by step 1. ")
+def an_ensemble_under_vmap():
+    """Values cannot be read inside of a transform. A dict lies over ``Module.buffers``."""
+    return Batch(Stacked(True), floats(16, 6), floats(16, 2), {"loss_fn": F.mse_loss})
+
+
+@fault("find_string: EnsembleDynamicsModel", "transform", "ZI016", "", "kept")
+def an_ensemble_in_a_plain_dict_under_vmap():
+    return Batch(Stacked(False), floats(16, 6), floats(16, 2), {"loss_fn": F.mse_loss})
+
+
+def energy(derive):
+    def forward(self, x):
+        return derive(lambda point: self.net(point).sum(), x)
+
+    return Batch(
+        OneOf(forward, net=mlp(3, 8, 1, activation=nn.Tanh)), floats(16, 3), floats(16, 3), {"loss_fn": F.mse_loss}
+    )
+
+
+@healthy(
+    "pytorch/functorch#1124", "transform", "Will learn: 3 of 4 parameters get a gradient by step 1, 1 has no effect."
+)
+def forces_by_grad():
+    return energy(lambda potential, x: -torch.func.grad(potential)(x))
+
+
+@healthy(
+    "pytorch/functorch#1124", "transform", "Will learn: 3 of 4 parameters get a gradient by step 1, 1 has no effect."
+)
+def forces_by_vmap_of_grad():
+    return energy(lambda potential, x: -torch.vmap(torch.func.grad(potential))(x))
+
+
+@healthy("own", "transform", "Will learn: 3 of 4 parameters get a gradient by step 1, 1 has no effect.")
+def curvatures_by_hessian():
+    return energy(lambda potential, x: torch.vmap(torch.func.hessian(potential))(x).diagonal(dim1=-2, dim2=-1))
+
+
+def members(makes_leaves):
+    def forward(self, x):
+        if makes_leaves:
+            values, _ = torch.func.stack_module_state(self.members)
+        else:
+            each = [dict(member.named_parameters()) for member in self.members]
+            values = {name: torch.stack([one[name] for one in each]) for name in each[0]}
+        base = self.members[0]
+        return torch.vmap(lambda one: torch.func.functional_call(base, one, (x,)))(values).mean(0)
+
+    parts = nn.ModuleList(mlp(6, 8, 2, activation=nn.Tanh) for _ in range(3))
+    return Batch(OneOf(forward, members=parts), floats(16, 6), floats(16, 2), {"loss_fn": F.mse_loss})
+
+
+@fault("find_string: stack_module_state in forward", "transform", "ZI009", "members.0.0",
+       "`stack_module_state` in `OneOf.forward` makes new tensors", never="Remove `detach()`")  # fmt: skip
+def leaves_stacked_in_each_pass():
+    """What the user called is named, not what torch does inside of it."""
+    return members(True)
+
+
+@healthy("own", "transform", "Will learn: all 12 parameters")
+def parameters_stacked_in_each_pass():
+    return members(False)

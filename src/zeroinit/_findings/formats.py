@@ -3,14 +3,14 @@
 import json
 import re
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from zeroinit._common import __version__
 from zeroinit._findings.codes import CODES
 from zeroinit._findings.finding import Finding
-from zeroinit._findings.lines import as_location, written
+from zeroinit._findings.lines import Line, as_location, written
 from zeroinit._findings.naming import in_common, pattern_of, starred
 
 __all__ = [
@@ -105,13 +105,18 @@ def _once(text: str) -> str:
     return re.sub(r"(`[^`]+`)(?:(?:, | and )\1)+", r"\1", text)
 
 
-def _location(finding: Finding) -> dict[str, Any]:
+def _location(finding: Finding, homes: Mapping[str, Line]) -> dict[str, Any]:
     place: dict[str, Any] = {"logicalLocations": [{"fullyQualifiedName": finding.path or "model", "kind": "member"}]}
-    return place | ({"physicalLocation": as_location(finding.lines[0])} if finding.lines else {})
+    line = next(iter(finding.lines), homes.get(finding.path, homes.get("")))
+    return place | ({"physicalLocation": as_location(line)} if line is not None else {})
 
 
-def to_sarif(findings: Iterable[Finding]) -> dict[str, Any]:
+def to_sarif(findings: Iterable[Finding], homes: Mapping[str, Line]) -> dict[str, Any]:
     """Return the findings as a SARIF 2.1.0 log; a module is a logical location, a line of source a physical one.
+
+    Args:
+        findings: Of a report.
+        homes: A line for each path, and for ``""``; code hosts refuse results without one.
 
     Source:
         OASIS, "Static Analysis Results Interchange Format (SARIF) Version 2.1.0".
@@ -129,7 +134,7 @@ def to_sarif(findings: Iterable[Finding]) -> dict[str, Any]:
             "ruleId": each.code,
             "level": "warning" if each.severity == "warning" else "note",
             "message": {"text": f"{each.message} {each.suggestion}".strip()},
-            "locations": [_location(each)],
+            "locations": [_location(each, homes)],
         }
         for each in findings
     ]

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from zeroinit._common import jsonable
 from zeroinit._findings.finding import Finding
 from zeroinit._findings.formats import to_sarif
+from zeroinit._findings.lines import Line
 
 __all__ = ["Report"]
 
@@ -16,11 +17,13 @@ class Report:
     Attributes:
         findings: Warnings first.
         notes: What the reader should know about the report itself.
+        homes: Where the classes of the modules that findings name begin, by path.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
     findings: tuple[Finding, ...]
     notes: tuple[str, ...]
+    homes: dict[str, Line]
 
     @property
     def warnings(self) -> tuple[Finding, ...]:
@@ -29,8 +32,8 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain dictionaries, lists, strings and numbers, ready for JSON; what is not finite is ``None``."""
-        return jsonable(asdict(self))
+        return jsonable({name: each for name, each in asdict(self).items() if name != "homes"})
 
     def to_sarif(self) -> dict[str, Any]:
         """Return the findings as a SARIF 2.1.0 log."""
-        return to_sarif(self.findings)
+        return to_sarif(self.findings, self.homes)

@@ -35,7 +35,7 @@ def attached(model: nn.Module) -> Iterator[Attached]:
         >>> [place for place, _ in attached(model)]
         ['layers[0].weight']
     """
-    known = {id(each) for each in [*model.parameters(), *model.buffers(), *model.modules()]}
+    known = {id(each) for each in [*model.parameters(), *nn.Module.buffers(model), *model.modules()]}
     seen: set[int] = set()
     for path, module in list(model.named_modules()):
         for name, value in list(getattr(module, "__dict__", {}).items()):

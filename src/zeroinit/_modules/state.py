@@ -29,7 +29,7 @@ def random_state_kept(model: nn.Module, seed: int | None = None) -> Iterator[Non
         True
     """
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
-    tensors = [*model.parameters(), *model.buffers()]
+    tensors = [*model.parameters(), *nn.Module.buffers(model)]
     with torch.random.fork_rng(devices=sorted({each.device.index for each in tensors if each.is_cuda})):
         try:
             if seed is not None:

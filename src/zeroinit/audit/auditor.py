@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from zeroinit._common import InputError
 from zeroinit._findings.finding import Finding, finding
 from zeroinit._findings.naming import few
+from zeroinit._modules.homes import homes_of
 from zeroinit.audit.building import Observed, observe
 from zeroinit.audit.copies import copies_between, copies_inside
 from zeroinit.audit.memory import GIVEN
@@ -81,7 +82,8 @@ def audit(
     if ranks:
         found += _of_ranks(eager, ranks, init, batch)
     parameters = tuple(_written(all_built[0], name, each) for name, each in _tensors(all_built[0]).items())
-    return AuditReport(type(eager.model).__name__, parameters, _ordered(found), tuple(notes))
+    homes = homes_of(eager.model, {each.path for each in found})
+    return AuditReport(type(eager.model).__name__, parameters, _ordered(found), tuple(notes), homes)
 
 
 def assert_initialized(

@@ -126,7 +126,7 @@ def observe(
         stack.enter_context(ties.watching())
         stack.enter_context(recorder)
         model = _called(build, argument, on_meta)
-        tensors = [*model.parameters(), *model.buffers()]
+        tensors = [*model.parameters(), *nn.Module.buffers(model)]
         on_meta = on_meta or (init is not None and any(each.is_meta for each in tensors))
         if on_meta:
             with tied_again(model):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from zeroinit._common import counted
 from zeroinit._findings.finding import Finding
 from zeroinit._findings.formats import FEWEST, shortened, suggestion_lines, told_once
+from zeroinit._findings.lines import Line
 from zeroinit._findings.naming import pattern_of, starred
 from zeroinit._findings.report import Report
 
@@ -45,12 +46,14 @@ class AuditReport(Report):
         parameters: Parameters and buffers in the model's order, with the rule that wrote each.
         findings: Warnings first.
         notes: What the reader should know about the audit itself.
+        homes: Where the classes of the modules that findings name begin, by path.
     """
 
     model: str
     parameters: tuple[Written, ...]
     findings: tuple[Finding, ...]
     notes: tuple[str, ...] = field(default=())
+    homes: dict[str, Line] = field(default_factory=dict)
 
     @property
     def verdict(self) -> str:

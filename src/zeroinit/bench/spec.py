@@ -13,7 +13,7 @@ from typing import Any, get_args
 from zeroinit._common import InputError, lookup, whole_number
 from zeroinit.bench.profiles import PROFILES, PROTOCOLS
 
-__all__ = ["Claim", "Curve", "Figure", "Run"]
+__all__ = ["Board", "Claim", "Curve", "Figure", "Headline", "Run", "Track"]
 
 LARGEST = 2**63
 
@@ -249,3 +249,56 @@ class Figure:
                 f"({', '.join(common)}); choose another profile"
             )
         return curves
+
+
+@dataclass(frozen=True)
+class Headline:
+    """A published statement about the last entry of a track, written down before the runs.
+
+    Attributes:
+        statement: One sentence.
+        source: Who published it, and where.
+        holds: The verdicts of ``compare`` under which it holds; ``undecided`` leaves it open, others refute it.
+    """
+
+    statement: str
+    source: str
+    holds: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Track:
+    """One network of a board: what ``compare`` needs to know of it, fixed before the runs.
+
+    Attributes:
+        run: The settings that all entries share.
+        entries: As of ``compare``; the reference first.
+        learning_rates: The grid on which each entry is tuned.
+        num_seeds: Of the final runs, from 0 on.
+        target: The test accuracy whose first epoch is told.
+        margin: The largest difference in accuracy that does not matter.
+        headline: A published statement that this track decides, if any.
+    """
+
+    run: Run
+    entries: tuple[str, ...]
+    learning_rates: tuple[float, ...]
+    num_seeds: int
+    target: float
+    margin: float = 0.01
+    headline: Headline | None = None
+
+
+@dataclass(frozen=True)
+class Board:
+    """Networks on which initializers are compared under fixed rules.
+
+    Attributes:
+        name: The name that you type.
+        title: One line.
+        tracks: By name, in the order of running.
+    """
+
+    name: str
+    title: str
+    tracks: Mapping[str, Track]

@@ -80,7 +80,7 @@ def rough_seconds(run: Run, core: float = FAST_CORE) -> float:
 
 
 def is_dense(run: Run) -> bool:
-    """Whether a run's network has no convolution: such networks are stacked at little cost."""
+    """Whether all layers with weights are dense: such networks are stacked at little cost."""
     return _anatomy(_architecture(run)).is_dense
 
 
@@ -122,6 +122,6 @@ def _anatomy(run: Run) -> _Anatomy:
         model(torch.zeros(1, *sizes_of(run.dataset).input_shape))
     for handle in handles:
         handle.remove()
-    is_dense = not any(isinstance(module, nn.Conv2d) for module in parts)
+    is_dense = all(isinstance(module, nn.Linear) for module in parts if any(True for _ in module.parameters()))
     num_parameters = sum(parameter.numel() for parameter in model.parameters())
     return _Anatomy(counter.get_total_flops(), is_dense, num_parameters, activations)

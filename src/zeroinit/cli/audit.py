@@ -39,12 +39,18 @@ def audit_command(
 ) -> None:
     """Tell whether every parameter and buffer of a model was initialized, once, as meant."""
     from zeroinit.audit import audit
-    from zeroinit.cli.loading import find_factory, parse_inputs, split, users_code
+    from zeroinit.cli.loading import at_factory, find_factory, parse_inputs, split, users_code
     from zeroinit.cli.shown import show
 
     lookup(FORMATS, style, "format")
     batch = None if inputs is None else parse_inputs(inputs)
     with for_the_report(), users_code(factory):
         build, initialize = find_factory(factory), None if init is None else find_factory(init, "init")
-        report = audit(lambda: split(build())[0], init=initialize, batch=batch)
+        built: list = []
+
+        def made():
+            built[:] = [split(build())[0]]
+            return built[0]
+
+        report = at_factory(audit(made, init=initialize, batch=batch), factory, *built)
     show(report, style, strict, select, ignore, baseline, write_to)

@@ -1,29 +1,45 @@
 """``zeroinit compare``."""
 
 import textwrap
+import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from zeroinit._common import InputError
 from zeroinit.cli.app import WIDTH, app, err, out
-from zeroinit.cli.completion import complete_figures, complete_keys
-from zeroinit.cli.options import DataDir, Results, Seeds, parse_seeds
+from zeroinit.cli.completion import complete_boards, complete_figures, complete_keys
+from zeroinit.cli.options import DataDir, Results, Shard, TimeLimit, parse_duration, parse_seeds, parse_shard
 from zeroinit.cli.reproduce import LONG, ask_before_long_work
 from zeroinit.cli.tables import print_estimate
+
+if TYPE_CHECKING:
+    from zeroinit.bench.comparison.protocol import Protocol
+    from zeroinit.bench.running.schedule import Options
 
 
 @app.command()
 def compare(
     initializers: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             help="Names, module:function or zero_start; with a scale and remedies, as normal_bias*0.1+warmup:50.",
             autocompletion=complete_keys("init/initializers.py", "INITIALIZERS"),
         ),
-    ],
-    reference: Annotated[str, typer.Option("--reference", help="The entry to compare with.")] = "pytorch",
+    ] = None,
+    board: Annotated[
+        str | None,
+        typer.Option(
+            "--board",
+            help="Compare on a board, as initbench, with its entries and rules; yours join them.",
+            autocompletion=complete_boards,
+        ),
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option("--reference", help="The entry to compare with; by default pytorch.")
+    ] = None,
     study: Annotated[
         str | None,
         typer.Option("--study", help="Train the network of a figure or study.", autocompletion=complete_figures),
@@ -46,10 +62,14 @@ def compare(
     lr_grid: Annotated[
         str | None, typer.Option("--lr-grid", help="Learning rates, ascending, as 1e-4,1e-3; one alone is not tuned.")
     ] = None,
-    seeds: Seeds = "5",
+    seeds: Annotated[
+        str | None, typer.Option("--seeds", help="A count, a range (0-9) or a list (0,3,7); 5, or those of the board.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", help="Of each run; 20 on the digits, else 10.")] = None,
     batch_size: Annotated[int | None, typer.Option("--batch-size", help="32 on the digits, else 128.")] = None,
-    margin: Annotated[float, typer.Option("--margin", help="As good: a difference below so many points.")] = 1.0,
+    margin: Annotated[
+        float | None, typer.Option("--margin", help="As good: a difference below so many points; by default 1.")
+    ] = None,
     target: Annotated[
         float | None,
         typer.Option("--target", help="Tell the first epoch with so many percent of the test images right."),
@@ -67,6 +87,8 @@ def compare(
     latex: Annotated[bool, typer.Option("--latex", help="Print a LaTeX table.")] = False,
     bibtex: Annotated[bool, typer.Option("--bibtex", help="Print BibTeX of software and papers.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    time_limit: TimeLimit = None,
+    shard: Shard = "1/1",
     yes: Annotated[bool, typer.Option("--yes", help="Begin more than an hour of work without being asked.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Tell what would run and about how long it takes; run and write nothing.")
@@ -78,58 +100,108 @@ def compare(
     ]
     if len(forms) > 1:
         raise InputError(f"--{forms[0]} and --{forms[1]}: print one format; the folder {report} gets all of them")
-    rates, chosen_seeds = None if lr_grid is None else parse_rates(lr_grid), parse_seeds(seeds)
     given = {
-        "dataset": dataset,
-        "model": model,
-        "optimizer": optimizer,
-        "epochs": epochs,
-        "batch_size": batch_size,
+        **{"reference": reference, "study": study, "dataset": dataset, "model": model, "optimizer": optimizer},
+        **{"lr_grid": lr_grid, "epochs": epochs, "batch_size": batch_size, "margin": margin, "target": target},
     }
-    settings = {name: value for name, value in given.items() if value is not None}
+    given = {name: value for name, value in given.items() if value is not None}
+    deadline = None if time_limit is None else time.time() + parse_duration(time_limit)
+    chosen_seeds, part = None if seeds is None else parse_seeds(seeds), parse_shard(shard)
     from zeroinit.bench.progress import Progress
 
     progress = Progress(err)
     with progress:
         progress.begin("loading the program")
-        from zeroinit.bench.comparison.compare import planned, prepare, run_comparison
+        from zeroinit.bench.comparison.compare import planned
         from zeroinit.bench.reproduce import check_writable
         from zeroinit.bench.running.estimate import estimate_tasks, tasks_may_take_longer
         from zeroinit.bench.running.schedule import Options
         from zeroinit.bench.store import Store
 
-        for option, value in (("margin", margin), ("target", target)):
-            if value is not None and not 0 < value < 100:
-                raise InputError(f"{option}={value:g}: must lie between 0 and 100, in points of accuracy")
-        goal = None if target is None else target / 100
-        protocol = prepare(initializers, reference, chosen_seeds, rates, margin / 100, goal, study, settings)
-        options = Options(results, data_dir, device)
-        tasks, plan = planned(protocol, Store(results)), None
+        protocols = _protocols(initializers or [], board, chosen_seeds, given)
+        if forms and len(protocols) > 1:
+            raise InputError(f"--{forms[0]}: name one network, as --board '{board}:{next(iter(protocols))}'")
+        options = Options(results, data_dir, device, deadline=deadline, shard=part)
+        store, plan = Store(results), None
+        tasks = {task: name for protocol in protocols.values() for task, name in planned(protocol, store, part).items()}
         if dry_run or (not yes and tasks_may_take_longer(LONG, list(tasks), options)):
             progress.begin("timing a few steps of each kind of run")
             plan = estimate_tasks(list(tasks), {task.run: name for task, name in tasks.items()}, options, jobs)
-    if not forms:
-        for line in protocol.lines():
-            out.print(textwrap.fill(line, WIDTH), markup=False, highlight=False, soft_wrap=True)
-        out.print()
     if dry_run:
+        for title, protocol in protocols.items():
+            _print_protocol(title, protocol)
         print_estimate(plan, results)
         return
     if plan is not None:
-        ask_before_long_work(plan, None, "--epochs and --seeds make it shorter")
+        less = "--time-limit 30m ends after half an hour; --epochs and --seeds make it shorter"
+        ask_before_long_work(plan, deadline, less)
     check_writable(report)
+    problems: list[str] = []
+    for title, protocol in protocols.items():
+        if not options.is_out_of_time:
+            problems += _compare_one(title, protocol, options, jobs, report, forms, progress)
+    if problems:
+        raise typer.Exit(1)
+
+
+def _compare_one(
+    title: str, protocol: "Protocol", options: "Options", jobs: int | None, report: Path, forms: list[str], progress
+) -> Sequence[str]:
+    """Carry out one comparison, print and save it; return what failed."""
+    from zeroinit.bench.comparison.board import folder_of
+    from zeroinit.bench.comparison.compare import run_comparison
+
+    if not forms:
+        _print_protocol(title, protocol)
     with progress:
         comparison = run_comparison(protocol, options, jobs=jobs, progress=progress)
+        if comparison is None:
+            return ()
         progress.begin("writing the tables")
-        comparison.save(report)
+        folder = comparison.save(report / folder_of(title) if title else report)
     shown = comparison.write(forms[0] if forms else "table")
     out.print(shown, markup=False, highlight=False, soft_wrap=True)
     if not forms:
-        out.print(f"tables and drawing: {report}", markup=False, highlight=False, soft_wrap=True)
+        _print_all([f"tables and drawing: {folder}", *([""] if title else [])])
     for problem in comparison.problems:
         err.print(f"failed: {problem}", style="red", markup=False, highlight=False, soft_wrap=True)
-    if comparison.problems:
-        raise typer.Exit(1)
+    return comparison.problems
+
+
+def _print_protocol(title: str, protocol: "Protocol") -> None:
+    _print_all([*([title] if title else []), *protocol.lines(), ""])
+
+
+def _print_all(lines: Sequence[str]) -> None:
+    for line in lines:
+        out.print(textwrap.fill(line, WIDTH), markup=False, highlight=False, soft_wrap=True)
+
+
+def _protocols(initializers: list[str], board: str | None, seeds: Sequence[int] | None, given: dict) -> dict:
+    """Return the protocols of a board by network, or that of a comparison under no name.
+
+    Raises:
+        InputError: Options that a board fixes, or an entry or a setting that cannot be used.
+    """
+    from zeroinit.bench.comparison.board import open_board
+    from zeroinit.bench.comparison.compare import prepare
+
+    if board is not None:
+        if given:
+            raise InputError(
+                f"--{next(iter(given)).replace('_', '-')}: --board {board} fixes it; leave one of them out"
+            )
+        return open_board(board, initializers, seeds)
+    if not initializers:
+        raise InputError("initializers: name at least one, as zero_start, or a board, as --board initbench")
+    for option in ("margin", "target"):
+        if option in given and not 0 < given[option] < 100:
+            raise InputError(f"{option}={given[option]:g}: must lie between 0 and 100, in points of accuracy")
+    rates = parse_rates(given.pop("lr_grid")) if "lr_grid" in given else None
+    margin, goal = given.pop("margin", 1.0) / 100, given.pop("target", None)
+    reference, study = given.pop("reference", "pytorch"), given.pop("study", None)
+    goal = None if goal is None else goal / 100
+    return {"": prepare(initializers, reference, seeds or range(5), rates, margin, goal, study, given)}
 
 
 def parse_rates(text: str) -> list[float]:

@@ -4,7 +4,7 @@ import ast
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["complete_figures", "complete_keys", "keys_in_source"]
+__all__ = ["complete_boards", "complete_figures", "complete_keys", "keys_in_source"]
 
 PACKAGE = Path(__file__).parent.parent
 Names = list[tuple[str, str]]
@@ -16,6 +16,13 @@ def complete_figures(incomplete: str) -> Names:
     from zeroinit.bench.catalogue import FIGURES
 
     return [(name, figure.title) for name, figure in FIGURES.items() if name.startswith(incomplete)]
+
+
+def complete_boards(incomplete: str) -> Names:
+    """Return the boards that begin like this, with their titles."""
+    from zeroinit.bench.catalogue.boards import BOARDS
+
+    return [(name, board.title) for name, board in BOARDS.items() if name.startswith(incomplete)]
 
 
 def complete_keys(path: str, table: str) -> Callable[[str], Names]:

@@ -45,7 +45,7 @@ def inspect_command(
     write_to: Annotated[Path | None, typer.Option("--write-baseline", help="Write warnings to this file.")] = None,
 ) -> None:
     """Tell for any model whether it will learn, what stays identical, and when each layer gets its first gradient."""
-    from zeroinit.cli.loading import build, inputs_known, users_code
+    from zeroinit.cli.loading import at_factory, build, inputs_known, users_code
     from zeroinit.cli.shown import show
     from zeroinit.symmetry import inspect
 
@@ -53,5 +53,5 @@ def inspect_command(
     with for_the_report(), users_code(factory):
         model, batch = build(factory, inputs, initializer)
         with inputs_known(model, batch, inputs):
-            report = inspect(model, batch, steps=steps, optimizer=optimizer)
+            report = at_factory(inspect(model, batch, steps=steps, optimizer=optimizer), factory, model)
     show(report, style, strict, select, ignore, baseline, write_to)

@@ -7,8 +7,9 @@ from zeroinit.cli.app import app, out
 
 @app.command(name="list")
 def list_command() -> None:
-    """List figures, initializers, remedies, data sets, networks and what else a run names."""
+    """List figures, boards, initializers, remedies, data sets, networks and what else a run names."""
     from zeroinit.bench.catalogue import FIGURES
+    from zeroinit.bench.catalogue.boards import BOARDS
     from zeroinit.bench.data import AUGMENTATIONS, DATASETS, PIXELS
     from zeroinit.bench.models import ACTIVATIONS, MODELS
     from zeroinit.bench.training import OPTIMIZERS
@@ -17,10 +18,12 @@ def list_command() -> None:
     from zeroinit.remedies import REMEDIES
 
     figures = {name: figure.title for name, figure in FIGURES.items()}
+    boards = {name: board.title for name, board in BOARDS.items()}
     initializers = {name: entry.summary for name, entry in INITIALIZERS.items()}
     initializers |= {name: entry.value for name, entry in plugins().items() if name not in INITIALIZERS}
     remedies = {name: entry.summary for name, entry in REMEDIES.items()}
-    for title, entries in (("figure", figures), ("initializer", initializers), ("remedy", remedies)):
+    tables = {"figure": figures, "board": boards, "initializer": initializers, "remedy": remedies}
+    for title, entries in tables.items():
         table = Table(title, "", box=None, pad_edge=False, title_justify="left")
         for name, text in entries.items():
             table.add_row(name, text)

@@ -5,7 +5,8 @@ import re
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from inspect import signature
+from dataclasses import replace
+from inspect import getsourcefile, getsourcelines, signature
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from zeroinit._common import InputError, closest, derive_seed, import_named
+from zeroinit._findings.report import Report
 from zeroinit._modules.batch import describe
+from zeroinit._modules.homes import homes_of
 from zeroinit.init import initialize_
 
-__all__ = ["build", "find_factory", "inputs_known", "parse_inputs", "split", "users_code"]
+__all__ = ["at_factory", "build", "find_factory", "inputs_known", "parse_inputs", "split", "users_code"]
 
 FORM = "write package.module:factory, where factory() returns a model or a pair of model and inputs"
 
@@ -53,6 +56,16 @@ def find_factory(name: str, argument: str = "factory") -> Callable:
     if not callable(found) or isinstance(found, nn.Module):
         raise InputError(f"{argument}={name!r}: is {describe(found)}, not a function; {form}")
     return found
+
+
+def at_factory(report: Report, name: str, model: nn.Module) -> Report:
+    """Let a report point to the factory where the model is built of torch's own classes."""
+    try:
+        factory = find_factory(name)
+        line = str(getsourcefile(factory)), getsourcelines(factory)[1]
+    except (OSError, TypeError):
+        return report
+    return replace(report, homes=homes_of(model, {each.path for each in report.findings}, line))
 
 
 def parse_inputs(text: str, seed: int = 0) -> Any:

@@ -19,7 +19,9 @@ __all__ = [
     "ReportDir",
     "Results",
     "Seeds",
+    "Shard",
     "ShowClaims",
+    "TimeLimit",
     "parse_duration",
     "parse_seeds",
     "parse_shard",
@@ -49,6 +51,14 @@ ProtocolName = Annotated[
     ),
 ]
 Seeds = Annotated[str, typer.Option("--seeds", help="A count (5), a range (0-9) or a list (0,3,7).")]
+TimeLimit = Annotated[
+    str | None,
+    typer.Option("--time-limit", help="End by then, as 90s, 8m or 1.5h; the same command goes on from there."),
+]
+Shard = Annotated[
+    str,
+    typer.Option("--shard", help="Run one part of all runs, as 2/8, and write no report: for one of several machines."),
+]
 DataDir = Annotated[
     Path | None,
     typer.Option("--data-dir", help="Data as torchvision stores it; else $ZEROINIT_DATA_DIR, else a download."),

@@ -18,7 +18,9 @@ from zeroinit.cli.options import (
     ReportDir,
     Results,
     Seeds,
+    Shard,
     ShowClaims,
+    TimeLimit,
     parse_duration,
     parse_seeds,
     parse_shard,
@@ -46,20 +48,12 @@ def reproduce(
     histogram_every: Annotated[
         int, typer.Option("--histogram-every", help="Steps between histograms of parameters and gradients; 0: none.")
     ] = 0,
-    time_limit: Annotated[
-        str | None,
-        typer.Option("--time-limit", help="End by then, as 90s, 8m or 1.5h; the same command goes on from there."),
-    ] = None,
+    time_limit: TimeLimit = None,
     checkpoint_every: Annotated[
         float,
         typer.Option("--checkpoint-every", help="Seconds between saves of a run's state; a killed run goes on there."),
     ] = 60.0,
-    shard: Annotated[
-        str,
-        typer.Option(
-            "--shard", help="Run one part of all runs, as 2/8, and write no report: for one of several machines."
-        ),
-    ] = "1/1",
+    shard: Shard = "1/1",
     executor: Annotated[
         str, typer.Option("--executor", help="processes (on this machine) or ray (a cluster that shares the folders).")
     ] = "processes",

@@ -12,6 +12,7 @@ from zeroinit._findings.choosing import choose
 from zeroinit._findings.formats import told_once
 from zeroinit._modules.batch import take_batch
 from zeroinit._modules.copying import copier_of
+from zeroinit._modules.homes import homes_of
 from zeroinit.symmetry.shadow.checks import (
     LAZY,
     check_devices,
@@ -136,7 +137,8 @@ def inspect(
         except WrittenError:  # a frozen parameter is written to: the copy needs its own
             with sharing_allowed(False):
                 report = judge(_gather(subject))
-        return replace(report, notes=(*notes, *report.notes))
+        homes = homes_of(model, {each.path for each in report.findings})
+        return replace(report, notes=(*notes, *report.notes), homes=homes)
 
 
 def assert_symmetry_broken(

@@ -115,6 +115,7 @@ def test_a_hidden_layer_is_not_linear(generator):
 
 
 def test_the_table_holds_what_was_tested():
-    """The others: ``test_model_cifar_cnn.py`` and ``test_model_resnet.py``."""
+    """The others: ``test_model_cifar_cnn.py``, ``test_model_resnet.py`` and ``test_model_small_residual.py``."""
     resnets = {f"resnet{depth}{form}" for depth in (18, 34, 50, 101) for form in ("", "_standard")}
-    assert {*ANY_SIZE, "cifar_cnn", "cifar_cnn_quarter", "resnet50_quarter", *resnets} == set(MODELS)
+    small = {"resnet8", "residual_fnn", "row_transformer", "small_vit"}
+    assert {*ANY_SIZE, "cifar_cnn", "cifar_cnn_quarter", "resnet50_quarter", *resnets, *small} == set(MODELS)

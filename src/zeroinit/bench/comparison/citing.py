@@ -1,87 +1,47 @@
 """BibTeX: the papers of the initializers and remedies of a comparison, and this software."""
 
+import re
 from collections.abc import Iterable, Mapping
+from importlib.resources import files
 
 from zeroinit._common import __version__
 from zeroinit.bench.comparison.entries import ZERO_START, Entry
+from zeroinit.init import INITIALIZERS
+from zeroinit.remedies import REMEDIES
 
-__all__ = ["CITED", "PAPERS", "bibliography"]
+__all__ = ["OWN", "PAPERS", "bibliography", "papers_of"]
 
-RELEASED = "2026-11-27"
-
-
-def _entry(kind: str, key: str, **fields: str) -> str:
-    lines = [f"@{kind}{{{key}", *(f"  {name} = {{{value}}}" for name, value in fields.items())]
-    return ",\n".join(lines) + "}"
-
-
-PAPERS: Mapping[str, str] = {
-    "zeroinit": _entry(
-        "software",
-        "zeroinit",
-        title="zeroinit: neural-network initialization and symmetry breaking",
-        author="{The zeroinit authors}",
-        version=__version__,
-        date=RELEASED,
-        license="MIT",
-    ),
-    "schicho2023zero": _entry(
-        "article",
-        "schicho2023zero",
-        title="Training neural network with zero weight initialization",
-        author="Schicho, C.",
-        year="2023",
-        month="2",
-        note="Code: https://github.com/c-schicho/ZeroInitializationSymmetry",
-    ),
-    "he2015delving": _entry(
-        "inproceedings",
-        "he2015delving",
-        title="Delving deep into rectifiers: surpassing human-level performance on {ImageNet} classification",
-        author="He, Kaiming and Zhang, Xiangyu and Ren, Shaoqing and Sun, Jian",
-        booktitle="IEEE International Conference on Computer Vision",
-        year="2015",
-    ),
-    "glorot2010understanding": _entry(
-        "inproceedings",
-        "glorot2010understanding",
-        title="Understanding the difficulty of training deep feedforward neural networks",
-        author="Glorot, Xavier and Bengio, Yoshua",
-        booktitle="International Conference on Artificial Intelligence and Statistics",
-        year="2010",
-    ),
-    "saxe2014exact": _entry(
-        "inproceedings",
-        "saxe2014exact",
-        title="Exact solutions to the nonlinear dynamics of learning in deep linear neural networks",
-        author="Saxe, Andrew M. and McClelland, James L. and Ganguli, Surya",
-        booktitle="International Conference on Learning Representations",
-        year="2014",
-    ),
-    "lecun1998efficient": _entry(
-        "incollection",
-        "lecun1998efficient",
-        title="Efficient {BackProp}",
-        author="LeCun, Yann and Bottou, L{\\'e}on and Orr, Genevieve B. and M{\\\"u}ller, Klaus-Robert",
-        booktitle="Neural Networks: Tricks of the Trade",
-        year="1998",
-    ),
+OWN = "this package"
+SOURCES: Mapping[str, str] = {
+    **{name: entry.source for name, entry in REMEDIES.items()},
+    **{name: entry.source for name, entry in INITIALIZERS.items()},
+    "pytorch": "LeCun et al. 1998",
+    "constant_bias": "Schicho 2023",
+    ZERO_START: "Schicho 2023; Saxe et al. 2014",
 }
+"""By the name of an initializer or a remedy: who proposed it."""
 
-CITED: Mapping[str, tuple[str, ...]] = {
-    "zero": ("schicho2023zero",),
-    "normal_bias": ("schicho2023zero",),
-    "uniform_bias": ("schicho2023zero",),
-    "constant_bias": ("schicho2023zero",),
-    "pytorch": ("lecun1998efficient",),
-    ZERO_START: ("schicho2023zero", "saxe2014exact"),
-    "torch.nn.init:kaiming_normal_": ("he2015delving",),
-    "torch.nn.init:kaiming_uniform_": ("he2015delving",),
-    "torch.nn.init:xavier_normal_": ("glorot2010understanding",),
-    "torch.nn.init:xavier_uniform_": ("glorot2010understanding",),
-    "torch.nn.init:orthogonal_": ("saxe2014exact",),
-}
-"""By initializer."""
+
+def _read_papers() -> dict[str, str]:
+    text = files("zeroinit.bench.comparison").joinpath("papers.bib").read_text(encoding="utf-8")
+    entries = text.replace("{VERSION}", f"{{{__version__}}}").rstrip("\n").split("\n\n")
+    return {entry.partition("{")[2].partition(",")[0]: entry for entry in entries}
+
+
+PAPERS: Mapping[str, str] = _read_papers()
+"""BibTeX by key; a key is the first author, the year and a word."""
+
+
+def papers_of(source: str) -> list[str]:
+    """Return the keys of the papers that a source names.
+
+    Example:
+        >>> papers_of("Glorot and Bengio 2010; He et al. 2015, equation 10")
+        ['glorot2010understanding', 'he2015delving']
+    """
+    named = re.findall(r"([A-Z][\w-]+)(?: and [A-Z][\w-]+| et al\.)? (\d{4})", source)
+    starts = [f"{author.lower().replace('-', '')}{year}" for author, year in named]
+    return [key for start in starts for key in PAPERS if key.startswith(start)]
 
 
 def bibliography(entries: Iterable[Entry]) -> str:
@@ -93,9 +53,13 @@ def bibliography(entries: Iterable[Entry]) -> str:
     """
     keys, comments = ["zeroinit"], []
     for entry in entries:
-        keys += CITED.get(entry.initializer, ())
-        if entry.initializer not in CITED:
-            comments.append(f"% {entry.initializer}: cite its source yourself")
-        if "remedy" in entry.settings and entry.initializer != ZERO_START:
-            comments.append(f"% {entry.label}: `zeroinit list` names the sources of the remedies")
+        remedies = entry.settings.get("remedy", "").split("+")
+        initializer = entry.initializer
+        if initializer.startswith("torch.nn.init:"):
+            initializer = initializer.removeprefix("torch.nn.init:").rstrip("_")
+        for name in (initializer, *(each.partition(":")[0] for each in remedies if each)):
+            found = papers_of(SOURCES.get(name, ""))
+            keys += found
+            if not found and OWN not in SOURCES.get(name, ""):
+                comments.append(f"% {entry.initializer}: cite its source yourself")
     return "\n".join([*(PAPERS[key] for key in dict.fromkeys(keys)), *dict.fromkeys(comments)])

@@ -6,18 +6,18 @@ from typing import Any
 
 from rich.console import Console
 
-from zeroinit._common import InputError
+from zeroinit._common import InputError, counted
 from zeroinit.bench.comparison.entries import Entry, check_entry, read_entry
 from zeroinit.bench.comparison.protocol import OF_ENTRIES, TARGETS, Protocol, base_run, default_rates, study_settings
 from zeroinit.bench.comparison.results import Comparison, build_comparison
 from zeroinit.bench.progress import Progress
 from zeroinit.bench.reproduce import carry_out_missing, told_what_is_kept
 from zeroinit.bench.running.device import choose_device
-from zeroinit.bench.running.schedule import Options, Task, choose_jobs
+from zeroinit.bench.running.schedule import Options, Task, choose_jobs, missing
 from zeroinit.bench.spec import Run
 from zeroinit.bench.store import Store
 
-__all__ = ["compare", "planned", "prepare", "run_comparison"]
+__all__ = ["compare", "make_protocol", "planned", "prepare", "run_comparison"]
 
 
 def compare(
@@ -78,7 +78,9 @@ def compare(
     chosen = range(seeds) if isinstance(seeds, int) else seeds
     protocol = prepare(initializers, reference, chosen, learning_rates, margin, target, study, settings)
     options = Options(Path(results), None if data_dir is None else Path(data_dir), device)
-    return run_comparison(protocol, options, jobs=jobs, progress=Progress(Console(quiet=True)))
+    comparison = run_comparison(protocol, options, jobs=jobs, progress=Progress(Console(quiet=True)))
+    assert comparison is not None, "no deadline and no shard"
+    return comparison
 
 
 def prepare(
@@ -96,6 +98,27 @@ def prepare(
     Raises:
         InputError: An entry or a setting cannot be used.
     """
+    protocol = make_protocol(initializers, reference, seeds, learning_rates, margin, target, study, settings)
+    for entry in protocol.entries:
+        check_entry(entry, protocol.run)
+    return protocol
+
+
+def make_protocol(
+    initializers: Sequence[str | Callable],
+    reference: str | Callable,
+    seeds: Sequence[int],
+    learning_rates: Sequence[float] | None,
+    margin: float,
+    target: float | None,
+    study: str | None,
+    settings: Mapping[str, Any],
+) -> Protocol:
+    """Return the protocol of a comparison; entries are read and not tried. Arguments are those of ``compare``.
+
+    Raises:
+        InputError: The name of an entry, or a setting, cannot be used.
+    """
     taken = set(OF_ENTRIES) & set(settings)
     unknown = set(settings) - set(Run.__dataclass_fields__)
     if taken or unknown:
@@ -110,16 +133,13 @@ def prepare(
         raise InputError(f"initializers: need one besides the reference, {entries[0].label}")
     rates = default_rates(run.optimizer) if learning_rates is None else tuple(map(float, learning_rates))
     goal = TARGETS.get(run.dataset, 0.9) if target is None else target
-    protocol = Protocol(run, entries, rates, tuple(seeds), margin, goal)
-    for entry in entries:
-        check_entry(entry, run)
-    return protocol
+    return Protocol(run, entries, rates, tuple(seeds), margin, goal)
 
 
-def planned(protocol: Protocol, store: Store) -> dict[Task, str]:
+def planned(protocol: Protocol, store: Store, shard: tuple[int, int] = (1, 1)) -> dict[Task, str]:
     """Name the runs of a comparison, as far as they are known now; the middle rate stands for one not yet tuned."""
     found: dict[Task, str] = {}
-    for entry in protocol.entries:
+    for entry in _share(protocol.entries, shard):
         tuning = protocol.tuning_tasks(entry, store)
         is_tuned = all(store.has(task.run, task.seed) for task in tuning)
         rate = protocol.tuned(entry, store).rate if is_tuned else protocol.rates[len(protocol.rates) // 2]
@@ -127,13 +147,22 @@ def planned(protocol: Protocol, store: Store) -> dict[Task, str]:
     return found
 
 
+def _share(entries: Sequence[Entry], shard: tuple[int, int]) -> Sequence[Entry]:
+    """Return the entries of a part of a comparison: whole ones, as the rate of each depends on its own runs alone."""
+    number, count = shard
+    return entries[number - 1 :: count]
+
+
 def _named(entry: Entry, tasks: Sequence[Task]) -> dict[Task, str]:
     phases = {True: "tuning", False: "final"}
     return {task: f"{entry.label}, {phases[task.run.num_test == 0]}, {task.run.learning_rate:g}" for task in tasks}
 
 
-def run_comparison(protocol: Protocol, options: Options, *, jobs: int | None, progress: Progress) -> Comparison:
+def run_comparison(protocol: Protocol, options: Options, *, jobs: int | None, progress: Progress) -> Comparison | None:
     """Carry out what is missing of a comparison, and judge it.
+
+    Returns:
+        ``None`` if the deadline of ``options`` came before all results, or ``options`` name a part of all runs.
 
     Raises:
         InputError: As of ``compare``.
@@ -143,23 +172,38 @@ def run_comparison(protocol: Protocol, options: Options, *, jobs: int | None, pr
     store = Store(options.results)
     known: list[Task] = []
     with told_what_is_kept(known, store):
-        for stage in filter(None, _stages(protocol, store)):
+        for stage in _stages(_share(protocol.entries, options.shard), protocol, store):
             known += [task for task in stage if task not in known]
             names = {task.run: name for task, name in stage.items()}
-            carry_out_missing(list(stage), options, store, progress, jobs=jobs, names=names)
+            if stage:
+                carry_out_missing(list(stage), options, store, progress, jobs=jobs, names=names)
+            left = [task for task in missing(known, store) if not store.failure(task.run, task.seed)]
+            if left:
+                progress.print(
+                    f"out of time: {len(known) - len(left)} runs are stored in {options.results}; the same command "
+                    "goes on from there"
+                )
+                return None
+        number, count = options.shard
+        if count > 1:
+            progress.print(
+                f"shard {number}/{count}: {counted(len(known), 'run')} stored in {options.results}; the same command "
+                "without --shard writes the tables when all shards have ended"
+            )
+            return None
         progress.begin("comparing")
         return build_comparison(protocol, store)
 
 
-def _stages(protocol: Protocol, store: Store) -> Iterator[dict[Task, str]]:
+def _stages(entries: Sequence[Entry], protocol: Protocol, store: Store) -> Iterator[dict[Task, str]]:
     """Yield the grid, then the grids that have to be extended, then the final runs."""
     tuning: dict[Task, str] = {}
     for _ in range(2):
         before = set(tuning)
-        for entry in protocol.entries:
+        for entry in entries:
             tuning |= _named(entry, protocol.tuning_tasks(entry, store))
         yield {task: name for task, name in tuning.items() if task not in before}
     finals: dict[Task, str] = {}
-    for entry in protocol.entries:
+    for entry in entries:
         finals |= _named(entry, protocol.final_tasks(entry, protocol.tuned(entry, store).rate))
     yield finals

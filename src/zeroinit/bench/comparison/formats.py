@@ -32,6 +32,9 @@ WIDTH = 80
 ENDINGS = {"text": "txt", "csv": "csv", "latex": "tex", "bibtex": "bib", "json": "json"}
 """Of the files that ``save`` writes, beside the drawing."""
 
+FAR = 10
+"""Margins: a difference beyond is an arrow with its number at the edge of the drawing."""
+
 
 def percent(estimate: Estimate) -> str:
     """Write an accuracy in percent.
@@ -264,8 +267,14 @@ def draw(comparison: Comparison, axes: "Axes | None") -> "Axes":
     )
     axes = axes or new_figure(7.2, 1.2 + 0.35 * len(rows))[1]
     xlabel = f"Test accuracy minus {comparison.rows[0].entry}, in points"
-    final_accuracies(frame, axes, xlabel=xlabel, bounded=False)
-    margin = comparison.protocol.margin
+    margin, reach = comparison.protocol.margin, None
+    near = frame[frame["mean"].abs() <= FAR * margin]
+    if len(near) < len(frame):  # an entry that fails must not hide the differences between those that work
+        reach = (
+            max(min([-2 * margin, *near["low"].dropna()]), -FAR * margin),
+            min(max([2 * margin, *near["high"].dropna()]), FAR * margin),
+        )
+    final_accuracies(frame, axes, xlabel=xlabel, bounded=False, reach=reach)
     axes.axvspan(-margin, margin, color="#222222", alpha=0.08, linewidth=0)
     axes.axvline(0, color="#222222", linewidth=0.8)
     return axes

@@ -14,7 +14,9 @@ from zeroinit.bench.models.activations import ACTIVATIONS, make_activation
 from zeroinit.bench.models.cnn import cifar_cnn, cifar_cnn_quarter, mnist_cnn, mnist_cnn_quarter
 from zeroinit.bench.models.fnn import cifar_fnn, dense_network, logistic_regression, mnist_fnn
 from zeroinit.bench.models.norms import NORMS, ExactBatchNorm2d, replace_norms
+from zeroinit.bench.models.residual import residual_fnn
 from zeroinit.bench.models.resnet import (
+    resnet8,
     resnet18,
     resnet18_standard,
     resnet34,
@@ -25,6 +27,7 @@ from zeroinit.bench.models.resnet import (
     resnet101,
     resnet101_standard,
 )
+from zeroinit.bench.models.transformer import row_transformer, small_vit
 
 __all__ = ["ACTIVATIONS", "MODELS", "NORMS", "ExactBatchNorm2d", "build_model", "make_activation"]
 
@@ -38,6 +41,10 @@ MODELS: dict[str, Architecture] = {
     "cifar_fnn": cifar_fnn,
     "cifar_cnn": cifar_cnn,
     "cifar_cnn_quarter": cifar_cnn_quarter,
+    "residual_fnn": residual_fnn,
+    "row_transformer": row_transformer,
+    "small_vit": small_vit,
+    "resnet8": resnet8,
     "resnet18": resnet18,
     "resnet34": resnet34,
     "resnet50": resnet50,

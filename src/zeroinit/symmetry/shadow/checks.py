@@ -9,6 +9,7 @@ from torch.nn.parameter import UninitializedParameter
 
 from zeroinit._common import InputError
 from zeroinit._modules import state
+from zeroinit._modules.attached import attached
 from zeroinit._modules.batch import call_model, take_batch, tensors_in
 
 __all__ = ["LAZY", "check_devices", "check_model", "is_lazy", "left_out", "unwrapped", "with_shapes"]
@@ -72,7 +73,16 @@ def check_model(model: Any) -> None:
     if not any(parameter.requires_grad for parameter in model.parameters()):
         adapter = next((name for name, _ in model.named_parameters() if "lora_" in name), "")
         hint = f"; its adapters are frozen, such as {adapter}: " if adapter else ""
-        hint += "peft does so with inference_mode=True, and without is_trainable=True" if adapter else ""
+        if adapter:  # the ways in which peft freezes them
+            hint += (
+                "peft freezes those with inference_mode=True, those loaded without is_trainable=True, those that are "
+            )
+            hint += "not active, and all of them in prepare_model_for_kbit_training"
+        plain = next((place for place, each in attached(model) if each.is_floating_point()), "")
+        if plain and not any(True for _ in model.parameters()):
+            raise InputError(
+                f"model: has no parameter; {plain} is a plain tensor: register it as nn.Parameter({plain}) in __init__"
+            )
         raise InputError(f"model: has no trainable parameter; set requires_grad=True on what is to be trained{hint}")
     devices = sorted({str(parameter.device) for parameter in model.parameters()})
     if len(devices) > 1:

@@ -10,6 +10,7 @@ from torch.overrides import TorchFunctionMode
 
 from zeroinit._modules.batch import map_tensors, tensors_in
 from zeroinit._modules.casting import cast
+from zeroinit._modules.transforms import in_transform
 from zeroinit.symmetry.measures.activated import ACTIVATED, Activated, activated
 from zeroinit.symmetry.measures.compared import PAIRED, OutOfReach, broadcast, out_of_reach
 from zeroinit.symmetry.shadow.flat import NORMS, has_flat_channels
@@ -91,6 +92,8 @@ class ShadowMode(TorchFunctionMode):
                 if func in DROPOUTS:
                     return args[0] if args else kwargs["input"]
                 kwargs = {**kwargs, "dropout_p": 0.0}
+        if in_transform():
+            return self._cast(func, args, kwargs)
         if func is F.embedding:
             self._note_padding(dict(zip(("input", "weight", "padding_idx"), args[:3], strict=False)) | kwargs)
         if self._derived or func is torch.autograd.grad:
@@ -126,6 +129,9 @@ class ShadowMode(TorchFunctionMode):
             self.activated = self.activated or activated(func, args, kwargs)
         if self.looks_at_norms and func in NORMS and not self.flat:
             self.flat = has_flat_channels(func, args, kwargs)
+        return self._cast(func, args, kwargs)
+
+    def _cast(self, func, args, kwargs):
         if self.shared or self._double:
             answer, args, kwargs = self._widened(func, args, kwargs)
             if answer is not None:
@@ -240,8 +246,8 @@ def _is_coarse(func: Any, args: Any, kwargs: dict) -> bool:
     if func is Tensor.half or func is Tensor.bfloat16 or kwargs.get("dtype") in COARSE:
         return True
     first = args[0] if args else None
-    if isinstance(first, Tensor) and first.dtype == torch.float32 and torch.is_autocast_enabled(first.device.type):
-        return True
+    if isinstance(first, Tensor) and first.dtype == torch.float32 and not first.is_meta:
+        return torch.is_autocast_enabled(first.device.type) or any(_plain(each) and each in COARSE for each in args)
     return any(_plain(each) and each in COARSE for each in args)
 
 

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
+from zeroinit._modules.transforms import in_transform
+
 __all__ = ["Features", "thinned"]
 
 MOST = 128
@@ -48,6 +50,8 @@ class Features:
 
     def _watch(self, path: str) -> Callable:
         def note(module: nn.Module, arguments: tuple, named: dict, output: Any) -> None:
+            if in_transform():
+                return
             with torch._C.DisableTorchFunction():  # what is done here is no part of the model's own pass
                 look(module, next(iter([*arguments, *named.values()]), None), output)
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from zeroinit._modules.layers import rows_of_units
+from zeroinit._modules.transforms import in_transform
 
 __all__ = ["Layer", "Part", "UseOfWeights", "find_layers"]
 
@@ -89,6 +90,8 @@ class UseOfWeights:
 
     def _watch(self, path: str) -> Callable:
         def note(module: nn.Module, arguments: tuple, named: dict, output: Any) -> None:
+            if in_transform():
+                return
             with torch._C.DisableTorchFunction():  # what is done here is no part of the model's own pass
                 look(module, next(iter([*arguments, *named.values()]), None), output)
 

@@ -1,5 +1,6 @@
 """A report as text, dictionary, frame, HTML, SARIF and drawing; the assertion."""
 
+import inspect as source
 import json
 
 import matplotlib
@@ -122,6 +123,28 @@ def test_sarif(report):
     assert all(f"`zeroinit explain {rule['id']}`" in rule["help"]["text"] for rule in run["tool"]["driver"]["rules"])
     assert (run["results"][0]["ruleId"], run["results"][0]["level"]) == ("ZI001", "warning")
     assert run["results"][0]["locations"][0]["logicalLocations"][0]["fullyQualifiedName"] == "0"
+    assert all("physicalLocation" in each["locations"][0] for each in run["results"])  # code hosts refuse others
+
+
+class Forgetful(nn.Module):
+    """One part takes no part."""
+
+    def __init__(self):
+        super().__init__()
+        self.used, self.unused = nn.Linear(12, 3), nn.Linear(12, 3)
+
+    def forward(self, x):
+        return self.used(x)
+
+
+def test_sarif_points_to_the_class_that_holds_a_module():
+    report = inspect(nn.Sequential(Forgetful()), VECTORS)
+    (place,) = report.to_sarif()["runs"][0]["results"][0]["locations"]
+    assert place["logicalLocations"][0]["fullyQualifiedName"] == "0.unused"
+    line = source.getsourcelines(Forgetful)[1]
+    assert place["physicalLocation"]["region"] == {"startLine": line}
+    assert place["physicalLocation"]["artifactLocation"]["uri"].endswith("test_report_formats.py")
+    assert "homes" not in report.to_dict()
 
 
 def test_the_wake_up_chart():

@@ -31,7 +31,7 @@ def needed_memory(model: nn.Module, dtype: torch.dtype) -> int:
         1960
     """
     size, large = torch.finfo(dtype).bits // 8, is_large(model.parameters())
-    total = sum(each.numel() * size for each in model.buffers())
+    total = sum(each.numel() * size for each in nn.Module.buffers(model))
     largest = 0
     for each in model.parameters():
         room = 0 if is_shared(each) else size

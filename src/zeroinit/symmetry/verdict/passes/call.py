@@ -37,6 +37,7 @@ class Call:
         held: What depends on a parameter and was used inside of that function, beside its arguments.
         line: Where the user's code calls it, if it does.
         method: The method of a class in which that is, other than ``forward``.
+        through: The function of ``torch.func`` that the code calls and that makes this call.
     """
 
     key: Key
@@ -56,6 +57,7 @@ class Call:
     held: list[Tensor] = field(default_factory=list)
     line: Line | None = None
     method: str = ""
+    through: str = ""
 
     @property
     def path(self) -> str:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from zeroinit._findings.lines import Line
+from zeroinit._modules.transforms import in_transform
 from zeroinit.symmetry.verdict.passes.applied import AppliedFunctions, CopiedParameters, NoInferenceMode
 from zeroinit.symmetry.verdict.passes.call import Call, Key
 from zeroinit.symmetry.verdict.passes.lines import line_at_hand
@@ -57,8 +58,8 @@ class Calls(TorchFunctionMode):
         leaves: Modules that used a tensor that requires a gradient and is no parameter, as of ``Variable(x, True)``.
         new_loss: Whether the loss itself is such a tensor.
         copied: Modules in whose forward pass parameters were copied with ``copy.deepcopy``.
-        escapes: Where values that depend on a parameter left torch: module, what was typed, what cut them off before,
-            the tensors with a gradient that they came of, and the line.
+        escapes: Where values that depend on a parameter left torch: module, what was typed, and what cut them off
+            before. Then the tensors with a gradient that they came of, and the line.
         writes: What is written into a tensor outside of its graph, through its ``.data``.
     """
 
@@ -139,6 +140,8 @@ class Calls(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
+        if in_transform():  # its tensors have no memory of their own
+            return func(*args, **kwargs)
         name = getattr(func, "__name__", str(func))
         self._note_inference()
         if name == "_set_grad_enabled":
@@ -149,7 +152,7 @@ class Calls(TorchFunctionMode):
         if name in ESCAPING and not self._inside and self._has_gradient(args):
             lost = [pair for each in tensors_in(args) for pair in self._lost.get(id(each), ())]
             sources = [each for each in tensors_in(args) if each.requires_grad] + [each for _, each in lost]
-            line, _ = line_at_hand()
+            line, *_ = line_at_hand()
             self.escapes.append((self._stack[-1], ESCAPING[name], [key[1] for key, _ in lost], sources, line))
         if func == torch.Tensor.data.__set__:  # ty: ignore
             lost = [each for _, each in self._lost.get(id(args[1]), ())]
@@ -196,7 +199,7 @@ class Calls(TorchFunctionMode):
         self._counts[place] = self._counts.get(place, 0) + 1
         call = Call((*place, self._counts[place]), func, args, kwargs, quiet=not torch.is_grad_enabled())
         call.quiet_in, call.infers = self._quiet_in, self._infers
-        call.line, call.method = line_at_hand() if self._keep else (None, "")
+        call.line, call.method, call.through = line_at_hand() if self._keep else (None, "", "")
         if call.quiet or name.strip("_") in ("sub", "rsub"):
             call.within = _within_distribution()
         return call

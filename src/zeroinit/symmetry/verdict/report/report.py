@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from zeroinit._common import import_extra
 from zeroinit._findings.finding import Finding
+from zeroinit._findings.lines import Line
 from zeroinit._findings.report import Report
 from zeroinit.symmetry.verdict.report.parts import Check, LayerReport, ParameterReport
 from zeroinit.symmetry.verdict.report.sentence import verdict
@@ -37,6 +38,7 @@ class SymmetryReport(Report):
         not_inspected: What was left out, with the reason, by name.
         notes: What the reader should know about the inspection itself.
         checks: What was looked at, with its numbers, also where nothing is wrong.
+        homes: Where the classes of the modules that findings name begin, by path.
     """
 
     model: str
@@ -50,6 +52,7 @@ class SymmetryReport(Report):
     not_inspected: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
+    homes: dict[str, Line] = field(default_factory=dict)
 
     @property
     def verdict(self) -> str:

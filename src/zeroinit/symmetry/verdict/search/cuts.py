@@ -95,6 +95,11 @@ def _of_calls(members: list[Call], calls: Calls, model: nn.Module) -> Iterator[t
     elif call.chooses:
         yield attached, f"{sentence(what)} hands on its indices, which carry no gradient.", CHOSEN
     elif call.name in DETACHED:
+        if call.through:
+            text = f"`{call.through}` in {place} makes new tensors, from which no gradient leads back to {{it}}."
+            repair = f"Build them from the parameters in place of `{call.through}`, as with `torch.stack`."
+            yield Change(calls=tuple((key, "take out") for key in keys)), text, repair
+            return
         word = DETACHED[call.name] if call.name != "data" else ".data"
         change = Change(calls=tuple((key, "take out") for key in keys))
         meant = "" if call.name == "data" else " If it is meant, give what it cuts off a loss of its own."
@@ -128,6 +133,8 @@ def _in_place_of(call: Call) -> str:
     if not values:
         return "the tensor itself"
     if not all(isinstance(each, Tensor) for each in values):
+        if any(isinstance(each, int | float) for each in values):
+            return "`torch.stack(...)`, with `torch.tensor(x)` for each plain number,"
         return "`torch.stack` of the tensors, list by list,"
     return "`torch.cat(...)`" if all(each.dim() for each in values) and call.out[0].dim() == 1 else "`torch.stack(...)`"
 

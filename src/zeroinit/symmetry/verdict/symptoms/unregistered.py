@@ -134,7 +134,8 @@ def _unregistered(root: _Root, members: list[str], plain: list[str]) -> Symptom:
             repair += f" {how_to_register(local, members)}"
     else:
         text = f"`{root.path}` takes part in the loss, but it is no registered parameter, so no optimizer moves it."
-        repair = f"Register it: `self.{local} = nn.Parameter(...)`, with any arithmetic inside the brackets."
+        repair = f"Register it: `self.{local} = nn.Parameter(...)`, with any arithmetic inside the brackets. "
+        repair += "Nothing to do if an optimizer of its own moves it."
     return Symptom("ZI016", path, tuple(members), text, repair, False)
 
 

@@ -264,7 +264,11 @@ def _counters(model: nn.Module) -> dict[nn.Module, tuple[dict[str, Any], list[tu
     return {
         each: (
             {name: value for name, value in vars(each).items() if type(value) in (int, float, bool)},
-            [(b, b.clone()) for b in each.buffers(recurse=False) if b.numel() <= SMALL and b.layout == torch.strided],
+            [
+                (b, b.clone())
+                for b in nn.Module.buffers(each, recurse=False)
+                if b.numel() <= SMALL and b.layout == torch.strided
+            ],
         )
         for each in model.modules()
     }

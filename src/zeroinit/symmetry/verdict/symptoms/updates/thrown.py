@@ -1,7 +1,6 @@
 """Parameters that one update throws so far away that every later one is smaller than the rounding of their values.
 
-Source: the slope of ``F.normalize`` at zero is 1 / eps, that is 1e12 with PyTorch's eps (Ioffe and Szegedy 2015 keep a
-variance from zero for the same reason).
+Source: the slope of ``F.normalize`` at zero is 1 / eps, that is 1e12 with PyTorch's eps.
 """
 
 from collections.abc import Iterator

@@ -1,0 +1,115 @@
+"""The tables of the pages of boards, and the files of each network, from the stored runs."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from zeroinit.bench.catalogue.boards import BOARDS
+from zeroinit.bench.comparison.board import folder_of, read_board, stored_tasks, verdict_on
+from zeroinit.bench.comparison.formats import percent, points
+from zeroinit.bench.comparison.results import Comparison, Row
+from zeroinit.bench.store import Store
+
+__all__ = ["blocks", "save"]
+
+WITH_TABLES = ("initbench", "transformers")
+"""Boards whose networks each have a table and files; the ledger has one row a network."""
+
+AT_END = r"\*: the best rate is at the end of the extended grid."
+
+Board = Mapping[str, Comparison | None]
+
+
+def blocks(store: Store) -> dict[str, str]:
+    """Return the content of each board's block, by the board's name."""
+    found = {name: _tables(name, read_board(name, store), store) for name in WITH_TABLES}
+    return found | {"headlines": _headlines(read_board("headlines", store))}
+
+
+def save(store: Store, folder: Path) -> None:
+    """Write the table of each network in every format, and its drawing, into a folder of the board."""
+    for name in WITH_TABLES:
+        for title, comparison in read_board(name, store).items():
+            if comparison is not None:
+                print(comparison.save(folder / name / folder_of(title)))
+
+
+def _tables(name: str, board: Board, store: Store) -> str:
+    done = {title: comparison for title, comparison in board.items() if comparison is not None}
+    missing = [title for title in board if title not in done]
+    lines = [_overview(done), ""] if done else []
+    if missing:
+        lines += [f"Not run yet: {', '.join(missing)}.", ""]
+    for title, comparison in done.items():
+        folder = f"{name}/{folder_of(title)}"
+        files = ", ".join(f"[{form}]({folder}/comparison.{form})" for form in ("csv", "tex", "bib", "json"))
+        tasks = stored_tasks(comparison.protocol, store)
+        hours = sum(store.load(task.run, task.seed).seconds for task in tasks) / 3600
+        image = f"![{title}: test accuracy minus PyTorch's default]({folder}/differences.svg)"
+        lines += [f"### {title}", "", image, "", *_details(comparison), ""]
+        lines += [f"All runs took {hours:.1f} hours in one process, on a busy machine. The table as {files}.", ""]
+    return "\n".join(lines).rstrip()
+
+
+def _overview(done: Mapping[str, Comparison]) -> str:
+    entries = list(dict.fromkeys(row.entry for comparison in done.values() for row in comparison.rows))
+    cells = []
+    for entry in entries:
+        rows = [_row(comparison, entry) for comparison in done.values()]
+        cells.append([f"`{entry}`", *("–" if row is None else _cell(row) for row in rows)])
+    return "\n".join(_table(["test accuracy in %", *done], cells))
+
+
+def _row(comparison: Comparison, entry: str) -> Row | None:
+    return next((row for row in comparison.rows if row.entry == entry), None)
+
+
+def _cell(row: Row) -> str:
+    return f"{percent(row.accuracy)}{f', {row.verdict}' if row.verdict else ''}"
+
+
+def _details(comparison: Comparison) -> list[str]:
+    header = ["entry", "rate", "accuracy, %", "difference, points", "p", "verdict", "target at epoch", "diverged"]
+    cells = []
+    for row in comparison.rows:
+        epoch = "never" if row.first_epoch == float("inf") else f"{row.first_epoch:g}"
+        more = f"; about {row.more_seeds} more seeds would decide it" if row.more_seeds else ""
+        cells.append(
+            [
+                *(f"`{row.entry}`", f"{row.rate:g}{'*' if row.is_at_end else ''}", percent(row.accuracy)),
+                points(row.difference) or "reference",
+                "" if row.difference is None else _p(row.p_value),
+                *(f"{row.verdict}{more}" or "reference", epoch, str(row.num_diverged)),
+            ]
+        )
+    lines = _table(header, cells)
+    if any(row.is_at_end for row in comparison.rows):
+        lines += ["", AT_END]
+    return lines
+
+
+def _headlines(board: Board) -> str:
+    cells, is_at_end = [], False
+    for title, track in BOARDS["headlines"].tracks.items():
+        headline, comparison = track.headline, board[title]
+        assert headline is not None
+        result = ["not run", "", "", "", ""]
+        if comparison is not None:
+            reference, row = comparison.rows
+            against = " against ".join(f"{percent(each.accuracy)}{'*' * each.is_at_end}" for each in (row, reference))
+            is_at_end |= row.is_at_end or reference.is_at_end
+            verdict = verdict_on(headline.holds, row.verdict)
+            more = f"; about {row.more_seeds} more seeds would decide it" if row.more_seeds else ""
+            p_value = _p(row.p_equivalent if row.verdict == "as good" else row.p_value)
+            result = [f"**{verdict}** ({row.verdict}{more})", against, points(row.difference), p_value]
+            result.append(str(len(row.accuracies)))
+        cells.append([f"{headline.statement.rstrip('.')} ({headline.source})", *result])
+    lines = _table(["statement", "here", "accuracy, %", "difference, points", "p", "seeds"], cells)
+    return "\n".join([*lines, *(["", AT_END] if is_at_end else [])])
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _table(header: list[str], cells: list[list[str]]) -> list[str]:
+    return [f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *cells)]
