@@ -63,6 +63,18 @@ def test_a_norm_of_your_own_is_known_by_what_it_does(how):
         assert not norm.shift.any()
 
 
+def test_a_default_type_and_a_default_device_do_not_matter():
+    norm = ScaleNorm("norm")
+    dtype = torch.get_default_dtype()
+    try:
+        torch.set_default_dtype(torch.float64)
+        with torch.device("meta"):
+            assert parts_by_trial(norm) == {"scale": "gamma", "shift": "beta"}
+    finally:
+        torch.set_default_dtype(dtype)
+    assert parts_by_trial(norm.to(torch.bfloat16)) == {"scale": "gamma", "shift": "beta"}
+
+
 class PostNorm(nn.Module):
     """x + norm(down(relu(up(x)))), as in OLMo 2 and Gemma."""
 

@@ -79,11 +79,13 @@ def parts_by_trial(module: nn.Module) -> dict[str, str]:
 
 @torch.no_grad()
 def _tried(module: nn.Module, vectors: dict[str, nn.Parameter]) -> dict[str, str]:
-    replica = copy.deepcopy(module).to_empty(device="cpu").float()
+    (size,) = next(iter(vectors.values())).shape
+    kind: dict = {"dtype": torch.float32, "device": "cpu"}
+    whole = {id(each): nn.Parameter(torch.empty(size, **kind)) for each in vectors.values()}
+    replica = copy.deepcopy(module, dict(whole))  # with whole parameters, where this process holds shards, or none
     replica._forward_hooks.clear()
     replica._forward_pre_hooks.clear()
-    (size,) = next(iter(vectors.values())).shape
-    inputs = torch.linspace(-1.0, 3.0, 2 * size).reshape(2, size).sin() * 2
+    inputs = torch.linspace(-1.0, 3.0, 2 * size, **kind).reshape(2, size).sin() * 2
 
     def output(size: float = 1.0, **values: float) -> torch.Tensor:
         for name, parameter in replica._parameters.items():
