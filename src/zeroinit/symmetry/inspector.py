@@ -28,7 +28,7 @@ from zeroinit.symmetry.shadow.memory.sharing import WrittenError, sharing_allowe
 from zeroinit.symmetry.shadow.objective import Objective
 from zeroinit.symmetry.shadow.own_optimizer import OwnOptimizer
 from zeroinit.symmetry.shadow.trace import Settings
-from zeroinit.symmetry.shadow.undisturbed import each_warning_once, undisturbed
+from zeroinit.symmetry.shadow.undisturbed import each_warning_once, flags_of_training, undisturbed
 from zeroinit.symmetry.units.doubts import find_doubts, owe_to_dropout
 from zeroinit.symmetry.units.runs import Outcome, ShadowRun, Subject, carry_out
 from zeroinit.symmetry.units.tracking import NEARLY, Tracker
@@ -118,7 +118,7 @@ def inspect(
     if steps is not None and (not isinstance(steps, int) or steps < 1):
         raise InputError(f"steps={steps!r}: must be a whole number of at least 1, or None")
     model, notes = unwrapped(model), [] if torch.is_grad_enabled() else [GRADIENTS_OFF]
-    with undisturbed(model, seed), each_warning_once():
+    with undisturbed(model, seed), each_warning_once(), flags_of_training(model):
         if is_lazy(model):
             model, notes = with_shapes(model, inputs, targets), [*notes, LAZY]
         if isinstance(model, nn.Module) and (reason := why_nothing_trains(model)):

@@ -27,3 +27,39 @@ def test_plain_tensors_are_named():
 def test_frozen_parameters_are_asked_for():
     with pytest.raises(InputError, match="has no trainable parameter; set requires_grad=True"):
         inspect(nn.Linear(4, 3).requires_grad_(False), torch.randn(8, 4))
+
+
+def test_weights_made_in_inference_mode_are_refused():
+    with torch.inference_mode():
+        model = nn.Linear(4, 3)
+    with pytest.raises(InputError, match=r"weight was made under torch.inference_mode\(\), and no backward pass runs"):
+        inspect(model, torch.randn(8, 4))
+
+
+class Warming:
+    """A schedule around an optimizer that is none of torch's."""
+
+    def __init__(self, optimizer):
+        self.inner = optimizer
+
+
+def test_a_wrapper_is_answered_with_the_optimizer_that_it_holds():
+    model = nn.Linear(4, 3)
+    wrapped = Warming(torch.optim.Adam(model.parameters()))
+    with pytest.raises(InputError, match=r"optimizer=a Warming: .*; hand over its .inner, a torch optimizer"):
+        inspect(model, torch.randn(8, 4), optimizer=wrapped)
+    assert inspect(model, torch.randn(8, 4), optimizer=wrapped.inner).warnings == ()
+
+
+class Freezing(nn.Linear):
+    def train(self, mode=True):
+        self.requires_grad_(not mode)
+        return super().train(mode)
+
+
+def test_flags_that_an_own_train_sets_are_as_before_afterwards():
+    model = nn.Sequential(Freezing(4, 3), nn.Linear(3, 2)).eval()
+    report = inspect(model, torch.randn(8, 4))
+    assert [each.name for each in report.parameters if each.reason == "frozen"] == ["0.weight", "0.bias"]
+    assert all(each.requires_grad for each in model.parameters())
+    assert not model.training

@@ -84,6 +84,11 @@ def check_model(model: Any) -> None:
                 f"model: has no parameter; {plain} is a plain tensor: register it as nn.Parameter({plain}) in __init__"
             )
         raise InputError(f"model: has no trainable parameter; set requires_grad=True on what is to be trained{hint}")
+    if made := [name for name, each in model.named_parameters() if each.is_inference()]:
+        raise InputError(
+            f"model: {made[0]} was made under torch.inference_mode(), and no backward pass runs through it; build the "
+            "model outside of that mode"
+        )
     devices = sorted({str(parameter.device) for parameter in model.parameters()})
     if len(devices) > 1:
         raise InputError(f"model: its parameters are on {', '.join(devices)}; move it to one device with model.to(...)")

@@ -41,7 +41,11 @@ class OwnOptimizer:
         self._optimizer, self.kind = optimizer, type(_innermost(optimizer))
         trained = [(name, each) for name, each in model.named_parameters() if each.requires_grad]
         self._positions = {id(each): at for at, (_, each) in enumerate(trained)}
-        self.rates = {id(each): _rate(group) for group in optimizer.param_groups for each in group["params"]}
+        self.rates = {
+            id(each): _rate(group, bool(optimizer.state))
+            for group in optimizer.param_groups
+            for each in group["params"]
+        }
         self.held = {name: self.rates[id(each)] for name, each in trained if id(each) in self.rates}
 
     def __call__(self, parameters: list[nn.Parameter]) -> Any:
@@ -62,7 +66,7 @@ class OwnOptimizer:
             else:  # another rule may compute with frozen parameters, and counts on their places
                 group["params"] = [each if id(each) in trained else own.detach().clone() for each, own in listed]
             if original.get("lr") is not None:
-                group["lr"] = _rate(original)
+                group["lr"] = _rate(original, bool(self._optimizer.state))
         return copied
 
 
@@ -108,8 +112,8 @@ def _needs_closure(optimizer: torch.optim.Optimizer) -> bool:
     return closure is not None and closure.default is inspect.Parameter.empty
 
 
-def _rate(group: dict[str, Any]) -> float:
-    """Return a group's learning rate; where a schedule has brought it near zero, the rate that it goes up to."""
+def _rate(group: dict[str, Any], has_stepped: bool) -> float:
+    """Return a group's learning rate; where a schedule starts near zero, the rate that it warms up to."""
     rate, peak = (1.0 if (found := group.get(key)) is None else float(found) for key in ("lr", "initial_lr"))
     peak = peak if group.get("initial_lr") is not None else 0.0
-    return peak if rate < WARM * peak else rate
+    return peak if rate < WARM * peak and not has_stepped else rate

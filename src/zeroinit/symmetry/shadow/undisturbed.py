@@ -13,8 +13,9 @@ from torch import nn
 
 from zeroinit._common import derive_seed
 from zeroinit._modules.state import random_state_kept
+from zeroinit.symmetry.shadow.copies import copy_of
 
-__all__ = ["deterministic_kernels", "each_warning_once", "exact_products", "reseed", "undisturbed"]
+__all__ = ["deterministic_kernels", "each_warning_once", "exact_products", "flags_of_training", "reseed", "undisturbed"]
 
 
 def reseed(seed: int, step: int) -> None:
@@ -120,6 +121,28 @@ def undisturbed(model: nn.Module, seed: int = 0) -> Iterator[None]:
         if isinstance(model, nn.Module):
             stack.enter_context(random_state_kept(model, seed))
         yield
+
+
+@contextmanager
+def flags_of_training(model: nn.Module) -> Iterator[None]:
+    """Let parameters require gradients as they do in train mode, where a model's own ``train`` decides about that.
+
+    Args:
+        model: Its flags are as before afterwards. Where it is in eval mode and has such a method, a copy is asked.
+    """
+    modules = list(model.modules()) if isinstance(model, nn.Module) else []
+    before = {}
+    if any(not each.training and type(each).train is not nn.Module.train for each in modules):
+        flags = {name: each.requires_grad for name, each in copy_of(model, torch.float32).named_parameters()}
+        named = {name: each for name, each in model.named_parameters() if each.is_leaf and name in flags}
+        before = {each: each.requires_grad for name, each in named.items() if each.requires_grad != flags[name]}
+    try:
+        for each, flag in before.items():
+            each.requires_grad_(not flag)
+        yield
+    finally:
+        for each, flag in before.items():
+            each.requires_grad_(flag)
 
 
 @contextmanager

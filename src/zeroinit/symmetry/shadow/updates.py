@@ -100,7 +100,7 @@ def _chunks(tensor: Tensor) -> tuple[Tensor, ...]:
 
 
 RULES: dict[str, Callable] = {"adam": SmallAdam, "sgd": PlainSGD}
-FORMS = f"must be one of {', '.join(sorted(RULES))}, or a function from a list of parameters to a torch optimizer"
+FORMS = f"must be one of {', '.join(sorted(RULES))}, a torch optimizer, or a function from a list of parameters to one"
 
 
 def build_updates(optimizer: str | Callable, learning_rate: float | None, parameters: Iterable[nn.Parameter]) -> Any:
@@ -122,7 +122,7 @@ def build_updates(optimizer: str | Callable, learning_rate: float | None, parame
         return RULES[optimizer](parameters, LEARNING_RATES[optimizer] if learning_rate is None else learning_rate)
     built = optimizer(list(parameters))
     if not callable(getattr(built, "step", None)):
-        raise InputError(f"optimizer={optimizer!r}: {FORMS}")
+        raise InputError(f"optimizer={_shown(optimizer)}: {FORMS}{_inner(optimizer)}")
     return built
 
 
@@ -140,7 +140,19 @@ def check_updates(optimizer: Any, learning_rate: Any) -> None:
     if isinstance(optimizer, str):
         lookup(RULES, optimizer, "optimizer")
     elif not callable(optimizer) and not isinstance(optimizer, torch.optim.Optimizer):
-        raise InputError(f"optimizer={optimizer!r}: {FORMS}")
+        raise InputError(f"optimizer={_shown(optimizer)}: {FORMS}{_inner(optimizer)}")
+
+
+def _shown(optimizer: Any) -> str:
+    """Write what was handed over; some wrappers write themselves as the optimizer that they hold."""
+    return repr(optimizer) if isinstance(optimizer, str | int | float | list) else f"a {type(optimizer).__name__}"
+
+
+def _inner(optimizer: Any) -> str:
+    """Name the torch optimizer that an object holds, as a hint."""
+    held = vars(optimizer).items() if hasattr(optimizer, "__dict__") else ()
+    names = [name for name, each in held if isinstance(each, torch.optim.Optimizer)]
+    return f"; hand over its .{names[0]}, a torch optimizer" if names else ""
 
 
 def scale_rates(updates: Any, factor: float) -> None:

@@ -182,7 +182,9 @@ def _of_batch(evidence: Evidence, findings: Sequence[Finding]) -> Check:
     inputs = evidence.objective.inputs
     given = tensors_of_batch(inputs)
     flat = [each for each in given if each.is_floating_point() and each.numel() > 1 and is_constant(each)]
-    blamed = next((each.text for each in evidence.reasons.values() if each.kind == "batch"), "")
+    blamed = next(
+        (each.text.replace("{it}", f"`{name}`") for name, each in evidence.reasons.items() if each.kind == "batch"), ""
+    )
     labels = [each for each in tensors_in(evidence.objective.targets) if not each.is_floating_point()]
     if flat and len(given) == 1:
         return Check("batch", "all values are zero" if not flat[0].any() else "all values are the same", False)

@@ -19,7 +19,7 @@ from zeroinit.symmetry.verdict.causes.views import (
 from zeroinit.symmetry.verdict.evidence import Reason
 from zeroinit.symmetry.verdict.passes.calls import LOSS, Call, Calls, tensors_in
 from zeroinit.symmetry.verdict.passes.graph import Node
-from zeroinit.symmetry.verdict.passes.naming import of_model, operation, sentence, starred, where
+from zeroinit.symmetry.verdict.passes.naming import joined, of_model, operation, sentence, starred, where
 from zeroinit.symmetry.verdict.passes.sizes import axis_of, normalized_size, num_keys, softmax_size
 from zeroinit.symmetry.verdict.trials.actions import other_axis
 from zeroinit.symmetry.verdict.trials.still_actions import bounds
@@ -37,6 +37,7 @@ __all__ = [
     "second_derivative",
 ]
 
+MOST_NAMED = 3
 FAR = 30.0
 """Inputs of this size are worth a try with normalized ones."""
 OFF = "is off for every"
@@ -185,13 +186,16 @@ def _of_saturation(cut: Node, call: Call, view: View) -> Iterator[Candidate]:
 
 def saturated(view: View) -> Candidate | None:
     """Return the candidate that several operations in a row are saturated; none where there is one at most."""
-    found = [
-        each for each in view.calls.calls if each.name in SATURATING and each.given and each.given[0].requires_grad
-    ]
+    flat = (*SATURATING, *ROUNDING, *CLAMPS)
+    found = [each for each in view.calls.calls if each.name in flat and each.given and each.given[0].requires_grad]
     if len(found) < 2:
         return None
-    change = Change(calls=tuple((each.key, "cooler") for each in found))
-    what = operation(found[0], view.model)
+    actions = tuple((each.key, "cooler" if each.name in SATURATING else "take out") for each in found)
+    change, what = Change(calls=actions), operation(found[0], view.model)
+    if any(each.name not in SATURATING for each in found):
+        listed = joined(list(dict.fromkeys(operation(each, view.model) for each in found))[:MOST_NAMED])
+        text = f"{sentence(listed)} have no slope, one behind the other, for the whole batch."
+        return Candidate(Reason("dead", text, cause="flat"), change, ((change, "Let the gradient pass each of them."),))
     text = f"Several operations behind {{it}} are saturated for every input of the batch, {what} first."
     repair = "Divide what goes into each by its largest value, or scale the layers in front of them down."
     return Candidate(Reason("dead", text, cause="saturated"), change, ((change, repair),))

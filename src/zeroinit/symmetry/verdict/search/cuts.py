@@ -121,7 +121,9 @@ def _of_calls(members: list[Call], calls: Calls, model: nn.Module) -> Iterator[t
                 return
         mode = "inference_mode" if call.infers else "no_grad"
         text = f"{sentence(what)} runs under {mode}, which cuts {{it}} off from the loss."
-        yield Change(gradients=True), text, f"Remove `torch.{mode}()` in {where(call.quiet_in, model)}."
+        at = where(call.quiet_in, model, call.method if call.quiet_in == call.path else "")
+        meant = " If it is meant, freeze what is inside: `requires_grad_(False)`."
+        yield Change(gradients=True), text, f"Remove `torch.{mode}()` in {at}.{meant}"
     else:
         text = f"`{call.name}` in {place} copies values without a gradient, which cuts {{it}} off from the loss."
         yield attached, text, f"Use {_in_place_of(call)} in place of `{call.name}` in {place}."

@@ -124,6 +124,9 @@ def _not_in_loss(name: str, search: Search) -> Reason:
         return Reason(
             "unused", text, (), f"Use it in the forward pass of `{given}`.", True, f"given to {starred(given)}"
         )
+    parts = path.split(".")
+    around = (".".join(parts[:end]) for end in range(1, len(parts) + 1))
+    path = next((each for each in around if each in search.dropped), path)
     what = f"What {where(path, search.replica)} computes" if path else "What is made of {it}"
     text = f"{what} is thrown away. Nothing in the loss depends on it."
     return Reason("unused", text, (), "Use its result, or remove it.", True, f"dropped {starred(path)}")
@@ -147,11 +150,14 @@ def _handed_out(name: str, search: Search) -> tuple[str | None, bool]:
 def _look_at_outputs(search: Search) -> list[tuple[str, list[tuple[set[int], bool]]]]:
     """Go forward once; return for each module that hands tensors out what each depends on, and whether it is a loss."""
     found: list[tuple[str, list[tuple[set[int], bool]]]] = []
+    nodes: list[set[Any]] = []
+    results: dict[str, set[Any]] = {}
 
     def look(path: str) -> Any:
         def note(module: nn.Module, arguments: tuple, output: Any) -> None:
             given = list(output.values()) if isinstance(output, Mapping) else output
             tensors = [each for each in tensors_in([given]) if each.requires_grad]
+            results.setdefault(path, set()).update(each.grad_fn for each in tensors)
             several = isinstance(given, list | tuple) and len(tensors) > 1
             several = several and not (path and type(module).__module__.startswith("torch.nn."))  # each recurrent layer
             if several or not path:
@@ -159,12 +165,16 @@ def _look_at_outputs(search: Search) -> list[tuple[str, list[tuple[set[int], boo
                 pairs = zip(tensors, below, strict=True)
                 losses = [several and _is_loss(each, leaves, output) for each, leaves in pairs]
                 found.append((path, list(zip([set(map(id, each)) for each in below], losses, strict=True))))
+                nodes.append({each.grad_fn for each in tensors})
 
         return note
 
     modules = search.replica.named_modules()
-    _go_forward(search, [module.register_forward_hook(look(path)) for path, module in modules])
-    return found
+    loss = _go_forward(search, [module.register_forward_hook(look(path)) for path, module in modules])
+    reached = _nodes_below(loss.grad_fn)  # a part none of whose outputs gets there is dropped as a whole
+    search.dropped = {path for path, own in results.items() if path and own and not own & reached}
+    kept = zip(found, nodes, strict=True)
+    return [each for each, own in kept if not each[0] or own & reached]
 
 
 def _given_to(name: str, search: Search) -> str | None:
@@ -185,10 +195,10 @@ def _given_to(name: str, search: Search) -> str | None:
     return found[-1] if found else None
 
 
-def _go_forward(search: Search, handles: list[RemovableHandle]) -> None:
+def _go_forward(search: Search, handles: list[RemovableHandle]) -> Tensor:
     """Go forward once, and take the hooks off."""
     try:
-        search.trials.loss(Change(), search.step)
+        return search.trials.loss(Change(), search.step)
     finally:
         for handle in handles:
             handle.remove()
@@ -205,14 +215,19 @@ def _is_loss(value: Tensor, below: list[Tensor], output: Any) -> bool:
 
 def _leaves_below(value: Tensor) -> list[Tensor]:
     """Return the leaves that a value was computed from; the value itself if it is one."""
-    seen, waiting, found = set(), [value.grad_fn], [value] if value.grad_fn is None else []
+    found = [value] if value.grad_fn is None else []
+    return found + [node.variable for node in _nodes_below(value.grad_fn) if hasattr(node, "variable")]
+
+
+def _nodes_below(start: Any) -> set[Any]:
+    """Return a node of autograd's and all below it."""
+    seen, waiting = set(), [start]
     while waiting:
         node = waiting.pop()
         if node is not None and node not in seen:
             seen.add(node)
             waiting += [each for each, _ in node.next_functions]
-            found += [node.variable] if hasattr(node, "variable") else []
-    return found
+    return seen
 
 
 def _depends(tensor: Tensor, parameter: nn.Parameter) -> bool:

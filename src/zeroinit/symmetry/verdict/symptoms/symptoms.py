@@ -177,7 +177,8 @@ def of_optimizer(evidence: Evidence, left_out: Container[str] = ()) -> Iterator[
         yield Symptom("ZI018", "", missing, text, repair, False)
     if still:
         text = f"The learning rate of {few(still)} is 0, so {_they(still)} never move."
-        repair = "Give that group of parameters a learning rate above 0. Nothing to do if they are meant to stay."
+        repair = "Give that group of parameters a learning rate above 0. Nothing to do if they are meant to stay, or a "
+        repair += "schedule raises it."
         yield Symptom("ZI018", "", still, text, repair, False)
 
 
