@@ -5,11 +5,11 @@ import torch
 
 from zeroinit.audit import AuditReport, audit
 
-from . import audit_copies, audit_healthy, audit_outside, audit_threads, audit_written
+from . import audit_copies, audit_healthy, audit_models, audit_outside, audit_threads, audit_written
 from .audit_harness import CASES
 
 pytestmark = [pytest.mark.usefixtures("without_type_checks"), pytest.mark.filterwarnings("ignore")]
-modules = (audit_copies, audit_healthy, audit_outside, audit_threads, audit_written)
+modules = (audit_copies, audit_healthy, audit_models, audit_outside, audit_threads, audit_written)
 assert all(module.__name__ for module in modules)
 FAULTS = [name for name, case in CASES.items() if case.code]
 HEALTHY = [name for name, case in CASES.items() if not case.code]
@@ -39,3 +39,10 @@ def test_a_healthy_model_gets_no_warning(name):
     report = looked_at(name)
     assert report.warnings == (), str(report)
     assert report.verdict.startswith("Initialized: ")
+
+
+def test_copied_biases_of_layers_that_differ_are_information():
+    report = looked_at("biases_alone_are_copies")
+    copies = [each for each in report.findings if each.code == "ZI252"]
+    assert len(copies) == 4
+    assert copies[0].message.endswith("linear1.bias` have the same random values; their other values differ.")

@@ -18,8 +18,18 @@ NAMES = ["kaiming_normal", "xavier_uniform", "lecun_truncated", "zer_o", "sinuso
 WHOLE = {"orthogonal"}
 
 
+class OwnRMSNorm(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.rand(50))
+
+    def forward(self, x):
+        return x * x.square().mean(-1, keepdim=True).rsqrt() * self.weight
+
+
 def build() -> nn.Sequential:
-    return nn.Sequential(nn.Embedding(13, 8), nn.Linear(8, 50), nn.LayerNorm(50), nn.Linear(50, 7), nn.GRU(7, 6))
+    norms = nn.LayerNorm(50), OwnRMSNorm()
+    return nn.Sequential(nn.Embedding(13, 8), nn.Linear(8, 50), *norms, nn.Linear(50, 7), nn.GRU(7, 6))
 
 
 class Largest(TorchDispatchMode):
@@ -56,7 +66,7 @@ def check(name: str, mesh) -> None:
         assert_same(model, expected, f"{name} {placement}")
     with torch.device("meta"):
         model = build()
-    for layer in (model[1], model[3]):
+    for layer in (model[1], model[4]):
         fully_shard(layer, mesh=mesh)
     fully_shard(model, mesh=mesh)
     model.to_empty(device="cpu")

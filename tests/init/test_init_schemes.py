@@ -56,6 +56,22 @@ def test_idinit_repeats_the_identity():
     assert torch.equal(conv.weight.flatten(1), 0.5 * torch.cat([torch.eye(4), torch.eye(4, 2)], dim=1))
 
 
+@pytest.mark.parametrize("shape", [(3, 7), (3, 4), (7, 3), (4, 4), (2, 1)])
+def test_idinit_preserves_zero_by_differences_of_two_inputs(shape):
+    units, inputs = shape
+    layer = nn.Linear(inputs, units)
+    initialize_(layer, make_initializer("idinit", preserves="zero", tau=1e-6))
+    expected = torch.zeros(units, inputs)
+    for i in range(units):
+        expected[i, i % inputs] += 1e-6 * (1 if inputs > 1 or i % 2 == 0 else -1)
+        if inputs > 1:
+            expected[i, units + i % (inputs - units) if units < inputs else (i + 1) % inputs] -= 1e-6
+    assert torch.equal(layer.weight, expected)
+    assert inputs == 1 or not layer(torch.ones(1, inputs)).any()
+    initialize_(layer, make_initializer("idinit", tau=1e-6))
+    assert layer(torch.ones(1, inputs)).any()  # the identity itself does not
+
+
 @pytest.mark.parametrize("shape", [(6, 10), (12, 4), (7, 7), (3, 2)])
 def test_sinusoidal_follows_its_equation(shape):
     units, inputs = shape
@@ -65,8 +81,18 @@ def test_sinusoidal_follows_its_equation(shape):
     waves = torch.sin(2 * math.pi * i * (j / inputs + 1 / units))
     expected = waves * ((2 / (units + inputs)) / waves.var(correction=0)).sqrt()
     torch.testing.assert_close(layer.weight.detach(), expected, atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("layer", [nn.Linear(10, 6), nn.Linear(4, 12), nn.Conv2d(2, 5, 3), nn.Conv1d(8, 4, 1)])
+def test_sinusoidal_gives_the_values_of_the_published_code(layer):
+    units, inputs = len(layer.weight), layer.weight[0].numel()
+    position = torch.arange(inputs) * (2 * math.pi / inputs) + 2 * math.pi / units
+    waves = torch.sin(position[None] * torch.arange(1, units + 1)[:, None])
+    expected = waves * math.sqrt(2.0 / (waves.var(correction=1).item() * (inputs + units)))
     initialize_(layer, make_initializer("sinusoidal", normalize="code"))
-    assert float(layer.weight.detach().std()) > 1.2 * float(expected.std())
+    torch.testing.assert_close(layer.weight.detach().flatten(1), expected, atol=2e-5, rtol=1e-4)
+    initialize_(layer, "sinusoidal")
+    assert not torch.allclose(layer.weight.detach().flatten(1), expected, atol=1e-3)
 
 
 def test_delta_orthogonal_keeps_norms_and_sparse_keeps_its_share(generator):

@@ -215,5 +215,10 @@ CODES: dict[str, Code] = {
         "torch's own default counts packed projections as one",
         "Nothing to do, or draw each projection alone.",
     ),
+    "ZI252": Code(
+        "info",
+        "biases of separate layers are equal",
+        "Nothing to do: the weights of these layers differ.",
+    ),
 }
 """Findings by code."""

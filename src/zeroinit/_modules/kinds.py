@@ -15,7 +15,7 @@ from torch.nn.modules.rnn import RNNBase, RNNCellBase
 from torch.nn.parameter import is_lazy
 
 from zeroinit._modules.layers import Slot, fan_in, num_inputs, slots_of
-from zeroinit._modules.norms import NORMS
+from zeroinit._modules.norms import NORMS, parts_by_trial
 
 __all__ = ["every_slot", "packed_sizes"]
 
@@ -57,7 +57,9 @@ def every_slot(module: nn.Module, name: str = "", parent: nn.Module | None = Non
     slots = slots_of(module)
     if slots:
         return tuple(replace(slot, **_dense(module, slot, name, parent)) for slot in slots)
-    return _experts(module, name)
+    return _experts(module, name) or tuple(
+        Slot(attribute, part, (1,), 1, true_fans=((1, 1),)) for attribute, part in parts_by_trial(module).items()
+    )
 
 
 def _dense(layer: nn.Module, slot: Slot, name: str, parent: nn.Module | None) -> dict:

@@ -13,6 +13,7 @@ from zeroinit._findings.naming import few
 from zeroinit._modules.homes import homes_of
 from zeroinit.audit.building import Observed, observe
 from zeroinit.audit.copies import copies_between, copies_inside
+from zeroinit.audit.memory import GIVEN
 from zeroinit.audit.overwritten import overwritten
 from zeroinit.audit.ranks import compared_ranks
 from zeroinit.audit.report import AuditReport, Written
@@ -23,6 +24,8 @@ from zeroinit.audit.written import lost_writes, never_written, unwritten
 
 __all__ = ["assert_initialized", "audit"]
 
+OUTSIDE = "given values"
+"""From NumPy, from a list, from memory that torch did not fill."""
 Build = Callable[[], nn.Module]
 
 
@@ -204,6 +207,8 @@ def _written(observed: Observed, name: str, tensor: Tensor) -> Written:
     rule, place = "nobody", ""
     if writes:
         last = writes[-1]
-        rule, place = last.rule.label or last.operation, last.rule.place
+        rule, place = last.rule.label or (OUTSIDE if last.operation in GIVEN else last.operation), last.rule.place
         rule = "a checkpoint" if observed.is_loaded(last) else rule
+    elif memory is not None and unwritten(observed, name, tensor) is None:
+        rule = OUTSIDE  # as a write to `tensor.numpy()`, which torch does not see
     return Written(name, shape, not isinstance(tensor, nn.Parameter), rule, place, len(writes))

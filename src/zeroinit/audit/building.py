@@ -72,6 +72,13 @@ class Observed:
         """Return the module that holds a parameter."""
         return self.model.get_submodule(name.rpartition(".")[0])
 
+    def declared(self, name: str) -> tuple[nn.Module, str]:
+        """Return the module whose code declares a parameter, and its attribute there: a list, if it is in one."""
+        path, _, attribute = name.rpartition(".")
+        while path and isinstance(self.model.get_submodule(path), nn.ParameterList | nn.ParameterDict):
+            path, _, attribute = path.rpartition(".")
+        return self.model.get_submodule(path), attribute
+
 
 @contextmanager
 def settings_kept(seed: int) -> Iterator[None]:

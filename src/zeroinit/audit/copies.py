@@ -42,10 +42,16 @@ def drawn(observed: Observed) -> dict[str, Tensor]:
             continue
         if any(observed.is_loaded(each) and not _is_of_twin(observed, name, each, names) for each in memory.lasting()):
             continue
-        random = memory.is_random() if observed.recorder.time else _looks_random(tensor)
+        seen = observed.recorder.time and not (_is_layer(observed, name) and memory.is_from_outside())
+        random = memory.is_random() if seen else _looks_random(tensor)
         if random and bool(torch.isfinite(tensor).all()) and _varies(tensor):
             found[name] = tensor
     return found
+
+
+def _is_layer(observed: Observed, name: str) -> bool:
+    """Whether a parameter is the weight of a dense or a convolutional layer, which is no table by a formula."""
+    return name.endswith("weight") and isinstance(observed.owner(name), nn.Linear | _ConvNd)
 
 
 def _is_of_twin(observed: Observed, name: str, write: Write, names: dict[Memory | None, str]) -> bool:
@@ -71,11 +77,12 @@ def _looks_random(tensor: Tensor) -> bool:
 def copies_between(observed: Observed) -> list[Finding]:
     """Return a finding for each group of parameters of one shape with the same random values, or multiples of them."""
     joined = {name for names in observed.joined for name in names[1:]}
-    groups = equal_groups({name: tensor for name, tensor in drawn(observed).items() if name not in joined})
+    random = {name: tensor for name, tensor in drawn(observed).items() if name not in joined}
+    groups = equal_groups(random)
     together: dict[tuple[str, ...], list[list[str]]] = defaultdict(list)
     for group in groups:
         together[tuple(name.rpartition(".")[0] for name in group)].append(group)
-    return [_between(observed, members) for members in together.values()]
+    return [_between(observed, members, paths, random) for paths, members in together.items()]
 
 
 def equal_groups(tensors: dict[str, Tensor]) -> list[list[str]]:
@@ -123,17 +130,22 @@ def _is_multiple(first: Tensor, second: Tensor) -> bool:
     return torch.allclose(first.double() * factor, second.double(), rtol=close, atol=size)
 
 
-def _between(observed: Observed, groups: list[list[str]]) -> Finding:
+def _between(observed: Observed, groups: list[list[str]], paths: tuple[str, ...], random: dict[str, Tensor]) -> Finding:
     names = [name for group in groups for name in group]
-    first = groups[0]
+    first, path = groups[0], groups[0][0].rpartition(".")[0]
     scaled = not torch.equal(observed.parameters[first[0]].detach(), observed.parameters[first[1]].detach())
     how = "are multiples of each other" if scaled else "have the same random values"
-    message = f"{few(names)} {how}: {len(first)} {_whats(first)} start as one."
+    others = [name for name in random if name.rpartition(".")[0] in paths and name not in names]
+    ends = "; their other values differ" if others else f": {len(first)} {_whats(first)} start as one"
+    message = f"{few(names)} {how}{ends}."
     repair = (
         "Draw each anew: build each layer by itself instead of `copy.deepcopy`, seed once and not in each layer, "
         f"or call `nn.init.normal_({of_model(first[1])}, std=0.02)` and so on."
     )
-    return finding("ZI206", first[0].rpartition(".")[0], names, message, repair)
+    drawn_anew = {name.rpartition(".")[0] for name in others if random[name].dim() > 1}
+    if drawn_anew == {*paths} and all(random[name].dim() < 2 for name in names):
+        return finding("ZI252", path, names, message)
+    return finding("ZI206", path, names, message, repair)
 
 
 def _whats(names: Iterable[str]) -> str:

@@ -73,11 +73,12 @@ def right_fans(
         return [_stored(full, why) if not first else Fans(full[0], full[1], why, first)]
     if len(shape) == 2:
         declared = _declared(observed, name, owner, shape, world)
-        packed = _packed(name, owner, shape) or _split(observed, name, shape, memory)
+        packed = _packed(observed, name, shape) or _split(observed, name, shape, memory)
         return declared or packed or _of_matrix(owner, shape, memory.uses)
     if len(shape) == 3 and not _is_kernel(owner, name, shape, memory.uses):
         why = f"the parameter stacks {shape[0]} matrices"
-        return _by_use(shape[1:], memory.uses, f"{why}, and ") or _either(shape[1], shape[2], why)
+        vectors = 1 in shape[:2]  # a learned query or a table of positions, which no layer multiplies by
+        return _by_use(shape[1:], memory.uses, f"{why}, and ", vectors) or ([] if vectors else _either(*shape[1:], why))
     return []
 
 
@@ -87,10 +88,11 @@ def _of_convolution(layer: _ConvNd) -> list[Fans]:
     why = f"{groups} groups with {layer.in_channels // groups} inputs and {layer.out_channels // groups} outputs each"
     if groups == 1:
         why = f"{layer.in_channels} inputs, {layer.out_channels} outputs, a kernel of {kernel}"
-    found = [Fans(*fans, why)]
+    stride, found = math.prod(layer.stride), [Fans(*fans, why)]
     if isinstance(layer, _ConvTransposeNd):
-        stride = math.prod(layer.stride)
         found += [Fans(fans[0] / stride, fans[1], why), Fans(fans[1], fans[0], why)] if stride > 1 else []
+    elif stride > 1:  # an input meets few positions of the kernel; where patches do not overlap, one
+        found.append(Fans(fans[0], fans[1] / min(stride, kernel), why))
     return found
 
 
@@ -110,8 +112,12 @@ def _of_matrix(owner: nn.Module, shape: tuple[int, ...], uses: set[Use]) -> list
     return _either(rows, columns, f"a matrix of {rows} by {columns}")
 
 
-def _by_use(shape: tuple[int, ...], uses: set[Use], why: str = "") -> list[Fans]:
-    """Return the fans of a matrix (rows, columns), if the forward pass shows over which axis it sums."""
+def _by_use(shape: tuple[int, ...], uses: set[Use], why: str = "", second: bool = False) -> list[Fans]:
+    """Return the fans of a matrix (rows, columns), if the forward pass shows over which axis it sums.
+
+    With ``second``, only what inputs are multiplied by counts.
+    """
+    uses = {use for use in uses if use.second} if second else uses
     seen = {(use.summed, use.other) for use in uses if {use.summed, use.other} == set(shape)}
     if len(seen) != 1 or shape[0] == shape[1]:
         return []
@@ -128,9 +134,9 @@ def _either(rows: int, columns: int, why: str) -> list[Fans]:
     return [Fans(columns, rows, why), Fans(rows, columns, why)]
 
 
-def _packed(name: str, owner: nn.Module, shape: tuple[int, ...]) -> list[Fans]:
+def _packed(observed: Observed, name: str, shape: tuple[int, ...]) -> list[Fans]:
     """Return the fans of each part of a projection for several things at once."""
-    attribute = name.rpartition(".")[2]
+    owner, attribute = observed.owner(name), name.rpartition(".")[2]
     if isinstance(owner, nn.MultiheadAttention):
         called = attribute if attribute == "in_proj_weight" else ""
     else:
@@ -138,7 +144,7 @@ def _packed(name: str, owner: nn.Module, shape: tuple[int, ...]) -> list[Fans]:
     words = called.removesuffix("_weight").removesuffix(".weight").lower()
     outputs, inputs = shape if not is_conv1d(owner) else shape[::-1]
     for parts, pattern in PACKED.items():
-        if not words or not pattern.search(words):
+        if not words or not pattern.search(words) or ("up" in words and _is_beside_its_like(observed, name, shape)):
             continue
         why = f"the parameter packs {parts} projections"
         if outputs % parts == 0 and (parts == 2 or outputs == parts * inputs):
@@ -146,6 +152,16 @@ def _packed(name: str, owner: nn.Module, shape: tuple[int, ...]) -> list[Fans]:
         if parts == 3 and "kv" in words and inputs < outputs < 3 * inputs:  # fewer heads of keys and values
             return [Fans(inputs, inputs, why), Fans(inputs, (outputs - inputs) / 2, why)]
     return []
+
+
+def _is_beside_its_like(observed: Observed, name: str, shape: tuple[int, ...]) -> bool:
+    """Whether a dense layer of the same shape stands beside this one: the other half of a gated block."""
+    around, owner = observed.model.get_submodule(".".join(name.split(".")[:-2])), observed.owner(name)
+    return any(
+        tuple(each.weight.shape) == shape
+        for each in around.children()
+        if type(each) is type(owner) is nn.Linear and each is not owner
+    )
 
 
 def _split(observed: Observed, name: str, shape: tuple[int, ...], memory: Memory) -> list[Fans]:
@@ -165,6 +181,8 @@ def _split(observed: Observed, name: str, shape: tuple[int, ...], memory: Memory
         for axis in (0, 1):
             outputs, inputs = shape[axis], shape[1 - axis]
             same = [each for each in beside if each[axis] == outputs]
+            if any(each[1 - axis] == outputs != inputs for each in beside):
+                continue  # a layer reads all of them: a feed-forward block, where no gates are
             if len(same) > 1 and len(same) % 2 == 0 and any(outputs == gates * each[1 - axis] for each in same):
                 return [Fans(inputs, outputs / gates, why.format(gates), axis == 1)]
     return []

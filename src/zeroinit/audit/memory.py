@@ -8,11 +8,13 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from zeroinit.audit.rules import Rule
 
-__all__ = ["COPIES", "PRODUCTS", "Memory", "Use", "Write"]
+__all__ = ["COPIES", "GIVEN", "PRODUCTS", "Memory", "Use", "Write"]
 
 END = 1 << 62
 """Later than any write."""
 COPIES = {"clone", "_to_copy", "contiguous", "alias_copy", "detach_copy", "view_copy"}
+GIVEN = {"lift_fresh", "lift", "detach", "alias"}
+"""Operations that show memory which something else than torch has made."""
 PRODUCTS = {"mm": (0, 1), "addmm": (1, 2), "bmm": (0, 1), "baddbmm": (1, 2)}
 """Matrix products, and which arguments are their factors."""
 
@@ -31,7 +33,7 @@ class Write:
         rule: By whom.
         whole: Whether all of the memory was written.
         sizes, strides, offset: The part that was written.
-        value: Of a constant, or the factor of a change.
+        value: Of a constant, the factor of a change, the mean of a draw, or what all values of a copy or a result are.
         std: Standard deviation of a draw.
         source: What was copied; for empty memory, what has its shape.
         phase: ``"build"``, ``"init"`` or ``"forward"``.
@@ -127,6 +129,18 @@ class Memory:
         times = {each.time for each in (*lasting, *later)}
         return depth > 0 and any(
             parent.is_random(time, depth - 1) for time, parent in self.parents if time in times and parent is not self
+        )
+
+    def is_from_outside(self, until: int = END) -> bool:
+        """Whether its values are given ones: from NumPy, a file, or a list of Python, and not from torch's rules."""
+        return all(
+            each.operation in GIVEN
+            or (
+                each.source is not None
+                and each.operation in {*COPIES, "copy_"}
+                and each.source.is_from_outside(each.time)
+            )
+            for each in self.lasting(until)
         )
 
     def was_empty(self) -> bool:

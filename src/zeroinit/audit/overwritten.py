@@ -14,6 +14,8 @@ from zeroinit.audit.rules import Rule
 
 __all__ = ["overwritten"]
 
+CHANGED_LATER = ("trunc_normal_", "sparse_")
+"""Rules that draw, and then change what they drew."""
 Reach = dict[tuple[str, int, int], set[str]]
 """The parameters that each line of the user's code writes."""
 
@@ -85,9 +87,10 @@ def _is_special(observed: Observed, name: str, write: Write, last: Write, reach:
     rule = write.rule
     if not rule.site[1] or rule.origin == "library" or rule.site == last.rule.site or rule.loading:
         return False
-    attribute = name.rpartition(".")[2]
-    same_kind = {each for each in reach[rule.site] if each.rpartition(".")[2] == attribute}
-    if _is_same(write, last) or not _is_wider(reach[last.rule.site], same_kind, last.rule):
+    attribute = observed.declared(name)[1]
+    same_kind = {each for each in reach[rule.site] if observed.declared(each)[1] == attribute}
+    is_wider = _is_wider(reach[last.rule.site], same_kind, last.rule) or _is_wiped(write, last)
+    if _is_same(write, last) or not is_wider:
         return False
     if _is_one_call(observed, name, write, last):
         return False
@@ -110,6 +113,12 @@ def _is_wider(later: set[str], earlier: set[str], rule: Rule) -> bool:
         layers, before = ({name.rpartition(".")[0] for name in names} for names in (later, earlier))
         return len(layers) >= max(len(before), 2)
     return len(later) >= 2 * len(earlier)
+
+
+def _is_wiped(write: Write, last: Write) -> bool:
+    """Whether `Module.apply` puts one number over values of a formula, which is no default of many layers."""
+    is_formula = write.kind in ("copy", "computed") and write.value is None
+    return is_formula and last.kind == "constant" and last.rule.applied
 
 
 def _is_for_a_part(observed: Observed, names: set[str]) -> bool:
@@ -142,7 +151,7 @@ def _is_of_base(first: Rule, last: Rule) -> bool:
 
 def _is_by_owner(observed: Observed, name: str, write: Write) -> bool:
     """Whether the constructor of the layer itself writes: its default, as with layers of torch."""
-    return write.rule.made_in is type(observed.owner(name))
+    return write.rule.made_in is type(observed.declared(name)[0])
 
 
 def _is_marked(memory: Memory, write: Write) -> bool:
@@ -153,10 +162,11 @@ def _is_marked(memory: Memory, write: Write) -> bool:
 
 
 def _is_same(first: Write, second: Write) -> bool:
-    if first.kind != second.kind or first.kind not in ("constant", "draw"):
-        return False
-    is_named = first.kind == "constant" or first.rule.label == second.rule.label
-    return first.value == second.value and first.std == second.std and is_named
+    """Whether two writes give the same values: one constant, whatever makes it, or draws of one distribution."""
+    if "draw" in (first.kind, second.kind):
+        by = [each.rule.label if each.rule.label in CHANGED_LATER else each.operation for each in (first, second)]
+        return first.kind == second.kind and by[0] == by[1] and (first.value, first.std) == (second.value, second.std)
+    return first.value is not None and first.value == second.value and "change" not in (first.kind, second.kind)
 
 
 def _after_loading(name: str, last: Write) -> Finding:

@@ -19,6 +19,8 @@ LEAST_RATIO = 1.5
 """Of fans: smaller differences are left alone, as the square root of 1.5 is 1.22."""
 GAINS = (1.0, math.sqrt(2), 1 / math.sqrt(3))
 """Of a linear layer, of ReLU, and of torch's default."""
+SMALL_INIT = math.sqrt(2 / 5)
+"""Gain of `sqrt(2 / (5 * d))`, which takes the width of the model, and meets the mean of both fans of (d, 4 d)."""
 USUAL = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Standard deviations that come from no fan."""
 
@@ -115,13 +117,13 @@ def _mode_by_hand(std: float, taken: Fans, right: list[Fans]) -> str:
     modes = ("fan_in", "fan_out", "average")
     if any(math.isclose(std, each, rel_tol=1e-6) for each in USUAL) or not std:
         return ""
-    if any(_fits(std, each.of(mode)) for each in right for mode in modes):
+    if any(_fits(std, each.of(mode), (*GAINS, SMALL_INIT)) for each in right for mode in modes):
         return ""
-    return next((mode for mode in modes if _fits(std, taken.of(mode))), "")
+    return next((mode for mode in modes if _fits(std, taken.of(mode), GAINS)), "")
 
 
-def _fits(std: float, fan: float) -> bool:
-    return any(math.isclose(std, gain / math.sqrt(fan), rel_tol=1e-4) for gain in GAINS)
+def _fits(std: float, fan: float, gains: tuple[float, ...]) -> bool:
+    return any(math.isclose(std, gain / math.sqrt(fan), rel_tol=1e-4) for gain in gains)
 
 
 def _finding(observed: Observed, name: str, write: Write, mode: str, message: str, right: list[Fans]) -> list[Finding]:
@@ -136,7 +138,8 @@ def _finding(observed: Observed, name: str, write: Write, mode: str, message: st
         repair = f"Draw each matrix alone: `for matrix in {target}{data}: nn.init.{rule}({matrix})`."
     else:
         repair = f"Divide by the right fan: `nn.init.normal_({target}, std={right[0].of(mode) ** -0.5:.3g})`."
-    if isinstance(owner, nn.MultiheadAttention) and (by_torch or _is_for_many(observed, write)):
+    as_torch = write.rule.label == "xavier_uniform_" and write.rule.gain == 1
+    if isinstance(owner, nn.MultiheadAttention) and (by_torch or as_torch or _is_for_many(observed, write)):
         return [finding("ZI251", name.rpartition(".")[0], [name], message, repair)]
     return [] if by_torch else [finding("ZI205", name.rpartition(".")[0], [name], message, repair)]
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_module_registration_hook
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from zeroinit.audit.trace import plain
@@ -98,7 +99,7 @@ class Ties:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Note every registration inside."""
+        """Note every registration of a parameter or a module inside."""
         before = nn.Module.register_parameter
         ties = self
 
@@ -107,9 +108,11 @@ class Ties:
             ties._registered(self, name, param)
 
         nn.Module.register_parameter = register_parameter  # type: ignore[method-assign]
+        hook = register_module_module_registration_hook(self._replaced)
         try:
             yield
         finally:
+            hook.remove()
             nn.Module.register_parameter = before  # type: ignore[method-assign]
 
     def _registered(self, module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
@@ -124,6 +127,17 @@ class Ties:
         if held:
             self._meant[id(module), name] = (weakref.ref(module), held)
         self._known.append((weakref.ref(module), name))
+
+    def _replaced(self, parent: nn.Module, name: str, new: nn.Module | None) -> None:
+        """Note that a module takes the place of one that others took a parameter from, as a larger embedding does."""
+        old = parent._modules.get(name)
+        if old is None or new is None or old is new:
+            return
+        inside, instead = dict(old.named_modules()), dict(new.named_modules())
+        for reference, held in self._meant.values():
+            if reference() not in inside.values():
+                taken = [(path, key) for path, each in inside.items() for other, key in held if other() is each]
+                held += [(weakref.ref(instead[path]), key) for path, key in taken if path in instead]
 
     @staticmethod
     def _holds(other: nn.Module | None, key: str, module: nn.Module, parameter: nn.Parameter) -> bool:

@@ -123,14 +123,14 @@ class Recorder(TorchDispatchMode):
         elif name in ("fill_", "zero_"):
             kind, value = "constant", _number(args[1]) if name == "fill_" and len(args) > 1 else 0.0
         elif name in DRAWS:
-            kind, std = "draw", _std(name, args)
+            kind, std, value = "draw", _std(name, args), _mean(name, args)
         elif argument == "out":
             kind = "draw" if is_random else "computed"
         elif name in PARTS:
             kind = "part"
         else:
             kind, value = "change", _number(args[1]) if name in ("mul_", "div_") and len(args) > 1 else None
-        self._link(memory, [each for each in sources if each.untyped_storage()._cdata != memory.reference.cdata])
+        self._link(memory, sources)
         self._append(memory, kind, tensor, name, value=value, std=std, source=source)
 
     def _made(self, name: str, result: Any, inputs: list[Tensor], args: tuple, kwargs: dict, is_random: bool) -> None:
@@ -139,7 +139,7 @@ class Recorder(TorchDispatchMode):
             memory = self.memory_of(tensor)
             if memory is None or memory.writes:
                 continue  # a view of memory that is known
-            if any(each is not tensor and each.untyped_storage()._cdata == memory.reference.cdata for each in inputs):
+            if any(each is not tensor and self.memory_of(each) is memory for each in inputs):
                 self._append(memory, "given", tensor, name)
             elif name in EMPTY:
                 self._fill(tensor)
@@ -152,12 +152,16 @@ class Recorder(TorchDispatchMode):
                 self._link(memory, inputs)
                 source = self.memory_of(inputs[0]) if name in COPIES and inputs else None
                 std = STANDARD.get(name) if is_random else self._scaled_std(name, inputs, args)
-                self._append(memory, "draw" if is_random else "computed", tensor, name, std=std, source=source)
+                mean = None if name not in STANDARD else 0.0 if "randn" in name else 0.5
+                kind = "draw" if is_random else "computed"
+                self._append(memory, kind, tensor, name, value=mean, std=std, source=source)
 
     def _append(self, memory: Memory, kind: str, tensor: Tensor, name: str, **more: Any) -> None:
         size = tensor.untyped_storage().nbytes()
         whole = tensor.numel() * tensor.element_size() >= size and 0 not in tensor.stride()
         rule = calling_rule() if self.phase != "forward" else Rule()
+        if kind in ("computed", "copy") and self.phase != "forward":
+            more["value"] = _only_value(tensor)
         memory.writes.append(
             Write(
                 self.time,
@@ -192,9 +196,11 @@ class Recorder(TorchDispatchMode):
         return self.memory_of(tensors[min(number, len(tensors) - 1)]) if tensors else None
 
     def _used(self, factors: list[Tensor]) -> None:
-        """Record how a factor of a matrix product lies in memory."""
-        for tensor, summed in zip(map(plain, factors), (-1, -2), strict=True):
-            memory = self.memory_of(tensor)
+        """Record how a factor of a matrix product lies in memory; a product of two parameters reads no inputs."""
+        memories = [self.memory_of(each) for each in factors]
+        if all(each is not None and each.writes and each.writes[0].phase != "forward" for each in memories):
+            return
+        for tensor, memory, summed in zip(map(plain, factors), memories, (-1, -2), strict=True):
             if memory is not None and tensor.dim() > 1:
                 other = -3 - summed
                 memory.uses.add(
@@ -242,10 +248,25 @@ def _tensors(values: Any) -> Iterator[Tensor]:
             yield from _tensors(each)
 
 
+def _only_value(tensor: Tensor) -> float | None:
+    """Return the value that all places of a tensor of numbers hold; ``None`` if they differ, or have no values."""
+    if tensor.is_meta or not tensor.numel() or not tensor.is_floating_point() or tensor.element_size() == 1:
+        return None
+    first, last = tensor[(0,) * tensor.dim()], tensor[(-1,) * tensor.dim()]
+    return first.item() if bool(first == last) and bool((tensor == first).all()) else None
+
+
 def _number(value: Any) -> float | None:
     if isinstance(value, Tensor):
         value = value.item() if value.numel() == 1 and not value.is_meta else None
     return float(value) if isinstance(value, bool | int | float) else None
+
+
+def _mean(name: str, args: tuple) -> float | None:
+    if name == "normal_":
+        return _number(args[1]) if len(args) > 1 else 0.0
+    low, high = (_number(args[1]), _number(args[2])) if name == "uniform_" and len(args) > 2 else (0.0, 1.0)
+    return None if name != "uniform_" or low is None or high is None else (low + high) / 2
 
 
 def _std(name: str, args: tuple) -> float | None:

@@ -18,6 +18,15 @@ __all__ = ["Branches", "find_branches"]
 
 VIEWS = ("TBackward0", "TransposeBackward0", "PermuteBackward0", "ToCopyBackward0")
 """Operations between a weight and the operation that uses it."""
+SHAPES = (
+    *VIEWS,
+    "ViewBackward0",
+    "UnsafeViewBackward0",
+    "ReshapeAliasBackward0",
+    "UnsqueezeBackward0",
+    "ExpandBackward0",
+)
+"""Operations that leave all values as they are."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +35,12 @@ class Branches:
 
     Attributes:
         branches: Names of the parameters of each branch, in the order of the forward pass.
+        scales: Names of the parameters that multiply the end of each branch, as in SkipInit, ReZero and LayerScale.
         read_out: Names of the parameters of the last weight before the output that is in no branch.
     """
 
     branches: tuple[tuple[str, ...], ...]
+    scales: tuple[tuple[str, ...], ...]
     read_out: str | None
 
 
@@ -91,33 +102,48 @@ class _Graph:
         self._num_axes = [node.variable.dim() if hasattr(node, "variable") else 0 for node in self._order]
 
     def branches(self) -> Branches:
-        found: list[int] = []
+        found: list[tuple[int, int]] = []
         for node in self._order:
             ends = [self._number[each] for each, _ in node.next_functions if each is not None]
             if type(node).__name__ == "AddBackward0" and len(ends) == 2 and not any(self._is_leaf(end) for end in ends):
                 found += self._branch(*ends)
-        named = [names for nodes in found if (names := self._parameters(nodes))]
+        named = {names: self._scales(end) for nodes, end in found if (names := self._parameters(nodes))}
         inside = {name for names in named for name in names}
         outside = [
             name
             for name in sorted(self._uses, key=self._uses.__getitem__)
             if name not in inside and self._is_weight(name)
         ]
-        return Branches(tuple(dict.fromkeys(named)), outside[-1] if outside else None)
+        return Branches(tuple(named), tuple(named.values()), outside[-1] if outside else None)
 
     def _is_leaf(self, number: int) -> bool:
         return hasattr(self._order[number], "variable")
 
-    def _branch(self, one: int, other: int) -> list[int]:
-        """Return the nodes of the branch that a sum closes, if it closes one."""
+    def _scales(self, end: int) -> tuple[str, ...]:
+        """Return the parameters that the end of a branch is multiplied by, as they are or through tanh."""
+        found, node = [], self._order[end]
+        while True:
+            inputs = [each for each, _ in node.next_functions if each is not None]
+            names = [self._name_below(each, (*SHAPES, "TanhBackward0")) for each in inputs]
+            if type(node).__name__ == "MulBackward0" and len(inputs) == 2 and names.count(None) == 1:
+                found += [name for name in names if name is not None]
+                node = inputs[names.index(None)]
+            elif len(inputs) == 1 and type(node).__name__ in (*SHAPES, "MulBackward0", "NativeDropoutBackward0"):
+                node = inputs[0]
+            else:
+                return tuple(found)
+
+    def _branch(self, one: int, other: int) -> list[tuple[int, int]]:
+        """Return the nodes of the branch that a sum closes, and its end, if it closes one."""
         for near, far in ((one, other), (other, one)):
             if self._below[near] >> far & 1:
-                return [self._below[near] & ~self._below[far]]
+                return [(self._below[near] & ~self._below[far], near)]
         if not self._below[one] & self._below[other] & ~self._leaves():
             return []
         sides = [self._below[one] & ~self._below[other], self._below[other] & ~self._below[one]]
         counts = [sum(self._is_weight(name) for name in self._parameters(side)) for side in sides]
-        return [] if counts[0] == counts[1] else [sides[counts[1] > counts[0]]]
+        side = int(counts[1] > counts[0])
+        return [] if counts[0] == counts[1] else [(sides[side], (one, other)[side])]
 
     def _leaves(self) -> int:
         return sum(1 << number for number in range(len(self._order)) if self._is_leaf(number))
@@ -132,9 +158,9 @@ class _Graph:
                     found.setdefault(name, number)
         return found
 
-    def _name_below(self, node: Any) -> str | None:
+    def _name_below(self, node: Any, through: tuple[str, ...] = VIEWS) -> str | None:
         """Return the parameter that a node is, or transposes."""
-        while type(node).__name__ in VIEWS:
+        while type(node).__name__ in through:
             node = node.next_functions[0][0]
         return None if node is None else self._names[self._number[node]]
 

@@ -183,6 +183,8 @@ def initialize_(
     own = not all(each.name in INITIALIZERS for each in rules.initializers)
     finishes = [each for each in rules.initializers if each.finish is not None]
     found = prepare(model, finishes, probe)
+    if found is not None:
+        plan.add_scales(found.branches)
     rows = _rows_before(plan)
     if device is not None:
         materialize(names, plan, torch.device(device), seed)

@@ -90,7 +90,7 @@ def check_settable(
     if (
         hasattr(parameter, "__tensor_flatten__")
         or parameter.dim() != slot.num_axes
-        or (not slot.is_stacked and parameter.shape[0] % len(slot.fans) and not slot.sizes)
+        or (parameter.dim() and not slot.is_stacked and parameter.shape[0] % len(slot.fans) and not slot.sizes)
     ):
         raise InputError(
             f"{name}: {type(parameter).__name__} of shape {tuple(parameter.shape)} is not a whole {slot.part} of its "

@@ -9,6 +9,7 @@ from torch import nn
 from zeroinit._modules.kinds import every_slot
 from zeroinit._modules.layers import Slot, slots_of
 from zeroinit._modules.norms import NORMS
+from zeroinit.init.branches import Branches
 from zeroinit.init.choice import KEEP, Choice
 from zeroinit.init.computed import behind, computed_from, is_computed, refuse_computed
 from zeroinit.init.distributions import Distribution
@@ -73,6 +74,7 @@ class Plan:
         self.shared = find_shared(self.names)
         self._entries: dict[int, Entry] = {}
         self._done: set[int] = set()
+        self._scales: dict[tuple[str, str], Slot] = {}
         self._of = {id(parameter): shared for shared in self.shared for parameter in shared.parameters}
 
     def add_layers(self) -> None:
@@ -84,6 +86,25 @@ class Plan:
         for path in self.choice.layers:
             for slot in self.slots(path):
                 self.add(self.look_at(path, slot))
+
+    def add_scales(self, branches: Branches) -> None:
+        """Plan the parameters that multiply the ends of residual branches, where an initializer has a rule for them.
+
+        Raises:
+            InputError: One of them cannot be set in place.
+        """
+        assert self.rules is not None
+        planned = {name for entry in self.entries for name in entry.shared.names}
+        of_planned = zip(branches.branches, branches.scales, strict=True)
+        found = {name for names, scales in of_planned if planned & {*names} for name in scales}
+        for shared in (each for each in self.shared if found & {*each.names}):
+            for holder in shared.holders:
+                initializer = self.rules.of(holder.path, holder.attribute)
+                if initializer is not None and initializer.of("scale") is not None:
+                    slot = Slot(holder.attribute, "scale", (1,), shared.parameters[0].dim())
+                    self._scales[holder.path, holder.attribute] = slot
+        for path, name in list(self._scales):
+            self.add(self.look_at(path, self._scales[path, name]))
 
     def slots(self, path: str) -> tuple[Slot, ...]:
         """Return the parameters of a module for which there is a rule, in the order of drawing."""
@@ -135,7 +156,7 @@ class Plan:
     def _entry(self, shared: Shared, holder: Holder, parameter: nn.Parameter, slot: Slot) -> Entry:
         initializer, distribution = self._distribution(holder, slot)
         name = self.names.canonical(shared.names if holder.name in shared.names else [holder.name])
-        factor = self.factors[holder.path]
+        factor = self.factors.get(holder.path, 1.0)
         return Entry(shared, holder, parameter, slot, distribution, factor, name=name, initializer=initializer)
 
     def _distribution(self, holder: Holder, slot: Slot) -> tuple[Initializer, Distribution]:
@@ -208,7 +229,7 @@ class Plan:
         slot = self._slot(holder)
         if slot is None:
             return None if self._is_alias(own, holder) else "which has no rule"
-        if holder.path not in self.choice.layers and holder.path not in self.choice.norms:
+        if not {holder.path} & {*self.choice.layers, *self.choice.norms} and slot.part != "scale":
             return "which was not chosen"
         if slot.part == "embedding":
             return None
@@ -225,6 +246,8 @@ class Plan:
     def _slot(self, holder: Holder) -> Slot | None:
         if holder.path in self.choice.norms and holder.attribute == BETA.name:
             return BETA
+        if (scale := self._scales.get((holder.path, holder.attribute))) is not None:
+            return scale
         slots = rule_slots(self.names, holder.path, holder.module, self.rules)
         return next((slot for slot in slots if slot.name == holder.attribute), None)
 

@@ -36,8 +36,11 @@ def mimetic(
         query: a and b of query and key; ``None`` leaves both as drawn.
 
     Source:
-        Trockman and Kolter 2023, "Mimetic initialization of self-attention layers", section 3, equations 6 to 9, with
-        the values for vision. For language the paper finds the opposite signs; give negative b.
+        Trockman and Kolter 2023, "Mimetic initialization of self-attention layers", section 3, equations 6 to 9 (arXiv
+        2305.09828), with the values for vision. For language the paper finds the opposite signs; give negative b. We
+        found no code of the authors. ``get_ortho_like`` of github.com/osiriszjq/structured_init has the same values and
+        the same cut of each head. It draws Z from a uniform distribution of the same variance, and stores the factors
+        of V and O the other way round: W_out W_value then has the eigenvalues of a Z - b I, and other entries.
     """
 
     def finish(state: Finish) -> None:

@@ -1,11 +1,11 @@
 """Initializers that start residual branches at zero, or small; ``probe=`` shows the branches."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from torch import Tensor
 
 from zeroinit._common import InputError, lookup
-from zeroinit._modules.norms import NORMS
 from zeroinit.init.distributions import ZERO, Distribution
 from zeroinit.init.finish import Finish
 from zeroinit.init.initializers import STANDARD, Initializer
@@ -21,7 +21,8 @@ def fixup(read_out: str = "zero") -> Initializer:
     """Fixup: He weights, scaled by L^(-1/(2m - 2)) in L residual branches of m layers, whose last layer is zero.
 
     Rule 3 of the paper adds scalar biases and multipliers to the network. They are parameters of your model, or are
-    missing; an initializer adds none. Multipliers stay at 1 and biases at 0 if the model has them so.
+    missing; an initializer adds none. Multipliers stay at 1 and biases at 0 if the model has them so. A branch that
+    a multiplier at 0 closes keeps its last weight as drawn.
 
     Args:
         read_out: ``"zero"`` as in the paper, or ``"drawn"``.
@@ -37,6 +38,7 @@ def fixup(read_out: str = "zero") -> Initializer:
         for weights in branches:
             for weight in weights[:-1]:
                 state.times(weight, len(branches) ** (-1 / (2 * len(weights) - 2)))
+        for weights in _open(state):
             state.times(weights[-1], 0.0)
         if zero_read_out:
             _zero_read_out(state)
@@ -51,26 +53,30 @@ def zero_branch(at: str = "gamma") -> Initializer:
 
     Args:
         at: What is zero at the end of a branch. ``"gamma"``: the weight of the norm that ends it (zero-gamma).
-            ``"weight"``: its last weight (as the read-out of a block in nanochat). ``"any"``: the norm if one ends the
-            branch, else the last weight. SkipInit and ReZero multiply a branch by a scalar parameter at 0: that is
-            your model's own parameter, and there is no rule for what is not a layer.
+            ``"weight"``: its last weight (as the read-out of a block in nanochat). ``"scale"``: the parameters that
+            multiply its end (SkipInit, ReZero, LayerScale; a gate with tanh, too). ``"any"``: the scale if there is
+            one, else the norm if one ends the branch, else the last weight.
 
     Source:
         Goyal et al. 2017, "Accurate, large minibatch SGD", section 5.1 (gamma); De and Smith 2020, "Batch normalization
         biases residual blocks towards the identity function", section 4 (SkipInit); Bachlechner et al. 2021, "ReZero is
         all you need", equation 1.
     """
-    choose = lookup({"gamma": True, "weight": False, "any": None}, at, "at")
+    choose = lookup({"gamma": True, "weight": False, "any": None, "scale": None}, at, "at")
 
     def finish(state: Finish) -> None:
-        ends = [end for names in state.branches.branches if (end := _end(state, names, choose)) is not None]
-        _check(ends, "zero_branch")
+        closed = list(_closed(state))
+        opened = [names for names in state.branches.branches if names not in closed] if at != "scale" else []
+        ends = [end for names in opened if (end := _end(state, names, choose)) is not None]
+        _check([*closed, *ends], "zero_branch")
         for end in ends:
             state.times(end, 0.0)
-        state.notes.append(f"residual branches: {len(state.branches.branches)}, of which {len(ends)} start at zero")
+        num_zero = len(ends) + len(closed)
+        state.notes.append(f"residual branches: {len(state.branches.branches)}, of which {num_zero} start at zero")
 
     base = replace(kaiming_normal(), summary="He weights, residual branches start at zero")
-    return replace(base, source="Goyal et al. 2017, section 5.1", finish=finish, needs_batch=True)
+    others = {**base.others, **({"scale": ZERO} if at in ("scale", "any") else {})}
+    return replace(base, source="Goyal et al. 2017, section 5.1", others=others, finish=finish, needs_batch=True)
 
 
 def constnet() -> Initializer:
@@ -89,9 +95,8 @@ def constnet() -> Initializer:
         return (is_center(place) / max(place.block.shape[1], 1)).float().expand(place.shape)
 
     def finish(state: Finish) -> None:
-        for names in state.branches.branches:
-            if weights := _weights(state, names):
-                state.times(weights[-1], 0.0)
+        for weights in _open(state):
+            state.times(weights[-1], 0.0)
         _zero_read_out(state)
 
     weight = Distribution("1/inputs at the kernel's center, else 0", draw, uses_fan_in=True, by_matrix=True)
@@ -114,11 +119,26 @@ def _weights(state: Finish, names: tuple[str, ...]) -> list[Entry]:
     return list({id(entry): entry for entry in found}.values())
 
 
+def _closed(state: Finish) -> Iterator[tuple[str, ...]]:
+    """Yield the branches that a parameter at 0 multiplies: with a second zero, neither would get a gradient."""
+    values = dict(state.model.named_parameters(remove_duplicate=False))
+    for names, scales in zip(state.branches.branches, state.branches.scales, strict=True):
+        if any(not values[name].any() for name in scales):
+            yield names
+
+
+def _open(state: Finish) -> list[list[Entry]]:
+    """Return the weights of each branch that no parameter at 0 multiplies."""
+    closed = list(_closed(state))
+    found = [_weights(state, names) for names in state.branches.branches if names not in closed]
+    return [weights for weights in found if weights]
+
+
 def _end(state: Finish, names: tuple[str, ...], norm: bool | None) -> Entry | None:
     """Return the norm that ends a branch, or its last weight."""
     entries = [entry for name in names if (entry := state.entry_of(name)) is not None]
     last = next((each for each in reversed(entries) if each.slot.part in ("gamma", "weight")), None)
-    ends_with_norm = last is not None and isinstance(last.holder.module, NORMS)
+    ends_with_norm = last is not None and last.slot.part == "gamma"
     if norm is False or (norm is None and not ends_with_norm):
         return next((each for each in reversed(entries) if each.slot.part == "weight"), None)
     return last if ends_with_norm else None

@@ -65,32 +65,52 @@ def _parity(numbers: Tensor) -> Tensor:
     return 1.0 - 2.0 * (found & 1).float()
 
 
-def idinit(tau: float = 1.0) -> Initializer:
+def idinit(tau: float = 1.0, preserves: str = "identity") -> Initializer:
     """IDInit: an identity, repeated until it fills a matrix that is not square; zero biases.
 
     Unit i reads input j if i - j is a multiple of the smaller size. A convolution counts as a matrix of units times
-    (inputs * kernel positions): the patch-maintain form. The read-out layers of residual branches get the same matrix
-    times 1e-6 in the paper. Name them with a rule: ``{"*": "idinit", "*.down": {"name": "idinit", "tau": 1e-6}}``.
+    (inputs * kernel positions): the patch-maintain form. The read-out layers of residual branches preserve zero, with
+    ``tau`` 1e-6 in the paper. Name them with a rule: ``{"*": "idinit", "*.down": {"name": "idinit", "preserves":
+    "zero", "tau": 1e-6}}``.
 
     Args:
         tau: The factor.
+        preserves: ``"identity"``, or ``"zero"``: each unit is the difference of two inputs, so that equal inputs give 0
+            and each unit gets a gradient.
 
     Source:
-        Pan et al. 2025, "IDInit: a universal and stable initialization method for neural network training", section 3.
-        We found no code of the authors to compare with.
+        Pan et al. 2025, "IDInit: a universal and stable initialization method for neural network training", section 3
+        (arXiv 2503.04626). We found no code of the authors. ``"zero"`` follows the code of a reader, who also adds
+        noise of 1e-6 (the loose condition, which is missing here), and who repeats the identity over units alone.
     """
+    is_zero = lookup({"identity": False, "zero": True}, preserves, "preserves")
 
     def draw(place: Place) -> Tensor:
-        shape = place.block.shape
-        position, width = place.index(1), shape[1]
-        for axis in range(2, len(shape)):
-            position, width = position * shape[axis] + place.index(axis), width * shape[axis]
-        period = max(min(shape[0], width), 1)
-        return (((place.index(0) - position) % period == 0) * tau).float().expand(place.shape)
+        units, width, position = _as_matrix(place)
+        unit = place.index(0)
+        if not is_zero:
+            hit = ((unit - position) % max(min(units, width), 1) == 0).float()
+        elif width == 1:
+            hit = 1.0 - 2.0 * (unit % 2) + 0.0 * position
+        else:
+            other = units + unit % (width - units) if units < width else (unit + 1) % width
+            hit = (position == unit % width).float() - (position == other).float()
+        return (hit * tau).float().expand(place.shape)
 
-    weight = Distribution(f"{tau:g} where unit - input is a multiple of the smaller size", draw, by_matrix=True)
+    text = f"{tau:g} where unit - input is a multiple of the smaller size"
+    text = text if not is_zero else f"{tau:g} * (one input - another one)"
+    weight = Distribution(text, draw, by_matrix=True)
     source = "Pan et al. 2025, section 3"
     return Initializer(weight, ZERO, "IDInit: padded identities", source, STANDARD, is_random=False)
+
+
+def _as_matrix(place: Place) -> tuple[int, int, Tensor]:
+    """Return units and inputs of a weight as a matrix, where a kernel counts as inputs, and the input of each value."""
+    shape = place.block.shape
+    position, width = place.index(1), shape[1]
+    for axis in range(2, len(shape)):
+        position, width = position * shape[axis] + place.index(axis), width * shape[axis]
+    return shape[0], width, position
 
 
 def sinusoidal(normalize: str = "paper") -> Initializer:
@@ -99,27 +119,24 @@ def sinusoidal(normalize: str = "paper") -> Initializer:
     W[i, j] = a sin(2 pi i (j / n + 1 / m)), with units i = 1 ... m and inputs j (a kernel counts as n inputs).
 
     Args:
-        normalize: a gives the weights the variance 2 / (fan_in + fan_out) with ``"paper"``. The authors' code divides
-            by the variance of the sines where the paper divides by its root, so weights are about sqrt(2) times
-            larger: ``"code"``. The paper counts j from 1, the code from 0: likewise.
+        normalize: a gives the weights the variance 2 / (fan_in + fan_out) with ``"paper"``, which counts j from 1. The
+            authors' code, ``"code"``, counts j from 0, takes m for fan_out also with a kernel, and divides the variance
+            by m n - 1.
 
     Source:
-        Fernandez-Hernandez et al. 2025, "Sinusoidal initialization, time for a new start", equations 1 to 3.
+        Fernandez-Hernandez et al. 2025, "Sinusoidal initialization, time for a new start", equations 1 to 3 (arXiv
+        2505.12909). Code: ``initialize.py`` of github.com/jmiravet/Sinusoidal-Initialization, in its last form.
     """
     is_paper = lookup({"paper": True, "code": False}, normalize, "normalize")
 
     def draw(place: Place) -> Tensor:
-        shape, block = place.block.shape, place.block
-        position, width = place.index(1), shape[1]
-        for axis in range(2, len(shape)):
-            position, width = position * shape[axis] + place.index(axis), width * shape[axis]
-        units, first = max(shape[0], 1), 1 if is_paper else 0
-        phase = (place.index(0) + 1).double() * ((position + first).double() / max(width, 1) + 1 / units)
+        units, width, position = _as_matrix(place)
+        first, total = int(is_paper), max(units * width, 2)
+        phase = (place.index(0) + 1).double() * ((position + first).double() / max(width, 1) + 1 / max(units, 1))
         waves = torch.sin(2 * math.pi * (phase - phase.floor()))
-        std = (2 / max(block.fan_in + block.fan_out, 1)) ** 0.5
-        return (
-            (waves * (std / (_variance(units, width, first) ** (0.5 if is_paper else 1.0)))).float().expand(place.shape)
-        )
+        fans = place.block.fan_in + place.block.fan_out if is_paper else width + units
+        variance = _variance(max(units, 1), width, first) * (1.0 if is_paper else total / (total - 1))
+        return (waves * (2 / max(fans, 1) / variance) ** 0.5).float().expand(place.shape)
 
     weight = Distribution("a sin(2 pi i (j/n + 1/m))", draw, uses_fan_in=True, by_matrix=True)
     source = "Fernandez-Hernandez et al. 2025, equations 1 to 3"
