@@ -84,8 +84,7 @@ def names_when_used(
         >>> names_when_used("zeroinit", {"zeroinit._common": ["lookup"]})("lookup") is lookup
         True
     """
-    home_of = {name: module for module, names in homes.items() for name in names}
-    wholes = set(subpackages)
+    home_of, wholes = {name: module for module, names in homes.items() for name in names}, set(subpackages)
 
     def find(name: str) -> Any:
         if name in home_of:

@@ -21,7 +21,7 @@ def line_at_hand() -> tuple[Line | None, str, str]:
     """Return the innermost line that is neither torch's nor this package's, up to the call of the model or the loss.
 
     Returns:
-        The line; the method of a class in which it stands, if that is another one than ``forward``; and the function of
+        The line. The method of a class in which it stands, if that is another one than ``forward``. The function of
         ``torch.func`` in between, if there is one.
     """
     frame: FrameType | None = sys._getframe(1)

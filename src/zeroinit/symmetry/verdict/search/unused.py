@@ -1,25 +1,23 @@
 """Parameters that the graph of the loss does not hold: cut off, left out by this loss, not in this batch, or unused."""
 
 import inspect
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
+from torch import nn
 
 from zeroinit._findings.lines import readable
 from zeroinit._modules.attached import attached
 from zeroinit.symmetry.verdict.causes.flat import second_derivative
 from zeroinit.symmetry.verdict.causes.views import View
 from zeroinit.symmetry.verdict.evidence import Reason
-from zeroinit.symmetry.verdict.passes.calls import Calls, tensors_in
+from zeroinit.symmetry.verdict.passes.calls import Calls
 from zeroinit.symmetry.verdict.passes.naming import few, joined, sentence, starred, where
 from zeroinit.symmetry.verdict.search.adapters import of_adapter
 from zeroinit.symmetry.verdict.search.conditions import condition_on_result
 from zeroinit.symmetry.verdict.search.cuts import DETACHED, cuts
 from zeroinit.symmetry.verdict.search.no_effect import comes_later
+from zeroinit.symmetry.verdict.search.outputs import depends, given_to, handed_out
 from zeroinit.symmetry.verdict.search.search import Search, called
 from zeroinit.symmetry.verdict.search.sources import CONTAINERS, computed_once, condition_on, reached_text, taken_once
 from zeroinit.symmetry.verdict.search.twins import trained_twin
@@ -50,7 +48,7 @@ def _cut(name: str, search: Search) -> Reason:
         text = f"`{part}` is a copy of `{twin}` that runs without gradients, as a target network or a teacher does."
         return Reason("idle", text, (), "Nothing to do if that is meant.", True, f"copy of {twin}")
     outputs = Change(outputs=True)
-    if _handed_out(name, search)[1] and search.moving():  # a detached use beside it is right, as of an advantage
+    if handed_out(name, search)[1] and search.moving():  # a detached use beside it is right, as of an advantage
         return _not_in_loss(name, search)
     for each in second_derivative(calls, model):
         if name in trials.frees(each.change, step):
@@ -70,10 +68,10 @@ def _cut(name: str, search: Search) -> Reason:
         text += " No gradient leads back from that."
         repair = f"Use it in {place} as it is, without `Variable(..., requires_grad=True)`."
         return Reason("detached", text, (), repair, True, text)
-    depends = trials.loss_changes(Change(draw=(name,)), step)
+    changes = trials.loss_changes(Change(draw=(name,)), step)
     parameter = model.get_parameter(name)
-    taken = [each for each in calls.escapes if any(_depends(source, parameter) for source in each[3])] or calls.escapes
-    if depends and taken:
+    taken = [each for each in calls.escapes if any(depends(source, parameter) for source in each[3])] or calls.escapes
+    if changes and taken:
         path, escape, lost, _, line = taken[0]
         words = [*(f"`.{DETACHED[each]}`" for each in lost[:1] if each in DETACHED), escape]
         takes = "takes" if len(words) == 1 else "take"
@@ -83,9 +81,9 @@ def _cut(name: str, search: Search) -> Reason:
         repair = f"Compute with tensors in {where(path, model)}."
         repair += " `torch.stack([...])` makes one tensor of a list." if "Tensor([" in escape else ""
         return Reason("detached", text, (), repair, True, text, readable([line]))
-    if not depends and name in trials.frees(outputs, step):
+    if not changes and name in trials.frees(outputs, step):
         return _not_in_loss(name, search)
-    if depends:
+    if changes:
         text = "The loss changes with {it}, but no gradient leads back. Where it is lost could not be seen."
         return Reason(
             "detached", text, (), "Look for detach(), no_grad(), .data, .numpy() or torch.Tensor([...]) on its way."
@@ -106,9 +104,9 @@ def _not_in_loss(name: str, search: Search) -> Reason:
     siblings = {each for each in search.moving() | others if each.rpartition(".")[0] == path}
     if siblings and search.replica.get_parameter(name).dim() < 2:
         return Reason("no_effect", "The loss is the same whatever its value.", tried=True)
-    handed_out, is_loss = _handed_out(name, search)
-    if handed_out is not None:
-        place = where(handed_out, search.replica)
+    by, is_loss = handed_out(name, search)
+    if by is not None:
+        place = where(by, search.replica)
         if is_loss:
             text = f"{place} returns a second loss that depends on {{it}}, and this loss leaves it out."
             return Reason("idle", sentence(text), (), "Add the second loss to the first one.", True, SECOND_LOSS)
@@ -118,7 +116,7 @@ def _not_in_loss(name: str, search: Search) -> Reason:
     if condition := condition_on_result(text, own):
         text = f"What is made of {{it}} is used only if `{condition}`, which is not so here."
         return Reason("idle", text, (), "Nothing to do if that is meant.", False, text)
-    given = _given_to(name, search)
+    given = given_to(name, search)
     if given is not None:
         text = f"What {{it}} makes is handed to `{given}`, which does not use it."
         return Reason(
@@ -132,113 +130,11 @@ def _not_in_loss(name: str, search: Search) -> Reason:
     return Reason("unused", text, (), "Use its result, or remove it.", True, f"dropped {starred(path)}")
 
 
-def _handed_out(name: str, search: Search) -> tuple[str | None, bool]:
-    """Return the outermost module that returns several tensors, one of which depends on the parameter.
-
-    The second value tells whether a loss is among them. One pass answers this for all parameters of a search.
-    """
-    if search.handed_out is None:
-        search.handed_out = _look_at_outputs(search)
-    parameter, found = id(search.replica.get_parameter(name)), None
-    for path, tensors in search.handed_out:
-        depending = [is_loss for below, is_loss in tensors if parameter in below]
-        if depending:
-            found = path, any(depending)
-    return found or (None, False)
-
-
-def _look_at_outputs(search: Search) -> list[tuple[str, list[tuple[set[int], bool]]]]:
-    """Go forward once; return for each module that hands tensors out what each depends on, and whether it is a loss."""
-    found: list[tuple[str, list[tuple[set[int], bool]]]] = []
-    nodes: list[set[Any]] = []
-    results: dict[str, set[Any]] = {}
-
-    def look(path: str) -> Any:
-        def note(module: nn.Module, arguments: tuple, output: Any) -> None:
-            given = list(output.values()) if isinstance(output, Mapping) else output
-            tensors = [each for each in tensors_in([given]) if each.requires_grad]
-            results.setdefault(path, set()).update(each.grad_fn for each in tensors)
-            several = isinstance(given, list | tuple) and len(tensors) > 1
-            several = several and not (path and type(module).__module__.startswith("torch.nn."))  # each recurrent layer
-            if several or not path:
-                below = [_leaves_below(each) for each in tensors]
-                pairs = zip(tensors, below, strict=True)
-                losses = [several and _is_loss(each, leaves, output) for each, leaves in pairs]
-                found.append((path, list(zip([set(map(id, each)) for each in below], losses, strict=True))))
-                nodes.append({each.grad_fn for each in tensors})
-
-        return note
-
-    modules = search.replica.named_modules()
-    loss = _go_forward(search, [module.register_forward_hook(look(path)) for path, module in modules])
-    reached = _nodes_below(loss.grad_fn)  # a part none of whose outputs gets there is dropped as a whole
-    search.dropped = {path for path, own in results.items() if path and own and not own & reached}
-    kept = zip(found, nodes, strict=True)
-    return [each for each, own in kept if not each[0] or own & reached]
-
-
-def _given_to(name: str, search: Search) -> str | None:
-    """Return the last module that is handed what depends on the parameter, and gives back nothing that does."""
-    found: list[str] = []
-    parameter = search.replica.get_parameter(name)
-
-    def look(path: str) -> Any:
-        def note(module: nn.Module, arguments: tuple, named: dict, output: Any) -> None:
-            given = any(each.requires_grad and _depends(each, parameter) for each in tensors_in([arguments, named]))
-            if given and not any(each.requires_grad and _depends(each, parameter) for each in tensors_in([output])):
-                found.append(path)
-
-        return note
-
-    modules = search.replica.named_modules()
-    _go_forward(search, [each.register_forward_hook(look(path), with_kwargs=True) for path, each in modules if path])
-    return found[-1] if found else None
-
-
-def _go_forward(search: Search, handles: list[RemovableHandle]) -> Tensor:
-    """Go forward once, and take the hooks off."""
-    try:
-        return search.trials.loss(Change(), search.step)
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _is_loss(value: Tensor, below: list[Tensor], output: Any) -> bool:
-    """Tell whether a value that is handed out is a loss: a number that depends on weights, not a parameter's own."""
-    if value.numel() != 1 or isinstance(value, nn.Parameter):
-        return False
-    if isinstance(output, Mapping):
-        return any("loss" in str(key) for key, each in output.items() if each is value)
-    return any(each.dim() > 1 for each in below)
-
-
-def _leaves_below(value: Tensor) -> list[Tensor]:
-    """Return the leaves that a value was computed from; the value itself if it is one."""
-    found = [value] if value.grad_fn is None else []
-    return found + [node.variable for node in _nodes_below(value.grad_fn) if hasattr(node, "variable")]
-
-
-def _nodes_below(start: Any) -> set[Any]:
-    """Return a node of autograd's and all below it."""
-    seen, waiting = set(), [start]
-    while waiting:
-        node = waiting.pop()
-        if node is not None and node not in seen:
-            seen.add(node)
-            waiting += [each for each, _ in node.next_functions]
-    return seen
-
-
-def _depends(tensor: Tensor, parameter: nn.Parameter) -> bool:
-    return any(each is parameter for each in _leaves_below(tensor))
-
-
 def _not_called(name: str, search: Search) -> Reason:
     """It takes no part in the forward pass: not with this batch, or never."""
-    handed_out, _ = _handed_out(name, search)
-    if handed_out is not None:
-        text = f"{{it}} is handed out by {where(handed_out, search.replica)} as it is, and this loss does not use it."
+    by, _ = handed_out(name, search)
+    if by is not None:
+        text = f"{{it}} is handed out by {where(by, search.replica)} as it is, and this loss does not use it."
         return Reason("idle", text, (), "Nothing to do if another loss uses it.", True, "left out by the loss")
     if (adapter := of_adapter(name, search)) is not None:
         return adapter

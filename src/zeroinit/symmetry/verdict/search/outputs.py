@@ -1,0 +1,116 @@
+"""What modules hand out and are given: who computes what the loss leaves out."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from zeroinit.symmetry.verdict.passes.calls import tensors_in
+from zeroinit.symmetry.verdict.search.search import Search
+from zeroinit.symmetry.verdict.trials.trials import Change
+
+__all__ = ["depends", "given_to", "handed_out"]
+
+
+def handed_out(name: str, search: Search) -> tuple[str | None, bool]:
+    """Return the outermost module that returns several tensors, one of which depends on the parameter.
+
+    The second value tells whether a loss is among them. One pass answers this for all parameters of a search.
+    """
+    if search.handed_out is None:
+        search.handed_out = _look_at_outputs(search)
+    parameter, found = id(search.replica.get_parameter(name)), None
+    for path, tensors in search.handed_out:
+        depending = [is_loss for below, is_loss in tensors if parameter in below]
+        if depending:
+            found = path, any(depending)
+    return found or (None, False)
+
+
+def _look_at_outputs(search: Search) -> list[tuple[str, list[tuple[set[int], bool]]]]:
+    """Go forward once; return for each module that hands tensors out what each depends on, and whether it is a loss."""
+    found: list[tuple[str, list[tuple[set[int], bool]]]] = []
+    nodes: list[set[Any]] = []
+    results: dict[str, set[Any]] = {}
+
+    def look(path: str) -> Any:
+        def note(module: nn.Module, arguments: tuple, output: Any) -> None:
+            given = list(output.values()) if isinstance(output, Mapping) else output
+            tensors = [each for each in tensors_in([given]) if each.requires_grad]
+            results.setdefault(path, set()).update(each.grad_fn for each in tensors)
+            several = isinstance(given, list | tuple) and len(tensors) > 1
+            several = several and not (path and type(module).__module__.startswith("torch.nn."))  # each recurrent layer
+            if several or not path:
+                below = [_leaves_below(each) for each in tensors]
+                pairs = zip(tensors, below, strict=True)
+                losses = [several and _is_loss(each, leaves, output) for each, leaves in pairs]
+                found.append((path, list(zip([set(map(id, each)) for each in below], losses, strict=True))))
+                nodes.append({each.grad_fn for each in tensors})
+
+        return note
+
+    modules = search.replica.named_modules()
+    loss = _go_forward(search, [module.register_forward_hook(look(path)) for path, module in modules])
+    reached = _nodes_below(loss.grad_fn)  # a part none of whose outputs gets there is dropped as a whole
+    search.dropped = {path for path, own in results.items() if path and own and not own & reached}
+    kept = zip(found, nodes, strict=True)
+    return [each for each, own in kept if not each[0] or own & reached]
+
+
+def given_to(name: str, search: Search) -> str | None:
+    """Return the last module that is handed what depends on the parameter, and gives back nothing that does."""
+    found: list[str] = []
+    parameter = search.replica.get_parameter(name)
+
+    def look(path: str) -> Any:
+        def note(module: nn.Module, arguments: tuple, named: dict, output: Any) -> None:
+            given = any(each.requires_grad and depends(each, parameter) for each in tensors_in([arguments, named]))
+            if given and not any(each.requires_grad and depends(each, parameter) for each in tensors_in([output])):
+                found.append(path)
+
+        return note
+
+    modules = search.replica.named_modules()
+    _go_forward(search, [each.register_forward_hook(look(path), with_kwargs=True) for path, each in modules if path])
+    return found[-1] if found else None
+
+
+def _go_forward(search: Search, handles: list[RemovableHandle]) -> Tensor:
+    """Go forward once, and take the hooks off."""
+    try:
+        return search.trials.loss(Change(), search.step)
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _is_loss(value: Tensor, below: list[Tensor], output: Any) -> bool:
+    """Tell whether a value that is handed out is a loss: a number that depends on weights, not a parameter's own."""
+    if value.numel() != 1 or isinstance(value, nn.Parameter):
+        return False
+    if isinstance(output, Mapping):
+        return any("loss" in str(key) for key, each in output.items() if each is value)
+    return any(each.dim() > 1 for each in below)
+
+
+def _leaves_below(value: Tensor) -> list[Tensor]:
+    """Return the leaves that a value was computed from; the value itself if it is one."""
+    found = [value] if value.grad_fn is None else []
+    return found + [node.variable for node in _nodes_below(value.grad_fn) if hasattr(node, "variable")]
+
+
+def _nodes_below(start: Any) -> set[Any]:
+    """Return a node of autograd's and all below it."""
+    seen, waiting = set(), [start]
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            waiting += [each for each, _ in node.next_functions]
+    return seen
+
+
+def depends(tensor: Tensor, parameter: nn.Parameter) -> bool:
+    """Tell whether a tensor was computed from a parameter."""
+    return any(each is parameter for each in _leaves_below(tensor))
