@@ -30,8 +30,7 @@ class InputError(ValueError):
 
 def closest(name: str, choices: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the choice nearest to ``name``, or an empty string."""
-    by_lower = {choice.lower(): choice for choice in choices}
-    matches = difflib.get_close_matches(name.lower(), list(by_lower), n=1, cutoff=0.5)
+    matches = difflib.get_close_matches(name.lower(), by_lower := {each.lower(): each for each in choices}, 1, 0.5)
     return f"; did you mean {by_lower[matches[0]]!r}?" if matches else ""
 
 
