@@ -9,7 +9,7 @@ import pytest
 from zeroinit.bench.catalogue import FIGURES
 from zeroinit.bench.labels import NORMAL, PYTORCH
 from zeroinit.bench.reporting.analysis import summarize
-from zeroinit.bench.stats import mean_interval
+from zeroinit.bench.stats import mean_interval, paired_difference
 from zeroinit.bench.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -178,7 +178,18 @@ def stored_intervals() -> list[tuple[float, ...]]:
             each for each in json.loads(path.read_text(encoding="utf-8")) if each["interval"] not in (None, [None] * 2)
         )
         found += [tuple(100 * number for number in (each["estimate"], *each["interval"])) for each in claims]
-    return [*found, *differences_in_transfer()]
+    return [*found, *differences_in_transfer(), *differences_of_the_gpt()]
+
+
+def differences_of_the_gpt() -> list[tuple[float, ...]]:
+    """Losses of the small GPT minus those of PyTorch's default, in nats."""
+    found = json.loads((ROOT / "benchmarks" / "results" / "small_gpt.json").read_text(encoding="utf-8"))
+    losses = {
+        start: [found[f"{start}, 0.01, seed {seed}"]["loss"] for seed in range(10)]
+        for start in ("default", "zero projections", "zero start")
+    }
+    gaps = [paired_difference(losses[start], losses["default"]) for start in list(losses)[1:]]
+    return [(each.estimate.value, each.estimate.low, each.estimate.high) for each in gaps]
 
 
 def differences_in_transfer() -> list[tuple[float, ...]]:

@@ -89,3 +89,5 @@ def main(folder: Path) -> None:
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]))
+    sys.stdout.flush()
+    os._exit(0)  # threads of gloo may still run, and end a process that leaves in the usual way

@@ -116,7 +116,7 @@ def _ending(text: str, width: int) -> str:
 
     Example:
         >>> _ending("encoder.layers.0.q_proj.lora_A", 18)
-        '….0.q_proj.lora_A'
+        '…s.0.q_proj.lora_A'
     """
     return text if len(text) <= width else f"…{text[1 - width :]}"
 
