@@ -1,10 +1,14 @@
 """Where the classes of modules stand in the source."""
 
+import functools
 import inspect
+import linecache
 import os
+import re
 import sys
 from collections.abc import Iterable
 from types import FrameType
+from typing import Any
 
 from torch import nn
 
@@ -39,11 +43,23 @@ def homes_of(
 def _class_line(model: nn.Module, path: str) -> tuple[str, int] | None:
     try:
         kind = type(model.get_submodule(path))
-        if kind.__module__.partition(".")[0] == "torch":
-            return None
-        return str(inspect.getsourcefile(kind)), inspect.getsourcelines(kind)[1]
-    except (AttributeError, OSError, TypeError):
+    except AttributeError:  # of a part that is not registered
         return None
+    return None if kind.__module__.partition(".")[0] == "torch" else _line_of(kind)
+
+
+@functools.cache
+def _line_of(kind: type) -> tuple[str, int] | None:
+    """Return where a class begins: the line above its first method that says so. No file is parsed."""
+    functions: list[Any] = [inspect.unwrap(each) for each in vars(kind).values() if inspect.isfunction(each)]
+    codes = [each.__code__ for each in functions if each.__qualname__.startswith(f"{kind.__qualname__}.")]
+    if not codes:
+        return None
+    first = min(codes, key=lambda code: code.co_firstlineno)
+    lines = linecache.getlines(first.co_filename)[: first.co_firstlineno]
+    begins = re.compile(rf"\s*class {re.escape(kind.__name__)}\b")
+    at = next((number for number in range(len(lines), 0, -1) if begins.match(lines[number - 1])), None)
+    return (first.co_filename, at) if at is not None else None
 
 
 def _asking() -> tuple[str, int] | None:
