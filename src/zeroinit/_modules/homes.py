@@ -42,7 +42,7 @@ def homes_of(
 
 def _class_line(model: nn.Module, path: str) -> tuple[str, int] | None:
     try:
-        kind = type(model.get_submodule(path))
+        kind: Any = type(model.get_submodule(path))
     except AttributeError:  # of a part that is not registered
         return None
     return None if kind.__module__.partition(".")[0] == "torch" else _line_of(kind)
