@@ -20,7 +20,6 @@ from typing import Any, TypeVar
 
 NO_ROOM = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 __version__ = "0.1.0"
-
 Entry = TypeVar("Entry")
 
 
@@ -30,7 +29,8 @@ class InputError(ValueError):
 
 def closest(name: str, choices: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the choice nearest to ``name``, or an empty string."""
-    matches = difflib.get_close_matches(name.lower(), by_lower := {each.lower(): each for each in choices}, 1, 0.5)
+    by_lower = {choice.lower(): choice for choice in choices}
+    matches = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
     return f"; did you mean {by_lower[matches[0]]!r}?" if matches else ""
 
 

@@ -68,11 +68,11 @@ def compare(
     epochs: Annotated[int | None, typer.Option("--epochs", help="Of each run; 20 on the digits, else 10.")] = None,
     batch_size: Annotated[int | None, typer.Option("--batch-size", help="32 on the digits, else 128.")] = None,
     margin: Annotated[
-        float | None, typer.Option("--margin", help="As good: a difference below so many points; by default 1.")
+        float | None, typer.Option("--margin", help="As good: a difference below this number of points; by default 1.")
     ] = None,
     target: Annotated[
         float | None,
-        typer.Option("--target", help="Tell the first epoch with so many percent of the test images right."),
+        typer.Option("--target", help="Tell the first epoch with this percentage of the test images right."),
     ] = None,
     jobs: Annotated[
         int | None, typer.Option("--jobs", help="Processes, one thread each; one per core by default.")

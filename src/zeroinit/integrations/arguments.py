@@ -11,7 +11,7 @@ __all__ = ["can_take", "check_function", "is_sharded", "true_or_false"]
 
 
 def can_take(function: Callable, number: int) -> bool:
-    """Whether a function can be called with so many positional arguments, as far as Python can tell.
+    """Whether a function can be called with this number of positional arguments, as far as Python can tell.
 
     Example:
         >>> can_take(lambda output: output, 1), can_take(lambda output: output, 2)

@@ -131,13 +131,13 @@ def estimate_tasks(tasks: Sequence[Task], names: Mapping[Run, str], options: Opt
 def may_take_longer(
     than: float, figures: Sequence[Figure], options: Options, *, seeds: Sequence[int], profile: str, protocol: str
 ) -> bool:
-    """Whether what is left could take more than so many seconds on a slow core; if not, nothing has to be timed."""
+    """Whether what is left could take more than these seconds on a slow core; if not, nothing has to be timed."""
     tasks = [Task(run, seed) for run in name_runs(figures, profile, protocol) for seed in seeds]
     return tasks_may_take_longer(than, tasks, options)
 
 
 def tasks_may_take_longer(than: float, tasks: Sequence[Task], options: Options) -> bool:
-    """Whether the tasks without a result could take more than so many seconds on a slow core."""
+    """Whether the tasks without a result could take more than these seconds on a slow core."""
     left = missing(shard_of(tasks, options.shard), Store(options.results))
     return sum(rough_seconds(task.run, SLOW_CORE) for task in left) > than
 

@@ -18,7 +18,7 @@ from zeroinit.symmetry.verdict.passes.noise import uneven
 from zeroinit.symmetry.verdict.passes.states import broken_in, is_constant, state, tensors_in
 from zeroinit.symmetry.verdict.passes.written import Writes
 
-__all__ = ["LOSS", "Call", "Calls", "Key", "is_constant", "tensors_in"]
+__all__ = ["DETACHED", "LOSS", "Call", "Calls", "Key", "is_constant", "tensors_in"]
 
 SILENT = {
     "__get__", "__set__", "dim", "size", "numel", "__len__", "stride", "is_floating_point", "_set_grad_enabled",
@@ -26,7 +26,8 @@ SILENT = {
     "get_device", "__format__", "__repr__", "register_hook", "_backward_hooks", "__deepcopy__",
 }  # fmt: skip
 """Calls that compute nothing."""
-DETACHING = ("detach", "data", "detach_copy")
+DETACHED = {"detach": "detach()", "data": "data", "detach_copy": "detach_copy()"}
+"""Calls whose whole purpose is to cut, as a user writes them."""
 ESCAPING = {
     "item": "`.item()`", "tolist": "`.tolist()`", "numpy": "`.numpy()`", "__array__": "`.numpy()`",
     "__float__": "`float()` or `torch.Tensor([...])`", "__int__": "`int()`",
@@ -234,7 +235,7 @@ class Calls(TorchFunctionMode):
         if self._inside:  # the function around it hands the gradient on, or does not
             self._inside[-1] += sources
             return result
-        call.cuts = bool(sources) or (call.name in DETACHING and bool(lost))  # a second cut behind the first
+        call.cuts = bool(sources) or (call.name in DETACHED and bool(lost))  # a second cut behind the first
         lost = [*((call.key, each) for each in sources), *lost][:MOST_LOST]
         if not lost:
             return result

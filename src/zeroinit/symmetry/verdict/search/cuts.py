@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from zeroinit._findings.lines import Line, readable
 from zeroinit.symmetry.verdict.causes.functions import of_function_never_asked
-from zeroinit.symmetry.verdict.passes.calls import Call, Calls, tensors_in
+from zeroinit.symmetry.verdict.passes.calls import DETACHED, Call, Calls, tensors_in
 from zeroinit.symmetry.verdict.passes.naming import joined, operation, sentence, starred, where
 from zeroinit.symmetry.verdict.trials.trials import Change
 
-__all__ = ["DETACHED", "cuts"]
+__all__ = ["cuts"]
 
 MOST_CUTS = 12
 MOST_NAMED = 3
@@ -27,7 +27,6 @@ INDEXING = {
 }  # fmt: skip
 """Calls that read at an index, and where it stands among their arguments."""
 ONLY_INDICES = ("nonzero", "argwhere", "argmax", "argmin", "argsort")
-DETACHED = {"detach": "detach()", "data": "data", "detach_copy": "detach_copy()"}
 
 
 class Cut(NamedTuple):

@@ -11,11 +11,11 @@ from zeroinit._modules.attached import attached
 from zeroinit.symmetry.verdict.causes.flat import second_derivative
 from zeroinit.symmetry.verdict.causes.views import View
 from zeroinit.symmetry.verdict.evidence import Reason
-from zeroinit.symmetry.verdict.passes.calls import Calls
+from zeroinit.symmetry.verdict.passes.calls import DETACHED, Calls
 from zeroinit.symmetry.verdict.passes.naming import few, joined, sentence, starred, where
 from zeroinit.symmetry.verdict.search.adapters import of_adapter
 from zeroinit.symmetry.verdict.search.conditions import condition_on_result
-from zeroinit.symmetry.verdict.search.cuts import DETACHED, cuts
+from zeroinit.symmetry.verdict.search.cuts import cuts
 from zeroinit.symmetry.verdict.search.no_effect import comes_later
 from zeroinit.symmetry.verdict.search.outputs import depends, given_to, handed_out
 from zeroinit.symmetry.verdict.search.search import Search, called
