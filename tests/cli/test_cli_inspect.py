@@ -105,7 +105,7 @@ def test_the_table(zeroinit):
 def test_strict_turns_warnings_into_an_exit_code(zeroinit, arguments, code):
     ended = zeroinit("inspect", "factories_for_inspect:flawed", *arguments, "--optimizer", "sgd", "--steps", "3")
     assert ended.code == code
-    assert "ZI001 warning 0: 8 units of `0` are only 1 different" in ended.out
+    assert "ZI001 warning 0: All 8 units of `0` are identical" in ended.out
     assert "within 3 steps (sgd," in ended.out
 
 
@@ -114,7 +114,7 @@ def test_an_initializer_by_name_or_by_path(zeroinit, initializer):
     arguments = ("inspect", "factories_for_inspect:healthy", "--inputs", "8x12", "--strict", "--initializer")
     ended = zeroinit(*arguments, initializer)
     assert ended.code == 1
-    assert "8 units of `0` are only 1 different" in ended.out
+    assert "All 8 units of `0` are identical" in ended.out
     assert zeroinit(*arguments, "torch.nn.init:orthogonal_").code == 0
 
 

@@ -192,7 +192,7 @@ def a_fourier_operator_behind_two_zeros():
     return operator(zero=True)
 
 
-@fault("own", "complex numbers", "ZI001", "first", "8 units of `first` are only 1 different")
+@fault("own", "complex numbers", "ZI001", "first", "All 8 units of `first` are identical")
 def complex_units_that_are_equal():
     def forward(self, x):
         hidden = torch.view_as_real(self.first(x.to(torch.complex64)))

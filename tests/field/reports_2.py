@@ -412,7 +412,7 @@ def parameter_read_through_data():
     return Batch(Net(), torch.randn(24, 6), torch.randint(0, 5, (24,)))
 
 
-@fault("edreisMD/ConVIRT-pytorch#7", "detached", "ZI009", "text_proj.0", "no_grad")
+@fault("edreisMD/ConVIRT-pytorch#7", "detached", "ZI009", "text_proj.0", "set_grad_enabled(False)")
 def projection_inside_no_grad():
     """The text branch, its projection head included, runs under torch.no_grad()."""
     torch.manual_seed(58)

@@ -136,7 +136,7 @@ def optimizer_group_exhausted():
     return Batch(Iqa(), torch.randn(16, 6), torch.randn(16), {"loss_fn": F.l1_loss, "optimizer": opt})
 
 
-@fault("soumith/net2net.torch#3", "identical units", "ZI001", "0", "16 units of `0` are only 8 different")
+@fault("soumith/net2net.torch#3", "identical units", "ZI001", "0", "Only 8 of 16 units of `0` are different")
 def net2wider_without_noise():
     """Net2wider copied units without noise: each pair has equal incoming and equal outgoing weights and stays
     identical.

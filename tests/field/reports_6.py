@@ -282,7 +282,7 @@ def log_probs_into_new_tensor():
     return Batch(Ac(), (torch.randn(10, 4), torch.randint(0, 3, (10,)), torch.randn(10)))
 
 
-@fault("tensorflow/recommenders#231", "recommender", "ZI001", "user", "6 features of `user` are only 1 different")
+@fault("tensorflow/recommenders#231", "recommender", "ZI001", "user", "All 6 features of `user` are identical")
 def factorisation_constant_tables():
     """Both tables are filled with the same constant: all latent features are equal and get equal gradients, so the
     factorisation stays of rank one. Repair: draw at least one of the two tables at random.

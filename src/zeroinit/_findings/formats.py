@@ -76,7 +76,11 @@ def told_once(findings: Iterable[Finding]) -> list[Finding]:
         if len(members) < FEWEST:
             kept += members
         elif len(similar) == 1:
-            kept.append(replace(members[0], path=f"{members[0].path} and {len(members) - 1} more modules"))
+            kept.append(
+                replace(
+                    members[0], path=f"{members[0].path or '(the model itself)'} and {len(members) - 1} more modules"
+                )
+            )
         else:
             kept.append(
                 replace(

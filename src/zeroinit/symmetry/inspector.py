@@ -15,7 +15,7 @@ from zeroinit._modules.copying import copier_of
 from zeroinit._modules.homes import homes_of
 from zeroinit.symmetry.shadow.checks import (
     LAZY,
-    check_devices,
+    check_batch,
     check_inference,
     check_model,
     is_lazy,
@@ -36,14 +36,14 @@ from zeroinit.symmetry.units.tracking import NEARLY, Tracker
 from zeroinit.symmetry.verdict.evidence import Evidence
 from zeroinit.symmetry.verdict.findings import judge
 from zeroinit.symmetry.verdict.last_pass import look_at_the_end, settle_faint
-from zeroinit.symmetry.verdict.report.parts import GRADIENTS_OFF
+from zeroinit.symmetry.verdict.report.parts import GRADIENTS_OFF, in_wrapper
 from zeroinit.symmetry.verdict.report.report import SymmetryReport
 from zeroinit.symmetry.verdict.report.sentence import by_cause
 from zeroinit.symmetry.verdict.search.silent import may_be_stuck
 from zeroinit.symmetry.verdict.search.slices import blocks_without_gradient
+from zeroinit.symmetry.verdict.symptoms.nothing_trains import why_nothing_trains
 from zeroinit.symmetry.verdict.symptoms.numbers import is_broken
 from zeroinit.symmetry.verdict.symptoms.symptoms import died, find_symptoms, left_behind
-from zeroinit.symmetry.verdict.symptoms.unregistered import why_nothing_trains
 from zeroinit.symmetry.verdict.symptoms.updates.faint_updates import find_still, of_still
 from zeroinit.symmetry.verdict.symptoms.updates.slow_updates import find_speeds
 from zeroinit.symmetry.verdict.symptoms.updates.thrown import find_thrown, of_thrown
@@ -119,17 +119,21 @@ def inspect(
     if steps is not None and (not isinstance(steps, int) or steps < 1):
         raise InputError(f"steps={steps!r}: must be a whole number of at least 1, or None")
     check_inference(model)
-    model, notes = unwrapped(model), [] if torch.is_grad_enabled() else [GRADIENTS_OFF]
+    usual = not torch.is_inference_mode_enabled()
+    given, model = model, unwrapped(model)
+    notes = [] if torch.is_grad_enabled() else [GRADIENTS_OFF]
     with undisturbed(model, seed), each_warning_once(), flags_of_training(model):
         if is_lazy(model):
-            model, notes = with_shapes(model, inputs, targets), [*notes, LAZY]
-        if isinstance(model, nn.Module) and (reason := why_nothing_trains(model)):
-            raise InputError(f"model: has no trainable parameter. {reason}")
+            model, optimizer = with_shapes(model, inputs, targets, optimizer)
+            notes.append(LAZY)
         check_model(model)
+        if reason := why_nothing_trains(model, optimizer):
+            raise InputError(f"model: {reason}")
         rule = OwnOptimizer(optimizer, model) if isinstance(optimizer, torch.optim.Optimizer) else optimizer
+        notes += getattr(rule, "notes", [])
         settings = Settings(rule, learning_rate, steps, seed)
         batch, targets = take_batch(inputs, targets, model)
-        check_devices(model, batch)
+        check_batch(model, (batch, targets), usual)
         check_memory(model, torch.float32)
         skipped = left_out(model)
         inspected = [name for name, _ in model.named_parameters() if name not in skipped]
@@ -140,7 +144,10 @@ def inspect(
             with sharing_allowed(False):
                 report = judge(_gather(subject))
         homes = homes_of(model, {each.path for each in report.findings})
-        return replace(report, notes=(*notes, *report.notes), homes=homes)
+        inner = getattr(given, "module", None)
+        wrapped = given is not model and isinstance(inner, nn.Module) and unwrapped(inner) is model
+        findings = in_wrapper(report.findings) if wrapped else report.findings
+        return replace(report, findings=findings, notes=(*notes, *report.notes), homes=homes)
 
 
 def assert_symmetry_broken(

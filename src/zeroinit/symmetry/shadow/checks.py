@@ -9,10 +9,10 @@ from torch.nn.parameter import UninitializedParameter
 
 from zeroinit._common import InputError
 from zeroinit._modules import state
-from zeroinit._modules.attached import attached
 from zeroinit._modules.batch import call_model, take_batch, tensors_in
+from zeroinit.symmetry.shadow.own_optimizer import over_copies
 
-__all__ = ["LAZY", "check_devices", "check_inference", "check_model", "is_lazy", "left_out", "unwrapped", "with_shapes"]
+__all__ = ["LAZY", "check_batch", "check_inference", "check_model", "is_lazy", "left_out", "unwrapped", "with_shapes"]
 
 LAZY = "its lazy layers got their shapes from this batch, on a copy"
 """Said of a model whose parameters had no shape."""
@@ -39,15 +39,19 @@ def is_lazy(model: Any) -> bool:
     return isinstance(model, nn.Module) and any(isinstance(each, UninitializedParameter) for each in model.parameters())
 
 
-def with_shapes(model: nn.Module, inputs: Any, targets: Any) -> nn.Module:
-    """Return a copy of a lazy model whose parameters got their shapes from a batch; the model if that fails."""
-    replica = copy.deepcopy(model)
+def with_shapes(model: nn.Module, inputs: Any, targets: Any, optimizer: Any) -> tuple[nn.Module, Any]:
+    """Return a copy of a lazy model whose parameters got their shapes from a batch, and of an optimizer over it.
+
+    Where the batch does not give the shapes, the model and the optimizer themselves are returned.
+    """
+    memo: dict[int, Any] = {}
+    replica = copy.deepcopy(model, memo)
     try:
         with torch.no_grad():
             call_model(replica, take_batch(inputs, targets, replica)[0])
     except Exception:
-        return model
-    return replica
+        return model, optimizer
+    return replica, over_copies(optimizer, memo) if isinstance(optimizer, torch.optim.Optimizer) else optimizer
 
 
 def check_inference(model: Any) -> None:
@@ -69,7 +73,7 @@ def check_model(model: Any) -> None:
     """Raise where a model cannot be trained at all.
 
     Raises:
-        InputError: Not a module, TorchScript, lazy or without parameters to train, or on several devices.
+        InputError: Not a module, TorchScript, lazy, or on several devices.
     """
     if not isinstance(model, nn.Module):
         raise InputError(f"model={type(model).__name__}: must be a torch.nn.Module")
@@ -80,25 +84,16 @@ def check_model(model: Any) -> None:
                 "inspect the torch.nn.Module it was made from"
             )
     for name, parameter in model.named_parameters():
+        if not isinstance(parameter, nn.Parameter):
+            raise InputError(
+                f"model: {name} stands among its parameters and is no nn.Parameter, so no optimizer moves it; .to() "
+                "and other operations return plain tensors, so wrap their result: nn.Parameter(...)"
+            )
         if isinstance(parameter, UninitializedParameter):
             raise InputError(
                 f"model: {name} is lazy and has no shape yet; run the model forward once, model(inputs), and "
                 "inspect it then"
             )
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        adapter = next((name for name, _ in model.named_parameters() if "lora_" in name), "")
-        hint = f"; its adapters are frozen, such as {adapter}: " if adapter else ""
-        if adapter:  # the ways in which peft freezes them
-            hint += (
-                "peft freezes those with inference_mode=True, those loaded without is_trainable=True, those that are "
-            )
-            hint += "not active, and all of them in prepare_model_for_kbit_training"
-        plain = next((place for place, each in attached(model) if each.is_floating_point()), "")
-        if plain and not any(True for _ in model.parameters()):
-            raise InputError(
-                f"model: has no parameter; {plain} is a plain tensor: register it as nn.Parameter({plain}) in __init__"
-            )
-        raise InputError(f"model: has no trainable parameter; set requires_grad=True on what is to be trained{hint}")
     devices = sorted({str(parameter.device) for parameter in model.parameters()})
     if len(devices) > 1:
         raise InputError(f"model: its parameters are on {', '.join(devices)}; move it to one device with model.to(...)")
@@ -108,12 +103,22 @@ def check_model(model: Any) -> None:
         )
 
 
-def check_devices(model: nn.Module, batch: Any) -> None:
-    """Raise where a batch is on another device than the model.
+def check_batch(model: nn.Module, batch: Any, usual: bool = True) -> None:
+    """Raise where a batch is on another device than the model, or where no backward pass runs through it.
+
+    Args:
+        model: As it was handed over.
+        batch: Inputs and targets.
+        usual: Whether inference mode is off, as in training.
 
     Raises:
-        InputError: It is; the message says how to move it.
+        InputError: It is so; the message says how to mend it.
     """
+    if usual and any(each.is_inference() for each in tensors_in(batch)):
+        raise InputError(
+            "inputs: were made under torch.inference_mode(), and no backward pass runs through them; make the batch "
+            "outside of that mode, or hand over clones made outside"
+        )
     device = str(next(model.parameters()).device)
     given = sorted({str(tensor.device) for tensor in tensors_in(batch)})
     if given and given != [device]:

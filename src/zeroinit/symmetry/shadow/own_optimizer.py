@@ -2,16 +2,23 @@
 
 import copy
 import inspect
+import re
 from collections import defaultdict
 from typing import Any
 
 import torch
 from torch import nn
 
-__all__ = ["OwnOptimizer"]
+__all__ = ["OwnOptimizer", "over_copies"]
 
+REFUSES_NONE = re.compile(r"assert closure( is not None)?\b|if closure is None:\s+raise|if not closure:\s+raise")
+"""How a step says that it has to be given a closure, as that of sharpness-aware minimization."""
 WARM = 0.01
 """A rate below this share of the one that a schedule started from is one of its ends, not a fault."""
+
+
+WARMS_UP = "the optimizer's learning rate is where a schedule starts; the one that it warms up to was taken"
+MAXIMIZES = "the optimizer has maximize=True: the loss rises"
 
 
 class OwnOptimizer:
@@ -26,6 +33,8 @@ class OwnOptimizer:
         rates: Learning rates of everything that it holds, by identity. Where a schedule warms up from zero, the rate
             that it warms up to.
         kind: Its class.
+        notes: What else is to be known of it.
+        slip: What looks like a slip in its groups, as a sentence.
         replaced: Whether Adam takes its place, because each of its updates calls the loss by itself.
 
     Example:
@@ -42,12 +51,18 @@ class OwnOptimizer:
         self.__name__ = f"Adam in place of {type(optimizer).__name__}" if self.replaced else type(optimizer).__name__
         self._optimizer, self.kind = optimizer, type(_innermost(optimizer))
         trained = [(name, each) for name, each in model.named_parameters() if each.requires_grad]
+        self.slip = _slip(optimizer, {id(each): name for name, each in trained})
         self._positions = {id(each): at for at, (_, each) in enumerate(trained)}
         self.rates = {
-            id(each): _rate(group, bool(optimizer.state))
+            id(each): _rate(group, _has_stepped(optimizer))
             for group in optimizer.param_groups
             for each in group["params"]
         }
+        rates = (1.0 if group.get("lr") is None else float(group["lr"]) for group in optimizer.param_groups)
+        warm = (_rate(group, _has_stepped(optimizer)) for group in optimizer.param_groups)
+        self.notes = [WARMS_UP] if list(rates) != list(warm) else []
+        if any(group.get("maximize") for group in optimizer.param_groups):
+            self.notes.append(MAXIMIZES)
         self.held = {name: self.rates[id(each)] for name, each in trained if id(each) in self.rates}
 
     def __call__(self, parameters: list[nn.Parameter]) -> Any:
@@ -58,7 +73,7 @@ class OwnOptimizer:
         for each in (each for group in self._optimizer.param_groups for each in group["params"]):
             at = self._positions.get(id(each))
             memo[id(each)] = parameters[at] if at is not None else _Absent()
-        copied = _without_state(self._optimizer, memo)
+        copied = over_copies(self._optimizer, memo)
         trained = {id(each) for each in parameters}
         is_torchs = self.kind.__module__.startswith("torch.optim")
         for group, original in zip(copied.param_groups, self._optimizer.param_groups, strict=True):
@@ -68,7 +83,7 @@ class OwnOptimizer:
             else:  # another rule may compute with frozen parameters, and counts on their places
                 group["params"] = [each if id(each) in trained else own.detach().clone() for each, own in listed]
             if original.get("lr") is not None:
-                group["lr"] = _rate(original, bool(self._optimizer.state))
+                group["lr"] = _rate(original, _has_stepped(self._optimizer))
         return copied
 
 
@@ -85,7 +100,7 @@ def _innermost(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
     return _innermost(inner) if isinstance(inner, torch.optim.Optimizer) and inner is not optimizer else optimizer
 
 
-def _without_state(optimizer: torch.optim.Optimizer, memo: dict[int, Any]) -> Any:
+def over_copies(optimizer: torch.optim.Optimizer, memo: dict[int, Any]) -> Any:
     """Copy an optimizer and those that it holds: settings and groups without moments and hooks.
 
     Args:
@@ -98,7 +113,7 @@ def _without_state(optimizer: torch.optim.Optimizer, memo: dict[int, Any]) -> An
     memo[id(optimizer.state)] = defaultdict(dict)
     for name, value in vars(optimizer).items():
         if isinstance(value, torch.optim.Optimizer):
-            value = _without_state(value, memo)
+            value = over_copies(value, memo)
         elif name.endswith("_hooks") and isinstance(value, dict):
             value = type(value)()
         elif isinstance(value, list | dict | tuple | set | torch.Tensor):
@@ -110,8 +125,33 @@ def _without_state(optimizer: torch.optim.Optimizer, memo: dict[int, Any]) -> An
 
 
 def _needs_closure(optimizer: torch.optim.Optimizer) -> bool:
-    closure = inspect.signature(type(optimizer).step).parameters.get("closure")
-    return closure is not None and closure.default is inspect.Parameter.empty
+    """Tell whether a step has to be given a closure: it has no default, or none is refused."""
+    step = type(optimizer).step
+    closure = inspect.signature(step).parameters.get("closure")
+    if closure is None or closure.default is inspect.Parameter.empty:
+        return closure is not None
+    try:
+        return REFUSES_NONE.search(inspect.getsource(inspect.unwrap(step))) is not None
+    except (OSError, TypeError):
+        return False
+
+
+def _slip(optimizer: torch.optim.Optimizer, names: dict[int, str]) -> str:
+    """Say what looks like a slip in how the groups were made: an empty one, or a parameter that is listed twice."""
+    for number, group in enumerate(optimizer.param_groups):
+        if not group["params"]:
+            return f"Its group {number} is empty, as one made of a filter or generator that was read before."
+        seen: set[int] = set()
+        for each in group["params"]:
+            if id(each) in seen and id(each) in names:
+                return f"It lists `{names[id(each)]}` twice."
+            seen.add(id(each))
+    return ""
+
+
+def _has_stepped(optimizer: torch.optim.Optimizer) -> bool:
+    """Tell whether updates were made: they leave a state, or a mark that schedules of torch look for."""
+    return bool(optimizer.state) or getattr(optimizer, "_opt_called", False) is True
 
 
 def _rate(group: dict[str, Any], has_stepped: bool) -> float:

@@ -136,7 +136,9 @@ def backward(loss: Tensor, replica: nn.Module, dtype: torch.dtype, mode: ShadowM
                     f"model={type(replica).__name__}: the backward pass needs the graph that torch.autograd.grad freed;"
                     " call it with create_graph=True"
                 ) from error
+            out = "loss.backward() has to run for this model and this batch"
+            if "second time" in str(error):
+                out = "the loss keeps a tensor with its graph from an earlier pass: compute it anew, or .detach() it"
             raise InputError(
-                f"model={type(replica).__name__}: the backward pass failed ({type(error).__name__}: {error}); "
-                "loss.backward() has to run for this model and this batch"
+                f"model={type(replica).__name__}: the backward pass failed ({type(error).__name__}: {error}); {out}"
             ) from error

@@ -113,7 +113,10 @@ def kinds_of(exact: nn.Module, faint: set[str], single: dict[str, np.ndarray]) -
     sizes = {name: row_sizes(each).double().cpu().numpy() for name, each in named.items()}
     largest = max((float(each.max(initial=0.0)) for each in sizes.values()), default=0.0)
     none = np.zeros(1)
-    return {name: told_from_rounding(sizes.get(name, none), single.get(name, none), largest) for name in faint}
+    return {  # what takes no part in this pass, as a layer that is left out at random, shows nothing
+        name: told_from_rounding(sizes[name], single.get(name, none), largest) if name in sizes else ""
+        for name in faint
+    }
 
 
 def all_signal(exact: nn.Module, kinds: dict[str, str]) -> bool:

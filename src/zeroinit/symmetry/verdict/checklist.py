@@ -45,7 +45,7 @@ def checks(
         Check("copied layers", f"{copied} groups of parameters", not copied),
         Check("numbers", _finite(evidence) + (_of_a_copy(evidence, codes) if "ZI013" in codes else ""),
               "ZI013" not in codes),
-        Check("loss", _course(losses, finite) + _of_a_copy(evidence, codes), _is_fine(losses, finite, codes)),
+        _of_loss(evidence, finite, codes),
         Check("registered", _registered(evidence, codes), "ZI016" not in codes),
         _of_precision(evidence, codes, findings),
         *_of_optimizer(evidence, parameters, findings, codes),
@@ -102,6 +102,22 @@ def _finite(evidence: Evidence) -> str:
     return f"loss and gradients finite in {steps} of {counted(len(evidence.double.losses), 'step')}"
 
 
+def _of_loss(evidence: Evidence, finite: list[float], codes: set[str]) -> Check:
+    """Tell whether a loss is finite and changes by what is learned, in the digits that are shown."""
+    losses = evidence.double.losses
+    result, stands = _course(losses, finite) + _of_a_copy(evidence, codes), _stands(finite)
+    drawn = not stands and len(finite) > 1 and not _is_updated(evidence)
+    result += ", by what is drawn in each pass alone" if drawn else ""
+    return Check("loss", result, len(finite) == len(losses) and not codes & BAD_LOSS and not stands and not drawn)
+
+
+def _is_updated(evidence: Evidence) -> bool:
+    """Tell whether any parameter with a gradient is moved by the optimizer, of the model or of the loss."""
+    held = evidence.single.held
+    moved = {name for of in evidence.double.sizes for name, size in of.items() if size > 0}
+    return bool(evidence.of_loss) or any(held is None or held.get(name, 0) != 0 for name in moved)
+
+
 def _course(losses: list[float], finite: list[float]) -> str:
     steps = counted(len(losses), "step")
     if not finite:
@@ -115,11 +131,6 @@ def _course(losses: list[float], finite: list[float]) -> str:
 def _of_a_copy(evidence: "Evidence", codes: set[str]) -> str:
     """Say that a loss is that of a copy in more digits, where the model's own updates are lost."""
     return ", in a float32 copy" if codes & {*LOST, "ZI013"} and _dtypes(evidence) not in ("float32", "float64") else ""
-
-
-def _is_fine(losses: list[float], finite: list[float], codes: set[str]) -> bool:
-    """Tell whether a loss is finite and changes in the digits that are shown."""
-    return len(finite) == len(losses) and not codes & BAD_LOSS and not _stands(finite)
 
 
 def _stands(finite: list[float]) -> bool:
@@ -139,13 +150,9 @@ def _of_precision(evidence: Evidence, codes: set[str], findings: Sequence[Findin
         kind = "16 bits" if evidence.single.coarse else _dtypes(evidence, lost)
         result = f"updates of {counted(len(lost), 'parameter')} are lost in {kind}"
         return Check("precision", result, False)
-    if not evidence.double.sizes or "ZI013" in codes or not any(map(_moves, evidence.double.sizes)):
+    if not evidence.double.sizes or "ZI013" in codes or not _is_updated(evidence):
         return Check("precision", "no update to look at", False)
     return Check("precision", f"updates survive in {_dtypes(evidence)}", True)
-
-
-def _moves(sizes: dict[str, float]) -> bool:
-    return any(size > 0 for size in sizes.values())
 
 
 def _counts(layer: LayerReport) -> bool:

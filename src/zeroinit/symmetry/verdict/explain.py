@@ -17,7 +17,7 @@ from zeroinit.symmetry.verdict.symptoms.symptoms import died, left_behind, of_de
 from zeroinit.symmetry.verdict.symptoms.unregistered import strangers
 from zeroinit.symmetry.verdict.trials.trials import Change
 
-__all__ = ["LastPass", "explain"]
+__all__ = ["LastPass", "explain", "of_frozen"]
 
 LEFT_BEHIND = ("unused", "no_effect", "detached")
 """Reasons of parameters that took part before; those that are left out at random or by the batch have others."""
@@ -38,6 +38,12 @@ class LastPass:
     norms: dict[str, str] = field(default_factory=dict)
 
 
+def of_frozen(model: nn.Module) -> dict[str, Reason]:
+    """Return the reason of each parameter that is frozen."""
+    frozen = Reason("frozen", "is frozen (requires_grad=False)")
+    return {name: frozen for name, each in model.named_parameters() if not each.requires_grad}
+
+
 def explain(evidence: Evidence, replica: nn.Module, dtype: torch.dtype, last: LastPass) -> None:
     """Find out why parameters and units never got a gradient, why others lost it, and what is not registered.
 
@@ -48,8 +54,7 @@ def explain(evidence: Evidence, replica: nn.Module, dtype: torch.dtype, last: La
         last: The pass after its last update.
     """
     trained = [name for name, parameter in evidence.model.named_parameters() if parameter.requires_grad]
-    frozen = Reason("frozen", "is frozen (requires_grad=False)")
-    evidence.reasons = {name: frozen for name, _ in evidence.model.named_parameters() if name not in trained}
+    evidence.reasons = of_frozen(evidence.model)
     trace, looked_at = evidence.double, [name for name in trained if name not in evidence.not_inspected]
     without_gradient = {name for name in looked_at if trace.first_step(name) is None}
     evidence.reasons |= replaced_in_forward(evidence, without_gradient)

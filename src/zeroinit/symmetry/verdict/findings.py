@@ -7,6 +7,7 @@ from torch import nn
 from zeroinit._findings.codes import CODES
 from zeroinit.symmetry.verdict.checklist import checks
 from zeroinit.symmetry.verdict.evidence import Evidence, Symptom
+from zeroinit.symmetry.verdict.explain import of_frozen
 from zeroinit.symmetry.verdict.layer_findings import of_copies, of_layers
 from zeroinit.symmetry.verdict.passes.naming import few
 from zeroinit.symmetry.verdict.report.parts import Finding, ParameterReport, finding
@@ -43,6 +44,7 @@ REASON_CODES = {
 
 def judge(evidence: Evidence) -> SymmetryReport:
     """Turn evidence into a report."""
+    evidence.reasons = of_frozen(evidence.model) | evidence.reasons
     parameters = tuple(parameter_rows(evidence))
     steps = {each.name: each.first_gradient_step for each in parameters}
     layers = tuple(layer_row(each, evidence, steps) for each in evidence.watch.layers)

@@ -94,23 +94,26 @@ def _of_units(
     repair = f"Start the layer at random: {draw_line([report.weight], 3)}."
     repair += " Random biases do, too." if any(part.role == "bias" for part in watch.layer.parts) else ""
     if together < moved:
-        message = f"{moved} {report.unit} of {place} are only {together} different: {_identical(report, together)}."
+        message = f"Only {together} of {moved} {report.unit} of {place} are different: "
+        message += f"{_numbers(report.identical_units)} are identical and get identical updates."
+        if together == 1:
+            message = f"{_all(moved, report)} {report.unit} of {place} are identical and get identical updates."
         message += _heads(watch, labels) + _by_rounding(report)
         yield finding("ZI001", report.path, names, message, repair, equal_cause(report.weight))
         return
     near, mirrored = _groups_among(tracker.nearly, tracker.moved), _groups_among(tracker.mirrored, tracker.moved)
     if near < MOST_NEARLY_DISTINCT * moved:
-        message = f"{moved} {report.unit} of {place} are only {near} different, but for rounding."
+        message = f"Only {near} of {moved} {report.unit} of {place} are different, but for rounding."
+        if near == 1:
+            message = f"{_all(moved, report)} {report.unit} of {place} are identical, but for rounding."
         yield finding("ZI002", report.path, names, message, repair)
     elif mirrored < moved and report.num_units > 2 and not report.is_output:
         message = f"{moved} {report.unit} of {place} are {mirrored} and the negatives of others, and stay so."
         yield finding("ZI003", report.path, names, message, repair)
 
 
-def _identical(report: LayerReport, together: int) -> str:
-    """Say which units are identical."""
-    which = "they" if together == 1 else f"{_numbers(report.identical_units)}"
-    return f"{which} are identical and get identical updates"
+def _all(moved: int, report: LayerReport) -> str:
+    return f"All {moved}" if moved == report.num_units else f"{moved}"
 
 
 def _by_rounding(report: LayerReport) -> str:

@@ -31,8 +31,8 @@ class Detached(Cut):
 
 class Quiet(Cut):
     def forward(self, x):
-        with torch.no_grad():
-            hidden = self.first(x)  # the cut
+        with torch.no_grad():  # the cut
+            hidden = self.first(x)
         return self.second(hidden)
 
 

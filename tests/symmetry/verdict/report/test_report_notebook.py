@@ -61,7 +61,7 @@ def test_each_cause_comes_with_its_repair():
     html = inspect(flawed(), VECTORS, steps=4)._repr_html_()
     (entry,) = ElementTree.fromstring(html).find("ul").findall("li")
     text = "".join(entry.itertext())
-    assert text.startswith("ZI001 0: 16 units of `0` are only 1 different")
+    assert text.startswith("ZI001 0: All 16 units of `0` are identical")
     assert "→ Start the layer at random: `nn.init.kaiming_uniform_(model[0].weight" in text
     assert ElementTree.fromstring(inspect(mlp(), VECTORS)._repr_html_()).find("ul") is None
 

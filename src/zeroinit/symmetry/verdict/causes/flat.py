@@ -212,7 +212,9 @@ def _of_rectifier(cut: Node, call: Call, view: View) -> Iterator[Candidate]:
     if end := _end_behind(call, view):
         line = f"Take {what} out: {'a softmax needs none in front' if end == 'softmax' else 'the output needs none'}."
         repairs.insert(0, (view.act(call, "take out"), line))
-    yield Candidate(Reason("dead", text, _in_front(cut, view)), change, tuple(repairs))
+    sizes = set(call.given[0].shape)  # of a part of what a layer gives, as one channel, the layer is not off
+    front = [name for name in _in_front(cut, view) if sizes & set(view.model.get_parameter(name).shape)]
+    yield Candidate(Reason("dead", text, tuple(front)), change, tuple(repairs))
 
 
 def _end_behind(call: Call, view: View) -> str:

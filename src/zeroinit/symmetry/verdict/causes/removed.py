@@ -1,6 +1,7 @@
 """Operations that undo what a parameter adds."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 
@@ -21,7 +22,7 @@ from zeroinit.symmetry.verdict.evidence import Reason
 from zeroinit.symmetry.verdict.passes.calls import LOSS, Call, is_constant
 from zeroinit.symmetry.verdict.passes.graph import Node
 from zeroinit.symmetry.verdict.passes.naming import few, operation, sentence, starred, where
-from zeroinit.symmetry.verdict.passes.sizes import normalized_by_itself, same_along, softmax_size
+from zeroinit.symmetry.verdict.passes.sizes import axis_of, normalized_by_itself, same_along, softmax_size
 from zeroinit.symmetry.verdict.trials.trials import Change
 
 __all__ = ["equal_terms", "may_remove", "of_copies", "removals", "taken_out_above", "without"]
@@ -107,6 +108,11 @@ def without(call: Call, view: View) -> Candidate:
         line = "Compute each of these values by a layer of its own."
         reason = Reason("no_effect", text, cause=f"{call.name} {starred(call.path)}")
         return Candidate(reason, change, ((change, line),))
+    elif call.name == "softmax" and (by := summed_along(call, view)) is not None:
+        text = f"{sentence(what)} adds up to one along the axis that {operation(by, view.model)} sums over, so nothing "
+        text += "of {it} is left."
+        reason = Reason("no_effect", text, cause=f"{call.name} {starred(call.path)}")
+        return Candidate(reason, change, ((change, "Sum over another axis than that of the softmax."),))
     elif call.name in ("softmax", "log_softmax"):
         text = f"{sentence(what)} undoes every change of {{it}}."
     repair = f"Take {what} out."
@@ -116,6 +122,17 @@ def without(call: Call, view: View) -> Candidate:
         repairs = ((view.act(call, "detach last"), line), (change, repair))
         return Candidate(Reason("no_effect", text, cause=f"{call.name} {starred(call.path)}"), change, repairs)
     return Candidate(Reason("no_effect", text, cause=f"{call.name} {starred(call.path)}"), change, ((change, repair),))
+
+
+def summed_along(call: Call, view: View) -> Call | None:
+    """Return the sum or mean over the axis along which a softmax adds up to one."""
+    for each in view.calls.calls:
+        if each.name in ("sum", "mean") and each.given and any(each.given[0] is out for out in call.out):
+            dims: Any = each.kwargs.get("dim", each.args[1] if len(each.args) > 1 else ())
+            axes = dims if isinstance(dims, list | tuple) else [dims]
+            if axis_of(call) in {axis % call.out[0].dim() for axis in axes if isinstance(axis, int)}:
+                return each
+    return None
 
 
 def removals(node: Node, call: Call, view: View) -> Iterator[Candidate]:

@@ -29,7 +29,8 @@ class Call:
         nodes: Autograd's nodes of these at that time.
         cuts: Whether something that depends on a parameter went in, and no float with a gradient came out.
         chooses: Whether indices came out of something that depends on a parameter, beside values with a gradient.
-        quiet: Whether gradients were off, and in which module they were switched last.
+        quiet: Whether gradients were off, and in which module they were switched last. ``quiet_at`` is the line of
+            that, and the method of a class in which it stands, other than ``forward``.
         infers: Whether inference mode was on.
         within: The function of ``torch.distributions`` that made the call, if one did.
         broken: ``"nan"`` or ``"inf"`` where that came out and did not go in.
@@ -50,6 +51,7 @@ class Call:
     chooses: bool = False
     quiet: bool = False
     quiet_in: str = ""
+    quiet_at: tuple[Line | None, str] = (None, "")
     infers: bool = False
     within: str = ""
     broken: str = ""

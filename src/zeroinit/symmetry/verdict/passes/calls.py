@@ -92,6 +92,7 @@ class Calls(TorchFunctionMode):
         self.writes = Writes(self._registered)
         self._keep = keep
         self._quiet_in, self._infers = LOSS, False
+        self._quiet_at: tuple[Line | None, str] = (None, "")
         self._kept: list[Tensor] = []
         self._model = model
         self._inside: list[list[Tensor]] = []
@@ -132,7 +133,7 @@ class Calls(TorchFunctionMode):
     def _note_inference(self) -> None:
         """Note in which module inference mode was switched on; nothing is called where it is."""
         if torch.is_inference_mode_enabled() and not self._infers:
-            self._quiet_in = self._stack[-1]
+            self._quiet_in, self._quiet_at = self._stack[-1], (None, "")
         self._infers = torch.is_inference_mode_enabled()
 
     def _leaving(self, module: nn.Module, arguments: tuple, output: Any) -> None:
@@ -146,7 +147,7 @@ class Calls(TorchFunctionMode):
         name = getattr(func, "__name__", str(func))
         self._note_inference()
         if name == "_set_grad_enabled":
-            self._quiet_in = self._stack[-1]
+            self._quiet_in, self._quiet_at = self._stack[-1], line_at_hand()[:2] if self._keep else (None, "")
             return func(True) if self._gradients and not self._inside else func(*args, **kwargs)
         if func == torch.Tensor.data.__get__:  # ty: ignore
             name = "data"
@@ -159,7 +160,7 @@ class Calls(TorchFunctionMode):
             lost = [each for _, each in self._lost.get(id(args[1]), ())]
             own = [args[1]] if args[1].requires_grad else []
             call = self._placed("data", func, args, kwargs)
-            self._note_written(call, *self.writes.into(args[0], call, own + lost))
+            self._note_written(call, *self.writes.into(args[0], call, own + lost, bool(own)))
         if func == torch.Tensor.requires_grad.__set__ and args[0].grad_fn is not None:  # ty: ignore
             return None  # torch refuses it; here a change gave the tensor its gradient back
         if name in SILENT or name in ESCAPING or (name == "type" and len(args) + len(kwargs) < 2):
@@ -199,7 +200,7 @@ class Calls(TorchFunctionMode):
         place = (self._stack[-1], name)
         self._counts[place] = self._counts.get(place, 0) + 1
         call = Call((*place, self._counts[place]), func, args, kwargs, quiet=not torch.is_grad_enabled())
-        call.quiet_in, call.infers = self._quiet_in, self._infers
+        call.quiet_in, call.quiet_at, call.infers = self._quiet_in, self._quiet_at, self._infers
         call.line, call.method, call.through = line_at_hand() if self._keep else (None, "", "")
         if call.quiet or name.strip("_") in ("sub", "rsub"):
             call.within = _within_distribution()

@@ -36,12 +36,21 @@ class Writes:
             return self.into(self._shares.get(id(first)), call, sources)
         return None, []
 
-    def into(self, whole: Tensor | None, call: Any, sources: list[Tensor]) -> tuple[Tensor | None, list[Tensor]]:
-        """Note that values are written into a tensor; return it, and what is lost by that."""
+    def into(
+        self, whole: Tensor | None, call: Any, sources: list[Tensor], live: bool = False
+    ) -> tuple[Tensor | None, list[Tensor]]:
+        """Note that values are written into a tensor; return it, and what is lost by that.
+
+        Args:
+            whole: The tensor. A parameter is left aside, as a moving average of others, unless the values are ``live``.
+            call: What writes.
+            sources: What the values depend on.
+            live: Whether the values themselves have a gradient.
+        """
         while whole is not None and id(whole) in self._shares:
             whole = self._shares[id(whole)]
         sources = [each for each in sources if each is not whole]
-        if whole is None or not sources or id(whole) in self._registered:
+        if whole is None or not sources or (id(whole) in self._registered and not live):
             return None, []
         self.calls.append(call)
         return whole, sources

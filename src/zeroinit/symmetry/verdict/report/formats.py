@@ -50,7 +50,7 @@ def _merged(cells: tuple[str, ...], names: list[str]) -> list[tuple[str, ...]]:
 
 def _name(layer: LayerReport) -> str:
     if layer.unit.startswith("slices"):
-        return f"{layer.weight} {layer.unit.removeprefix('slices of ')}"
+        return f"{layer.weight.replace('parametrizations.', '')} {layer.unit.removeprefix('slices of ')}"
     return layer.path or "(the model itself)"
 
 

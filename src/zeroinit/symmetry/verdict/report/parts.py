@@ -1,6 +1,8 @@
 """What a report is made of: findings, checks, and a row for each parameter and layer."""
 
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 
 from zeroinit._findings.finding import Finding, finding
 
@@ -14,6 +16,7 @@ __all__ = [
     "LayerReport",
     "ParameterReport",
     "finding",
+    "in_wrapper",
 ]
 
 AS_MADE = "frozen as made"
@@ -27,6 +30,24 @@ GRADIENTS_OFF = (
     "`torch.set_grad_enabled(True)` switches them on for your own loop"
 )
 """A note: the user's own ``loss.backward()`` would fail."""
+
+
+def in_wrapper(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Write lines to type for a model inside ``DataParallel`` or its like, whose parts are those of its ``.module``.
+
+    Example:
+        >>> in_wrapper([finding("ZI018", "", (), "...", "Train `model.fc`.")])[0].suggestion
+        'Train `model.module.fc`.'
+    """
+    there = re.compile(r"\bmodel(?=[.\[])")
+    return tuple(
+        replace(
+            each,
+            message=there.sub("model.module", each.message),
+            suggestion=there.sub("model.module", each.suggestion),
+        )
+        for each in findings
+    )
 
 
 @dataclass(frozen=True)

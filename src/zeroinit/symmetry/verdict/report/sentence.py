@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 __all__ = ["by_cause", "first_sentence", "learns_on", "of_units", "verdict"]
 
 AS_MADE_IN = f"{AS_MADE} in "
+ALSO_AT = " also `"
+"""In what is said of a frozen layer that has two places."""
 GRAVEST = (
     "ZI013", "ZI018", "ZI016", "ZI017", "ZI023", "ZI025", "ZI022", "ZI006", "ZI009", "ZI019", "ZI008", "ZI011", "ZI007",
     "ZI012", "ZI020", "ZI014", "ZI015", "ZI021", "ZI001", "ZI004", "ZI002", "ZI003", "ZI005", "ZI010", "ZI024",
@@ -79,7 +81,8 @@ def _of_model(report: "SymmetryReport") -> str:
         if heads := [each.path for each in report.findings if each.cause == FROZEN_HEAD]:
             still += f", and the head `{heads[0]}` is frozen"
         elif new := [each.cause.removeprefix(AS_MADE_IN) for each in report.findings if AS_MADE_IN in each.cause]:
-            still += f", and the frozen layers of {few(dict.fromkeys(new))} have the values of new ones"
+            shared = [each.path for each in report.findings if each.cause == AS_MADE and ALSO_AT in each.message]
+            still += f", and the frozen layers of {few(dict.fromkeys([*shared, *new]))} have the values of new ones"
         learns = any(each.first_gradient_step is not None for each in trained)
         start = "Will learn" if learns else "Will not learn from this batch and loss"
         still += "".join(f"; {first_sentence(each.message)}" for each in report.findings if each.code == "ZI113")

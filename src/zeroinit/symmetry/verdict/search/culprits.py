@@ -82,8 +82,13 @@ def _repair(search: Search, culprits: list[str], drawn: set[str], names: set[str
         if names <= search.trials.frees(Change(draw=tuple(sorted(choice))), view.step):
             frozen = [each for each in choice if not search.replica.get_parameter(each).requires_grad]
             start = f"Start with {_draw_line(search, list(choice))}"
-            return start + (f", or train it: `{of_model(frozen[0])}.requires_grad_()`." if frozen else ".")
+            return start + (f", or train {_trained(frozen)}." if frozen else ".")
     return f"Start with {_draw_line(search, sorted(drawn))}."
+
+
+def _trained(names: list[str]) -> str:
+    lines = [f"{of_model(each)}.requires_grad_()" for each in names]
+    return f"it: `{lines[0]}`" if len(lines) == 1 else f"them: {', '.join(f'`{each}`' for each in lines)}"
 
 
 def _draw_line(search: Search, names: list[str]) -> str:
@@ -108,15 +113,12 @@ def _sentence(search: Search, culprits: list[str], view: View) -> str:
     if len(culprits) == 1:
         uses = view.graph.uses(culprits[0])
         if len(uses) > 1:
-            more = "Each use keeps the gradient of the other at zero."
+            more = "While it is zero, neither use gives it a gradient."
             return f"{few(culprits)} starts at zero and is used twice. {more}"
         return f"{few(culprits)} starts at zero."
     both = "both" if len(set(map(starred, culprits))) == 2 or len(culprits) == 2 else "all"
-    return f"{few(culprits)} {both} start at zero. Each keeps the gradient of the {_other(culprits)} at zero."
-
-
-def _other(culprits: list[str]) -> str:
-    return "other" if len(set(map(starred, culprits))) == 2 or len(culprits) == 2 else "others"
+    one = "While one is zero, the other gets no gradient." if both == "both" else "While they are zero, none gets any."
+    return f"{few(culprits)} {both} start at zero. {one}"
 
 
 def _is_shift(name: str) -> bool:

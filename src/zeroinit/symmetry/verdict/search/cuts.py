@@ -1,5 +1,7 @@
 """Calls that lose a gradient on its way: each kind once, with what undoes it and what to type."""
 
+import linecache
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -48,8 +50,9 @@ def cuts(calls: Calls, model: nn.Module) -> Iterator[Cut]:
     for members in list(groups.values())[:MOST_CUTS]:
         by_line = {call.line: [each for each in members if each.line == call.line] for call in members}
         for some in [*by_line.values(), members] if 1 < len(by_line) <= MOST_LINES else [members]:
-            for change, text, repair in _of_calls(some, calls, model):
-                yield Cut(change, text, repair, readable(each.line for each in some))
+            for each in _of_calls(some, calls, model):
+                cut = Cut(*each)
+                yield cut if cut.lines else cut._replace(lines=readable(each.line for each in some))
     if len(groups) > 1:
         changes = [(each.key, "take out") for group in groups.values() for each in group if each.name in DETACHED]
         listed = list(dict.fromkeys(operation(members[0], model) for members in groups.values()))
@@ -80,12 +83,25 @@ def _of_written(calls: Calls, model: nn.Module) -> Iterator[Cut]:
         place = where(calls.writes.calls[0].path, model)
         text = f"Values are written through `.data` in {place}, outside of the graph, which cuts {{it}} off."
         repair = f"Write into a copy in {place}, without `.data`: `h = h.clone(); h[...] = values`."
+        if any(isinstance(each.args[0], nn.Parameter) for each in calls.writes.calls):
+            repair = f"Use the values as they are in {place}, with torch.nn.functional or `torch.func.functional_call`."
         lines = readable(each.line for each in calls.writes.calls)
         yield Cut(Change(attach=tuple(each.key for each in calls.writes.calls)), text, repair, lines)
 
 
-def _of_calls(members: list[Call], calls: Calls, model: nn.Module) -> Iterator[tuple[Change, str, str]]:
-    """Yield the ways to undo one kind of call."""
+def _switched_off(call: Call, model: nn.Module) -> tuple[str, Line | None, str]:
+    """Return what switched gradients off, the line of that, and the place; a decorator has no line of its own."""
+    line, method = call.quiet_at
+    text = linecache.getline(*line) if line is not None else ""
+    found = re.search(r"(no_grad|inference_mode|set_grad_enabled\(False\))", text)
+    if found is not None:
+        return found[1], line, where(call.quiet_in, model, method)
+    mode = "inference_mode" if call.infers else "no_grad"
+    return mode, None, where(call.quiet_in, model, call.method if call.quiet_in == call.path else "")
+
+
+def _of_calls(members: list[Call], calls: Calls, model: nn.Module) -> Iterator[tuple]:
+    """Yield the ways to undo one kind of call, as the entries of a ``Cut``."""
     call, keys = members[0], tuple(each.key for each in members)
     place, attached = where(call.path, model, call.method), Change(attach=keys)
     what = operation(call, model)
@@ -118,11 +134,19 @@ def _of_calls(members: list[Call], calls: Calls, model: nn.Module) -> Iterator[t
             yield attached, text, f"Use `rsample()` in {place}: a mean plus a spread times noise."
             if call.within.endswith(".sample"):
                 return
-        mode = "inference_mode" if call.infers else "no_grad"
-        text = f"{sentence(what)} runs under {mode}, which cuts {{it}} off from the loss."
-        at = where(call.quiet_in, model, call.method if call.quiet_in == call.path else "")
+        mode, line, at = _switched_off(call, model)
+        text = (
+            f"{sentence(what)} runs {'with gradients off' if '(' in mode else f'under {mode}'}, which cuts {{it}} off"
+        )
         meant = " If it is meant, freeze what is inside: `requires_grad_(False)`."
-        yield Change(gradients=True), text, f"Remove `torch.{mode}()` in {at}.{meant}"
+        remove = f"Remove `torch.{mode if '(' in mode else f'{mode}()'}` in {at}."
+        yield Cut(Change(gradients=True), f"{text} from the loss.", f"{remove}{meant}", readable([line]))
+        after = calls.calls[next(number for number, each in enumerate(calls.calls) if each is call) :]
+        whole = next((each for each in after if each.out and not any(map(_can_have_gradient, each.out))), None)
+        if whole is not None:
+            also = f"{operation(whole, model)} behind it returns whole numbers or truth values"
+            text = f"{text}, and {also}, which carry no gradient."
+            yield Cut(attached, text, f"{remove} Then let the gradient pass: `soft + (hard - soft).detach()`.")
     else:
         text = f"`{call.name}` in {place} copies values without a gradient, which cuts {{it}} off from the loss."
         yield attached, text, f"Use {_in_place_of(call)} in place of `{call.name}` in {place}."

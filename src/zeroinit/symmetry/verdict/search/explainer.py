@@ -20,6 +20,7 @@ from zeroinit.symmetry.verdict.trials.trials import Change
 
 __all__ = ["Explainer"]
 
+SAME_LOSS = "The loss is the same whatever its value."
 MORE_PASSES = 16
 MORE_VIEWS = 8
 
@@ -120,7 +121,7 @@ class Explainer(Search):
             text = f"Every index that is looked up in {{it}} is {padding}, the padding index, whose row stays as it is."
             return Reason("idle", text, (), "Nothing to do if other batches use others.", True, "padding alone")
         if vector and self._is_small and not self.trials.loss_changes(Change(draw=(name,)), view.step):
-            return Reason("no_effect", "The loss is the same whatever its value.", tried=True)
+            return Reason("no_effect", SAME_LOSS, tried=True)
         if (sum_of_none := emptied(name, view)) is not None:
             what = operation(sum_of_none, self.replica)
             text = f"No example of this batch is left for {what}: it works on no value at all."
@@ -152,10 +153,10 @@ class Explainer(Search):
             return even
         if (several := saturated(view)) is not None and self._frees(several.change, name, view):
             return self._accepted(name, several, several.repairs[0][1], view)
-        if any(name in self.trials.frees(Change(inputs=kind), view.step) for kind in ("other", "choices")):
-            return Reason("idle", "Other inputs give {it} a gradient.", (), "", True, "other inputs")
+        if (other := self._of_other_batch(name, view)) is not None:
+            return other
         if still:
-            return Reason("no_effect", "The loss is the same whatever its value.", tried=True)
+            return Reason("no_effect", SAME_LOSS, tried=True)
         if self.trials.left <= 0:
             return Reason(
                 "unknown", "Why was not looked into: many other causes were tried.", (), "Mend the others first."
@@ -163,6 +164,15 @@ class Explainer(Search):
         last = last_operation(name, view)
         text = f"Cause not found; {last} is the last operation on the way where the gradient was seen."
         return Reason("unknown", text, (), f"Follow the path from `{of_model(name)}` to {last}.")
+
+    def _of_other_batch(self, name: str, view: View) -> Reason | None:
+        """Return the reason of a parameter that another batch gives a gradient, as one with other examples masked."""
+        for kind in ("other", "choices"):
+            if name in self.trials.frees(Change(inputs=kind), view.step):
+                return Reason("idle", "Other inputs give {it} a gradient.", (), "", True, "other inputs")
+        if name in self.trials.frees(Change(targets="inverted"), view.step):
+            return Reason("idle", "Other targets give {it} a gradient.", (), "", True, "other targets")
+        return None
 
     def _far_inputs(self, name: str, view: View) -> Reason | None:
         """Return the reason of a parameter in a model most of which learns from normalized inputs alone."""

@@ -81,16 +81,17 @@ def balanced(name: str, search: Search, step: int) -> Reason | None:
         text = "The gradients that the examples give {it} add up to zero here. At other values of {it} they do not."
         return Reason("later", text, (), "", True, "balanced")
     stuck = tuple(_stuck_vectors(search))
-    if name in stuck and all(
-        search.trials.loss_changes(Change(moved=each, distance=VERY_FAR), step, share=CHANGED)
-        for each in (stuck, (name,))
-    ):
-        text, there = (
-            "Only values of {it} that are far from this one change the loss.",
-            Change(moved=(name,), distance=VERY_FAR),
+    near = Change(moved=(name,), distance=NEAR)
+    if (
+        name in stuck
+        and not search.trials.loss_changes(near, step)
+        and all(
+            search.trials.loss_changes(Change(moved=each, distance=VERY_FAR), step, share=CHANGED)
+            for each in (stuck, (name,))
         )
-        kind = "later" if name in search.trials.frees(there, step, 1) else "no_effect"
-        return Reason(kind, text, (), "", True, "far")
+    ):
+        text = "Only values of {it} that are far from this one change the loss."
+        return Reason("no_effect", text, (), "", True, "far")
     return None
 
 

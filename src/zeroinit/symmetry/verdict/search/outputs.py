@@ -13,6 +13,9 @@ from zeroinit.symmetry.verdict.trials.trials import Change
 __all__ = ["depends", "given_to", "handed_out"]
 
 
+MOST_DROPPED = 64
+
+
 def handed_out(name: str, search: Search) -> tuple[str | None, bool]:
     """Return the outermost module that returns several tensors, one of which depends on the parameter.
 
@@ -53,9 +56,21 @@ def _look_at_outputs(search: Search) -> list[tuple[str, list[tuple[set[int], boo
     modules = search.replica.named_modules()
     loss = _go_forward(search, [module.register_forward_hook(look(path)) for path, module in modules])
     reached = _nodes_below(loss.grad_fn)  # a part none of whose outputs gets there is dropped as a whole
-    search.dropped = {path for path, own in results.items() if path and own and not own & reached}
+    search.dropped = _ends({path: own for path, own in results.items() if path and own and not own & reached})
     kept = zip(found, nodes, strict=True)
     return [each for each, own in kept if not each[0] or own & reached]
+
+
+def _ends(dropped: dict[str, set[Any]]) -> dict[str, str]:
+    """Return, for each module whose results are dropped, the one at the end of the chain that uses them.
+
+    Args:
+        dropped: Autograd's nodes of what each gave back, in the order of their calls.
+    """
+    if len(dropped) > MOST_DROPPED:
+        return {path: path for path in dropped}
+    below = {path: set().union(*map(_nodes_below, own)) for path, own in dropped.items()}
+    return {path: [end for end in dropped if own & below[end]][-1] for path, own in dropped.items()}
 
 
 def given_to(name: str, search: Search) -> str | None:

@@ -30,7 +30,8 @@ class Search:
         copied: Groups of parameters that are copies of each other.
         found: Reasons found so far, by name.
         handed_out: What modules return, and what it depends on, once that was looked at.
-        dropped: Modules none of whose results gets to the loss, once that was looked at.
+        dropped: Modules none of whose results gets to the loss, once that was looked at. With each of them stands the
+            module at the end of the chain that uses it.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class Search:
         self.copied = evidence.watch.copied.groups() if evidence.watch.copied is not None else []
         self.found: dict[str, Reason] = {}
         self.handed_out: list | None = None
-        self.dropped: set[str] = set()
+        self.dropped: dict[str, str] = {}
         self._used_elsewhere: set[str] | None = None
 
     def moving(self) -> set[str]:

@@ -11,7 +11,7 @@ from zeroinit._modules.attached import attached
 from zeroinit.symmetry.verdict.causes.flat import second_derivative
 from zeroinit.symmetry.verdict.causes.views import View
 from zeroinit.symmetry.verdict.evidence import Reason
-from zeroinit.symmetry.verdict.passes.calls import DETACHED, Calls
+from zeroinit.symmetry.verdict.passes.calls import DETACHED, Call, Calls
 from zeroinit.symmetry.verdict.passes.naming import few, joined, sentence, starred, where
 from zeroinit.symmetry.verdict.search.adapters import of_adapter
 from zeroinit.symmetry.verdict.search.conditions import condition_on_result
@@ -81,6 +81,13 @@ def _cut(name: str, search: Search) -> Reason:
         repair = f"Compute with tensors in {where(path, model)}."
         repair += " `torch.stack([...])` makes one tensor of a list." if "Tensor([" in escape else ""
         return Reason("detached", text, (), repair, True, text, readable([line]))
+    if changes and (within := _within_function(parameter, calls)) is not None:
+        text = (
+            f"`{within.name}` in {where(within.path, model)} uses {{it}} inside and is not given it, so its backward "
+        )
+        text += "pass returns no gradient for it."
+        repair = f"Hand it to `{within.name}.apply(...)` as an argument, and return its gradient in `backward`."
+        return Reason("detached", text, (), repair, False, text, readable([within.line]))
     if not changes and name in trials.frees(outputs, step):
         return _not_in_loss(name, search)
     if changes:
@@ -95,6 +102,14 @@ def _cut(name: str, search: Search) -> Reason:
         return user
     text = "The loss is the same whatever the value of {it}."
     return Reason("unused", text, (), "Use what it computes, or remove it.", True)
+
+
+def _within_function(parameter: nn.Parameter, calls: Calls) -> Call | None:
+    """Return an autograd function that uses what depends on a parameter inside, and has no argument that does."""
+    for call in calls.calls:
+        if call.function is not None and any(depends(each, parameter) for each in call.held):
+            return None if any(depends(each, parameter) for each in call.given) else call
+    return None
 
 
 def _not_in_loss(name: str, search: Search) -> Reason:
@@ -124,7 +139,7 @@ def _not_in_loss(name: str, search: Search) -> Reason:
         )
     parts = path.split(".")
     around = (".".join(parts[:end]) for end in range(1, len(parts) + 1))
-    path = next((each for each in around if each in search.dropped), path)
+    path = next((search.dropped[each] for each in around if each in search.dropped), path)
     what = f"What {where(path, search.replica)} computes" if path else "What is made of {it}"
     text = f"{what} is thrown away. Nothing in the loss depends on it."
     return Reason("unused", text, (), "Use its result, or remove it.", True, f"dropped {starred(path)}")

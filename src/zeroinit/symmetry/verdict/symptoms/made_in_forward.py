@@ -1,9 +1,12 @@
 """Layers and parameters that a forward pass makes: anew at each pass, or once in the first one."""
 
+import re
+
 import torch
 from torch import nn
 
 from zeroinit._common import InputError
+from zeroinit._findings.lines import Line, readable
 from zeroinit.symmetry.shadow.copies import copy_of
 from zeroinit.symmetry.shadow.precision import ShadowMode
 from zeroinit.symmetry.shadow.single_pass import running
@@ -12,18 +15,21 @@ from zeroinit.symmetry.verdict.evidence import Evidence, Reason
 from zeroinit.symmetry.verdict.passes.calls import LOSS, Calls
 from zeroinit.symmetry.verdict.passes.naming import where
 from zeroinit.symmetry.verdict.search.search import Search
+from zeroinit.symmetry.verdict.search.sources import reached_text
 from zeroinit.symmetry.verdict.symptoms.loss_parameters import parameters_of_loss
 from zeroinit.symmetry.verdict.trials.trials import Change
 
 __all__ = ["made_in_forward", "replaced_in_forward"]
 
 MOST = 3
+LAYER = re.compile(r"\bnn\.(?!Parameter\b|functional\b|init\b|utils\b)[A-Z]\w*\(")
+"""How a layer is made."""
 ANEW = "It starts at random every time, and no optimizer moves it."
 IN_INIT = "Make the layer once, in `__init__`, and only call it in `forward`."
 
 
-def made_in_forward(search: Search) -> list[tuple[str, str, str]]:
-    """Return what a forward pass makes: the module, what happens, and what to type."""
+def made_in_forward(search: Search) -> list[tuple[str, str, str, tuple[Line, ...]]]:
+    """Return what a forward pass makes: the module, what happens, what to type, and the line that uses it."""
     calls = Calls(search.replica)
     search.trials.loss(Change(), search.step, calls)
     if calls.wrapped:
@@ -32,24 +38,28 @@ def made_in_forward(search: Search) -> list[tuple[str, str, str]]:
     if assigned:
         held = {name for name, _ in search.evidence.model.named_parameters()}
         new = [each for each in assigned if not any(_is_inside(name, each) for name in held)]
-        return [_of_place(each, search.evidence) for each in new[:MOST]]
+        return [(*_of_place(each, search.evidence), ()) for each in new[:MOST]]
     known = {id(each) for each in [*search.replica.parameters(), *search.evidence.model.parameters()]}
     bound = search.evidence.objective.bound_to(search.replica)
     known |= {id(each) for each in parameters_of_loss(bound, search.replica).values()} if bound is not None else set()
-    paths = dict.fromkeys(
-        call.path
-        for call in calls.calls
-        if any(isinstance(each, nn.Parameter) and id(each) not in known for each in call.given)
-        and any(node is not None for node in call.nodes)
-    )
-    return [_of_path(path, search) for path in list(paths)[:MOST]]
+    paths: dict[str, Line | None] = {}
+    for call in calls.calls:
+        anew = any(isinstance(each, nn.Parameter) and id(each) not in known for each in call.given)
+        if anew and any(node is not None for node in call.nodes):
+            paths.setdefault(call.path, call.line)
+    return [(*_of_path(path, search), readable([paths[path]])) for path in list(paths)[:MOST]]
 
 
 def _of_path(path: str, search: Search) -> tuple[str, str, str]:
     if path == LOSS:
         text = f"A parameter is made anew inside `loss_fn` at each pass. {ANEW}"
         return "", text, "Make it once, outside of the function, and hand it to the optimizer."
-    return path, f"A layer is made anew inside {where(path, search.replica)} at each pass. {ANEW}", IN_INIT
+    owner = where(path, search.replica)
+    source = reached_text(type(search.replica.get_submodule(path)))
+    if "nn.Parameter(" in source and not LAYER.search(source):
+        repair = "Make it once, in `__init__`: `self.name = nn.Parameter(...)`."
+        return path, f"A parameter is made anew inside {owner} at each pass. {ANEW}", repair
+    return path, f"A layer is made anew inside {owner} at each pass. {ANEW}", IN_INIT
 
 
 def replaced_in_forward(evidence: Evidence, names: set[str]) -> dict[str, Reason]:

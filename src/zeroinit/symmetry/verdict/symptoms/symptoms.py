@@ -169,6 +169,7 @@ def of_optimizer(evidence: Evidence, left_out: Container[str] = ()) -> Iterator[
         yield Symptom("ZI018", "", missing, text, repair, False)
     elif missing:
         text = f"The optimizer does not hold {few(missing)}, so {_they(missing)} never move."
+        text += f" {slip}" if (slip := getattr(evidence.settings.optimizer, "slip", "")) else ""
         them = "it" if len(missing) == 1 else "them"
         add = f"`optimizer.add_param_group({{'params': {items_of(missing, evidence.model)}}})`"
         known = {id(each) for each in evidence.model.parameters()}

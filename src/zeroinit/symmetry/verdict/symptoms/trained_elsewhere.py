@@ -37,7 +37,8 @@ def rates_elsewhere(optimizer: OwnOptimizer, tensors: Iterable[Tensor]) -> dict[
 def networks_left_out(model: nn.Module, missing: set[str]) -> list[str]:
     """Return the parts of a model that are made of all missing parameters, if each of them is a network of its own.
 
-    A network has two layers or more. It is no link of a chain or a list: a block of those is likely forgotten.
+    A network has two layers or more. It is no link of a chain or a list: a block of those is likely forgotten. A
+    single number beside it, as a temperature, may be left out as well.
 
     Args:
         model: As it was handed over.
@@ -58,8 +59,8 @@ def networks_left_out(model: nn.Module, missing: set[str]) -> list[str]:
             if len(layers) < 2 or id(part) in links:
                 return []
             found.append(path)
-    covered = {name for name in missing if any(name.startswith(f"{path}.") for path in found)}
-    return found if covered == missing else []
+    loose = [each for each in missing if not any(each.startswith(f"{path}.") for path in found)]
+    return found if all(model.get_parameter(each).numel() == 1 for each in loose) else []
 
 
 def leave_to_others(evidence: Evidence) -> None:
@@ -71,6 +72,13 @@ def leave_to_others(evidence: Evidence) -> None:
     held, optimizer = evidence.single.held, evidence.settings.optimizer
     if not held:
         return
+    if (wrong := _wrong_ones(evidence, held)) is not None:
+        for name, reason in evidence.reasons.items():
+            if reason.kind == "unused":
+                text = "This loss does not use {it}."
+                evidence.reasons[name] = replace(reason, kind="idle", text=text, repair="", cause="of another loss")
+        evidence.symptoms = [*(each for each in evidence.symptoms if each.code != "ZI018"), wrong]
+        return
     left = {name for name, reason in evidence.reasons.items() if name not in held and reason.kind in ON_PURPOSE}
     text = "The optimizer does not hold {it} either."
     for name in left:
@@ -80,7 +88,8 @@ def leave_to_others(evidence: Evidence) -> None:
         elsewhere = rates_elsewhere(optimizer, missing.values())
         left |= {name for name, each in missing.items() if id(each) in elsewhere}
     outside = {name for name in _missing(evidence.model, held) if name not in left}
-    own = networks_left_out(evidence.model, outside)
+    slip = getattr(optimizer, "slip", "")
+    own = [] if slip else networks_left_out(evidence.model, outside)
     left |= outside if own else set()
     evidence.left_to_others = left
     names = {name for name, _ in evidence.model.named_parameters()}
@@ -94,6 +103,27 @@ def leave_to_others(evidence: Evidence) -> None:
         repair = f"Nothing to do if that is meant, as for a target network; else {add}."
         text += f" If they are to learn: {add}."
         evidence.symptoms.append(Symptom("ZI113", own[0], listed, text, repair, False))
+
+
+def _wrong_ones(evidence: Evidence, held: dict[str, float]) -> Symptom | None:
+    """Return the symptom of an optimizer none of whose parameters gets a gradient, while others get one."""
+    missing = _missing(evidence.model, held)
+    get = [name for name in missing if evidence.double.first_step(name) is not None]
+    if not get or any(evidence.double.first_step(name) is not None for name in held) or evidence.single.written:
+        return None
+    frozen = all(evidence.reasons[name].kind in ON_PURPOSE for name in held if name in evidence.reasons)
+    if not frozen:
+        return None
+    own, other = ({name.partition(".")[0] for name in names} for names in (held, get))
+    ours, theirs = (few(sorted(own)), few(sorted(other))) if not own & other else (few(list(held)), few(get))
+    text = f"The optimizer holds {ours}, and the gradients of this loss go to {theirs}."
+    reasons = [evidence.reasons[name] for name in held if name in evidence.reasons]
+    if cuts := [each.text for each in reasons if each.kind == "detached"]:
+        text = f"{text[:-1]}: {cuts[0][:1].lower()}{cuts[0][1:].replace('{it}', ours)}"
+    repair = f"Make the optimizer of what is to learn: `Optimizer({items_of(tuple(get), evidence.model)}, ...)`."
+    if cuts:
+        repair += f" If {ours} is to learn, see what cuts it off."
+    return Symptom("ZI018", "", (*held, *get), text, repair, False)
 
 
 def _missing(model: nn.Module, held: dict[str, float]) -> dict[str, nn.Parameter]:

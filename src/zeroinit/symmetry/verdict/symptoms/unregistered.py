@@ -16,7 +16,7 @@ from zeroinit.symmetry.verdict.passes.naming import few
 from zeroinit.symmetry.verdict.search.search import Search
 from zeroinit.symmetry.verdict.symptoms.made_in_forward import made_in_forward
 
-__all__ = ["how_to_register", "strangers", "why_nothing_trains"]
+__all__ = ["how_to_register", "of_containers", "strangers"]
 
 
 def strangers(leaves: list[Any], search: Search) -> Iterator[Symptom]:
@@ -46,21 +46,21 @@ def strangers(leaves: list[Any], search: Search) -> Iterator[Symptom]:
     for root, members in groups.items():
         yield _unregistered(root, members, [each for each in members if each not in parameters])
     if not places and any(isinstance(each, nn.Parameter) for each in leaves):
-        for path, text, repair in made_in_forward(search):
-            yield Symptom("ZI016", path, (), text, repair, False)
+        for path, text, repair, lines in made_in_forward(search):
+            yield Symptom("ZI016", path, (), text, repair, False, lines)
 
 
-def why_nothing_trains(model: nn.Module) -> str:
+def of_containers(model: nn.Module) -> str:
     """Say what a model without a trained parameter holds in plain containers, and what to type; nothing if it does not.
 
     Example:
         >>> model = nn.Module()
         >>> model.layers = [nn.Linear(2, 1)]
-        >>> print(why_nothing_trains(model))
+        >>> print(of_containers(model))
         `layers` is not registered. Register it: `self.layers = nn.ModuleList(...)` in place of the plain container.
     """
     held = [place for place, each in attached(model) if each.requires_grad]
-    if not held or any(each.requires_grad for each in model.parameters()):
+    if not held:
         return ""
     root = _root(held[0], model)
     local = root.path.rpartition(".")[2]

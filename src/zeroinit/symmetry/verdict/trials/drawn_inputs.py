@@ -120,6 +120,11 @@ def other_targets(targets: Any) -> Any:
     return map_tensors(random_inputs(targets, seed=1), draw)
 
 
+def inverted_truths(inputs: Any) -> Any:
+    """Invert every truth value, as of a mask of positive examples."""
+    return map_tensors(inputs, lambda value: ~value if value.dtype == torch.bool else value)
+
+
 INPUTS: dict[str, Callable] = {
     "scaled": scaled_inputs,
     "random": random_inputs,
@@ -128,6 +133,7 @@ INPUTS: dict[str, Callable] = {
     "targets": other_targets,
     "choices": other_choices,
     "flipped masks": flipped_masks,
+    "inverted": inverted_truths,
     "normalized": normalized_inputs,
     "twice": two_examples,
 }

@@ -1,6 +1,7 @@
 """Causes of NaN and infinity in one operation, and changes that guard it."""
 
 import math
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -59,6 +60,7 @@ def guards(call: Call, calls: Calls) -> list[tuple[Any, str]]:
         "div": "Add a small number to the denominator: `x / (y + 1e-8)`.",
         "truediv": "Add a small number to the denominator: `x / (y + 1e-8)`.",
         "sqrt": "Keep what is under the root above zero: `x.clamp_min(1e-12).sqrt()`.",
+        "rsqrt": "Add a small number: `(x + 1e-12).rsqrt()`.",
         "pow": "Add a small number to its base: `(x + 1e-12).pow(...)`.",
         "log": "Keep its argument above zero: `x.clamp_min(1e-8).log()`.",
         "norm": "Write it as `(x.square().sum(-1) + 1e-12).sqrt()`.",
@@ -69,9 +71,13 @@ def guards(call: Call, calls: Calls) -> list[tuple[Any, str]]:
     }
     if call.name not in known:
         return []
-    mine = (starred(call.path), call.key[1])
-    alike = [each.key for each in calls.calls if (starred(each.path), each.key[1]) == mine]
-    return [(dict.fromkeys(alike, guarded), known[call.name])]
+    found, before = [], takewhile(lambda each: each is not call, calls.calls)
+    roots = [each for each in before if each.name in ("sqrt", "norm") and each.path == call.path]
+    for each in [call, *(roots if call.name in ("div", "truediv") else [])]:  # a root of zero, by which is divided
+        mine = (starred(each.path), each.key[1])
+        alike = [other.key for other in calls.calls if (starred(other.path), other.key[1]) == mine]
+        found.append((dict.fromkeys(alike, guarded), known[each.name]))
+    return found
 
 
 def guarded(call: Call) -> Any:
@@ -83,7 +89,7 @@ def guarded(call: Call) -> Any:
         args[0] = args[0].clamp_min(1e-8)
     elif call.name == "sqrt":
         args[0] = args[0].clamp_min(1e-12)
-    elif call.name == "pow":
+    elif call.name in ("pow", "rsqrt"):
         args[0] = args[0] + 1e-12
     elif call.name in ROUND_ABOUT_ONE:
         args[0] = args[0].clamp(-1 + 1e-6, 1 - 1e-6)
