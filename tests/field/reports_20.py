@@ -252,7 +252,7 @@ def fitted(part):
     "optimizer of another part",
     "ZI018",
     "value.0.weight",
-    "Will not learn as it is: the optimizer holds `reward`, and the gradients of this loss go to `value`.",
+    "Will not learn as it is: the optimizer holds `reward`, and the gradients of this loss go to `value`",
     also=("ZI009",),
 )
 def the_optimizer_of_the_other_model():

@@ -32,7 +32,7 @@ def report():
 def test_the_text(report):
     lines = str(report).splitlines()
     assert lines[0] == f"{report.verdict}"[: len(lines[0])]
-    assert lines[0].startswith("Learns, but not all of it: 16 units")
+    assert lines[0].startswith("Learns, but not all of it: all 16 units")
     assert any(
         line.startswith("Sequential: 1 warning; 6 of 6 parameters learn within 4 steps (adam, ") for line in lines
     )
@@ -70,7 +70,7 @@ def test_findings_that_are_alike_share_a_line():
     report = inspect(model, VECTORS)
     assert len(report.warnings) == 4
     shown = [line for line in str(report).splitlines() if line.startswith("ZI001")]
-    assert shown == ["ZI001 warning *.0 (4 of them): All 12 units of `*.0` are identical and get"]
+    assert shown == ["ZI001 warning *.0 (4 of them): All 12 units of `*.0` are identical and get identical updates."]
     assert str(inspect(model[2:], VECTORS)).count("\nZI001 ") == 2
 
 
@@ -163,7 +163,7 @@ def test_codes_are_stable_and_differ():
 
 def test_the_assertion():
     assert_symmetry_broken(mlp(), VECTORS)
-    with pytest.raises(AssertionError, match=r"Sequential: 1 warning\n  ZI001 warning 0: 16 units"):
+    with pytest.raises(AssertionError, match=r"Sequential: 1 warning\n  ZI001 warning 0: All 16 units"):
         assert_symmetry_broken(flawed(), VECTORS)
 
 

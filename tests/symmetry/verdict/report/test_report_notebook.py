@@ -28,7 +28,7 @@ def flawed() -> nn.Sequential:
 def test_the_repr_is_one_line_with_the_verdict(report):
     assert repr(report) == f"SymmetryReport(Sequential, warnings=0, {report.verdict!r})"
     broken = inspect(flawed(), VECTORS, steps=4)
-    assert repr(broken).startswith("SymmetryReport(Sequential, warnings=1, 'Learns, but not all of it: 16 units")
+    assert repr(broken).startswith("SymmetryReport(Sequential, warnings=1, 'Learns, but not all of it: all 16 units")
     assert len(repr(broken)) < 140
     assert repr(broken.layers[0]) == "LayerReport('0', Linear, 16 units, 1 distinct, first gradient at step 1)"
     assert "\n" not in repr(broken)
