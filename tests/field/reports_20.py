@@ -250,13 +250,36 @@ def fitted(part):
 @fault(
     "juliusfrost/dreamer-pytorch#79",
     "optimizer of another part",
-    "ZI018",
-    "value.0.weight",
-    "Will not learn as it is: the optimizer holds `reward`, and the gradients of this loss go to `value`",
-    also=("ZI009",),
+    "ZI009",
+    "reward.0",
+    "the gradients go to `value`, which the optimizer does not hold.",
 )
 def the_optimizer_of_the_other_model():
     return fitted("reward")
+
+
+class Actor(nn.Module):
+    """The loss of a critic does not use its actor."""
+
+    def __init__(self):
+        super().__init__()
+        self.actor, self.critic = mlp(6, 8, 2), mlp(6, 8, 1)
+
+    def forward(self, x):
+        return self.critic(x)
+
+
+@fault(
+    "own",
+    "optimizer of another part",
+    "ZI018",
+    "critic.0.weight",
+    "Will not learn as it is: the optimizer holds `actor`, and the gradients of this loss go to `critic`.",
+)
+def the_loss_of_a_critic_with_the_optimizer_of_the_actor():
+    model = Actor()
+    optimizer = torch.optim.Adam(model.actor.parameters())
+    return Batch(model, floats(16, 6), floats(16, 1), {"loss_fn": F.mse_loss, "optimizer": optimizer})
 
 
 @healthy("own", "optimizer of another part", "Will learn: 4 of 8 parameters get a gradient by step 1")

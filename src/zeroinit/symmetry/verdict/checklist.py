@@ -61,8 +61,10 @@ def _of_gradients(evidence: Evidence, parameters: tuple[ParameterReport, ...], f
     when = f"by step {max(steps)}" if steps else f"in {counted(len(evidence.double.losses), 'step')}"
     result = f"{len(steps)} of {len(trained)} parameters get one {when}"
     passed = len(steps) + len(quiet) >= len(trained) and bool(steps or not trained)
-    if passed and any(each.severity == "warning" and each.code in NEVER for each in findings):
-        return Check("gradients", f"{result}, but not all of their units do", False)
+    never = [each for each in findings if each.severity == "warning" and each.code in NEVER]
+    if passed and never:
+        units = any(set(each.parameters) & {row.name for row in trained} for each in never)
+        return Check("gradients", f"{result}, but not all of their units do" if units else result, not units)
     if any(each.code == "ZI013" and not learns_on(each) for each in findings):
         return Check("gradients", f"{result}; numbers are not finite", False)
     faint = [name for each in findings if each.code == "ZI020" for name in each.parameters]

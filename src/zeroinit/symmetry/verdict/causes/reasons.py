@@ -27,6 +27,7 @@ from zeroinit.symmetry.verdict.causes.zeros import (
     constant_factor,
     is_times_zero,
     of_own_zeros,
+    rounded_away,
     text_of_times_zero,
     zero_input,
     zero_sources,
@@ -67,6 +68,7 @@ def _all(name: str, uses: list[tuple[Node, int]], view: View) -> Iterator[Candid
         yield from of_batch(view)
     yield from of_kept_targets(view)
     yield from equal_terms(view)
+    yield from rounded_away(view)
     for node, position in uses:
         cutter, call = lost_at(node), view.call(node)
         if cutter is not None:

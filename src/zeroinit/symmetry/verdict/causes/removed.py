@@ -22,7 +22,7 @@ from zeroinit.symmetry.verdict.evidence import Reason
 from zeroinit.symmetry.verdict.passes.calls import LOSS, Call, is_constant
 from zeroinit.symmetry.verdict.passes.graph import Node
 from zeroinit.symmetry.verdict.passes.naming import few, operation, sentence, starred, where
-from zeroinit.symmetry.verdict.passes.sizes import axis_of, normalized_by_itself, same_along, softmax_size
+from zeroinit.symmetry.verdict.passes.sizes import axis_of, is_one_hot, normalized_by_itself, same_along, softmax_size
 from zeroinit.symmetry.verdict.trials.trials import Change
 
 __all__ = ["equal_terms", "may_remove", "of_copies", "removals", "taken_out_above", "without"]
@@ -142,6 +142,11 @@ def removals(node: Node, call: Call, view: View) -> Iterator[Candidate]:
     if call.name in DIFFERENCES:
         yield from one_example(view)
         yield from _too_large(node, call, view)
+    if call.name in ("softmax", "log_softmax") and is_one_hot(call):
+        what, cooler = operation(call, view.model), view.act(call, "cooler")
+        text = f"{sentence(what)} gives one value all the weight for every input of the batch, and is flat there."
+        repair = f"Divide what goes into {what} by its largest value, or scale the weights in front of it down."
+        yield Candidate(Reason("dead", text, cause=f"one hot {starred(call.path)}"), cooler, ((cooler, repair),))
     yield without(call, view)
 
 

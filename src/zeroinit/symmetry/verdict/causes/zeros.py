@@ -15,6 +15,7 @@ from zeroinit.symmetry.verdict.causes.views import (
     DIFFERENCES,
     DROPOUTS,
     RECTIFIERS,
+    ROUNDING,
     SAME_VALUES,
     Candidate,
     View,
@@ -32,6 +33,7 @@ __all__ = [
     "constant_factor",
     "is_times_zero",
     "of_own_zeros",
+    "rounded_away",
     "text_of_times_zero",
     "times_zero",
     "zero_input",
@@ -70,6 +72,18 @@ def times_zero(name: str, view: View) -> Reason | None:
         if call is not None and is_times_zero(call):
             return Reason("idle", text_of_times_zero(call, view), cause=f"times 0 {starred(call.path)}")
     return None
+
+
+def rounded_away(view: View) -> Iterator[Candidate]:
+    """Yield roundings that make every value zero, as of weights in steps that are too wide."""
+    for call in view.calls.calls:
+        if call.name in ROUNDING and call.out and plain_zero(call.out[0]) and not plain_zero(call.given[0]):
+            keys = tuple((each.key, "take out") for each in view.calls.calls if each.name == call.name and each.out)
+            text = f"{sentence(operation(call, view.model))} makes every value zero: all lie within half a step of it."
+            repair = "Round in finer steps, or start with larger values."
+            change = Change(calls=keys)
+            yield Candidate(Reason("dead", text, cause="rounded away"), change, ((change, repair),))
+            return
 
 
 def constant_factor(call: Call, view: View) -> Iterator[Candidate]:

@@ -285,7 +285,8 @@ class Calls(TorchFunctionMode):
         return made.reshape(leaf.shape) if self._unwrap else leaf
 
     def _is_new_leaf(self, value: Tensor) -> bool:
-        return value.requires_grad and value.grad_fn is None and id(value) not in self._registered
+        made = value.requires_grad or type(value) is nn.Parameter  # frozen as well, where it is made of a tensor
+        return made and value.grad_fn is None and id(value) not in self._registered
 
     def by_node(self) -> dict[Any, Call]:
         """Return which call made each of autograd's nodes."""

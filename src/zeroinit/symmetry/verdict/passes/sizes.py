@@ -5,7 +5,10 @@ import torch
 from zeroinit.symmetry.verdict.passes.calls import Call
 from zeroinit.symmetry.verdict.passes.graph import FAINT
 
-__all__ = ["axis_of", "normalized_by_itself", "normalized_size", "num_keys", "same_along", "softmax_size"]
+__all__ = ["axis_of", "is_one_hot", "normalized_by_itself", "normalized_size", "num_keys", "same_along", "softmax_size"]
+
+ONE_HOT, NEARLY_ALL = 1e-4, 0.9
+"""A softmax that is so near to one is flat, and so many of them are nearly all."""
 
 
 def normalized_size(call: Call) -> int:
@@ -35,6 +38,14 @@ def same_along(call: Call) -> bool:
     """Tell whether all values that a softmax compares are the same."""
     axis, given = axis_of(call), call.given[0].detach()
     return given.dim() > 0 and bool((given.amax(axis) - given.amin(axis) <= FAINT * given.abs().max()).all())
+
+
+def is_one_hot(call: Call) -> bool:
+    """Tell whether nearly every softmax is one for one of its values, and zero for the others."""
+    given, axis = call.given[0].detach(), axis_of(call)
+    if given.dim() == 0 or given.shape[axis] < 2:
+        return False
+    return float((given.softmax(axis).amax(axis) > 1 - ONE_HOT).double().mean()) > NEARLY_ALL
 
 
 def num_keys(call: Call) -> int:

@@ -75,6 +75,8 @@ def _of_model(report: "SymmetryReport") -> str:
         still = f", but updates of {len(lost)} are lost in the model's own precision" if lost else ""
         if held := [name for each in report.findings if each.code == "ZI112" for name in each.parameters]:
             still += f", but a hook keeps part of {few(held)} still"
+        if reset := [name for each in report.findings if each.code == "ZI111" for name in each.parameters]:
+            still += f", but each forward pass sets {few(reset)} back"
         if slow := [name for each in report.findings if each.code == "ZI114" for name in each.parameters]:
             still += f", but {few(slow)} hardly {'moves' if len(slow) == 1 else 'move'} at this learning rate"
         still += ", but targets are out of its reach" if "ZI110" in {each.code for each in report.findings} else ""

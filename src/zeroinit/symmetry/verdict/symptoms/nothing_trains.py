@@ -45,6 +45,8 @@ def why_nothing_trains(model: nn.Module, optimizer: Any = None) -> str:
             "has no trainable parameter, and the optimizer holds parameters of another model with the same shapes; "
             "hand over that model, of which this one is likely a copy, as a moving average"
         )
+    if shared := _shared(model):
+        return f"has no trainable parameter; {shared}"
     return f"has no trainable parameter; {_of_adapters(model) or 'set requires_grad=True on what is to be trained'}"
 
 
@@ -69,6 +71,21 @@ def _holds_others(model: nn.Module, optimizer: torch.optim.Optimizer) -> bool:
     held = [each for group in optimizer.param_groups for each in group["params"]]
     shapes = sorted(tuple(each.shape) for each in model.parameters())
     return not own & {id(each) for each in held} and sorted(tuple(each.shape) for each in held) == shapes
+
+
+def _shared(model: nn.Module) -> str:
+    """Tell of two names of one module: who freezes one of them freezes the other."""
+    names: dict[int, list[str]] = {}
+    for name, each in model.named_children():  # of each module the first name alone
+        others = [other for other, held in model._modules.items() if held is each]
+        names.setdefault(id(each), [name]).extend(other for other in others if other != name)
+    two = next((each for each in names.values() if len(each) > 1), [])
+    if not two:
+        return ""
+    line = f"self.{two[1]} = copy.deepcopy(self.{two[0]})"
+    return (
+        f"{two[0]} and {two[1]} are one module, so freezing one froze the other: make a copy, {line}, and freeze that"
+    )
 
 
 def _of_adapters(model: nn.Module) -> str:

@@ -20,7 +20,7 @@ from zeroinit.symmetry.verdict.passes.calls import LOSS, Call, Calls, tensors_in
 from zeroinit.symmetry.verdict.passes.graph import Graph
 from zeroinit.symmetry.verdict.passes.naming import draw_line, few, operation, sentence
 from zeroinit.symmetry.verdict.report.parts import STILL_FINITE
-from zeroinit.symmetry.verdict.symptoms.not_finite.causes import ATTENTION, guards, of_operation
+from zeroinit.symmetry.verdict.symptoms.not_finite.causes import ATTENTION, guards, of_operation, rows_drawn, zero_rows
 from zeroinit.symmetry.verdict.symptoms.not_finite.origins import first_broken
 from zeroinit.symmetry.verdict.symptoms.not_finite.repairs import ignores_all, of_calls, reason_of_calls, with_labels
 from zeroinit.symmetry.verdict.symptoms.not_finite.tried import IGNORED, LARGE_INPUT, helps, watched_loss
@@ -228,11 +228,18 @@ def _why(
         owner = zero or [name for name in sorted(zero_parameters(model)) if name.startswith(call.path)]
         shown = f"`{owner[0]}`" if owner else "its weight"
         if call.name == "weight_norm":
-            place = call.path.split(".parametrizations")[0] or owner[0].split(".parametrizations")[0]
+            found = [names[id(each)] for each in call.given if id(each) in names]
+            place = (found or owner or [call.path])[0].split(".parametrizations")[0]
+            place = place.removesuffix(".weight_v").removesuffix(".weight_g")
             reason = f"divides {shown}, the weight of `{place}`, by its norm, which is zero"
         else:
             reason = f"works on {shown}, which is zero"
-        repairs.append((("draw", tuple(owner[:1])), f"Start with {draw_line(owner[:1], 1)}."))
+        if owner:
+            repairs.append((("draw", tuple(owner[:1])), f"Start with {draw_line(owner[:1], 1)}."))
+        elif rows := zero_rows(call):
+            reason = f"divides row {rows} of the weight of `{place}` by its norm, which is zero"
+            line = f"Draw row {rows} of that weight at random, before the weight norm is put on it."
+            repairs.append(({call.key: rows_drawn}, line))
         return reason, repairs, tuple(owner[:1])
     reason = reason_of_calls(call, calls, model) or of_operation(call, in_loss)
     if behind := zeros_behind_division(call, calls, model):

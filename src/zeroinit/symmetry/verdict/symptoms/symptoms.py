@@ -257,6 +257,7 @@ def of_dead(evidence: Evidence, steps: dict[str, int], reasons: dict[str, Reason
         text += f" The loss had grown from {losses[0]:.3g} to {max(losses):.3g}."
     what = f"the{cut[3:]}" if OFF in reason.text and (cut := reason.text.partition(f" {OFF}")[0]) else "it"
     repair = f"Use an activation with a slope below zero in place of {what}; smaller learning rates did not help."
+    repair = repair if OFF in reason.text else f"{reason.repair} Smaller learning rates did not help."
     tried = False
     for share in RATES:
         longer = min(round(1 / share), LONGER) * len(losses)

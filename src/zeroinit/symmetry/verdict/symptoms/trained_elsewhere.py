@@ -72,12 +72,7 @@ def leave_to_others(evidence: Evidence) -> None:
     held, optimizer = evidence.single.held, evidence.settings.optimizer
     if not held:
         return
-    if (wrong := _wrong_ones(evidence, held)) is not None:
-        for name, reason in evidence.reasons.items():
-            if reason.kind == "unused":
-                text = "This loss does not use {it}."
-                evidence.reasons[name] = replace(reason, kind="idle", text=text, repair="", cause="of another loss")
-        evidence.symptoms = [*(each for each in evidence.symptoms if each.code != "ZI018"), wrong]
+    if (trained := _trained_in_their_place(evidence, held)) and _tell_of(trained, evidence, held):
         return
     left = {name for name, reason in evidence.reasons.items() if name not in held and reason.kind in ON_PURPOSE}
     text = "The optimizer does not hold {it} either."
@@ -105,25 +100,37 @@ def leave_to_others(evidence: Evidence) -> None:
         evidence.symptoms.append(Symptom("ZI113", own[0], listed, text, repair, False))
 
 
-def _wrong_ones(evidence: Evidence, held: dict[str, float]) -> Symptom | None:
-    """Return the symptom of an optimizer none of whose parameters gets a gradient, while others get one."""
-    missing = _missing(evidence.model, held)
-    get = [name for name in missing if evidence.double.first_step(name) is not None]
-    if not get or any(evidence.double.first_step(name) is not None for name in held) or evidence.single.written:
-        return None
-    frozen = all(evidence.reasons[name].kind in ON_PURPOSE for name in held if name in evidence.reasons)
-    if not frozen:
-        return None
-    own, other = ({name.partition(".")[0] for name in names} for names in (held, get))
-    ours, theirs = (few(sorted(own)), few(sorted(other))) if not own & other else (few(list(held)), few(get))
+def _trained_in_their_place(evidence: Evidence, held: dict[str, float]) -> tuple[str, ...]:
+    """Return the parameters that get a gradient, where the optimizer holds none of them and no other that gets one."""
+    get = tuple(name for name in _missing(evidence.model, held) if evidence.double.first_step(name) is not None)
+    if any(evidence.double.first_step(name) is not None for name in held) or evidence.single.written:
+        return ()
+    kinds = {evidence.reasons[name].kind for name in held if name in evidence.reasons}
+    return get if kinds <= set(ON_PURPOSE) else ()
+
+
+def _tell_of(others: tuple[str, ...], evidence: Evidence, held: dict[str, float]) -> bool:
+    """Say that the optimizer holds other parameters than those that the loss trains; tell whether no cut says so."""
+    roots = [sorted({name.partition(".")[0] for name in names}) for names in (held, others)]
+    ours, theirs = map(few, roots if not set(roots[0]) & set(roots[1]) else (list(held), others))
+    line = f"`Optimizer({items_of(others, evidence.model)}, ...)`"
+    cut = [name for name in held if name in evidence.reasons and evidence.reasons[name].kind == "detached"]
+    for name in cut:
+        reason = evidence.reasons[name]
+        text = f"{reason.text.rstrip('.')}; the gradients go to {theirs}, which the optimizer does not hold."
+        evidence.reasons[name] = replace(reason, text=text, repair=f"{reason.repair} Or train {theirs}: {line}.")
+    if cut:
+        return False
+    for name in held:
+        other = evidence.reasons.get(name)
+        if other is not None and other.kind == "unused":
+            text = "This loss does not use {it}."
+            evidence.reasons[name] = replace(other, kind="idle", text=text, repair="", cause="of another loss")
     text = f"The optimizer holds {ours}, and the gradients of this loss go to {theirs}."
-    reasons = [evidence.reasons[name] for name in held if name in evidence.reasons]
-    if cuts := [each.text for each in reasons if each.kind == "detached"]:
-        text = f"{text[:-1]}: {cuts[0][:1].lower()}{cuts[0][1:].replace('{it}', ours)}"
-    repair = f"Make the optimizer of what is to learn: `Optimizer({items_of(tuple(get), evidence.model)}, ...)`."
-    if cuts:
-        repair += f" If {ours} is to learn, see what cuts it off."
-    return Symptom("ZI018", "", (*held, *get), text, repair, False)
+    repair = f"Make the optimizer of what is to learn: {line}."
+    kept = [each for each in evidence.symptoms if each.code != "ZI018"]
+    evidence.symptoms = [*kept, Symptom("ZI018", "", (*held, *others), text, repair, False)]
+    return True
 
 
 def _missing(model: nn.Module, held: dict[str, float]) -> dict[str, nn.Parameter]:

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from zeroinit._modules.attached import attached, leaves_of, unregistered
 from zeroinit._modules.copying import copier_of
 from zeroinit.symmetry.verdict.evidence import Symptom
-from zeroinit.symmetry.verdict.passes.calls import tensors_in
+from zeroinit.symmetry.verdict.passes.calls import Calls, tensors_in
 from zeroinit.symmetry.verdict.passes.naming import few
 from zeroinit.symmetry.verdict.search.search import Search
 from zeroinit.symmetry.verdict.symptoms.made_in_forward import made_in_forward
+from zeroinit.symmetry.verdict.trials.trials import Change
 
 __all__ = ["how_to_register", "of_containers", "strangers"]
 
@@ -34,6 +35,9 @@ def strangers(leaves: list[Any], search: Search) -> Iterator[Symptom]:
     held = {place for place, each in attached(evidence.model) if id(each) in rates}
     if held and set(places) <= held:
         return
+    if places:
+        points = _points_of_derivatives(search)
+        places = [each for each in places if each not in points]
     computed = _computed_from_parameters(evidence.model)
     groups: dict[_Root, list[str]] = {}
     for place in places:
@@ -48,6 +52,17 @@ def strangers(leaves: list[Any], search: Search) -> Iterator[Symptom]:
     if not places and any(isinstance(each, nn.Parameter) for each in leaves):
         for path, text, repair, lines in made_in_forward(search):
             yield Symptom("ZI016", path, (), text, repair, False, lines)
+
+
+def _points_of_derivatives(search: Search) -> set[str]:
+    """Return the attributes that a pass computes from what it takes a derivative by, as inputs."""
+    calls = Calls(search.replica)
+    search.trials.loss(Change(), search.step, calls)
+    points = [each.args[1] if len(each.args) > 1 else each.kwargs.get("inputs") for each in calls.calls
+              if each.name == "grad"]  # fmt: skip
+    leaves = {leaf for each in tensors_in(points) for leaf in leaves_of(each)}
+    leaves -= {id(each) for each in search.replica.parameters()}
+    return set(unregistered(search.replica, leaves)) if leaves else set()
 
 
 def of_containers(model: nn.Module) -> str:

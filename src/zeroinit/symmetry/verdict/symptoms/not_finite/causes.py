@@ -10,9 +10,10 @@ from torch import Tensor
 from zeroinit.symmetry.verdict.passes.calls import Call, Calls
 from zeroinit.symmetry.verdict.passes.naming import starred
 
-__all__ = ["ATTENTION", "guarded", "guards", "of_operation"]
+__all__ = ["ATTENTION", "guarded", "guards", "of_operation", "rows_drawn", "zero_rows"]
 
 ATTENTION = ("softmax", "log_softmax", "scaled_dot_product_attention", "multi_head_attention_forward")
+MOST_ROWS = 4
 ROUND_ABOUT_ONE = ("acos", "asin", "arccos", "arcsin")
 
 
@@ -51,6 +52,20 @@ def of_operation(call: Call, in_loss: bool) -> str:
     if call.function is not None and not in_loss:
         return "returns NaN or infinity from its backward pass"
     return "makes it of finite numbers" if in_loss else "has a slope there that is not finite"
+
+
+def zero_rows(call: Call) -> str:
+    """Name the rows that a weight norm divides by a norm of zero; nothing where there are none."""
+    first = call.given[0].detach()
+    zero = (first.reshape(len(first), -1) == 0).all(dim=1).nonzero().flatten().tolist() if first.dim() > 1 else []
+    return ", ".join(map(str, zero[:MOST_ROWS])) + (", ..." if len(zero) > MOST_ROWS else "")
+
+
+def rows_drawn(call: Call) -> Any:
+    """Do a weight norm with random values in the rows that are zero."""
+    first = call.args[0]
+    zero = (first.detach().reshape(len(first), -1) == 0).all(dim=1).reshape(-1, *[1] * (first.dim() - 1))
+    return call.func(first + 0.02 * torch.randn_like(first) * zero, *call.args[1:], **call.kwargs)
 
 
 def guards(call: Call, calls: Calls) -> list[tuple[Any, str]]:

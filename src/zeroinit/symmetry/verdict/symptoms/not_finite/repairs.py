@@ -87,9 +87,8 @@ def of_calls(call: Call, calls: Calls) -> list[tuple[Changed, str]]:
         repair = "Mask with a large number in place of infinity: `scores.masked_fill(mask, -1e9)`."
         return [({call.key: _floored}, repair)]
     if call.name in ATTENTION:
-        repair = (
-            "Mask with a large number in place of infinity: `attn_mask=(~keep) * -1e9`, `keep` being true or false."
-        )
+        which = "key_padding_mask" if call.kwargs.get("key_padding_mask") is not None else "attn_mask"
+        repair = f"Mask with a large number in place of infinity: `{which}=(~keep) * -1e9`, `keep` being true or false."
         return [({call.key: _floored_mask}, repair)]
     if call.name in ("exp", "expm1", "cosh", "sinh"):
         return [({call.key: _capped}, f"Keep its argument small: `x.clamp(max={MOST:.0f})`.")]

@@ -23,6 +23,12 @@ REPAIR = (
 )
 
 
+ROUNDED = (
+    "Keep the parameter as it is and compute with a rounded copy: `w = self.weight`, then "
+    "`F.linear(x, w + (rounded(w) - w).detach())`."
+)
+
+
 def of_resets(evidence: Evidence) -> Iterator[Symptom]:
     """Yield the parameters that each pass sets to the same values.
 
@@ -31,8 +37,14 @@ def of_resets(evidence: Evidence) -> Iterator[Symptom]:
     """
     names = [name for name, _ in evidence.model.named_parameters() if name in evidence.single.reset]
     names = [name for name in names if evidence.single.first_step(name) is not None]
-    names = [name for name in names if name in _reset_at_any_rate(evidence)] if names else []
-    own = _from_their_own_values(evidence, names) if names else set()
+    always = _reset_at_any_rate(evidence) if names else set()
+    rounded = [name for name in names if name not in always]
+    for listed in filter(None, [tuple(sorted(_from_their_own_values(evidence, rounded), key=rounded.index))]):
+        text = f"Each forward pass sets {few(listed)} back to the values before the update. They are rounded, as it "
+        text += "seems, and an update at this learning rate is smaller than a step."
+        yield Symptom("ZI022", listed[0].rpartition(".")[0], listed, text, ROUNDED, False)
+    names = [name for name in names if name in always]
+    own = _from_their_own_values(evidence, names)
     for code, chosen in (("ZI022", [each for each in names if each in own]), ("ZI111", [*set(names) - own])):
         if chosen:
             listed = tuple(sorted(chosen, key=names.index))
@@ -52,6 +64,8 @@ def _reset_at_any_rate(evidence: Evidence) -> set[str]:
 
 def _from_their_own_values(evidence: Evidence, names: list[str]) -> set[str]:
     """Return which parameters are set to other values if they start at other values."""
+    if not names:
+        return set()
     first, second = (_set_by_a_pass(evidence, names, negate) for negate in (False, True))
     return {name for name in names if name in first and not torch.equal(first[name], second.get(name, first[name]))}
 

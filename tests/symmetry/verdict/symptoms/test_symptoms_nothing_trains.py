@@ -1,0 +1,94 @@
+"""A model without anything to train: the message names why, and what to type."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from zeroinit._common import InputError
+from zeroinit.symmetry import inspect
+from zeroinit.symmetry.verdict.symptoms.nothing_trains import why_nothing_trains
+
+X = torch.randn(8, 4)
+
+
+class MadeAnew(nn.Module):
+    def forward(self, x):
+        return nn.Linear(4, 3)(x)
+
+
+class Pair(nn.Module):
+    """A policy and its reference, which are one module or two."""
+
+    def __init__(self, shared):
+        super().__init__()
+        self.policy = nn.Linear(4, 3)
+        self.reference = self.policy if shared else nn.Linear(4, 3)
+        self.reference.requires_grad_(False)
+
+    def forward(self, x):
+        return self.policy(x) - self.reference(x)
+
+
+class Adapted(nn.Module):
+    """The names and attributes of a model with two adapters, of which one is active."""
+
+    def __init__(self, active):
+        super().__init__()
+        self.lora_A = nn.ModuleDict({"first": nn.Linear(4, 2), "second": nn.Linear(4, 2)}).requires_grad_(False)
+        self.peft_config, self.active_adapter = {"first": None, "second": None}, active
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        (MadeAnew(), "has no parameter; MadeAnew.forward makes layers anew in each pass, as nn.Linear(...): make them"),
+        (nn.Module(), "has no parameter; give it layers in __init__"),
+        (Pair(True), "policy and reference are one module, so freezing one froze the other: make a copy"),
+        (Adapted("first"), 'active is first, and `model.set_adapter("second")` trains another'),
+        (nn.Linear(4, 3).requires_grad_(False), "has no trainable parameter; set requires_grad=True"),
+        (Pair(False), ""),
+    ],
+    ids=["made in forward", "empty", "shared", "adapters", "frozen", "trained"],
+)
+def test_why(model, told):
+    assert told in why_nothing_trains(model)
+    assert told or not why_nothing_trains(model)
+
+
+def test_a_copy_of_what_the_optimizer_holds():
+    model = nn.Linear(4, 3)
+    average = copy.deepcopy(model).requires_grad_(False)
+    optimizer = torch.optim.Adam(model.parameters())
+    with pytest.raises(InputError, match="the optimizer holds parameters of another model with the same shapes"):
+        inspect(average, X, optimizer=optimizer)
+    other = torch.optim.Adam(nn.Linear(2, 2).parameters())
+    with pytest.raises(InputError, match="has no trainable parameter; set requires_grad=True"):
+        inspect(average, X, optimizer=other)
+
+
+def test_a_batch_of_inference_mode_is_refused():
+    with torch.inference_mode():
+        made = torch.randn(8, 4)
+    with pytest.raises(InputError, match=r"inputs: were made under torch.inference_mode\(\).*clones made outside"):
+        inspect(nn.Linear(4, 3), made)
+    assert inspect(nn.Linear(4, 3), made.clone()).warnings == ()
+
+
+def test_a_result_in_the_place_of_a_parameter_is_refused():
+    layer = nn.Linear(4, 3)
+    layer._parameters["weight"] = nn.Parameter(layer.weight.detach().double()).float()
+    with pytest.raises(InputError, match=r"1.weight stands among its parameters and is no nn.Parameter"):
+        inspect(nn.Sequential(nn.Linear(4, 4), layer), X)
+
+
+def test_lines_reach_into_a_wrapper():
+    model = nn.Linear(4, 3)
+    model.other = nn.Linear(4, 3)
+    held = torch.optim.SGD(model.other.parameters(), lr=0.1)
+    model.forward = lambda x: nn.functional.linear(x, model.weight, model.bias) + model.other(x)
+    (warning,) = inspect(nn.DataParallel(nn.Sequential(model)), X, optimizer=held).warnings
+    assert "model.module[0].weight" in warning.suggestion
+    (warning,) = inspect(nn.Sequential(model), X, optimizer=held).warnings
+    assert "model[0].weight" in warning.suggestion
