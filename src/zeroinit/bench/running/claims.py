@@ -14,9 +14,9 @@ from filelock import BaseFileLock, FileLock, SoftFileLease, Timeout
 
 from zeroinit._common import InputError
 from zeroinit.bench.spec import Run
-from zeroinit.bench.store import Store
+from zeroinit.bench.store import Store, fresh
 
-__all__ = ["claimed"]
+__all__ = ["claimed", "is_orphaned"]
 
 LEASE = 30.0
 """Seconds of silence after which the lease of a machine expires; the same for all that share a folder."""
@@ -47,10 +47,28 @@ def claimed(store: Store, run: Run, seeds: Sequence[int], patience: float = 0.0)
     Raises:
         InputError: The folder cannot be written to.
     """
-    path = store.path(run, seeds[0]).parent / f".seed-{'-'.join(map(str, seeds))}.lock"
+    path = _path(store, run, seeds)
     with ExitStack() as stack:
         stack.callback(_remove_if_empty, path.parent)  # of a run that left nothing
         yield _lock(path, patience, stack) and _lease(path.with_suffix(".lease"), patience, stack)
+
+
+def is_orphaned(store: Store, run: Run, seeds: Sequence[int]) -> bool:
+    """Whether a process of this machine died while it computed a run: the lock is still there, and nobody holds it."""
+    path = _path(store, run, seeds)
+    if not path.exists():
+        return False
+    lock = FileLock(path, fallback_to_soft=False)
+    try:
+        lock.acquire(timeout=0)
+    except (Timeout, OSError):
+        return False
+    lock.release(force=True)
+    return True
+
+
+def _path(store: Store, run: Run, seeds: Sequence[int]) -> Path:
+    return store.path(run, seeds[0]).parent / f".seed-{'-'.join(map(str, seeds))}.lock"
 
 
 def _lock(path: Path, patience: float, stack: ExitStack) -> bool:
@@ -80,14 +98,15 @@ def _is_acquired(lock: BaseFileLock, path: Path, patience: float) -> bool:
     while True:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=patience)
+            fresh(lambda: lock.acquire(timeout=patience))
         except FileNotFoundError:  # another process removed the folder, which was empty
             continue
         except Timeout:
             return False
         except OSError as error:
             reason = error.strerror or error
-            raise InputError(f"cannot write {path}: {reason}; choose a folder that can be written to") from error
+            way_out = "remove it" if path.is_symlink() or path.is_dir() else "choose a folder that can be written to"
+            raise InputError(f"cannot write {path}: {reason}; {way_out}") from error
         return True
 
 
