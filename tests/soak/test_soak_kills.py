@@ -121,10 +121,12 @@ def kill_at_random(root: Path, num_kills: int, num_runs: int, carry_on: Callable
                 kill(process)
                 os.waitpid(process, 0)
                 done += 1
+                print(f"kill {done}: {num_stored(root)} of {num_runs} runs stored", flush=True)
                 break
             time.sleep(0.005)
         else:
             kill(process)
+            assert time.monotonic() < end, "it hangs"
     return done
 
 

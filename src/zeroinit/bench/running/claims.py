@@ -6,13 +6,14 @@ carries it to other machines. A lease does: a file that its owner touches all th
 
 import contextlib
 import errno
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, SoftFileLease, Timeout
 
-from zeroinit._common import InputError
+from zeroinit._common import InputError, read_regular
 from zeroinit.bench.spec import Run
 from zeroinit.bench.store import Store, fresh
 
@@ -21,11 +22,16 @@ __all__ = ["claimed", "is_orphaned"]
 LEASE = 30.0
 """Seconds of silence after which the lease of a machine expires; the same for all that share a folder."""
 
+MOST_BYTES = 2**16
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 """What a folder says that has no locks of the kernel; the lease is enough then."""
 
 _watched: dict[Path, SoftFileLease] = {}
 """Leases of others: only who looked before knows how long one has been silent."""
+
+
+_unwritten: dict[Path, tuple[int, float]] = {}
+"""Leases without a word, their time, and since when they are known: whoever made one was killed before it could write its name."""
 
 
 @contextmanager
@@ -88,10 +94,27 @@ def _lock(path: Path, patience: float, stack: ExitStack) -> bool:
 def _lease(path: Path, patience: float, stack: ExitStack) -> bool:
     lease = _watched.setdefault(path, SoftFileLease(path, lease_duration=LEASE))
     if not _is_acquired(lease, path, patience):
+        _remove_if_unwritten(path)
         return False
     del _watched[path]
     stack.callback(lease.release)
     return True
+
+
+def _remove_if_unwritten(path: Path) -> None:
+    """Remove a lease that has been empty for as long as a lease lasts: filelock takes it for one that never expires."""
+    try:
+        made, is_empty, now = path.lstat().st_mtime_ns, not read_regular(path, MOST_BYTES), time.monotonic()
+    except (OSError, InputError):
+        return
+    known, since = _unwritten.get(path, (made, now))
+    if not is_empty or known != made:
+        _unwritten.pop(path, None)
+    elif now - since < LEASE:
+        _unwritten[path] = made, since
+    else:
+        del _unwritten[path]
+        path.unlink(missing_ok=True)
 
 
 def _is_acquired(lock: BaseFileLock, path: Path, patience: float) -> bool:
