@@ -29,9 +29,8 @@ NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 _watched: dict[Path, SoftFileLease] = {}
 """Leases of others: only who looked before knows how long one has been silent."""
 
-
 _unwritten: dict[Path, tuple[int, float]] = {}
-"""Leases without a word, their time, and since when they are known: whoever made one was killed before it could write its name."""
+"""Leases without a word, their time, and since when they are known: their owners were killed before they wrote."""
 
 
 @contextmanager
