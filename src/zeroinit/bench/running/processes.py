@@ -131,9 +131,8 @@ def run_in_processes(attempts: Sequence[Attempt], options: Options, most: int, p
                     refusal = error
     finally:
         for worker in workers:
-            worker.connection.close()  # who waits for work ends
-            if worker.attempt is not None:
-                worker.process.kill()
+            worker.connection.close()
+            worker.process.kill()  # what it has done is stored, and an orderly end takes a second of computing
         for worker in workers:
             worker.process.join()
     if refusal is not None:
