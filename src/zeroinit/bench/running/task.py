@@ -149,8 +149,8 @@ def outcome_of(attempt: Attempt, options: Options, progress: Progress) -> tuple:
     """Carry out an attempt and say how it ended, in words that another process can read; see ``settle``.
 
     Returns:
-        ``"ended"`` and whether it is done with; ``"stopped"`` and the reason if somebody asked this process to end;
-        ``"refused"`` and what a user can mend; or ``"failed"``, the reason and the traceback.
+        ``"ended"`` and whether it is done with; ``"refused"`` and what a user can mend; or ``"failed"``, the reason and
+        the traceback. If somebody asked this process to end, ``"stopped"`` and the reason.
     """
     torch.set_num_threads(attempt.threads)
     try:
