@@ -58,10 +58,12 @@ def forked(work: Callable[[], None], with_forks: bool = False) -> int:
     """Start work in a process group of its own; return the process. Its workers may be forks, which start at once."""
     process = os.fork()
     if process:
+        with contextlib.suppress(OSError):  # here, too: a kill may come before the process has done it
+            os.setpgid(process, process)
         return process
     status = 1
     try:
-        os.setsid()
+        os.setpgid(0, 0)
         torch.set_num_threads(1)
         warnings.simplefilter("ignore")
         if with_forks:
@@ -132,7 +134,7 @@ def kill_at_random(root: Path, num_kills: int, num_runs: int, carry_on: Callable
 
 @pytest.mark.parametrize(
     ("num_kills", "num_runs", "jobs", "epochs"),
-    [pytest.param(3, 4, 1, 3, id="short"), pytest.param(KILLS, 60, 4, 300, id="long", marks=pytest.mark.soak)],
+    [pytest.param(3, 4, 1, 3, id="short"), pytest.param(KILLS, 60, 4, 150, id="long", marks=pytest.mark.soak)],
 )
 def test_kills_at_random_moments(tmp_path, num_kills, num_runs, jobs, epochs):
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
@@ -153,7 +155,8 @@ def test_a_lock_that_a_kill_left_beside_its_result_is_removed(tmp_path):
     """Killed after the result was stored and before the claim was let go: the next start tidies up."""
     study(tmp_path, 1, 1)
     (result,) = tmp_path.glob("*/seed-0.json")
-    result.with_name(".seed-0.lock").touch()
+    for name in (".seed-0.lock", ".seed-0.lease.break.42.0123456789abcdef"):
+        result.with_name(name).touch()
     study(tmp_path, 1, 1)
     assert [path.name for path in result.parent.iterdir()] == ["seed-0.json"]
 

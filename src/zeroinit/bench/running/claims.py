@@ -96,6 +96,8 @@ def _lease(path: Path, patience: float, stack: ExitStack) -> bool:
         _remove_if_unwritten(path)
         return False
     del _watched[path]
+    for left in path.parent.glob(f"{path.name}.break.*"):  # by who was killed while it took a lease over
+        left.unlink(missing_ok=True)
     stack.callback(lease.release)
     return True
 
