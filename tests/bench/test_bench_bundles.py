@@ -73,8 +73,25 @@ def test_a_bundle_that_cannot_be_read_is_named(tmp_path, kind):
     store = Store(tmp_path)
     assert not store.has(RUN, 0)
     assert re.search(
-        r"grid\.jsonl: cannot be read as a bundle of results \(.+\); move it away$", *store.problems.values()
+        r"^cannot be read as a bundle of results \(.+grid\.jsonl: .+\); move it away$", *store.problems.values()
     )
+
+
+def test_two_bundles_that_contradict_each_other(tmp_path):
+    """Nobody knows which is right, so neither counts. A file of its own decides."""
+    changed = replace(result(2.0), history={"test_accuracy": [0.9], "outcome": "completed"})
+    Store(tmp_path).bundle("a", [result(2.0), result(3.0)])
+    Store(tmp_path).bundle("b", [changed, replace(result(3.0), seconds=9.0)])
+    store = Store(tmp_path)
+    assert not store.has(changed.run, 0)
+    assert store.has(result(3.0).run, 0)
+    (problem,) = store.problems.values()
+    assert problem == (
+        f"{tmp_path / 'b.jsonl'}: its result of {changed.run.key}, seed 0, differs from another in a bundle; "
+        "neither counts, so remove one of them"
+    )
+    store.save(changed)
+    assert store.load(changed.run, 0) == changed
 
 
 def test_a_byte_that_is_no_text_damages_its_line_alone(tmp_path):

@@ -206,6 +206,10 @@ HOSTILE = {
     "huge number": lambda content: content.update(recorded={"ranks": [10**400]}),
     "long text": lambda content: content["environment"].update(device="x" * 10**5),
     "settings are a list": lambda content: content.update(run=[]),
+    "format is true": lambda content: content.update(format=True),
+    "format is no whole number": lambda content: content.update(format=2.0),
+    "format is a text": lambda content: content.update(format="2"),
+    "a setting of another version": lambda content: content["run"].update(depth=3),
 }
 
 
@@ -215,6 +219,49 @@ def test_a_result_that_cannot_be_is_refused(store, run, path, kind, without_type
     edit(path, HOSTILE[kind])
     with pytest.raises(InputError, match=r"cannot be read as a result \(.+\); delete it to compute it again$"):
         store.load(run, 0)
+
+
+def test_a_newer_format_says_what_to_do(store, run, path):
+    edit(path, lambda content: content.update(format=3))
+    with pytest.raises(InputError, match=r"its format is 3, of a newer zeroinit: update zeroinit"):
+        store.load(run, 0)
+
+
+def test_what_has_no_checksum_is_counted(store, run, path, make_result):
+    assert store.find(run, 0) is not None
+    assert store.unchecked == {(run.key, 0)}
+    store.save(replace(make_result(run, 1, [0.4, 0.9]), origin={"source": "0"}))
+    assert store.find(run, 1) is not None
+    assert store.unchecked == {(run.key, 0)}
+
+
+@pytest.mark.parametrize(
+    "name", ["seed-1\u0660.json", "seed-00.json", "seed-\uff10.json", "seed--0.json", "SEED-0.JSON"]
+)
+def test_names_that_only_look_like_a_seed(store, run, path, name):
+    path.with_name(name).write_bytes(path.read_bytes())
+    assert store.stored() == [(run.key, 0)]
+
+
+@pytest.mark.parametrize(
+    ("root", "message"),
+    [
+        (
+            "s3://bucket/a/b",
+            "s3://bucket/a/b: is a URL, and files are kept in folders; write the folder where it is mounted",
+        ),
+        ("memory://x", "memory://x: is a URL"),
+        ("file:///tmp/a", "file:///tmp/a: is a URL, and files are kept in folders; write /tmp/a"),
+    ],
+)
+def test_a_url_is_no_folder(root, message, tmp_path, monkeypatch):
+    """A path would take it as a folder of that name below the working directory."""
+    monkeypatch.chdir(tmp_path)
+    for each in (root, Path(root)):
+        with pytest.raises(InputError, match=f"^{re.escape(message)}"):
+            Store(each)
+    assert list(tmp_path.iterdir()) == []
+    assert Store("C:/results").root == Path("C:/results")
 
 
 def test_texts_that_a_terminal_would_obey(store, run, path):
@@ -257,6 +304,8 @@ def test_a_folder_that_is_a_link_is_refused(store, run, make_result, tmp_path):
         with pytest.raises(InputError, match="is a link; results are read and written in folders alone"):
             use()
     assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert store.find(run, 0) is None  # one such folder does not end a report over others
+    assert list(store.problems) == [str(store.path(run, 0))]
 
 
 def test_a_damaged_result_is_set_aside(store, run, path, make_result):

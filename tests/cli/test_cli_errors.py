@@ -150,7 +150,8 @@ def test_unreadable_results_file(refused, one_result):
     assert message.endswith("); delete it to compute it again")
     one_result.write_text(json.dumps({"format": 3}))
     assert refused("report", "fig3", "--profile", "quick").endswith(
-        f"{one_result}: cannot be read as a result (it has another format version); delete it to compute it again"
+        f"{one_result}: cannot be read as a result (its format is 3, of a newer zeroinit: update zeroinit); "
+        "delete it to compute it again"
     )
 
 
@@ -160,6 +161,18 @@ def test_report_folder_that_cannot_be_written_to(refused, one_result):
     assert refused("report", *quick) == f"cannot write file/claims.json: File exists; {WAY_OUT}"
     assert refused("reproduce", *quick) == f"cannot write to file: Not a directory; {WAY_OUT}"
     assert Path("file").read_text() == "kept"
+
+
+@pytest.mark.parametrize("option", ["--results", "--report", "--tensorboard"])
+def test_a_url_is_no_folder(refused, option):
+    given = refused("reproduce", "fig3", "--profile", "quick", option, "s3://bucket/a")
+    assert given == "s3://bucket/a: is a URL, and files are kept in folders; write the folder where it is mounted"
+    assert list(Path().iterdir()) == []
+
+
+def test_a_report_at_a_url(refused, one_result):
+    given = refused("report", "fig3", "--profile", "quick", "--seeds", "1", "--report", "gs://bucket/a")
+    assert given.startswith("gs://bucket/a: is a URL")
 
 
 def test_results_folder_that_cannot_be_written_to(refused):

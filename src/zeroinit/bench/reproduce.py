@@ -17,7 +17,7 @@ from zeroinit.bench.running.estimate import name_runs
 from zeroinit.bench.running.schedule import Options, Task, choose_jobs, missing, run_all, shard_of
 from zeroinit.bench.running.start import load
 from zeroinit.bench.spec import Figure, Run
-from zeroinit.bench.store import Result, Store
+from zeroinit.bench.store import Result, Store, refuse_url
 from zeroinit.bench.work import rough_seconds
 from zeroinit.init import INITIALIZERS
 
@@ -229,6 +229,7 @@ def check_writable(folder: Path) -> None:
     Raises:
         InputError: The folder cannot be written to.
     """
+    refuse_url(folder)
     try:
         tempfile.TemporaryFile(dir=_nearest(folder.absolute())).close()  # a file without a name
     except OSError as error:

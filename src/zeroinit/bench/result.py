@@ -131,9 +131,11 @@ def parse_result(text: str, place: str) -> Result:
     """
     try:
         content = json.loads(text, parse_constant=_refuse)
-        if content["format"] not in READABLE:
-            raise ValueError("it has another format version")
-        if content["format"] != 1 and content.pop("sha256") != _checksum(content):
+        version = content["format"]
+        if type(version) is not int or version not in READABLE:
+            is_newer = type(version) is int and version > FORMAT
+            raise ValueError(f"its format is {version!r:.20}{', of a newer zeroinit: update zeroinit' * is_newer}")
+        if version != 1 and content.pop("sha256") != _checksum(content):
             raise ValueError("its checksum is wrong: it was changed after it was written")
         content["run"] = Run(**content["run"])
         content = dict.fromkeys(OPTIONAL) | content

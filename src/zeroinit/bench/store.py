@@ -1,14 +1,17 @@
 """Stored results: ``<root>/<key>/seed-<n>.json``, each whole or absent; many small ones may share a bundle.
 
 A bundle, ``<root>/<name>.jsonl``, holds one result a line, with only those settings that differ from their defaults.
-Nothing is read or written through a link below the root.
+A file of its own counts before a bundle. Nothing is read or written through a link below the root.
 """
 
+import errno
+import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import count
 from pathlib import Path
+from typing import TypeVar
 
 from zeroinit._common import InputError, read_regular, write_atomically
 from zeroinit.bench.result import (
@@ -24,8 +27,11 @@ from zeroinit.bench.spec import Run
 
 __all__ = ["QUANTILES", "Failure", "Result", "Store", "read_result"]
 
-NAME = re.compile(r"seed-(0|[1-9]\d{0,18})\.json")
+T = TypeVar("T")
+NAME = re.compile(r"seed-(0|[1-9][0-9]{0,18})\.json")
+URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")
 OTHERS = "holds other settings than its name says; delete it to compute it again"
+DIFFERS = "its result of {}, seed {}, differs from another in a bundle; neither counts, so remove one of them"
 MOST_BYTES, MOST_IN_BUNDLE, MOST_OF_FAILURE = 2**28, 2**32, 2**20
 
 
@@ -37,11 +43,17 @@ class Store:
 
     Attributes:
         problems: What was found damaged or failed so far, by file or line of a bundle.
+        unchecked: Key and seed of what was found without a checksum: an older version stored it.
+
+    Raises:
+        InputError: The folder is a URL.
     """
 
     def __init__(self, root: Path | str):
+        refuse_url(root)
         self.root = Path(root)
         self.problems: dict[str, str] = {}
+        self.unchecked: set[tuple[str, int]] = set()
 
     def path(self, run: Run, seed: int) -> Path:
         """Return where a result lies or would lie."""
@@ -135,13 +147,14 @@ class Store:
 
     def find(self, run: Run, seed: int) -> Result | None:
         """Return a result, or ``None`` if it is absent or damaged; ``problems`` then says what is wrong with it."""
-        if not self.has(run, seed):
-            return None
         try:
-            return self.load(run, seed)
+            result = self.load(run, seed) if self.has(run, seed) else None
         except InputError as error:
             self.problems[str(self.path(run, seed))] = str(error)
             return None
+        if result is not None and result.origin is None:
+            self.unchecked.add((run.key, seed))
+        return result
 
     def set_aside(self, run: Run, seed: int) -> Path:
         """Rename a damaged file, so that its run is computed again; return its new name."""
@@ -159,12 +172,19 @@ class Store:
 
     @cached_property
     def _bundled(self) -> dict[tuple[str, int], Result]:
-        """The results of all bundles, by key and seed; later bundles are not seen."""
+        """The results of all bundles, by key and seed; later bundles are not seen. Of two that differ, none counts."""
         found: dict[tuple[str, int], Result] = {}
+        differing: dict[tuple[str, int], Path] = {}
         for path in sorted(self.root.glob("*.jsonl")):
             results, problems = read_bundle(path)
             self.problems |= problems
-            found |= {(result.run.key, result.seed): result for result in results}
+            for result in results:
+                place = result.run.key, result.seed
+                if found.setdefault(place, result).history != result.history:
+                    differing[place] = path
+        for (key, seed), path in differing.items():
+            del found[key, seed]
+            self.problems[f"{path}, {key}, {seed}"] = f"{path}: {DIFFERS.format(key, seed)}"
         return found
 
     def bundle(self, name: str, results: Iterable[Result]) -> Path:
@@ -181,15 +201,46 @@ class Store:
         return self.root / f"{name}.jsonl"
 
 
-def _is_there(path: Path) -> bool:
+def _entry(path: Path) -> os.stat_result:
     refuse_link(path.parent)
+    return path.lstat()
+
+
+def _is_there(path: Path) -> bool:
     try:
-        path.lstat()
+        fresh(lambda: _entry(path))
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); choose another folder of results") from error
     return True
+
+
+def fresh(call: Callable[[], T], tries: int = 5) -> T:
+    """Return what a call returns. It is asked again where a network folder knows only a file that is no longer there.
+
+    Another machine has replaced or removed the file; ``ESTALE`` then says that the name has to be looked up again.
+    """
+    for _ in range(tries - 1):
+        try:
+            return call()
+        except (OSError, InputError) as error:
+            if getattr(error.__cause__ or error, "errno", None) != errno.ESTALE:
+                raise
+    return call()
+
+
+def refuse_url(folder: Path | str) -> None:
+    """Refuse a URL, which would become a folder of a strange name.
+
+    Raises:
+        InputError: It is a URL.
+    """
+    if match := URL.match(str(folder)):
+        scheme, rest = match[1].lower(), str(folder)[match.end() :]
+        way_out = f"/{rest}" if scheme == "file" else "the folder where it is mounted"
+        url = f"{scheme}:///{rest}" if scheme == "file" else f"{scheme}://{rest}"
+        raise InputError(f"{url}: is a URL, and files are kept in folders; write {way_out}")
 
 
 def refuse_link(folder: Path) -> None:
@@ -209,10 +260,9 @@ def read_bundle(path: Path) -> tuple[list[Result], dict[str, str]]:
         Those that can be read, and what is wrong with each other line, by its place.
     """
     try:
-        lines = read_regular(path, MOST_IN_BUNDLE).decode(errors="replace").rstrip("\n").split("\n")
+        lines = fresh(lambda: read_regular(path, MOST_IN_BUNDLE)).decode(errors="replace").rstrip("\n").split("\n")
     except (OSError, InputError) as error:
-        reason = f"{path}: cannot be read as a bundle of results ({error}); move it away"
-        return [], {str(path): reason}
+        return [], {str(path): f"cannot be read as a bundle of results ({error}); move it away"}
     results, problems = [], {}
     for number, line in enumerate(lines, 1):
         try:
@@ -229,7 +279,7 @@ def read_result(path: Path) -> Result:
         InputError: It is missing, damaged, or no regular file.
     """
     try:
-        text = read_regular(path, MOST_BYTES).decode()
+        text = fresh(lambda: read_regular(path, MOST_BYTES)).decode()
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such result; run `zeroinit reproduce` first") from error
     except (OSError, ValueError) as error:

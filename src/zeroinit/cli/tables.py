@@ -7,6 +7,7 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
+from zeroinit._common import counted
 from zeroinit.cli.app import err, out
 
 __all__ = ["print_claims", "print_estimate", "print_outcome"]
@@ -31,6 +32,11 @@ def print_outcome(report, folder: Path, *, with_claims: bool = False, open_it: b
         out.print(f"claims: {counts} (--claims lists them)", highlight=False)
     for problem in report.problems:
         err.print(f"left out: {problem}", style="red", markup=False, highlight=False, soft_wrap=True)
+    if report.num_unchecked:
+        stored = counted(report.num_unchecked, "result")
+        err.print(
+            f"note: {stored} of an older version without a checksum; damage to them does not show", soft_wrap=True
+        )
     page = folder / "index.html"
     out.print(f"report: {page}", markup=False, highlight=False, soft_wrap=True)
     if open_it and not webbrowser.open(page.resolve().as_uri()):

@@ -114,14 +114,17 @@ def test_the_style_holds_for_what_is_drawn(axes):
 def test_seeds_are_thin_lines_in_their_curves_color(three, axes):
     seeds = pd.DataFrame([("Normal", seed, epoch, 0.8) for seed in (0, 1) for epoch in (1, 2, 3)])
     accuracy_curves(three, axes, seeds=seeds.set_axis(["label", "seed", "epoch", "accuracy"], axis=1))
-    thin = [line for line in axes.lines if line.get_label() == "_seed"]
-    assert len(thin) == 2
-    assert {to_hex(line.get_color()) for line in thin} == {color_of("Normal", LABELS).lower()}
-    assert max(line.get_linewidth() for line in thin) < 1 < min(set(map(line_width, axes.lines)) - {0.6})
+    (thin,) = [drawn for drawn in axes.collections if drawn.get_label() == "_seed"]
+    assert [each.tolist() for each in thin.get_segments()] == [[[epoch, 0.8] for epoch in (1, 2, 3)]] * 2
+    assert {to_hex(color) for color in thin.get_color()} == {color_of("Normal", LABELS).lower()}
+    assert max(thin.get_linewidth()) < 1 < min(line.get_linewidth() for line in axes.lines)
 
 
-def line_width(line) -> float:
-    return line.get_linewidth()
+def test_seeds_far_from_the_means_are_in_sight(three, axes):
+    seeds = pd.DataFrame([("Normal", 0, epoch, 0.05) for epoch in (1, 2, 40)])
+    accuracy_curves(three, axes, seeds=seeds.set_axis(["label", "seed", "epoch", "accuracy"], axis=1))
+    assert axes.get_ylim()[0] < 0.05
+    assert axes.get_xlim()[1] > 40
 
 
 def test_a_curve_that_lies_on_another_is_drawn_beside_it(axes):

@@ -147,6 +147,31 @@ def test_another_machine_keeps_its_claim_while_it_lives_and_loses_it_when_it_is_
     assert [path for path in root.rglob("*") if path.is_file()] == []
 
 
+def test_a_lease_whose_owner_was_killed_before_it_wrote_a_word(store, run, monkeypatch):
+    """A kill between making and writing the file: 200 kills met it once, and the study waited for ever."""
+    monkeypatch.setattr(claims, "LEASE", 0.5)
+    path = store.path(run, 0).with_name(".seed-0.lease")
+    path.parent.mkdir(parents=True)
+    path.touch()
+    began, is_ours = time.monotonic(), False
+    while not is_ours:
+        with claimed(store, run, [0], 0.05) as is_ours:
+            assert time.monotonic() - began < 20
+    assert time.monotonic() - began > 0.5
+    assert claims._unwritten == claims._watched == {}
+    assert not path.exists()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    with claimed(store, run, [0]) as is_ours:  # looked at once: who made it may be about to write
+        assert not is_ours
+    path.unlink()
+    path.touch()
+    time.sleep(0.6)
+    with claimed(store, run, [0]) as is_ours:  # another one since then
+        assert not is_ours
+    assert path.exists()
+
+
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK])
 def test_a_folder_without_the_kernels_locks_has_leases(store, run, monkeypatch, number):
     """The lease of a dead process of this machine is free at once."""

@@ -21,7 +21,7 @@ from zeroinit.bench.reporting.pictures import draw_summary, other_data
 from zeroinit.bench.reporting.verdicts import KINDS, Decision, decide_claims
 from zeroinit.bench.reporting.views import VIEWS
 from zeroinit.bench.spec import Figure
-from zeroinit.bench.store import Store
+from zeroinit.bench.store import Store, refuse_url
 
 MOST_SENTENCES, MOST_TITLES = 3, 2
 
@@ -30,13 +30,17 @@ __all__ = ["Report", "build_report", "check_figures", "claim_records", "write_re
 
 @dataclass(frozen=True)
 class Report:
-    """The content of a report, before it is written; ``problems`` names damaged results and runs that failed."""
+    """The content of a report, before it is written; ``problems`` names damaged results and runs that failed.
+
+    ``num_unchecked`` counts results without a checksum: an older version stored them.
+    """
 
     profile: str
     protocol: str
     summaries: tuple[FigureSummary, ...]
     decisions: dict[str, list[Decision]]
     problems: tuple[str, ...] = ()
+    num_unchecked: int = 0
 
     @property
     def title(self) -> str:
@@ -168,7 +172,7 @@ def build_report(figures: Sequence[Figure], store: Store, seeds: Sequence[int], 
             f"results={str(store.root)!r}: holds no result of {', '.join(figure.name for figure in figures)} "
             f"({profile} profile, {protocol} protocol, seeds {write_seeds(seeds)}); {'; '.join(reasons)}"
         )
-    return Report(profile, protocol, summaries, decide_claims(summaries, profile), problems)
+    return Report(profile, protocol, summaries, decide_claims(summaries, profile), problems, len(store.unchecked))
 
 
 def claim_records(report: Report) -> list[dict]:
@@ -213,6 +217,7 @@ def write_report(report: Report, folder: Path, tell: Callable[[str], None] = lam
     Raises:
         InputError: The folder cannot be written to.
     """
+    refuse_url(folder)
     pictures, tables, inspections = {}, {}, {}
     for number, summary in enumerate(report.summaries, 1):
         tell(f"drawing the report: {summary.figure.name}, {number} of {len(report.summaries)}")

@@ -6,26 +6,31 @@ carries it to other machines. A lease does: a file that its owner touches all th
 
 import contextlib
 import errno
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, SoftFileLease, Timeout
 
-from zeroinit._common import InputError
+from zeroinit._common import InputError, read_regular
 from zeroinit.bench.spec import Run
-from zeroinit.bench.store import Store
+from zeroinit.bench.store import Store, fresh
 
-__all__ = ["claimed"]
+__all__ = ["claimed", "is_orphaned"]
 
 LEASE = 30.0
 """Seconds of silence after which the lease of a machine expires; the same for all that share a folder."""
 
+MOST_BYTES = 2**16
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 """What a folder says that has no locks of the kernel; the lease is enough then."""
 
 _watched: dict[Path, SoftFileLease] = {}
 """Leases of others: only who looked before knows how long one has been silent."""
+
+_unwritten: dict[Path, tuple[int, float]] = {}
+"""Leases without a word, their time, and since when they are known: their owners were killed before they wrote."""
 
 
 @contextmanager
@@ -47,10 +52,28 @@ def claimed(store: Store, run: Run, seeds: Sequence[int], patience: float = 0.0)
     Raises:
         InputError: The folder cannot be written to.
     """
-    path = store.path(run, seeds[0]).parent / f".seed-{'-'.join(map(str, seeds))}.lock"
+    path = _path(store, run, seeds)
     with ExitStack() as stack:
         stack.callback(_remove_if_empty, path.parent)  # of a run that left nothing
         yield _lock(path, patience, stack) and _lease(path.with_suffix(".lease"), patience, stack)
+
+
+def is_orphaned(store: Store, run: Run, seeds: Sequence[int]) -> bool:
+    """Whether a process of this machine died while it computed a run: the lock is still there, and nobody holds it."""
+    path = _path(store, run, seeds)
+    if not path.exists():
+        return False
+    lock = FileLock(path, fallback_to_soft=False)
+    try:
+        lock.acquire(timeout=0)
+    except (Timeout, OSError):
+        return False
+    lock.release(force=True)
+    return True
+
+
+def _path(store: Store, run: Run, seeds: Sequence[int]) -> Path:
+    return store.path(run, seeds[0]).parent / f".seed-{'-'.join(map(str, seeds))}.lock"
 
 
 def _lock(path: Path, patience: float, stack: ExitStack) -> bool:
@@ -70,24 +93,44 @@ def _lock(path: Path, patience: float, stack: ExitStack) -> bool:
 def _lease(path: Path, patience: float, stack: ExitStack) -> bool:
     lease = _watched.setdefault(path, SoftFileLease(path, lease_duration=LEASE))
     if not _is_acquired(lease, path, patience):
+        _remove_if_unwritten(path)
         return False
     del _watched[path]
+    for left in path.parent.glob(f"{path.name}.break.*"):  # by who was killed while it took a lease over
+        left.unlink(missing_ok=True)
     stack.callback(lease.release)
     return True
+
+
+def _remove_if_unwritten(path: Path) -> None:
+    """Remove a lease that has been empty for as long as a lease lasts: filelock takes it for one that never expires."""
+    try:
+        made, is_empty, now = path.lstat().st_mtime_ns, not read_regular(path, MOST_BYTES), time.monotonic()
+    except (OSError, InputError):
+        return
+    known, since = _unwritten.get(path, (made, now))
+    if not is_empty or known != made:
+        _unwritten.pop(path, None)
+    elif now - since < LEASE:
+        _unwritten[path] = made, since
+    else:
+        del _unwritten[path]
+        path.unlink(missing_ok=True)
 
 
 def _is_acquired(lock: BaseFileLock, path: Path, patience: float) -> bool:
     while True:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=patience)
+            fresh(lambda: lock.acquire(timeout=patience))
         except FileNotFoundError:  # another process removed the folder, which was empty
             continue
         except Timeout:
             return False
         except OSError as error:
             reason = error.strerror or error
-            raise InputError(f"cannot write {path}: {reason}; choose a folder that can be written to") from error
+            way_out = "remove it" if path.is_symlink() or path.is_dir() else "choose a folder that can be written to"
+            raise InputError(f"cannot write {path}: {reason}; {way_out}") from error
         return True
 
 

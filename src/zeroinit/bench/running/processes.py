@@ -26,10 +26,15 @@ KILLED = -9
 """The exit code of a process that the system ended, as it does if memory is short."""
 
 
+ENDS = ("failed", "stopped")
+"""Outcomes after which a process ends; another one tries again."""
+
+
 def _serve(connection: Connection) -> None:
     """Carry out what the parent sends, until it hangs up. After an error this process ends: a new one tries again.
 
-    Ctrl-C reaches the whole group of processes; only the parent answers it, and asks its workers.
+    Nor does it go on if somebody asks it alone to end, as a guard of the memory does. Ctrl-C reaches the whole group of
+    processes; only the parent answers it, and asks its workers.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for number in SIGNALS[1:]:
@@ -43,7 +48,7 @@ def _serve(connection: Connection) -> None:
             return
         outcome = outcome_of(attempt, options, lambda *done: connection.send(("progress", done)))
         connection.send(outcome)
-        if outcome[0] == "failed":
+        if outcome[0] in ENDS:
             return
 
 
@@ -117,7 +122,7 @@ def run_in_processes(attempts: Sequence[Attempt], options: Options, most: int, p
                     progress(*words[0])
                     continue
                 worker.attempt = None
-                if said == "failed":
+                if said in ENDS and end == math.inf:
                     workers.discard(worker)
                     most = max(1, most - (worker.process.exitcode == KILLED))
                 try:
@@ -126,9 +131,8 @@ def run_in_processes(attempts: Sequence[Attempt], options: Options, most: int, p
                     refusal = error
     finally:
         for worker in workers:
-            worker.connection.close()  # who waits for work ends
-            if worker.attempt is not None:
-                worker.process.kill()
+            worker.connection.close()
+            worker.process.kill()  # what it has done is stored, and an orderly end takes a second of computing
         for worker in workers:
             worker.process.join()
     if refusal is not None:

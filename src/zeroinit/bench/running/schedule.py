@@ -9,7 +9,7 @@ import torch
 
 from zeroinit._common import InputError
 from zeroinit.bench.running.allocator import keep_freed_memory
-from zeroinit.bench.running.claims import claimed
+from zeroinit.bench.running.claims import claimed, is_orphaned
 from zeroinit.bench.running.cluster import run_on_ray
 from zeroinit.bench.running.device import choose_device
 from zeroinit.bench.running.processes import run_in_processes
@@ -121,12 +121,15 @@ def _run_here(attempts: Sequence[Attempt], options: Options, progress: Progress,
 
     Returns:
         What is left after the first failure. It is for another process: memory or device of this one may be in
-        disorder.
+        disorder. So is a run during which an earlier process was killed, as the system does if memory is short.
     """
     keep_freed_memory()
-    waiting = deque(attempts)
+    waiting, store = deque(attempts), Store(options.results)
     while waiting:
-        attempt = waiting.popleft()
+        attempt = waiting[0]
+        if is_orphaned(store, attempt.tasks[0].run, [task.seed for task in attempt.tasks]):
+            break
+        waiting.popleft()
         outcome = outcome_of(attempt, options, progress)
         waiting += settle(outcome, attempt, options, tell)
         if outcome[0] == "failed":

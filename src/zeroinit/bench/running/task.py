@@ -1,5 +1,6 @@
 """One run with one seed, or several seeds of it at once: claimed, carried out, stored; tried again if it fails."""
 
+import signal
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from zeroinit.bench.running.runner import execute, execute_seeds
 from zeroinit.bench.spec import Run
 from zeroinit.bench.store import Failure, Store
 from zeroinit.bench.training import Checkpoint, Observer, OutOfTime, TensorBoardObserver
-from zeroinit.bench.training.stopping import is_over
+from zeroinit.bench.training.stopping import asked_to_stop, is_over
 
 __all__ = [
     "Attempt",
@@ -149,11 +150,14 @@ def outcome_of(attempt: Attempt, options: Options, progress: Progress) -> tuple:
 
     Returns:
         ``"ended"`` and whether it is done with; ``"refused"`` and what a user can mend; or ``"failed"``, the reason and
-        the traceback.
+        the traceback. If somebody asked this process to end, ``"stopped"`` and the reason.
     """
     torch.set_num_threads(attempt.threads)
     try:
-        return "ended", carry_out(attempt.tasks, options, progress, attempt.patience)
+        is_done, number = carry_out(attempt.tasks, options, progress, attempt.patience), asked_to_stop()
+        if number is not None and missing(attempt.tasks, Store(options.results)):
+            return "stopped", f"its process was asked to end by {signal.Signals(number).name}"
+        return "ended", is_done
     except InputError as error:
         return "refused", str(error)
     except (Exception, SystemExit) as error:
@@ -163,6 +167,8 @@ def outcome_of(attempt: Attempt, options: Options, progress: Progress) -> tuple:
 def settle(outcome: tuple, attempt: Attempt, options: Options, tell: Tell) -> list[Attempt]:
     """Return what is left to do after an outcome: nothing, to wait for another process, or to try again.
 
+    A run whose process was asked to end has failed if nobody asked this one: it goes on in another process.
+
     Raises:
         InputError: The attempt was refused.
     """
@@ -171,6 +177,8 @@ def settle(outcome: tuple, attempt: Attempt, options: Options, tell: Tell) -> li
             raise InputError(reason)
         case "failed", reason, details:
             return try_again(attempt, reason, details, options, tell)
+        case "stopped", reason if asked_to_stop() is None:
+            return try_again(attempt, reason, "", options, tell)
         case "ended", False:
             return [replace(attempt, patience=PATIENCE)]
     return []

@@ -18,7 +18,7 @@ __all__ = ["Checkpoint", "CheckpointWarning", "OutOfTime", "random_state", "rest
 
 KEPT = 2
 MOST_BYTES = 2**36
-PATTERN = re.compile(r"step-(\d+)\.pt")
+PATTERN = re.compile(r"step-([0-9]+)\.pt")
 
 
 class CheckpointWarning(UserWarning):
