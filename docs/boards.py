@@ -1,18 +1,27 @@
 """The tables of the pages of boards, and the files of each network, from the stored runs."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
+
+import numpy as np
 
 from zeroinit.bench.catalogue.boards import BOARDS
 from zeroinit.bench.comparison.board import folder_of, read_board, stored_tasks, verdict_on
 from zeroinit.bench.comparison.formats import percent, points
-from zeroinit.bench.comparison.results import Comparison, Row
+from zeroinit.bench.comparison.results import Comparison, Row, judge, with_rounding
+from zeroinit.bench.stats import mean_interval
 from zeroinit.bench.store import Store
 
-__all__ = ["blocks", "save"]
+__all__ = ["blocks", "save", "statements"]
 
 WITH_TABLES = ("initbench", "transformers")
 """Boards whose networks each have a table and files; the ledger has one row a network."""
+
+SCRIPTS = ("lora_sides", "merging_units", "all_zero")
+"""Benchmarks that decide statements about networks that ``compare`` does not train."""
+
+MARGIN = 0.01
 
 AT_END = r"\*: the best rate is at the end of the extended grid."
 
@@ -105,6 +114,31 @@ def _headlines(board: Board) -> str:
         cells.append([f"{headline.statement.rstrip('.')} ({headline.source})", *result])
     lines = _table(["statement", "here", "accuracy, %", "difference, points", "p", "seeds"], cells)
     return "\n".join([*lines, *(["", AT_END] if is_at_end else [])])
+
+
+def statements(folder: Path) -> str:
+    """Return the table of the statements that scripts decide, from their stored results in a folder."""
+    cells = []
+    for script in SCRIPTS:
+        path = folder / f"{script}.json"
+        for found in json.loads(path.read_text(encoding="utf-8"))["statements"] if path.exists() else ():
+            entry, reference = found["entry"], found["reference"]
+            gaps = with_rounding(np.subtract(entry["shares"], reference["shares"]), 1 / found["num_items"])
+            [(p_value, p_equivalent, verdict, more_seeds)] = judge([gaps], [1], MARGIN)
+            more = f"; about {more_seeds} more seeds would decide it" if more_seeds else ""
+            word = "as good" if verdict == "as good" else {"better": "higher", "worse": "lower"}.get(verdict, verdict)
+            cells.append(
+                [
+                    f"{found['statement']} ({found['source']})",
+                    f"**{verdict_on(found['holds'], verdict)}** ({word}{more})",
+                    " against ".join(percent(mean_interval(each["shares"])) for each in (entry, reference)),
+                    points(mean_interval(gaps)),
+                    _p(p_equivalent if verdict == "as good" else p_value),
+                    str(len(gaps)),
+                ]
+            )
+    header = ["statement", "here", "accuracy or merged pairs, %", "difference, points", "p", "seeds"]
+    return "\n".join(_table(header, cells)) if cells else "Not run yet."
 
 
 def _p(value: float) -> str:
