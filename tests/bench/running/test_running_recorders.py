@@ -206,7 +206,7 @@ def test_a_run_that_diverges_is_recorded_too(diverging, store, name):
 def test_unknown_recorder(run):
     with pytest.raises(
         InputError,
-        match=r"recorder='gradient': did you mean 'gradients'\? It must be one of gradient_sizes, gradients,",
+        match=r"recorder='gradient': did you mean 'gradients'\? It must be one of course, gradient_sizes,",
     ):
         execute(replace(run, recorder="gradient"), 0)
 

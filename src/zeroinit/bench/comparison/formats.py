@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -21,7 +22,7 @@ from zeroinit.bench.comparison.citing import bibliography
 from zeroinit.bench.comparison.looks import level_of
 from zeroinit.bench.comparison.results import Comparison, Row
 from zeroinit.bench.plots import final_accuracies, new_figure, save_figure
-from zeroinit.bench.stats import Estimate
+from zeroinit.bench.stats import Estimate, mean_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,8 +65,8 @@ def _p(value: float) -> str:
     return "" if math.isnan(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _epoch(row: Row) -> str:
-    return "never" if math.isinf(row.first_epoch) else f"{row.first_epoch:g}"
+def _count(value: float) -> str:
+    return "never" if math.isinf(value) else f"{value:g}"
 
 
 def _rate(row: Row) -> str:
@@ -106,6 +107,11 @@ def notes(comparison: Comparison) -> list[str]:
         f"epoch: the first with {100 * protocol.target:g} % of the test images right, median over seeds. An epoch has "
         f"{protocol.steps_per_epoch} updates.",
     ]
+    if comparison.rows[0].plateaus:
+        found += [
+            "plateau: updates before the mean loss of ten is 10 % below that of guessing, median over seeds.",
+            "effective rank: of the weights at the end, as a share of the largest, mean over weights.",
+        ]
     if any(row.is_at_end for row in comparison.rows):
         found.append("*: the best rate is at the end of the extended grid; --lr-grid tries others.")
     diverged = [f"{row.entry} {row.num_diverged}" for row in comparison.rows if row.num_diverged]
@@ -130,13 +136,30 @@ def _table(comparison: Comparison) -> str:
         table.add_column(name, no_wrap=True, justify="left" if name == "rate" else "right")
     for row in comparison.rows:
         gap = "reference" if row.difference is None else points(row.difference)
-        table.add_row(Text(row.entry), _rate(row), percent(row.accuracy), gap, _p(row.p_value), _epoch(row))
+        table.add_row(Text(row.entry), _rate(row), percent(row.accuracy), gap, _p(row.p_value), _count(row.first_epoch))
+    shown = [table]
+    if comparison.rows[0].plateaus:
+        shown.append(_start_and_end(comparison))
     stream = io.StringIO()
-    Console(file=stream, width=WIDTH, emoji=False).print(table)
-    shown = "\n".join(line.rstrip() for line in stream.getvalue().splitlines())
+    console = Console(file=stream, width=WIDTH, emoji=False)
+    for each in shown:
+        console.print(each, "")
+    text = "\n".join(line.rstrip() for line in stream.getvalue().splitlines())
     lines = [sentence(comparison, row) for row in comparison.rows[1:]]
     lines += ["", *notes(comparison), *(f"failed: {problem}" for problem in comparison.problems)]
-    return "\n".join([shown, "", *map(_filled, lines)])
+    return "\n".join([text.rstrip(), "", *map(_filled, lines)])
+
+
+def _start_and_end(comparison: Comparison) -> Table:
+    """Return the second table: how each entry leaves the start, and what its weights are at the end."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("entry", overflow="fold", max_width=24)
+    for name in ("plateau, updates", "effective rank, %"):
+        table.add_column(name, no_wrap=True, justify="right")
+    for row in comparison.rows:
+        ranks = percent(mean_interval(list(row.ranks.values()))) if row.ranks else "–"
+        table.add_row(Text(row.entry), _count(row.plateau), ranks)
+    return table
 
 
 def _records(comparison: Comparison) -> list[dict]:
@@ -161,6 +184,8 @@ def _records(comparison: Comparison) -> list[dict]:
                 "verdict": row.verdict or "reference",
                 "more_seeds": row.more_seeds,
                 "reached_at_epoch": row.first_epoch,
+                "plateau_updates": row.plateau,
+                "effective_rank": 100 * float(np.mean(list(row.ranks.values()))) if row.ranks else None,
                 "diverged": row.num_diverged,
             }
         )
