@@ -45,18 +45,30 @@ def save(store: Store, folder: Path) -> None:
 def _tables(name: str, board: Board, store: Store) -> str:
     done = {title: comparison for title, comparison in board.items() if comparison is not None}
     missing = [title for title in board if title not in done]
+    hours = {title: _hours(comparison, store) for title, comparison in done.items()}
     lines = [_overview(done), ""] if done else []
+    if len(done) > 1:
+        lines += [
+            f"The runs of these networks took {sum(hours.values()):.1f} hours in one process, on a busy machine.",
+            "",
+        ]
     if missing:
         lines += [f"Not run yet: {', '.join(missing)}.", ""]
     for title, comparison in done.items():
         folder = f"{name}/{folder_of(title)}"
         files = ", ".join(f"[{form}]({folder}/comparison.{form})" for form in ("csv", "tex", "bib", "json"))
-        tasks = stored_tasks(comparison.protocol, store)
-        hours = sum(store.load(task.run, task.seed).seconds for task in tasks) / 3600
         image = f"![{title}: test accuracy minus PyTorch's default]({folder}/differences.svg)"
         lines += [f"### {title}", "", image, "", *_details(comparison), ""]
-        lines += [f"All runs took {hours:.1f} hours in one process, on a busy machine. The table as {files}.", ""]
+        lines += [
+            f"All runs took {hours[title]:.1f} hours in one process, on a busy machine. The table as {files}.",
+            "",
+        ]
     return "\n".join(lines).rstrip()
+
+
+def _hours(comparison: Comparison, store: Store) -> float:
+    tasks = stored_tasks(comparison.protocol, store)
+    return sum(store.load(task.run, task.seed).seconds for task in tasks) / 3600
 
 
 def _overview(done: Mapping[str, Comparison]) -> str:

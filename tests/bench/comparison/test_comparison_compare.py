@@ -171,6 +171,7 @@ def test_every_format_tells_the_same(small, tmp_path):
     assert content["protocol"]["margin"] == 0.01
     latex = comparison.write("latex")
     assert r"\texttt{orthogonal\_}" in latex
+    assert "% Trained: mnist_fnn on digits, 2 epochs" in latex
     assert latex.count(r"\\") == 4
     bibtex = comparison.write("bibtex")
     assert all(bibtex.count(PAPERS[key]) == 1 for key in ("zeroinit", "schicho2023zero", "saxe2014exact"))

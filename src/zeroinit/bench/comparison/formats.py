@@ -229,7 +229,8 @@ def _latex(comparison: Comparison) -> str:
             row.verdict or "reference",
         ]
         lines.append(" & ".join(cells) + r" \\")
-    caption = " ".join(f"{line[0].upper()}{line[1:]}." for line in protocol.lines())
+    trained, *others = protocol.lines()
+    caption = " ".join([f"Trained: {trained}.", *(f"{line[0].upper()}{line[1:]}." for line in others)])
     lines += [r"\bottomrule", r"\end{tabular}", "", *(f"% {line}" for line in textwrap.wrap(caption, WIDTH - 2))]
     return "\n".join([*lines, *(f"% {line}" for note in notes(comparison) for line in textwrap.wrap(note, WIDTH - 2))])
 
