@@ -1,7 +1,7 @@
 """The tables of the pages of boards, and the files of each network, from the stored runs."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -118,10 +118,9 @@ def _headlines(board: Board) -> str:
             reference, row = comparison.rows
             against = " against ".join(f"{percent(each.accuracy)}{'*' * each.is_at_end}" for each in (row, reference))
             is_at_end |= row.is_at_end or reference.is_at_end
-            verdict = verdict_on(headline.holds, row.verdict)
-            more = f"; about {row.more_seeds} more seeds would decide it" if row.more_seeds else ""
+            said = _said(headline.holds, row.verdict, row.verdict, row.more_seeds)
             p_value = _p(row.p_equivalent if row.verdict == "as good" else row.p_value)
-            result = [f"**{verdict}** ({row.verdict}{more})", against, points(row.difference), p_value]
+            result = [said, against, points(row.difference), p_value]
             result.append(str(len(row.accuracies)))
         cells.append([f"{headline.statement.rstrip('.')} ({headline.source})", *result])
     lines = _table(["statement", "here", "accuracy, %", "difference, points", "p", "seeds"], cells)
@@ -137,12 +136,11 @@ def statements(folder: Path) -> str:
             entry, reference = found["entry"], found["reference"]
             gaps = with_rounding(np.subtract(entry["shares"], reference["shares"]), 1 / found["num_items"])
             [(p_value, p_equivalent, verdict, more_seeds)] = judge([gaps], [1], MARGIN)
-            more = f"; about {more_seeds} more seeds would decide it" if more_seeds else ""
-            word = "as good" if verdict == "as good" else {"better": "higher", "worse": "lower"}.get(verdict, verdict)
+            word = {"better": "higher", "worse": "lower"}.get(verdict, verdict)
             cells.append(
                 [
                     f"{found['statement']} ({found['source']})",
-                    f"**{verdict_on(found['holds'], verdict)}** ({word}{more})",
+                    _said(found["holds"], verdict, word, more_seeds),
                     " against ".join(percent(mean_interval(each["shares"])) for each in (entry, reference)),
                     points(mean_interval(gaps)),
                     _p(p_equivalent if verdict == "as good" else p_value),
@@ -151,6 +149,13 @@ def statements(folder: Path) -> str:
             )
     header = ["statement", "here", "accuracy or merged pairs, %", "difference, points", "p", "seeds"]
     return "\n".join(_table(header, cells)) if cells else "Not run yet."
+
+
+def _said(holds: Sequence[str], verdict: str, word: str, more_seeds: int | None) -> str:
+    """Write what a verdict says about a statement: "holds (better)"."""
+    more = f"about {more_seeds} more seeds would decide it" if more_seeds else "no reasonable number would decide it"
+    said = verdict_on(holds, verdict)
+    return f"**{said}** ({more if said == 'undecided' else word})"
 
 
 def _p(value: float) -> str:
