@@ -33,6 +33,12 @@ WIDTH = 80
 ENDINGS = {"text": "txt", "csv": "csv", "latex": "tex", "bibtex": "bib", "json": "json"}
 """Of the files that ``save`` writes, beside the drawing."""
 
+OF_START_AND_END = (
+    "plateau: updates before the mean loss of ten is 10 % below that of guessing, median over seeds.",
+    "effective rank: of the weights at the end, as a share of the largest, mean over weights.",
+)
+"""What the columns of the second table hold."""
+
 FAR = 10
 """Margins: a difference beyond is an arrow with its number at the edge of the drawing."""
 
@@ -107,11 +113,6 @@ def notes(comparison: Comparison) -> list[str]:
         f"epoch: the first with {100 * protocol.target:g} % of the test images right, median over seeds. An epoch has "
         f"{protocol.steps_per_epoch} updates.",
     ]
-    if comparison.rows[0].plateaus:
-        found += [
-            "plateau: updates before the mean loss of ten is 10 % below that of guessing, median over seeds.",
-            "effective rank: of the weights at the end, as a share of the largest, mean over weights.",
-        ]
     if any(row.is_at_end for row in comparison.rows):
         found.append("*: the best rate is at the end of the extended grid; --lr-grid tries others.")
     diverged = [f"{row.entry} {row.num_diverged}" for row in comparison.rows if row.num_diverged]
@@ -137,16 +138,16 @@ def _table(comparison: Comparison) -> str:
     for row in comparison.rows:
         gap = "reference" if row.difference is None else points(row.difference)
         table.add_row(Text(row.entry), _rate(row), percent(row.accuracy), gap, _p(row.p_value), _count(row.first_epoch))
-    shown = [table]
-    if comparison.rows[0].plateaus:
-        shown.append(_start_and_end(comparison))
+    has_records = bool(comparison.rows[0].plateaus)
+    shown = [table, _start_and_end(comparison)] if has_records else [table]
     stream = io.StringIO()
     console = Console(file=stream, width=WIDTH, emoji=False)
     for each in shown:
         console.print(each, "")
     text = "\n".join(line.rstrip() for line in stream.getvalue().splitlines())
     lines = [sentence(comparison, row) for row in comparison.rows[1:]]
-    lines += ["", *notes(comparison), *(f"failed: {problem}" for problem in comparison.problems)]
+    lines += ["", *notes(comparison), *(OF_START_AND_END if has_records else ())]
+    lines += [f"failed: {problem}" for problem in comparison.problems]
     return "\n".join([text.rstrip(), "", *map(_filled, lines)])
 
 
