@@ -300,7 +300,7 @@ def picture(reports: dict[str, Report]) -> str:
 
 def pages(reports: dict[str, Report]) -> dict[Path, dict[str, str]]:
     """Return each page that has blocks, and their contents."""
-    results = ROOT / "docs" / "results"
+    results, from_boards = ROOT / "docs" / "results", boards.blocks(Store(RUNS))
     return {
         ROOT / "README.md": readme_blocks(reports),
         ROOT / "docs" / "index.md": {"picture": picture(reports)},
@@ -314,7 +314,8 @@ def pages(reports: dict[str, Report]) -> dict[Path, dict[str, str]]:
             "published": figures_alone(reports["published"], "published"),
         },
         **{results / f"{name}.md": {name: study(reports[name], name)} for name in STUDIES},
-        **{results / f"{name}.md": {name: block} for name, block in boards.blocks(Store(RUNS)).items()},
+        **{results / f"{name}.md": {name: block} for name, block in from_boards.items()},
+        results / "headlines.md": {"headlines": from_boards["headlines"], "statements": boards.statements(BENCHMARKS)},
     }
 
 

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from zeroinit._common import InputError
+from zeroinit.bench import compare
 from zeroinit.bench.catalogue.boards import BOARDS
 from zeroinit.bench.comparison.board import folder_of, open_board, read_board, verdict_on
 from zeroinit.bench.comparison.compare import prepare, run_comparison
@@ -76,7 +77,11 @@ def test_initbench_has_the_size_that_its_page_promises():
 
 def test_each_headline_is_on_its_page():
     page = (RESULTS / "headlines.md").read_text(encoding="utf-8")
-    rows = [line for line in page.split("## Results")[0].splitlines() if re.match(r"\| .*\(.*\d{4}\)", line)]
+    rows = [
+        line
+        for line in page.split("## Statements about other networks")[0].splitlines()
+        if re.match(r"\| .*\(.*\d{4}\)", line)
+    ]
     tracks = BOARDS["headlines"].tracks.values()
     assert len(rows) == len(tracks) >= 8
     for row, track in zip(rows, tracks, strict=True):
@@ -92,6 +97,31 @@ def test_your_own_entry_joins_all_networks_and_seeds_can_be_added(small):
     assert all(protocol.entries[-1].label == "torch.nn.init:orthogonal_" for protocol in protocols.values())
     assert all(protocol.seeds == (0, 1, 2) for protocol in protocols.values())
     assert list(open_board("small:narrow")) == ["narrow"]
+
+
+def test_python_carries_out_a_board_as_the_command_does(small, store, told, one_thread):
+    found = compare("torch.nn.init:orthogonal_", board="small", results=store.root, device="cpu")
+    assert [[row.entry for row in comparison.rows] for comparison in found.values()] == [
+        ["pytorch", "zero", "normal_bias", "torch.nn.init:orthogonal_"],
+        ["zero", "pytorch", "torch.nn.init:orthogonal_"],
+    ]
+    assert all(list(row.accuracies) == [0, 1] for comparison in found.values() for row in comparison.rows)
+    stored = sorted(store.root.rglob("seed-*.json"))
+    again = compare(board="small:dense", results=store.root, device="cpu")
+    assert [row.accuracies for row in again["dense"].rows] == [row.accuracies for row in found["dense"].rows[:3]]
+    assert sorted(store.root.rglob("seed-*.json")) == stored
+    more = compare(board="small:narrow", results=store.root, device="cpu", seeds=3)
+    assert list(more["narrow"]["pytorch"].accuracies) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [({"margin": 0.02}, "margin"), ({"learning_rates": [0.1]}, "learning_rates"), ({"epochs": 2}, "epochs")],
+)
+def test_what_a_board_fixes_cannot_be_given_in_python(small, store, given, name):
+    with pytest.raises(InputError, match=f"^{name}: board='small' fixes it; leave one of them out$"):
+        compare(board="small", results=store.root, **given)
+    assert not list(store.root.rglob("*.json"))
 
 
 @pytest.mark.parametrize(

@@ -3,18 +3,23 @@
 import csv
 import io
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
 from zeroinit._common import InputError
 from zeroinit.bench import compare
 from zeroinit.bench.comparison.citing import PAPERS
 from zeroinit.bench.comparison.formats import FORMATS
+from zeroinit.bench.comparison.results import build_comparison
 from zeroinit.bench.running import start
+from zeroinit.bench.running.start import prepare
 from zeroinit.bench.store import Store
+from zeroinit.bench.training import fit
 
 SMALL = {"epochs": 2, "num_train": 128, "device": "cpu", "seeds": 3}
 GRID = [0.001, 0.01, 0.03]
@@ -53,6 +58,50 @@ def test_the_table_holds_the_numbers_of_the_stored_results(small, store):
     assert row.difference.low == pytest.approx(gaps.mean() - stats.t.ppf(0.975, 2) * error)
     assert comparison["zero"].verdict == "worse"
     assert comparison["pytorch"].verdict == ""
+
+
+def test_the_second_table_tells_of_the_start_and_the_end(small, store):
+    comparison = small(["zero", "normal_bias"], epochs=10, learning_rates=[0.003], seeds=2)
+    never, late, default = (comparison[name] for name in ("zero", "normal_bias", "pytorch"))
+    assert (never.plateau, set(never.plateaus.values()), set(never.ranks.values())) == (np.inf, {None}, {0.0})
+    assert default.plateau < late.plateau < np.inf
+    assert all(late.ranks[seed] < default.ranks[seed] <= 1 for seed in (0, 1))
+    for seed, updates in late.plateaus.items():
+        run = comparison.protocol.final_tasks(comparison.protocol.entries[2], 0.003)[0].run
+        losses, begun = [], prepare(replace(run, recorder="none"), seed, None, torch.device("cpu"))
+        model = begun.model
+        watch = type("Watch", (), {"on_epoch": lambda _, state, kept=losses: kept.extend(state.losses.tolist())})()
+        fit(
+            model, begun.train, epochs=10, batch_size=32, learning_rate=0.003, reduction="mean", observers=[watch],
+            transform=begun.transform, generator=begun.generator,
+        )  # fmt: skip
+        blocks = [losses[at : at + 4] for at in range(0, len(losses), 4)]  # 128 images: four updates an epoch
+        means = [sum(block) / 4 for block in blocks]
+        assert updates == 4 * next(at for at, mean in enumerate(means) if mean < 0.9 * np.log(10))
+        shares = []
+        for weight in (model.dense_1.weight, model.dense_2.weight):
+            values = torch.linalg.svdvals(weight.detach().double()).numpy()
+            values = values[values > 0] / values.sum()
+            shares.append(np.exp(-(values * np.log(values)).sum()) / min(weight.shape))
+        assert late.ranks[seed] == pytest.approx(np.mean(shares), rel=1e-6)
+    assert "plateau, updates   effective rank, %" in str(comparison)
+    row = next(line for line in comparison.write("table").splitlines() if re.match("zero +never", line))
+    assert row.split() == ["zero", "never", "0.0", "±", "0.0"]
+
+
+def test_runs_without_a_record_have_no_second_table(small, store):
+    comparison = small(["zero"], seeds=2)
+    old = replace(comparison.protocol, recorder="none")
+    for entry in old.entries:
+        for task in old.final_tasks(entry, 0.01):
+            found = store.load(replace(task.run, recorder="course"), task.seed)
+            store.save(replace(found, run=task.run, recorded=None))
+    read = build_comparison(old, store)
+    assert read["zero"].accuracies == comparison["zero"].accuracies
+    assert np.isnan(read["zero"].plateau)
+    assert "effective rank" not in str(read)
+    (_, row) = csv.DictReader(io.StringIO(read.write("csv")))
+    assert row["plateau_updates"] == row["effective_rank"] == ""
 
 
 @pytest.fixture
@@ -122,6 +171,7 @@ def test_every_format_tells_the_same(small, tmp_path):
     assert content["protocol"]["margin"] == 0.01
     latex = comparison.write("latex")
     assert r"\texttt{orthogonal\_}" in latex
+    assert "% Trained: mnist_fnn on digits, 2 epochs" in latex
     assert latex.count(r"\\") == 4
     bibtex = comparison.write("bibtex")
     assert all(bibtex.count(PAPERS[key]) == 1 for key in ("zeroinit", "schicho2023zero", "saxe2014exact"))
@@ -148,3 +198,5 @@ def test_a_diverged_run_counts_and_is_told(small):
     comparison = small(["orthogonal_"], optimizer="sgd", learning_rates=[1e30], seeds=2)
     assert comparison["orthogonal_"].num_diverged == 2
     assert "diverged runs, which count with their last accuracy: pytorch 2, orthogonal_ 2." in str(comparison)
+    assert comparison["orthogonal_"].ranks == {}
+    assert re.search(r"orthogonal_ +never +–", str(comparison))

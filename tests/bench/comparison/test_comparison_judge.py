@@ -95,3 +95,16 @@ def share_wrong(num_first: int, num_second: int, num_images: float, tries: int) 
 @pytest.mark.parametrize("num_images", [1.0, 8.0])
 def test_wrong_verdicts_are_rare_also_after_a_second_look(num_first, num_second, num_images):
     assert share_wrong(num_first, num_second, num_images, tries=300) <= LEVEL + 0.01
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("num_first", "num_second"), [(2, 3), (5, 10)])
+def test_as_good_is_rarely_said_of_a_difference_as_large_as_the_margin(num_first, num_second):
+    generator, wrong = np.random.default_rng(3), 0
+    for _ in range(300):
+        counts = generator.normal(430, 4, (2, num_second)) + np.array([[0], [4.5]])  # 1 % of 450 images
+        gaps = np.subtract(*counts.round()) / 450
+        looks = ((1, num_first), (2, num_second))
+        found = [judge([with_rounding(gaps[:count], 1 / 450)], [look], 0.01)[0][2] for look, count in looks]
+        wrong += "as good" in found
+    assert wrong / 300 <= LEVEL + 0.01

@@ -25,7 +25,8 @@ from zeroinit.bench.running.recorders import (
 from zeroinit.bench.running.runner import execute
 from zeroinit.bench.store import QUANTILES
 from zeroinit.bench.training import Checkpoint, Observer, fit
-from zeroinit.symmetry import inspect
+from zeroinit.bench.training.observers import Observers
+from zeroinit.symmetry import DIAGNOSTICS, inspect
 from zeroinit.symmetry.measures.diversity import position_spread
 
 
@@ -203,10 +204,21 @@ def test_a_run_that_diverges_is_recorded_too(diverging, store, name):
     assert store.load(result.run, 0).history["outcome"] == "diverged"
 
 
+def test_the_course_of_a_run_is_recorded_without_a_call_at_each_update():
+    course = make_recorder("course")
+    model, history = train(course, steps=23)
+    assert not Observers([course]).listens("on_gradients")
+    assert course.recorded["updates"] == [10, 20, 23]
+    mean = np.average(course.recorded["block_losses"], weights=[10, 10, 3])
+    assert mean == pytest.approx(history.train_loss[0])
+    rank = DIAGNOSTICS["effective_rank"].compute(model[4].weight.detach())
+    assert course.recorded["parameters"]["4.weight"]["weight_rank"] == [pytest.approx(rank)]
+
+
 def test_unknown_recorder(run):
     with pytest.raises(
         InputError,
-        match=r"recorder='gradient': did you mean 'gradients'\? It must be one of gradient_sizes, gradients,",
+        match=r"recorder='gradient': did you mean 'gradients'\? It must be one of course, gradient_sizes,",
     ):
         execute(replace(run, recorder="gradient"), 0)
 

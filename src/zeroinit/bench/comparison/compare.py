@@ -1,8 +1,9 @@
 """The main job of a comparison: tune, run, judge."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from rich.console import Console
 
@@ -20,13 +21,23 @@ from zeroinit.bench.store import Store
 __all__ = ["compare", "make_protocol", "planned", "prepare", "run_comparison"]
 
 
-def compare(
-    initializers: Sequence[str | Callable],
+NUM_SEEDS, MARGIN = 5, 0.01
+RECORDER = "course"
+"""Of the final runs. Those of boards have none, so that runs stored earlier count."""
+
+
+@overload
+def compare(initializers: Sequence[str | Callable], *, board: None = None, **options: Any) -> Comparison: ...
+@overload
+def compare(initializers: Sequence[str | Callable] = (), *, board: str, **options: Any) -> dict[str, Comparison]: ...
+def compare(  # type: ignore[misc]  # the two forms above name what differs; the rest is checked here
+    initializers: Sequence[str | Callable] = (),
     *,
+    board: str | None = None,
     reference: str | Callable = "pytorch",
-    seeds: int | Sequence[int] = 5,
+    seeds: int | Sequence[int] | None = None,
     learning_rates: Sequence[float] | None = None,
-    margin: float = 0.01,
+    margin: float = MARGIN,
     target: float | None = None,
     study: str | None = None,
     results: Path | str = "results",
@@ -34,7 +45,7 @@ def compare(
     device: str = "auto",
     jobs: int = 1,
     **settings: Any,
-) -> Comparison:
+) -> Comparison | dict[str, Comparison]:
     """Compare initializers under one protocol: a rate tuned for each, paired seeds, intervals, a verdict.
 
     The learning rate of each entry is the best on validation images, over two seeds that no final run has. That is the
@@ -45,8 +56,10 @@ def compare(
     Args:
         initializers: Names, ``"package.module:function"``, ``"zero_start"``, or functions of a module that can be
             imported. A name may have a scale and remedies: ``"normal_bias*0.1+early_dropout:100:0.3"``.
+        board: A board, as ``"initbench"``, or one network of it, as ``"initbench:digits ResNet"``. Your initializers
+            join its entries. It fixes the reference, the rates, the margin, the target, the network and the data.
         reference: The entry that the others are compared with.
-        seeds: How many, from 0 on, or which.
+        seeds: How many, from 0 on, or which; 5, or those of the board.
         learning_rates: Ascending. One rate alone is not tuned. By default five, each √10 times the one before.
         margin: The largest difference in accuracy that does not matter: 0.01 is one point.
         target: A test accuracy; the table has the first epoch that reaches it. By default 0.9 on the digits, 0.95 on
@@ -60,10 +73,11 @@ def compare(
             By default ``mnist_fnn`` on the digits, 20 epochs with Adam.
 
     Returns:
-        The table and the verdicts: ``print`` them, or ``save`` them as CSV, LaTeX, BibTeX, JSON and a drawing.
+        The table and the verdicts: ``print`` them, or ``save`` them as CSV, LaTeX, BibTeX, JSON and a drawing. Of a
+        board, one for each network, by its name.
 
     Raises:
-        InputError: An entry or a setting cannot be used, or every run of an entry failed.
+        InputError: An entry or a setting cannot be used, the board fixes it, or every run of an entry failed.
 
     Source:
         Holm 1979 and Schuirmann 1987 for the verdicts; see ``docs/guides/compare.md``.
@@ -76,8 +90,22 @@ def compare(
         ['pytorch', 'zero']
     """
     chosen = range(seeds) if isinstance(seeds, int) else seeds
-    protocol = prepare(initializers, reference, chosen, learning_rates, margin, target, study, settings)
     options = Options(Path(results), None if data_dir is None else Path(data_dir), device)
+    if board is None:
+        common = (learning_rates, margin, target, study, settings)
+        protocol = prepare(initializers, reference, range(NUM_SEEDS) if chosen is None else chosen, *common)
+        return _carried_out(protocol, options, jobs)
+    given = {"reference": reference != "pytorch", "margin": margin != MARGIN, **dict.fromkeys(settings, True)}
+    given |= {"learning_rates": learning_rates is not None, "target": target is not None, "study": study is not None}
+    if fixed := [name for name, is_given in given.items() if is_given]:
+        raise InputError(f"{fixed[0]}: board={board!r} fixes it; leave one of them out")
+    from zeroinit.bench.comparison.board import open_board  # it imports this module
+
+    own = [initializers] if isinstance(initializers, str) else initializers
+    return {title: _carried_out(each, options, jobs) for title, each in open_board(board, own, chosen).items()}
+
+
+def _carried_out(protocol: Protocol, options: Options, jobs: int) -> Comparison:
     comparison = run_comparison(protocol, options, jobs=jobs, progress=Progress(Console(quiet=True)))
     assert comparison is not None, "no deadline and no shard"
     return comparison
@@ -101,7 +129,7 @@ def prepare(
     protocol = make_protocol(initializers, reference, seeds, learning_rates, margin, target, study, settings)
     for entry in protocol.entries:
         check_entry(entry, protocol.run)
-    return protocol
+    return replace(protocol, recorder=RECORDER)
 
 
 def make_protocol(

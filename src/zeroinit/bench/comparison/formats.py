@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -21,7 +22,7 @@ from zeroinit.bench.comparison.citing import bibliography
 from zeroinit.bench.comparison.looks import level_of
 from zeroinit.bench.comparison.results import Comparison, Row
 from zeroinit.bench.plots import final_accuracies, new_figure, save_figure
-from zeroinit.bench.stats import Estimate
+from zeroinit.bench.stats import Estimate, mean_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,6 +32,12 @@ __all__ = ["FORMATS", "draw", "save", "sentence", "to_dict", "write"]
 WIDTH = 80
 ENDINGS = {"text": "txt", "csv": "csv", "latex": "tex", "bibtex": "bib", "json": "json"}
 """Of the files that ``save`` writes, beside the drawing."""
+
+OF_START_AND_END = (
+    "plateau: updates before the mean loss of ten is 10 % below that of guessing, median over seeds.",
+    "effective rank: of the weights at the end, as a share of the largest, mean over weights.",
+)
+"""What the columns of the second table hold."""
 
 FAR = 10
 """Margins: a difference beyond is an arrow with its number at the edge of the drawing."""
@@ -64,8 +71,8 @@ def _p(value: float) -> str:
     return "" if math.isnan(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _epoch(row: Row) -> str:
-    return "never" if math.isinf(row.first_epoch) else f"{row.first_epoch:g}"
+def _count(value: float) -> str:
+    return "never" if math.isinf(value) else f"{value:g}"
 
 
 def _rate(row: Row) -> str:
@@ -130,13 +137,30 @@ def _table(comparison: Comparison) -> str:
         table.add_column(name, no_wrap=True, justify="left" if name == "rate" else "right")
     for row in comparison.rows:
         gap = "reference" if row.difference is None else points(row.difference)
-        table.add_row(Text(row.entry), _rate(row), percent(row.accuracy), gap, _p(row.p_value), _epoch(row))
+        table.add_row(Text(row.entry), _rate(row), percent(row.accuracy), gap, _p(row.p_value), _count(row.first_epoch))
+    has_records = bool(comparison.rows[0].plateaus)
+    shown = [table, _start_and_end(comparison)] if has_records else [table]
     stream = io.StringIO()
-    Console(file=stream, width=WIDTH, emoji=False).print(table)
-    shown = "\n".join(line.rstrip() for line in stream.getvalue().splitlines())
+    console = Console(file=stream, width=WIDTH, emoji=False)
+    for each in shown:
+        console.print(each, "")
+    text = "\n".join(line.rstrip() for line in stream.getvalue().splitlines())
     lines = [sentence(comparison, row) for row in comparison.rows[1:]]
-    lines += ["", *notes(comparison), *(f"failed: {problem}" for problem in comparison.problems)]
-    return "\n".join([shown, "", *map(_filled, lines)])
+    lines += ["", *notes(comparison), *(OF_START_AND_END if has_records else ())]
+    lines += [f"failed: {problem}" for problem in comparison.problems]
+    return "\n".join([text.rstrip(), "", *map(_filled, lines)])
+
+
+def _start_and_end(comparison: Comparison) -> Table:
+    """Return the second table: how each entry leaves the start, and what its weights are at the end."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("entry", overflow="fold", max_width=24)
+    for name in ("plateau, updates", "effective rank, %"):
+        table.add_column(name, no_wrap=True, justify="right")
+    for row in comparison.rows:
+        ranks = percent(mean_interval(list(row.ranks.values()))) if row.ranks else "–"
+        table.add_row(Text(row.entry), _count(row.plateau), ranks)
+    return table
 
 
 def _records(comparison: Comparison) -> list[dict]:
@@ -161,6 +185,8 @@ def _records(comparison: Comparison) -> list[dict]:
                 "verdict": row.verdict or "reference",
                 "more_seeds": row.more_seeds,
                 "reached_at_epoch": row.first_epoch,
+                "plateau_updates": row.plateau,
+                "effective_rank": 100 * float(np.mean(list(row.ranks.values()))) if row.ranks else None,
                 "diverged": row.num_diverged,
             }
         )
@@ -204,7 +230,8 @@ def _latex(comparison: Comparison) -> str:
             row.verdict or "reference",
         ]
         lines.append(" & ".join(cells) + r" \\")
-    caption = " ".join(f"{line[0].upper()}{line[1:]}." for line in protocol.lines())
+    trained, *others = protocol.lines()
+    caption = " ".join([f"Trained: {trained}.", *(f"{line[0].upper()}{line[1:]}." for line in others)])
     lines += [r"\bottomrule", r"\end{tabular}", "", *(f"% {line}" for line in textwrap.wrap(caption, WIDTH - 2))]
     return "\n".join([*lines, *(f"% {line}" for note in notes(comparison) for line in textwrap.wrap(note, WIDTH - 2))])
 

@@ -127,6 +127,7 @@ class Protocol:
         seeds: Of the final runs, the same for all entries.
         margin: The largest difference in accuracy that does not matter.
         target: The test accuracy whose first epoch is told.
+        recorder: Of the final runs, as of ``Run``; ``"course"`` tells of plateaus and ranks.
     """
 
     run: Run
@@ -135,6 +136,7 @@ class Protocol:
     seeds: tuple[int, ...]
     margin: float
     target: float
+    recorder: str = "none"
 
     def __post_init__(self) -> None:
         shared = set(self.seeds) & set(TUNING_SEEDS)
@@ -178,7 +180,7 @@ class Protocol:
 
     def final_tasks(self, entry: Entry, rate: float) -> list[Task]:
         """List an entry's final runs."""
-        run = replace(self.run, **entry.settings, learning_rate=rate)
+        run = replace(self.run, **entry.settings, learning_rate=rate, recorder=self.recorder)
         return [Task(run, seed) for seed in self.seeds]
 
     def tuned(self, entry: Entry, store: Store) -> Tuned:

@@ -1,7 +1,7 @@
 """From stored runs to rows: accuracy, difference to the reference, corrected p-values, verdict."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from zeroinit._common import InputError, jsonable
 from zeroinit.bench.comparison.entries import Entry
 from zeroinit.bench.comparison.looks import LEVEL, Looks, level_of
 from zeroinit.bench.comparison.protocol import Protocol, Tuned
+from zeroinit.bench.data import DATASETS
 from zeroinit.bench.network import sizes_of
 from zeroinit.bench.stats import Estimate, equivalence, holm, mean_interval, num_seeds_needed, paired_difference
 from zeroinit.bench.store import Result, Store
@@ -19,9 +20,12 @@ from zeroinit.bench.store import Result, Store
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["VERDICTS", "Comparison", "Row", "build_comparison", "judge", "with_rounding"]
+__all__ = ["VERDICTS", "Comparison", "Row", "build_comparison", "judge", "plateau", "rank_share", "with_rounding"]
 
 ROUND_OFF = 1e-12
+LEFT = 0.9
+"""Of the loss of guessing: where the plateau ends."""
+
 VERDICTS = ("better", "worse", "as good", "undecided", "one seed")
 
 
@@ -43,6 +47,9 @@ class Row:
         more_seeds: About how many more seeds would decide it; ``None`` where it is decided or no number would do.
         first_epochs: The first epoch whose test accuracy reaches the target, by seed; ``None`` if none does.
         num_diverged: Final runs that ended with a loss that was not finite. They count with their last accuracy.
+        plateaus: Updates on the plateau, by seed; see ``plateau``. Runs of boards have no record, and are left out.
+        ranks: Effective rank of the weights at the end, by seed; see ``rank_share``. Left out likewise,
+            and if a weight is not finite.
     """
 
     entry: str
@@ -58,11 +65,18 @@ class Row:
     more_seeds: int | None
     first_epochs: dict[int, int | None]
     num_diverged: int
+    plateaus: dict[int, int | None]
+    ranks: dict[int, float]
 
     @property
     def first_epoch(self) -> float:
         """The median over seeds of the first epoch that reaches the target; infinite if most seeds never do."""
-        return float(np.median([math.inf if each is None else each for each in self.first_epochs.values()]))
+        return _median(self.first_epochs)
+
+    @property
+    def plateau(self) -> float:
+        """The median over seeds of the updates on the plateau; infinite if most seeds never leave it."""
+        return _median(self.plateaus)
 
 
 @dataclass(frozen=True)
@@ -223,6 +237,43 @@ def build_comparison(protocol: Protocol, store: Store) -> Comparison:
     return Comparison(protocol, tuple(rows), tuple(problems))
 
 
+def _median(counts: dict[int, int | None]) -> float:
+    return float(np.median([math.inf if each is None else each for each in counts.values()])) if counts else math.nan
+
+
+def plateau(recorded: Mapping, num_classes: int) -> int | None:
+    """Return the updates before the loss leaves that of guessing by a tenth: the mean loss of about ten updates.
+
+    Args:
+        recorded: By the recorder ``course``.
+        num_classes: Guessing among them has a loss of its logarithm.
+
+    Returns:
+        Updates up to the first block below; ``None`` if no block is.
+
+    Example:
+        >>> plateau({"updates": [10, 20, 30], "block_losses": [2.3, 2.29, 1.0]}, 10)
+        20
+    """
+    below = [loss is not None and loss < LEFT * math.log(num_classes) for loss in recorded["block_losses"]]
+    return [0, *recorded["updates"]][below.index(True)] if True in below else None
+
+
+def rank_share(recorded: Mapping) -> float:
+    """Return the mean over weights of the last effective rank, as a share of the largest that its shape allows.
+
+    It is NaN if a weight is not finite.
+
+    Example:
+        >>> rank_share({"parameters": {"weight": {"shape": [4, 2, 3, 3], "weight_rank": [1.0]}}})
+        0.25
+    """
+    weights = recorded["parameters"].values()
+    ranks = [math.nan if each["weight_rank"][-1] is None else each["weight_rank"][-1] for each in weights]
+    largest = [min(each["shape"][0], math.prod(each["shape"][1:])) for each in weights]
+    return float(np.mean(np.divide(ranks, largest)))
+
+
 def _final(result: Result) -> float:
     return result.history["test_accuracy"][-1]
 
@@ -253,6 +304,8 @@ def _row(
     tuned = protocol.tuned(entry, store)
     p_value, p_equivalent, verdict, more_seeds = judged
     curves = {seed: result.history["test_accuracy"] for seed, result in found.items()}
+    records = {seed: result.recorded for seed, result in found.items() if result.recorded is not None}
+    num_classes = DATASETS[protocol.run.dataset].num_classes
     return Row(
         entry=entry.label,
         rate=tuned.rate,
@@ -270,4 +323,6 @@ def _row(
             for seed, curve in curves.items()
         },
         num_diverged=sum(result.history["outcome"] == "diverged" for result in found.values()),
+        plateaus={seed: plateau(record, num_classes) for seed, record in records.items()},
+        ranks={seed: share for seed, record in records.items() if math.isfinite(share := rank_share(record))},
     )

@@ -17,6 +17,7 @@ from zeroinit.symmetry import DIAGNOSTICS, inspect
 
 __all__ = [
     "RECORDERS",
+    "Course",
     "GradientSizes",
     "Gradients",
     "Ranks",
@@ -37,6 +38,9 @@ INSPECTED = 64
 
 OF_LAYERS = ("effective_rank_weights", "effective_rank_activations", "constant_features", "duplicate_features")
 """The inspector's measures of a layer's diversity that are kept, at the end of training."""
+
+BLOCK = 10
+"""Updates whose mean loss is one number."""
 
 LARGEST = 1e20
 """Where the bins of TensorBoard's histograms end."""
@@ -206,6 +210,26 @@ class Symmetry(Ranks):
         """Add nothing: this recorder is about weights."""
 
 
+class Course(Ranks):
+    """The loss of every few updates, and the effective rank of each weight at the end.
+
+    ``updates`` has the number of updates at the end of each block of ``BLOCK`` updates; the last of an epoch may be
+    shorter. ``block_losses`` has the mean over the batches of each block. ``weight_rank`` has one value a weight.
+    """
+
+    on_gradients = Observer.on_gradients
+    """Nothing listens to updates, which would cost time at each."""
+
+    def on_epoch(self, state: TrainState) -> None:
+        """Add the epoch's blocks."""
+        super().on_epoch(state)
+        done = state.step - len(state.losses)
+        for block in state.losses.split(BLOCK):
+            done += len(block)
+            self.recorded.setdefault("updates", []).append(done)
+            self.recorded.setdefault("block_losses", []).append(rounded(float(block.double().mean())))
+
+
 def views_by_position(model: nn.Module) -> dict[str, Tensor]:
     """Return, by name, the weights that have several positions, as (units, channels, positions).
 
@@ -230,6 +254,7 @@ RECORDERS: dict[str, type[Recorder]] = {
     "gradient_sizes": GradientSizes,
     "ranks": Ranks,
     "symmetry": Symmetry,
+    "course": Course,
 }
 
 
