@@ -60,9 +60,9 @@ def run_shadow(
     for step in range(1, (settings.steps or MOST_STEPS) + 1):
         mode.looks_at_norms = step == 1 and dtype == torch.float32
         resets.before_pass()
-        versions = {name: each._version for name, each in replica.named_parameters()} if step == 1 else {}
+        states = {name: _state(each) for name, each in replica.named_parameters()} if step == 1 else {}
         loss = one_pass(replica, objective, dtype, settings, mode, step)
-        trace.written |= {name for name, version in versions.items() if replica.get_parameter(name)._version != version}
+        trace.written |= {name for name, state in states.items() if _state(replica.get_parameter(name)) != state}
         resets.after_pass()
         trace.losses.append(float(loss))
         gradients = {name: _dense(each, id(each) in sparse) for name, each in named.items() if each.grad is not None}

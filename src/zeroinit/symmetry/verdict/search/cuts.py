@@ -28,16 +28,19 @@ INDEXING = {
     "index_add": 2, "index_copy": 2, "masked_select": 1, "embedding": 0, "take": 1, "take_along_dim": 1,
 }  # fmt: skip
 """Calls that read at an index, and where it stands among their arguments."""
+WHOLE = ("argmax", "argmin", "argsort", "topk", "sort", "long", "int", "bool", "multinomial", "one_hot", "bucketize")
+"""Calls that make whole numbers of floats."""
 ONLY_INDICES = ("nonzero", "argwhere", "argmax", "argmin", "argsort")
 
 
 class Cut(NamedTuple):
-    """What undoes a cut, a sentence about it, what to type, and where it stands."""
+    """What undoes a cut, a sentence about it, what to type, where it stands, and whether it is one behind another."""
 
     change: Change
     text: str
     repair: str
     lines: tuple[Line, ...] = ()
+    second: bool = False
 
 
 def cuts(calls: Calls, model: nn.Module) -> Iterator[Cut]:
@@ -142,11 +145,12 @@ def _of_calls(members: list[Call], calls: Calls, model: nn.Module) -> Iterator[t
         remove = f"Remove `torch.{mode if '(' in mode else f'{mode}()'}` in {at}."
         yield Cut(Change(gradients=True), f"{text} from the loss.", f"{remove}{meant}", readable([line]))
         after = calls.calls[next(number for number, each in enumerate(calls.calls) if each is call) :]
-        whole = next((each for each in after if each.out and not any(map(_can_have_gradient, each.out))), None)
+        whole = next((each for each in after if each.quiet and each.given and each.name in WHOLE), None)
         if whole is not None:
             also = f"{operation(whole, model)} behind it returns whole numbers or truth values"
             text = f"{text}, and {also}, which carry no gradient."
-            yield Cut(attached, text, f"{remove} Then let the gradient pass: `soft + (hard - soft).detach()`.")
+            both = f"{remove} Then let the gradient pass: `soft + (hard - soft).detach()`."
+            yield Cut(attached, text, both, second=True)
     else:
         text = f"`{call.name}` in {place} copies values without a gradient, which cuts {{it}} off from the loss."
         yield attached, text, f"Use {_in_place_of(call)} in place of `{call.name}` in {place}."

@@ -53,7 +53,10 @@ def _cut(name: str, search: Search) -> Reason:
     for each in second_derivative(calls, model):
         if name in trials.frees(each.change, step):
             return replace(each.reason, repair=each.repairs[0][1], tried=True)
-    for change, text, repair, lines in cuts(calls, model):
+    beside = {each.text for other, each in search.found.items() if other.rpartition(".")[0] == name.rpartition(".")[0]}
+    for change, text, repair, lines, second in cuts(calls, model):
+        if second and model.get_parameter(name).dim() < 2 and text not in beside:
+            continue  # a shift may have no effect behind it, and any tie gives it a gradient
         if name in trials.frees(change, step):
             hides = " `requires_grad = True` on the loss only hides this; remove it." if calls.new_loss else ""
             return Reason("detached", text, (), repair + hides, True, text, lines)

@@ -158,7 +158,8 @@ def of_optimizer(evidence: Evidence, left_out: Container[str] = ()) -> Iterator[
     if held is None:
         return
     trained = {name: each for name, each in evidence.model.named_parameters() if each.requires_grad}
-    missing = tuple(name for name in trained if name not in held and name not in left_out)
+    written = evidence.single.written  # what a pass writes to moves by itself
+    missing = tuple(name for name in trained if name not in held and name not in left_out and name not in written)
     still = tuple(name for name in trained if held.get(name) == 0)
     repair = "Make the optimizer after the model is complete: `optimizer = Optimizer(model.parameters(), ...)`."
     rates = getattr(evidence.settings.optimizer, "rates", {})
