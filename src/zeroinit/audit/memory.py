@@ -1,5 +1,6 @@
 """What is known of memory: each write, by which rule, from where, and how a forward pass uses it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -119,29 +120,44 @@ class Memory:
             return parents if made in PRODUCTS else set()
         return {factor for parent in parents for factor in parent.factors(depth - 1)}
 
-    def is_random(self, until: int = END, depth: int = 12) -> bool:
+    def origins(self, until: int = END, since: int = -1) -> Iterator[str]:
+        """Yield where values that are there at a time come from, here or where they were computed from.
+
+        Kinds of writes; ``"given"`` for memory that torch did not write; ``"before"`` for what was there ``since``.
+        """
+        open_: list[tuple[Memory, int]] = [(self, until)]
+        seen = set(open_)
+        while open_:
+            memory, time = open_.pop()
+            lasting = memory.lasting(time)
+            first = min((each.time for each in lasting), default=0)
+            later = [each for each in memory.writes if each.kind in ("change", "part") and first < each.time <= time]
+            for each in lasting:
+                given = each.operation in GIVEN
+                yield "before" if each.time < since and not given else "given" if given else each.kind
+            if not lasting:
+                yield "given"
+            times = {each.time for each in (*lasting, *later) if each.time >= since}
+            before = {(parent, at) for at, parent in memory.parents if at in times and parent is not memory} - seen
+            seen |= before
+            open_ += before
+
+    def is_random(self, until: int = END) -> bool:
         """Whether values that are there at a time were drawn, here or where they were computed from."""
-        lasting = self.lasting(until)
-        since = min((each.time for each in lasting), default=0)
-        later = [each for each in self.writes if each.kind in ("change", "part") and since < each.time <= until]
-        if any(each.kind == "draw" for each in lasting):
-            return True
-        times = {each.time for each in (*lasting, *later)}
-        return depth > 0 and any(
-            parent.is_random(time, depth - 1) for time, parent in self.parents if time in times and parent is not self
-        )
+        return any(kind == "draw" for kind in self.origins(until))
 
     def is_from_outside(self, until: int = END) -> bool:
         """Whether its values are given ones: from NumPy, a file, or a list of Python, and not from torch's rules."""
-        return all(
-            each.operation in GIVEN
-            or (
-                each.source is not None
-                and each.operation in {*COPIES, "copy_"}
-                and each.source.is_from_outside(each.time)
-            )
-            for each in self.lasting(until)
-        )
+        open_: list[tuple[Memory, int]] = [(self, until)]
+        while open_:
+            memory, time = open_.pop()
+            for each in memory.lasting(time):
+                if each.operation in GIVEN:
+                    continue
+                if each.source is None or each.operation not in {*COPIES, "copy_"}:
+                    return False
+                open_.append((each.source, each.time - 1))  # what was there before the copy: no circle
+        return True
 
     def was_empty(self) -> bool:
         """Whether memory that nobody had written may have had a part in it."""
@@ -149,11 +165,14 @@ class Memory:
 
     def history(self, until: int = END) -> list[Write]:
         """Return its writes, those of what it is a plain copy of first."""
-        before: list[Write] = []
-        first = self.writes[0] if self.writes else None
-        if first is not None and first.source is not None and first.operation in COPIES:
-            before = first.source.history(first.time)
-        return [*before, *(each for each in self.writes if each.time <= until)]
+        found: list[list[Write]] = []
+        memory: Memory | None = self
+        while memory is not None:
+            found.append([each for each in memory.writes if each.time <= until])
+            first = memory.writes[0] if memory.writes else None
+            memory = first.source if first is not None and first.operation in COPIES else None
+            until = first.time if first is not None else until
+        return [each for writes in reversed(found) for each in writes]
 
     def lasting(self, until: int = END) -> list[Write]:
         """Return the writes before the forward pass that set values which are there at a time, the latest first."""

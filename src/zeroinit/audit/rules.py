@@ -34,6 +34,7 @@ class Rule:
         place: Where the user's code calls it, as ``net.py:12 in Net.__init__``.
         site: File, line and position of that call in the code.
         function: The function that holds the line.
+        caller: File, line and position of the call of this function; empty if torch calls it, as `Module.apply` does.
         origin: ``"library"`` for the default of a torch layer that is being made, ``"user"`` for everything else.
         made_in: Type of the module whose constructor runs; ``None`` outside of constructors.
         method: Whether this function is a method of a module.
@@ -51,6 +52,7 @@ class Rule:
     place: str = ""
     site: tuple[str, int, int] = ("", 0, 0)
     function: str = ""
+    caller: tuple[str, int, int] = ("", 0, 0)
     origin: str = "user"
     made_in: type | None = None
     method: bool = False
@@ -99,6 +101,7 @@ def _read(found: dict, frame: FrameType, file: str, name: str, of_torch: bool) -
     if LOADERS.search(name) and not found.get("label") and "made_in" not in found:
         found["loading"] = True
     if "site" in found:
+        found.setdefault("caller", ("", 0, 0) if of_torch else (file, frame.f_lineno, frame.f_lasti))
         found["applied"] = found.get("applied", False) or (of_torch and name == "apply")
         return
     if name in INITIALIZERS:
