@@ -9,16 +9,17 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from zeroinit.audit.rules import Rule
 
-__all__ = ["COPIES", "GIVEN", "PRODUCTS", "Memory", "Use", "Write"]
+__all__ = ["COPIES", "GIVEN", "PRODUCTS", "REPEATS", "Memory", "Use", "Write"]
 
 END = 1 << 62
 """Later than any write."""
 COPIES = {"clone", "_to_copy", "contiguous", "alias_copy", "detach_copy", "view_copy"}
 GIVEN = {"lift_fresh", "lift", "detach", "alias"}
 """Operations that show memory which something else than torch has made."""
-PRODUCTS = {"mm": (0, 1), "addmm": (1, 2), "bmm": (0, 1), "baddbmm": (1, 2)}
-"""Matrix products, and which arguments are their factors."""
-
+PRODUCTS = {"mm": (0, 1), "addmm": (1, 2), "bmm": (0, 1), "baddbmm": (1, 2), "convolution": (0, 1)}
+"""Matrix products and convolutions, and which arguments are their factors."""
+REPEATS = {"repeat", "repeat_interleave", "stack", "cat", "index", "index_select", "expand_copy", "tile"}
+"""Operations that hold the values of their first tensor, in another place or several times."""
 SUMS = {"add", "add_", "clone", "_unsafe_view", "sub"}
 """Operations that leave each output of a product in its place."""
 
@@ -38,6 +39,7 @@ class Write:
         std: Standard deviation of a draw.
         source: What was copied; for empty memory, what has its shape.
         phase: ``"build"``, ``"init"`` or ``"forward"``.
+        rows: The numbers of the rows that an index with a list copied.
     """
 
     time: int
@@ -52,6 +54,7 @@ class Write:
     source: "Memory | None" = None
     phase: str = "build"
     operation: str = ""
+    rows: tuple[int, ...] = ()
 
     @property
     def sets(self) -> bool:
@@ -91,12 +94,17 @@ class Use:
 
 @dataclass(eq=False)
 class Memory:
-    """One storage: its writes in their order, what they were computed from, and how a forward pass uses it."""
+    """One storage: its writes in their order, what they were computed from, and how a forward pass uses it.
+
+    ``uses`` are those as a factor of a matrix product, ``kernels`` those as a kernel: its channels. ``parts`` tells
+    into how many parts the outputs are split; a negative number may be that of heads, which share one projection.
+    """
 
     reference: StorageWeakRef
     writes: list[Write] = field(default_factory=list)
     parents: "list[tuple[int, Memory]]" = field(default_factory=list)
     uses: set[Use] = field(default_factory=set)
+    kernels: set[Use] = field(default_factory=set)
     parts: dict[Use, int] = field(default_factory=dict)
 
     def ancestors(self, after: int = -1) -> "dict[Memory, int]":
