@@ -12,6 +12,7 @@ from . import (
     audit_outside,
     audit_parts,
     audit_received,
+    audit_repairs,
     audit_threads,
     audit_written,
 )
@@ -25,6 +26,7 @@ modules = (
     audit_outside,
     audit_parts,
     audit_received,
+    audit_repairs,
     audit_threads,
     audit_written,
 )

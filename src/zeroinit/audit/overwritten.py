@@ -53,7 +53,7 @@ def overwritten(observed: Observed) -> list[Finding]:
         if loaded and not _is_deliberate(observed, name, loaded[-1], last, reach, receiving):
             found.append(_after_loading(name, last))
         elif special := [each for each in before if _is_special(observed, name, each, last, reach, later)]:
-            found.append(_by_general(name, special[-1], last, len(later)))
+            found.append(_by_general(name, observed.parameters[name], special[-1], last, len(later)))
     return found
 
 
@@ -221,9 +221,20 @@ def _after_loading(name: str, last: Write) -> Finding:
     return finding("ZI204", path, [name], message, repair)
 
 
-def _by_general(name: str, special: Write, last: Write, count: int) -> Finding:
+def _by_general(name: str, parameter: Tensor, special: Write, last: Write, count: int) -> Finding:
     path = name.rpartition(".")[0]
     what = "scaled" if special.kind == "change" else "set"
-    message = f"`{name}` was {what} by {special.rule}, and {last.rule} wrote over it, as over {count - 1} more."
+    over = f"{last.rule} wrote over it, as over {count - 1} more"
+    message = f"{_part(name, parameter, special)} was {what} by {special.rule}, and {over}."
     repair = f"Call the special rule last, or let {last.rule.place or 'the general rule'} leave this parameter out."
     return finding("ZI203", path, [name], message, repair)
+
+
+def _part(name: str, parameter: Tensor, write: Write) -> str:
+    """Name a parameter, or the rows of it that were written."""
+    width = parameter[0].numel() if parameter.dim() > 1 and len(parameter) else 0
+    rows, rest = divmod(write.end - write.offset, width) if width and write.kind != "part" else (0, 1)
+    if write.whole or rest or write.offset % width or rows >= len(parameter) or 0 in write.sizes:
+        return f"`{name}`"
+    first = write.offset // width
+    return f"Row {first} of `{name}`" if rows == 1 else f"Rows {first} to {first + rows - 1} of `{name}`"
