@@ -127,6 +127,30 @@ def bound_from_the_inputs():
     return {"build": lambda: Graph(0), "batch": torch.randn(3, 128)}
 
 
+class Flat(nn.Module):
+    """All experts lie in one matrix, one below the other."""
+
+    def __init__(self, by_expert: bool):
+        super().__init__()
+        self.num_experts = 4
+        self.weight = nn.Parameter(torch.empty(4 * 32, 16))
+        for part in self.weight.chunk(4) if by_expert else [self.weight]:
+            nn.init.xavier_uniform_(part)
+
+    def forward(self, x):
+        return torch.bmm(x.expand(4, -1, -1), self.weight.view(4, 32, 16).transpose(1, 2))
+
+
+@fault("databricks/megablocks", "wrong scale", "ZI205", "weight", "for part in model.weight.chunk(4)")
+def experts_in_one_matrix():
+    return {"build": lambda: Flat(False), "batch": torch.randn(1, 3, 16)}
+
+
+@healthy("databricks/megablocks", "wrong scale")
+def experts_in_one_matrix_fixed():
+    return {"build": lambda: Flat(True), "batch": torch.randn(1, 3, 16)}
+
+
 class TensorParallelAdapter(nn.Module):
     """A shard, and an adapter that is whole on every rank; the name of the class says that there are shards."""
 

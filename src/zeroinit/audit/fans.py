@@ -181,6 +181,10 @@ def _split(observed: Observed, name: str, shape: tuple[int, ...], memory: Memory
         if (parts > 0 or (parts and is_recurrent)) and {use.summed, use.other} == {rows, columns}:
             outputs = use.other / abs(parts)
             return [Fans(use.summed, outputs, why.format(abs(parts)), use.summed == rows != columns)]
+    experts = {value for key, value in whole_numbers(owner) if "expert" in key}
+    for use in memory.uses:  # a matrix that is viewed as a stack
+        if use.second and use.summed == columns and any(each > 1 and rows == each * use.other for each in experts):
+            return [Fans(columns, use.other, why.format(rows // use.other))]
     if not is_recurrent:
         return []
     members = [*owner._parameters.values(), *(each.weight for each in owner.children() if isinstance(each, nn.Linear))]

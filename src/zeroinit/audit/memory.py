@@ -171,31 +171,34 @@ class Memory:
         """Whether memory that nobody had written may have had a part in it."""
         return any(memory.writes and memory.writes[0].kind == "empty" for memory in (self, *self.ancestors()))
 
-    def history(self, until: int = END) -> list[Write]:
-        """Return its writes, those of what it is a plain copy of first."""
-        found: list[list[Write]] = []
+    def _backwards(self, until: int = END) -> Iterator[Write]:
+        """Yield its writes, the latest first, and then those of what it is a plain copy of."""
         memory: Memory | None = self
         while memory is not None:
-            found.append([each for each in memory.writes if each.time <= until])
+            yield from (each for each in reversed(memory.writes) if each.time <= until)
             first = memory.writes[0] if memory.writes else None
             memory = first.source if first is not None and first.operation in COPIES else None
             until = first.time if first is not None else until
-        return [each for writes in reversed(found) for each in writes]
+
+    def history(self, until: int = END) -> list[Write]:
+        """Return its writes, those of what it is a plain copy of first."""
+        return [*self._backwards(until)][::-1]
 
     def lasting(self, until: int = END) -> list[Write]:
         """Return the writes before the forward pass that set values which are there at a time, the latest first."""
-        found: list[Write] = []
-        history = [each for each in self.history(until) if each.phase != "forward" and each.sets]
-        length = max((each.end for each in history), default=0)
-        covered = torch.zeros(0, dtype=torch.bool)
-        for each in reversed(history):
-            if each.whole and not len(covered):
-                return [each]
-            covered = covered if len(covered) else torch.zeros(length, dtype=torch.bool)
+        recent: list[Write] = []
+        for each in self._backwards(until):
+            if each.phase != "forward" and each.sets:
+                recent.append(each)
+                if each.whole:
+                    break
+        if len(recent) == 1:
+            return recent
+        length = max((each.end for each in recent), default=0)
+        covered, found = torch.zeros(length, dtype=torch.bool), []
+        for each in recent:
             places = each.places(length)
             if bool((places & ~covered).any()):
                 found.append(each)
                 covered |= places
-            if each.whole:
-                break
         return found

@@ -16,6 +16,9 @@ from zeroinit.audit.trace import RARE, plain
 
 __all__ = ["is_of_spectral_norm", "lost_writes", "never_written", "unwritten"]
 
+MOST_ROWS = 64
+"""So many rows are listed in a line to type, if they are no range."""
+
 
 def unwritten(observed: Observed, name: str, tensor: Tensor) -> Tensor | None:
     """Return which values of a parameter or buffer nobody wrote (same shape, bool); ``None`` if there is none.
@@ -142,9 +145,10 @@ def _repair(observed: Observed, meant: Observed, name: str, missing: Tensor, who
     call, before = _meant(meant, name), ":, " * axis
     if bool(missing.all()):
         return f"Set it {where}: `{call.format(target)}`, or by another rule." if call else _as_made(target)
-    if not call or "{}" not in call or not numbers:
+    is_range = bool(numbers) and numbers == list(range(numbers[0], numbers[-1] + 1))
+    if not call or not numbers or not (is_range or len(numbers) <= MOST_ROWS):
         return f"Set the values of `{target}` that are missing, too, {where}."
-    if numbers == list(range(numbers[0], numbers[-1] + 1)):
+    if is_range:
         part = f"{numbers[0]}:{numbers[-1] + 1}" if missing.dim() else "..."
         return f"Set them {where}: `{call.format(f'{target}[{before}{part}]')}`, or by another rule."
     shape = [len(numbers) if at == axis else size for at, size in enumerate(missing.shape)]
