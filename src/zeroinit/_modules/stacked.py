@@ -22,8 +22,8 @@ def units_axis(module: nn.Module, attribute: str) -> int | None:
     the output has not.
 
     Example:
-        >>> units_axis(nn.Linear(2, 2), "weight") is None
-        True
+        >>> units_axis(nn.Linear(2, 2), "weight")  # its `forward` calls `F.linear`
+        1
     """
     found = _axes(type(module)).get(attribute, frozenset())  # type: ignore[arg-type]  # a class is hashable
     return next(iter(found)) if len(found) == 1 else None
