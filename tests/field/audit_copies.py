@@ -362,7 +362,7 @@ class Stage(nn.Module):
 STAGES = " ".join(f"layers.{at}.{part}" for at in range(4) for part in ("weight", "bias"))
 
 
-@fault("Modalities/modalities#426", "copies on ranks", "ZI207", STAGES, "several ranks hold the same random values")
+@fault("Modalities/modalities#426", "copies on ranks", "ZI207", STAGES, "layers on different ranks hold the same")
 def stages_of_one_seed():
     return {"build": lambda: Stage(0, 0), "ranks": [lambda stage=stage: Stage(stage, 0) for stage in range(2)]}
 

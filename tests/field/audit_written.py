@@ -300,7 +300,7 @@ def converted(lost: bool) -> nn.Module:
 
 @fault("deepspeedai/DeepSpeed#2650", "lost write", "ZI202", "0.weight 1.weight", "the written values go nowhere")
 def drawn_in_a_copy():
-    return {"build": lambda: converted(True)}
+    return {"build": lambda: converted(True), "batch": torch.ones(2, 8, dtype=torch.bfloat16)}
 
 
 @healthy("deepspeedai/DeepSpeed#2650", "lost write")
@@ -320,7 +320,7 @@ def rows_by_list(lost: bool) -> nn.Module:
 
 @fault("own", "lost write", "ZI202", "weight", "an index, a conversion or `clone` made it")
 def rows_of_a_list():
-    return {"build": lambda: rows_by_list(True)}
+    return {"build": lambda: rows_by_list(True), "batch": torch.tensor([1, 3])}
 
 
 @healthy("own", "lost write")
@@ -340,7 +340,7 @@ def pruned(first: bool) -> nn.Module:
 
 @fault("own", "lost write", "ZI202", "weight_orig", "is computed anew")
 def pruned_weight():
-    return {"build": lambda: pruned(False)}
+    return {"build": lambda: pruned(False), "batch": torch.ones(2, 8)}
 
 
 @healthy("own", "lost write")

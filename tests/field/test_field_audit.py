@@ -5,11 +5,31 @@ import torch
 
 from zeroinit.audit import AuditReport, audit
 
-from . import audit_copies, audit_healthy, audit_models, audit_outside, audit_threads, audit_written
+from . import (
+    audit_copies,
+    audit_healthy,
+    audit_models,
+    audit_outside,
+    audit_parts,
+    audit_received,
+    audit_repairs,
+    audit_threads,
+    audit_written,
+)
 from .audit_harness import CASES
 
 pytestmark = [pytest.mark.usefixtures("without_type_checks"), pytest.mark.filterwarnings("ignore")]
-modules = (audit_copies, audit_healthy, audit_models, audit_outside, audit_threads, audit_written)
+modules = (
+    audit_copies,
+    audit_healthy,
+    audit_models,
+    audit_outside,
+    audit_parts,
+    audit_received,
+    audit_repairs,
+    audit_threads,
+    audit_written,
+)
 assert all(module.__name__ for module in modules)
 FAULTS = [name for name, case in CASES.items() if case.code]
 HEALTHY = [name for name, case in CASES.items() if not case.code]

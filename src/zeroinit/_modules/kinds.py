@@ -16,6 +16,7 @@ from torch.nn.parameter import is_lazy
 
 from zeroinit._modules.layers import Slot, fan_in, num_inputs, slots_of
 from zeroinit._modules.norms import NORMS, parts_by_trial
+from zeroinit._modules.stacked import units_axis
 
 __all__ = ["every_slot", "packed_sizes"]
 
@@ -166,12 +167,16 @@ def _experts(module: nn.Module, name: str) -> tuple[Slot, ...]:
             continue
         first, second = parameter.shape[1:]
         goes_down = any(word in attribute.lower() for word in ("down", "w2", "fc2", "output"))
-        units_axis = 2 if (second if goes_down else first) == width != (first if goes_down else second) else 1
-        units, inputs = (second, first) if units_axis == 2 else (first, second)
-        parts = packed_sizes(attribute, inputs, units) if units_axis == 1 else (units,)
+        by_width = width in (first, second) and first != second
+        axis = units_axis(module, attribute)
+        if axis is None:
+            axis = 2 if by_width and (second if goes_down else first) == width else 1
+        units, inputs = (second, first) if axis == 2 else (first, second)
+        parts = packed_sizes(attribute, inputs, units) if axis == 1 else (units,)
         fans = tuple((inputs, size) for size in parts)
-        slot = Slot(attribute, "weight", (inputs,) * len(parts), 3, units_axis == 2, fans, parts, is_stacked=True)
-        found.append(slot)
+        guess = first != second and not by_width and units_axis(module, attribute) is None
+        slot = Slot(attribute, "weight", (inputs,) * len(parts), 3, axis == 2, fans, parts, is_stacked=True)
+        found.append(replace(slot, is_guess=guess))
     return tuple(found)
 
 

@@ -47,6 +47,7 @@ class Slot:
         sizes: Rows of each matrix, if they differ.
         groups: Groups of a convolution: each is a layer of its own.
         is_stacked: Whether the first axis counts layers of their own, such as experts.
+        is_guess: Whether nothing tells which of its axes is that of the inputs.
         zero_row: The row of an embedding that stands for padding, and is zero.
     """
 
@@ -59,6 +60,7 @@ class Slot:
     sizes: tuple[int, ...] = ()
     groups: int = 1
     is_stacked: bool = False
+    is_guess: bool = False
     zero_row: int | None = None
 
 

@@ -79,7 +79,7 @@ def audit(
             all_built.insert(0, observe(build, init, batch, on_meta=True))
         except InputError as error:
             notes.append(f"not built on the meta device: {error}")
-    found = [each for observed in all_built for each in _of_one(observed)]
+    found = [each for observed in all_built for each in _of_one(observed, eager)]
     found += [] if len(all_built) == 1 else _of_both(*all_built)
     found += wrong_scale(eager, world=len(ranks or ()) or 1)
     if ranks:
@@ -112,9 +112,9 @@ def assert_initialized(
         raise AssertionError(str(report))
 
 
-def _of_one(observed: Observed) -> list[Finding]:
-    """Return what one built model shows."""
-    found = [*never_written(observed), *lost_writes(observed), *overwritten(observed)]
+def _of_one(observed: Observed, eager: Observed) -> list[Finding]:
+    """Return what one built model shows; what is built directly shows what was meant."""
+    found = [*never_written(observed, eager), *lost_writes(observed), *overwritten(observed)]
     found += [*copies_between(observed), *copies_inside(observed)]
     for pair in observed.split:
         found.append(_split(pair, "were one parameter while the model was built, and are two now"))
@@ -170,7 +170,7 @@ def _of_ranks(whole: Observed, ranks: Sequence[Any], init: Any, batch: Any) -> l
         else:
             built.append(observe(each, init, batch, on_meta=init is not None, argument=f"ranks[{at}]", seed=at))
     full = whole_shapes(whole, built[0], len(built))
-    alone = [found for each in built for found in (*_of_one(each), *wrong_scale(each, full, len(built)))]
+    alone = [found for each in built for found in (*_of_one(each, whole), *wrong_scale(each, full, len(built)))]
     told = {name for each in alone if each.code == "ZI201" for name in each.parameters}
     return [*alone, *compared_ranks(built, full, told)]
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from zeroinit._common import InputError
 from zeroinit._modules.batch import call_model
 from zeroinit._modules.state import random_state_kept, unwrapped
-from zeroinit.audit.memory import Memory, Write
+from zeroinit.audit.memory import COPIES, REPEATS, Memory, Write
 from zeroinit.audit.ties import Ties, memory_groups, tied_again, tied_names
 from zeroinit.audit.trace import Recorder
 
@@ -65,7 +65,8 @@ class Observed:
             write.rule.loading and write.kind in ("copy", "given", "part")
         ):
             return True
-        before = write.source.lasting(write.time) if write.kind == "copy" and write.source is not None and depth else []
+        copied = write.kind == "copy" or write.operation in {*COPIES, *REPEATS}
+        before = write.source.lasting(write.time) if copied and write.source is not None and depth else []
         return any(self.is_loaded(each, depth - 1) for each in before)
 
     def owner(self, name: str) -> nn.Module:

@@ -66,7 +66,7 @@ def right_fans(
     if isinstance(owner, nn.Embedding | nn.EmbeddingBag | nn.RNNBase | nn.RNNCellBase):
         return []
     if isinstance(owner, _ConvNd):
-        return _of_convolution(owner) if full in (None, shape) else []
+        return _of_convolution(observed, name, owner, memory) if full in (None, shape) else []
     if full is not None and len(full) == len(shape) and full[-2:] != shape[-2:]:
         why = f"the whole parameter has the shape {full}, of which this is a shard"
         first = len(full) == 2 and is_conv1d(owner)
@@ -82,8 +82,13 @@ def right_fans(
     return []
 
 
-def _of_convolution(layer: _ConvNd) -> list[Fans]:
+def _of_convolution(observed: Observed, name: str, layer: _ConvNd, memory: Memory) -> list[Fans]:
     kernel, groups = math.prod(layer.kernel_size), layer.groups
+    if groups == 1 and not isinstance(layer, _ConvTransposeNd):
+        channels = layer.out_channels, layer.in_channels
+        packed = _packed(observed, name, channels) or _split(observed, name, channels, memory)
+        if packed:
+            return [replace(each, inputs=each.inputs * kernel, outputs=each.outputs * kernel) for each in packed]
     fans = layer.in_channels // groups * kernel, layer.out_channels // groups * kernel
     why = f"{groups} groups with {layer.in_channels // groups} inputs and {layer.out_channels // groups} outputs each"
     if groups == 1:
@@ -168,12 +173,19 @@ def _split(observed: Observed, name: str, shape: tuple[int, ...], memory: Memory
     """Return the fans of each part that the forward pass splits outputs into, or of each gate of a recurrent cell."""
     rows, columns = shape
     why = "the parameter packs {} projections"
-    for use, parts in memory.parts.items():
-        if parts and {use.summed, use.other} == {rows, columns}:
-            return [Fans(use.summed, use.other / parts, why.format(parts), use.summed == rows != columns)]
     path = name.split(".")[:-1]
-    owner = observed.model.get_submodule(".".join(path[: len(path) - isinstance(observed.owner(name), nn.Linear)]))
-    if not RECURRENT.search(type(owner).__name__) or type(owner).__module__.startswith("torch."):
+    is_layer = isinstance(observed.owner(name), nn.Linear | _ConvNd)
+    owner = observed.model.get_submodule(".".join(path[: len(path) - is_layer]))
+    is_recurrent = RECURRENT.search(type(owner).__name__) and not type(owner).__module__.startswith("torch.")
+    for use, parts in memory.parts.items():
+        if (parts > 0 or (parts and is_recurrent)) and {use.summed, use.other} == {rows, columns}:
+            outputs = use.other / abs(parts)
+            return [Fans(use.summed, outputs, why.format(abs(parts)), use.summed == rows != columns)]
+    experts = {value for key, value in whole_numbers(owner) if "expert" in key}
+    for use in memory.uses:  # a matrix that is viewed as a stack
+        if use.second and use.summed == columns and any(each > 1 and rows == each * use.other for each in experts):
+            return [Fans(columns, use.other, why.format(rows // use.other))]
+    if not is_recurrent:
         return []
     members = [*owner._parameters.values(), *(each.weight for each in owner.children() if isinstance(each, nn.Linear))]
     beside = [tuple(each.shape) for each in members if each is not None and each.dim() == 2]

@@ -1,5 +1,6 @@
 """What is known of memory: each write, by which rule, from where, and how a forward pass uses it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -8,16 +9,17 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from zeroinit.audit.rules import Rule
 
-__all__ = ["COPIES", "GIVEN", "PRODUCTS", "Memory", "Use", "Write"]
+__all__ = ["COPIES", "GIVEN", "PRODUCTS", "REPEATS", "Memory", "Use", "Write"]
 
 END = 1 << 62
 """Later than any write."""
 COPIES = {"clone", "_to_copy", "contiguous", "alias_copy", "detach_copy", "view_copy"}
 GIVEN = {"lift_fresh", "lift", "detach", "alias"}
 """Operations that show memory which something else than torch has made."""
-PRODUCTS = {"mm": (0, 1), "addmm": (1, 2), "bmm": (0, 1), "baddbmm": (1, 2)}
-"""Matrix products, and which arguments are their factors."""
-
+PRODUCTS = {"mm": (0, 1), "addmm": (1, 2), "bmm": (0, 1), "baddbmm": (1, 2), "convolution": (0, 1)}
+"""Matrix products and convolutions, and which arguments are their factors."""
+REPEATS = {"repeat", "repeat_interleave", "stack", "cat", "index", "index_select", "expand_copy", "tile"}
+"""Operations that hold the values of their first tensor, in another place or several times."""
 SUMS = {"add", "add_", "clone", "_unsafe_view", "sub"}
 """Operations that leave each output of a product in its place."""
 
@@ -37,6 +39,7 @@ class Write:
         std: Standard deviation of a draw.
         source: What was copied; for empty memory, what has its shape.
         phase: ``"build"``, ``"init"`` or ``"forward"``.
+        rows: The numbers of the rows that an index with a list copied.
     """
 
     time: int
@@ -51,6 +54,7 @@ class Write:
     source: "Memory | None" = None
     phase: str = "build"
     operation: str = ""
+    rows: tuple[int, ...] = ()
 
     @property
     def sets(self) -> bool:
@@ -90,12 +94,17 @@ class Use:
 
 @dataclass(eq=False)
 class Memory:
-    """One storage: its writes in their order, what they were computed from, and how a forward pass uses it."""
+    """One storage: its writes in their order, what they were computed from, and how a forward pass uses it.
+
+    ``uses`` are those as a factor of a matrix product, ``kernels`` those as a kernel: its channels. ``parts`` tells
+    into how many parts the outputs are split; a negative number may be that of heads, which share one projection.
+    """
 
     reference: StorageWeakRef
     writes: list[Write] = field(default_factory=list)
     parents: "list[tuple[int, Memory]]" = field(default_factory=list)
     uses: set[Use] = field(default_factory=set)
+    kernels: set[Use] = field(default_factory=set)
     parts: dict[Use, int] = field(default_factory=dict)
 
     def ancestors(self, after: int = -1) -> "dict[Memory, int]":
@@ -119,56 +128,77 @@ class Memory:
             return parents if made in PRODUCTS else set()
         return {factor for parent in parents for factor in parent.factors(depth - 1)}
 
-    def is_random(self, until: int = END, depth: int = 12) -> bool:
+    def origins(self, until: int = END, since: int = -1) -> Iterator[str]:
+        """Yield where values that are there at a time come from, here or where they were computed from.
+
+        Kinds of writes; ``"given"`` for memory that torch did not write; ``"before"`` for what was there ``since``.
+        """
+        open_: list[tuple[Memory, int]] = [(self, until)]
+        seen = set(open_)
+        while open_:
+            memory, time = open_.pop()
+            lasting = memory.lasting(time)
+            first = min((each.time for each in lasting), default=0)
+            later = [each for each in memory.writes if each.kind in ("change", "part") and first < each.time <= time]
+            for each in lasting:
+                given = each.operation in GIVEN
+                yield "before" if each.time < since and not given else "given" if given else each.kind
+            if not lasting:
+                yield "given"
+            times = {each.time for each in (*lasting, *later) if each.time >= since}
+            before = {(parent, at) for at, parent in memory.parents if at in times and parent is not memory} - seen
+            seen |= before
+            open_ += before
+
+    def is_random(self, until: int = END) -> bool:
         """Whether values that are there at a time were drawn, here or where they were computed from."""
-        lasting = self.lasting(until)
-        since = min((each.time for each in lasting), default=0)
-        later = [each for each in self.writes if each.kind in ("change", "part") and since < each.time <= until]
-        if any(each.kind == "draw" for each in lasting):
-            return True
-        times = {each.time for each in (*lasting, *later)}
-        return depth > 0 and any(
-            parent.is_random(time, depth - 1) for time, parent in self.parents if time in times and parent is not self
-        )
+        return any(kind == "draw" for kind in self.origins(until))
 
     def is_from_outside(self, until: int = END) -> bool:
         """Whether its values are given ones: from NumPy, a file, or a list of Python, and not from torch's rules."""
-        return all(
-            each.operation in GIVEN
-            or (
-                each.source is not None
-                and each.operation in {*COPIES, "copy_"}
-                and each.source.is_from_outside(each.time)
-            )
-            for each in self.lasting(until)
-        )
+        open_: list[tuple[Memory, int]] = [(self, until)]
+        while open_:
+            memory, time = open_.pop()
+            for each in memory.lasting(time):
+                if each.operation in GIVEN:
+                    continue
+                if each.source is None or each.operation not in {*COPIES, "copy_"}:
+                    return False
+                open_.append((each.source, each.time - 1))  # what was there before the copy: no circle
+        return True
 
     def was_empty(self) -> bool:
         """Whether memory that nobody had written may have had a part in it."""
         return any(memory.writes and memory.writes[0].kind == "empty" for memory in (self, *self.ancestors()))
 
+    def _backwards(self, until: int = END) -> Iterator[Write]:
+        """Yield its writes, the latest first, and then those of what it is a plain copy of."""
+        memory: Memory | None = self
+        while memory is not None:
+            yield from (each for each in reversed(memory.writes) if each.time <= until)
+            first = memory.writes[0] if memory.writes else None
+            memory = first.source if first is not None and first.operation in COPIES else None
+            until = first.time if first is not None else until
+
     def history(self, until: int = END) -> list[Write]:
         """Return its writes, those of what it is a plain copy of first."""
-        before: list[Write] = []
-        first = self.writes[0] if self.writes else None
-        if first is not None and first.source is not None and first.operation in COPIES:
-            before = first.source.history(first.time)
-        return [*before, *(each for each in self.writes if each.time <= until)]
+        return [*self._backwards(until)][::-1]
 
     def lasting(self, until: int = END) -> list[Write]:
         """Return the writes before the forward pass that set values which are there at a time, the latest first."""
-        found: list[Write] = []
-        history = [each for each in self.history(until) if each.phase != "forward" and each.sets]
-        length = max((each.end for each in history), default=0)
-        covered = torch.zeros(0, dtype=torch.bool)
-        for each in reversed(history):
-            if each.whole and not len(covered):
-                return [each]
-            covered = covered if len(covered) else torch.zeros(length, dtype=torch.bool)
+        recent: list[Write] = []
+        for each in self._backwards(until):
+            if each.phase != "forward" and each.sets:
+                recent.append(each)
+                if each.whole:
+                    break
+        if len(recent) == 1:
+            return recent
+        length = max((each.end for each in recent), default=0)
+        covered, found = torch.zeros(length, dtype=torch.bool), []
+        for each in recent:
             places = each.places(length)
             if bool((places & ~covered).any()):
                 found.append(each)
                 covered |= places
-            if each.whole:
-                break
         return found

@@ -2,7 +2,9 @@
 
 import ast
 import linecache
+import re
 from collections import defaultdict
+from functools import lru_cache
 from itertools import takewhile
 
 from torch import Tensor
@@ -16,7 +18,8 @@ __all__ = ["overwritten"]
 
 CHANGED_LATER = ("trunc_normal_", "sparse_")
 """Rules that draw, and then change what they drew."""
-Reach = dict[tuple[str, int, int], set[str]]
+Site = tuple[str, int, int]
+Reach = dict[Site, set[str]]
 """The parameters that each line of the user's code writes."""
 
 
@@ -26,28 +29,62 @@ def overwritten(observed: Observed) -> list[Finding]:
     Two orders are healthy: a rule for many and then one for few, and a layer's default and then the model's own rule.
     """
     histories = {name: _history(observed, each) for name, each in observed.parameters.items()}
-    reach: Reach = defaultdict(set)
+    by_site: dict[Site, list[tuple[str, Write]]] = defaultdict(list)
     for name, history in histories.items():
         for each in history:
             if each.kind != "empty" and each.rule.origin != "library":
-                reach[each.rule.site].add(name)
+                by_site[each.rule.site].append((name, each))
+    reach = {site: {name for name, _ in writes} for site, writes in by_site.items()}
+    receiving = {site: kind for site, writes in by_site.items() if (kind := _received(writes))}
     found = []
     for name, history in histories.items():
         last = next((each for each in reversed(history) if each.sets), None)
         if (
             last is None
             or observed.is_loaded(last)
+            or last.rule.site in receiving
             or last.rule.origin == "library"
             or last.kind not in ("draw", "constant", "copy")
         ):
             continue
         before = [each for each in history if each.time < last.time and last.covers(each)]
-        loaded = [each for each in before if observed.is_loaded(each)]
-        if loaded and not _is_deliberate(observed, name, last, reach):
+        loaded = [each for each in before if _is_loaded(observed, each, receiving)]
+        later = _same_rule(by_site[last.rule.site], last)
+        if loaded and not _is_deliberate(observed, name, loaded[-1], last, reach, receiving):
             found.append(_after_loading(name, last))
-        elif special := [each for each in before if _is_special(observed, name, each, last, reach)]:
-            found.append(_by_general(name, special[-1], last, len(reach[last.rule.site])))
+        elif special := [each for each in before if _is_special(observed, name, each, last, reach, later)]:
+            found.append(_by_general(name, observed.parameters[name], special[-1], last, len(later)))
     return found
+
+
+def _received(writes: list[tuple[str, Write]]) -> str:
+    """Tell what a line copies into parameters: ``"data"``, a ``"checkpoint"``, or nothing that was there before.
+
+    A rule makes its values one parameter after the other. Data are there before the line runs, or torch never made
+    them.
+    """
+    start, last = min(each.time for _, each in writes), dict(writes)
+    copied = [(each.source, each.time - 1) for each in last.values() if each.kind == "copy" and each.source is not None]
+    drawn_or_equal = all(each.value is not None or each.rule.applied for each in last.values())
+    if drawn_or_equal or len(copied) < len(last):
+        return ""
+    for source, time in copied:
+        kinds = set(source.origins(time, start))
+        if "draw" in kinds or not kinds & {"given", "before"}:
+            return ""
+    outside = all(set(source.origins(time)) <= {"given", "copy", "computed"} for source, time in copied)
+    return "checkpoint" if outside and len({re.sub(r"\d+", "*", name) for name in last}) > 1 else "data"
+
+
+def _is_loaded(observed: Observed, write: Write, receiving: dict[Site, str]) -> bool:
+    return observed.is_loaded(write) or receiving.get(write.rule.site) == "checkpoint"
+
+
+def _same_rule(writes: list[tuple[str, Write]], last: Write) -> set[str]:
+    """Return the parameters that a rule writes: those of its line, but those of one call alone if a helper holds it."""
+    rule = last.rule
+    own = rule.caller[1] and not _is_in_loop(rule.site)
+    return {name for name, each in writes if not own or each.rule.caller == rule.caller}
 
 
 def _history(observed: Observed, tensor: Tensor) -> list[Write]:
@@ -58,39 +95,47 @@ def _history(observed: Observed, tensor: Tensor) -> list[Write]:
     return history
 
 
-def _is_deliberate(observed: Observed, name: str, last: Write, reach: Reach) -> bool:
+def _is_deliberate(
+    observed: Observed, name: str, loaded: Write, last: Write, reach: Reach, receiving: dict[Site, str]
+) -> bool:
     """Whether a rule after loading is about one layer alone, and others keep what was loaded."""
     path = name.rpartition(".")[0]
     layers = {each.rpartition(".")[0] for each in reach[last.rule.site]}
     rule = last.rule
-    by_hand = rule.made_in is None and not rule.method and not rule.applied and not _is_in_loop(rule)
-    return layers == {path} and by_hand and any(_keeps_loaded(observed, each) for each in observed.parameters.values())
+    by_hand = rule.made_in is None and not rule.method and not rule.applied and not _is_in_loop(rule.site)
+    if layers != {path} or not by_hand or not (loaded.whole or loaded.rule.loading):
+        return False  # rows that were copied from a checkpoint by hand were meant to stay
+    histories = (_history(observed, each) for each in observed.parameters.values())
+    last_ones = (next((each for each in reversed(history) if each.sets), None) for history in histories)
+    return any(each is not None and _is_loaded(observed, each, receiving) for each in last_ones)
 
 
-def _keeps_loaded(observed: Observed, parameter: Tensor) -> bool:
-    return next((observed.is_loaded(each) for each in reversed(_history(observed, parameter)) if each.sets), False)
-
-
-def _is_in_loop(rule: Rule) -> bool:
+@lru_cache(maxsize=1024)
+def _is_in_loop(site: Site) -> bool:
     """Whether a line of the user's code stands in a loop; ``False`` where its source is not known."""
-    file, line, _ = rule.site
+    return any(first <= site[1] <= last for first, last in _loops(site[0]))
+
+
+@lru_cache(maxsize=64)
+def _loops(file: str) -> list[tuple[int, int]]:
+    """Return the first and the last line of each loop of a file."""
     try:
         tree = ast.parse("".join(linecache.getlines(file)))
     except SyntaxError:
-        return False
+        return []
     loops = (ast.For, ast.While, ast.ListComp, ast.GeneratorExp, ast.SetComp, ast.DictComp)
-    return any(isinstance(node, loops) and node.lineno <= line <= (node.end_lineno or 0) for node in ast.walk(tree))
+    return [(node.lineno, node.end_lineno or 0) for node in ast.walk(tree) if isinstance(node, loops)]
 
 
-def _is_special(observed: Observed, name: str, write: Write, last: Write, reach: Reach) -> bool:
+def _is_special(observed: Observed, name: str, write: Write, last: Write, reach: Reach, later: set[str]) -> bool:
     """Whether a write is a rule of its own for few parameters, and another one for more of them came later."""
     rule = write.rule
     if not rule.site[1] or rule.origin == "library" or rule.site == last.rule.site or rule.loading:
         return False
     attribute = observed.declared(name)[1]
-    same_kind = {each for each in reach[rule.site] if observed.declared(each)[1] == attribute}
-    is_wider = _is_wider(reach[last.rule.site], same_kind, last.rule) or _is_wiped(write, last)
-    if _is_same(write, last) or not is_wider:
+    written = reach.get(rule.site, set())
+    same_kind = {each for each in written if observed.declared(each)[1] == attribute}
+    if _is_same(write, last) or not (_is_wider(later, written, same_kind, last.rule) or _is_wiped(write, last)):
         return False
     if _is_one_call(observed, name, write, last):
         return False
@@ -107,12 +152,12 @@ def _is_special(observed: Observed, name: str, write: Write, last: Write, reach:
     return write.kind in ("draw", "constant", "copy", "part", "computed", "given")
 
 
-def _is_wider(later: set[str], earlier: set[str], rule: Rule) -> bool:
+def _is_wider(later: set[str], earlier: set[str], same_kind: set[str], rule: Rule) -> bool:
     """Whether a later rule is for many more parameters, or goes back to the defaults of as many layers."""
     if "." in rule.label:  # a function of torch's layer, which sets its default
         layers, before = ({name.rpartition(".")[0] for name in names} for names in (later, earlier))
         return len(layers) >= max(len(before), 2)
-    return len(later) >= 2 * len(earlier)
+    return len(later) >= 2 * len(same_kind)
 
 
 def _is_wiped(write: Write, last: Write) -> bool:
@@ -176,9 +221,20 @@ def _after_loading(name: str, last: Write) -> Finding:
     return finding("ZI204", path, [name], message, repair)
 
 
-def _by_general(name: str, special: Write, last: Write, count: int) -> Finding:
+def _by_general(name: str, parameter: Tensor, special: Write, last: Write, count: int) -> Finding:
     path = name.rpartition(".")[0]
     what = "scaled" if special.kind == "change" else "set"
-    message = f"`{name}` was {what} by {special.rule}, and {last.rule} wrote over it, as over {count - 1} more."
+    over = f"{last.rule} wrote over it, as over {count - 1} more"
+    message = f"{_part(name, parameter, special)} was {what} by {special.rule}, and {over}."
     repair = f"Call the special rule last, or let {last.rule.place or 'the general rule'} leave this parameter out."
     return finding("ZI203", path, [name], message, repair)
+
+
+def _part(name: str, parameter: Tensor, write: Write) -> str:
+    """Name a parameter, or the rows of it that were written."""
+    width = parameter[0].numel() if parameter.dim() > 1 and len(parameter) else 0
+    rows, rest = divmod(write.end - write.offset, width) if width and write.kind != "part" else (0, 1)
+    if write.whole or rest or write.offset % width or rows >= len(parameter) or 0 in write.sizes:
+        return f"`{name}`"
+    first = write.offset // width
+    return f"Row {first} of `{name}`" if rows == 1 else f"Rows {first} to {first + rows - 1} of `{name}`"

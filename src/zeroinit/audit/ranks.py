@@ -43,7 +43,7 @@ def compared_ranks(
                 differing.append(name)
         elif any(not _is_equal(tensors[0], each) for each in tensors[1:]):
             differing.append(name)
-    equal += _equal_elsewhere(random)
+    elsewhere = _equal_elsewhere(random)
     differing = [name for name in (*differing, *_differing_buffers(ranks)) if name not in told]
     if equal:
         message = f"{few(equal)}: several ranks hold the same random values, and each should hold a shard of its own."
@@ -51,6 +51,10 @@ def compared_ranks(
             "Give each rank a generator of its own: `torch.Generator().manual_seed(seed + rank)`, for sharded values."
         )
         found.append(finding("ZI207", equal[0].rpartition(".")[0], equal, message, repair))
+    if elsewhere:
+        message = f"{few(elsewhere)}: layers on different ranks hold the same random values."
+        repair = "Seed each rank that has layers of its own anew: `torch.manual_seed(seed + rank)`."
+        found.append(finding("ZI207", elsewhere[0].rpartition(".")[0], elsewhere, message, repair))
     if differing:
         message = f"{few(differing)}: ranks start with different values, and all should hold the same."
         repair = "Seed all ranks equally before replicated values are drawn, or broadcast them from rank 0."

@@ -1,10 +1,12 @@
 """Who writes: the initializer's name, the line of the user's code, and what calls it, from the stack of calls."""
 
 import copy
+import inspect
 import os
 import re
 import sys
 from dataclasses import dataclass
+from functools import lru_cache
 from types import FrameType
 from typing import Any
 
@@ -34,6 +36,7 @@ class Rule:
         place: Where the user's code calls it, as ``net.py:12 in Net.__init__``.
         site: File, line and position of that call in the code.
         function: The function that holds the line.
+        caller: File, line and position of the call of this function; empty if torch calls it, as `Module.apply` does.
         origin: ``"library"`` for the default of a torch layer that is being made, ``"user"`` for everything else.
         made_in: Type of the module whose constructor runs; ``None`` outside of constructors.
         method: Whether this function is a method of a module.
@@ -43,6 +46,7 @@ class Rule:
         mode: ``"fan_in"`` or ``"fan_out"`` of a Kaiming rule, ``"average"`` of a Xavier rule,
             ``"longest"`` of ``orthogonal_``, else empty.
         gain: That the user hands to a Xavier rule, else 1.
+        options: Of the function of `torch.nn.init`, as one types them, as ``", std=0.02"``.
         calls: The calls of the user's functions around it, the innermost first: where each function stands, and which
             arguments it has.
     """
@@ -51,6 +55,7 @@ class Rule:
     place: str = ""
     site: tuple[str, int, int] = ("", 0, 0)
     function: str = ""
+    caller: tuple[str, int, int] = ("", 0, 0)
     origin: str = "user"
     made_in: type | None = None
     method: bool = False
@@ -59,6 +64,7 @@ class Rule:
     shape: tuple[int, ...] | None = None
     mode: str = ""
     gain: float = 1.0
+    options: str = ""
     calls: tuple[tuple, ...] = ()
 
     def __str__(self) -> str:
@@ -99,12 +105,14 @@ def _read(found: dict, frame: FrameType, file: str, name: str, of_torch: bool) -
     if LOADERS.search(name) and not found.get("label") and "made_in" not in found:
         found["loading"] = True
     if "site" in found:
+        found.setdefault("caller", ("", 0, 0) if of_torch else (file, frame.f_lineno, frame.f_lasti))
         found["applied"] = found.get("applied", False) or (of_torch and name == "apply")
         return
     if name in INITIALIZERS:
         found["label"] = name
         if file.endswith(f"nn{os.sep}init.py") and isinstance(frame.f_locals.get("tensor"), torch.Tensor):
             found["shape"], found["mode"] = tuple(frame.f_locals["tensor"].shape), _mode(name, frame.f_locals)
+            found["options"] = _options(name, frame.f_locals)
             if found["mode"] == "average":
                 found["gain"] = float(frame.f_locals.get("gain", 1.0))
     elif of_torch:
@@ -136,3 +144,16 @@ def _mode(name: str, values: dict) -> str:
     if name.startswith(("xavier", "orthogonal")):
         return "average" if name.startswith("xavier") else "longest"
     return str(values.get("mode", "fan_in")) if name.startswith("kaiming") else ""
+
+
+def _options(name: str, values: dict) -> str:
+    """Return the options of a function of `torch.nn.init` that are not the defaults."""
+    given = [(key, values.get(key), default) for key, default in _defaults(name)]
+    shown = [(key, value) for key, value, default in given if isinstance(value, int | float | str) and value != default]
+    return "".join(f", {key}={value!r}" if isinstance(value, str) else f", {key}={value:.4g}" for key, value in shown)
+
+
+@lru_cache
+def _defaults(name: str) -> list[tuple[str, Any]]:
+    function = inspect.unwrap(getattr(nn.init, name))
+    return [(key, each.default) for key, each in inspect.signature(function).parameters.items() if key != "tensor"]

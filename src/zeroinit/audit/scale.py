@@ -11,6 +11,7 @@ from zeroinit._findings.naming import of_model
 from zeroinit.audit.building import Observed
 from zeroinit.audit.fans import Fans, right_fans
 from zeroinit.audit.memory import Memory, Write
+from zeroinit.audit.repairs import rule_again, with_std
 
 __all__ = ["wrong_scale"]
 
@@ -47,7 +48,7 @@ def wrong_scale(observed: Observed, full: dict[str, tuple[int, ...]] | None = No
             fans = [each.for_write(write, parameter.dim()) for each in right]
             told = _compared(name, memory, write, [*fans, *_of_block(write, parameter.numel(), fans)])
             if told is not None:
-                found += _finding(observed, name, write, *told, fans)
+                found += _finding(observed, name, write, *told)
                 break
     return found
 
@@ -87,8 +88,8 @@ def _factor(memory: Memory, draw: Write) -> float:
     return abs(factor)
 
 
-def _compared(name: str, memory: Memory, write: Write, right: list[Fans]) -> tuple[str, str] | None:
-    """Return the mode of a rule, and say which fan was used and which is right, if every right one is far from it."""
+def _compared(name: str, memory: Memory, write: Write, right: list[Fans]) -> tuple[str, Fans, float, str] | None:
+    """Return the mode of a rule, the right fans, the factor and a sentence, if every right fan is far from its own."""
     rule = write.rule
     shape = rule.shape or write.sizes
     if len(shape) < 2:
@@ -96,6 +97,9 @@ def _compared(name: str, memory: Memory, write: Write, right: list[Fans]) -> tup
     field = math.prod(shape[2:])
     taken = Fans(shape[1] * field, shape[0] * (field if rule.mode != "longest" else 1), "")
     mode = rule.mode or _mode_by_hand(write.std or 0.0, taken, right)
+    if not mode and len(shape) == 3:  # the last axis of a stack, taken by hand
+        taken = Fans(shape[2], shape[1], "")
+        mode = _mode_by_hand(write.std or 0.0, taken, right)
     used = taken.of(mode) if mode else 0.0
     if not used:
         return None
@@ -106,10 +110,11 @@ def _compared(name: str, memory: Memory, write: Write, right: list[Fans]) -> tup
     best = min(right, key=lambda each: abs(math.log(used / each.of(mode))))
     fan, word = best.of(mode), WORDS.get(mode, mode.replace("_", "-"))
     times = math.sqrt(fan / used)
-    return mode, (
+    message = (
         f"`{name}` has {times:.3g} times the scale that {rule} means: the {word} is taken as {used:g} from the shape "
         f"{tuple(shape)}, and is {fan:g} ({best.why})."
     )
+    return mode, best, times, message
 
 
 def _mode_by_hand(std: float, taken: Fans, right: list[Fans]) -> str:
@@ -117,8 +122,10 @@ def _mode_by_hand(std: float, taken: Fans, right: list[Fans]) -> str:
     modes = ("fan_in", "fan_out", "average")
     if any(math.isclose(std, each, rel_tol=1e-6) for each in USUAL) or not std:
         return ""
-    if any(_fits(std, each.of(mode), (*GAINS, SMALL_INIT)) for each in right for mode in modes):
-        return ""
+    for each in right:  # a bound of 1 / sqrt(fan-in) is torch's; nobody means it for the fan-out
+        gains = {mode: GAINS[: 2 if each.first and mode == "fan_out" else 3] for mode in modes}
+        if any(_fits(std, each.of(mode), (*gains[mode], SMALL_INIT)) for mode in modes):
+            return ""
     return next((mode for mode in modes if _fits(std, taken.of(mode), GAINS)), "")
 
 
@@ -126,18 +133,23 @@ def _fits(std: float, fan: float, gains: tuple[float, ...]) -> bool:
     return any(math.isclose(std, gain / math.sqrt(fan), rel_tol=1e-4) for gain in gains)
 
 
-def _finding(observed: Observed, name: str, write: Write, mode: str, message: str, right: list[Fans]) -> list[Finding]:
+def _finding(
+    observed: Observed, name: str, write: Write, mode: str, right: Fans, times: float, message: str
+) -> list[Finding]:
     owner, by_torch = observed.owner(name), write.rule.origin == "library" or "." in write.rule.label
-    target, rule = of_model(name), write.rule.label or "xavier_uniform_"
-    if packs := re.search(r"packs (\d+)", right[0].why):
-        rule = rule.rpartition(".")[2] if not by_torch else "xavier_uniform_"
-        parts = f"{packs[1]}, 1" if right[0].first else packs[1]
-        repair = f"Draw each part alone: `for part in {target}.chunk({parts}): nn.init.{rule}(part)`."
-    elif "stacks" in right[0].why:
-        data, matrix = (".data", "matrix.t()") if right[0].first and mode != "average" else ("", "matrix")
-        repair = f"Draw each matrix alone: `for matrix in {target}{data}: nn.init.{rule}({matrix})`."
+    target, alone = of_model(name), rule_again(write, "{}") if write.rule.mode and not by_torch else ""
+    packs = re.search(r"packs (\d+)", right.why)
+    if isinstance(owner, nn.MultiheadAttention) and by_torch:
+        alone = "nn.init.xavier_uniform_({})"
+    if packs and alone:
+        parts = f"{packs[1]}, 1" if right.first else packs[1]
+        repair = f"Draw each part alone: `for part in {target}.chunk({parts}): {alone.format('part')}`."
+    elif "stacks" in right.why and alone:
+        data, matrix = (".data", "matrix.t()") if right.first and mode != "average" else ("", "matrix")
+        repair = f"Draw each matrix alone: `for matrix in {target}{data}: {alone.format(matrix)}`."
     else:
-        repair = f"Divide by the right fan: `nn.init.normal_({target}, std={right[0].of(mode) ** -0.5:.3g})`."
+        std = write.std / times if write.std else right.of(mode) ** -0.5
+        repair = f"Take the right fan: `{with_std(write, target, std)}`."
     as_torch = write.rule.label == "xavier_uniform_" and write.rule.gain == 1
     if isinstance(owner, nn.MultiheadAttention) and (by_torch or as_torch or _is_for_many(observed, write)):
         return [finding("ZI251", name.rpartition(".")[0], [name], message, repair)]

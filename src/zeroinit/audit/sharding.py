@@ -38,19 +38,25 @@ NAMES = re.compile(
 
 
 def whole_shapes(whole: Observed, rank: Observed, world: int) -> dict[str, tuple[int, ...]]:
-    """Return the shape of each parameter of a rank that is a shard, as the whole model or the module tells."""
+    """Return the shape of each parameter of a rank that is a shard, as the whole model or the module tells.
+
+    If the whole model shows larger sizes, a parameter of equal size is none, whatever its name or class says.
+    """
     shapes = {name: tuple(each.shape) for name, each in whole.parameters.items()}
     found = {}
+    locals_ = {name: tuple(plain(each).shape) for name, each in rank.parameters.items()}
+    by_size = any(shapes.get(name, local) != local for name, local in locals_.items())
     shared_out = _shared_out(whole, rank, world)
     divided = {f"{path}.{name}".lstrip(".") for path, module in rank.model.named_modules() for name in _divided(module)}
     for name, parameter in rank.parameters.items():
-        local = tuple(plain(parameter).shape)
+        local = locals_[name]
         full = shapes.get(name, local)
         if full == local or len(full) != len(local):
             full = tuple(parameter.shape)
-        if full == local and len(local) > 0:
+        if full == local and len(local) > 0 and not (by_size and name in shapes):
             full = declared_sizes(rank, name, local, world) or local
-        if full != local or name.startswith(shared_out) or name in divided or _is_marked(rank, name, parameter):
+        by_name = not (by_size and name in shapes) and (name in divided or _is_named(rank, name))
+        if full != local or name.startswith(shared_out) or _is_marked(rank, name, parameter, by_name):
             found[name] = full
     return found
 
@@ -70,8 +76,8 @@ def _shared_out(whole: Observed, rank: Observed, world: int) -> tuple[str, ...]:
     return tuple(paths)
 
 
-def _is_marked(rank: Observed, name: str, parameter: Tensor) -> bool:
-    """Whether a parameter, its module or its name says that it is a shard."""
+def _is_marked(rank: Observed, name: str, parameter: Tensor, by_name: bool) -> bool:
+    """Whether a parameter says that it is a shard, or a module above that each rank has others."""
     marks = {key: value for key, value in vars(parameter).items() if MARKS.search(key)}
     if marks:
         return any(value not in (False, None, -1) for value in marks.values())
@@ -79,6 +85,11 @@ def _is_marked(rank: Observed, name: str, parameter: Tensor) -> bool:
         return True
     if _says_above(rank, name, STAGES) or ("expert" in name and _says_above(rank, name, LOCAL_EXPERTS)):
         return True
+    return by_name
+
+
+def _is_named(rank: Observed, name: str) -> bool:
+    """Whether the class of a module or a name says that a parameter is a shard."""
     owner = rank.owner(name)
     if name.endswith("bias") and re.search("row", type(owner).__name__, re.IGNORECASE):
         return False

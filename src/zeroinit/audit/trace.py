@@ -10,7 +10,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from zeroinit.audit.memory import COPIES, PRODUCTS, Memory, Use, Write
+from zeroinit.audit.memory import COPIES, PRODUCTS, REPEATS, Memory, Use, Write
 from zeroinit.audit.rules import Rule, calling_rule
 
 __all__ = ["RARE", "Recorder", "plain"]
@@ -66,8 +66,12 @@ class Recorder(TorchDispatchMode):
         else:
             self._made(name, result, inputs, args, kwargs, is_random)
         if self.phase == "forward":
-            if name in PRODUCTS:
+            if name == "convolution":
+                self._convolved(plain(args[1]), transposed=bool(args[6]))
+            elif name in PRODUCTS:
                 self._used([args[at] for at in PRODUCTS[name]])
+            elif name == "glu":
+                self._parted(list(plain(args[0]).chunk(2, args[1] if len(args) > 1 else -1)), True)
             elif name in SPLITS or name in JOINS:
                 self._parted(list(map(plain, _tensors((result,) if name in SPLITS else inputs))), name in SPLITS)
         return result
@@ -150,11 +154,11 @@ class Recorder(TorchDispatchMode):
                 self._append(memory, "constant", tensor, name, value=known)
             else:
                 self._link(memory, inputs)
-                source = self.memory_of(inputs[0]) if name in COPIES and inputs else None
+                source = self.memory_of(inputs[0]) if name in {*COPIES, *REPEATS} and inputs else None
                 std = STANDARD.get(name) if is_random else self._scaled_std(name, inputs, args)
                 mean = None if name not in STANDARD else 0.0 if "randn" in name else 0.5
                 kind = "draw" if is_random else "computed"
-                self._append(memory, kind, tensor, name, value=mean, std=std, source=source)
+                self._append(memory, kind, tensor, name, value=mean, std=std, source=source, rows=_rows(name, args))
 
     def _append(self, memory: Memory, kind: str, tensor: Tensor, name: str, **more: Any) -> None:
         size = tensor.untyped_storage().nbytes()
@@ -213,22 +217,31 @@ class Recorder(TorchDispatchMode):
                     )
                 )
 
+    def _convolved(self, kernel: Tensor, transposed: bool) -> None:
+        """Record the channels of a kernel: the number that goes in, and that comes out."""
+        memory, (ins, outs) = self.memory_of(kernel), (0, 1) if transposed else (1, 0)
+        if memory is not None:
+            memory.kernels.add(
+                Use(kernel.size(ins), kernel.size(outs), kernel.stride(ins), kernel.stride(outs), second=True)
+            )
+
     def _parted(self, parts: list[Tensor], apart: bool) -> None:
-        """Record that outputs of a matrix product are split into equal parts, or that these are joined again."""
+        """Record that outputs of a product or convolution are split into equal parts, or joined again."""
         memories = {self.memory_of(each) for each in parts}
         sizes = {each.shape for each in parts}
         alike = len(memories) == len(sizes) == 1 and len(parts) > 1 and parts[0].dim() > 1
-        memory = memories.pop() if alike else None
-        outputs = parts[0].size(-1) * len(parts) if memory else 0
-        found = [
-            (factor, use)
-            for factor in (memory.factors() if memory else ())
-            for use in factor.uses
-            if use.second and use.other == outputs and parts[0].stride(-2) >= outputs
-        ]
-        if any(use.other >= len(parts) * use.summed for _, use in found):
-            for factor, use in found:
-                factor.parts[use] = len(parts) if apart else 0
+        memory, first = memories.pop() if alike else None, parts[0] if parts else None
+        if memory is None or first is None:
+            return
+        found = []
+        for factor in memory.factors():
+            outputs = first.size(-1) * len(parts)
+            rows = {use for use in factor.uses if use.second and use.other == outputs and first.stride(-2) >= outputs}
+            channels = {use for use in factor.kernels if use.other in [size * len(parts) for size in first.shape[:2]]}
+            found += [(factor, use) for use in (*rows, *channels)]
+        sure = any(use.other >= len(parts) * use.summed for _, use in found)
+        for factor, use in found:
+            factor.parts[use] = 0 if not apart else len(parts) if sure else -len(parts)
 
     def _fill(self, tensor: Tensor) -> None:
         """Fill memory with values that no rule writes."""
@@ -254,6 +267,17 @@ def _only_value(tensor: Tensor) -> float | None:
         return None
     first, last = tensor[(0,) * tensor.dim()], tensor[(-1,) * tensor.dim()]
     return first.item() if bool(first == last) and bool((tensor == first).all()) else None
+
+
+def _rows(name: str, args: tuple) -> tuple[int, ...]:
+    """Return which rows an index with a list takes, if they are few."""
+    if name not in ("index", "index_select"):
+        return ()
+    given = list(_tensors(args[1:]))
+    numbers = given[0] if len(given) == 1 and given[0].dim() == 1 and not given[0].is_meta else None
+    if numbers is None or len(numbers) > 64 or (name == "index_select" and args[1] != 0):
+        return ()
+    return tuple(numbers.nonzero().flatten().tolist() if numbers.dtype == torch.bool else numbers.tolist())
 
 
 def _number(value: Any) -> float | None:

@@ -1,5 +1,8 @@
 """Values that nobody wrote, and writes that reached no parameter."""
 
+import re
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
@@ -8,9 +11,13 @@ from zeroinit._findings.finding import Finding, finding
 from zeroinit._findings.naming import few, joined, of_model
 from zeroinit.audit.building import Observed
 from zeroinit.audit.memory import Memory, Write
+from zeroinit.audit.repairs import constant_again, rows_of, rule_again
 from zeroinit.audit.trace import RARE, plain
 
 __all__ = ["is_of_spectral_norm", "lost_writes", "never_written", "unwritten"]
+
+MOST_ROWS = 64
+"""So many rows are listed in a line to type, if they are no range."""
 
 
 def unwritten(observed: Observed, name: str, tensor: Tensor) -> Tensor | None:
@@ -47,13 +54,24 @@ def is_of_spectral_norm(observed: Observed, name: str) -> bool:
     return type(owner).__name__ == "_SpectralNorm" or f"{attribute[:-2]}_orig" in owner._parameters
 
 
-def never_written(observed: Observed) -> list[Finding]:
-    """Return a finding for each module with values that nobody wrote."""
+def never_written(observed: Observed, eager: Observed | None = None) -> list[Finding]:
+    """Return a finding for each module with values that nobody wrote.
+
+    Args:
+        observed: A built model.
+        eager: The same built directly, which shows what the values should be.
+    """
+    tensors = {**observed.parameters, **observed.buffers}
+    masks = {name: unwritten(observed, name, each) for name, each in tensors.items()}
     found = []
-    for name, tensor in {**observed.parameters, **observed.buffers}.items():
-        missing = unwritten(observed, name, tensor)
+    for name, missing in masks.items():
         if missing is not None:
-            found.append(_finding(observed, name, tensor, missing))
+            path = name.rpartition(".")[0]
+            whole = all(
+                each is not None and bool(each.all()) for key, each in masks.items() if key.rpartition(".")[0] == path
+            )
+            repair = _repair(observed, eager or observed, name, missing, whole)
+            found.append(_finding(observed, name, tensors[name], missing, repair))
     for path, module in observed.model.named_modules():
         for key, value in vars(module).items():
             if isinstance(value, Tensor) and value.is_meta:
@@ -66,12 +84,12 @@ def never_written(observed: Observed) -> list[Finding]:
     return found
 
 
-def _finding(observed: Observed, name: str, tensor: Tensor, missing: Tensor) -> Finding:
+def _finding(observed: Observed, name: str, tensor: Tensor, missing: Tensor, repair: str) -> Finding:
     path = name.rpartition(".")[0]
     kind = "parameter" if isinstance(tensor, nn.Parameter) else "buffer"
     if plain(tensor).is_meta:
         message = f"The {kind} `{name}` is still on the meta device: it has no values."
-        return finding("ZI201", path, [name], message, _repair(observed, name, kind))
+        return finding("ZI201", path, [name], message, repair)
     writes = _writes(observed, tensor)
     count, total = int(missing.sum()), missing.numel()
     changes = [each for each in writes if each.kind == "change"]
@@ -82,19 +100,21 @@ def _finding(observed: Observed, name: str, tensor: Tensor, missing: Tensor) -> 
     )
     verb = "was" if count == total or count == 1 else "were"
     lost = [each for each in writes if each.phase == "build" and each.kind not in ("empty", "change")]
+    emptied = next((each for each in reversed(writes) if each.kind == "empty"), None)
     if changes and count == total:
         message = (
             f"{which} was scaled or shifted by {changes[-1].rule}, but never drawn: the values are left-over memory."
         )
-    elif observed.from_meta and lost:
+    elif observed.from_meta and (lost or (emptied is not None and emptied.phase == "build")):
+        by = str(lost[-1].rule) if lost else "the constructor"
         message = (
-            f"{which} {verb} never written after `to_empty`: {lost[-1].rule} sets values on the meta device, where "
+            f"{which} {verb} never written after `to_empty`: {by} sets values on the meta device, where "
             f"they are lost, and `init` does not set them again."
         )
     else:
         made = next((each.rule.place for each in writes if each.kind == "empty" and each.rule.place), "")
         message = f"{which} {verb} never written: the values are left-over memory{f' of {made}' if made else ''}."
-    return finding("ZI201", path, [name], message, _repair(observed, name, kind))
+    return finding("ZI201", path, [name], message, repair)
 
 
 def _writes(observed: Observed, tensor: Tensor) -> list[Write]:
@@ -108,27 +128,67 @@ def _writes(observed: Observed, tensor: Tensor) -> list[Write]:
     return sorted([*before, *memory.writes], key=lambda each: each.time)
 
 
-def _repair(observed: Observed, name: str, kind: str) -> str:
-    """Say what to type: the layer's own function, where there is one, else a rule."""
-    target, layer = of_model(name), name.rpartition(".")[0]
-    if callable(getattr(observed.owner(name), "reset_parameters", None)):
+def _repair(observed: Observed, meant: Observed, name: str, missing: Tensor, whole: bool) -> str:
+    """Say what to type: the layer's own function if it sets what is missing alone, else the rule that was meant."""
+    target, layer, owner = of_model(name), name.rpartition(".")[0], observed.owner(name)
+    where = "where the model is initialized" if observed.from_meta else "where the model is built"
+    by_rule = meant is not observed and [each for each in _sets(meant, name) if each.rule.label][-1:]
+    by_reset = not by_rule or "." in by_rule[0].rule.label
+    if whole and by_reset and callable(getattr(owner, "reset_parameters", None)):
         return f"Set it where the model is initialized: `{of_model(layer)}.reset_parameters()`."
-    if kind == "buffer":
-        return f"Compute `{target}` again in the function that initializes the model, after `to_empty`."
-    call = "zeros_({})" if name.endswith("bias") else "normal_({}, std=0.02)"
-    return f"Set it where the model is initialized: `nn.init.{call.format(target)}`, or by another rule."
+    if name not in observed.parameters:
+        if owner._buffers.keys() >= {"running_mean", "running_var"}:
+            return f"Set it where the model is initialized: `{of_model(layer)}.reset_running_stats()`."
+        again = "again in the function that initializes the model, after `to_empty`" if observed.from_meta else where
+        return f"Compute `{target}` {again}."
+    axis, numbers = rows_of(missing)
+    call, before = _meant(meant, name), ":, " * axis
+    if bool(missing.all()):
+        return f"Set it {where}: `{call.format(target)}`, or by another rule." if call else _as_made(target)
+    is_range = bool(numbers) and numbers == list(range(numbers[0], numbers[-1] + 1))
+    if not call or not numbers or not (is_range or len(numbers) <= MOST_ROWS):
+        return f"Set the values of `{target}` that are missing, too, {where}."
+    if is_range:
+        part = f"{numbers[0]}:{numbers[-1] + 1}" if missing.dim() else "..."
+        return f"Set them {where}: `{call.format(f'{target}[{before}{part}]')}`, or by another rule."
+    shape = [len(numbers) if at == axis else size for at, size in enumerate(missing.shape)]
+    values = call.format(f"torch.empty({', '.join(map(str, shape))})")
+    return f"Set them {where}: `{target}.data[{before}{numbers}] = {values}`, or by another rule."
+
+
+def _as_made(target: str) -> str:
+    return f"Compute `{target}` again in the function that initializes the model, as its constructor does."
+
+
+def _sets(observed: Observed, name: str) -> list[Write]:
+    tensor = observed.parameters.get(name)
+    return [each for each in (_writes(observed, tensor) if tensor is not None else []) if each.sets]
+
+
+def _meant(meant: Observed, name: str) -> str:
+    """Return the call that sets what the constructor meant, with a place for its target; empty where a formula did."""
+    tensor = meant.parameters.get(name)
+    memory = meant.memory(tensor) if tensor is not None else None
+    made = _sets(meant, name)
+    if tensor is not None and memory is not None and not tensor.is_meta and unwritten(meant, name, tensor) is None:
+        values = plain(tensor.detach()).reshape(-1)
+        if values.numel() and bool((values == values[0]).all()):
+            return constant_again(values[0].item(), "{}")
+        return rule_again(made[-1], "{}") if made and memory.is_random() else ""
+    if name.endswith("bias"):
+        return "nn.init.zeros_({})"
+    rule = rule_again(made[-1], "{}") if made and made[-1].phase == "build" and made[-1].whole else ""
+    if rule or (tensor is not None and tensor.dim() < 2 and name.endswith("weight")):
+        return rule or "nn.init.ones_({})"  # of a norm
+    return "nn.init.normal_({}, std=0.02)"
 
 
 def _rows(missing: Tensor) -> str:
     """Say which rows are missing, where whole rows are."""
-    if missing.dim() == 0:
-        return ""
-    rows = missing.flatten(1).all(1) if missing.dim() > 1 else missing
-    numbers = rows.nonzero().flatten().tolist()
-    if not numbers or int(missing.sum()) != len(numbers) * (missing.numel() // len(missing)):
-        return ""
-    whole = numbers == list(range(numbers[0], numbers[-1] + 1))
-    return f" (rows {numbers[0]} to {numbers[-1]})" if whole and len(numbers) > 1 else ""
+    axis, numbers = rows_of(missing)
+    whole = bool(numbers) and numbers == list(range(numbers[0], numbers[-1] + 1))
+    word = "columns" if axis else "rows"
+    return f" ({word} {numbers[0]} to {numbers[-1]})" if whole and len(numbers) > 1 else ""
 
 
 def lost_writes(observed: Observed) -> list[Finding]:
@@ -136,7 +196,7 @@ def lost_writes(observed: Observed) -> list[Finding]:
     final = {memory: name for name, each in observed.parameters.items() if (memory := observed.memory(each))}
     held = {*final, *filter(None, map(observed.memory, observed.buffers.values()))}
     reached = {memory: max(times) for memory, times in _leaving(held).items()}
-    found: dict[tuple, tuple[Write, list[str]]] = {}
+    found: dict[tuple, tuple[Write, Memory, list[str]]] = {}
     for memory in observed.recorder.memories.values():
         written = [each for each in memory.writes[1:] if each.sets and (each.rule.label or each.kind != "computed")]
         written = [each for each in written if each.phase != "forward" and each.rule.site[1] and not each.rule.loading]
@@ -147,8 +207,9 @@ def lost_writes(observed: Observed) -> list[Finding]:
             continue
         names = _read_from(memory, final, last.time)
         if names and (last.rule.label or last.kind == "draw" or last.whole):
-            found.setdefault((last.rule.site, last.rule.label, tuple(names)), (last, names))
-    return [_lost(observed, write, names) for write, names in found.values()]
+            found.setdefault((last.rule.site, last.rule.label, tuple(names)), (last, memory, names))
+    lost = [_lost(observed, write, memory, names) for write, memory, names in found.values()]
+    return [*lost, *_assigned_in_vain(observed, final)]
 
 
 def _leaving(held: set[Memory]) -> dict[Memory, list[int]]:
@@ -177,18 +238,62 @@ def _read_from(memory: Memory, final: dict[Memory, str], before: int) -> list[st
     return found
 
 
-def _lost(observed: Observed, write: Write, names: list[str]) -> Finding:
-    path = names[0].rpartition(".")[0].partition(".parametrizations")[0].removesuffix("parametrizations").rstrip(".")
-    through = [name for name in names if "parametrizations." in name]
-    attribute = names[0].rpartition(".")[2].removesuffix("_orig").removesuffix("_g").removesuffix("_v")
-    if through:
-        attribute = through[0].split("parametrizations.")[-1].split(".")[0]
+def _lost(observed: Observed, write: Write, memory: Memory, names: list[str]) -> Finding:
+    path, attribute = _computed(names)
     target = of_model(f"{path}.{attribute}".lstrip("."))
-    if through or any(name.endswith(("_orig", "_g", "_v")) for name in names):
+    if attribute != names[0].rpartition(".")[2]:
         why = f"`{target}` is computed anew from {joined([f'`{name}`' for name in names])} each time it is read"
-        repair = f"Assign instead: `{target} = ...` inside `torch.no_grad()`; or initialize before the parametrization."
     else:
         why = f"the tensor is a copy of {few(names)}: an index, a conversion or `clone` made it"
-        repair = f"Write to the parameter itself: `nn.init.normal_({target}, std=0.02)`."
     message = f"{write.rule} has no effect: {why}, and the written values go nowhere."
-    return finding("ZI202", path, names, message[:1].upper() + message[1:], repair)
+    repair = _instead(observed, write, memory, names)
+    return finding("ZI202", names[0].rpartition(".")[0], names, message[:1].upper() + message[1:], repair)
+
+
+def _computed(names: list[str]) -> tuple[str, str]:
+    """Return the path of a layer and the attribute that it computes from parameters, or the parameter itself."""
+    path, _, attribute = names[0].rpartition(".")
+    if through := re.search(r"(^|\.)parametrizations\.([^.]+)$", path):
+        return path[: through.start()], through[2]
+    hooked = attribute.removesuffix("_orig").removesuffix("_g").removesuffix("_v")
+    return path, hooked
+
+
+def _instead(observed: Observed, write: Write, memory: Memory, names: list[str]) -> str:
+    """Say how the written values get into parameters."""
+    path, attribute = _computed(names)
+    layer, target = of_model(path), of_model(f"{path}.{attribute}".lstrip("."))
+    parameter = observed.parameters[names[0]]
+    call = rule_again(write, "{}") or "nn.init.normal_({}, std=0.02)"
+    shape = ", ".join(map(str, memory.writes[0].sizes))
+    if "parametrizations." in names[0]:
+        chain = observed.model.get_submodule(names[0].rpartition(".")[0])
+        if all(hasattr(each, "right_inverse") for each in chain.children()):
+            values = call.format(f"torch.empty({shape})")
+            return f"Assign: `{target} = {values}`; or initialize before the parametrization."
+        return "Initialize before the parametrization: it has no `right_inverse`, so nothing can be assigned."
+    if names[0].endswith("_orig"):
+        return f"Write to the parameter itself: `{call.format(of_model(names[0]))}`."
+    if attribute != names[0].rpartition(".")[2]:
+        steps = f"nn.utils.remove_weight_norm({layer}); {call.format(target)}; nn.utils.weight_norm({layer})"
+        return f"Initialize before `weight_norm`, or take it off: `{steps}`."
+    if rows := memory.writes[0].rows:
+        return f"Write to the rows: `{target}.data[{list(rows)}] = {call.format(f'torch.empty({shape})')}`."
+    if tuple(memory.writes[0].sizes) != tuple(parameter.shape):
+        return f"Write to the parameter itself, and not to a copy of a part: `{target}.data[...] = values`."
+    if parameter.dtype in (torch.float32, torch.float64):
+        return f"Write to the parameter itself: `{call.format(target)}`."
+    return f"Write to the parameter itself: `{target}.data.copy_({call.format(f'torch.empty({shape})')})`."
+
+
+def _assigned_in_vain(observed: Observed, final: dict[Memory, str]) -> Iterable[Finding]:
+    """Yield a finding for each attribute that a hook computes anew before each forward pass, and that the user set."""
+    for path, module in observed.model.named_modules():
+        for attribute, value in vars(module).items():
+            names = [key for key in module._parameters if key in [f"{attribute}{end}" for end in ("_orig", "_g", "_v")]]
+            memory = observed.memory(value) if names and isinstance(value, Tensor) and not value.is_meta else None
+            made = [each for each in (memory.history() if memory is not None else []) if each.sets]
+            if memory is None or not made or not observed.recorder.time or made[-1].phase == "forward":
+                continue
+            if memory not in final and not any(each in final for each in memory.ancestors()):
+                yield _lost(observed, made[-1], memory, [f"{path}.{name}".lstrip(".") for name in names])

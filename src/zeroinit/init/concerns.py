@@ -74,6 +74,23 @@ class Concerns:
                 InitWarning,
             )
 
+    def about_layout(self, plan: Plan) -> None:
+        """Name stacked weights whose axis of inputs is a guess, if a rule draws them by their fan."""
+        guessed = [
+            each
+            for each in plan.entries
+            if each.slot.is_guess and each.distribution.uses_fan_in and not each.distribution.whole
+        ]
+        if guessed:
+            _, units, inputs = guessed[0].parameter.shape
+            names = _quoted([each.shared.names[0] for each in guessed])
+            self.add(
+                f"takes {names} as (matrices, units, inputs), with {inputs} inputs and {units} units in the first: "
+                "neither a size such as hidden_size nor the source of the class tells; give the module an attribute "
+                "hidden_size, or set these parameters by a rule of their own",
+                InitWarning,
+            )
+
     def about_biases(self, layers: Sequence[str], without: Sequence[str]) -> None:
         """Name the layers without a bias where biases alone break the symmetry."""
         if without:

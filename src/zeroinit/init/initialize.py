@@ -179,6 +179,7 @@ def initialize_(
     concerns.about_betas(norms, without_beta)
     concerns.about_shared(plan)
     concerns.about_coverage(plan)
+    concerns.about_layout(plan)
     concerns.tell(strict, stacklevel=2)
     own = not all(each.name in INITIALIZERS for each in rules.initializers)
     finishes = [each for each in rules.initializers if each.finish is not None]
@@ -246,7 +247,8 @@ def _factors(model: nn.Module, layers: Mapping, norms: Mapping, scale: float | s
 
 def _without_bias(plan: Plan) -> tuple[str, ...]:
     """Return the layers without a bias whose weight is set."""
-    found = dict.fromkeys(entry.holder.path for entry in plan.entries if entry.slot.part == "weight")
+    weights = [entry for entry in plan.entries if entry.slot.part == "weight" and not entry.slot.is_stacked]
+    found = {entry.holder.path for entry in weights}
     return tuple(path for path in plan.choice.layers if path in found and not _has_bias(plan, path))
 
 
