@@ -39,7 +39,7 @@ def of_resets(evidence: Evidence) -> Iterator[Symptom]:
     names = [name for name in names if evidence.single.first_step(name) is not None]
     always = _reset_at_any_rate(evidence) if names else set()
     rounded = [name for name in names if name not in always]
-    for listed in filter(None, [tuple(sorted(_from_their_own_values(evidence, rounded), key=rounded.index))]):
+    for listed in filter(None, [tuple(sorted(_from_present_values(evidence, rounded), key=rounded.index))]):
         text = f"Each forward pass sets {few(listed)} back to the values before the update. They are rounded, as it "
         text += "seems, and an update at this learning rate is smaller than a step."
         yield Symptom("ZI022", listed[0].rpartition(".")[0], listed, text, ROUNDED, False)
@@ -70,17 +70,32 @@ def _from_their_own_values(evidence: Evidence, names: list[str]) -> set[str]:
     return {name for name in names if name in first and not torch.equal(first[name], second.get(name, first[name]))}
 
 
+def _from_present_values(evidence: Evidence, names: list[str]) -> set[str]:
+    """Return which parameters a second pass sets to other values, if they were changed after the first one."""
+    replica = copy_of(evidence.model, torch.float32)
+    first = _values_after_a_pass(evidence, names, replica) if names else {}
+    with torch.no_grad():
+        for name in first:
+            _negate(replica.get_parameter(name))
+    second = _values_after_a_pass(evidence, names, replica) if first else {}
+    return {name for name in second if not torch.equal(first[name], second[name])}
+
+
 def _set_by_a_pass(evidence: Evidence, names: list[str], negate: bool) -> dict[str, Tensor]:
     replica = copy_of(evidence.model, torch.float32)
+    with torch.no_grad():
+        for name in names if negate else ():
+            _negate(replica.get_parameter(name))
+    return _values_after_a_pass(evidence, names, replica)
+
+
+def _values_after_a_pass(evidence: Evidence, names: list[str], replica: nn.Module) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
 
     def keep(step: int, gradients: dict[str, Tensor]) -> bool:
         found.update({name: replica.get_parameter(name).detach().clone() for name in names})
         return False
 
-    with torch.no_grad():
-        for name in names if negate else ():
-            _negate(replica.get_parameter(name))
     try:
         run_shadow(replica, evidence.objective, torch.float32, replace(evidence.settings, steps=1), watch=keep)
     except InputError:
