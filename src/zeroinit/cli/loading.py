@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zeroinit._common import InputError, closest, derive_seed, import_named
+from zeroinit._common import InputError, closest, derive_seed
 from zeroinit._findings.report import Report
+from zeroinit._imports import import_named
 from zeroinit._modules.batch import describe
 from zeroinit._modules.homes import homes_of
 from zeroinit.init import initialize_

@@ -6,19 +6,15 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from zeroinit._common import missing
 from zeroinit.integrations.arguments import check_function, is_sharded
 from zeroinit.integrations.inspection import InspectingCallback
 from zeroinit.integrations.lightning_step import as_trained
 from zeroinit.integrations.own_loop import Watch
 
-try:
-    if "pytorch_lightning" in sys.modules and "lightning.pytorch" not in sys.modules:
-        from pytorch_lightning import Callback
-    else:
-        from lightning.pytorch import Callback  # type: ignore[assignment]  # the same class under the other name
-except ImportError as error:
-    raise ImportError(missing("lightning", "lightning")) from error
+if "pytorch_lightning" in sys.modules and "lightning.pytorch" not in sys.modules:
+    from pytorch_lightning import Callback
+else:
+    from lightning.pytorch import Callback  # type: ignore[assignment]  # the same class under the other name
 
 __all__ = ["InspectCallback"]
 

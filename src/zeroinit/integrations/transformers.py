@@ -8,20 +8,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
+from transformers import TrainerCallback
+from transformers.trainer_callback import CallbackHandler, PrinterCallback, ProgressCallback
 
-from zeroinit._common import InputError, missing
+from zeroinit._common import InputError
 from zeroinit._modules.batch import map_tensors
 from zeroinit._modules.copying import copier_of
 from zeroinit.integrations.arguments import can_take
 from zeroinit.integrations.inspection import InspectingCallback
 from zeroinit.integrations.recorder import Recorder
 from zeroinit.remedies.compiled import Eager
-
-try:
-    from transformers import TrainerCallback
-    from transformers.trainer_callback import CallbackHandler, PrinterCallback, ProgressCallback
-except ImportError as error:
-    raise ImportError(missing("transformers", "transformers")) from error
 
 __all__ = ["InspectCallback"]
 

@@ -125,9 +125,8 @@ def make_protocol(
         name = sorted(taken | unknown)[0]
         raise InputError(f"{name}: is no setting that all entries share; give fields of Run such as epochs or model")
     run = base_run({**(study_settings(study) if study else {}), **settings})
-    read = [
-        read_entry(each) for each in (reference, *([initializers] if isinstance(initializers, str) else initializers))
-    ]
+    read = [read_entry(reference, "reference")]
+    read += [read_entry(each) for each in ([initializers] if isinstance(initializers, str) else initializers)]
     labels = [entry.label for entry in read[1:]]
     if doubled := [label for label in dict.fromkeys(labels) if labels.count(label) > 1]:
         raise InputError(f"initializers: {', '.join(doubled)} is named twice; name each once")
