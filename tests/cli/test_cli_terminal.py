@@ -239,10 +239,10 @@ def test_a_command_is_never_silent(zeroinit, two_epochs, monkeypatch):
     ended = zeroinit("reproduce", "fig3", "--profile", "quick", "--seeds", "1", "--jobs", "2")
     assert ended.code == 0
     told = [line.split(": ", 1)[1] for line in ended.err.splitlines()]
-    phases = list(dict.fromkeys(re.sub(r"\d+ of 4 runs, .*", "runs", line) for line in told))
-    for phase in ("starting the first runs", "runs", "drawing the report: fig3, 1 of 1"):
+    phases = list(dict.fromkeys(re.sub(r"\d+ of 4 runs, \d.*", "runs", line) for line in told))
+    for phase in ("0 of 4 runs, the first ones start", "runs", "drawing the report: fig3, 1 of 1"):
         assert phase in phases
-    assert phases.index("starting the first runs") < phases.index("drawing the report: fig3, 1 of 1")
+    assert phases.index("0 of 4 runs, the first ones start") < phases.index("drawing the report: fig3, 1 of 1")
     assert any(re.fullmatch(r"[1-4] of 4 runs, \d+ %, about .* left", line) for line in told)
 
 

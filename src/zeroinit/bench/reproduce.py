@@ -138,7 +138,14 @@ def told_what_is_kept(tasks: Sequence[Task], store: Store) -> Iterator[None]:
 
 
 def carry_out_missing(
-    tasks: list[Task], options: Options, store: Store, progress: Progress, *, jobs: int, names: Mapping[Run, str]
+    tasks: list[Task],
+    options: Options,
+    store: Store,
+    progress: Progress,
+    *,
+    jobs: int,
+    names: Mapping[Run, str],
+    phase: str = "",
 ) -> list[Task]:
     """Run the tasks without a usable result, after everything that can be checked.
 
@@ -149,6 +156,7 @@ def carry_out_missing(
         progress: Shows what is going on.
         jobs: Number of processes.
         names: What each run is called.
+        phase: What the runs are for, as ``"tuning: "``; shown before their count.
 
     Returns:
         The tasks that had no usable result.
@@ -157,7 +165,7 @@ def carry_out_missing(
     if todo:
         check_writable(options.results)
     todo = _check_what_is_there(tasks, todo, options, store, progress)
-    _run(tasks, todo, options, jobs, progress, names)
+    _run(tasks, todo, options, jobs, progress, names, phase)
     return todo
 
 
@@ -246,19 +254,25 @@ def _nearest(path: Path) -> Path:
 
 
 def _run(
-    tasks: list[Task], todo: list[Task], options: Options, jobs: int, progress: Progress, names: Mapping[Run, str]
+    tasks: list[Task],
+    todo: list[Task],
+    options: Options,
+    jobs: int,
+    progress: Progress,
+    names: Mapping[Run, str],
+    phase: str,
 ) -> None:
     """Run what is missing, and say how far it is: each run counts as much as it likely takes."""
     work = {task: rough_seconds(task.run) for task in todo}
     epochs, whole, done, num_done = dict.fromkeys(todo, 0), sum(work.values()), 0.0, 0
-    progress.begin("starting the first runs")
+    progress.begin(f"{phase}0 of {counted(len(todo), 'run')}, the first ones start")
 
     def on_epoch(task: Task, epoch: int) -> None:
         nonlocal done, num_done
         done += work[task] * (epoch - epochs[task]) / (task.run.epochs or 1)
         num_done += epoch == task.run.epochs
         epochs[task] = epoch
-        progress.update(done / whole, f"{num_done} of {counted(len(todo), 'run')}")
+        progress.update(done / whole, f"{phase}{num_done} of {counted(len(todo), 'run')}")
 
     def tell(task: Task, words: str) -> None:
         progress.print(f"failed: {names[task.run]}, seed {task.seed}: {words}")

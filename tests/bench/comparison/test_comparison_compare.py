@@ -123,6 +123,8 @@ def test_every_format_tells_the_same(small, tmp_path):
     latex = comparison.write("latex")
     assert r"\texttt{orthogonal\_}" in latex
     assert latex.count(r"\\") == 4
+    assert latex.startswith("% The rules need \\usepackage{booktabs}.\n\\begin{tabular}")
+    assert f"% The network {comparison.protocol.run.model} on {comparison.protocol.run.dataset}, " in latex
     bibtex = comparison.write("bibtex")
     assert all(bibtex.count(PAPERS[key]) == 1 for key in ("zeroinit", "schicho2023zero", "saxe2014exact"))
     folder = comparison.save(tmp_path / "saved")

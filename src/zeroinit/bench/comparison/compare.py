@@ -174,11 +174,11 @@ def run_comparison(protocol: Protocol, options: Options, *, jobs: int | None, pr
     store = Store(options.results)
     known: list[Task] = []
     with told_what_is_kept(known, store):
-        for stage in _stages(_share(protocol.entries, options.shard), protocol, store):
+        for phase, stage in _stages(_share(protocol.entries, options.shard), protocol, store):
             known += [task for task in stage if task not in known]
             names = {task.run: name for task, name in stage.items()}
             if stage:
-                carry_out_missing(list(stage), options, store, progress, jobs=jobs, names=names)
+                carry_out_missing(list(stage), options, store, progress, jobs=jobs, names=names, phase=phase)
             left = [task for task in missing(known, store) if not store.failure(task.run, task.seed)]
             if left:
                 progress.print(
@@ -197,15 +197,15 @@ def run_comparison(protocol: Protocol, options: Options, *, jobs: int | None, pr
         return build_comparison(protocol, store)
 
 
-def _stages(entries: Sequence[Entry], protocol: Protocol, store: Store) -> Iterator[dict[Task, str]]:
-    """Yield the grid, then the grids that have to be extended, then the final runs."""
+def _stages(entries: Sequence[Entry], protocol: Protocol, store: Store) -> Iterator[tuple[str, dict[Task, str]]]:
+    """Yield the grid, then the grids that have to be extended, then the final runs; each with words for progress."""
     tuning: dict[Task, str] = {}
-    for _ in range(2):
+    for phase in ("tuning rates: ", "tuning further rates: "):
         before = set(tuning)
         for entry in entries:
             tuning |= _named(entry, protocol.tuning_tasks(entry, store))
-        yield {task: name for task, name in tuning.items() if task not in before}
+        yield phase, {task: name for task, name in tuning.items() if task not in before}
     finals: dict[Task, str] = {}
     for entry in entries:
         finals |= _named(entry, protocol.final_tasks(entry, protocol.tuned(entry, store).rate))
-    yield finals
+    yield "final runs: ", finals
