@@ -11,6 +11,7 @@ import math
 import operator
 import os
 import stat
+import tempfile
 import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -25,11 +26,25 @@ class InputError(ValueError):
     """An argument cannot be used. The message names the argument, the value and the way out."""
 
 
-def closest(name: str, choices: Iterable[str]) -> str:
-    """Return ``"; did you mean 'x'?"`` for the choice nearest to ``name``, or an empty string."""
+def closest(name: str, choices: Iterable[str], then: str = "") -> str:
+    """Return ``"; did you mean 'x'?"`` for the choice nearest to ``name``, or an empty string.
+
+    Args:
+        name: What a user wrote.
+        choices: What may stand there.
+        then: What is said next, with or without a nearest choice.
+
+    Example:
+        >>> closest("modde", ["mode", "scale"], "it has mode, scale")
+        "; did you mean 'mode'? It has mode, scale"
+        >>> closest("x", ["mode", "scale"], "it has mode, scale")
+        '; it has mode, scale'
+    """
     by_lower = {choice.lower(): choice for choice in choices}
     matches = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
-    return f"; did you mean {by_lower[matches[0]]!r}?" if matches else ""
+    if not matches:
+        return f"; {then}" if then else ""
+    return f"; did you mean {by_lower[matches[0]]!r}? {then[:1].upper()}{then[1:]}".rstrip()
 
 
 def unknown(name: str, choices: Iterable[str], argument: str) -> str:
@@ -192,6 +207,31 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def check_writable(folder: Path) -> None:
+    """Check now, not after hours of training, that a folder can be written to; the folder is not created.
+
+    Raises:
+        InputError: The folder cannot be written to.
+
+    Example:
+        >>> check_writable(Path())
+    """
+    try:
+        tempfile.TemporaryFile(dir=_nearest(folder.absolute())).close()  # a file without a name
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"cannot write to {folder}: {reason}; choose a folder that can be written to") from error
+
+
+def _nearest(path: Path) -> Path:
+    """Return the path itself if it exists, or else the nearest folder above it."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return _nearest(path.parent)
+    return path
 
 
 def read_regular(path: Path, at_most: int) -> bytes:

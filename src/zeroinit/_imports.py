@@ -7,9 +7,11 @@ import importlib
 import operator
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -88,14 +90,22 @@ def import_named(name: str, argument: str, form: str) -> Any:
     try:
         module = importlib.import_module(module_name)
     except Exception as error:
-        raise InputError(
-            f"{argument}={name!r}: {module_name} cannot be imported ({type(error).__name__}: {error})"
-        ) from error
+        said = f"({type(error).__name__}: {error}){_where(error, module_name)}"
+        raise InputError(f"{argument}={name!r}: {module_name} cannot be imported {said}") from error
     try:
         return operator.attrgetter(attribute)(module)
     except AttributeError:
         near = closest(attribute, [each for each in vars(module) if not each.startswith("_")])
         raise InputError(f"{argument}={name!r}: {module_name} has no function {attribute!r}{near}") from None
+
+
+def _where(error: Exception, module_name: str) -> str:
+    """Say where a module was looked for, or which line of its own failed."""
+    if isinstance(error, ModuleNotFoundError) and f"{module_name}.".startswith(f"{error.name}."):
+        return f"; looked in {os.getcwd()} and in what is installed"
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    is_own = not last.filename.startswith("<frozen") and Path(last.filename).parent.name != "importlib"
+    return f" in {Path(last.filename).name}, line {last.lineno}" if is_own else ""
 
 
 def missing(package: str, extra: str) -> str:

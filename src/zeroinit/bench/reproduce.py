@@ -1,12 +1,10 @@
 """Reproduce figures: carry out the missing runs, store their results, write the report."""
 
-import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from zeroinit._common import InputError, counted, lookup
+from zeroinit._common import check_writable, counted, lookup
 from zeroinit.bench.catalogue import FIGURES
 from zeroinit.bench.network import hash_model, start_model
 from zeroinit.bench.profiles import PROFILES
@@ -229,28 +227,6 @@ def _is_outdated(result: Result) -> bool:
     name = result.run.initializer
     is_own = name not in INITIALIZERS and not name.startswith("torch.")
     return is_own and hash_model(start_model(result.run, result.seed)) != result.initial_hash
-
-
-def check_writable(folder: Path) -> None:
-    """Check now, not after hours of training, that a folder can be written to; the folder is not created.
-
-    Raises:
-        InputError: The folder cannot be written to.
-    """
-    try:
-        tempfile.TemporaryFile(dir=_nearest(folder.absolute())).close()  # a file without a name
-    except OSError as error:
-        reason = error.strerror or error
-        raise InputError(f"cannot write to {folder}: {reason}; choose a folder that can be written to") from error
-
-
-def _nearest(path: Path) -> Path:
-    """Return the path itself if it exists, or else the nearest folder above it."""
-    try:
-        os.lstat(path)
-    except FileNotFoundError:
-        return _nearest(path.parent)
-    return path
 
 
 def _run(
