@@ -1,12 +1,12 @@
 """The main job of a comparison: tune, run, judge."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from zeroinit._common import InputError, counted
+from zeroinit._common import InputError, counted, whole_number
 from zeroinit.bench.comparison.entries import Entry, check_entry, read_entry
 from zeroinit.bench.comparison.protocol import OF_ENTRIES, TARGETS, Protocol, base_run, default_rates, study_settings
 from zeroinit.bench.comparison.results import Comparison, build_comparison
@@ -21,7 +21,7 @@ __all__ = ["compare", "make_protocol", "planned", "prepare", "run_comparison"]
 
 
 def compare(
-    initializers: Sequence[str | Callable],
+    initializers: Sequence[str | Callable] | Callable,
     *,
     reference: str | Callable = "pytorch",
     seeds: int | Sequence[int] = 5,
@@ -75,16 +75,28 @@ def compare(
         >>> [row.entry for row in comparison.rows]
         ['pytorch', 'zero']
     """
-    chosen = range(seeds) if isinstance(seeds, int) else seeds
-    protocol = prepare(initializers, reference, chosen, learning_rates, margin, target, study, settings)
+    protocol = prepare(initializers, reference, _seeds(seeds), learning_rates, margin, target, study, settings)
     options = Options(Path(results), None if data_dir is None else Path(data_dir), device)
     comparison = run_comparison(protocol, options, jobs=jobs, progress=Progress(Console(quiet=True)))
     assert comparison is not None, "no deadline and no shard"
     return comparison
 
 
+def _seeds(given: Any) -> Sequence[int]:
+    """Return seeds from a count or a list.
+
+    Raises:
+        InputError: It is neither.
+    """
+    if isinstance(given, int):
+        return range(whole_number(given, "seeds"))
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise InputError(f"seeds={given!r}: must be a count, as 5, or a list, as [0, 1, 2]")
+    return [whole_number(each, "seeds", 0) for each in given]
+
+
 def prepare(
-    initializers: Sequence[str | Callable],
+    initializers: Sequence[str | Callable] | Callable,
     reference: str | Callable,
     seeds: Sequence[int],
     learning_rates: Sequence[float] | None,
@@ -105,7 +117,7 @@ def prepare(
 
 
 def make_protocol(
-    initializers: Sequence[str | Callable],
+    initializers: Sequence[str | Callable] | Callable,
     reference: str | Callable,
     seeds: Sequence[int],
     learning_rates: Sequence[float] | None,
@@ -126,14 +138,20 @@ def make_protocol(
         raise InputError(f"{name}: is no setting that all entries share; give fields of Run such as epochs or model")
     run = base_run({**(study_settings(study) if study else {}), **settings})
     read = [read_entry(reference, "reference")]
-    read += [read_entry(each) for each in ([initializers] if isinstance(initializers, str) else initializers)]
+    given = [initializers] if isinstance(initializers, str) or callable(initializers) else initializers
+    if not isinstance(given, Iterable):
+        raise InputError(f"initializers={given!r}: must be names or functions in a list, as ['zero_start']")
+    read += [read_entry(each) for each in given]
     labels = [entry.label for entry in read[1:]]
     if doubled := [label for label in dict.fromkeys(labels) if labels.count(label) > 1]:
         raise InputError(f"initializers: {', '.join(doubled)} is named twice; name each once")
     entries = tuple({entry.label: entry for entry in read}.values())
     if len(entries) < 2:
         raise InputError(f"initializers: need one besides the reference, {entries[0].label}")
-    rates = default_rates(run.optimizer) if learning_rates is None else tuple(map(float, learning_rates))
+    try:
+        rates = default_rates(run.optimizer) if learning_rates is None else tuple(map(float, learning_rates))
+    except (TypeError, ValueError):
+        raise InputError(f"learning_rates={learning_rates!r}: must be numbers in a list, as [0.0001, 0.001]") from None
     goal = TARGETS.get(run.dataset, 0.9) if target is None else target
     return Protocol(run, entries, rates, tuple(seeds), margin, goal)
 
