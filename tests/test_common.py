@@ -13,7 +13,6 @@ from zeroinit._common import (
     InputError,
     closest,
     derive_seed,
-    import_extra,
     jsonable,
     lookup,
     read_regular,
@@ -199,21 +198,3 @@ def test_nothing_else_is_read(tmp_path, kind):
         path.symlink_to(Path(__file__) if kind == "link" else tmp_path / "nowhere")
     with pytest.raises(InputError, match=r"is a link; put|is no regular file|cannot be read \(Is a directory\)"):
         read_regular(path, at_most=10**6)
-
-
-@pytest.mark.parametrize("has_folder", [False, True])
-def test_what_is_not_installed_names_its_extra(tmp_path, monkeypatch, has_folder):
-    """Also where Python takes a folder of that name for a package, as /tmp/ray."""
-    monkeypatch.syspath_prepend(tmp_path)
-    if has_folder:
-        (tmp_path / "no_such_package_at_all").mkdir()
-    with pytest.raises(InputError, match=r"^no_such_package_at_all is not installed; .*'torch-zeroinit\[cluster\]'$"):
-        import_extra("no_such_package_at_all", "cluster")
-
-
-def test_what_is_installed_is_imported(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / "a_package_of_ours").mkdir()
-    (tmp_path / "a_package_of_ours" / "__init__.py").write_text("x = 1")
-    assert import_extra("a_package_of_ours", "cluster").x == 1
-    assert import_extra("sys", "cluster").argv is not None  # has no file

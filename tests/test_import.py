@@ -11,6 +11,8 @@ import pytest
 
 import zeroinit
 import zeroinit.bench
+from zeroinit import InputError
+from zeroinit._imports import import_extra
 
 OF_THE_BENCH = ("scipy", "pandas", "matplotlib", "sklearn", "typer", "rich", "jinja2", "pooch", "tensorboard")
 FRAMEWORKS = ("transformers", "lightning", "pytorch_lightning", "accelerate", "peft")
@@ -30,7 +32,7 @@ def loaded_after(code: str) -> set[str]:
 
 def test_import_loads_no_part_of_the_package_and_no_torch():
     ours = {name for name in loaded_after("import zeroinit") if name.split(".")[0] in ("zeroinit", "torch", "numpy")}
-    assert ours == {"zeroinit", "zeroinit._common"}
+    assert ours == {"zeroinit", "zeroinit._common", "zeroinit._imports"}
 
 
 def test_the_library_does_its_work_without_the_packages_of_the_bench():
@@ -77,7 +79,7 @@ def test_a_package_that_is_missing_is_named_with_the_way_out(package, arguments)
     code = f"import sys\nsys.modules[{package!r}] = None\nfrom zeroinit.cli import main\nmain({arguments})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    wanted = f"zeroinit: error: the package {package} is not installed, which this command needs; pip install "
+    wanted = f"zeroinit: error: {package} is not installed; type: pip install "
     assert done.stderr.startswith(wanted) == (package != "tqdm")
     assert "Traceback" not in done.stderr
 
@@ -133,3 +135,68 @@ for call in (report.to_frame, report.to_series, report.plot):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     wanted = "{} is not installed; type: pip install 'torch-zeroinit[bench]'"
     assert done.stdout.splitlines() == [wanted.format(package) for package in ("pandas", "pandas", "matplotlib")]
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("zeroinit.bench.compare", "rich is not installed; type: pip install 'torch-zeroinit[bench]'"),
+        ("zeroinit.bench.plots", "matplotlib is not installed; type: pip install 'torch-zeroinit[bench]'"),
+        ("import zeroinit.bench.comparison", "rich is not installed; type: pip install 'torch-zeroinit[bench]'"),
+        ("import zeroinit.cli.app", "rich is not installed; type: pip install 'torch-zeroinit[cli]'"),
+        (
+            "import zeroinit.integrations.lightning",
+            "lightning is not installed; type: pip install 'torch-zeroinit[lightning]'",
+        ),
+        ("import rich", "import of rich halted; None in sys.modules"),  # a user's own import is left alone
+        ("zeroinit.bench.build_model('mnist_fnn', (1, 8, 8))", "nothing"),  # does not need them
+    ],
+)  # fmt: skip
+def test_a_part_that_needs_an_extra_says_what_to_type(code, said):
+    script = f"""
+import sys
+sys.modules["rich"] = sys.modules["matplotlib"] = sys.modules["lightning"] = None
+import zeroinit
+try:
+    {code}
+    print("nothing")
+except ImportError as error:
+    print(error)
+    assert isinstance(error, zeroinit.InputError) == ("torch-zeroinit" in str(error))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.rstrip() == said
+
+
+def test_a_folder_in_the_place_of_a_package_counts_as_missing(tmp_path):
+    (tmp_path / "transformers").mkdir()
+    script = f"""
+import sys
+sys.path.insert(0, {str(tmp_path)!r})
+sys.modules["transformers"] = __import__("types").ModuleType("transformers")
+sys.modules["transformers"].__path__ = [{str(tmp_path / "transformers")!r}]
+try:
+    import zeroinit.integrations.transformers
+except ImportError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.rstrip() == "transformers is not installed; type: pip install 'torch-zeroinit[transformers]'"
+
+
+@pytest.mark.parametrize("has_folder", [False, True])
+def test_what_is_not_installed_names_its_extra(tmp_path, monkeypatch, has_folder):
+    """Also where Python takes a folder of that name for a package, as /tmp/ray."""
+    monkeypatch.syspath_prepend(tmp_path)
+    if has_folder:
+        (tmp_path / "no_such_package_at_all").mkdir()
+    with pytest.raises(InputError, match=r"^no_such_package_at_all is not installed; .*'torch-zeroinit\[cluster\]'$"):
+        import_extra("no_such_package_at_all", "cluster")
+
+
+def test_what_is_installed_is_imported(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "a_package_of_ours").mkdir()
+    (tmp_path / "a_package_of_ours" / "__init__.py").write_text("x = 1")
+    assert import_extra("a_package_of_ours", "cluster").x == 1
+    assert import_extra("sys", "cluster").argv is not None  # has no file

@@ -12,7 +12,7 @@ import zeroinit
 
 SOURCE = Path(zeroinit.__file__).parent
 PAGE = Path(__file__).parents[1] / "docs" / "contribute" / "architecture.md"
-GROUND = {"_common", "_shapes", "_modules"}
+GROUND = {"_common", "_imports", "_shapes", "_modules"}
 REPORTS = {"_findings"}
 LIBRARY = GROUND | REPORTS | {"audit", "init", "integrations", "remedies", "symmetry", "zero_start"}
 MIDDLE = {"bench.data", "bench.models", "bench.training", "bench.stats", "bench.plots"}
@@ -21,6 +21,7 @@ AT_WORK = {"bench.store", "bench.catalogue", "bench.running", "bench.reporting"}
 RUNS = {"bench.interventions", "bench.network", "bench.work"}
 MAY_IMPORT: dict[str, set[str]] = {
     "_common": set(),
+    "_imports": {"_common"},
     "_shapes": set(),
     "_modules": {"_common", "_shapes"},
     "_findings": {"_common"},
@@ -31,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__init__": LIBRARY,
     **dict.fromkeys(MIDDLE, GROUND),
     "bench.plots": GROUND | {"bench.labels"},
-    "bench": {"_common", "bench.comparison", *MIDDLE},
+    "bench": {"_imports", "bench.comparison", *MIDDLE},
     "bench.profiles": set(),
     "bench.labels": set(),
     "bench.progress": set(),
@@ -57,6 +58,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 WITHOUT_TORCH = {
     *(
         "_common",
+        "_imports",
         "_findings",
         "bench.stats",
         "bench.plots",

@@ -6,7 +6,8 @@ The library's public names. Each is imported when it is first used: ``import zer
 
 from typing import TYPE_CHECKING
 
-from zeroinit._common import InputError, __version__, names_when_used
+from zeroinit._common import InputError, __version__
+from zeroinit._imports import names_when_used, tell_extras
 
 if TYPE_CHECKING:
     from zeroinit.audit import AuditReport, assert_initialized, audit
@@ -84,6 +85,7 @@ HOMES = {
 }
 """Where each name comes from, as the imports above say it to a type checker."""
 
+tell_extras()
 __getattr__ = names_when_used(__name__, HOMES, ("bench", "init", "integrations", "remedies", "symmetry", "zero_start"))
 
 

@@ -7,18 +7,19 @@ import contextlib
 import difflib
 import errno
 import hashlib
-import importlib
 import math
 import operator
 import os
+import re
 import stat
-import sys
+import tempfile
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 NO_ROOM = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")
 __version__ = "0.1.0"
 Entry = TypeVar("Entry")
 
@@ -27,11 +28,25 @@ class InputError(ValueError):
     """An argument cannot be used. The message names the argument, the value and the way out."""
 
 
-def closest(name: str, choices: Iterable[str]) -> str:
-    """Return ``"; did you mean 'x'?"`` for the choice nearest to ``name``, or an empty string."""
+def closest(name: str, choices: Iterable[str], then: str = "") -> str:
+    """Return ``"; did you mean 'x'?"`` for the choice nearest to ``name``, or an empty string.
+
+    Args:
+        name: What a user wrote.
+        choices: What may stand there.
+        then: What is said next, with or without a nearest choice.
+
+    Example:
+        >>> closest("modde", ["mode", "scale"], "it has mode, scale")
+        "; did you mean 'mode'? It has mode, scale"
+        >>> closest("x", ["mode", "scale"], "it has mode, scale")
+        '; it has mode, scale'
+    """
     by_lower = {choice.lower(): choice for choice in choices}
     matches = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
-    return f"; did you mean {by_lower[matches[0]]!r}?" if matches else ""
+    if not matches:
+        return f"; {then}" if then else ""
+    return f"; did you mean {by_lower[matches[0]]!r}? {then[:1].upper()}{then[1:]}".rstrip()
 
 
 def unknown(name: str, choices: Iterable[str], argument: str) -> str:
@@ -66,74 +81,6 @@ def lookup(table: Mapping[str, Entry], name: str, argument: str) -> Entry:
     raise InputError(unknown(name, table, argument))
 
 
-def names_when_used(
-    package: str, homes: Mapping[str, Sequence[str]], subpackages: Iterable[str] = ()
-) -> Callable[[str], Any]:
-    """Return a ``__getattr__`` for a package whose names are imported when somebody first uses them.
-
-    Args:
-        package: The package, ``__name__`` there.
-        homes: The names that each module holds.
-        subpackages: Submodules that are imported whole, as in ``package.name``.
-
-    Returns:
-        A function from a name to its value. It raises ``AttributeError`` for a name that the package does not have.
-
-    Example:
-        >>> names_when_used("zeroinit", {"zeroinit._common": ["lookup"]})("lookup") is lookup
-        True
-    """
-    home_of, wholes = {name: module for module, names in homes.items() for name in names}, set(subpackages)
-
-    def find(name: str) -> Any:
-        if name in home_of:
-            found = getattr(importlib.import_module(home_of[name]), name)
-        elif name in wholes:
-            found = importlib.import_module(f"{package}.{name}")
-        else:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}{closest(name, home_of)}")
-        setattr(sys.modules[package], name, found)
-        return found
-
-    return find
-
-
-def import_named(name: str, argument: str, form: str) -> Any:
-    """Return what ``package.module:attribute`` names; the working directory is searched, too.
-
-    Args:
-        name: The name.
-        argument: How the caller's user knows this value, as in ``"factory"``.
-        form: What to write instead, for messages.
-
-    Raises:
-        InputError: The name has another form, the module cannot be imported, or it has no such attribute.
-
-    Example:
-        >>> import_named("math:sqrt", "function", "write module:function")(9)
-        3.0
-    """
-    module_name, _, attribute = name.partition(":")
-    if not module_name or not attribute:
-        raise InputError(f"{argument}={name!r}: {form}")
-    if "/" in module_name or module_name.endswith(".py"):
-        dotted = module_name.removesuffix(".py").strip("./").replace("/", ".")
-        raise InputError(f"{argument}={name!r}: write {f'{dotted}:{attribute}'!r}, a module and not a file")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:
-        raise InputError(
-            f"{argument}={name!r}: {module_name} cannot be imported ({type(error).__name__}: {error})"
-        ) from error
-    try:
-        return operator.attrgetter(attribute)(module)
-    except AttributeError:
-        near = closest(attribute, [each for each in vars(module) if not each.startswith("_")])
-        raise InputError(f"{argument}={name!r}: {module_name} has no function {attribute!r}{near}") from None
-
-
 def counted(number: int, word: str) -> str:
     """Write a count.
 
@@ -142,40 +89,6 @@ def counted(number: int, word: str) -> str:
         ('1 step', '4,000 steps')
     """
     return f"{number:,} {word}{'' if number == 1 else 's'}"
-
-
-def missing(package: str, extra: str) -> str:
-    """Say in one line what to install.
-
-    Example:
-        >>> missing("TensorBoard", "tensorboard")
-        "TensorBoard is not installed; type: pip install 'torch-zeroinit[tensorboard]'"
-    """
-    return f"{package} is not installed; type: pip install 'torch-zeroinit[{extra}]'"
-
-
-def import_extra(module: str, extra: str) -> Any:
-    """Import what only an extra brings.
-
-    Args:
-        module: The module.
-        extra: Which extra of this package brings it.
-
-    Raises:
-        InputError: It is not installed; the message says what to type.
-
-    Example:
-        >>> import_extra("json", "bench").dumps(1)
-        '1'
-    """
-    package = module.partition(".")[0]
-    try:
-        loaded = importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise InputError(missing(package, extra)) from error
-    if hasattr(loaded, "__path__") and getattr(loaded, "__file__", None) is None:  # a folder of that name, no package
-        raise InputError(missing(package, extra))
-    return loaded
 
 
 def whole_number(value: object, argument: str, least: int | None = None) -> int:
@@ -296,6 +209,45 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def refuse_url(folder: Path | str) -> None:
+    """Refuse a URL, which would become a folder of a strange name.
+
+    Raises:
+        InputError: It is a URL.
+    """
+    if match := URL.match(str(folder)):
+        scheme, rest = match[1].lower(), str(folder)[match.end() :]
+        way_out = f"/{rest}" if scheme == "file" else "the folder where it is mounted"
+        url = f"{scheme}:///{rest}" if scheme == "file" else f"{scheme}://{rest}"
+        raise InputError(f"{url}: is a URL, and files are kept in folders; write {way_out}")
+
+
+def check_writable(folder: Path) -> None:
+    """Check now, not after hours of training, that a folder can be written to; the folder is not created.
+
+    Raises:
+        InputError: The folder cannot be written to.
+
+    Example:
+        >>> check_writable(Path())
+    """
+    refuse_url(folder)
+    try:
+        tempfile.TemporaryFile(dir=_nearest(folder.absolute())).close()  # a file without a name
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"cannot write to {folder}: {reason}; choose a folder that can be written to") from error
+
+
+def _nearest(path: Path) -> Path:
+    """Return the path itself if it exists, or else the nearest folder above it."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return _nearest(path.parent)
+    return path
 
 
 def read_regular(path: Path, at_most: int) -> bytes:

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from zeroinit._common import InputError
+from zeroinit._common import InputError, check_writable
 from zeroinit.bench import reproduce as module
 from zeroinit.bench import store as store_module
 from zeroinit.bench.catalogue import FIGURES
 from zeroinit.bench.progress import Progress
 from zeroinit.bench.reporting import report
-from zeroinit.bench.reproduce import Interrupted, check_writable, choose_figures, list_missing, reproduce
+from zeroinit.bench.reproduce import Interrupted, choose_figures, list_missing, reproduce
 from zeroinit.bench.running.schedule import Options
 from zeroinit.bench.spec import Curve, Figure
 from zeroinit.bench.store import Failure

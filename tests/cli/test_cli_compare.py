@@ -22,7 +22,7 @@ def test_a_table_and_a_folder_with_every_format(zeroinit):
     assert len(list(Path("comparison").iterdir())) == 7
     for option, start in (
         ("--csv", "entry,rate,"),
-        ("--latex", r"\begin{tabular}"),
+        ("--latex", r"% The rules need \usepackage{booktabs}."),
         ("--bibtex", "@software{zeroinit"),
     ):
         again = zeroinit("compare", "zero", *SMALL, option)

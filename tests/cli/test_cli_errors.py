@@ -236,3 +236,21 @@ def test_what_a_terminal_would_obey_is_not_printed(refused):
     message = refused("report", "--results", "a\x1b[2J\rb\u202e", "fig3")
     assert message.startswith("results='a")
     assert not set(message) & set("\x1b\r\u202e")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("list nonsense", "'nonsense' is one name too many; see zeroinit list --help"),
+        ("reproduce fig12 --jobs 0", "jobs=0: must be at least 1"),
+        ("compare zero --jobs 0", "jobs=0: must be at least 1"),
+        ("compare zero --report a_file", f"cannot write to a_file: Not a directory; {WAY_OUT}"),
+        ("reproduce fig12 --report a_file", f"cannot write to a_file: Not a directory; {WAY_OUT}"),
+    ],
+)
+def test_what_can_be_told_at_once_is_told_before_the_program_is_loaded(refused, monkeypatch, arguments, message):
+    from zeroinit.bench import progress
+
+    monkeypatch.setattr(progress, "Progress", None)  # it is made first of all, to say that the program is loading
+    Path("a_file").write_text("")
+    assert refused(*arguments.split()) == message

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from zeroinit.cli.explain import PAGES
+from zeroinit.cli.pages import PAGES
 from zeroinit.symmetry import CODES
 
 TEXTS = {path.stem: path.read_text(encoding="utf-8") for path in PAGES.glob("*.md")}
@@ -81,3 +81,22 @@ def test_no_torch_is_loaded():
         "assert not {'torch', 'numpy'} & set(sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize("code", [["ZI006"], []])
+def test_the_library_alone_explains_too(zeroinit, code):
+    """Reports say `more: zeroinit explain ZI006`; the pages are in the package, the extra `cli` may be missing."""
+    script = f"import sys\nsys.modules['typer'] = None\nfrom zeroinit.cli import main\nmain(['explain', *{code}])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.rstrip() == zeroinit("explain", *code).out.rstrip()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"), [(["ZI999"], "code='ZI999': "), (["--help"], "typer is not installed; type: pip install ")]
+)
+def test_the_library_alone_says_what_it_cannot_explain(arguments, said):
+    script = f"import sys\nsys.modules['typer'] = None\nfrom zeroinit.cli import main\nmain(['explain', *{arguments}])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"zeroinit: error: {said}")

@@ -20,6 +20,13 @@ def flawed():
     nn.init.constant_(model[2].weight, 0.1)
     return model, torch.randn(8, 12, generator=torch.Generator().manual_seed(0))
 
+def frozen():
+    model, inputs = flawed()
+    return model.requires_grad_(False), inputs
+
+def misfit():
+    return healthy(), torch.ones(8, 13)
+
 def fails():
     raise RuntimeError("on purpose")
 
@@ -152,14 +159,14 @@ def test_json_and_sarif(zeroinit):
         ),
         (("nowhere_at_all:f",), "factory='nowhere_at_all:f': nowhere_at_all cannot be imported (ModuleNotFoundError"),
         (("factories_for_inspect:healty",), "has no function 'healty'; did you mean 'healthy'?"),
-        (("factories_for_inspect:fails",), "failed in factories_for_inspect.py, line 16 (RuntimeError: on purpose)\n"),
+        (("factories_for_inspect:fails",), "failed in factories_for_inspect.py, line 23 (RuntimeError: on purpose)\n"),
         (("factories_for_inspect:needs",), "positional argument: 'width'); it is called without arguments\n"),
         (("factories_for_inspect:MODEL",), "is a Sequential, not a function; write package.module:factory"),
         (("factories_for_inspect.py:healthy",), "write 'factories_for_inspect:healthy', a module and not a file\n"),
         (("pkg/models.py:healthy",), "write 'pkg.models:healthy', a module and not a file\n"),
         (
             ("factories_for_inspect:Named", "--inputs", "ids=8x12"),
-            "inputs='ids=8x12': forward has no argument 'ids'; did you mean 'input_ids'?; it takes input_ids, mask\n",
+            "inputs='ids=8x12': forward has no argument 'ids'; did you mean 'input_ids'? It takes input_ids, mask\n",
         ),
         (("factories_for_inspect:flawed", "--baseline", "other.json"), "holds no findings with code and path"),
         (("factories_for_inspect:words",), "returned a str; write package.module:factory"),
@@ -170,11 +177,20 @@ def test_json_and_sarif(zeroinit):
         (("factories_for_inspect:healthy", "--inputs", "8 by 12"), "inputs='8 by 12': write sizes as 32x784"),
         (("factories_for_inspect:healthy", "--inputs", "x=8x12,8"), "name all inputs or none"),
         (("factories_for_inspect:flawed", "--format", "xml"), "format='xml': must be one of json, sarif, table"),
-        (("factories_for_inspect:healthy", "--inputs", "8x13"), "the forward pass failed"),
+        (("factories_for_inspect:healthy", "--inputs", "8x13"), "inputs='8x13': the forward pass failed (RuntimeError"),
+        (("factories_for_inspect:healthy", "--inputs", "8x13"), "; write the sizes that the model takes\n"),
+        (("factories_for_inspect:healthy", "--inputs", "0x12"), "inputs='0x12': 0 leaves nothing to draw; write sizes"),
+        (("factories_for_inspect:frozen",), "factory='factories_for_inspect:frozen': its model: has no trainable"),
+        (("factories_for_inspect:misfit",), "factory='factories_for_inspect:misfit': of its inputs: the forward pass"),
+        (("factories_for_inspect:flawed", "--steps", "0"), "steps=0: must be at least 1\n"),
+        (("factories_for_inspect:flawed", "--baseline", "none.json"), "'none.json': there is no such file; write it"),
+        (("broken_at_import:build",), "cannot be imported (ValueError: too early) in broken_at_import.py, line 2\n"),
+        (("nowhere_at_all:f",), "; looked in "),
     ],
 )
 def test_what_a_user_can_mend(zeroinit, arguments, message):
     Path("other.json").write_text("[1, 2]")
+    Path("broken_at_import.py").write_text("import math\nraise ValueError('too early')\n")
     ended = zeroinit("inspect", *arguments)
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.startswith("zeroinit: error: ")

@@ -52,7 +52,7 @@ def test_a_pattern_that_matches_nothing_is_an_error(model, argument, snapshot):
     with pytest.raises(
         InputError,
         match=rf"{argument}='body.conv1': matches no dense, convolutional or attention layer.*; did you mean "
-        r"'body.conv_1'\?; the (layers|modules) are 'body.conv_1', 'body.conv_2', 'head', 'extra_head'$",
+        r"'body.conv_1'\? The (layers|modules) are 'body.conv_1', 'body.conv_2', 'head', 'extra_head'$",
     ):
         initialize_(model, "zero", **{argument: ["head", "body.conv1"]})
     assert snapshot(model) == before

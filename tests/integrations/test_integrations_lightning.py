@@ -340,3 +340,71 @@ def test_a_compiled_module_is_inspected_and_compiled_afterwards(tmp_path):
 def test_what_is_refused_is_refused_before_the_training(settings, message, without_type_checks):
     with pytest.raises(InputError, match=message):
         InspectCallback(**settings)
+
+
+class Holds(Net):
+    """A net whose optimizers hold some of its layers each."""
+
+    def __init__(self, *kinds_and_layers):
+        super().__init__()
+        self.parts = kinds_and_layers
+        self.automatic_optimization = len(kinds_and_layers) == 1
+
+    def configure_optimizers(self):
+        return [kind(nn.ModuleList(self.net[at] for at in layers).parameters(), lr=0.1) for kind, layers in self.parts]
+
+
+def a_loss(module, batch):
+    return nn.functional.cross_entropy(module(batch[0]), batch[1])
+
+
+def test_parameters_that_no_optimizer_holds_stop_a_strict_run_before_its_first_update(tmp_path):
+    model = Holds((torch.optim.SGD, [0]))
+    before = [each.detach().clone() for each in model.parameters()]
+    with pytest.raises(SymmetryError, match=r"does not hold `net\.2\.weight` and `net\.2\.bias`"):
+        trainer(tmp_path, [InspectCallback(strict=True)]).fit(model, loader())
+    assert all(torch.equal(*pair) for pair in zip(model.parameters(), before, strict=True))
+    whole = InspectCallback(strict=True, show=lambda text: None)
+    trainer(tmp_path, [whole]).fit(Holds((torch.optim.SGD, [0, 2])), loader())
+    assert whole.report.optimizer == "SGD"
+
+
+def test_one_of_several_optimizers_has_to_hold_a_parameter(tmp_path):
+    sgd, adam = (torch.optim.SGD, [0]), (torch.optim.Adam, [2])
+    both = InspectCallback(strict=True, step=a_loss, show=lambda text: None, every=0)
+    with pytest.raises(AttributeError, match="stop"):  # strict lets it pass; this module then trains by hand
+        trainer(tmp_path, [both]).fit(_Stops(sgd, adam), loader())
+    assert both.report.optimizer == "SGD and Adam"
+    gap = InspectCallback(strict=True, step=a_loss, every=0)
+    with pytest.raises(SymmetryError, match=r"does not hold `net\.2\.weight`"):
+        trainer(tmp_path, [gap]).fit(_Stops(sgd, (torch.optim.Adam, [1, 0])), loader())
+
+
+class _Stops(Holds):
+    def training_step(self, batch, batch_idx):
+        raise AttributeError("stop")
+
+
+def test_a_rule_that_the_user_names_takes_the_place_of_the_trainers_optimizers(tmp_path):
+    for settings in ({"optimizer": "sgd"}, {"learning_rate": 0.01}):
+        callback = InspectCallback(strict=True, show=lambda text: None, **settings)
+        trainer(tmp_path, [callback]).fit(Holds((torch.optim.SGD, [0])), loader())
+        assert callback.report.optimizer == settings.get("optimizer", "adam")
+
+
+def test_an_optimizer_whose_step_fails_on_a_copy_still_says_what_it_holds(tmp_path):
+    class Bound(torch.optim.SGD):
+        def __init__(self, parameters, lr):
+            super().__init__(parameters, lr=lr)
+            self.first = id(self.param_groups[0]["params"][0])
+
+        def step(self, closure=None):
+            if id(self.param_groups[0]["params"][0]) != self.first:
+                raise KeyError("not mine")
+            return super().step(closure)
+
+    with pytest.raises(SymmetryError, match=r"does not hold `net\.2\.weight` and `net\.2\.bias`"):
+        trainer(tmp_path, [InspectCallback(strict=True)]).fit(Holds((Bound, [0])), loader())
+    whole = InspectCallback(strict=True, show=lambda text: None)
+    trainer(tmp_path, [whole]).fit(Holds((Bound, [0, 2])), loader())
+    assert whole.report.optimizer == "Adam in place of Bound"

@@ -328,3 +328,30 @@ def test_two_callbacks_inspect_and_watch_each_for_itself(tmp_path):
     assert [text.partition(":")[0] for text in shown[0]] == ["zeroinit"] * 2
     assert [each.recorder.num_recorded for each in callbacks] == [2, 2]
     assert hooks(model) == before
+
+
+def test_parameters_that_the_optimizer_does_not_hold_stop_a_strict_run_before_its_first_update(tmp_path):
+    def train(model, parameters):
+        callback = InspectCallback(strict=True, show=lambda text: None)
+        run = trainer(tmp_path, model, [callback], gradient_accumulation_steps=2, warmup_steps=2)
+        run.optimizer = torch.optim.AdamW(parameters, lr=1e-3) if parameters is not None else None
+        run.train()
+        return callback.report.optimizer
+
+    model = tiny()
+    before = [each.detach().clone() for each in model.parameters()]
+    with pytest.raises(SymmetryError, match=r"4 of 28 parameters will not learn: .* does not hold `transformer\.wte"):
+        train(model, model.transformer.h.parameters())
+    assert all(torch.equal(*pair) for pair in zip(model.parameters(), before, strict=True))
+    assert hooks(model) == 0
+    model = tiny()
+    assert train(model, model.parameters()) == "AdamW"
+    assert train(tiny(), None) == "AdamW"  # the one that create_optimizer makes
+
+
+def test_a_rule_that_the_user_names_takes_the_place_of_the_trainers_optimizer(tmp_path):
+    model, callback = tiny(), InspectCallback(strict=True, optimizer="sgd", show=lambda text: None)
+    run = trainer(tmp_path, model, [callback])
+    run.optimizer = torch.optim.AdamW(model.transformer.h.parameters(), lr=1e-3)
+    run.train()
+    assert callback.report.optimizer == "sgd"

@@ -69,8 +69,8 @@ def known_codes(starts: Iterable[str], argument: str) -> tuple[str, ...]:
         if not isinstance(each, str):
             raise InputError(f"{argument}={each!r}: must be a code, such as 'ZI006'")
         if not each or not any(code.startswith(each.upper()) for code in CODES):
-            near = closest(each.upper(), CODES)
-            raise InputError(f"{argument}={each!r}: no code starts like this{near}; `zeroinit explain` lists all codes")
+            near = closest(each.upper(), CODES, "`zeroinit explain` lists all codes")
+            raise InputError(f"{argument}={each!r}: no code starts like this{near}")
     return tuple(each.upper() for each in given)
 
 
@@ -111,6 +111,8 @@ def _place(finding: Finding) -> tuple[str, str]:
 def _read(path: Path) -> set[tuple[str, str]]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"baseline={str(path)!r}: there is no such file; write it with --write-baseline") from None
     except (OSError, ValueError) as error:
         raise InputError(
             f"baseline={str(path)!r}: cannot be read ({type(error).__name__}: {error}); write one with --write-baseline"

@@ -5,7 +5,7 @@ Needs the extra packages of ``pip install 'torch-zeroinit[bench]'``. Each name i
 
 from typing import TYPE_CHECKING
 
-from zeroinit._common import names_when_used
+from zeroinit._imports import names_when_used
 
 if TYPE_CHECKING:
     from zeroinit.bench.comparison import Comparison, compare

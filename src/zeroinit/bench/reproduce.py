@@ -1,12 +1,10 @@
 """Reproduce figures: carry out the missing runs, store their results, write the report."""
 
-import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from zeroinit._common import InputError, counted, lookup
+from zeroinit._common import check_writable, counted, lookup
 from zeroinit.bench.catalogue import FIGURES
 from zeroinit.bench.network import hash_model, start_model
 from zeroinit.bench.profiles import PROFILES
@@ -17,7 +15,7 @@ from zeroinit.bench.running.estimate import name_runs
 from zeroinit.bench.running.schedule import Options, Task, choose_jobs, missing, run_all, shard_of
 from zeroinit.bench.running.start import load
 from zeroinit.bench.spec import Figure, Run
-from zeroinit.bench.store import Result, Store, refuse_url
+from zeroinit.bench.store import Result, Store
 from zeroinit.bench.work import rough_seconds
 from zeroinit.init import INITIALIZERS
 
@@ -138,7 +136,14 @@ def told_what_is_kept(tasks: Sequence[Task], store: Store) -> Iterator[None]:
 
 
 def carry_out_missing(
-    tasks: list[Task], options: Options, store: Store, progress: Progress, *, jobs: int, names: Mapping[Run, str]
+    tasks: list[Task],
+    options: Options,
+    store: Store,
+    progress: Progress,
+    *,
+    jobs: int,
+    names: Mapping[Run, str],
+    phase: str = "",
 ) -> list[Task]:
     """Run the tasks without a usable result, after everything that can be checked.
 
@@ -149,6 +154,7 @@ def carry_out_missing(
         progress: Shows what is going on.
         jobs: Number of processes.
         names: What each run is called.
+        phase: What the runs are for, as ``"tuning: "``; shown before their count.
 
     Returns:
         The tasks that had no usable result.
@@ -157,7 +163,7 @@ def carry_out_missing(
     if todo:
         check_writable(options.results)
     todo = _check_what_is_there(tasks, todo, options, store, progress)
-    _run(tasks, todo, options, jobs, progress, names)
+    _run(tasks, todo, options, jobs, progress, names, phase)
     return todo
 
 
@@ -223,43 +229,26 @@ def _is_outdated(result: Result) -> bool:
     return is_own and hash_model(start_model(result.run, result.seed)) != result.initial_hash
 
 
-def check_writable(folder: Path) -> None:
-    """Check now, not after hours of training, that a folder can be written to; the folder is not created.
-
-    Raises:
-        InputError: The folder cannot be written to.
-    """
-    refuse_url(folder)
-    try:
-        tempfile.TemporaryFile(dir=_nearest(folder.absolute())).close()  # a file without a name
-    except OSError as error:
-        reason = error.strerror or error
-        raise InputError(f"cannot write to {folder}: {reason}; choose a folder that can be written to") from error
-
-
-def _nearest(path: Path) -> Path:
-    """Return the path itself if it exists, or else the nearest folder above it."""
-    try:
-        os.lstat(path)
-    except FileNotFoundError:
-        return _nearest(path.parent)
-    return path
-
-
 def _run(
-    tasks: list[Task], todo: list[Task], options: Options, jobs: int, progress: Progress, names: Mapping[Run, str]
+    tasks: list[Task],
+    todo: list[Task],
+    options: Options,
+    jobs: int,
+    progress: Progress,
+    names: Mapping[Run, str],
+    phase: str,
 ) -> None:
     """Run what is missing, and say how far it is: each run counts as much as it likely takes."""
     work = {task: rough_seconds(task.run) for task in todo}
     epochs, whole, done, num_done = dict.fromkeys(todo, 0), sum(work.values()), 0.0, 0
-    progress.begin("starting the first runs")
+    progress.begin(f"{phase}0 of {counted(len(todo), 'run')}, the first ones start")
 
     def on_epoch(task: Task, epoch: int) -> None:
         nonlocal done, num_done
         done += work[task] * (epoch - epochs[task]) / (task.run.epochs or 1)
         num_done += epoch == task.run.epochs
         epochs[task] = epoch
-        progress.update(done / whole, f"{num_done} of {counted(len(todo), 'run')}")
+        progress.update(done / whole, f"{phase}{num_done} of {counted(len(todo), 'run')}")
 
     def tell(task: Task, words: str) -> None:
         progress.print(f"failed: {names[task.run]}, seed {task.seed}: {words}")

@@ -13,7 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
-from zeroinit._common import InputError, read_regular, write_atomically
+from zeroinit._common import InputError, read_regular, refuse_url, write_atomically
 from zeroinit.bench.result import (
     QUANTILES,
     Failure,
@@ -29,7 +29,6 @@ __all__ = ["QUANTILES", "Failure", "Result", "Store", "read_result"]
 
 T = TypeVar("T")
 NAME = re.compile(r"seed-(0|[1-9][0-9]{0,18})\.json")
-URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")
 OTHERS = "holds other settings than its name says; delete it to compute it again"
 DIFFERS = "its result of {}, seed {}, differs from another in a bundle; neither counts, so remove one of them"
 MOST_BYTES, MOST_IN_BUNDLE, MOST_OF_FAILURE = 2**28, 2**32, 2**20
@@ -228,19 +227,6 @@ def fresh(call: Callable[[], T], tries: int = 5) -> T:
             if getattr(error.__cause__ or error, "errno", None) != errno.ESTALE:
                 raise
     return call()
-
-
-def refuse_url(folder: Path | str) -> None:
-    """Refuse a URL, which would become a folder of a strange name.
-
-    Raises:
-        InputError: It is a URL.
-    """
-    if match := URL.match(str(folder)):
-        scheme, rest = match[1].lower(), str(folder)[match.end() :]
-        way_out = f"/{rest}" if scheme == "file" else "the folder where it is mounted"
-        url = f"{scheme}:///{rest}" if scheme == "file" else f"{scheme}://{rest}"
-        raise InputError(f"{url}: is a URL, and files are kept in folders; write {way_out}")
 
 
 def refuse_link(folder: Path) -> None:

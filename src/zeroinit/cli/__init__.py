@@ -3,17 +3,24 @@
 import contextlib
 import os
 import sys
+from typing import NoReturn
 
+from zeroinit._common import InputError
+from zeroinit._imports import MissingExtra, missing
+from zeroinit.cli.pages import page
 from zeroinit.cli.streams import prepare_streams
 
 __all__ = ["main"]
 
-OF_THE_COMMAND_LINE = {"typer", "rich", "click"}
-"""Packages of the extra ``cli``; a command that needs others needs those of ``bench``."""
+NEED_NO_BENCH = {"", "--help", "--version", "inspect", "audit", "explain"}
+"""How a command line begins that needs the extra ``cli`` alone; a comparison would ask for the other one next."""
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line. What a user can mend is one line on standard error and exit code 2."""
+    """Run the command line. What a user can mend is one line on standard error and exit code 2.
+
+    ``explain`` works without the extra ``cli``, because reports name it.
+    """
     prepare_streams()
     try:
         from zeroinit.cli.app import run
@@ -29,17 +36,19 @@ def main(arguments: list[str] | None = None) -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         print(f"zeroinit: error: cannot write to standard output: {error.strerror or error}", file=sys.stderr)
         sys.exit(2)
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if not package or package == "zeroinit":
-            raise
-        extra = "cli" if package in OF_THE_COMMAND_LINE else "bench"
-        print(
-            f"zeroinit: error: the package {package} is not installed, which this command needs; "
-            f"pip install 'torch-zeroinit[{extra}]' brings all of them",
-            file=sys.stderr,
-        )
-        sys.exit(2)
+    except MissingExtra as error:
+        given = [*(sys.argv[1:] if arguments is None else arguments), ""]
+        if given[0] != "explain" or given[1].startswith("-"):
+            _end(error if given[0] in NEED_NO_BENCH else MissingExtra(missing(str(error.name), "bench")))
+        try:
+            print(page(given[1] or None))
+        except InputError as unknown:
+            _end(unknown)
     except KeyboardInterrupt:
         print("zeroinit: interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _end(error: InputError) -> NoReturn:
+    print(f"zeroinit: error: {error}", file=sys.stderr)
+    sys.exit(2)

@@ -122,6 +122,8 @@ def _refusal(error) -> str:
     """Say in one line what the parser does not take: the nearest option first, then all of them."""
     asked = error.ctx.command_path if error.ctx else "zeroinit"
     name = getattr(error, "option_name", None)
+    if extra := re.search(r"unexpected extra argument\S* \((.*)\)", error.format_message()):
+        return f"{extra[1]!r} is one name too many; see {asked} --help"
     if name is None or error.ctx is None:
         return f"{error.format_message().rstrip('.')}; see {asked} --help"
     options = [option for parameter in error.ctx.command.params for option in parameter.opts if option[:2] == "--"]

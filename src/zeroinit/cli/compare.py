@@ -8,10 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zeroinit._common import InputError
+from zeroinit._common import InputError, check_writable
 from zeroinit.cli.app import WIDTH, app, err, out
 from zeroinit.cli.completion import complete_boards, complete_figures, complete_keys
-from zeroinit.cli.options import DataDir, Results, Shard, TimeLimit, parse_duration, parse_seeds, parse_shard
+from zeroinit.cli.options import (
+    DataDir,
+    Results,
+    Shard,
+    TimeLimit,
+    check_jobs,
+    parse_duration,
+    parse_seeds,
+    parse_shard,
+)
 from zeroinit.cli.reproduce import LONG, ask_before_long_work
 from zeroinit.cli.tables import print_estimate
 
@@ -107,13 +116,15 @@ def compare(
     given = {name: value for name, value in given.items() if value is not None}
     deadline = None if time_limit is None else time.time() + parse_duration(time_limit)
     chosen_seeds, part = None if seeds is None else parse_seeds(seeds), parse_shard(shard)
+    check_jobs(jobs)
+    if not dry_run:
+        check_writable(report)
     from zeroinit.bench.progress import Progress
 
     progress = Progress(err)
     with progress:
         progress.begin("loading the program")
         from zeroinit.bench.comparison.compare import planned
-        from zeroinit.bench.reproduce import check_writable
         from zeroinit.bench.running.estimate import estimate_tasks, tasks_may_take_longer
         from zeroinit.bench.running.schedule import Options
         from zeroinit.bench.store import Store
@@ -135,7 +146,6 @@ def compare(
     if plan is not None:
         less = "--time-limit 30m ends after half an hour; --epochs and --seeds make it shorter"
         ask_before_long_work(plan, deadline, less)
-    check_writable(report)
     problems: list[str] = []
     for title, protocol in protocols.items():
         if not options.is_out_of_time:

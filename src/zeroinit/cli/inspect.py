@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from zeroinit._common import lookup
+from zeroinit._common import lookup, whole_number
 from zeroinit._findings.formats import FORMATS
 from zeroinit.cli.app import app
 from zeroinit.cli.completion import complete_keys
@@ -45,14 +45,16 @@ def inspect_command(
     write_to: Annotated[Path | None, typer.Option("--write-baseline", help="Write warnings to this file.")] = None,
 ) -> None:
     """Tell for any model whether it will learn, what stays identical, and when each layer gets its first gradient."""
-    from zeroinit.cli.loading import at_factory, build, inputs_known, users_code
+    from zeroinit.cli.loading import at_factory, build, in_words_of_options, users_code
     from zeroinit.cli.shown import check_select, show
     from zeroinit.symmetry import inspect
 
     lookup(FORMATS, style, "format")
     check_select(select, "inspect")
+    if steps is not None:
+        whole_number(steps, "steps", least=1)
     with for_the_report(), users_code(factory):
         model, batch = build(factory, inputs, initializer)
-        with inputs_known(model, batch, inputs):
+        with in_words_of_options(factory, model, batch, inputs):
             report = at_factory(inspect(model, batch, steps=steps, optimizer=optimizer), factory, model)
     show(report, style, strict, select, ignore, baseline, write_to)

@@ -13,13 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zeroinit._common import InputError, closest, derive_seed, import_named
+from zeroinit._common import InputError, closest, derive_seed
 from zeroinit._findings.report import Report
+from zeroinit._imports import import_named
 from zeroinit._modules.batch import describe
 from zeroinit._modules.homes import homes_of
 from zeroinit.init import initialize_
 
-__all__ = ["at_factory", "build", "find_factory", "inputs_known", "parse_inputs", "split", "users_code"]
+__all__ = ["at_factory", "build", "find_factory", "in_words_of_options", "parse_inputs", "split", "users_code"]
 
 FORM = "write package.module:factory, where factory() returns a model or a pair of model and inputs"
 
@@ -84,10 +85,11 @@ def parse_inputs(text: str, seed: int = 0) -> Any:
     drawn: list[tuple[str, Tensor]] = []
     for entry in text.split(","):
         match = re.fullmatch(r"(?:(\w+)=)?(\d+(?:x\d+)*)(?::int(\d+))?", entry.strip())
-        if match is None or 0 in (sizes := [int(size) for size in match[2].split("x")]) or match[3] == "0":
-            raise InputError(
-                f"inputs={text!r}: write sizes as 32x784, whole numbers below 100 as 8x16:int100, several with commas"
-            )
+        sizes = [int(size) for size in match[2].split("x")] if match else []
+        if match is None or 0 in sizes or match[3] == "0":
+            fault = "0 leaves nothing to draw; " if match else ""
+            form = "write sizes as 32x784, whole numbers below 100 as 8x16:int100, several with commas"
+            raise InputError(f"inputs={text!r}: {fault}{form}")
         if math.prod(sizes) > 2**31:
             raise InputError(f"inputs={text!r}: {math.prod(sizes)} values are too many to draw")
         if match[1] and match[1] in {name for name, _ in drawn}:
@@ -106,8 +108,14 @@ def parse_inputs(text: str, seed: int = 0) -> Any:
 
 
 @contextmanager
-def inputs_known(model: nn.Module, batch: Any, text: str | None) -> Iterator[None]:
-    """Say which names of inputs the model's ``forward`` lacks, if the block fails for them.
+def in_words_of_options(factory: str, model: nn.Module, batch: Any, text: str | None) -> Iterator[None]:
+    """Say what is wrong with a model or its inputs as somebody knows it who has typed them.
+
+    Args:
+        factory: The factory's name.
+        model: What the factory made.
+        batch: The inputs.
+        text: What describes them; ``None`` if the factory made them, too.
 
     Raises:
         InputError: The block raises one.
@@ -115,14 +123,19 @@ def inputs_known(model: nn.Module, batch: Any, text: str | None) -> Iterator[Non
     try:
         yield
     except InputError as error:
-        known = list(signature(model.forward).parameters)
+        known, said = list(signature(model.forward).parameters), str(error)
         lacking = [name for name in batch if name not in known] if text is not None and isinstance(batch, dict) else []
-        if not lacking:
-            raise
-        raise InputError(
-            f"inputs={text!r}: forward has no argument {lacking[0]!r}{closest(lacking[0], known)}; "
-            f"it takes {', '.join(known)}"
-        ) from error
+        if lacking:
+            near = closest(lacking[0], known, f"it takes {', '.join(known)}")
+            raise InputError(f"inputs={text!r}: forward has no argument {lacking[0]!r}{near}") from error
+        if said.startswith("inputs=") and "; hand over inputs" in said:
+            reason = said.partition(": ")[2].partition("; hand over inputs")[0]
+            place = f"inputs={text!r}" if text is not None else f"factory={factory!r}: of its inputs"
+            out = "write the sizes that the model takes" if text is not None else "return inputs that the model takes"
+            raise InputError(f"{place}: {reason}; {out}") from error
+        if said.startswith("model: "):
+            raise InputError(f"factory={factory!r}: its model: {said.removeprefix('model: ')}") from error
+        raise
 
 
 def split(made: Any) -> tuple[Any, Any]:

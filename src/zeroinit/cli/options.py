@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from zeroinit._common import InputError
+from zeroinit._common import InputError, whole_number
 from zeroinit.cli.completion import complete_figures, complete_keys
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Shard",
     "ShowClaims",
     "TimeLimit",
+    "check_jobs",
     "parse_duration",
     "parse_seeds",
     "parse_shard",
@@ -69,6 +70,19 @@ OpenIt = Annotated[bool, typer.Option("--open", help="Open the report in the bro
 ShowClaims = Annotated[bool, typer.Option("--claims", help="Print every claim with its verdict.")]
 
 MOST_DIGITS, MOST_SEEDS = 18, 100_000
+
+
+def check_jobs(jobs: int | None) -> None:
+    """Refuse a number of processes that cannot be used, before anything is loaded.
+
+    Raises:
+        InputError: It is below 1.
+
+    Example:
+        >>> check_jobs(None)
+    """
+    if jobs is not None:
+        whole_number(jobs, "jobs", least=1)
 
 
 def parse_seeds(text: str) -> list[int]:

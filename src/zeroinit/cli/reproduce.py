@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from zeroinit._common import InputError
+from zeroinit._common import InputError, check_writable
 from zeroinit.cli.app import app, err
 from zeroinit.cli.options import (
     DataDir,
@@ -21,6 +21,7 @@ from zeroinit.cli.options import (
     Shard,
     ShowClaims,
     TimeLimit,
+    check_jobs,
     parse_duration,
     parse_seeds,
     parse_shard,
@@ -86,7 +87,10 @@ def reproduce(
     if not checkpoint_every >= 0:
         raise InputError(f"checkpoint-every={checkpoint_every}: must be at least 0 seconds")
     deadline = None if time_limit is None else time.time() + parse_duration(time_limit)
-    profile, chosen_seeds = profile or profile_for(figures), parse_seeds(seeds)
+    profile, chosen_seeds, part = profile or profile_for(figures), parse_seeds(seeds), parse_shard(shard)
+    check_jobs(jobs)
+    if not dry_run and not missing and part[1] == 1:
+        check_writable(report)
     progress = Progress(err)
     with progress:
         progress.begin("loading the program")
@@ -96,7 +100,7 @@ def reproduce(
 
         chosen = choose_figures(figures, profile)
         options = Options(
-            *(results, data_dir, device, tensorboard, histogram_every, checkpoint_every, deadline, parse_shard(shard)),
+            *(results, data_dir, device, tensorboard, histogram_every, checkpoint_every, deadline, part),
             *(executor, address),
         )
         sizes: dict = {"seeds": chosen_seeds, "profile": profile, "protocol": protocol}

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import typer
 
-from zeroinit._common import InputError, lookup
+from zeroinit._common import InputError, counted, lookup
 from zeroinit._findings.choosing import choose, known_codes, without_known, write_baseline
 from zeroinit._findings.codes import CODES
 from zeroinit._findings.formats import FORMATS
 from zeroinit._findings.report import Report
-from zeroinit.cli.app import out
+from zeroinit.cli.app import err, out
 
 __all__ = ["check_select", "show"]
 
@@ -23,6 +23,7 @@ def show(
     left = report if baseline is None else without_known(report, baseline)
     if write_to is not None:  # last of all: a command that fails writes nothing
         write_baseline(report, write_to)
+        err.print(f"{counted(len(report.warnings), 'warning')} written to {write_to}", markup=False, soft_wrap=True)
     out.print(write(left), markup=False, highlight=False, soft_wrap=True)
     if strict and left.warnings:
         raise typer.Exit(1)

@@ -133,9 +133,8 @@ class Initializer:
         for name in options:
             if name not in known:
                 names = [*known, "forget_bias", "embedding_std"]
-                raise InputError(
-                    f"{name}={options[name]!r}: no such option{closest(name, names)}; it has {', '.join(names)}"
-                )
+                near = closest(name, names, f"it has {', '.join(names)}")
+                raise InputError(f"{name}={options[name]!r}: no such option{near}")
         if self.make is not None:
             check_options(self.make, options)
         return {**self.options, **options} if self.make is None else _kept(self.options, known) | options

@@ -110,9 +110,8 @@ def matching(
     for pattern in patterns:
         hits = {name for name in every if name == pattern} or {name for name in every if fnmatchcase(name, pattern)}
         if not hits:
-            raise InputError(
-                f"{argument}={pattern!r}: matches no {what}{closest(pattern, every)}; "
-                f"the {listed} are {', '.join(map(repr, list(choices)[:20]))}{', ...' if len(choices) > 20 else ''}"
-            )
+            shown = f"{', '.join(map(repr, list(choices)[:20]))}{', ...' if len(choices) > 20 else ''}"
+            near = closest(pattern, every, f"the {listed} are {shown}")
+            raise InputError(f"{argument}={pattern!r}: matches no {what}{near}")
         found |= hits
     return [choice for choice, names in choices.items() if not found.isdisjoint(names)]

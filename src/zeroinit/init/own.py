@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zeroinit._common import InputError, closest, import_named, lookup
+from zeroinit._common import InputError, closest, lookup
+from zeroinit._imports import import_named
 from zeroinit._modules.batch import describe
 from zeroinit.init.distributions import ZERO, Distribution
 from zeroinit.init.initializers import Initializer

@@ -95,8 +95,8 @@ class Rules:
                 near = list(dict.fromkeys(name for each in every for name in self._names_of(*each)))
                 shown = ", ".join(map(repr, near[:20])) + (", ..." if len(near) > 20 else "")
                 raise InputError(
-                    f"rule {pattern!r}: matches no parameter that it could set{closest(pattern, near)}; names "
-                    f"are {shown}"
+                    f"rule {pattern!r}: matches no parameter that it could set"
+                    f"{closest(pattern, near, f'names are {shown}')}"
                 )
 
     def _refuse_kind(self, pattern: str, found: list[tuple[str, str]]) -> None:

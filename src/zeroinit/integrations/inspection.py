@@ -10,6 +10,7 @@ from torch import nn
 from zeroinit._common import InputError, unknown, whole_number
 from zeroinit._findings.choosing import choose, known_codes
 from zeroinit.integrations.arguments import check_function, is_sharded, true_or_false
+from zeroinit.integrations.optimizers import as_one, stand_in
 from zeroinit.integrations.own_loop import is_first_rank
 from zeroinit.symmetry.inspector import inspect
 from zeroinit.symmetry.shadow.updates import check_updates
@@ -52,8 +53,17 @@ class FirstInspection:
         self.is_done = False
         self._num_skipped = 0
 
-    def run(self, model: nn.Module, inputs: Any, targets: Any = None, **settings: Any) -> None:
+    def run(
+        self, model: nn.Module, inputs: Any, targets: Any = None, *, optimizers: Iterable[Any] = (), **settings: Any
+    ) -> None:
         """Inspect a model on a batch, unless it was inspected before.
+
+        Args:
+            model: As for ``inspect``, like ``inputs``, ``targets`` and ``settings``.
+            inputs: The batch.
+            targets: Classes or values.
+            optimizers: Those of the Trainer. They train the copy, unless the user has named a rule or a rate.
+            settings: Further arguments of ``inspect``.
 
         Raises:
             SymmetryError: ``strict``, and there is a warning; in every process.
@@ -61,6 +71,9 @@ class FirstInspection:
         if self.is_done:
             return
         self.is_done = True
+        settings = self._settings | settings
+        if settings.keys().isdisjoint({"optimizer", "learning_rate"}) and (own := as_one(optimizers)) is not None:
+            settings["optimizer"] = own
         problem = self._inspect(model, inputs, targets, settings) if is_first_rank() else ""
         problem = _from_first_rank(problem) if self._strict else problem
         self.is_done = problem is not None
@@ -77,7 +90,7 @@ class FirstInspection:
         try:
             if name := is_sharded(model):
                 raise InputError(f"{name} is sharded over processes; call zeroinit.inspect before the model is sharded")
-            self.report = choose(inspect(model, inputs, targets, **self._settings | settings), ignore=self._ignore)
+            self.report = choose(self._carry_out(model, inputs, targets, settings), ignore=self._ignore)
         except Exception as error:  # an error in a trial is no reason to stop the training
             found = _innermost(error)
             self._num_skipped += isinstance(found, SkippedBatch)
@@ -94,6 +107,17 @@ class FirstInspection:
             self._show(f"zeroinit: {self.report}")
         return _problem(self.report)
 
+    def _carry_out(self, model: nn.Module, inputs: Any, targets: Any, settings: dict[str, Any]) -> SymmetryReport:
+        """Inspect; with an Adam of the same groups where a Trainer's own optimizer does not work on a copy."""
+        try:
+            return inspect(model, inputs, targets, **settings)
+        except Exception as error:
+            own: Any = settings.get("optimizer")
+            is_trainers = isinstance(own, torch.optim.Optimizer) and "optimizer" not in self._settings
+            if not is_trainers or isinstance(_innermost(error), SkippedBatch):
+                raise
+        return inspect(model, inputs, targets, **settings | {"optimizer": stand_in(own)})
+
 
 class InspectingCallback:
     """What the callbacks of all frameworks have: one inspection, and then records of the updates.
@@ -104,7 +128,9 @@ class InspectingCallback:
         ignore: Codes of warnings that do not count, or what they start with.
         by_layer: Log numbers for each layer, too.
         show: Gets the verdict, or the whole report if there are warnings. At the end, what was seen of the updates.
-        settings: Further arguments of ``zeroinit.inspect``, as ``loss_fn`` for a Trainer with a loss of its own.
+        settings: Further arguments of ``zeroinit.inspect``, as ``loss_fn`` for a Trainer with a loss of its own. The
+            copy is trained by the Trainer's own optimizers, so parameters that none of them holds are told. With
+            ``optimizer`` or ``learning_rate`` it is trained by that rule instead, and such parameters are not told.
 
     Attributes:
         report: What ``inspect`` returned; ``None`` before, and in other processes.

@@ -6,19 +6,15 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from zeroinit._common import missing
 from zeroinit.integrations.arguments import check_function, is_sharded
 from zeroinit.integrations.inspection import InspectingCallback
 from zeroinit.integrations.lightning_step import as_trained
 from zeroinit.integrations.own_loop import Watch
 
-try:
-    if "pytorch_lightning" in sys.modules and "lightning.pytorch" not in sys.modules:
-        from pytorch_lightning import Callback
-    else:
-        from lightning.pytorch import Callback  # type: ignore[assignment]  # the same class under the other name
-except ImportError as error:
-    raise ImportError(missing("lightning", "lightning")) from error
+if "pytorch_lightning" in sys.modules and "lightning.pytorch" not in sys.modules:
+    from pytorch_lightning import Callback
+else:
+    from lightning.pytorch import Callback  # type: ignore[assignment]  # the same class under the other name
 
 __all__ = ["InspectCallback"]
 
@@ -26,8 +22,9 @@ __all__ = ["InspectCallback"]
 class InspectCallback(InspectingCallback, Callback):
     """Inspects the module on the first batch, before the first update, and watches it from then on.
 
-    The inspection runs once, in the first process, on ``training_step`` with Lightning's batch. It trains copies, so
-    the training itself is bit for bit as without it. Nothing that copies log is kept. After that the numbers of
+    The inspection runs once, in the first process, on ``training_step`` with Lightning's batch. It trains copies with
+    all optimizers of ``configure_optimizers``, so the training itself is bit for bit as without it. Parameters that
+    none of these optimizers holds are told. Nothing that copies log is kept. After that the numbers of
     ``zeroinit.watch`` go to the Trainer's loggers.
 
     Args:
@@ -73,7 +70,7 @@ class InspectCallback(InspectingCallback, Callback):
         if self._inspection.is_done:
             return
         with as_trained(pl_module, self._step):
-            self._inspection.run(pl_module, {"batch": batch}, loss_fn=_loss_of)
+            self._inspection.run(pl_module, {"batch": batch}, optimizers=trainer.optimizers, loss_fn=_loss_of)
 
     def on_train_batch_end(self, trainer: Any, pl_module: nn.Module, *others: Any) -> None:
         """Log what was seen, if this update was due."""

@@ -14,7 +14,7 @@ from torch.nn.parameter import is_lazy
 from zeroinit._common import InputError, counted
 from zeroinit._modules.state import plain_name
 from zeroinit.integrations.arguments import is_sharded, true_or_false
-from zeroinit.integrations.metrics import metrics_of
+from zeroinit.integrations.logs import metrics_of
 from zeroinit.integrations.tensors import moved, not_finite
 from zeroinit.symmetry.observer import LayerRecord, SymmetryObserver
 from zeroinit.symmetry.shadow.checks import unwrapped

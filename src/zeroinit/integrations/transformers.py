@@ -8,20 +8,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
+from transformers import TrainerCallback
+from transformers.trainer_callback import CallbackHandler, PrinterCallback, ProgressCallback
 
-from zeroinit._common import InputError, missing
+from zeroinit._common import InputError
 from zeroinit._modules.batch import map_tensors
 from zeroinit._modules.copying import copier_of
 from zeroinit.integrations.arguments import can_take
 from zeroinit.integrations.inspection import InspectingCallback
 from zeroinit.integrations.recorder import Recorder
 from zeroinit.remedies.compiled import Eager
-
-try:
-    from transformers import TrainerCallback
-    from transformers.trainer_callback import CallbackHandler, PrinterCallback, ProgressCallback
-except ImportError as error:
-    raise ImportError(missing("transformers", "transformers")) from error
 
 __all__ = ["InspectCallback"]
 
@@ -32,8 +28,9 @@ NEAR = 12
 class InspectCallback(InspectingCallback, TrainerCallback):
     """Inspects the model on the first batch, before the first update, and watches it from then on.
 
-    The inspection runs once, in the first process, on the batch as the model gets it. It trains copies, so the training
-    itself is bit for bit as without it. After that the numbers of ``zeroinit.watch`` go to the Trainer's own logs:
+    The inspection runs once, in the first process, on the batch as the model gets it. It trains copies with the
+    Trainer's own optimizer, so the training itself is bit for bit as without it. Parameters that this optimizer does
+    not hold are told. After that the numbers of ``zeroinit.watch`` go to the Trainer's own logs:
     TensorBoard, Weights & Biases, ``trainer.state.log_history``.
 
     Arguments, ``report`` and errors are those of ``InspectingCallback``. A ``loss_fn`` of two arguments gets the output
@@ -52,6 +49,7 @@ class InspectCallback(InspectingCallback, TrainerCallback):
     _handle: Any = None
     _handler: CallbackHandler | None = None
     _num_updates = 0
+    _optimizers: tuple = ()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **others: Any) -> None:
         """Prepare: look at the weights, and inspect at the next training pass, unless training resumes."""
@@ -71,9 +69,12 @@ class InspectCallback(InspectingCallback, TrainerCallback):
             return
         self.recorder.start()
 
-    def on_step_begin(self, args: Any, state: Any, control: Any, model: Any = None, **others: Any) -> None:
+    def on_step_begin(
+        self, args: Any, state: Any, control: Any, model: Any = None, optimizer: Any = None, **others: Any
+    ) -> None:
         """Inspect the first pass of the first update. It runs uncompiled, because hooks are not compiled."""
         if not self._inspection.is_done and self._handle is None:
+            self._optimizers = () if optimizer is None else (optimizer,)
             self._eager = Eager() if "torch._dynamo" in sys.modules else None
             hook = _before_first_pass(weakref.ref(self))
             self._handle = model.register_forward_pre_hook(hook, with_kwargs=True, prepend=True)
@@ -88,7 +89,8 @@ class InspectCallback(InspectingCallback, TrainerCallback):
         labels = None
         if self._loss_fn is not None and not can_take(self._loss_fn, 1):
             labels = _labels(named)
-        self._inspection.run(model, _by_name(model, arguments, named), labels)
+        optimizers, self._optimizers = self._optimizers, ()
+        self._inspection.run(model, _by_name(model, arguments, named), labels, optimizers=optimizers)
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, optimizer: Any = None, **others: Any) -> None:
         """Look at values and gradients if this update is due, or is to be the last one."""

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zeroinit._common import InputError, import_extra
+from zeroinit._common import InputError
+from zeroinit._imports import import_extra
 from zeroinit._modules.layers import is_conv1d
 from zeroinit._modules.state import plain_name
 from zeroinit.symmetry.measures.diversity import (

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from torch import nn
 
 from zeroinit._common import InputError
 from zeroinit.bench import compare
 from zeroinit.bench.comparison.citing import PAPERS
+from zeroinit.bench.comparison.compare import make_protocol
 from zeroinit.bench.comparison.formats import FORMATS
 from zeroinit.bench.comparison.results import build_comparison
 from zeroinit.bench.running import start
@@ -171,8 +173,9 @@ def test_every_format_tells_the_same(small, tmp_path):
     assert content["protocol"]["margin"] == 0.01
     latex = comparison.write("latex")
     assert r"\texttt{orthogonal\_}" in latex
-    assert "% Trained: mnist_fnn on digits, 2 epochs" in latex
     assert latex.count(r"\\") == 4
+    assert latex.startswith("% The rules need \\usepackage{booktabs}.\n\\begin{tabular}")
+    assert f"% The network {comparison.protocol.run.model} on {comparison.protocol.run.dataset}, " in latex
     bibtex = comparison.write("bibtex")
     assert all(bibtex.count(PAPERS[key]) == 1 for key in ("zeroinit", "schicho2023zero", "saxe2014exact"))
     folder = comparison.save(tmp_path / "saved")
@@ -200,3 +203,26 @@ def test_a_diverged_run_counts_and_is_told(small):
     assert "diverged runs, which count with their last accuracy: pytorch 2, orthogonal_ 2." in str(comparison)
     assert comparison["orthogonal_"].ranks == {}
     assert re.search(r"orthogonal_ +never +–", str(comparison))
+
+
+@pytest.mark.usefixtures("without_type_checks")
+@pytest.mark.parametrize(
+    ("initializers", "settings", "message"),
+    [
+        (None, {}, r"^initializers=None: must be names or functions in a list, as \['zero_start'\]$"),
+        (["zero"], {"seeds": "x"}, "^seeds='x': must be a count, as 5, or a list"),
+        (["zero"], {"seeds": [0.5]}, "^seeds=0.5: must be a whole number"),
+        (["zero"], {"seeds": [-1]}, "^seeds=-1: must be at least 0"),
+        (["zero"], {"learning_rates": ["a"]}, "^learning_rates=.'a'.: must be numbers in a list"),
+        (["zero"], {"learning_rates": 0.1}, "^learning_rates=0.1: must be numbers in a list"),
+    ],
+)
+def test_what_is_no_list_is_refused_before_anything_is_run(tmp_path, initializers, settings, message):
+    with pytest.raises(InputError, match=message):
+        compare(initializers, results=tmp_path / "results", **settings)
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_function_alone_is_one_entry():
+    entries = make_protocol(nn.init.orthogonal_, "pytorch", [0], None, 0.01, None, None, {}).entries
+    assert [entry.label for entry in entries] == ["pytorch", "torch.nn.init:orthogonal_"]

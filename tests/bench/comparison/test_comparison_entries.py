@@ -10,6 +10,7 @@ from zeroinit.bench.comparison.entries import check_entry, read_entry
 from zeroinit.bench.running.runner import execute
 from zeroinit.bench.spec import Run
 from zeroinit.init import INITIALIZERS
+from zeroinit.remedies import REMEDIES
 
 RUN = Run(dataset="digits", epochs=1, batch_size=2, num_train=32, num_test=0, num_validation=10)
 
@@ -74,6 +75,13 @@ def test_a_function_that_other_processes_cannot_import_is_refused(function):
     ("text", "message"),
     [
         ("normal_bia", "initializer='normal_bia': did you mean 'normal_bias'"),
+        ("zero_strat", "initializer='zero_strat': did you mean 'zero_start'? It must be one of constant_bias, "),
+        ("kaiming_norml_", "did you mean 'kaiming_normal_'?"),
+        ("early_drpout", "did you mean 'normal_bias+early_dropout:100'?"),
+        ("warmup", "did you mean 'normal_bias+warmup:100'?"),
+        ("constant_", "needs 'val'"),
+        ("torch.nn.init.zeros_", "write 'torch.nn.init:zeros_'"),
+        ("qqqqqqq", "initializer='qqqqqqq': must be one of constant_bias, "),
         ("no_such_module:start", "no_such_module cannot be imported"),
         ("normal_bias*big", "'big' is no scale"),
         ("zero_start*2", "zero_start has its own scale and remedies"),
@@ -89,3 +97,14 @@ def test_what_cannot_be_run_is_refused(text, message):
     with pytest.raises(InputError) as refused:
         check_entry(read_entry(text), RUN)
     assert message in str(refused.value)
+
+
+def test_the_list_of_an_unknown_name_holds_what_can_be_run_and_nothing_else():
+    with pytest.raises(InputError) as refused:
+        read_entry("zero_strat", "reference")
+    assert str(refused.value).startswith("reference='zero_strat': ")
+    names, remedies = str(refused.value).partition("one of ")[2].split("; remedies stand behind it with their updates")
+    assert {"zero_start", "kaiming_normal_", *INITIALIZERS} <= set(names.split(", "))
+    assert set(remedies.rpartition(": ")[2].split(", ")) == set(REMEDIES)
+    for name in names.split(", "):
+        read_entry(name)

@@ -8,6 +8,8 @@ import torch
 from torch import nn
 
 from zeroinit._common import InputError
+from zeroinit.bench.data import load_dataset
+from zeroinit.bench.models import build_model
 from zeroinit.bench.training import Observer, build_optimizers, fit
 
 
@@ -163,3 +165,50 @@ def test_an_observer_without_a_method_to_call(model, train, observer):
     message = r"observers: .* has none of the methods on_start, on_gradients, on_epoch, on_end"
     with pytest.raises(InputError, match=message):
         fit(model, train, epochs=1, observers=[observer])
+
+
+def of_the_digits(**settings):
+    return fit(build_model("mnist_fnn", (1, 8, 8)), batch_size=256, epochs=1, **settings)
+
+
+def test_a_data_set_is_taken_as_it_was_loaded():
+    digits = load_dataset("digits")
+    history = of_the_digits(train=digits)
+    assert (history.num_steps, len(history.test_accuracy)) == (6, 1)
+    same = fit([build_model("mnist_fnn", (1, 8, 8))], digits, epochs=1, batch_size=256)
+    assert len(same) == 1
+    alone = of_the_digits(
+        train=digits, test=(digits.test_images[:9], digits.test_labels[:9]), transform=lambda x: x / 32
+    )
+    assert alone.test_accuracy[0] * 9 == pytest.approx(round(alone.test_accuracy[0] * 9))
+
+
+def test_bytes_without_a_transform_say_what_to_pass_unless_the_model_takes_them():
+    digits = load_dataset("digits")
+    pair = digits.train_images, digits.train_labels
+    with pytest.raises(
+        InputError, match=r"^train: the first pass failed on images of torch\.uint8 .* pass a Dataset, or"
+    ):
+        of_the_digits(train=pair)
+    with pytest.raises(RuntimeError, match=r"^mat1 and mat2"):  # a transform of the user's own is not the cause
+        of_the_digits(train=pair, transform=lambda images: images.double())
+
+    class TakesBytes(nn.Linear):
+        def forward(self, images):
+            return super().forward(images.flatten(1) / 16)
+
+    assert fit(TakesBytes(64, 10), pair, epochs=1).num_steps > 0
+
+
+@pytest.mark.usefixtures("without_type_checks")
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"train": [1, 2]}, "^train=a list: must be a pair of tensors, images and classes; train may be a Dataset"),
+        ({"train": "digits"}, "^train=a str: must be a pair of tensors"),
+        ({"train": (torch.ones(2, 64), torch.ones(2, dtype=torch.long)), "test": 3}, "^test=a int: must be a pair"),
+    ],
+)
+def test_what_is_no_pair_of_images_and_classes(settings, message):
+    with pytest.raises(InputError, match=message):
+        of_the_digits(**settings)

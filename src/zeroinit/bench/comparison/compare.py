@@ -1,13 +1,13 @@
 """The main job of a comparison: tune, run, judge."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
 
 from rich.console import Console
 
-from zeroinit._common import InputError, counted
+from zeroinit._common import InputError, counted, whole_number
 from zeroinit.bench.comparison.entries import Entry, check_entry, read_entry
 from zeroinit.bench.comparison.protocol import OF_ENTRIES, TARGETS, Protocol, base_run, default_rates, study_settings
 from zeroinit.bench.comparison.results import Comparison, build_comparison
@@ -21,17 +21,21 @@ from zeroinit.bench.store import Store
 __all__ = ["compare", "make_protocol", "planned", "prepare", "run_comparison"]
 
 
+Initializers = Sequence[str | Callable] | Callable
+"""Entries of a comparison, or a function alone."""
 NUM_SEEDS, MARGIN = 5, 0.01
 RECORDER = "course"
 """Of the final runs. Those of boards have none, so that runs stored earlier count."""
 
 
 @overload
-def compare(initializers: Sequence[str | Callable], *, board: None = None, **options: Any) -> Comparison: ...
+def compare(initializers: Sequence[str | Callable] | Callable, *, board: None = None, **options: Any) -> Comparison: ...
 @overload
-def compare(initializers: Sequence[str | Callable] = (), *, board: str, **options: Any) -> dict[str, Comparison]: ...
+def compare(
+    initializers: Sequence[str | Callable] | Callable = (), *, board: str, **options: Any
+) -> dict[str, Comparison]: ...
 def compare(  # type: ignore[misc]  # the two forms above name what differs; the rest is checked here
-    initializers: Sequence[str | Callable] = (),
+    initializers: Initializers = (),
     *,
     board: str | None = None,
     reference: str | Callable = "pytorch",
@@ -89,7 +93,7 @@ def compare(  # type: ignore[misc]  # the two forms above name what differs; the
         >>> [row.entry for row in comparison.rows]
         ['pytorch', 'zero']
     """
-    chosen = range(seeds) if isinstance(seeds, int) else seeds
+    chosen = None if seeds is None else _seeds(seeds)
     options = Options(Path(results), None if data_dir is None else Path(data_dir), device)
     if board is None:
         common = (learning_rates, margin, target, study, settings)
@@ -101,7 +105,7 @@ def compare(  # type: ignore[misc]  # the two forms above name what differs; the
         raise InputError(f"{fixed[0]}: board={board!r} fixes it; leave one of them out")
     from zeroinit.bench.comparison.board import open_board  # it imports this module
 
-    own = [initializers] if isinstance(initializers, str) else initializers
+    own = [initializers] if isinstance(initializers, str) or callable(initializers) else initializers
     return {title: _carried_out(each, options, jobs) for title, each in open_board(board, own, chosen).items()}
 
 
@@ -111,8 +115,21 @@ def _carried_out(protocol: Protocol, options: Options, jobs: int) -> Comparison:
     return comparison
 
 
+def _seeds(given: Any) -> Sequence[int]:
+    """Return seeds from a count or a list.
+
+    Raises:
+        InputError: It is neither.
+    """
+    if isinstance(given, int):
+        return range(whole_number(given, "seeds"))
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise InputError(f"seeds={given!r}: must be a count, as 5, or a list, as [0, 1, 2]")
+    return [whole_number(each, "seeds", 0) for each in given]
+
+
 def prepare(
-    initializers: Sequence[str | Callable],
+    initializers: Initializers,
     reference: str | Callable,
     seeds: Sequence[int],
     learning_rates: Sequence[float] | None,
@@ -133,7 +150,7 @@ def prepare(
 
 
 def make_protocol(
-    initializers: Sequence[str | Callable],
+    initializers: Initializers,
     reference: str | Callable,
     seeds: Sequence[int],
     learning_rates: Sequence[float] | None,
@@ -153,16 +170,21 @@ def make_protocol(
         name = sorted(taken | unknown)[0]
         raise InputError(f"{name}: is no setting that all entries share; give fields of Run such as epochs or model")
     run = base_run({**(study_settings(study) if study else {}), **settings})
-    read = [
-        read_entry(each) for each in (reference, *([initializers] if isinstance(initializers, str) else initializers))
-    ]
+    read = [read_entry(reference, "reference")]
+    given = [initializers] if isinstance(initializers, str) or callable(initializers) else initializers
+    if not isinstance(given, Iterable):
+        raise InputError(f"initializers={given!r}: must be names or functions in a list, as ['zero_start']")
+    read += [read_entry(each) for each in given]
     labels = [entry.label for entry in read[1:]]
     if doubled := [label for label in dict.fromkeys(labels) if labels.count(label) > 1]:
         raise InputError(f"initializers: {', '.join(doubled)} is named twice; name each once")
     entries = tuple({entry.label: entry for entry in read}.values())
     if len(entries) < 2:
         raise InputError(f"initializers: need one besides the reference, {entries[0].label}")
-    rates = default_rates(run.optimizer) if learning_rates is None else tuple(map(float, learning_rates))
+    try:
+        rates = default_rates(run.optimizer) if learning_rates is None else tuple(map(float, learning_rates))
+    except (TypeError, ValueError):
+        raise InputError(f"learning_rates={learning_rates!r}: must be numbers in a list, as [0.0001, 0.001]") from None
     goal = TARGETS.get(run.dataset, 0.9) if target is None else target
     return Protocol(run, entries, rates, tuple(seeds), margin, goal)
 
@@ -203,11 +225,11 @@ def run_comparison(protocol: Protocol, options: Options, *, jobs: int | None, pr
     store = Store(options.results)
     known: list[Task] = []
     with told_what_is_kept(known, store):
-        for stage in _stages(_share(protocol.entries, options.shard), protocol, store):
+        for phase, stage in _stages(_share(protocol.entries, options.shard), protocol, store):
             known += [task for task in stage if task not in known]
             names = {task.run: name for task, name in stage.items()}
             if stage:
-                carry_out_missing(list(stage), options, store, progress, jobs=jobs, names=names)
+                carry_out_missing(list(stage), options, store, progress, jobs=jobs, names=names, phase=phase)
             left = [task for task in missing(known, store) if not store.failure(task.run, task.seed)]
             if left:
                 progress.print(
@@ -226,15 +248,15 @@ def run_comparison(protocol: Protocol, options: Options, *, jobs: int | None, pr
         return build_comparison(protocol, store)
 
 
-def _stages(entries: Sequence[Entry], protocol: Protocol, store: Store) -> Iterator[dict[Task, str]]:
-    """Yield the grid, then the grids that have to be extended, then the final runs."""
+def _stages(entries: Sequence[Entry], protocol: Protocol, store: Store) -> Iterator[tuple[str, dict[Task, str]]]:
+    """Yield the grid, then the grids that have to be extended, then the final runs; each with words for progress."""
     tuning: dict[Task, str] = {}
-    for _ in range(2):
+    for phase in ("tuning rates: ", "tuning further rates: "):
         before = set(tuning)
         for entry in entries:
             tuning |= _named(entry, protocol.tuning_tasks(entry, store))
-        yield {task: name for task, name in tuning.items() if task not in before}
+        yield phase, {task: name for task, name in tuning.items() if task not in before}
     finals: dict[Task, str] = {}
     for entry in entries:
         finals |= _named(entry, protocol.final_tasks(entry, protocol.tuned(entry, store).rate))
-    yield finals
+    yield "final runs: ", finals

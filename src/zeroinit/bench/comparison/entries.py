@@ -1,12 +1,14 @@
 """Entries of a comparison: a name, a function, a scale and remedies, as one text and as settings of a run."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import nn
 
-from zeroinit._common import InputError, import_named
+from zeroinit._common import InputError, closest
+from zeroinit._imports import import_named
 from zeroinit.bench.network import start_model
 from zeroinit.bench.spec import Run
 from zeroinit.init import INITIALIZERS
@@ -16,6 +18,8 @@ from zeroinit.remedies import REMEDIES, make_remedy
 __all__ = ["ZERO_START", "Entry", "check_entry", "read_entry"]
 
 ZERO_START = "zero_start"
+NEED_NUMBERS = {"constant_", "sparse_"}
+"""Functions of ``torch.nn.init`` that need more than a weight."""
 FORM = (
     "write a name, package.module:function or zero_start, then *scale, then +remedy:steps, as normal_bias*0.1+warmup:50"
 )
@@ -36,13 +40,14 @@ class Entry:
     initializer: str
 
 
-def read_entry(given: str | Callable) -> Entry:
+def read_entry(given: str | Callable, argument: str = "initializer") -> Entry:
     """Read an entry.
 
     Args:
         given: A key of ``INITIALIZERS``, the name of an entry point or of a function of ``torch.nn.init``,
             ``"package.module:function"`` or ``"zero_start"``. Then perhaps ``"*0.1"`` or ``"*auto"`` for a scale, and
             remedies with their steps, as ``make_remedy`` reads them. Or a function that can be imported by its name.
+        argument: How the caller's user knows this value.
 
     Raises:
         InputError: An unknown name, another form, or a function that other processes cannot import.
@@ -58,8 +63,8 @@ def read_entry(given: str | Callable) -> Entry:
         if star or remedy:
             raise InputError(f"entry={text!r}: zero_start has its own scale and remedies; write zero_start alone")
         return Entry(text, {"remedy": ZERO_START}, name)
-    if ":" not in name and name not in {**INITIALIZERS, **plugins()} and callable(getattr(nn.init, name, None)):
-        name = f"torch.nn.init:{name}"
+    if ":" not in name:
+        name = _full_name(name, argument)
     find_initializer(name)
     settings: dict[str, Any] = {"initializer": name}
     if star:
@@ -70,6 +75,25 @@ def read_entry(given: str | Callable) -> Entry:
             raise InputError(f"entry={text!r}: say for how many updates {without} acts, as {without}:100")
         settings["remedy"] = remedy
     return Entry(text, settings, name)
+
+
+def _full_name(name: str, argument: str) -> str:
+    """Return an initializer's name as stored runs know it. An unknown one is told with all that may stand there."""
+    own, of_torch = {**INITIALIZERS, **plugins()}, {each for each in vars(nn.init) if re.fullmatch("[a-z].*_", each)}
+    if name in own:
+        return name
+    if name in of_torch:
+        return f"torch.nn.init:{name}"
+    if "." in name:
+        raise InputError(f"{argument}={name!r}: write {':'.join(name.rsplit('.', 1))!r}, package.module:function")
+    names = sorted({*own, *of_torch, ZERO_START} - NEED_NUMBERS)
+    near = closest(name, [*names, *REMEDIES]).removeprefix("; ")
+    for each in REMEDIES:
+        near = near.replace(repr(each), repr(f"normal_bias+{each}:100"))
+    raise InputError(
+        f"{argument}={name!r}: {f'{near} It ' if near else ''}must be one of {', '.join(names)}; remedies stand behind "
+        f"it with their updates, as +warmup:50: {', '.join(sorted(REMEDIES))}"
+    )
 
 
 def _scale(text: str, factor: str) -> dict[str, Any]:

@@ -215,8 +215,8 @@ def _escaped(text: str) -> str:
 
 def _latex(comparison: Comparison) -> str:
     protocol = comparison.protocol
-    lines = [r"\begin{tabular}{lrrrrl}", r"\toprule"]
-    lines += [r"initializer & learning rate & accuracy in \% & difference & $p$ & verdict \\", r"\midrule"]
+    lines = [r"% The rules need \usepackage{booktabs}.", r"\begin{tabular}{lrrrrl}", r"\toprule"]
+    lines += [r"initializer & learning rate & accuracy in \% & difference in points & $p$ & verdict \\", r"\midrule"]
     for row in comparison.rows:
         accuracy = percent(row.accuracy).replace(" ± ", r" \pm ")
         gap = f"${points(row.difference)}$" if row.difference else "--"
@@ -230,8 +230,8 @@ def _latex(comparison: Comparison) -> str:
             row.verdict or "reference",
         ]
         lines.append(" & ".join(cells) + r" \\")
-    trained, *others = protocol.lines()
-    caption = " ".join([f"Trained: {trained}.", *(f"{line[0].upper()}{line[1:]}." for line in others)])
+    network, *others = protocol.lines()
+    caption = " ".join([f"The network {network}.", *(f"{line[0].upper()}{line[1:]}." for line in others)])
     lines += [r"\bottomrule", r"\end{tabular}", "", *(f"% {line}" for line in textwrap.wrap(caption, WIDTH - 2))]
     return "\n".join([*lines, *(f"% {line}" for note in notes(comparison) for line in textwrap.wrap(note, WIDTH - 2))])
 

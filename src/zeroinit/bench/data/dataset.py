@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 
+import torch
 from torch import Tensor
 
 from zeroinit._shapes import Int64, UInt8
+from zeroinit.bench.data.pixels import UnitPixels
 
 __all__ = ["Dataset"]
 
@@ -47,6 +49,19 @@ class Dataset:
         """Channels, height and width of one image."""
         channels, height, width = self.train_images.shape[1:]
         return channels, height, width
+
+    def on(self, device: torch.device) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor], UnitPixels]:
+        """Return training images with classes, test images with classes, and the map from pixels to [0, 1].
+
+        Example:
+            >>> from zeroinit.bench.data import load_dataset
+            >>> train, test, transform = load_dataset("digits").on(torch.device("cpu"))
+            >>> len(train[0]), len(test[0]), transform
+            (1347, 450, UnitPixels(peak=16))
+        """
+        stored = (self.train_images, self.train_labels, self.test_images, self.test_labels)
+        images, labels, test_images, test_labels = (each.to(device) for each in stored)
+        return (images, labels), (test_images, test_labels), UnitPixels(self.peak)
 
     @cached_property
     def checksum(self) -> str:

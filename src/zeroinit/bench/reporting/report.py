@@ -9,7 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from zeroinit._common import InputError, __version__, counted, lookup, printable, write_atomically
+from zeroinit._common import InputError, __version__, counted, lookup, printable, refuse_url, write_atomically
 from zeroinit.bench.plots import dark_rules
 from zeroinit.bench.profiles import PROFILES, PROTOCOLS
 from zeroinit.bench.progress import format_duration
@@ -21,7 +21,7 @@ from zeroinit.bench.reporting.pictures import draw_summary, other_data
 from zeroinit.bench.reporting.verdicts import KINDS, Decision, decide_claims
 from zeroinit.bench.reporting.views import VIEWS
 from zeroinit.bench.spec import Figure
-from zeroinit.bench.store import Store, refuse_url
+from zeroinit.bench.store import Store
 
 MOST_SENTENCES, MOST_TITLES = 3, 2
 

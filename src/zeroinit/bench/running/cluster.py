@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from zeroinit._common import InputError, import_extra
+from zeroinit._common import InputError
+from zeroinit._imports import import_extra
 from zeroinit.bench.running.task import TRIES, Attempt, Options, Progress, Tell, describe, outcome_of, settle
 from zeroinit.bench.spec import Run
 from zeroinit.bench.training.stopping import asked_to_stop, stopping_on_signals

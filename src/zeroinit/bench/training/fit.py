@@ -1,7 +1,7 @@
 """``fit``: train one model, or the same architecture from several seeds, and measure it after every epoch."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, overload
+from typing import Any, Protocol, overload, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -36,10 +36,17 @@ Labeled = tuple[Tensor, Tensor]
 Transform = Callable[[Tensor], Tensor]
 
 
+@runtime_checkable
+class Stored(Protocol):
+    """A data set that brings its parts, as ``load_dataset`` returns it: training, test, and the map to an input."""
+
+    def on(self, device: torch.device) -> tuple[Labeled, Labeled, Transform]: ...
+
+
 @overload
-def fit(model: nn.Module, train: Labeled, **settings: Any) -> History: ...
+def fit(model: nn.Module, train: Labeled | Stored, **settings: Any) -> History: ...
 @overload
-def fit(model: Sequence[nn.Module], train: Labeled | Sequence[Labeled], **settings: Any) -> list[History]: ...
+def fit(model: Sequence[nn.Module], train: Labeled | Stored | Sequence[Labeled], **settings: Any) -> list[History]: ...
 def fit(  # type: ignore[misc]  # the two forms above name what differs; the rest is checked here
     model,
     train,
@@ -78,7 +85,9 @@ def fit(  # type: ignore[misc]  # the two forms above name what differs; the res
             share an argument that is no sequence, except ``generator``: each model needs its own. Modules in eval mode
             stay in it if others are in train mode, for example norms that keep their statistics. A model that is wholly
             in eval mode is put into train mode.
-        train: Stored images (num_images, ...) and classes (num_images,), on the model's device.
+        train: Stored images (num_images, ...) and classes (num_images,), on the model's device. Or a ``Dataset`` of
+            ``load_dataset``: it is moved to the model's device, is also the ``test``, and its pixels are mapped to
+            [0, 1], where ``test`` and ``transform`` say nothing else.
         epochs: Passes over the training images, at least 0.
         validation: Images and classes that are only measured; skipped if ``None`` or empty, likewise ``test``.
         test: Images and classes that are only measured.
@@ -125,6 +134,10 @@ def fit(  # type: ignore[misc]  # the two forms above name what differs; the res
         >>> [history.num_steps for history in fit([nn.Linear(2, 2) for _ in range(4)], (images, labels), epochs=1)]
         [1, 1, 1, 1]
     """
+    if isinstance(train, Stored):
+        held = nn.ModuleList([model] if isinstance(model, nn.Module) else model).parameters()
+        train, tested, mapped = train.on(next((each.device for each in held), torch.device("cpu")))
+        test, transform = tested if test is None else test, transform or mapped
     settings: dict[str, Any] = {
         "epochs": epochs,
         "batch_size": batch_size,
@@ -227,6 +240,7 @@ def _run(
     observers: Sequence[object] = (),
     **settings: Any,
 ) -> list[History]:
+    as_stored = transform is None and not members[0].train[0].is_floating_point()
     numbers = choose_precision(precision, members[0].train[0].device)
     with numbers.applied(model), laid_out(model, layout, transform) as transform:
         chosen = list(model.parameters() if parameters is None else parameters)
@@ -242,7 +256,15 @@ def _run(
             evaluation_batch=settings["batch_size"] if evaluation_mode == "train" else EVALUATION_BATCH,
             **settings,
         )
-        loop.run(epochs)
+        try:
+            loop.run(epochs)
+        except RuntimeError as error:
+            if loop.num_steps > 1 or not as_stored:
+                raise
+            text = (
+                f"train: the first pass failed on images of {members[0].train[0].dtype} ({error}); pass a Dataset, or "
+            )
+            raise InputError(f"{text}transform=, as `lambda images: images / 255`") from error
     return [member.history for member in members]
 
 
@@ -283,6 +305,9 @@ def _member(train, validation, test, generator, augment) -> Member:
     for name, pair in (("train", train), ("validation", validation), ("test", test)):
         if pair is None:
             continue
+        if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(isinstance(each, Tensor) for each in pair):
+            kind = type(pair).__name__
+            raise InputError(f"{name}=a {kind}: must be a pair of tensors, images and classes; train may be a Dataset")
         images, labels = pair
         if len(images) != len(labels) or (name == "train" and not len(images)):
             needed = "as many, at least one" if name == "train" else "as many"

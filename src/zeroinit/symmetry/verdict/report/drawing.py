@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zeroinit._common import import_extra
+from zeroinit._imports import import_extra
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

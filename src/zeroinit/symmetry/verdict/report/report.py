@@ -3,10 +3,10 @@
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
-from zeroinit._common import import_extra
 from zeroinit._findings.finding import Finding
 from zeroinit._findings.lines import Line
 from zeroinit._findings.report import Report
+from zeroinit._imports import import_extra
 from zeroinit.symmetry.verdict.report.parts import Check, LayerReport, ParameterReport
 from zeroinit.symmetry.verdict.report.sentence import verdict
 
