@@ -217,3 +217,91 @@ def an_embedding_made_a_frozen_parameter():
 @healthy("own", "frozen parameter in forward")
 def an_embedding_used_as_it_is():
     return tokens(False)
+
+
+class Float32Alone(torch.autograd.Function):
+    """A product whose backward pass takes float32 alone, as a kernel does, and forgets its points."""
+
+    @staticmethod
+    def forward(ctx, points, table):
+        ctx.save_for_backward(points, table)
+        return points @ table
+
+    @staticmethod
+    def backward(ctx, error):
+        points, table = ctx.saved_tensors
+        out = torch.zeros(table.shape, dtype=torch.float32)
+        out.index_add_(0, torch.arange(len(table)), points.t().float() @ error)  # raises in float64
+        return (None if ctx.needs_input_grad[0] else error), out.to(table.dtype)
+
+
+def looked_up(forgets):
+    def forward(self, x):
+        points = self.lift(x)
+        return self.head(Float32Alone.apply(points, self.table) if forgets else points @ self.table)
+
+    model = OneOf(forward, lift=nn.Linear(6, 5), head=nn.Linear(4, 3))
+    model.table = nn.Parameter(torch.randn(5, 4))
+    return Batch(model, floats(16, 6), labels(3, 16), CROSS_ENTROPY)
+
+
+@fault(
+    "Totoro97/f2-nerf#84", "float32 alone", "ZI009", "lift.weight", "returns None in the place of the gradient of `lift"
+)
+def a_kernel_for_float32_that_forgets_its_points():
+    return looked_up(True)
+
+
+@healthy("own", "float32 alone", "Will learn: all 5 parameters get a gradient by step 1. ")
+def a_plain_product_in_its_place():
+    return looked_up(False)
+
+
+def kept_in_step(scale):
+    def forward(self, x):
+        y = self.head(torch.tanh(self.body(x)))
+        return y + scale * self.spare.weight.sum()
+
+    model = OneOf(forward, body=nn.Linear(6, 8), head=nn.Linear(8, 3), spare=nn.Embedding(4, 8))
+    return Batch(model, floats(16, 6), labels(3, 16), {"loss_fn": lambda out, y: F.cross_entropy(out, y) + out.mean()})
+
+
+@healthy("ultralytics/ultralytics#26012", "times 0", "1 is not used for this batch and loss")
+def a_spare_table_that_is_kept_in_step_with_other_processes():
+    return kept_in_step(0)
+
+
+@healthy("own", "times 0", "Will learn: all 5 parameters get a gradient by step 1. ")
+def a_spare_table_that_counts():
+    return kept_in_step(0.1)
+
+
+@fault("bermanmaxim/LovaszSoftmax#14", "times 0", "ZI007", "0.weight", "Hand over a batch for which the loss does not")
+def a_loss_of_void_labels():
+    def loss(scores, target):
+        kept = target != 255
+        return F.cross_entropy(scores[kept], target[kept]) if kept.any() else scores.sum() * 0.0
+
+    return Batch(mlp(6, 8, 3), floats(16, 6), torch.full((16,), 255), {"loss_fn": loss})
+
+
+def rendered(hard):
+    def forward(self, x):
+        distance = (x - self.center).norm(dim=-1) - self.radius
+        cover = (distance < 0).float() if hard else torch.sigmoid(-distance)
+        return cover[:, None] * self.color
+
+    model = OneOf(forward)
+    model.center, model.radius = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.tensor(1.0))
+    model.color = nn.Parameter(torch.rand(3))
+    return Batch(model, floats(32, 2), floats(32, 3), {"loss_fn": F.mse_loss})
+
+
+@fault("NVlabs/nvdiffrast#5", "vectors alone", "ZI009", "center", "2 of 3 parameters will not learn")
+def a_disk_with_a_hard_edge():
+    return rendered(True)
+
+
+@healthy("own", "vectors alone", "Will learn: all 3 parameters get a gradient by step 1. ")
+def a_disk_with_a_soft_edge():
+    return rendered(False)

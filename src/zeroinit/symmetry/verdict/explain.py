@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from zeroinit.symmetry.shadow.copies import copy_of
 from zeroinit.symmetry.verdict.evidence import Evidence, Reason
 from zeroinit.symmetry.verdict.passes.naming import starred
 from zeroinit.symmetry.verdict.search.explainer import Explainer
@@ -62,8 +63,7 @@ def explain(evidence: Evidence, replica: nn.Module, dtype: torch.dtype, last: La
     evidence.reasons |= _of_removed(evidence, replica, dtype, without_gradient, last)
     without_gradient -= set(evidence.reasons)
     if without_gradient:
-        explainer = Explainer(evidence, replica, dtype, without_gradient)
-        reasons = explainer.reasons()
+        reasons = _reasons(evidence, replica, dtype, without_gradient)
         evidence.reasons |= _of_nothing(reasons) if without_gradient == set(looked_at) else reasons
     lost = {name: step for name, step in died(trace).items() if name in looked_at}
     if lost:
@@ -91,6 +91,16 @@ def explain(evidence: Evidence, replica: nn.Module, dtype: torch.dtype, last: La
         evidence.cut_blocks = find_cut_blocks(Explainer(evidence, replica, dtype, set(looked_at), parts), blocks)
     if last.strangers:
         evidence.symptoms += strangers(last.strangers, Explainer(evidence, replica, dtype, set()))
+
+
+def _reasons(evidence: Evidence, replica: nn.Module, dtype: torch.dtype, names: set[str]) -> dict[str, Reason]:
+    """Explain stuck parameters; in float32 where a backward pass of the user's own takes no float64."""
+    try:
+        return Explainer(evidence, replica, dtype, names).reasons()
+    except RuntimeError:
+        if dtype == torch.float32:
+            raise
+        return Explainer(evidence, copy_of(evidence.model, torch.float32), torch.float32, names).reasons()
 
 
 def _of_nothing(found: dict[str, Reason]) -> dict[str, Reason]:

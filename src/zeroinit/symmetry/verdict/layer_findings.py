@@ -34,7 +34,8 @@ def of_layers(layers: tuple[LayerReport, ...], evidence: Evidence, steps: dict[s
         elif not watch.layer.known:
             yield from _of_slices(report, watch, evidence)
         for name, count in report.distinct_in.items():
-            if count < report.num_distinct_at_start and watch.layer.known:
+            frozen = report.weight in evidence.reasons and evidence.reasons[report.weight].kind == "frozen"
+            if count < report.num_distinct_at_start and watch.layer.known and not frozen:
                 message = f"{count} of {report.num_distinct_at_start} different {report.unit} stay so in {name}"
                 yield finding("ZI106", report.path, (report.weight,), message)
                 break

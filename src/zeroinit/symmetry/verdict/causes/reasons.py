@@ -138,7 +138,10 @@ def _above(name: str, cut: Node, position: int, view: View) -> Iterator[Candidat
         change = view.act(call, "take out")
         kind = "idle" if call.path == LOSS else "constant"
         reason = Reason(kind, text_of_times_zero(call, view), cause=f"times 0 {starred(call.path)}")
-        yield Candidate(reason, change, ((change, "Give that factor another value than 0."),))
+        line = "Give that factor another value than 0."
+        if call.path == LOSS:
+            line = "Hand over a batch for which the loss does not multiply by 0, as one with labels that count."
+        yield Candidate(reason, change, ((change, line),))
     if may_remove(call):
         yield from removals(cut, call, view)
 

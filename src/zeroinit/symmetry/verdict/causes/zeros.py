@@ -26,6 +26,7 @@ from zeroinit.symmetry.verdict.causes.views import (
 )
 from zeroinit.symmetry.verdict.evidence import Reason
 from zeroinit.symmetry.verdict.passes.calls import Call, is_constant, tensors_in
+from zeroinit.symmetry.verdict.passes.graph import Node
 from zeroinit.symmetry.verdict.passes.naming import joined, operation, sentence, starred, where
 from zeroinit.symmetry.verdict.trials.trials import Change
 
@@ -47,6 +48,7 @@ CHOOSING = (
 )  # fmt: skip
 """Calls that choose by data, or at random."""
 MOST_CHOICES = 200
+REDUCING, MOST_STEPS_UP = ("sum", "mean"), 3
 WITHOUT_SLOPE_AT_ZERO = ("abs", "square", "pow", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "norm")
 FILLED = ("zeros", "zeros_like", "new_zeros", "full", "full_like", "new_full")
 OTHER_BATCHES = (Change(inputs="random"), Change(inputs="other"), Change(inputs="other", targets="targets"))
@@ -71,6 +73,27 @@ def times_zero(name: str, view: View) -> Reason | None:
         call = view.call(cutter[0]) if cutter is not None else None
         if call is not None and is_times_zero(call):
             return Reason("idle", text_of_times_zero(call, view), cause=f"times 0 {starred(call.path)}")
+    dummies = [_dummy(node, view) for node, _ in view.graph.uses(name)]
+    if dummies and all(dummies) and (call := dummies[0]) is not None:
+        return Reason("idle", text_of_times_zero(call, view), cause=f"times 0 {starred(call.path)}")
+    return None
+
+
+def _dummy(node: Node, view: View) -> Call | None:
+    """Return the product with 0 of a sum over a parameter, which keeps all processes in step and means nothing else."""
+    zero, summed = None, False
+    for _ in range(MOST_STEPS_UP):
+        call = view.call(node)
+        if call is None or call.name not in (*REDUCING, "mul", "multiply", "rmul"):
+            return None
+        if is_times_zero(call):
+            zero, summed = call, summed or call.given[0].numel() == 1
+        summed = summed or call.name in REDUCING
+        if zero is not None and summed:
+            return zero
+        if len(node.above) != 1:
+            return None
+        node = node.above[0][0]
     return None
 
 

@@ -94,7 +94,9 @@ def _of_model(report: "SymmetryReport") -> str:
     causes = {each.cause for each in never if each.cause}
     without = [each for each in report.findings if each.code == "ZI103" and each.cause in causes]
     stuck = {name for each in [*never, *without] for name in each.parameters}
-    counted = [each for each in trained if len(each.shape) > 1 or _is_number(each)] or trained
+    counted = trained
+    if any(len(each.shape) > 1 for each in trained):  # beside weights, vectors do not count
+        counted = [each for each in trained if len(each.shape) > 1 or _is_number(each)]
     moving = {each.name for each in counted if each.first_gradient_step is not None} - stuck
     cause = first_sentence(_cause_of(first))
     if (first.code == "ZI013" and not learns_on(first)) or (first in never and not moving):

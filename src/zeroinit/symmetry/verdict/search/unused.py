@@ -1,5 +1,7 @@
 """Parameters that the graph of the loss does not hold: cut off, left out by this loss, not in this batch, or unused."""
 
+import ast
+import builtins
 import inspect
 from dataclasses import replace
 
@@ -206,7 +208,15 @@ def _taken_once(kind: type, search: Search) -> Reason:
     lines = {target: value for other, target, value in found if other is kind}
     text = f"The forward pass does not use {{it}}, but {few(lines)}, which `{kind.__name__}.__init__` computed once."
     listed = "; ".join(f"`{target} = {value}`" for target, value in lines.items())
+    if not all(_is_known_in_forward(value) for value in lines.values()):
+        listed = f"what `{kind.__name__}.__init__` needs for it has to be kept in attributes"
     return Reason("unused", text, (), f"Compute {few(lines)} in `forward`: {listed}.", False, taken_once(kind))
+
+
+def _is_known_in_forward(value: str) -> bool:
+    """Tell whether an expression of ``__init__`` uses no local name of it."""
+    used = {each.id for each in ast.walk(ast.parse(value, mode="eval")) if isinstance(each, ast.Name)}
+    return used <= {"self", "torch", "nn", "F", "math", "np", *vars(builtins)}
 
 
 def _substitute(name: str, search: Search) -> str:
