@@ -176,7 +176,7 @@ def modulation_rows_of_other_domains():
     return Batch(_modulated(3), (floats(16, 8), floats(16, 5), torch.zeros(16, dtype=torch.long)), labels(3, 16))
 
 
-@fault("own", "zero and frozen", "ZI007", "branch", "`gate` is zero and frozen")
+@fault("own", "zero and frozen", "ZI007", "branch", "`gate` is frozen at zero")
 def gate_frozen_at_zero():
     model = OneOf(
         lambda m, x: m.head(x + m.gate * m.branch(x)),

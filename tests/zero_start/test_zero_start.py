@@ -134,7 +134,7 @@ def test_the_same_generator_gives_the_same_start(data, generator):
 @pytest.mark.filterwarnings("ignore:zero start. weights are zero and nothing:zeroinit.RemedyWarning")
 def test_what_it_says(generator):
     text = str(zero_start_(make("cifar_cnn_quarter"), generator=generator(1)))
-    assert re.search("up to 20 updates +twice as many as every weight needs to leave zero, at least 10", text)
+    assert re.search("up to 20 updates +twice the updates that all weights need to leave zero, 10 at least", text)
     assert [part for part in PARTS if part in text] == choose_parts(9, has_norms=True)
     text = str(zero_start_(make("mnist_fnn"), steps=12, generator=generator(1)))
     assert "affine_norms" not in text

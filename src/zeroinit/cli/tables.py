@@ -1,5 +1,6 @@
 """Tables and words that commands print."""
 
+import textwrap
 import webbrowser
 from pathlib import Path
 
@@ -20,10 +21,11 @@ def print_outcome(report, folder: Path, *, with_claims: bool = False, open_it: b
     out.print(report.title, style="bold", highlight=False, markup=False)
     for summary in report.summaries:
         if rows := outcome_rows(summary):
-            _print_rows(f"{summary.figure.name}: {summary.figure.title}", rows)
+            _print_rows(f"{summary.figure.name}: {_title(summary)}", rows)
     out.print()
     for sentence in report.sentences:
-        out.print(sentence, highlight=False, markup=False)
+        for line in textwrap.wrap(sentence.replace(" %", "\u00a0%").replace("± ", "±\u00a0"), min(out.width, 80)):
+            out.print(line.replace("\u00a0", " "), highlight=False, markup=False)
     if with_claims:
         print_claims(report)
     verdicts = [decision.word for decisions in report.decisions.values() for decision in decisions]
@@ -43,6 +45,13 @@ def print_outcome(report, folder: Path, *, with_claims: bool = False, open_it: b
         err.print(f"no browser was found; open {page} yourself", markup=False, highlight=False, soft_wrap=True)
 
 
+def _title(summary) -> str:
+    """Return a figure's title; where its runs are on small digits, the data set of the paper is not named."""
+    title = summary.figure.title
+    on_digits = all(curve.curve.run.dataset == "digits" for curve in summary.curves)
+    return title.partition(": ")[2].capitalize() if on_digits and title.startswith(("MNIST", "CIFAR-10")) else title
+
+
 def _print_rows(title: str, rows) -> None:
     """Print one row per start; a column that would be empty, or say the same in every row, is left out."""
     counts = {row.num_seeds for row in rows}
@@ -51,7 +60,7 @@ def _print_rows(title: str, rows) -> None:
     columns = {
         "start": [row.label for row in rows],
         "accuracy": [row.accuracy for row in rows],
-        "first gradients at steps": [row.steps for row in rows],
+        "first gradients at steps, first layer first": [row.steps for row in rows],
         "seeds": [] if is_same else [str(row.num_seeds) for row in rows],
     }
     shown = {heading: texts for heading, texts in columns.items() if any(texts)}

@@ -154,7 +154,7 @@ def _look_after(
 
 def _reasons(parts: Sequence[str], chosen: int, steps: int | None, own: OwnZeros) -> dict[str, str]:
     length = (
-        {f"up to {chosen} updates": f"twice as many as every weight needs to leave zero, at least {FEWEST_STEPS}"}
+        {f"up to {chosen} updates": f"twice the updates that all weights need to leave zero, {FEWEST_STEPS} at least"}
         if steps is None
         else {f"{chosen} updates": "steps= as you gave it"}
     )

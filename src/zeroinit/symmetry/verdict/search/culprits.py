@@ -109,7 +109,7 @@ def _gains_line(search: Search, culprits: list[str], names: set[str], step: int)
 def _sentence(search: Search, culprits: list[str], view: View) -> str:
     frozen = [each for each in culprits if not search.replica.get_parameter(each).requires_grad]
     if frozen:
-        return f"{few(frozen)} {'is' if len(frozen) == 1 else 'are'} zero and frozen."
+        return f"{few(frozen)} {'is' if len(frozen) == 1 else 'are'} frozen at zero, so no gradient passes."
     if len(culprits) == 1:
         uses = view.graph.uses(culprits[0])
         if len(uses) > 1:
