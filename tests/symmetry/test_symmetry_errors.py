@@ -45,7 +45,8 @@ def refused(*arguments, **settings) -> str:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((lambda: 3, VECTORS), "model=int: must be a torch.nn.Module"),
+        ((lambda: 3, VECTORS), "model=int: must be an nn.Module; put several into an nn.ModuleList"),
+        ((lambda: nn.Linear, VECTORS), "model=Linear: is a class; make an instance, as Linear(...)"),
         (
             (lambda: nn.Sequential(nn.LazyLinear(3), nn.Linear(4, 3)), VECTORS),
             "model: 0.weight is lazy and has no shape yet; run the model forward once, model(inputs), and "

@@ -11,7 +11,7 @@ from torch.nn.parameter import UninitializedParameter
 from zeroinit._common import InputError, whole_number
 from zeroinit._modules.batch import take_batch
 from zeroinit._modules.norms import find_canceling_norms
-from zeroinit._modules.state import random_state_kept
+from zeroinit._modules.state import check_module, random_state_kept
 from zeroinit.init.auto_scale import auto_scales
 from zeroinit.init.by_module import WrittenPlan, call_on_modules, unchanged_on_error
 from zeroinit.init.checks import (
@@ -30,7 +30,7 @@ from zeroinit.init.memory import materialize
 from zeroinit.init.names import Names
 from zeroinit.init.norms import judge_norms
 from zeroinit.init.own import ModuleFunction, find_initializer
-from zeroinit.init.parameters import check_generator, check_model
+from zeroinit.init.parameters import check_generator
 from zeroinit.init.plan import BETA, Entry, Left, Plan, rule_slots
 from zeroinit.init.probe import ConstantChannels, copy_model, probe_norms
 from zeroinit.init.reading import read_rules
@@ -144,7 +144,7 @@ def initialize_(
           2.weight  2x3  0
           2.bias    2    N(0, 1) * 0.01
     """
-    check_model(model)
+    check_module(model)
     source = _source(generator, seed)
     names = Names(model)
     if isinstance(initializer, Mapping):

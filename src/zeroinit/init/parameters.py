@@ -13,19 +13,9 @@ from zeroinit.init.places import Place, blocks_of, intersection
 from zeroinit.init.shards import check_placements, is_sharded, local_part
 from zeroinit.init.sources import Source
 
-__all__ = ["SCRIPTED", "check_generator", "check_model", "check_settable", "check_values", "set_parameter"]
+__all__ = ["SCRIPTED", "check_generator", "check_settable", "check_values", "set_parameter"]
 
 SCRIPTED = "TorchScript hides the kind of a layer"
-
-
-def check_model(model: Any) -> None:
-    """Check that the model is a module.
-
-    Raises:
-        InputError: ``model`` is no ``nn.Module``.
-    """
-    if not isinstance(model, nn.Module):
-        raise InputError(f"model={type(model).__name__}: must be an nn.Module; put several into an nn.ModuleList")
 
 
 def check_generator(generator: Any) -> None:

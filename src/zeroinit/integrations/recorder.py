@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from zeroinit._common import InputError, counted
-from zeroinit._modules.state import plain_name
+from zeroinit._modules.state import check_module, plain_name
 from zeroinit.integrations.arguments import is_sharded, true_or_false
 from zeroinit.integrations.logs import metrics_of
 from zeroinit.integrations.tensors import moved, not_finite
@@ -55,8 +55,7 @@ class Recorder:
 
     def __init__(self, model: nn.Module, every: int = 100, by_layer: bool = False):
         self.model = unwrapped(model)
-        if not isinstance(self.model, nn.Module):
-            raise InputError(f"model={type(model).__name__}: must be a torch.nn.Module")
+        check_module(self.model)
         if name := is_sharded(self.model):
             raise InputError(f"model: {name} is sharded over processes; use zeroinit before the model is sharded")
         if not (named := dict(self.model.named_parameters())):

@@ -10,16 +10,16 @@ from torch.nn.parameter import UninitializedParameter
 from zeroinit._common import InputError
 from zeroinit._modules.layers import slots_of
 from zeroinit._modules.norms import canceling_kind
+from zeroinit._modules.state import check_module
 from zeroinit.init.computed import behind, is_computed
 from zeroinit.remedies import RemedyWarning
 
 __all__ = ["refuse", "refuse_computed", "warn_of_norms"]
 
 
-def refuse(model: object) -> None:
+def refuse(model: nn.Module) -> None:
     """Raise an ``InputError`` for what is no module, lazy, or compiled by TorchScript."""
-    if not isinstance(model, nn.Module):
-        raise InputError(f"model={type(model).__name__}: must be an nn.Module; put several into an nn.ModuleList")
+    check_module(model)
     if isinstance(model, torch.jit.ScriptModule):
         raise InputError("model: TorchScript hides the kind of a layer; call zero_start_ before torch.jit")
     for name, parameter in model.named_parameters():

@@ -75,8 +75,7 @@ def check_model(model: Any) -> None:
     Raises:
         InputError: Not a module, TorchScript, lazy, or on several devices.
     """
-    if not isinstance(model, nn.Module):
-        raise InputError(f"model={type(model).__name__}: must be a torch.nn.Module")
+    state.check_module(model)
     for path, module in model.named_modules():
         if isinstance(module, torch.jit.ScriptModule):
             raise InputError(
