@@ -15,7 +15,7 @@ from zeroinit.bench import reproduce as module
 from zeroinit.bench import store as store_module
 from zeroinit.bench.catalogue import FIGURES
 from zeroinit.bench.progress import Progress
-from zeroinit.bench.reporting import fingerprint, report
+from zeroinit.bench.reporting import analysis, report
 from zeroinit.bench.reproduce import Interrupted, check_writable, choose_figures, list_missing, reproduce
 from zeroinit.bench.running.schedule import Options
 from zeroinit.bench.spec import Curve, Figure
@@ -143,7 +143,7 @@ def test_a_report_is_left_as_it_is_if_nothing_changed(start, drawn, tmp_path, co
     assert [len(entry.results) for entry in again.summaries[0].curves] == [2, 2]
     start(seeds=[0])
     assert len(drawn) == 2
-    monkeypatch.setattr(fingerprint, "_of_program", lambda: "another version")
+    monkeypatch.setattr(analysis, "_of_program", lambda: "another version")
     start(seeds=[0])
     assert len(drawn) == 3
 

@@ -158,7 +158,7 @@ def test_a_lease_whose_owner_was_killed_before_it_wrote_a_word(store, run, monke
         with claimed(store, run, [0], 0.05) as is_ours:
             assert time.monotonic() - began < 20
     assert time.monotonic() - began > 0.5
-    assert claims._unwritten == claims._watched == {}
+    assert path not in {**claims._silent, **claims._watched}
     assert not path.exists()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
@@ -170,6 +170,41 @@ def test_a_lease_whose_owner_was_killed_before_it_wrote_a_word(store, run, monke
     with claimed(store, run, [0]) as is_ours:  # another one since then
         assert not is_ours
     assert path.exists()
+
+
+TOKEN = "0123456789abcdef" * 2
+LEFT = {
+    "a take-over that was never begun": ("", "break.42"),
+    "a take-over by who died, empty": ("{dead}", "break.{dead}"),
+    "a take-over that was killed half-way": ("filelock/break\n{dead}\n", "break.{dead}"),
+    "a take-over put back by a process whose number lives on": ("{dead}", "restore.{alive}"),
+    "a text that is no lease": ("something else", "restore.{alive}"),
+}
+"""What stands in the lease, nothing or the number of its owner, and the end of the name of the file beside it."""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="process numbers of POSIX")
+@pytest.mark.parametrize("kind", LEFT)
+def test_what_a_killed_take_over_left_blocks_a_run_no_longer_than_a_lease(store, run, monkeypatch, kind):
+    """filelock waits for as long as it cannot tell; a lease that nobody touches has no owner, whatever lies there."""
+    monkeypatch.setattr(claims, "LEASE", 0.5)
+    path = store.path(run, 0).with_name(".seed-0.lease")
+    with claimed(store, run, [0]):
+        held = path.read_text()
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    text, name = (each.format(dead=gone.pid, alive=os.getppid()) for each in LEFT[kind])
+    path.parent.mkdir(parents=True)
+    path.with_name(f"{path.name}.{name}.{TOKEN}").touch()
+    if text:
+        path.write_text(held.replace(str(os.getpid()), text) if text.isdecimal() else text)
+    end, is_ours = time.monotonic() + 20, False
+    while not is_ours and time.monotonic() < end:
+        with claimed(store, run, [0], 0.05) as is_ours:
+            pass
+    assert is_ours
+    assert list(store.root.rglob("*")) == []
+    assert path not in {**claims._silent, **claims._watched}
 
 
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK])

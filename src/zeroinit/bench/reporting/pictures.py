@@ -16,7 +16,7 @@ from zeroinit.bench.reporting.views import VIEWS
 from zeroinit.bench.reporting.views.view import Draw, Heading
 from zeroinit.bench.spec import Figure as Spec
 
-__all__ = ["Picture", "draw_summary", "drawings", "inline", "other_data"]
+__all__ = ["Picture", "draw_summary", "inline", "other_data", "pictures_of"]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def draw_summary(summary: FigureSummary, profile: str, protocol: str, folder: Pa
     if summary.absent:
         notes.append(f"Not run yet: {'; '.join(summary.absent)}.")
     heading, found = Heading(summary.figure.title, " ".join(notes)), []
-    for stem, draw in drawings(summary, profile, protocol).items():
+    for stem, draw in pictures_of(summary, profile, protocol).items():
         figure, name = draw(summary, heading, profile), stem.removesuffix(f"-{profile}-{protocol}")
         path, _ = save_figure(figure, folder, stem)
         svg = inline(path.read_text(encoding="utf-8"), name, heading.title, _title_height(figure))
@@ -69,7 +69,7 @@ def draw_summary(summary: FigureSummary, profile: str, protocol: str, folder: Pa
     return found
 
 
-def drawings(summary: FigureSummary, profile: str, protocol: str) -> dict[str, Draw]:
+def pictures_of(summary: FigureSummary, profile: str, protocol: str) -> dict[str, Draw]:
     """Return what draws each picture of a figure, by the name of its files; empty if too few curves were run."""
     view, name = VIEWS[summary.figure.view], summary.figure.name
     found = {f"{name}-{profile}-{protocol}": view.draw, f"{name}-details-{profile}-{protocol}": view.details}

@@ -14,12 +14,11 @@ from zeroinit._common import InputError, __version__, counted, lookup, printable
 from zeroinit.bench.plots import dark_rules
 from zeroinit.bench.profiles import PROFILES, PROTOCOLS
 from zeroinit.bench.progress import format_duration
-from zeroinit.bench.reporting.analysis import FigureSummary, summarize
-from zeroinit.bench.reporting.fingerprint import fingerprint
+from zeroinit.bench.reporting.analysis import FigureSummary, fingerprint, summarize
 from zeroinit.bench.reporting.inspections import inspect_curves
 from zeroinit.bench.reporting.measures import MEASURES
 from zeroinit.bench.reporting.outcome import check_sentences, outcome_sentences
-from zeroinit.bench.reporting.pictures import draw_summary, drawings, other_data
+from zeroinit.bench.reporting.pictures import draw_summary, other_data, pictures_of
 from zeroinit.bench.reporting.verdicts import KINDS, Decision, decide_claims
 from zeroinit.bench.reporting.views import VIEWS
 from zeroinit.bench.spec import Figure
@@ -266,7 +265,7 @@ def is_written(report: Report, folder: Path) -> bool:
     names = [
         f"figures/{stem}{suffix}"
         for summary in report.summaries
-        for stem in drawings(summary, report.profile, report.protocol)
+        for stem in pictures_of(summary, report.profile, report.protocol)
         for suffix in (".svg", ".png")
     ]
     return is_same and all((folder / name).is_file() for name in ("claims.json", "report.md", *names))
