@@ -15,7 +15,7 @@ from zeroinit.bench import reproduce as module
 from zeroinit.bench import store as store_module
 from zeroinit.bench.catalogue import FIGURES
 from zeroinit.bench.progress import Progress
-from zeroinit.bench.reporting import report
+from zeroinit.bench.reporting import analysis, report
 from zeroinit.bench.reproduce import Interrupted, choose_figures, list_missing, reproduce
 from zeroinit.bench.running.schedule import Options
 from zeroinit.bench.spec import Curve, Figure
@@ -87,6 +87,73 @@ def test_the_next_start_goes_on_and_says_so(no_drawing, start, store, console):
     assert before.items() <= {path: path.stat().st_mtime_ns for path in store.root.rglob("*.json")}.items()
     start()
     assert f"4 of 4 runs are stored already in {store.root}\n" in console.file.getvalue()
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The names of figures as they are drawn; their files are empty."""
+    found = []
+
+    def draw(summary, profile, protocol, folder):
+        found.append(summary.figure.name)
+        folder.mkdir(parents=True, exist_ok=True)
+        for suffix in (".svg", ".png"):
+            (folder / f"{summary.figure.name}-{profile}-{protocol}{suffix}").touch()
+        return []
+
+    monkeypatch.setattr(report, "draw_summary", draw)
+    return found
+
+
+CHANGES = {
+    "a number of a result": lambda store, run, folder: edit_result(store, run),
+    "a result is gone and comes again with another time": lambda store, run, folder: store.path(run, 0).unlink(),
+    "no page": lambda store, run, folder: (folder / "index.html").unlink(),
+    "no Markdown": lambda store, run, folder: (folder / "report.md").unlink(),
+    "no claims": lambda store, run, folder: (folder / "claims.json").unlink(),
+    "no picture": lambda store, run, folder: (folder / "figures/study-paper-corrected.png").unlink(),
+    "a page of an older version": lambda store, run, folder: (folder / "index.html").write_text("<html>"),
+}
+
+
+def edit_result(store, run) -> None:
+    result = store.load(run, 0)
+    result.history["test_accuracy"][-1] /= 2
+    store.save(result)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_report_is_drawn_again_if_what_it_is_made_from_changed(start, drawn, store, run, tmp_path, change):
+    start()
+    CHANGES[change](store, run, tmp_path / "report")
+    start()
+    assert len(drawn) == 2
+    start()
+    assert len(drawn) == 2
+
+
+def test_a_report_is_left_as_it_is_if_nothing_changed(start, drawn, tmp_path, console, monkeypatch):
+    start()
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "report").rglob("*")}
+    again = start()
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "report").rglob("*")} == before
+    assert (
+        "nothing that the report is made from has changed; `zeroinit report` draws it again" in console.file.getvalue()
+    )
+    assert [len(entry.results) for entry in again.summaries[0].curves] == [2, 2]
+    start(seeds=[0])
+    assert len(drawn) == 2
+    monkeypatch.setattr(analysis, "_of_program", lambda: "another version")
+    start(seeds=[0])
+    assert len(drawn) == 3
+
+
+def test_each_result_is_read_once(start, no_drawing, monkeypatch):
+    start()
+    read, plain = [], store_module.read_result
+    monkeypatch.setattr(store_module, "read_result", lambda path: read.append(path) or plain(path))
+    start()
+    assert len(read) == len(set(read)) == 4
 
 
 def test_stored_runs_write_no_logs_and_the_user_is_told(no_drawing, start, tmp_path, console):

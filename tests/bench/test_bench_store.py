@@ -66,6 +66,45 @@ def test_a_result_from_before_a_setting_was_added_is_still_read(store, run, path
     assert store.load(run, 0).run == run
 
 
+def test_settings_that_are_shared_are_each_read_by_their_type(store, run, path, without_type_checks):
+    """``True == 1 == 1.0`` for Python, and only one of them is a number of epochs."""
+    assert store.load(run, 0).run is store.load(run, 0).run
+    for wrong in (True, 2.0, "2"):
+        edit(path, lambda content, value=wrong: content["run"].update(epochs=value))
+        with pytest.raises(InputError, match=r"cannot be read as a result \(epochs="):
+            store.load(run, 0)
+
+
+def test_what_a_store_keeps_is_read_again_if_its_file_changes(store, run, path):
+    keeping = Store(store.root, keep=True)
+    first = keeping.find(run, 0)
+    assert keeping.find(run, 0) is first
+    assert store.find(run, 0) is not store.find(run, 0)
+    edit(path, lambda content: content["history"].update(test_accuracy=[0.4, 0.75]))
+    assert keeping.find(run, 0).history["test_accuracy"] == [0.4, 0.75]
+    path.write_text("{")
+    assert keeping.find(run, 0) is None
+    path.unlink()
+    assert keeping.find(run, 0) is None
+    assert not keeping.has(run, 0)
+
+
+def test_what_is_missing_is_seen_by_one_look_at_the_folder_of_a_run(store, run, make_result, monkeypatch):
+    """The slow twin is ``has``."""
+    other = replace(run, scale=3.0)
+    store.bundle("some", [make_result(run, seed, [0.5]) for seed in (2, 3)])
+    for seed in (0, 1, 7):
+        store.save(make_result(run, seed, [0.5]))
+    store.path(run, 4).with_name("seed-4.json.damaged-1").touch()
+    store.path(run, 5).mkdir()
+    for each in (run, other):
+        assert store.missing(each, range(9)) == {seed for seed in range(9) if not store.has(each, seed)}
+    assert store.missing(other, range(2)) == {0, 1}
+    monkeypatch.setattr(Path, "lstat", lambda *_: pytest.fail("looks at a file of its own"))
+    monkeypatch.setattr(Path, "is_symlink", lambda path: False)
+    assert store.missing(run, range(9)) == {4, 6, 8}
+
+
 def test_what_a_recorder_found_comes_back(store, run):
     result = execute(replace(run, recorder="gradients"), 0)
     store.save(result)

@@ -9,7 +9,7 @@ from zeroinit.bench.catalogue import FIGURES
 from zeroinit.bench.network import hash_model, start_model
 from zeroinit.bench.profiles import PROFILES
 from zeroinit.bench.progress import Progress
-from zeroinit.bench.reporting.report import Report, build_report, check_figures, write_report
+from zeroinit.bench.reporting.report import Report, build_report, check_figures, is_written, write_report
 from zeroinit.bench.running.device import choose_device
 from zeroinit.bench.running.estimate import name_runs
 from zeroinit.bench.running.schedule import Options, Task, choose_jobs, missing, run_all, shard_of
@@ -65,6 +65,7 @@ def reproduce(
 ) -> Report | None:
     """Run the missing runs of some figures, store each result as it comes, and write the report.
 
+    A report that is there already, made from the same results by the same program, is not drawn again.
     Everything that can be checked is checked before the first run.
 
     Args:
@@ -90,7 +91,7 @@ def reproduce(
     jobs = choose_jobs(jobs, choose_device(options.device))
     names = name_runs(figures, profile, protocol)
     tasks = _tasks(figures, seeds, profile, protocol, options)
-    store = Store(options.results)
+    store = Store(options.results, keep=options.shard[1] == 1)
     for folder in (report_dir, options.tensorboard):
         if folder is not None:
             check_writable(folder)
@@ -114,7 +115,10 @@ def reproduce(
             return None
         progress.begin("deciding the claims")
         report = build_report(figures, store, seeds, profile, protocol)
-        write_report(report, report_dir, progress.begin)
+        if is_written(report, report_dir):
+            progress.print("nothing that the report is made from has changed; `zeroinit report` draws it again")
+        else:
+            write_report(report, report_dir, progress.begin)
     return report
 
 
@@ -171,7 +175,8 @@ def _tasks(
     figures: Sequence[Figure], seeds: Sequence[int], profile: str, protocol: str, options: Options
 ) -> list[Task]:
     """List the runs of some figures, or the part of them that ``options`` name; seed by seed."""
-    runs = [(curve.run, seed) for figure in figures for seed in seeds for curve in figure.at(profile, protocol)]
+    curves = [figure.at(profile, protocol) for figure in figures]
+    runs = [(curve.run, seed) for of_figure in curves for seed in seeds for curve in of_figure]
     return shard_of([Task(run, seed) for run, seed in dict.fromkeys(runs)], options.shard)
 
 

@@ -6,7 +6,7 @@ A text is checked when it is written and when it is read.
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass
 
 from zeroinit._common import InputError, jsonable, printable
 from zeroinit.bench.spec import Run
@@ -17,11 +17,18 @@ FORMAT = 2
 READABLE = (1, FORMAT)
 """Format 1 has no checksum."""
 
+REQUIRED = ("seed", "history", "initial_hash", "environment", "seconds")
 OPTIONAL = ("recorded", "origin")
-"""Fields that are no part of the file where a result has none."""
+"""Fields of a result besides its settings; ``OPTIONAL`` are no part of the file where it has none."""
 
 LONGEST_TEXT = 300
 LARGEST = 2**63
+NUMBERS = {int, float}
+CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
+MOST_KNOWN = 4096
+_runs: dict[str, Run] = {}
+"""Settings by their text: thousands of results share them, and each ``Run`` checks every field."""
 OUTCOMES = ("completed", "diverged")
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
@@ -119,8 +126,7 @@ def write_result(result: Result, is_short: bool = False) -> str:
 
 
 def _checksum(content: dict) -> str:
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return hashlib.sha256(CANONICAL.encode(content).encode()).hexdigest()
 
 
 def parse_result(text: str, place: str) -> Result:
@@ -137,23 +143,28 @@ def parse_result(text: str, place: str) -> Result:
             raise ValueError(f"its format is {version!r:.20}{', of a newer zeroinit: update zeroinit' * is_newer}")
         if version != 1 and content.pop("sha256") != _checksum(content):
             raise ValueError("its checksum is wrong: it was changed after it was written")
-        content["run"] = Run(**content["run"])
-        content = dict.fromkeys(OPTIONAL) | content
-        result = Result(**{entry.name: content.pop(entry.name) for entry in fields(Result)})
+        found = {"run": _run_of(content["run"]), **{name: content[name] for name in REQUIRED}}
+        result = Result(**found, **{name: content.get(name) for name in OPTIONAL})
         _check(result)
-        _ = result.run.key
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else error
         raise InputError(f"{place}: cannot be read as a result ({reason}); delete it to compute it again") from error
-    origin = None if result.origin is None else _printable(result.origin)
-    return replace(result, environment=_printable(result.environment), origin=origin)
+    for facts in (result.environment, result.origin or {}):
+        if not "".join(map(str, (*facts, *facts.values()))).isprintable():
+            for name in list(facts):  # which keeps the order
+                each = facts.pop(name)
+                facts[printable(name)] = printable(each) if isinstance(each, str) else each
+    return result
 
 
-def _printable(value):
-    """Return a text, or the texts of a dict, on one line, without what a terminal would obey."""
-    if isinstance(value, dict):
-        return {_printable(key): _printable(each) for key, each in value.items()}
-    return printable(value) if isinstance(value, str) else value
+def _run_of(settings: dict) -> Run:
+    if (text := repr(settings)) not in _runs:
+        run = Run(**settings)
+        _ = run.key
+        if len(_runs) == MOST_KNOWN:
+            _runs.clear()
+        _runs[text] = run
+    return _runs[text]
 
 
 def _check(result: Result) -> None:
@@ -169,9 +180,10 @@ def _check(result: Result) -> None:
     if not isinstance(result.origin, dict | None):
         raise ValueError("its origin is no table")
     for facts in (result.environment, result.origin or {}):
-        if any(not isinstance(each, str | int | float | None) for each in facts.values()) or not _is_plain(facts):
+        others = [each for each in facts.values() if type(each) is not str]
+        if any(not isinstance(each, str | int | float | None) for each in others) or not _is_plain(others):
             raise ValueError("its environment or its origin holds more than texts and numbers")
-        if any(len(str(each)) > LONGEST_TEXT for each in (result.initial_hash, *facts, *facts.values())):
+        if max(map(len, map(str, (result.initial_hash, *facts, *facts.values())))) > LONGEST_TEXT:
             raise ValueError("its environment or its origin has a text that is too long")
 
 
@@ -183,7 +195,7 @@ def _check_history(result: Result) -> None:
         raise ValueError(f"its outcome is none of {', '.join(OUTCOMES)}")
     for name in ("test_accuracy", "validation_accuracy"):
         values = history.get(name, [])
-        if not isinstance(values, list) or not all(_is_number(each) and each <= 1 for each in values):
+        if not isinstance(values, list) or not _are_numbers(values) or max(values, default=0) > 1:
             raise ValueError(f"its history has no {name.replace('_', ' ')} between 0 and 1")
     ends_early = outcome == "diverged" or result.run.max_steps is not None
     if not (min(1, epochs) if ends_early else epochs) <= len(accuracies) <= epochs:
@@ -203,6 +215,12 @@ def _is_number(value: object) -> bool:
     return isinstance(value, float | int) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
+def _are_numbers(values: list) -> bool:
+    if set(map(type, values)) <= NUMBERS:
+        return all(0 <= each < math.inf for each in values)
+    return all(map(_is_number, values))
+
+
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < LARGEST
 
@@ -212,5 +230,5 @@ def _is_plain(value: object) -> bool:
     if isinstance(value, dict):
         return all(map(_is_plain, value.values()))
     if isinstance(value, list | tuple):
-        return all(map(_is_plain, value))
+        return all(map(math.isfinite, value)) if set(map(type, value)) == {float} else all(map(_is_plain, value))
     return not isinstance(value, int | float) or abs(value) < (LARGEST if isinstance(value, int) else math.inf)

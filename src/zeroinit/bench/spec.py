@@ -102,6 +102,9 @@ class Run:
             if type(value) is not type(entry.default) or type(value) in (int, float):  # or else it is in form
                 object.__setattr__(self, entry.name, _in_form(value, entry.type, entry.name))
 
+    def __hash__(self) -> int:
+        return hash(self.key)
+
     @property
     def settings(self) -> dict:
         """The fields that differ from their defaults."""

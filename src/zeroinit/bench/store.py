@@ -39,6 +39,7 @@ class Store:
 
     Args:
         root: The folder; made at the first ``save``.
+        keep: Whether ``find`` keeps what it read for as long as the file stays as it is.
 
     Attributes:
         problems: What was found damaged or failed so far, by file or line of a bundle.
@@ -48,8 +49,9 @@ class Store:
         InputError: The folder is a URL.
     """
 
-    def __init__(self, root: Path | str):
+    def __init__(self, root: Path | str, keep: bool = False):
         refuse_url(root)
+        self._kept: dict[Path, tuple[tuple[int, ...], Result]] | None = {} if keep else None
         self.root = Path(root)
         self.problems: dict[str, str] = {}
         self.unchecked: set[tuple[str, int]] = set()
@@ -80,7 +82,25 @@ class Store:
         Raises:
             InputError: Its folder is a link or cannot be read.
         """
-        return _is_there(self.path(run, seed))
+        return _entry(self.path(run, seed)) is not None
+
+    def names(self, run: Run) -> set[str]:
+        """List what lies in the folder of a run, so that thousands of seeds need no look at each file.
+
+        Raises:
+            InputError: As of ``has``.
+        """
+        folder = self.root / run.key
+        return set(_look(folder, lambda: os.listdir(folder)) or ())
+
+    def missing(self, run: Run, seeds: Iterable[int]) -> set[int]:
+        """Return which of some seeds have no result, neither in a file of their own nor in a bundle.
+
+        Raises:
+            InputError: As of ``has``.
+        """
+        names = self.names(run)
+        return {seed for seed in seeds if f"seed-{seed}.json" not in names and (run.key, seed) not in self._bundled}
 
     def save(self, result: Result) -> None:
         """Write one result.
@@ -120,10 +140,7 @@ class Store:
         Raises:
             InputError: It is missing, damaged, or belongs to other settings.
         """
-        result = self.read(run.key, seed)
-        if result.run != run:
-            raise InputError(f"{self.path(run, seed)}: {OTHERS}")
-        return result
+        return self._find(run.key, seed, run) or read_result(self.path(run, seed))
 
     def read(self, key: str, seed: int) -> Result:
         """Read one result by its place.
@@ -131,11 +148,19 @@ class Store:
         Raises:
             InputError: As of ``load``.
         """
-        path = self.root / key / f"seed-{seed}.json"
-        if not _is_there(path) and (key, seed) in self._bundled:
-            return self._bundled[key, seed]
-        result = read_result(path)
-        if (result.run.key, result.seed) != (key, seed):
+        return self._find(key, seed) or read_result(self.root / key / f"seed-{seed}.json")
+
+    def _find(self, key: str, seed: int, run: Run | None = None) -> Result | None:
+        """Return a result by its place, ``None`` without one; of ``run`` if that is given."""
+        path, kept = self.root / key / f"seed-{seed}.json", {} if self._kept is None else self._kept
+        if (entry := _entry(path)) is None:
+            result = self._bundled.get((key, seed))
+        elif path in kept and kept[path][0] == _state(entry):
+            result = kept[path][1]
+        else:
+            result = read_result(path)
+            kept[path] = _state(entry), result
+        if result is not None and ((result.run.key, result.seed) != (key, seed) or (run and result.run != run)):
             raise InputError(f"{path}: {OTHERS}")
         return result
 
@@ -147,7 +172,7 @@ class Store:
     def find(self, run: Run, seed: int) -> Result | None:
         """Return a result, or ``None`` if it is absent or damaged; ``problems`` then says what is wrong with it."""
         try:
-            result = self.load(run, seed) if self.has(run, seed) else None
+            result = self._find(run.key, seed, run)
         except InputError as error:
             self.problems[str(self.path(run, seed))] = str(error)
             return None
@@ -200,19 +225,31 @@ class Store:
         return self.root / f"{name}.jsonl"
 
 
-def _entry(path: Path) -> os.stat_result:
-    refuse_link(path.parent)
-    return path.lstat()
+def _entry(path: Path) -> os.stat_result | None:
+    return _look(path.parent, path.lstat)
 
 
-def _is_there(path: Path) -> bool:
+def _state(entry: os.stat_result) -> tuple[int, int, int]:
+    return entry.st_ino, entry.st_size, entry.st_mtime_ns
+
+
+def _look(folder: Path, call: Callable[[], T]) -> T | None:
+    """Return what a call says of the folder of a run; ``None`` if what it asks for is not there.
+
+    Raises:
+        InputError: The folder is a link or cannot be read.
+    """
+
+    def look() -> T:
+        refuse_link(folder)
+        return call()
+
     try:
-        fresh(lambda: _entry(path))
+        return fresh(look)
     except (FileNotFoundError, NotADirectoryError):
-        return False
+        return None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); choose another folder of results") from error
-    return True
+        raise InputError(f"{folder}: cannot be read ({error.strerror}); choose another folder of results") from error
 
 
 def fresh(call: Callable[[], T], tries: int = 5) -> T:

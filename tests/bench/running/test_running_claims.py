@@ -1,5 +1,6 @@
 """Processes that share a folder of results: one computes a run, also if another is killed or asked to end."""
 
+import contextlib
 import errno
 import os
 import signal
@@ -158,7 +159,7 @@ def test_a_lease_whose_owner_was_killed_before_it_wrote_a_word(store, run, monke
         with claimed(store, run, [0], 0.05) as is_ours:
             assert time.monotonic() - began < 20
     assert time.monotonic() - began > 0.5
-    assert claims._unwritten == claims._watched == {}
+    assert path not in {**claims._silent, **claims._watched}
     assert not path.exists()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
@@ -170,6 +171,41 @@ def test_a_lease_whose_owner_was_killed_before_it_wrote_a_word(store, run, monke
     with claimed(store, run, [0]) as is_ours:  # another one since then
         assert not is_ours
     assert path.exists()
+
+
+TOKEN = "0123456789abcdef" * 2
+LEFT = {
+    "a take-over that was never begun": ("", "break.42"),
+    "a take-over by who died, empty": ("{dead}", "break.{dead}"),
+    "a take-over that was killed half-way": ("filelock/break\n{dead}\n", "break.{dead}"),
+    "a take-over put back by a process whose number lives on": ("{dead}", "restore.{alive}"),
+    "a text that is no lease": ("something else", "restore.{alive}"),
+}
+"""What stands in the lease, nothing or the number of its owner, and the end of the name of the file beside it."""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="process numbers of POSIX")
+@pytest.mark.parametrize("kind", LEFT)
+def test_what_a_killed_take_over_left_blocks_a_run_no_longer_than_a_lease(store, run, monkeypatch, kind):
+    """filelock waits for as long as it cannot tell; a lease that nobody touches has no owner, whatever lies there."""
+    monkeypatch.setattr(claims, "LEASE", 0.5)
+    path = store.path(run, 0).with_name(".seed-0.lease")
+    with claimed(store, run, [0]):
+        held = path.read_text()
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    text, name = (each.format(dead=gone.pid, alive=os.getppid()) for each in LEFT[kind])
+    path.parent.mkdir(parents=True)
+    path.with_name(f"{path.name}.{name}.{TOKEN}").touch()
+    if text:
+        path.write_text(held.replace(str(os.getpid()), text) if text.isdecimal() else text)
+    end, is_ours = time.monotonic() + 20, False
+    while not is_ours and time.monotonic() < end:
+        with claimed(store, run, [0], 0.05) as is_ours:
+            pass
+    assert is_ours
+    assert list(store.root.rglob("*")) == []
+    assert path not in {**claims._silent, **claims._watched}
 
 
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK])
@@ -230,6 +266,58 @@ def test_asked_to_end_a_process_saves_the_state_of_its_runs(program, tmp_path, n
     states = sorted(root.glob("*/*.checkpoint/step-*.pt"))
     assert [path.parent.name for path in states] == [f"seed-{seed}.checkpoint" for seed in range(jobs)]
     assert sorted(path for path in root.rglob("*") if path.is_file()) == states
+
+
+AT_START = """
+import os
+import signal
+import sys
+from zeroinit.bench.running import processes
+from zeroinit.bench.running.schedule import Options, Task, run_all
+from zeroinit.bench.spec import Run
+
+if __name__ == "__main__":
+    root, number, when = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    start, sent = processes._Worker.__init__, []
+    plain = processes.multiprocessing.context.SpawnProcess.start
+
+    def init(self):
+        start(self)
+        if when == "after" and not sent:
+            sent.append(os.killpg(0, number))
+
+    def started(self):
+        if when == "during" and not sent:
+            sent.append(os.kill(os.getpid(), number))
+        plain(self)
+
+    processes._Worker.__init__ = init
+    processes.multiprocessing.context.SpawnProcess.start = started
+    run = Run(dataset="digits", epochs=2000, batch_size=128, num_validation=0)
+    run_all([Task(run, 0), Task(run, 1)], Options(root), jobs=2, tell=lambda task, words: print("told", words))
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+@pytest.mark.parametrize(("number", "when"), [(2, "during"), (2, "after"), (15, "during"), (15, "after")])
+def test_asked_to_end_while_workers_start_nothing_is_begun(tmp_path, number, when):
+    """Before, a Ctrl-C was lost while a process was made. The whole group is asked, as by a terminal or by Slurm."""
+    path = tmp_path / "at_start.py"
+    path.write_text(AT_START)
+    command = [sys.executable, str(path), str(tmp_path / "results"), str(number), when]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        out, err = process.communicate(timeout=100)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert err.rstrip().endswith(f"KeyboardInterrupt: {number}")
+    assert err.count("Traceback") == 1  # of the parent, none of a worker
+    assert out == ""
+    assert not [each for each in tmp_path.rglob("*") if each.name.startswith(("seed", ".seed"))]
 
 
 def test_what_was_saved_on_a_signal_is_gone_on_from(store, monkeypatch, one_thread):

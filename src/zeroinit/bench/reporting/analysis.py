@@ -1,10 +1,17 @@
 """Summaries of curves and figures, made from stored results: results over seeds, with intervals."""
 
-from collections.abc import Sequence
+import hashlib
+import marshal
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pandas as pd
+import scipy
+import torch
 
 from zeroinit._common import derive_seed, lookup
 from zeroinit.bench.profiles import PROTOCOLS
@@ -12,7 +19,9 @@ from zeroinit.bench.spec import Curve, Figure
 from zeroinit.bench.stats import INTERVALS, Estimate, curve_intervals
 from zeroinit.bench.store import Result, Store
 
-__all__ = ["CurveSummary", "FigureSummary", "summarize"]
+__all__ = ["CurveSummary", "FigureSummary", "fingerprint", "summarize"]
+
+PACKAGE = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -116,3 +125,39 @@ def accuracy_matrix(results: Sequence[Result]) -> np.ndarray:
     histories = [result.history["test_accuracy"] for result in results]
     length = max(len(history) for history in histories)
     return np.array([history + history[-1:] * (length - len(history)) for history in histories])
+
+
+def fingerprint(summaries: Sequence[FigureSummary], *others: str | int) -> str:
+    """Return a number for all that a page is made from; if it is the same, the page need not be drawn again.
+
+    It is a SHA-256 of results, figures, this package with its templates, and the versions of what draws.
+
+    Args:
+        summaries: What the page shows.
+        others: What else the page says.
+    """
+    whole = hashlib.sha256(_of_program().encode())
+    for part in _parts(summaries):
+        whole.update(part)
+    whole.update(repr(others).encode())
+    return whole.hexdigest()
+
+
+def _parts(summaries: Sequence[FigureSummary]) -> Iterator[bytes]:
+    for summary in summaries:
+        yield repr((summary.figure, summary.absent)).encode()
+        for entry in summary.curves:
+            yield repr(entry.curve).encode()
+            for seed, result in entry.results.items():
+                made = (result.initial_hash, result.environment, result.seconds, result.origin)
+                yield marshal.dumps((seed, result.history, result.recorded, made), 2)  # 2: equal values, equal bytes
+
+
+@lru_cache(maxsize=1)
+def _of_program() -> str:
+    whole = hashlib.sha256()
+    for path in sorted(path for path in PACKAGE.rglob("*") if path.is_file() and path.suffix != ".pyc"):
+        whole.update(f"{path.relative_to(PACKAGE).as_posix()}\n".encode())
+        whole.update(hashlib.sha256(path.read_bytes()).digest())
+    versions = [module.__version__ for module in (matplotlib, np, pd, scipy, torch)]
+    return f"{whole.hexdigest()} {versions}"

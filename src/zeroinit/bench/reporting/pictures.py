@@ -13,10 +13,10 @@ from zeroinit.bench.plots import chart_data, save_figure
 from zeroinit.bench.profiles import PROFILES
 from zeroinit.bench.reporting.analysis import FigureSummary
 from zeroinit.bench.reporting.views import VIEWS
-from zeroinit.bench.reporting.views.view import Heading
+from zeroinit.bench.reporting.views.view import Draw, Heading
 from zeroinit.bench.spec import Figure as Spec
 
-__all__ = ["Picture", "draw_summary", "inline", "other_data"]
+__all__ = ["Picture", "draw_summary", "inline", "other_data", "pictures_of"]
 
 
 @dataclass(frozen=True)
@@ -55,22 +55,25 @@ def draw_summary(summary: FigureSummary, profile: str, protocol: str, folder: Pa
     Raises:
         InputError: The folder cannot be written to.
     """
-    if not summary.can_be_drawn:
-        return []
-    view, notes = VIEWS[summary.figure.view], []
+    notes = []
     if replaced := other_data(summary.figure, profile, protocol):
         notes.append(f"8x8 digits, {replaced}.")
     if summary.absent:
         notes.append(f"Not run yet: {'; '.join(summary.absent)}.")
     heading, found = Heading(summary.figure.title, " ".join(notes)), []
-    for draw, suffix in ((view.draw, ""), (view.details, "-details")):
-        if draw is not None:
-            name = f"{summary.figure.name}{suffix}"
-            figure = draw(summary, heading, profile)
-            path, _ = save_figure(figure, folder, f"{name}-{profile}-{protocol}")
-            svg = inline(path.read_text(encoding="utf-8"), name, heading.title, _title_height(figure))
-            found.append(Picture(Markup(svg), chart_data(figure)))
+    for stem, draw in pictures_of(summary, profile, protocol).items():
+        figure, name = draw(summary, heading, profile), stem.removesuffix(f"-{profile}-{protocol}")
+        path, _ = save_figure(figure, folder, stem)
+        svg = inline(path.read_text(encoding="utf-8"), name, heading.title, _title_height(figure))
+        found.append(Picture(Markup(svg), chart_data(figure)))
     return found
+
+
+def pictures_of(summary: FigureSummary, profile: str, protocol: str) -> dict[str, Draw]:
+    """Return what draws each picture of a figure, by the name of its files; empty if too few curves were run."""
+    view, name = VIEWS[summary.figure.view], summary.figure.name
+    found = {f"{name}-{profile}-{protocol}": view.draw, f"{name}-details-{profile}-{protocol}": view.details}
+    return {stem: draw for stem, draw in found.items() if draw is not None and summary.can_be_drawn}
 
 
 def _title_height(figure: Figure) -> float:

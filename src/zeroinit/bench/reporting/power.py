@@ -4,7 +4,7 @@ import difflib
 import math
 from dataclasses import dataclass
 
-from scipy import stats
+import scipy
 
 from zeroinit._common import InputError, counted
 from zeroinit.bench.catalogue import FIGURES
@@ -135,7 +135,7 @@ def plan_seeds(
     curves = [by_label[label] for label in dict.fromkeys((claim.curve, claim.reference)) if label]
     needed, most, spread, freedom = None, None, float(values.std(ddof=1)), len(values) - 1
     if claim in tested:
-        larger = spread * math.sqrt(freedom / float(stats.chi2.ppf(1 - CAREFUL, freedom)))
+        larger = spread * math.sqrt(freedom / float(scipy.stats.chi2.ppf(1 - CAREFUL, freedom)))
         needed, most = (
             seeds_to_decide(claim, float(values.mean()), each, margin, len(tested), power) if each else None
             for each in (spread, larger)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 
@@ -13,19 +14,21 @@ from zeroinit._common import InputError, __version__, counted, lookup, printable
 from zeroinit.bench.plots import dark_rules
 from zeroinit.bench.profiles import PROFILES, PROTOCOLS
 from zeroinit.bench.progress import format_duration
-from zeroinit.bench.reporting.analysis import FigureSummary, summarize
+from zeroinit.bench.reporting.analysis import FigureSummary, fingerprint, summarize
 from zeroinit.bench.reporting.inspections import inspect_curves
 from zeroinit.bench.reporting.measures import MEASURES
 from zeroinit.bench.reporting.outcome import check_sentences, outcome_sentences
-from zeroinit.bench.reporting.pictures import draw_summary, other_data
+from zeroinit.bench.reporting.pictures import draw_summary, other_data, pictures_of
 from zeroinit.bench.reporting.verdicts import KINDS, Decision, decide_claims
 from zeroinit.bench.reporting.views import VIEWS
 from zeroinit.bench.spec import Figure
 from zeroinit.bench.store import Store
 
 MOST_SENTENCES, MOST_TITLES = 3, 2
+HEAD = 1000
+"""Within so many bytes a page names its fingerprint."""
 
-__all__ = ["Report", "build_report", "check_figures", "claim_records", "write_report"]
+__all__ = ["Report", "build_report", "check_figures", "claim_records", "is_written", "write_report"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,11 @@ class Report:
         if PROFILES[self.profile].is_paper or self.other_data:
             return text.replace("the paper's", "the study's")
         return f"the study's data, with the settings of the {self.profile} profile"
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Stands for everything that the page is made from."""
+        return fingerprint(self.summaries, self.profile, self.protocol, *self.problems, self.num_unchecked)
 
     @property
     def _is_of_paper(self) -> bool:
@@ -242,9 +250,25 @@ def write_report(report: Report, folder: Path, tell: Callable[[str], None] = lam
         "inspections": inspections,
         "notes": {name: view.note for name, view in VIEWS.items()},
     }
-    for template, path in (("report.html.j2", "index.html"), ("report.md.j2", "report.md")):
+    for template, path in (("report.md.j2", "report.md"), ("report.html.j2", "index.html")):
         write_atomically(folder / path, _render(template, content))
     return folder / "index.html"
+
+
+def is_written(report: Report, folder: Path) -> bool:
+    """Whether a folder holds this report already, made from the same by the same program."""
+    try:
+        with (folder / "index.html").open("rb") as page:  # which is written last
+            is_same = report.fingerprint.encode() in page.read(HEAD)
+    except OSError:
+        return False
+    names = [
+        f"figures/{stem}{suffix}"
+        for summary in report.summaries
+        for stem in pictures_of(summary, report.profile, report.protocol)
+        for suffix in (".svg", ".png")
+    ]
+    return is_same and all((folder / name).is_file() for name in ("claims.json", "report.md", *names))
 
 
 def for_markdown(value: object) -> object:

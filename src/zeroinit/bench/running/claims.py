@@ -6,6 +6,7 @@ carries it to other machines. A lease does: a file that its owner touches all th
 
 import contextlib
 import errno
+import stat
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, SoftFileLease, Timeout
 
-from zeroinit._common import InputError, read_regular
+from zeroinit._common import InputError
 from zeroinit.bench.spec import Run
 from zeroinit.bench.store import Store, fresh
 
@@ -22,15 +23,14 @@ __all__ = ["claimed", "is_orphaned"]
 LEASE = 30.0
 """Seconds of silence after which the lease of a machine expires; the same for all that share a folder."""
 
-MOST_BYTES = 2**16
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 """What a folder says that has no locks of the kernel; the lease is enough then."""
 
 _watched: dict[Path, SoftFileLease] = {}
 """Leases of others: only who looked before knows how long one has been silent."""
 
-_unwritten: dict[Path, tuple[int, float]] = {}
-"""Leases without a word, their time, and since when they are known: their owners were killed before they wrote."""
+_silent: dict[Path, tuple[tuple[int, int], float]] = {}
+"""The file and the time of leases of others, and since when this is known."""
 
 
 @contextmanager
@@ -93,29 +93,39 @@ def _lock(path: Path, patience: float, stack: ExitStack) -> bool:
 def _lease(path: Path, patience: float, stack: ExitStack) -> bool:
     lease = _watched.setdefault(path, SoftFileLease(path, lease_duration=LEASE))
     if not _is_acquired(lease, path, patience):
-        _remove_if_unwritten(path)
+        _remove_if_silent(path)
         return False
     del _watched[path]
-    for left in path.parent.glob(f"{path.name}.break.*"):  # by who was killed while it took a lease over
-        left.unlink(missing_ok=True)
+    _silent.pop(path, None)
+    _remove_besides(path)
     stack.callback(lease.release)
     return True
 
 
-def _remove_if_unwritten(path: Path) -> None:
-    """Remove a lease that has been empty for as long as a lease lasts: filelock takes it for one that never expires."""
+def _remove_if_silent(path: Path) -> None:
+    """Remove a lease that nobody has touched for as long as a lease lasts, and which filelock has not taken over.
+
+    filelock waits for ever if the owner was killed before it wrote a word, or if the number of a process that was
+    killed while it took a lease over belongs to another process now.
+    """
     try:
-        made, is_empty, now = path.lstat().st_mtime_ns, not read_regular(path, MOST_BYTES), time.monotonic()
-    except (OSError, InputError):
+        found, now = path.lstat(), time.monotonic()
+    except OSError:
         return
-    known, since = _unwritten.get(path, (made, now))
-    if not is_empty or known != made:
-        _unwritten.pop(path, None)
-    elif now - since < LEASE:
-        _unwritten[path] = made, since
-    else:
-        del _unwritten[path]
+    state = found.st_ino, found.st_mtime_ns
+    known, since = _silent.setdefault(path, (state, now))
+    if known != state:
+        _silent[path] = state, now
+    elif now - since >= LEASE and stat.S_ISREG(found.st_mode):
+        del _silent[path]
+        _remove_besides(path)
         path.unlink(missing_ok=True)
+
+
+def _remove_besides(path: Path) -> None:
+    """Remove what was left beside a lease by who was killed while it took the lease over."""
+    for left in (each for kind in ("break", "restore") for each in path.parent.glob(f"{path.name}.{kind}.*")):
+        left.unlink(missing_ok=True)
 
 
 def _is_acquired(lock: BaseFileLock, path: Path, patience: float) -> bool:

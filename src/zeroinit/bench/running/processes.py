@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -68,7 +69,7 @@ class _Worker:
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs,), daemon=True)
         self.attempt: Attempt | None = None
-        with _ctrl_c_ignored():  # by the new process, too, while it imports what it needs
+        with _ctrl_c_held():
             self.process.start()
         theirs.close()  # so that the end of the process is the end of the connection
 
@@ -122,6 +123,8 @@ def run_in_processes(attempts: Sequence[Attempt], options: Options, most: int, p
                     progress(*words[0])
                     continue
                 worker.attempt = None
+                if end == math.inf and asked_to_stop() is not None:  # as this process was, just now
+                    continue
                 if said in ENDS and end == math.inf:
                     workers.discard(worker)
                     most = max(1, most - (worker.process.exitcode == KILLED))
@@ -158,12 +161,14 @@ def _those_that_speak(workers: set[_Worker], seconds: float = 0.1) -> list[tuple
 
 
 @contextmanager
-def _ctrl_c_ignored() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():  # Python allows it there only
+def _ctrl_c_held() -> Iterator[None]:
+    """Hold Ctrl-C back until the block ends: no signal is lost, and what starts meanwhile never gets one."""
+    if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    resource_tracker.ensure_running()  # its own start would let the signal through
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, handler or signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -96,8 +96,7 @@ def run_all(
     """
     store = Store(options.results)
     todo = missing(tasks, store)
-    for task in set(tasks) - set(todo):  # killed after the result was stored and before its last state was removed
-        _tidy(store, task)
+    _tidy(store, set(tasks) - set(todo))
     if options.deadline is None:
         todo.sort(key=lambda task: -flops(task.run))
     progress, tell = progress or (lambda task, epoch: None), tell or (lambda task, words: None)
@@ -149,16 +148,23 @@ def _share_threads(num_tasks: int, jobs: int, cores: int) -> list[int]:
     return full_rounds + [max(1, cores // last_round) for _ in range(last_round)]
 
 
-def _tidy(store: Store, task: Task) -> None:
-    """Remove what a kill left beside a stored result, unless another process is at work there."""
-    folder, failed = store.checkpoint_folder(task.run, [task.seed]), store.failure_path(task.run, task.seed)
-    if not (folder.exists() or failed.exists() or any(folder.parent.glob(f".seed-{task.seed}.*"))):
-        return
-    with claimed(store, task.run, [task.seed]) as is_ours:  # which removes the files of a claim
-        if is_ours:
-            Checkpoint(folder).remove()
-            for path in (failed, *folder.parent.glob(f".seed-{task.seed}.json.*")):
-                path.unlink(missing_ok=True)
+def _tidy(store: Store, tasks: set[Task]) -> None:
+    """Remove what a kill left beside stored results, unless another process is at work there.
+
+    It came after the result was stored and before the run's last state was removed.
+    """
+    names = {run: store.names(run) for run in {task.run for task in tasks}}
+    besides = {run: [name for name in found if not name.endswith(".json")] for run, found in names.items()}
+    for task in (task for task in tasks if besides[task.run]):
+        folder, failed = store.checkpoint_folder(task.run, [task.seed]), store.failure_path(task.run, task.seed)
+        hidden = f".seed-{task.seed}."
+        if not any(name in (folder.name, failed.name) or name.startswith(hidden) for name in besides[task.run]):
+            continue
+        with claimed(store, task.run, [task.seed]) as is_ours:  # which removes the files of a claim
+            if is_ours:
+                Checkpoint(folder).remove()
+                for path in (failed, *folder.parent.glob(f"{hidden}json.*")):
+                    path.unlink(missing_ok=True)
 
 
 def group(tasks: Sequence[Task], options: Options) -> list[tuple[Task, ...]]:

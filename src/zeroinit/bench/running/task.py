@@ -117,7 +117,11 @@ class Attempt:
 
 def missing(tasks: Iterable[Task], store: Store) -> list[Task]:
     """List the tasks without a stored result, each once."""
-    return [task for task in dict.fromkeys(tasks) if not store.has(task.run, task.seed)]
+    found: dict[Run, list[int]] = {}
+    for task in (tasks := dict.fromkeys(tasks)):
+        found.setdefault(task.run, []).append(task.seed)
+    absent = {run: store.missing(run, seeds) for run, seeds in found.items()}
+    return [task for task in tasks if task.seed in absent[task.run]]
 
 
 def carry_out(tasks: tuple[Task, ...], options: Options, progress: Progress, patience: float = 0.0) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
-from scipy.stats import rankdata
+import scipy
 
 from zeroinit._common import InputError
 from zeroinit._shapes import Float, Shaped
@@ -23,7 +23,7 @@ def rank_correlation(predicted: Rows, seen: Rows) -> float:
     """
     if np.ptp(predicted) == 0 or np.ptp(seen) == 0:
         return float("nan")
-    return round(float(np.corrcoef(rankdata(predicted), rankdata(seen))[0, 1]), 12)
+    return round(float(np.corrcoef(scipy.stats.rankdata(predicted), scipy.stats.rankdata(seen))[0, 1]), 12)
 
 
 def determination(predicted: Rows, seen: Rows) -> float:

@@ -5,7 +5,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special, stats
+import scipy
+from scipy import special
 
 from zeroinit._common import InputError, jsonable
 from zeroinit._shapes import Float
@@ -116,7 +117,7 @@ def t_test(differences: Float[np.ndarray, " seeds"], threshold: float, scale: fl
     if len(differences) == 1:
         return PValues(math.nan, math.nan, math.nan)
     if differences.std(ddof=1) > ROUND_OFF * scale:
-        result = stats.ttest_1samp(differences, threshold)
+        result = scipy.stats.ttest_1samp(differences, threshold)
         less, greater = (float(special.stdtr(len(differences) - 1, sign * result.statistic)) for sign in (1, -1))
         return PValues(float(result.pvalue), greater, less)
     distance = float(differences.mean()) - threshold

@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from zeroinit._common import InputError
 from zeroinit.bench.stats.estimate import Estimate, Values, check_level, checked_values
@@ -50,5 +50,5 @@ def ratio_interval(numerators: Values, denominators: Values, level: float = 0.95
         return Estimate(value, -math.inf, math.inf, num_seeds, level, "jackknife (unbounded: the denominator may be 0)")
     left_out = (above.sum() - above) / rest
     variance = (num_seeds - 1) / num_seeds * np.square(left_out - left_out.mean()).sum()
-    half_width = float(stats.t.ppf((1 + level) / 2, df=num_seeds - 1) * math.sqrt(variance))
+    half_width = float(special.stdtrit(num_seeds - 1, (1 + level) / 2) * math.sqrt(variance))
     return Estimate(value, value - half_width, value + half_width, num_seeds, level, "jackknife")

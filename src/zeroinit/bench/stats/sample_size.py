@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from zeroinit._common import InputError
 from zeroinit._shapes import Float, Int
@@ -128,11 +128,13 @@ def check_power(power: float, alpha: float = 0.05) -> None:
 def _equivalence_power(num_pairs: int, difference: float, margin: float, alpha: float) -> float:
     """Return how often so many pairs decide for or against equivalence, with the spread as the unit."""
     freedom, levels = num_pairs - 1, (np.arange(NUM_SPREADS) + 0.5) / NUM_SPREADS
-    half_width = stats.t.isf(alpha / 2, freedom) * np.sqrt(stats.chi2.ppf(levels, freedom) / freedom / num_pairs)
+    half_width = scipy.stats.t.isf(alpha / 2, freedom) * np.sqrt(
+        scipy.stats.chi2.ppf(levels, freedom) / freedom / num_pairs
+    )
     scale = 1 / math.sqrt(num_pairs)
     inner, outer = np.maximum(margin - half_width, 0.0), margin + half_width
-    inside = stats.norm.cdf(inner, difference, scale) - stats.norm.cdf(-inner, difference, scale)
-    outside = stats.norm.sf(outer, difference, scale) + stats.norm.cdf(-outer, difference, scale)
+    inside = scipy.stats.norm.cdf(inner, difference, scale) - scipy.stats.norm.cdf(-inner, difference, scale)
+    outside = scipy.stats.norm.sf(outer, difference, scale) + scipy.stats.norm.cdf(-outer, difference, scale)
     return float((inside + outside).mean())
 
 
@@ -143,4 +145,4 @@ def _power(num_pairs: Int[np.ndarray, " sizes"], effect: float, alpha: float) ->
     computes it everywhere. SciPy's noncentral t returns NaN far out.
     """
     freedom = num_pairs - 1
-    return stats.ncf.sf(stats.f.isf(alpha, 1, freedom), 1, freedom, effect**2 * num_pairs)
+    return scipy.stats.ncf.sf(scipy.stats.f.isf(alpha, 1, freedom), 1, freedom, effect**2 * num_pairs)

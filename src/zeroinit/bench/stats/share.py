@@ -1,7 +1,7 @@
 """A share of the seeds with its exact interval."""
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from zeroinit._common import InputError
 from zeroinit._shapes import Shaped
@@ -36,6 +36,6 @@ def share_interval(hits: Shaped[np.ndarray, " seeds"], level: float = 0.95) -> E
     if not len(hits) or not np.isin(hits, (0, 1)).all():
         raise InputError(f"hits={hits.tolist()}: must be one 0 or 1 for each seed, at least one")
     num_seeds, num_hits, tail = len(hits), int(hits.sum()), (1 - level) / 2
-    low = stats.beta.ppf(tail, num_hits, num_seeds - num_hits + 1) if num_hits else 0.0
-    high = stats.beta.isf(tail, num_hits + 1, num_seeds - num_hits) if num_hits < num_seeds else 1.0
+    low = scipy.stats.beta.ppf(tail, num_hits, num_seeds - num_hits + 1) if num_hits else 0.0
+    high = scipy.stats.beta.isf(tail, num_hits + 1, num_seeds - num_hits) if num_hits < num_seeds else 1.0
     return Estimate(num_hits / num_seeds, float(low), float(high), num_seeds, level, "clopper_pearson")

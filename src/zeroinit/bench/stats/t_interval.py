@@ -1,7 +1,7 @@
 """Student's t interval: the default, right for few seeds."""
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from zeroinit._shapes import Float
 from zeroinit.bench.stats.estimate import Estimate, Values, estimate_mean, standard_errors
@@ -50,5 +50,5 @@ def t_bounds(
         The lower and the upper ends, one per column.
     """
     mean = values.mean(axis=0)
-    half_width = stats.t.ppf((1 + level) / 2, df=len(values) - 1) * standard_errors(values)
+    half_width = special.stdtrit(len(values) - 1, (1 + level) / 2) * standard_errors(values)
     return mean - half_width, mean + half_width

@@ -11,7 +11,7 @@ from zeroinit.bench.labels import NORMAL
 from zeroinit.bench.plots.wakeup import CAUSE_COLORS
 from zeroinit.bench.reporting.analysis import summarize
 from zeroinit.bench.reporting.report import build_report, claim_records, write_report
-from zeroinit.bench.reporting.views import VIEWS
+from zeroinit.bench.reporting.views import VIEWS, accuracies
 from zeroinit.bench.reporting.views.accuracies import signed
 from zeroinit.bench.reporting.views.gradients import span
 from zeroinit.bench.reporting.views.view import Heading, Table
@@ -195,3 +195,17 @@ def test_differences_have_a_sign(value, text):
 
 def test_spans():
     assert (span([]), span([0.5]), span([0.5, 0.5001]), span([1.0, 0.01])) == ("–", "0.5", "0.5", "0.01 to 1")
+
+
+def test_a_crowd_of_single_runs_is_not_drawn_and_the_drawing_says_so(store, run, fill, monkeypatch):
+    figure = Figure("study", "A study", (Curve("A", run), Curve("B", replace(run, scale=2.0))))
+    fill(figure, {"A": [0.7, 0.8, 0.9], "B": [0.5, 0.6, 0.7]})
+    summary = summarize(figure, store, range(3), "paper", "corrected")
+    said = "A note. 6 single runs would hide each other; only means and intervals are drawn."
+    for most, num_crowds in ((6, 2), (5, 0)):
+        monkeypatch.setattr(accuracies, "MOST_LINES", most)
+        drawn = VIEWS["accuracies"].draw(summary, Heading("A study", "A note."), "paper")
+        left = drawn.axes[0]
+        assert len([each for each in left.collections if each.get_label() == "_seed"]) == num_crowds
+        assert [line.get_label() for line in left.lines] == ["A", "B"]
+        assert (said in [" ".join(text.get_text().split()) for text in drawn.texts]) == (most == 5)

@@ -17,6 +17,9 @@ __all__ = ["NOTABLE", "VIEW", "draw", "final_frame", "table"]
 NOTABLE = 0.01
 """From this difference from the published accuracy on, the report has to explain it."""
 
+MOST_LINES = 1000
+"""More thin lines than this in one panel hide each other, and take most of the time of a report."""
+
 
 def draw(summary: FigureSummary, heading: Heading, profile: str) -> Figure:
     """Draw test accuracy by epoch, and the final ones beside the published; one row of panels for each network."""
@@ -27,7 +30,10 @@ def draw(summary: FigureSummary, heading: Heading, profile: str) -> Figure:
     names = 0.45 + max(text_width(name) for name in named.values())
     rows_of = max(len(group) for group in groups.values())
     height = max(2.9, 0.75 + 0.3 * rows_of)
-    figure, rows = new_rows(len(groups), [4.6, names, 2.8], 8.0 + names, height, heading.title, heading.note)
+    crowd = max(_num_lines(summary, group) for group in groups.values())
+    hidden = f"{crowd:,} single runs would hide each other; only means and intervals are drawn." * (crowd > MOST_LINES)
+    note = f"{heading.note} {hidden}"
+    figure, rows = new_rows(len(groups), [4.6, names, 2.8], 8.0 + names, height, heading.title, note.strip())
     for (network, group), (left, _, right) in zip(groups.items(), rows, strict=True):
         frame, seeds, xlabel = _curve_frames(summary, group)
         for each in (frame, seeds):
@@ -63,18 +69,22 @@ def _groups(labels: list[str]) -> dict[str, list[str]]:
     return found
 
 
+def _num_lines(summary: FigureSummary, group: list[str]) -> int:
+    return sum(len(entry.results) for entry in summary.curves if entry.curve.label in group)
+
+
 def _curve_frames(summary: FigureSummary, group: list[str]) -> tuple[pd.DataFrame, pd.DataFrame, str]:
-    """Return means (with bands from five seeds on), single seeds, and the name of the horizontal axis.
+    """Return means (with bands from five seeds on), single seeds if they are few, and the name of the horizontal axis.
 
     Where one curve has twice the epochs of another, each stands over its own share of training.
     """
     frame = summary.frame[summary.frame["label"].isin(group)].copy()
-    rows = []
+    rows, are_few = [], _num_lines(summary, group) <= MOST_LINES
     for entry in summary.curves:
         if entry.curve.label in group:
             if len(entry.results) < FEW:
                 frame.loc[frame["label"] == entry.curve.label, ["low", "high"]] = math.nan
-            for seed, result in entry.results.items():
+            for seed, result in entry.results.items() if are_few else ():
                 history = result.history["test_accuracy"]
                 rows += [(entry.curve.label, seed, epoch, each) for epoch, each in enumerate(history, start=1)]
     seeds = pd.DataFrame(rows, columns=["label", "seed", "epoch", "accuracy"])

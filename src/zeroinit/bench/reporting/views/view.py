@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from zeroinit.bench.reporting.analysis import FigureSummary
 from zeroinit.bench.stats import Estimate
 
-__all__ = ["Cell", "Heading", "Table", "View", "estimate_frame", "text"]
+__all__ = ["Cell", "Draw", "Heading", "Table", "View", "estimate_frame", "text"]
 
 
 @dataclass(frozen=True)
