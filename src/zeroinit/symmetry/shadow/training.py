@@ -132,4 +132,4 @@ class _Resets:
 
 def _state(parameter: nn.Parameter) -> tuple[int, int]:
     """Return what changes if a tensor is written to, or if its ``data`` is replaced."""
-    return parameter._version, parameter.data_ptr()
+    return parameter._version, parameter.data_ptr() if parameter.layout == torch.strided else 0
