@@ -78,7 +78,7 @@ def refused(*arguments, **settings) -> str:
             "ones, or a DataLoader",
         ),
     ],
-    ids=["no module", "lazy", "frozen", "devices", "meta", "inputs", "forward", "no loss", "words"],
+    ids=["no module", "class", "lazy", "frozen", "devices", "meta", "inputs", "forward", "no loss", "words"],
 )  # fmt: skip
 @pytest.mark.usefixtures("without_type_checks")
 def test_a_model_that_cannot_be_inspected(arguments, message):
