@@ -184,7 +184,7 @@ def test_a_frozen_zero_that_is_read_in_place_is_drawn_in_trials_alone(dtype):
     model = Gated().to(dtype)
     before, address = copy.deepcopy(model.state_dict()), model.gate.data_ptr()
     report = inspect(model, VECTORS.to(dtype))
-    assert "`gate` is zero and frozen" in report.verdict
+    assert "`gate` is frozen at zero" in report.verdict
     assert "requires_grad_()" in report.warnings[0].suggestion
     assert model.gate.data_ptr() == address
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
