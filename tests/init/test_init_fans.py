@@ -165,3 +165,16 @@ def test_a_tied_table_follows_the_read_out(generator):
     record = initialize_(model, "lecun_normal", generator=generator(0), strict=True)
     assert [(entry.name, entry.aliases) for entry in record.parameters] == [("table.weight", ("head.weight",))]
     assert float(model["head"].weight.detach().std()) == pytest.approx(1 / 8, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "activation", [nn.Softmax(-1), nn.LayerNorm(4), lambda z: z - z.mean(), lambda z: z.cumsum(0)], ids=str
+)
+def test_a_function_of_all_values_has_no_gain(activation):
+    with pytest.raises(InputError, match=r"^activation="):
+        gain(activation)
+
+
+def test_a_module_with_parameters_and_one_that_draws():
+    assert gain(nn.PReLU()) == pytest.approx((2 / (1 + 0.25**2)) ** 0.5)
+    assert gain(nn.Dropout(0.5)) == pytest.approx(1.0)

@@ -268,6 +268,16 @@ def test_a_batch_that_training_skips_is_followed_by_the_next_one(tmp_path, stric
     assert callback.report.warnings
 
 
+def test_a_step_that_skips_by_the_number_of_the_batch(tmp_path):
+    class ByNumber(Net):
+        def training_step(self, batch, batch_idx):
+            return None if batch_idx < 2 else super().training_step(batch, batch_idx)
+
+    callback = InspectCallback(show=lambda text: None)
+    trainer(tmp_path, [callback], max_steps=7).fit(ByNumber(), loader(28))
+    assert callback.report.verdict == "Will learn: all 4 parameters get a gradient by step 1."
+
+
 def test_training_that_skips_all_batches_is_told(tmp_path):
     shown = []
     trainer(tmp_path, [InspectCallback(show=shown.append)], max_steps=7).fit(Skips(5), loader(28))

@@ -6,7 +6,7 @@
 import copy
 import dataclasses
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from typing import Any
 
 import torch
@@ -149,7 +149,10 @@ def _first(loader: DataLoader, argument: str) -> Any:
     try:
         return next(iter(loader))
     except StopIteration:
-        raise InputError(f"{argument}=a DataLoader: has no batch; its dataset is empty") from None
+        why = "its dataset is empty"
+        if isinstance(loader.dataset, Sized) and len(loader.dataset):
+            why = f"its dataset has fewer examples than a batch of {loader.batch_size}, and drop_last=True"
+        raise InputError(f"{argument}=a DataLoader: has no batch; {why}") from None
     except Exception as error:
         raise InputError(
             f"{argument}=a DataLoader: its first batch failed ({type(error).__name__}: {error}); hand over one batch"

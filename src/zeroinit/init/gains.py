@@ -1,5 +1,6 @@
 """The gain of any activation: the factor on weights that keeps the second moment of its outputs at 1."""
 
+import copy
 import math
 from collections.abc import Callable
 from functools import lru_cache
@@ -74,8 +75,13 @@ def _gain(function: Callable[[Tensor], Tensor]) -> float:
     points = torch.from_numpy((starts[:, None] + STEP * (nodes + 1) / 2).reshape(-1))
     density = np.exp(-(points.numpy() ** 2) / 2) / math.sqrt(2 * math.pi)
     shares = torch.from_numpy(density * np.tile(weights, len(starts)) * STEP / 2)
-    values = function(points.clone())
-    if not isinstance(values, Tensor) or values.shape != points.shape:
+    apply = copy.deepcopy(function).double().eval() if isinstance(function, nn.Module) else function
+    try:
+        values, half = apply(points.clone()), apply(points[::2].clone())
+    except (RuntimeError, TypeError) as error:
+        raise InputError(f"activation={function!r}: cannot be applied to a tensor ({error})") from error
+    keeps = isinstance(values, Tensor) and values.shape == points.shape
+    if not keeps or not torch.allclose(values[::2], half, equal_nan=True):  # a softmax looks at all values
         raise InputError(f"activation={function!r}: must map each value of a tensor alone, and keep its shape")
     moment = float((shares * values.double().square()).sum())
     if not 0 < moment < math.inf:

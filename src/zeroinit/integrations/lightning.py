@@ -69,7 +69,7 @@ class InspectCallback(InspectingCallback, Callback):
         """
         if self._inspection.is_done:
             return
-        with as_trained(pl_module, self._step):
+        with as_trained(pl_module, self._step, batch_idx):
             self._inspection.run(pl_module, {"batch": batch}, optimizers=trainer.optimizers, loss_fn=_loss_of)
 
     def on_train_batch_end(self, trainer: Any, pl_module: nn.Module, *others: Any) -> None:

@@ -31,12 +31,13 @@ class _Quiet:
 
 
 @contextmanager
-def as_trained(module: nn.Module, step: Callable[[Any, Any], Any] | None = None) -> Iterator[None]:
+def as_trained(module: nn.Module, step: Callable[[Any, Any], Any] | None = None, number: int = 0) -> Iterator[None]:
     """Have ``module(batch=batch)`` call its ``training_step``; calls from within go to the module's own ``forward``.
 
     Args:
         module: A Lightning module, as it is before and afterwards.
         step: A function ``(module, batch) -> loss`` to call instead.
+        number: Of the batch in its epoch, as ``training_step`` is told.
     """
     owners = [each for each in module.modules() if "_trainer" in vars(each)]
     kept = [(each, dict(vars(each))) for each in {id(each): each for each in [module, *owners]}.values()]
@@ -46,12 +47,12 @@ def as_trained(module: nn.Module, step: Callable[[Any, Any], Any] | None = None)
                 vars(owner)["_trainer"] = _Quiet(owner._trainer)
             vars(owner)["log"] = vars(owner)["log_dict"] = _logs_nothing
         vars(module)["_is_in_step"] = False
-        vars(module)["_own_step"] = step
+        vars(module)["_own_step"], vars(module)["_batch_number"] = step, number
         vars(module)["forward"] = types.MethodType(_forward, module)
         yield
     finally:
         for owner, attributes in kept:
-            for name in ("_trainer", "log", "log_dict", "_is_in_step", "_own_step", "forward"):
+            for name in ("_trainer", "log", "log_dict", "_is_in_step", "_own_step", "_batch_number", "forward"):
                 vars(owner).pop(name, None)
                 if name in attributes:
                     vars(owner)[name] = attributes[name]
@@ -83,7 +84,7 @@ def _training_step(module: Any, batch: Any) -> Any:
         )
     step = type(module).training_step
     taken = len(inspect.signature(step).parameters) > 2
-    output = step(module, batch, 0) if taken else step(module, batch)
+    output = step(module, batch, module._batch_number) if taken else step(module, batch)
     if output is None:
         raise SkippedBatch(
             f"training_step: returned None for each of the first {BATCHES} batches; pass InspectCallback(step=...)"

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from zeroinit._common import InputError, counted
+from zeroinit._common import InputError, counted, whole_number
 from zeroinit._findings.choosing import choose
 from zeroinit._findings.formats import told_once
 from zeroinit._modules.batch import take_batch
@@ -118,6 +118,7 @@ def inspect(
     """
     if steps is not None and (not isinstance(steps, int) or steps < 1):
         raise InputError(f"steps={steps!r}: must be a whole number of at least 1, or None")
+    seed = whole_number(seed, "seed", 0)
     check_inference(model)
     usual = not torch.is_inference_mode_enabled()
     given, model = model, unwrapped(model)
@@ -133,7 +134,7 @@ def inspect(
         notes += getattr(rule, "notes", [])
         settings = Settings(rule, learning_rate, steps, seed)
         batch, targets = take_batch(inputs, targets, model)
-        check_batch(model, (batch, targets), usual)
+        check_batch(model, batch, targets, usual)
         check_memory(model, torch.float32)
         skipped = left_out(model)
         inspected = [name for name, _ in model.named_parameters() if name not in skipped]

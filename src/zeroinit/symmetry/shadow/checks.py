@@ -102,24 +102,28 @@ def check_model(model: Any) -> None:
         )
 
 
-def check_batch(model: nn.Module, batch: Any, usual: bool = True) -> None:
-    """Raise where a batch is on another device than the model, or where no backward pass runs through it.
+def check_batch(model: nn.Module, inputs: Any, targets: Any, usual: bool = True) -> None:
+    """Raise where a batch is on another device than the model, is empty, or no backward pass runs through it.
 
     Args:
         model: As it was handed over.
-        batch: Inputs and targets.
+        inputs: Of the batch.
+        targets: Of the batch.
         usual: Whether inference mode is off, as in training.
 
     Raises:
         InputError: It is so; the message says how to mend it.
     """
-    if usual and any(each.is_inference() for each in tensors_in(batch)):
+    if usual and any(each.is_inference() for each in tensors_in([inputs, targets])):
         raise InputError(
             "inputs: were made under torch.inference_mode(), and no backward pass runs through them; make the batch "
             "outside of that mode, or hand over clones made outside"
         )
+    held = list(tensors_in(inputs))
+    if held and all(each.dim() > 0 and not len(each) for each in held):
+        raise InputError("inputs: hold no example; hand over a batch with at least one")
     device = str(next(model.parameters()).device)
-    given = sorted({str(tensor.device) for tensor in tensors_in(batch)})
+    given = sorted({str(tensor.device) for tensor in tensors_in([inputs, targets])})
     if given and given != [device]:
         raise InputError(
             f"inputs: are on {', '.join(given)} and the model is on {device}; move them with .to({device!r})"

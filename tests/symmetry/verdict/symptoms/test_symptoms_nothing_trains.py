@@ -76,6 +76,40 @@ def test_a_batch_of_inference_mode_is_refused():
     assert inspect(nn.Linear(4, 3), made.clone()).warnings == ()
 
 
+class Idle(torch.optim.Optimizer):
+    """Its step does nothing."""
+
+    def __init__(self, params, rate):
+        super().__init__(params, {"lr": rate})
+
+    def step(self, closure=None):
+        pass
+
+
+def test_a_step_that_does_nothing_is_no_matter_of_rounding():
+    model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3))
+    (warning,) = inspect(model, X, optimizer=Idle(model.parameters(), 0.1)).warnings
+    assert (warning.code, warning.suggestion) == ("ZI020", "Look at what its `step()` does.")
+    small = torch.optim.SGD(model.parameters(), lr=1e-12)
+    assert "smaller than the rounding" in inspect(model, X, optimizer=small).warnings[0].message
+
+
+@pytest.mark.usefixtures("without_type_checks")
+@pytest.mark.parametrize("seed", [None, 1.5, "a", -1])
+def test_a_seed_is_a_whole_number(seed):
+    with pytest.raises(InputError, match=r"^seed="):
+        inspect(nn.Linear(4, 3), X, seed=seed)
+
+
+def test_a_batch_without_an_example_is_refused():
+    with pytest.raises(InputError, match=r"^inputs: hold no example"):
+        inspect(nn.Linear(4, 3), X[:0])
+    whole = torch.utils.data.TensorDataset(X)
+    with pytest.raises(InputError, match=r"fewer examples than a batch of 16, and drop_last=True"):
+        inspect(nn.Linear(4, 3), torch.utils.data.DataLoader(whole, batch_size=16, drop_last=True))
+    assert inspect(nn.Linear(4, 3), torch.utils.data.DataLoader(whole, batch_size=8, drop_last=True)).warnings == ()
+
+
 def test_a_result_in_the_place_of_a_parameter_is_refused():
     layer = nn.Linear(4, 3)
     layer._parameters["weight"] = nn.Parameter(layer.weight.detach().double()).float()

@@ -26,6 +26,8 @@ STEADY = 1.5
 """A gradient that grows more than this from its first step to the last may open by itself."""
 FEWEST_STEPS = 3
 SMALL = 0.1
+CLEAR = 1e-4
+"""An update of such a share of the largest value is no rounding in float32."""
 LARGE = 1e-4
 """A gradient that is not small by itself."""
 CHUNK = 1 << 20
@@ -92,6 +94,12 @@ def of_still(evidence: Evidence) -> Iterator[Symptom]:
     largest = max(first, key=lambda name: first[name] if first[name] == first[name] else 0.0)
     here = max(first.get(name, 0.0) for name in weights)
     text = f"Every update of {few(lost)} is lost: it is smaller than the rounding of the values it is added to."
+    largest_value = max(float(evidence.model.get_parameter(name).detach().abs().max()) for name in weights)
+    step = step_length(here, evidence.single.options.get(weights[0], {"lr": 0.0}))
+    if not evidence.single.coarse and step > CLEAR * max(largest_value, 1e-30):
+        text = f"The optimizer leaves {few(lost)} as they are, although they get gradients up to {here:.1g}."
+        yield Symptom("ZI020", weights[0].rpartition(".")[0], lost, text, "Look at what its `step()` does.", False)
+        return
     trained = [name for name, each in evidence.model.named_parameters() if each.requires_grad and each.dim() > 1]
     rates = [rate for name, rate in (evidence.single.held or {}).items() if name in lost]
     if set(weights) >= set(trained) and rates and here > LARGE:
