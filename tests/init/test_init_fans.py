@@ -168,7 +168,9 @@ def test_a_tied_table_follows_the_read_out(generator):
 
 
 @pytest.mark.parametrize(
-    "activation", [nn.Softmax(-1), nn.LayerNorm(4), lambda z: z - z.mean(), lambda z: z.cumsum(0)], ids=str
+    "activation",
+    [nn.Softmax(-1), nn.LayerNorm(4), lambda z: z - z.mean(), lambda z: z.cumsum(0)],
+    ids=["softmax", "norm", "mean", "sum"],
 )
 def test_a_function_of_all_values_has_no_gain(activation):
     with pytest.raises(InputError, match=r"^activation="):
