@@ -105,8 +105,8 @@ def _lease(path: Path, patience: float, stack: ExitStack) -> bool:
 def _remove_if_silent(path: Path) -> None:
     """Remove a lease that nobody has touched for as long as a lease lasts, and which filelock has not taken over.
 
-    filelock waits for ever if the owner was killed before it wrote a word, or if the number of a process that was
-    killed while it took a lease over belongs to another process now.
+    filelock waits for ever if the owner was killed before it wrote a word. It also does so if a process was killed
+    while it took a lease over, and another process has its number now.
     """
     try:
         found, now = path.lstat(), time.monotonic()
