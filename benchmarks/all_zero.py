@@ -26,6 +26,7 @@ from torch import Tensor, nn
 import zeroinit
 from trials import Statement, Trials, chosen_images, options
 from zeroinit.bench import fit
+from zeroinit.bench.data.pixels import UnitPixels
 
 RATES = (0.0001, 0.000316, 0.001, 0.00316, 0.01)
 WIDTH, PATCH, BLOCKS = 64, 8, 2
@@ -180,15 +181,11 @@ def train(entry: str, rate: float, seed: int, is_final: bool, data_dir: Path | N
         batch_size=BATCH,
         learning_rate=rate,
         reduction="mean",
-        transform=scaled,
+        transform=UnitPixels(255),
         generator=torch.Generator().manual_seed(seed + 2),
         observers=hooks,
     )
     return {"accuracy": history.test_accuracy[-1], "outcome": history.outcome}
-
-
-def scaled(images: Tensor) -> Tensor:
-    return images.float() / 255
 
 
 def main() -> None:

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 import zeroinit
 from trials import FINAL, Statement, Trials, chosen_images, options
 from zeroinit.bench import fit
+from zeroinit.bench.data.pixels import UnitPixels
 
 RANK, WIDTHS = 4, (784, 256, 256, 10)
 RATES = tuple(0.0001 * 2**power for power in range(12))
@@ -85,10 +86,6 @@ def set_factors(model: nn.Module, start: str, generator: torch.Generator) -> Non
                 nn.init.normal_(part.lora_B.weight, std=RANK**-0.5, generator=generator)
 
 
-def scaled(images: Tensor) -> Tensor:
-    return images.float() / 255
-
-
 @lru_cache(maxsize=len(FINAL) + 2)
 def pretrained(data_dir: Path | None, seed: int) -> dict[str, Tensor]:
     images = chosen_images("mnist", data_dir, (6000, 1), range(5), seed)
@@ -100,7 +97,7 @@ def pretrained(data_dir: Path | None, seed: int) -> dict[str, Tensor]:
         epochs=3,
         batch_size=64,
         reduction="mean",
-        transform=scaled,
+        transform=UnitPixels(255),
         generator=torch.Generator().manual_seed(seed + 1),
     )
     return model.state_dict()
@@ -123,7 +120,7 @@ def train(start: str, rate: float, seed: int, is_final: bool, data_dir: Path | N
         batch_size=64,
         learning_rate=rate,
         reduction="mean",
-        transform=scaled,
+        transform=UnitPixels(255),
         generator=torch.Generator().manual_seed(seed + 3),
         observers=hooks,
     )
