@@ -174,7 +174,7 @@ class Towers(nn.Module):
         return self.predictor(z), z.detach()
 
 
-@healthy("PatrickHua/SimSiam#22", "two reasons", "get a gradient by step 1")
+@healthy("PatrickHua/SimSiam#22", "two reasons", "The batch norm in `predictor.1` lets nothing through.")
 def a_shift_behind_a_norm_and_a_detach():
     model = Towers()
     return Batch(model, floats(32, 6), None, {"loss_fn": lambda out: -F.cosine_similarity(*out).mean()})

@@ -45,6 +45,46 @@ def queries_and_keys_of_the_usual_size():
     return attends(0.3)
 
 
+class Heads(nn.Module):
+    """Causal attention of two heads, whose parameters start at a given size."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.embed, self.norm, self.head = nn.Embedding(30, 16), nn.LayerNorm(16), nn.Linear(16, 30)
+        self.query, self.key, self.value = (nn.Parameter(torch.randn(2, 16, 8) * each) for each in (size, size, 0.2))
+
+    def forward(self, ids):
+        x = self.norm(self.embed(ids))
+        query, key, value = (torch.einsum("bsd,hde->bhse", x, each) for each in (self.query, self.key, self.value))
+        later = torch.triu(torch.ones(x.shape[1], x.shape[1], dtype=torch.bool), 1)
+        weights = (query @ key.transpose(-1, -2)).masked_fill(later, -1e9).softmax(-1)
+        return self.head(x + (weights @ value).transpose(1, 2).flatten(2))
+
+
+def heads(size):
+    torch.manual_seed(2)
+    ids = labels(30, 8, 8)
+    model = Heads(size)
+    return Batch(model, ids, ids, {"loss_fn": lambda out, y: F.cross_entropy(out.transpose(1, 2), y)})
+
+
+@fault(
+    "TransformerLensOrg/TransformerLens#518",
+    "one-hot softmax",
+    "ZI014",
+    "query",
+    "is saturated for every input of the batch",
+    never="undoes every change",
+)
+def heads_of_which_one_chooses_a_single_key():
+    return heads(90)
+
+
+@healthy("own", "one-hot softmax")
+def heads_of_the_usual_size():
+    return heads(0.1)
+
+
 class Modulated(nn.Module):
     """The last layer and its modulation start at zero, as in diffusion transformers."""
 

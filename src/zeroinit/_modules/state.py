@@ -1,4 +1,4 @@
-"""Keep random state and modes while a model is run; find the model inside a compiled one."""
+"""Keep random state and modes while a model is run; find the model inside a compiled one; refuse what is none."""
 
 import random
 from collections.abc import Iterator

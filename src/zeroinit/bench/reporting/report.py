@@ -26,7 +26,7 @@ from zeroinit.bench.store import Store
 
 MOST_SENTENCES, MOST_TITLES = 3, 2
 HEAD = 1000
-"""Within so many bytes a page names its fingerprint."""
+"""The number of bytes at the start of a page among which its fingerprint stands."""
 
 __all__ = ["Report", "build_report", "check_figures", "claim_records", "is_written", "write_report"]
 

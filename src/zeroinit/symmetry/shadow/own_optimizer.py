@@ -53,14 +53,11 @@ class OwnOptimizer:
         trained = [(name, each) for name, each in model.named_parameters() if each.requires_grad]
         self.slip = _slip(optimizer, {id(each): name for name, each in trained})
         self._positions = {id(each): at for at, (_, each) in enumerate(trained)}
-        self.rates = {
-            id(each): _rate(group, _has_stepped(optimizer))
-            for group in optimizer.param_groups
-            for each in group["params"]
-        }
-        rates = (1.0 if group.get("lr") is None else float(group["lr"]) for group in optimizer.param_groups)
-        warm = (_rate(group, _has_stepped(optimizer)) for group in optimizer.param_groups)
-        self.notes = [WARMS_UP] if list(rates) != list(warm) else []
+        # updates leave a state, or a mark that schedules of torch look for
+        self._has_stepped = bool(optimizer.state) or getattr(optimizer, "_opt_called", False) is True
+        groups = [(group, _rate(group, self._has_stepped)) for group in optimizer.param_groups]
+        self.rates = {id(each): rate for group, rate in groups for each in group["params"]}
+        self.notes = [WARMS_UP] if any(rate != _rate(group, True) for group, rate in groups) else []
         if any(group.get("maximize") for group in optimizer.param_groups):
             self.notes.append(MAXIMIZES)
         self.held = {name: self.rates[id(each)] for name, each in trained if id(each) in self.rates}
@@ -83,7 +80,7 @@ class OwnOptimizer:
             else:  # another rule may compute with frozen parameters, and counts on their places
                 group["params"] = [each if id(each) in trained else own.detach().clone() for each, own in listed]
             if original.get("lr") is not None:
-                group["lr"] = _rate(original, _has_stepped(self._optimizer))
+                group["lr"] = _rate(original, self._has_stepped)
         return copied
 
 
@@ -147,11 +144,6 @@ def _slip(optimizer: torch.optim.Optimizer, names: dict[int, str]) -> str:
                 return f"It lists `{names[id(each)]}` twice."
             seen.add(id(each))
     return ""
-
-
-def _has_stepped(optimizer: torch.optim.Optimizer) -> bool:
-    """Tell whether updates were made: they leave a state, or a mark that schedules of torch look for."""
-    return bool(optimizer.state) or getattr(optimizer, "_opt_called", False) is True
 
 
 def _rate(group: dict[str, Any], has_stepped: bool) -> float:

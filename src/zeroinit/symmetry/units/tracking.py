@@ -109,6 +109,18 @@ class Tracker:
         partitions = (self.labels, self.by_weight, self.nearly, self.mirrored)
         return any(num_groups(each) < self.num_units for each in partitions)
 
+    def near(self) -> np.ndarray:
+        """Return the groups of units that are equal up to rounding and were not exactly equal at the start (units,).
+
+        Units that start exactly equal, as rows of zeros, and then part, are near each other for a few steps.
+        """
+        start, labels = self.at_start[0], self.nearly + self.num_units
+        for group in set(self.nearly.tolist()):
+            members = self.nearly == group
+            if len(set(start[members].tolist())) == 1:
+                labels[members] = self.labels[members]
+        return labels
+
     @property
     def width(self) -> int:
         """Groups of units that are equal and have received equal gradients."""

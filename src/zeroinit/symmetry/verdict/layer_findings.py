@@ -7,7 +7,6 @@ import numpy as np
 import torch
 
 from zeroinit.symmetry.measures.partition import num_groups, without_singles
-from zeroinit.symmetry.units.tracking import Tracker
 from zeroinit.symmetry.units.watching import LayerWatch
 from zeroinit.symmetry.verdict.evidence import Evidence, Reason, Silent
 from zeroinit.symmetry.verdict.passes.naming import draw_line, few, starred
@@ -103,7 +102,7 @@ def _of_units(
         message += _heads(watch, labels) + _by_rounding(report)
         yield finding("ZI001", report.path, names, message, repair, equal_cause(report.weight))
         return
-    near, mirrored = _groups_among(_nearly(tracker), tracker.moved), _groups_among(tracker.mirrored, tracker.moved)
+    near, mirrored = _groups_among(tracker.near(), tracker.moved), _groups_among(tracker.mirrored, tracker.moved)
     if near < MOST_NEARLY_DISTINCT * moved:
         message = f"Only {near} of {moved} {report.unit} of {place} are different, but for rounding."
         if near == 1:
@@ -126,20 +125,6 @@ def _by_rounding(report: LayerReport) -> str:
 
 def _numbers(numbers: tuple[int, ...]) -> str:
     return ", ".join(map(str, numbers[:4])) + (", ..." if len(numbers) > 4 else "")
-
-
-def _nearly(tracker: Tracker) -> np.ndarray:
-    """Return the groups of units that are equal up to rounding, among those that were not exactly equal at the start.
-
-    Units that start exactly equal, as rows of zeros, and then part, are near each other for a few steps.
-    """
-    start, _, _, _, _ = tracker.at_start
-    labels = tracker.nearly + len(start)
-    for group in set(tracker.nearly.tolist()):
-        members = tracker.nearly == group
-        if len(set(start[members].tolist())) == 1:
-            labels[members] = tracker.labels[members]
-    return labels
 
 
 def _groups_among(labels: np.ndarray, chosen: np.ndarray) -> int:

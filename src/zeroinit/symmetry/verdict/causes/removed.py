@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from zeroinit.symmetry.verdict.causes.batch import one_example
-from zeroinit.symmetry.verdict.causes.flat import is_summed, of_norm
+from zeroinit.symmetry.verdict.causes.flat import is_summed, of_flat, of_norm
 from zeroinit.symmetry.verdict.causes.views import (
     DIFFERENCES,
     DROPOUTS,
@@ -143,10 +143,7 @@ def removals(node: Node, call: Call, view: View) -> Iterator[Candidate]:
         yield from one_example(view)
         yield from _too_large(node, call, view)
     if call.name in ("softmax", "log_softmax") and is_one_hot(call):
-        what, cooler = operation(call, view.model), view.act(call, "cooler")
-        text = f"{sentence(what)} gives one value all the weight for every input of the batch, and is flat there."
-        repair = f"Divide what goes into {what} by its largest value, or scale the weights in front of it down."
-        yield Candidate(Reason("dead", text, cause=f"one hot {starred(call.path)}"), cooler, ((cooler, repair),))
+        yield from of_flat(node, call, view)
     yield without(call, view)
 
 

@@ -8,7 +8,7 @@ from zeroinit.symmetry.verdict.passes.graph import FAINT
 __all__ = ["axis_of", "is_one_hot", "normalized_by_itself", "normalized_size", "num_keys", "same_along", "softmax_size"]
 
 ONE_HOT, NEARLY_ALL = 1e-4, 0.9
-"""A softmax that is so near to one is flat, and so many of them are nearly all."""
+"""A softmax is flat if it lies within the first of one; the second is the share that counts as nearly all."""
 
 
 def normalized_size(call: Call) -> int:

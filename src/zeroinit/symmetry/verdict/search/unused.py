@@ -87,10 +87,8 @@ def _cut(name: str, search: Search) -> Reason:
         repair += " `torch.stack([...])` makes one tensor of a list." if "Tensor([" in escape else ""
         return Reason("detached", text, (), repair, True, text, readable([line]))
     if changes and (within := _within_function(parameter, calls)) is not None:
-        text = (
-            f"`{within.name}` in {where(within.path, model)} uses {{it}} inside and is not given it, so its backward "
-        )
-        text += "pass returns no gradient for it."
+        text = f"`{within.name}` in {where(within.path, model)} uses {{it}} inside, and no argument depends on that. "
+        text += "So its backward pass returns no gradient for it."
         repair = f"Hand it to `{within.name}.apply(...)` as an argument, and return its gradient in `backward`."
         return Reason("detached", text, (), repair, False, text, readable([within.line]))
     if not changes and name in trials.frees(outputs, step):
