@@ -4,6 +4,7 @@ Called as ``python two_processes.py RANK FILE``; FILE is where the processes mee
 """
 
 import json
+import os
 import sys
 from datetime import timedelta
 
@@ -50,8 +51,9 @@ def main() -> None:
     except SymmetryError as error:
         result["error"] = str(error).splitlines()[0]
     result["shown"] = len(shown)
-    print(json.dumps(result))
+    print(json.dumps(result), flush=True)
     torch.distributed.destroy_process_group()
+    os._exit(0)  # a thread of gloo that wants the interpreter while this shuts down ends the process by an abort
 
 
 if __name__ == "__main__":
