@@ -14,7 +14,7 @@ from zeroinit._modules.transforms import in_transform
 from zeroinit.symmetry.verdict.passes.applied import AppliedFunctions, CopiedParameters, NoInferenceMode
 from zeroinit.symmetry.verdict.passes.call import Call, Key
 from zeroinit.symmetry.verdict.passes.lines import line_at_hand
-from zeroinit.symmetry.verdict.passes.noise import uneven
+from zeroinit.symmetry.verdict.passes.noise import noise
 from zeroinit.symmetry.verdict.passes.states import broken_in, is_constant, state, tensors_in
 from zeroinit.symmetry.verdict.passes.written import Writes
 
@@ -261,9 +261,8 @@ class Calls(TorchFunctionMode):
             return result
         tied = result
         for source in sources:
-            weights = torch.linspace(0.5, 1.5, source.numel(), dtype=source.dtype, device=source.device)
-            mean = (source.flatten() * weights).mean().to(result.dtype)
-            tied = tied + 1e-3 * (mean - mean.detach()) * uneven(result)  # a softmax takes out what is even
+            mean = (source * noise(source)).mean().to(result.dtype)
+            tied = tied + 1e-3 * (mean - mean.detach()) * noise(result)  # a softmax takes out what is even
         call.out, call.nodes = [tied], [tied.grad_fn]
         return tied
 

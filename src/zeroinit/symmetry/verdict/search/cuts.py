@@ -50,12 +50,18 @@ def cuts(calls: Calls, model: nn.Module) -> Iterator[Cut]:
     for call in calls.calls:
         if call.cuts or call.chooses:
             groups.setdefault((starred(call.path), call.key[1]), []).append(call)
-    for members in list(groups.values())[:MOST_CUTS]:
-        by_line = {call.line: [each for each in members if each.line == call.line] for call in members}
-        for some in [*by_line.values(), members] if 1 < len(by_line) <= MOST_LINES else [members]:
-            for each in _of_calls(some, calls, model):
-                cut = Cut(*each)
-                yield cut if cut.lines else cut._replace(lines=readable(each.line for each in some))
+    switched: dict[tuple, list[Call]] = {}
+    for call in (each for members in groups.values() for each in members if each.quiet):
+        switched.setdefault((starred(call.path), call.key[1], call.quiet_at[0]), []).append(call)
+    if len({line for *_, line in switched}) > 1:  # which of them is it?
+        for some in list(switched.values())[:MOST_CUTS]:
+            for change, *told in _of_calls(some, calls, model):
+                if change == Change(gradients=True):
+                    yield Cut(Change(attach=tuple(each.key for each in some)), *told)
+    for some in (some for members in list(groups.values())[:MOST_CUTS] for some in _by_line(members)):
+        for each in _of_calls(some, calls, model):
+            cut = Cut(*each)
+            yield cut if cut.lines else cut._replace(lines=readable(each.line for each in some))
     if len(groups) > 1:
         changes = [(each.key, "take out") for group in groups.values() for each in group if each.name in DETACHED]
         listed = list(dict.fromkeys(operation(members[0], model) for members in groups.values()))
@@ -69,6 +75,12 @@ def cuts(calls: Calls, model: nn.Module) -> Iterator[Cut]:
         repair = "Take all of them out, or let the gradient pass each."
         lines = readable(members[0].line for members in groups.values())
         yield Cut(Change(calls=tuple(changes), attach=everything, gradients=True), text, repair, lines)
+
+
+def _by_line(members: list[Call]) -> list[list[Call]]:
+    """Return calls of one kind line by line, and then all of them."""
+    lines = {call.line: [each for each in members if each.line == call.line] for call in members}
+    return [*lines.values(), members] if 1 < len(lines) <= MOST_LINES else [members]
 
 
 def _of_written(calls: Calls, model: nn.Module) -> Iterator[Cut]:
@@ -120,6 +132,11 @@ def _of_calls(members: list[Call], calls: Calls, model: nn.Module) -> Iterator[t
             return
         word = DETACHED[call.name] if call.name != "data" else ".data"
         change = Change(calls=tuple((key, "take out") for key in keys))
+        if _is_straight_through(call, calls):
+            text = f"`{word}` in {place} makes a straight-through estimator, which gives {{it}} no gradient."
+            loss = "`F.mse_loss(q, z.detach())`"
+            yield change, text, f"Use the values from before that line in a loss of their own: {loss}."
+            return
         meant = "" if call.name == "data" else " If it is meant, give what it cuts off a loss of its own."
         yield change, f"`{word}` in {place} cuts {{it}} off from the loss.", f"Remove `{word}` in {place}.{meant}"
     elif not any(map(_can_have_gradient, call.out)):
@@ -154,6 +171,15 @@ def _of_calls(members: list[Call], calls: Calls, model: nn.Module) -> Iterator[t
     else:
         text = f"`{call.name}` in {place} copies values without a gradient, which cuts {{it}} off from the loss."
         yield attached, text, f"Use {_in_place_of(call)} in place of `{call.name}` in {place}."
+
+
+def _is_straight_through(call: Call, calls: Calls) -> bool:
+    """Tell whether a call detaches the difference in ``z + (q - z).detach()``."""
+    made = calls.producer(call.args[0]) if call.args else None
+    if made is None or made.name != "sub" or len(made.args) < 2 or not call.out:
+        return False
+    added = ([id(one) for one in each.args] for each in calls.calls if each.name == "add")
+    return any(id(call.out[0]) in each and id(made.args[1]) in each for each in added)
 
 
 def _in_place_of(call: Call) -> str:

@@ -4,6 +4,7 @@ Source: a float32 keeps 24 binary digits, so what is smaller than 6e-8 of a valu
 shrink to that in deep stacks of saturating activations (Hochreiter 1991; Glorot and Bengio 2010).
 """
 
+import inspect
 import math
 from collections.abc import Iterator
 
@@ -23,7 +24,7 @@ __all__ = ["LOST", "find_still", "has_steady_signal", "of_still", "step_length"]
 LOST = torch.finfo(torch.float32).eps / 8
 """Share of the largest value of a parameter below which an update counts as lost."""
 STEADY = 1.5
-"""A gradient that grows more than this from its first step to the last may open by itself."""
+"""A gradient that grows more than this from its first steps to the last may open by itself."""
 FEWEST_STEPS = 3
 SMALL = 0.1
 CLEAR = 1e-4
@@ -31,6 +32,8 @@ CLEAR = 1e-4
 LARGE = 1e-4
 """A gradient that is not small by itself."""
 CHUNK = 1 << 20
+LARGE_EPSILON = 100
+"""Times the default of a norm's class."""
 FREED = 1e-6
 """A trial has helped if all gradients are at least this share of the model's largest."""
 
@@ -83,10 +86,12 @@ def of_still(evidence: Evidence) -> Iterator[Symptom]:
     names = [name for name in evidence.still if has_steady_signal(name, evidence.double)]
     order = [name for name, _ in evidence.model.named_parameters() if name in names]
     weights = [name for name in order if evidence.model.get_parameter(name).dim() > 1]
-    owners = {name.rpartition(".")[0] for name in weights}
-    lost = tuple(name for name in order if name in weights or name.rpartition(".")[0] in owners)
     if not weights:
         return
+    owners = {name.rpartition(".")[0] for name in weights}
+    most = max(evidence.double.sizes[0].get(name, 0.0) for name in weights)
+    faint = {name for name in order if evidence.double.sizes[0].get(name, math.inf) <= most}
+    lost = tuple(name for name in order if name in faint or name.rpartition(".")[0] in owners)
     if evidence.single.coarse and all(_is_zero(name, evidence.single) for name in weights):
         yield _of_underflow(evidence, lost)
         return
@@ -130,17 +135,24 @@ def has_steady_signal(name: str, trace: Trace) -> bool:
     sizes = [of.get(name, math.nan) for of in trace.sizes]
     there = [size for size in sizes if size > 0]
     known = trace.first_step(name) is not None and trace.rounding_step(name) is None
-    return known and len(there) >= FEWEST_STEPS and there[-1] <= STEADY * there[0]
+    early = max(there[:2] if len(there) > FEWEST_STEPS else there[:1], default=0.0)
+    return known and len(there) >= FEWEST_STEPS and there[-1] <= STEADY * early
 
 
 def _repair(evidence: Evidence, weights: list[str], largest: float) -> tuple[str, str, bool]:
     """Return why gradients are small, what makes them larger, and whether a trial has shown it."""
     replica = copy_of(evidence.model, torch.float64)
-    settings = evidence.settings
     trained = [name for name, each in replica.named_parameters() if each.requires_grad]
-    trials = Trials(replica, evidence.objective, torch.float64, settings.dropout, settings.seed, set(trained), largest)
+    trials = _trials(replica, evidence, trained, largest)
     if _is_even(trials, Change(), weights):
         return "", "Raise the learning rate, or scale the loss up.", False
+    if large := _large_epsilons(replica):
+        for module, (_, usual) in large.items():
+            module.__dict__["eps"] = usual
+        if _is_even(_trials(replica, evidence, trained, largest), Change(), weights):
+            return *_of_epsilons(list(large.values())), True
+        for module, (own, _) in large.items():
+            module.__dict__["eps"] = own
     calls = Calls(replica)
     trials.loss(Change(), 1, calls)
     small = [name for name in trained if _is_small(replica.get_parameter(name).detach())]
@@ -148,6 +160,11 @@ def _repair(evidence: Evidence, weights: list[str], largest: float) -> tuple[str
         if _is_even(trials, change, weights):
             return reason, repair, True
     return "", "Start with larger weights, add skip connections, or put norms between the layers.", False
+
+
+def _trials(replica: nn.Module, evidence: Evidence, trained: list[str], largest: float) -> Trials:
+    settings = evidence.settings
+    return Trials(replica, evidence.objective, torch.float64, settings.dropout, settings.seed, set(trained), largest)
 
 
 def _is_even(trials: Trials, change: Change, weights: list[str]) -> bool:
@@ -160,6 +177,24 @@ def _is_even(trials: Trials, change: Change, weights: list[str]) -> bool:
 def _is_small(value: Tensor) -> bool:
     """Tell whether a matrix is far smaller than one that keeps the size of what it is applied to."""
     return value.dim() > 1 and float(value.norm()) < SMALL * len(value) ** 0.5
+
+
+def _large_epsilons(model: nn.Module) -> dict[nn.Module, tuple[float, float]]:
+    """Return the norms whose ``eps`` is far larger than the default of their class, with both values."""
+    found = {}
+    for module in model.modules():
+        own, known = module.__dict__.get("eps"), inspect.signature(type(module)).parameters.get("eps")
+        usual = None if known is None else known.default
+        if isinstance(own, int | float) and isinstance(usual, float) and own > LARGE_EPSILON * usual > 0:
+            found[module] = (own, usual)
+    return found
+
+
+def _of_epsilons(pairs: list[tuple[float, float]]) -> tuple[str, str]:
+    values = " or ".join(f"{own:g}" for own in sorted({own for own, _ in pairs}))
+    place = "one norm" if len(pairs) == 1 else f"{len(pairs)} norms"
+    reason = f"`eps` is {values} in {place}. That is far more than the variance there, so the signal shrinks."
+    return reason, f"Use the default, `eps={pairs[0][1]:g}`. In `BatchNorm2d(64, 64)` the second argument is `eps`."
 
 
 def _ways(calls: Calls, small: list[str]) -> Iterator[tuple[Change, str, str]]:
