@@ -163,7 +163,7 @@ def test_report_folder_that_cannot_be_written_to(refused, one_result):
     assert Path("file").read_text() == "kept"
 
 
-@pytest.mark.parametrize("option", ["--results", "--report", "--tensorboard"])
+@pytest.mark.parametrize("option", ["--report", "--tensorboard"])
 def test_a_url_is_no_folder(refused, option):
     given = refused("reproduce", "fig3", "--profile", "quick", option, "s3://bucket/a")
     assert given == "s3://bucket/a: is a URL, and files are kept in folders; write the folder where it is mounted"

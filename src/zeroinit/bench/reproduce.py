@@ -102,7 +102,7 @@ def reproduce(
         if len(left) > len(failed):
             progress.print(
                 f"out of time: {len(todo) - len(left)} of {counted(len(todo), 'run')} are done and stored in "
-                f"{options.results}; the same command goes on from there"
+                f"{options.place}; the same command goes on from there"
             )
             if len(left) == len(tasks) and not failed:
                 return None
@@ -110,7 +110,7 @@ def reproduce(
             number, count = options.shard
             progress.print(
                 f"shard {number}/{count}: {len(tasks) - len(left)} of {counted(len(tasks), 'run')} stored in "
-                f"{options.results}; `zeroinit report` writes the report when all shards have ended"
+                f"{options.place}; `zeroinit report` writes the report when all shards have ended"
             )
             return None
         progress.begin("deciding the claims")
@@ -223,7 +223,7 @@ def _check_what_is_there(
             if options.tensorboard
             else ""
         )
-        progress.print(f"{num_stored} of {counted(len(tasks), 'run')} are stored already in {options.results}{note}")
+        progress.print(f"{num_stored} of {counted(len(tasks), 'run')} are stored already in {options.place}{note}")
     return todo
 
 

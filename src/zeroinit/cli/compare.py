@@ -88,7 +88,7 @@ def compare(
     ] = None,
     data_dir: DataDir = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
-    results: Results = Path("results"),
+    results: Results = "results",
     report: Annotated[
         Path, typer.Option("--report", help="Folder for the table in every format, and a drawing.")
     ] = Path("comparison"),
@@ -126,14 +126,16 @@ def compare(
         progress.begin("loading the program")
         from zeroinit.bench.comparison.compare import planned
         from zeroinit.bench.running.estimate import estimate_tasks, tasks_may_take_longer
+        from zeroinit.bench.running.remote import open_results
         from zeroinit.bench.running.schedule import Options
         from zeroinit.bench.store import Store
 
         protocols = _protocols(initializers or [], board, chosen_seeds, given)
         if forms and len(protocols) > 1:
             raise InputError(f"--{forms[0]}: name one network, as --board '{board}:{next(iter(protocols))}'")
-        options = Options(results, data_dir, device, deadline=deadline, shard=part)
-        store, plan = Store(results), None
+        folder, remote = open_results(results)
+        options = Options(folder, data_dir, device, deadline=deadline, shard=part, remote=remote)
+        store, plan = Store(folder), None
         tasks = {task: name for protocol in protocols.values() for task, name in planned(protocol, store, part).items()}
         if dry_run or (not yes and tasks_may_take_longer(LONG, list(tasks), options)):
             progress.begin("timing a few steps of each kind of run")

@@ -64,7 +64,7 @@ DataDir = Annotated[
     Path | None,
     typer.Option("--data-dir", help="Data as torchvision stores it; else $ZEROINIT_DATA_DIR, else a download."),
 ]
-Results = Annotated[Path, typer.Option("--results", help="Folder of stored results.")]
+Results = Annotated[str, typer.Option("--results", help="Folder of stored results, or a URL that fsspec knows.")]
 ReportDir = Annotated[Path, typer.Option("--report", help="Folder for the report.")]
 OpenIt = Annotated[bool, typer.Option("--open", help="Open the report in the browser.")]
 ShowClaims = Annotated[bool, typer.Option("--claims", help="Print every claim with its verdict.")]

@@ -25,7 +25,7 @@ def report_command(
     profile: ProfileName = None,
     protocol: ProtocolName = "corrected",
     seeds: Seeds = "5",
-    results: Results = Path("results"),
+    results: Results = "results",
     report: ReportDir = Path("report"),
     claims: ShowClaims = False,
     open_it: OpenIt = False,
@@ -39,11 +39,12 @@ def report_command(
         progress.begin("loading the program")
         from zeroinit.bench.reporting.report import build_report, write_report
         from zeroinit.bench.reproduce import choose_figures
+        from zeroinit.bench.running.remote import open_results
         from zeroinit.bench.store import Store
 
         progress.begin("reading what is stored")
         chosen = choose_figures(figures, profile)
-        written = build_report(chosen, Store(results), parse_seeds(seeds), profile, protocol)
+        written = build_report(chosen, Store(open_results(results)[0]), parse_seeds(seeds), profile, protocol)
         write_report(written, report, progress.begin)
     print_outcome(written, report, with_claims=claims, open_it=open_it)
     if written.problems:

@@ -43,7 +43,7 @@ def reproduce(
     ] = None,
     data_dir: DataDir = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
-    results: Results = Path("results"),
+    results: Results = "results",
     report: ReportDir = Path("report"),
     tensorboard: Annotated[Path | None, typer.Option("--tensorboard", help="Folder for TensorBoard logs.")] = None,
     histogram_every: Annotated[
@@ -96,12 +96,14 @@ def reproduce(
         progress.begin("loading the program")
         from zeroinit.bench.reproduce import choose_figures, list_missing, reproduce
         from zeroinit.bench.running.estimate import estimate, may_take_longer
+        from zeroinit.bench.running.remote import open_results
         from zeroinit.bench.running.schedule import Options
 
         chosen = choose_figures(figures, profile)
+        folder, remote = open_results(results)
         options = Options(
-            *(results, data_dir, device, tensorboard, histogram_every, checkpoint_every, deadline, part),
-            *(executor, address),
+            *(folder, data_dir, device, tensorboard, histogram_every, checkpoint_every, deadline, part),
+            *(executor, address, remote),
         )
         sizes: dict = {"seeds": chosen_seeds, "profile": profile, "protocol": protocol}
         plan = None

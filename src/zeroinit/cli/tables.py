@@ -88,7 +88,7 @@ def print_claims(report) -> None:
         out.print(table)
 
 
-def print_estimate(plan, results: Path) -> None:
+def print_estimate(plan, results: Path | str) -> None:
     """Print the runs that are left as a table, then the time of all runs and its accuracy."""
     from zeroinit._common import counted
     from zeroinit.bench.progress import format_duration

@@ -1,7 +1,6 @@
 """``zeroinit verify``."""
 
 import random
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,7 +13,7 @@ LARGEST = 2**31
 
 @app.command()
 def verify(
-    results: Results = Path("results"),
+    results: Results = "results",
     sample: Annotated[int, typer.Option("--sample", help="How many runs.")] = 5,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of the choice of runs; random by default.")] = None,
     time_limit: Annotated[
@@ -33,11 +32,12 @@ def verify(
     budget, chosen = parse_duration(time_limit), random.randrange(LARGEST) if seed is None else seed
     with Progress(err) as progress:
         progress.begin("loading the program")
+        from zeroinit.bench.running.remote import open_results
         from zeroinit.bench.running.schedule import Options
         from zeroinit.bench.verify import OUTCOMES, verify
 
         checks, num_too_long = verify(
-            Options(results, data_dir, device),
+            Options(open_results(results)[0], data_dir, device),
             sample=sample,
             seed=chosen,
             budget=budget,

@@ -13,6 +13,7 @@ import pytest
 
 from zeroinit._common import InputError
 from zeroinit.bench.running.cluster import needs
+from zeroinit.bench.running.remote import open_results
 from zeroinit.bench.running.runner import execute
 from zeroinit.bench.running.schedule import Options, Task, missing, run_all
 from zeroinit.bench.spec import Run
@@ -153,6 +154,21 @@ def test_what_fails_there_is_written_down_and_a_refusal_ends_it(cluster, tmp_pat
     assert [run for run, _ in failed] == [bad]
     with pytest.raises(InputError, match=r"^optimizer='adan': did you mean 'adam'"):
         run_all([Task(replace(good, optimizer="adan"), 0)], options)
+
+
+@pytest.mark.cluster
+@pytest.mark.filterwarnings("ignore")
+def test_nodes_that_share_nothing_but_a_url(cluster, monkeypatch, tmp_path):
+    """The nodes keep results in a folder that the driver does not know, and send them."""
+    there, nodes = tmp_path / "there", Path(os.environ["ZEROINIT_CACHE_DIR"])
+    monkeypatch.setenv("ZEROINIT_CACHE_DIR", str(tmp_path / "driver"))
+    folder, remote = open_results(f"local://{there}")
+    tasks = [Task(replace(RUN, epochs=1), seed) for seed in range(4)]
+    run_all(tasks, Options(folder, executor="ray", address=cluster.address, remote=remote))
+    for root in (folder, there):
+        assert missing(tasks, Store(root)) == []
+    assert not nodes.is_relative_to(tmp_path / "driver")
+    assert len(list(nodes.glob("results/*/*/seed-*.json"))) == 4
 
 
 def test_what_a_run_asks_for():

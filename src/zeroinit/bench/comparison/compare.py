@@ -14,6 +14,7 @@ from zeroinit.bench.comparison.results import Comparison, build_comparison
 from zeroinit.bench.progress import Progress
 from zeroinit.bench.reproduce import carry_out_missing, told_what_is_kept
 from zeroinit.bench.running.device import choose_device
+from zeroinit.bench.running.remote import open_results
 from zeroinit.bench.running.schedule import Options, Task, choose_jobs, missing
 from zeroinit.bench.spec import Run
 from zeroinit.bench.store import Store
@@ -69,7 +70,7 @@ def compare(  # type: ignore[misc]  # the two forms above name what differs; the
         target: A test accuracy; the table has the first epoch that reaches it. By default 0.9 on the digits, 0.95 on
             MNIST, 0.4 on CIFAR-10.
         study: A figure or study whose network is trained, as ``"fig9"`` or ``"recommended:MNIST CNN"``.
-        results: Folder of stored results.
+        results: Folder of stored results, or a URL that fsspec knows.
         data_dir: As of ``load_dataset``.
         device: As of ``choose_device``.
         jobs: Number of processes; more than one only in a script that guards its calls by ``__name__``.
@@ -94,7 +95,8 @@ def compare(  # type: ignore[misc]  # the two forms above name what differs; the
         ['pytorch', 'zero']
     """
     chosen = None if seeds is None else _seeds(seeds)
-    options = Options(Path(results), None if data_dir is None else Path(data_dir), device)
+    folder, remote = open_results(results)
+    options = Options(folder, None if data_dir is None else Path(data_dir), device, remote=remote)
     if board is None:
         common = (learning_rates, margin, target, study, settings)
         protocol = prepare(initializers, reference, range(NUM_SEEDS) if chosen is None else chosen, *common)
@@ -233,19 +235,22 @@ def run_comparison(protocol: Protocol, options: Options, *, jobs: int | None, pr
             left = [task for task in missing(known, store) if not store.failure(task.run, task.seed)]
             if left:
                 progress.print(
-                    f"out of time: {len(known) - len(left)} runs are stored in {options.results}; the same command "
+                    f"out of time: {len(known) - len(left)} runs are stored in {options.place}; the same command "
                     "goes on from there"
                 )
                 return None
         number, count = options.shard
         if count > 1:
             progress.print(
-                f"shard {number}/{count}: {counted(len(known), 'run')} stored in {options.results}; the same command "
+                f"shard {number}/{count}: {counted(len(known), 'run')} stored in {options.place}; the same command "
                 "without --shard writes the tables when all shards have ended"
             )
             return None
         progress.begin("comparing")
-        return build_comparison(protocol, store)
+        comparison = build_comparison(protocol, store)
+        if options.remote is not None:
+            options.remote.sync()  # the looks
+        return comparison
 
 
 def _stages(entries: Sequence[Entry], protocol: Protocol, store: Store) -> Iterator[tuple[str, dict[Task, str]]]:

@@ -102,6 +102,8 @@ def _follow(ray: Any, attempts: Sequence[Attempt], options: Options, progress: P
 
 def _work(attempt: Attempt, options: Options) -> tuple:
     """Carry out an attempt on a node."""
+    if options.remote is not None:  # another home
+        options = replace(options, results=options.remote.folder)
     with stopping_on_signals(repeated=False):
         return outcome_of(attempt, options, lambda task, epoch: None)
 

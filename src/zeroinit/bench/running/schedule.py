@@ -111,6 +111,8 @@ def run_all(
             left = _run_here(attempts, options, progress, tell) if most == 1 else attempts
             if left:
                 run_in_processes(left, options, most, progress, tell)
+        if options.remote is not None:
+            options.remote.sync()  # also what nodes of a cluster sent
         if asked_to_stop() is not None:
             raise KeyboardInterrupt(asked_to_stop())
 

@@ -12,6 +12,7 @@ import torch
 
 from zeroinit._common import InputError, lookup
 from zeroinit.bench.running.claims import claimed
+from zeroinit.bench.running.remote import Remote
 from zeroinit.bench.running.runner import execute, execute_seeds
 from zeroinit.bench.spec import Run
 from zeroinit.bench.store import Failure, Store
@@ -64,6 +65,7 @@ class Options:
         shard: Which part of all runs, and of how many parts: ``(2, 8)`` is the second eighth.
         executor: ``"processes"`` of this machine, or a cluster of ``"ray"``.
         address: Of a Ray cluster, as of ``ray.init``.
+        remote: The URL that ``results`` follows, as ``open_results`` returns it.
 
     Raises:
         InputError: An unknown executor, or an address for another than Ray.
@@ -79,11 +81,17 @@ class Options:
     shard: tuple[int, int] = (1, 1)
     executor: str = "processes"
     address: str | None = None
+    remote: Remote | None = None
 
     def __post_init__(self) -> None:
         lookup(dict.fromkeys(EXECUTORS), self.executor, "executor")
         if self.address is not None and self.executor != "ray":
             raise InputError(f"address={self.address!r}: needs --executor ray")
+
+    @property
+    def place(self) -> Path | Remote:
+        """Where the user looks for results."""
+        return self.remote or self.results
 
     @property
     def is_out_of_time(self) -> bool:
@@ -213,6 +221,8 @@ def try_again(attempt: Attempt, reason: str, details: str, options: Options, tel
             tell(task, f"{reason}; {what_next}")
             if is_last and is_ours and not store.has_file(task.run, task.seed):
                 store.save_failure(Failure(task.run, task.seed, now, reasons, details))
+                if options.remote is not None:
+                    options.remote.send(store.failure_path(task.run, task.seed))
     return [] if is_last else [replace(attempt, tasks=(task,), reasons=reasons) for task in attempt.tasks]
 
 
@@ -242,6 +252,8 @@ def _execute(tasks: tuple[Task, ...], options: Options, progress: Progress) -> N
         return
     for result in results:
         store.save(result)
+        if options.remote is not None:
+            options.remote.send(store.path(run, result.seed))
     checkpoint.remove()
     for task in tasks:  # also of the epochs that a run that diverged left out
         for epoch in range(told + 1, run.epochs + 1):

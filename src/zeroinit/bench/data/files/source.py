@@ -73,7 +73,7 @@ class DataSource:
     ) -> "DataSource":
         """Fill in what is not given: from ``ZEROINIT_DATA_DIR``, ``ZEROINIT_CACHE_DIR``, the system's cache folder."""
         data = data_dir or os.environ.get("ZEROINIT_DATA_DIR") or None
-        cache = cache_dir or os.environ.get("ZEROINIT_CACHE_DIR") or _system_cache()
+        cache = cache_dir or user_cache()
         return cls(Path(data).expanduser() if data else None, Path(cache).expanduser(), download, keep_decoded)
 
     @property
@@ -117,7 +117,10 @@ def _absent(layout: Layout, root: Path) -> list[Path]:
     return [root / file.path for file in layout.files if not os.path.isfile(root / file.path)]
 
 
-def _system_cache() -> Path:
+def user_cache() -> Path:
+    """Return the folder for what can be fetched again: ``$ZEROINIT_CACHE_DIR``, or one of the system's."""
+    if chosen := os.environ.get("ZEROINIT_CACHE_DIR"):
+        return Path(chosen)
     try:
         import pooch
     except ModuleNotFoundError:  # data that lies in a folder is read without it

@@ -1,0 +1,182 @@
+"""Results at a URL: a folder of this machine follows it. What lies there comes here, and what is new here goes there.
+
+Only results, records of failures, bundles and looks travel, each whole or not at all. States of runs in progress stay
+here. Nothing can be claimed at a URL: if two machines begin a run at once, both compute it.
+"""
+
+import hashlib
+import json
+import re
+import uuid
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zeroinit._common import URL, InputError, read_regular, write_atomically
+from zeroinit.bench.data.files.source import user_cache
+from zeroinit.bench.store import MOST_BYTES, MOST_IN_BUNDLE, refuse_link
+
+__all__ = ["Remote", "RemoteWarning", "open_results"]
+
+LOOKS = "looks.json"
+FAILED = ".failed"
+NAME = re.compile(r"[0-9a-f]{12}/seed-(0|[1-9][0-9]{0,18})\.(json|failed)|[A-Za-z0-9_][\w.-]*\.jsonl|looks\.json")
+"""What travels. Nothing else is read or written at either place."""
+
+AT_ONCE = 200
+"""Files that are asked for in one call."""
+
+
+class RemoteWarning(UserWarning):
+    """Results could not be sent; they are kept in a folder of this machine."""
+
+
+def open_results(results: Path | str) -> tuple[Path, "Remote | None"]:
+    """Return the folder of results; that of a URL holds by then what lies at the URL.
+
+    Args:
+        results: A folder, or a URL that fsspec knows, such as ``"s3://bucket/study"``.
+
+    Returns:
+        The folder, and the place that it follows.
+
+    Raises:
+        InputError: The URL cannot be read, or is of a kind that needs a package that is not installed.
+
+    Example:
+        >>> open_results("results")
+        (PosixPath('results'), None)
+    """
+    match = URL.match(str(results))
+    if match is None or match[1].lower() == "file":  # which the store refuses, and names the folder
+        return Path(results), None
+    remote = Remote(str(results).rstrip("/"))
+    remote.fetch()
+    return remote.folder, remote
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A URL that holds results.
+
+    Attributes:
+        url: As fsspec takes it, without a slash at its end.
+    """
+
+    url: str
+
+    def __str__(self) -> str:
+        return self.url
+
+    @property
+    def folder(self) -> Path:
+        """The folder of this machine that follows the URL."""
+        words, digest = re.sub(r"\W+", "-", self.url)[-40:].strip("-"), hashlib.sha256(self.url.encode()).hexdigest()
+        return user_cache() / "results" / f"{words}-{digest[:12]}"
+
+    def fetch(self) -> None:
+        """Copy what lies there and not here.
+
+        Raises:
+            InputError: The URL cannot be read, or the folder cannot be written to.
+        """
+        self._fetch(self._list())
+
+    def sync(self) -> None:
+        """Copy what one of both places lacks. What cannot be sent is a warning, and the next call sends it.
+
+        Raises:
+            InputError: As of ``fetch``.
+        """
+        there = self._list()
+        self._fetch(there)
+        for name in sorted(self._here()):
+            if (name == LOOKS or name not in there) and not self.send(self.folder / name):
+                return
+
+    def send(self, path: Path) -> bool:
+        """Copy one file of the folder there; return whether that was possible. If not, a warning says what is kept."""
+        name = path.relative_to(self.folder).as_posix()
+        try:
+            system, root = self._system()
+            target = f"{root}/{name}"
+            part = f"{target}.{uuid.uuid4().hex}"
+            system.makedirs(target.rpartition("/")[0], exist_ok=True)
+            system.pipe_file(part, read_regular(path, MOST_IN_BUNDLE))
+            system.mv(part, target)
+        except Exception as error:  # of any package that fsspec uses
+            text = f"{self.url}: {name} cannot be sent ({_reason(error)}); it is kept in {self.folder}"
+            warnings.warn(f"{text}, and the next command with this URL sends it", RemoteWarning, stacklevel=2)
+            return False
+        return True
+
+    def _system(self) -> tuple[Any, str]:
+        import fsspec
+
+        system, root = fsspec.core.url_to_fs(self.url)
+        system.invalidate_cache()
+        return system, root.rstrip("/")
+
+    def _list(self) -> dict[str, int]:
+        """Return the names there, with their sizes in bytes."""
+        try:
+            system, root = self._system()
+            found = system.find(root, detail=True) if system.exists(root) else {}
+        except Exception as error:
+            raise self._refusal(error) from error
+        names = {path.removeprefix(root).lstrip("/"): entry.get("size") or 0 for path, entry in found.items()}
+        return {name: size for name, size in names.items() if NAME.fullmatch(name)}
+
+    def _fetch(self, there: Mapping[str, int]) -> None:
+        here = self._here()
+        wanted = [name for name, size in there.items() if _is_wanted(name, size, here.get(name))]
+        for start in range(0, len(wanted), AT_ONCE):
+            for name, content in self._read(wanted[start : start + AT_ONCE]).items():
+                path = self.folder / name
+                refuse_link(path.parent)
+                write_atomically(path, _joined(path, content) if name == LOOKS else content)
+
+    def _read(self, names: list[str]) -> dict[str, bytes]:
+        try:
+            system, root = self._system()
+            found = system.cat([f"{root}/{name}" for name in names], on_error="omit")  # removed meanwhile
+        except Exception as error:
+            raise self._refusal(error) from error
+        return {path.removeprefix(root).lstrip("/"): content for path, content in found.items()}
+
+    def _here(self) -> dict[str, int]:
+        """Return the names of the folder, with their sizes in bytes."""
+        paths = {path.relative_to(self.folder).as_posix(): path for path in self.folder.glob("**/*") if path.is_file()}
+        return {name: path.stat().st_size for name, path in paths.items() if NAME.fullmatch(name)}
+
+    def _refusal(self, error: Exception) -> InputError:
+        way_out = "check the URL and your access"
+        if isinstance(error, ImportError):
+            way_out = "install that package, or name a folder"
+        elif isinstance(error, ValueError):
+            way_out = "name a folder, or a URL of a kind that fsspec knows"
+        return InputError(f"results={self.url!r}: cannot be read ({_reason(error)}); {way_out}")
+
+
+def _is_wanted(name: str, size: int, here: int | None) -> bool:
+    """Whether a file is to be copied here: a result never changes; a failure, a bundle and looks may."""
+    if size > (MOST_IN_BUNDLE if name.endswith(".jsonl") else MOST_BYTES):
+        return False
+    return here is None or name == LOOKS or name.endswith(FAILED) or (name.endswith(".jsonl") and here != size)
+
+
+def _joined(path: Path, content: bytes) -> bytes:
+    """Join the looks of both places: each pair has those of both, the earlier known first."""
+    try:
+        there, here = json.loads(content), json.loads(read_regular(path, MOST_BYTES))
+        joined = {pair: [*there.get(pair, []), *here.get(pair, [])] for pair in there | here}
+        looks = {pair: [seen for i, seen in enumerate(all_) if seen not in all_[:i]] for pair, all_ in joined.items()}
+    except (OSError, ValueError, AttributeError, TypeError):  # none here, or damaged: whoever reads it says so
+        return content
+    return (json.dumps(looks) + "\n").encode()
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]

@@ -1,0 +1,205 @@
+"""Results at a URL: a second place, ``local://``, that two machines with folders of their own share."""
+
+import json
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fsspec.implementations.local import LocalFileSystem
+
+from zeroinit._common import InputError
+from zeroinit.bench.comparison import compare
+from zeroinit.bench.running.remote import Remote, RemoteWarning, open_results
+from zeroinit.bench.running.schedule import Options, Task, missing, run_all
+from zeroinit.bench.store import Store
+
+from ..conftest import made_up
+
+
+@pytest.fixture
+def there(tmp_path) -> Path:
+    return tmp_path / "there"
+
+
+@pytest.fixture
+def url(there) -> str:
+    return f"local://{there}"
+
+
+@pytest.fixture
+def machine(monkeypatch, tmp_path):
+    """Changes to a machine that has a folder of its own for results."""
+    return lambda name: monkeypatch.setenv("ZEROINIT_CACHE_DIR", str(tmp_path / name))
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def opened(url: str) -> Options:
+    folder, remote = open_results(url)
+    return Options(folder, remote=remote)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_two_machines_share_what_one_computes(url, there, machine, run, jobs):
+    machine("first")
+    options, tasks = opened(url), [Task(run, seed) for seed in (0, 1)]
+    run_all(tasks, options, jobs=jobs)
+    assert names(there) == [f"{run.key}/seed-{seed}.json" for seed in (0, 1)]
+    machine("second")
+    other = opened(url)
+    assert other.results != options.results
+    assert str(other.place) == url
+    assert missing([*tasks, Task(run, 2)], Store(other.results)) == [Task(run, 2)]
+    assert Store(other.results).load(run, 1) == Store(options.results).load(run, 1)
+
+
+def test_a_folder_stays_a_folder(tmp_path):
+    assert open_results(tmp_path) == (tmp_path, None)
+    assert Options(tmp_path).place == tmp_path
+    path = open_results("file:///tmp/a")[0]
+    with pytest.raises(InputError, match=r"^file:///tmp/a: is a URL, and files are kept in folders; write /tmp/a$"):
+        Store(path)
+
+
+def test_what_cannot_be_sent_is_kept_and_sent_by_the_next_command(url, there, machine, run, monkeypatch):
+    machine("first")
+    options = opened(url)
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalFileSystem, "pipe_file", lambda *_: (_ for _ in ()).throw(OSError("the line is dead")))
+        with pytest.warns(RemoteWarning) as told:
+            run_all([Task(run, 0)], options)
+    text = str(told[0].message)
+    assert text.startswith(f"{url}: {run.key}/seed-0.json cannot be sent (OSError: the line is dead); it is kept in ")
+    assert text.endswith(", and the next command with this URL sends it")
+    assert names(there) == []
+    run_all([Task(run, 0)], opened(url))
+    assert names(there) == [f"{run.key}/seed-0.json"]
+    assert (there / run.key / "seed-0.json").read_bytes() == Store(options.results).path(run, 0).read_bytes()
+
+
+def test_a_file_there_is_whole_or_absent(url, there, machine, run, monkeypatch):
+    machine("first")
+    options = opened(url)
+    Store(options.results).save(made_up(run, 0, [0.5]))
+    monkeypatch.setattr(LocalFileSystem, "mv", lambda *_: (_ for _ in ()).throw(OSError("killed")))
+    with pytest.warns(RemoteWarning, match="killed"):
+        options.remote.sync()
+    assert [name for name in names(there) if name.endswith(".json")] == []
+    machine("second")
+    assert missing([Task(run, 0)], Store(opened(url).results)) == [Task(run, 0)]
+
+
+def test_only_results_travel(url, there, machine, run, tmp_path):
+    machine("first")
+    options, store = opened(url), Store(open_results(url)[0])
+    store.save(made_up(run, 0, [0.5]))
+    for name in (".seed-1.lease", ".seed-1.lock", "seed-0.json.damaged-1", "seed-1.checkpoint/step-4.pt", "notes.txt"):
+        path = store.root / run.key / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    options.remote.sync()
+    assert names(there) == [f"{run.key}/seed-0.json"]
+    (there / run.key / "seed-0.pkl").write_text("cos\nsystem")
+    (there / "evil.json").write_text("{}")
+    (there / f"{run.key}/deeper").mkdir()
+    (there / f"{run.key}/deeper/seed-1.json").write_text("{}")
+    with (there / run.key / "seed-7.json").open("wb") as large:
+        large.truncate(2**28 + 1)
+    machine("second")
+    assert names(open_results(url)[0]) == [f"{run.key}/seed-0.json"]
+
+
+def test_nothing_is_written_through_a_link(url, there, machine, run, tmp_path):
+    machine("first")
+    Store(there).save(made_up(run, 0, [0.5]))
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    folder = Remote(url).folder
+    folder.mkdir(parents=True)
+    (folder / run.key).symlink_to(outside)
+    with pytest.raises(InputError, match="is a link"):
+        open_results(url)
+    assert names(outside) == []
+
+
+def test_a_damaged_file_there_is_replaced(url, there, machine, run):
+    machine("first")
+    Store(there).save(made_up(run, 0, [0.5]))
+    path = there / run.key / "seed-0.json"
+    path.write_text(path.read_text()[:-9])
+    options = opened(url)
+    store = Store(options.results)
+    assert store.find(run, 0) is None
+    store.set_aside(run, 0)
+    run_all([Task(run, 0)], options)
+    assert path.read_bytes() == store.path(run, 0).read_bytes()
+
+
+def test_failures_bundles_and_looks(url, there, machine, run):
+    machine("first")
+    options = opened(url)
+    bad = replace(run, initializer="zeroinit_no_such:function")
+    store = Store(there)
+    store.bundle("old", [made_up(run, seed, [0.5]) for seed in (0, 1)])
+    (there / "looks.json").write_text(json.dumps({"a": [[0, 1]], "b": [[0]]}))
+    (options.results).mkdir(parents=True)
+    (options.results / "looks.json").write_text(json.dumps({"a": [[0, 1], [0, 1, 2]], "c": [[3]]}))
+    with pytest.raises(InputError):
+        run_all([Task(bad, 0)], options)
+    options.remote.sync()
+    joined = {"a": [[0, 1], [0, 1, 2]], "b": [[0]], "c": [[3]]}
+    assert json.loads((options.results / "looks.json").read_text()) == joined
+    assert json.loads((there / "looks.json").read_text()) == joined
+    assert Store(options.results).has(run, 1)
+    store.bundle("old", [made_up(run, seed, [0.5]) for seed in (0, 1, 2)])
+    assert Store(open_results(url)[0]).has(run, 2)
+
+
+def test_a_failure_is_known_elsewhere(url, machine, monkeypatch, tmp_path, run):
+    (tmp_path / "never_starts.py").write_text("def fails(weight, generator):\n    raise SystemExit('broken')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    machine("first")
+    bad = replace(run, initializer="never_starts:fails")
+    run_all([Task(bad, 0)], opened(url))
+    machine("second")
+    failure = Store(open_results(url)[0]).failure(bad, 0)
+    assert failure is not None
+    assert "broken" in failure.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("nosuch://a/b", "cannot be read (ValueError: Protocol not known: nosuch); name a folder, or a URL of a kind"),
+        ("smb://host", "; "),
+    ],
+)
+def test_a_url_that_cannot_be_read(url, message):
+    with pytest.raises(InputError, match=f"^results='{url}': .*{re.escape(message)}"):
+        open_results(url)
+
+
+def test_a_package_that_is_missing(monkeypatch):
+    def gone(*_):
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr("fsspec.core.url_to_fs", gone)
+    message = "results='s3://a/b': cannot be read (ImportError: Install s3fs to access S3); install that package"
+    with pytest.raises(InputError, match=f"^{re.escape(message)}"):
+        open_results("s3://a/b/")
+
+
+def test_compare_at_a_url(url, there, machine):
+    machine("first")
+    first = compare(["zero"], seeds=2, learning_rates=[0.001], epochs=1, results=url)
+    assert "looks.json" in names(there)
+    machine("second")
+    stored = {path: path.stat().st_mtime_ns for path in there.glob("*/*.json")}
+    again = compare(["zero"], seeds=2, learning_rates=[0.001], epochs=1, results=url)
+    assert [row.accuracy for row in again.rows] == [row.accuracy for row in first.rows]
+    assert {path: path.stat().st_mtime_ns for path in there.glob("*/*.json")} == stored
