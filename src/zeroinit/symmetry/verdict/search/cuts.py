@@ -13,7 +13,7 @@ from zeroinit.symmetry.verdict.passes.calls import DETACHED, Call, Calls, tensor
 from zeroinit.symmetry.verdict.passes.naming import joined, operation, sentence, starred, where
 from zeroinit.symmetry.verdict.trials.trials import Change
 
-__all__ = ["cuts"]
+__all__ = ["COMPARISONS", "cuts"]
 
 MOST_CUTS = 12
 MOST_NAMED = 3

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+from zeroinit._findings.lines import readable
 from zeroinit.symmetry.shadow.memory.frugal import is_large
 from zeroinit.symmetry.verdict.causes.batch import emptied, nothing_in, padding_alone, small
 from zeroinit.symmetry.verdict.causes.flat import far_inputs, saturated
@@ -123,7 +124,11 @@ class Explainer(Search):
         if vector and self._is_small and not self.trials.loss_changes(Change(draw=(name,)), view.step):
             return Reason("no_effect", SAME_LOSS, tried=True)
         if (sum_of_none := emptied(name, view)) is not None:
-            what = operation(sum_of_none, self.replica)
+            what, shape = operation(sum_of_none, self.replica), tuple(sum_of_none.given[0].shape)
+            if shape[0]:  # of each example something is left out
+                text = f"What goes into {what} has the shape {shape}, which is no value at all."
+                repair = f"Look at the slice in front of {what}: it leaves nothing."
+                return Reason("constant", text, (), repair, False, text, readable([sum_of_none.line]))
             text = f"No example of this batch is left for {what}: it works on no value at all."
             return Reason("idle", text, (), "Nothing to do if other batches do.", True, "no example left")
         for each in candidates(name, view):

@@ -17,7 +17,7 @@ from zeroinit.symmetry.verdict.passes.calls import DETACHED, Call, Calls
 from zeroinit.symmetry.verdict.passes.naming import few, joined, sentence, starred, where
 from zeroinit.symmetry.verdict.search.adapters import of_adapter
 from zeroinit.symmetry.verdict.search.conditions import condition_on_result
-from zeroinit.symmetry.verdict.search.cuts import cuts
+from zeroinit.symmetry.verdict.search.cuts import COMPARISONS, cuts
 from zeroinit.symmetry.verdict.search.no_effect import comes_later
 from zeroinit.symmetry.verdict.search.outputs import depends, given_to, handed_out
 from zeroinit.symmetry.verdict.search.search import Search, called
@@ -76,6 +76,7 @@ def _cut(name: str, search: Search) -> Reason:
     changes = trials.loss_changes(Change(draw=(name,)), step)
     parameter = model.get_parameter(name)
     taken = [each for each in calls.escapes if any(depends(source, parameter) for source in each[3])] or calls.escapes
+    taken = sorted(taken, key=lambda each: any(name in COMPARISONS for name in each[2]))  # those give truth values
     if changes and taken:
         path, escape, lost, _, line = taken[0]
         words = [*(f"`.{DETACHED[each]}`" for each in lost[:1] if each in DETACHED), escape]

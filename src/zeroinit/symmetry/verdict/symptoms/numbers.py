@@ -32,6 +32,8 @@ __all__ = ["Trouble", "find_trouble", "grows", "is_broken"]
 GROWTH = 1e3
 """A loss that grows so many times diverges."""
 LEAST_GROWTH = 1e-2
+HUGE = 1e6
+"""No weight is drawn as large as this."""
 RATES = (0.1, 0.01, 0.001, 0.0001)
 """Learning rates that are tried, as shares of the one that diverges."""
 NORMED = (
@@ -257,6 +259,13 @@ def _why(
         repairs.append(("inputs", "Hand over a batch of real or random values."))
     if call.name in ATTENTION:
         repairs.append(("masks", "Leave at least one key unmasked in each row."))
+    used = {id(given): given for each in calls.calls for given in each.given if id(given) in names and given.numel()}
+    sizes = {names[key]: float(each.detach().abs().max()) for key, each in used.items()}
+    if sizes and sizes[name := max(sizes, key=sizes.__getitem__)] > HUGE:
+        reason += f", and `{name}` holds values up to {sizes[name]:.1g}"
+        line = f"Start `{name}` with smaller values: {draw_line([name], 1)}."
+        using = [each.key for each in calls.calls if any(names.get(id(given)) == name for given in each.given)]
+        return reason, [(dict.fromkeys(using, _with_small_parameters), line)], (name,)
     if "overflows" in reason and (largest := _largest(floats)) > LARGE_INPUT:
         repairs.append(("scaled inputs", f"Normalize the inputs, which go up to {largest:.4g}."))
     repairs += [*of_calls(call, calls), *guards(call, calls)]
@@ -265,6 +274,15 @@ def _why(
 
 def _positive(call: Call) -> Any:
     return call.func(F.softplus(call.args[0]), *call.args[1:], **call.kwargs)
+
+
+def _with_small_parameters(call: Call) -> Any:
+    """Call with each parameter divided by its largest value."""
+
+    def small(value: Any) -> Any:
+        return value / value.detach().abs().max() if isinstance(value, nn.Parameter) else value
+
+    return call.func(*map(small, call.args), **{name: small(each) for name, each in call.kwargs.items()})
 
 
 def _largest(floats: list[Tensor]) -> float:

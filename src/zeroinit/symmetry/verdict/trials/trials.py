@@ -168,7 +168,7 @@ class Trials:
                 try:
                     gradients = self._gradients(change, step, [named[name] for name in watched])
                 except (InputError, RuntimeError, ValueError, IndexError, TypeError, NotImplementedError):
-                    return {}  # the model cannot be run with this change
+                    return found  # the model cannot be run with this change, or not after an update
                 for name, gradient in zip(watched, gradients, strict=True):
                     if gradient is not None and torch.isfinite(gradient).all():
                         part = self.parts.get(name)
@@ -197,7 +197,8 @@ class Trials:
             for name, gradient in zip(watched, gradients, strict=True):
                 if gradient is not None and float(gradient.abs().max() if gradient.numel() else 0) > limit:
                     inputs = max(1, named[name][0].numel()) if named[name].dim() > 1 else 100
-                    named[name].sub_(STEP / inputs**0.5 * gradient / (gradient.abs() + limit))
+                    size = (gradient.abs() + limit).clamp_min(1e-300 if self.dtype == torch.float64 else 1e-30)
+                    named[name].sub_(STEP / inputs**0.5 * gradient / size)
 
     @contextmanager
     def _changed(self, change: Change) -> Iterator[None]:

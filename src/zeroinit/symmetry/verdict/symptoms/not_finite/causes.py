@@ -83,6 +83,7 @@ def guards(call: Call, calls: Calls) -> list[tuple[Any, str]]:
         "asin": clamped,
         "angle": "Keep its argument away from zero: `torch.angle(z + 1e-6)`.",
         "std": "Add a small number: `(x.var(...) + 1e-12).sqrt()`.",
+        "var": "Hand over more than one example, or divide by their number: `x.var(..., correction=0)`.",
     }
     if call.name not in known:
         return []
@@ -93,6 +94,14 @@ def guards(call: Call, calls: Calls) -> list[tuple[Any, str]]:
         alike = [other.key for other in calls.calls if (starred(other.path), other.key[1]) == mine]
         found.append((dict.fromkeys(alike, guarded), known[each.name]))
     return found
+
+
+def _uncorrected(call: Call) -> Any:
+    """Return a variance that divides by the number of values."""
+    flags = [each for each in call.args if isinstance(each, bool)]
+    given = {name: each for name, each in call.kwargs.items() if name not in ("unbiased", "correction")}
+    given |= {"keepdim": flags[1]} if len(flags) > 1 else {}
+    return call.func(*(each for each in call.args if not isinstance(each, bool)), correction=0, **given)
 
 
 def guarded(call: Call) -> Any:
@@ -110,6 +119,8 @@ def guarded(call: Call) -> Any:
         args[0] = args[0].clamp(-1 + 1e-6, 1 - 1e-6)
     elif call.name == "angle":
         args[0] = args[0] + 1e-6
+    elif call.name == "var":
+        return _uncorrected(call)
     else:
         noise = torch.linspace(1e-6, 2e-6, args[0].numel(), device=args[0].device, dtype=args[0].dtype)
         args[0] = args[0] + noise.reshape(args[0].shape)

@@ -32,6 +32,8 @@ CLEAR = 1e-4
 LARGE = 1e-4
 """A gradient that is not small by itself."""
 CHUNK = 1 << 20
+HUGE = 1e6
+"""No weight is drawn as large as this."""
 LARGE_EPSILON = 100
 """Times the default of a norm's class."""
 FREED = 1e-6
@@ -113,6 +115,12 @@ def of_still(evidence: Evidence) -> Iterator[Symptom]:
         text += f" No gradient of the model is larger than {first[largest]:.1g}."
     else:
         text += f" The gradient there is at most {here:.1g}, and {first[largest]:.1g} in `{largest}`."
+    huge = [name for name in weights if float(evidence.model.get_parameter(name).detach().abs().max()) > HUGE]
+    if huge:
+        text += f" {few(huge)} {'holds' if len(huge) == 1 else 'hold'} values up to {largest_value:.1g}."
+        line = f"Start with smaller values: {draw_line(huge, len(huge))}."
+        yield Symptom("ZI020", huge[0].rpartition(".")[0], lost, text, line, False)
+        return
     reason, repair, tried = _repair(evidence, weights, first[largest])
     path = weights[0].rpartition(".")[0]
     yield Symptom("ZI020", path, lost, f"{text} {reason}".strip(), repair, tried)
