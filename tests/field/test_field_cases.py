@@ -96,7 +96,11 @@ def plain(report: SymmetryReport) -> str:
 
 
 @pytest.mark.filterwarnings(
-    "ignore:None of the inputs have requires_grad", "ignore:std\\(\\)", "ignore:Using a target", "ignore:Converting a"
+    "ignore:None of the inputs have requires_grad",
+    "ignore:std\\(\\)",
+    "ignore:var\\(\\)",
+    "ignore:Using a target",
+    "ignore:Converting a",
 )
 @pytest.mark.parametrize("name", [marked(name) for name in FAULTS])
 def test_a_fault_is_found_explained_and_mended(name):
