@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from zeroinit._common import counted
@@ -194,7 +195,8 @@ def _of_batch(evidence: Evidence, findings: Sequence[Finding]) -> Check:
     blamed = next(
         (each.text.replace("{it}", f"`{name}`") for name, each in evidence.reasons.items() if each.kind == "batch"), ""
     )
-    labels = [each for each in tensors_in(evidence.objective.targets) if not each.is_floating_point()]
+    targets = tensors_in(evidence.objective.targets)
+    labels = [each for each in targets if not each.is_floating_point() and each.dtype != torch.bool]
     if flat and len(given) == 1:
         return Check("batch", "all values are zero" if not flat[0].any() else "all values are the same", False)
     if blamed:

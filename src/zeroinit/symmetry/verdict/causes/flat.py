@@ -1,7 +1,9 @@
 """Operations whose slope is zero for the whole batch, or that always return the same."""
 
 from collections.abc import Iterator
+from itertools import dropwhile
 
+import torch
 from torch import nn
 
 from zeroinit.symmetry.verdict.causes.batch import small
@@ -151,16 +153,30 @@ def _of_one_value(call: Call, view: View) -> Iterator[Candidate]:
         cause=f"softmax of one {starred(call.path)}",
     )
     other = other_axis(call.given[0].shape)
-    if other is not None and len(shape) < 4:  # four axes are those of attention, with one key
+    per_value = other is not None and _is_compared_value_by_value(call, other, view)
+    if other is not None and len(shape) < 4 and not per_value:  # four axes are those of attention, with one key
         change = view.act(call, "other axis")
         line = f"Use `dim={other}` in {what}: it has {shape[other]} of the values, whose shape is {shape}."
         yield Candidate(reason, change, ((change, line),))
     change = view.act(call, "sigmoid")
     repair = f"Use a sigmoid in place of {what}, or let it work along another dimension than {axis_of(call)}: "
     repair += f"what goes in has the shape {shape}."
-    if len(shape) > 2 and axis_of(call) == len(shape) - 1:
+    if per_value:
+        repair = f"Use a sigmoid in place of {what}, or give the model two or more outputs for each value."
+    elif len(shape) > 2 and axis_of(call) == len(shape) - 1:
         repair = f"Give {what} two or more values: larger images, longer sequences. A sigmoid in its place was tried."
     yield Candidate(reason, change, ((change, repair),))
+
+
+def _is_compared_value_by_value(call: Call, other: int, view: View) -> bool:
+    """Tell whether the loss compares what a softmax gives with as many values that are no shares of ``other``."""
+    size = call.given[0].shape
+    later = dropwhile(lambda each: each is not call, view.calls.calls)
+    for each in (given for one in later if one.path == LOSS for given in one.given):
+        if each.is_floating_point() and not each.requires_grad and each.numel() == size.numel():
+            sums = each.detach().reshape(size).sum(other)
+            return not bool(torch.isclose(sums, torch.ones_like(sums)).all())
+    return False
 
 
 def _of_saturation(cut: Node, call: Call, view: View) -> Iterator[Candidate]:

@@ -140,7 +140,8 @@ def _above(name: str, cut: Node, position: int, view: View) -> Iterator[Candidat
         reason = Reason(kind, text_of_times_zero(call, view), cause=f"times 0 {starred(call.path)}")
         line = "Give that factor another value than 0."
         if call.path == LOSS:
-            line = "Hand over a batch for which the loss does not multiply by 0, as one with labels that count."
+            line = "Hand over a batch for which the loss does not multiply by 0, as one with labels that count. "
+            line += "If the 0 is a weight in your code, change it."
         yield Candidate(reason, change, ((change, line),))
     if may_remove(call):
         yield from removals(cut, call, view)

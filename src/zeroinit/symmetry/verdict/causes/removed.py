@@ -1,6 +1,7 @@
 """Operations that undo what a parameter adds."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -96,7 +97,10 @@ def without(call: Call, view: View) -> Candidate:
             if maker is not None and "norm" in maker.name:
                 text = f"{sentence(what)} divides what {{it}} makes by its own length, and a change of {{it}} cancels."
     elif call.name in DROPOUTS:
-        text = f"{sentence(what)} drops every value: its p is 1."
+        reason = Reason("no_effect", "A dropout drops every value: its p is 1.", cause="p of 1")
+        if len(closed) < 2:
+            reason = replace(reason, text=f"{sentence(what)} drops every value: its p is 1.")
+        return Candidate(reason, change, ((change, "Use a smaller p, as 0.5. `F.dropout(x, True)` has a p of 1."),))
     elif call.name in ("sub", "subtract") and not (plain_zero(call.out[0]) or is_constant(call.out[0])):
         text = f"{sentence(what)} undoes every change of {{it}}."
     elif call.name in ("sub", "subtract"):

@@ -14,6 +14,7 @@ from zeroinit.symmetry.verdict.causes.zeros import times_zero
 from zeroinit.symmetry.verdict.evidence import Reason
 from zeroinit.symmetry.verdict.passes.naming import of_model, operation, starred
 from zeroinit.symmetry.verdict.search.culprits import with_culprits
+from zeroinit.symmetry.verdict.search.cuts import cuts
 from zeroinit.symmetry.verdict.search.no_effect import among_equal_slices, balanced, comes_later
 from zeroinit.symmetry.verdict.search.search import Search
 from zeroinit.symmetry.verdict.search.unused import reason_for_unused
@@ -134,6 +135,8 @@ class Explainer(Search):
         for each in candidates(name, view):
             if not self._frees(each.change, name, view):
                 continue
+            if each.reason.cause.startswith("times 0") and (beside := self._cut_beside(name, view)) is not None:
+                return beside
             if each.reason.kind == "no_effect" and (later := self._later(name, view)) is not None:
                 return later
             for change, repair in each.repairs:
@@ -141,6 +144,13 @@ class Explainer(Search):
                     return self._accepted(name, each, repair, view)
             return self._accepted(name, each, "", view)
         return self._without_candidate(name, view, vector)
+
+    def _cut_beside(self, name: str, view: View) -> Reason | None:
+        """Return what cuts a parameter off on a path of its own, beside one that is multiplied by zero on purpose."""
+        for each in cuts(view.calls, self.replica):
+            if not each.second and self._frees(each.change, name, view):
+                return Reason("detached", each.text, (), each.repair, True, each.text, each.lines)
+        return None
 
     def _without_candidate(self, name: str, view: View, vector: bool) -> Reason:
         """Tell why no candidate was true: no effect, none yet, or none with this batch."""

@@ -13,7 +13,7 @@ from zeroinit._modules.attached import attached
 from zeroinit.symmetry.verdict.causes.flat import second_derivative
 from zeroinit.symmetry.verdict.causes.views import View
 from zeroinit.symmetry.verdict.evidence import Reason
-from zeroinit.symmetry.verdict.passes.calls import DETACHED, Call, Calls
+from zeroinit.symmetry.verdict.passes.calls import DETACHED, Call, Calls, tensors_in
 from zeroinit.symmetry.verdict.passes.naming import few, joined, sentence, starred, where
 from zeroinit.symmetry.verdict.search.adapters import of_adapter
 from zeroinit.symmetry.verdict.search.conditions import condition_on_result
@@ -235,7 +235,8 @@ def _selects(name: str, search: Search) -> bool:
     listed = (
         list(given.values()) if isinstance(given, dict) else list(given) if isinstance(given, tuple | list) else [given]
     )
-    if any(isinstance(each, str | int | bool) for each in listed):
+    masks = [each for each in tensors_in(search.evidence.objective.targets) if each.dtype == torch.bool]
+    if masks or any(isinstance(each, str | int | bool) for each in listed):
         return True
     parameters = inspect.signature(search.replica.forward).parameters.values()
     plain = [each for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
