@@ -28,6 +28,11 @@ def the_number_of_channels_is_taken_for_epsilon():
     return denoiser(64)
 
 
+@fault("own", "large epsilon", "ZI020", "0.weight", "17 of 39 parameters will not learn")
+def scales_of_norms_whose_updates_are_lost():
+    return denoiser(64)
+
+
 @healthy("own", "large epsilon", "Will learn: all 39 parameters get a gradient by step 1. ")
 def a_denoiser_with_the_usual_epsilon():
     return denoiser()
@@ -134,7 +139,7 @@ class Meta(nn.Module):
     "two blocks",
     "ZI009",
     "weight",
-    "reports_23.py:127: with torch.no_grad()",
+    "reports_23.py:132: with torch.no_grad()",
 )
 def both_losses_of_a_task_under_no_grad():
     return Batch(Meta(False), (floats(3, 6, 4), floats(3, 6, 3)))

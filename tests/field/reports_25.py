@@ -57,15 +57,11 @@ def a_soft_mask_beside_a_term_that_is_switched_off():
 
 
 def dropped(p):
-    def forward(self, x):
-        h = F.dropout(F.elu(self.first(x)), p)
-        return F.dropout(self.last(F.dropout(h, p)), p)
-
-    model = OneOf(forward, first=nn.Linear(6, 8), last=nn.Linear(8, 3))
-    return Batch(model, floats(16, 6), labels(3, 16), {"loss_fn": F.cross_entropy})
+    layers = [OneOf(lambda self, x: F.dropout(self.map(x), p), map=nn.Linear(*sizes)) for sizes in ((6, 8), (8, 3))]
+    return Batch(nn.Sequential(*layers), floats(16, 6), labels(3, 16), {"loss_fn": F.cross_entropy})
 
 
-@fault("diegoantognini/pyGAT#55", "p of one", "ZI012", "first.weight", "its p is 1. at", never="more cause")
+@fault("diegoantognini/pyGAT#55", "p of one", "ZI012", "0.map.weight", "A dropout drops every value: its p is 1. at", never="more cause")
 def true_is_taken_for_the_p_of_every_dropout():
     return dropped(True)
 
@@ -89,6 +85,15 @@ class Tasks(nn.Module):
 
 @healthy("open-mmlab/mmpretrain#1530", "masked task", "2 are not used for this batch and loss")
 def a_head_without_an_example_in_this_batch():
+    return masked()
+
+
+@healthy("open-mmlab/mmpretrain#1530", "masked task", "ok batch: 1 input tensor, not constant")
+def a_mask_is_no_label():
+    return masked()
+
+
+def masked():
     model = Tasks()
     masks = {"first": torch.ones(8, dtype=torch.bool), "second": torch.zeros(8, dtype=torch.bool)}
 
