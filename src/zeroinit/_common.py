@@ -15,6 +15,7 @@ import stat
 import tempfile
 import uuid
 from collections.abc import Iterable, Mapping
+from numbers import Real
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -115,6 +116,34 @@ def whole_number(value: object, argument: str, least: int | None = None) -> int:
     if least is not None and number < least:
         raise InputError(f"{argument}={value}: must be at least {least}")
     return number
+
+
+def real_number(
+    value: object, argument: str, *, least: float = -math.inf, above: float = -math.inf, below: float = math.inf
+) -> float:
+    """Return a finite number as a ``float``, also of NumPy; refuse everything else, as ``True``, texts and NaN.
+
+    Args:
+        value: The user's value.
+        argument: How the caller's user knows this value, as in ``"margin"``.
+        least: The smallest value allowed.
+        above: What it must be above.
+        below: What it must be below.
+
+    Raises:
+        InputError: ``value`` is no number, is not finite, or is out of range.
+
+    Example:
+        >>> real_number(1, "learning_rate", above=0)
+        1.0
+    """
+    if isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value):
+        number = float(value)
+        if least <= number < below and number > above:
+            return number
+    words = {"of at least": least, "above": above, "and below" if max(least, above) > -math.inf else "below": below}
+    limits = " ".join(f"{word} {limit:g}" for word, limit in words.items() if math.isfinite(limit))
+    raise InputError(f"{argument}={value!r}: must be a finite number {limits}".rstrip())
 
 
 def derive_seed(seed: int, purpose: str) -> int:

@@ -74,8 +74,10 @@ def test_stopping_says_what_is_kept(zeroinit, monkeypatch):
     ("arguments", "message"),
     [
         ("zeroo", "initializer='zeroo': did you mean 'zero'? It must be one of "),
-        ("zero --lr-grid 1e-3,x", "lr-grid='1e-3,x': must be numbers, separated by commas, as 1e-4,1e-3"),
-        ("zero --lr-grid 1e-3,1e-4", "learning_rates=[0.001, 0.0001]: must ascend"),
+        *(
+            (f"zero --lr-grid {grid}", f"lr-grid='{grid}': must be numbers above 0, ascending, ")
+            for grid in ("1e-3,x", "1e-3,1e-4", "0.1,0.1", "nan", "0.1,inf", "0", "-1,1", "1,nan,2")
+        ),
         ("zero --seeds 0", "seeds='0': leaves no seed"),
         ("zero --seeds 999-1001", "seeds: 1000 chooses the rates"),
         ("zero --model mnist_fn", "model='mnist_fn': did you mean 'mnist_fnn'"),

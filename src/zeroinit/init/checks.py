@@ -80,6 +80,8 @@ def check_layers(model: nn.Module, names: Names, layers: Mapping) -> None:
     text = f"model={type(model).__name__}: has no dense, convolutional or attention layer to initialize"
     if any(isinstance(module, torch.jit.ScriptModule) for module in names.modules.values()):
         text += f": {SCRIPTED}; call initialize_ before torch.jit"
+    elif not any(model.children()):
+        text += "; if this is model.apply, call initialize_ once, with the whole model"
     raise InputError(text)
 
 

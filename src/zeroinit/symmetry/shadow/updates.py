@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zeroinit._common import InputError, lookup
+from zeroinit._common import InputError, lookup, real_number
+from zeroinit._modules.batch import describe
 from zeroinit._modules.copying import copier_of
 from zeroinit.symmetry.shadow.memory.frugal import is_large
 
@@ -135,8 +136,8 @@ def check_updates(optimizer: Any, learning_rate: Any) -> None:
     Example:
         >>> check_updates("adam", 0.1)
     """
-    if learning_rate is not None and not (isinstance(learning_rate, int | float) and learning_rate > 0):
-        raise InputError(f"learning_rate={learning_rate!r}: must be greater than 0")
+    if learning_rate is not None:
+        real_number(learning_rate, "learning_rate", above=0)
     if isinstance(optimizer, str):
         lookup(RULES, optimizer, "optimizer")
     elif not callable(optimizer) and not isinstance(optimizer, torch.optim.Optimizer):
@@ -145,7 +146,7 @@ def check_updates(optimizer: Any, learning_rate: Any) -> None:
 
 def _shown(optimizer: Any) -> str:
     """Write what was handed over; some wrappers write themselves as the optimizer that they hold."""
-    return repr(optimizer) if isinstance(optimizer, str | int | float | list) else f"a {type(optimizer).__name__}"
+    return repr(optimizer) if isinstance(optimizer, str | int | float) else describe(optimizer)
 
 
 def _inner(optimizer: Any) -> str:
