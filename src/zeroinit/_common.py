@@ -137,10 +137,12 @@ def real_number(
         >>> real_number(1, "learning_rate", above=0)
         1.0
     """
-    if isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value):
-        number = float(value)
-        if least <= number < below and number > above:
-            return number
+    number = math.nan
+    if isinstance(value, Real) and not isinstance(value, bool):
+        with contextlib.suppress(OverflowError):  # of a whole number with 400 digits
+            number = float(value)
+    if least <= number < below and number > above:
+        return number
     words = {"of at least": least, "above": above, "and below" if max(least, above) > -math.inf else "below": below}
     limits = " ".join(f"{word} {limit:g}" for word, limit in words.items() if math.isfinite(limit))
     raise InputError(f"{argument}={value!r}: must be a finite number {limits}".rstrip())
@@ -210,10 +212,15 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         '{}'
     """
     data = content.encode() if isinstance(content, str) else content
+    irregular = InputError(f"cannot write {path}: is no regular file; write the name of a file")
+    if not path.name:
+        raise irregular
     # Not tempfile: its files are private to the user, and others read results.
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():  # a device or a pipe, which a file would replace
+            raise irregular
         with temporary.open("xb") as stream:
             stream.write(data)
             stream.flush()

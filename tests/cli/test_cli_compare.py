@@ -16,7 +16,7 @@ def test_a_table_and_a_folder_with_every_format(zeroinit):
     ended = zeroinit("compare", "zero", *SMALL)
     assert ended.code == 0
     assert max(map(len, ended.out.splitlines())) <= 80
-    for text in ("mnist_fnn on digits, 1 epochs", "learning rate 0.01, not tuned", "pytorch", "reference", "zero: "):
+    for text in ("mnist_fnn on digits, 1 epoch,", "learning rate 0.01, not tuned", "pytorch", "reference", "zero: "):
         assert text in ended.out
     assert ended.out.endswith("tables and drawing: comparison\n")
     assert len(list(Path("comparison").iterdir())) == 7
@@ -115,7 +115,7 @@ def test_a_board_has_a_table_and_a_folder_for_each_network(zeroinit, small_board
     ended = zeroinit("compare", "normal_bias", "--board", "small", "--jobs", "1", "--device", "cpu")
     assert ended.code == 0, ended.err
     assert ended.out.count("reference") == 2
-    assert ended.out.startswith("one net\nmnist_fnn on digits, 1 epochs")
+    assert ended.out.startswith("one net\nmnist_fnn on digits, 1 epoch,")
     assert {path.name for path in Path("comparison").iterdir()} == {"one-net", "other"}
     assert "normal_bias" in Path("comparison/other/comparison.csv").read_text()
     one = zeroinit("compare", "--board", "small:other", "--csv", "--jobs", "1", "--device", "cpu")

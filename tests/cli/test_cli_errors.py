@@ -102,6 +102,12 @@ def test_no_such_data_folder(refused):
     )
     assert refused("reproduce", "fig3", "--data-dir", "nowhere") == message
     assert refused("data", "mnist", "--fetch", "--data-dir", "nowhere") == message
+    assert refused("data", "mnist", "--fetch", "--data-dir", "s3://bucket/data").startswith(
+        "s3://bucket/data: is a URL"
+    )
+    assert refused("data", "mnist", "--fetch", "--data-dir", __file__).startswith(
+        f"data folder {__file__}: is no folder"
+    )
     assert list(Path().iterdir()) == []
 
 

@@ -189,6 +189,27 @@ def test_json_and_sarif(zeroinit):
         (("factories_for_inspect:healthy", "--inputs", "8x13"), "inputs='8x13': the forward pass failed (RuntimeError"),
         (("factories_for_inspect:healthy", "--inputs", "8x13"), "; write the sizes that the model takes\n"),
         (("factories_for_inspect:healthy", "--inputs", "0x12"), "inputs='0x12': 0 leaves nothing to draw; write sizes"),
+        (
+            ("factories_for_inspect:healthy", "--inputs", f"8x12:int{10**17}"),
+            f"inputs='8x12:int{10**17}': is too large; draw at most 2,147,483,648 values, none larger\n",
+        ),
+        (("factories_for_inspect:healthy", "--inputs", f"8x12:int{10**30}"), "': write sizes as 32x784"),
+        (
+            ("factories_for_inspect:flawed", "--write-baseline", ""),
+            "cannot write .: is no regular file; write the name",
+        ),
+        (
+            ("factories_for_inspect:flawed", "--write-baseline", "."),
+            "cannot write .: is no regular file; write the name",
+        ),
+        (
+            ("factories_for_inspect:flawed", "--initializer", "zero*0.1"),
+            "initializer='zero*0.1': did you mean 'zero'? It must be one of ",
+        ),
+        (
+            ("factories_for_inspect:flawed", "--initializer", "fixup"),
+            "initializer='fixup': the forward pass shows no residual branch; choose another initializer\n",
+        ),
         (("factories_for_inspect:frozen",), "factory='factories_for_inspect:frozen': its model: has no trainable"),
         (
             ("factories_for_inspect:misfit",),

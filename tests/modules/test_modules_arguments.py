@@ -54,7 +54,10 @@ def refused(call, *arguments, **settings) -> str:
 )
 def test_what_is_no_model(model, message, use):
     assert refused(use, model).startswith(message)
-    assert "hand over the model that holds these tensors" in refused(use, nn.Linear(2, 2).parameters())
+    assert (
+        refused(use, nn.Linear(2, 2).parameters()) == "model=a generator: is no nn.Module; hand over the model itself"
+    )
+    assert refused(use, (1 / 0 for _ in "x")) == "model=a generator: is no nn.Module"  # nobody runs it
 
 
 async def never_awaited():
@@ -89,7 +92,7 @@ def test_a_device_that_is_there(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "value", [True, "0.1", None, math.nan, math.inf, -1, np.float32("nan"), torch.tensor(0.1), 1, 0]
+    "value", [True, "0.1", None, math.nan, math.inf, 10**400, -1, np.float32("nan"), torch.tensor(0.1), 1, 0]
 )
 def test_what_is_no_number_in_range(value):
     message = "must be a finite number above 0 and below 1"

@@ -1,8 +1,11 @@
 """What a user hands over: a model, a function, a device, a switch. What cannot be used is refused with a way out."""
 
 import inspect
+import os
 import types
 from collections.abc import Callable, Collection, Iterable, Mapping
+from numbers import Number
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +15,7 @@ from zeroinit._common import InputError, unknown
 from zeroinit._modules.batch import describe
 
 __all__ = [
+    "as_path",
     "can_take",
     "check_device",
     "check_function",
@@ -22,7 +26,22 @@ __all__ = [
     "true_or_false",
 ]
 
-SEVERAL = (list, tuple, Mapping, types.GeneratorType)
+SEVERAL = (list, tuple, Mapping)
+
+
+def as_path(value: Any, argument: str) -> Path:
+    """Return a path; refuse what is none.
+
+    Raises:
+        InputError: ``value`` is neither a text nor a path.
+
+    Example:
+        >>> as_path("results", "results").name
+        'results'
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise InputError(f"{argument}={value!r}: must be a path, as 'folder'")
+    return Path(value)
 
 
 def check_module(model: Any) -> None:
@@ -68,10 +87,13 @@ def _not_a_model(value: Any) -> str:
         return f"is a function; hand over the model that it returns, as {value.__name__}()"
     if isinstance(value, torch.optim.Optimizer):
         return "is an optimizer; hand over the model whose parameters it holds"
+    if isinstance(value, types.GeneratorType):
+        own = value.__name__ in dir(nn.Module)  # as parameters() and modules()
+        return "is no nn.Module" + "; hand over the model itself" * own
     entries = list(value.values() if isinstance(value, Mapping) else value) if isinstance(value, SEVERAL) else []
     if entries and all(isinstance(each, nn.Module) for each in entries):
         return "is no nn.Module; put several into an nn.ModuleList"
-    if entries and all(isinstance(each, Tensor) for each in entries):  # parameters(), or state_dict()
+    if entries and all(isinstance(each, Tensor) for each in entries):
         return "is no nn.Module; hand over the model that holds these tensors"
     return "is no nn.Module"
 
@@ -85,7 +107,7 @@ def name_of(value: Any) -> str:
     """
     if isinstance(value, type) or inspect.isroutine(value):
         return value.__name__
-    return repr(value) if isinstance(value, str | int | float | type(None)) else describe(value)
+    return repr(value) if isinstance(value, str | Number | type(None)) else describe(value)
 
 
 def check_generator(generator: Any) -> None:
@@ -177,7 +199,7 @@ def check_device(device: Any, words: Iterable[str] = (), kinds: Collection[str] 
         found = None if isinstance(device, bool) else torch.device(device)
         if found is not None and (str(found) in there or (not kinds and _has_memory(found))):
             return found
-    except (RuntimeError, TypeError):
+    except (RuntimeError, TypeError, ValueError, OverflowError):
         pass
     shown = str(device) if isinstance(device, torch.device) else device
     raise InputError(f"{unknown(shown, [*words, *there], 'device')} on this machine")

@@ -18,6 +18,7 @@ from zeroinit.audit.trace import Recorder
 
 __all__ = ["Observed", "observe", "settings_kept"]
 
+FITS = "hand over a batch that the model takes"
 HOW = "hand over a function without arguments that returns a model, as `lambda: Net()`"
 
 
@@ -142,7 +143,7 @@ def observe(
         if batch is not None:
             recorder.phase = "forward"
             with torch.no_grad():
-                watched(call_model, f"batch={describe(batch)}", model, batch)
+                watched(call_model, f"batch={describe(batch)}", model, batch, way=FITS)
     return Observed(model, recorder, split, tied, on_meta)
 
 
@@ -157,10 +158,10 @@ def _called(build: Callable[[], Any], argument: str, on_meta: bool) -> nn.Module
     return model
 
 
-def watched(function: Callable[..., Any], place: str, *arguments: Any) -> Any:
+def watched(function: Callable[..., Any], place: str, *arguments: Any, way: str = "run it alone first") -> Any:
     """Call the user's code; the stack of calls is read up to here."""
     try:
         return function(*arguments)
     except Exception as error:
         text = " ".join(str(error).split())
-        raise InputError(f"{place}: failed ({type(error).__name__}: {text[:300]}); run it alone first") from error
+        raise InputError(f"{place}: failed ({type(error).__name__}: {text[:300]}); {way}") from error

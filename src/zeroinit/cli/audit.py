@@ -40,6 +40,7 @@ def audit_command(
 ) -> None:
     """Tell whether every parameter and buffer of a model was initialized, once, as meant."""
     from zeroinit.audit import audit
+    from zeroinit.audit.building import FITS
     from zeroinit.cli.loading import as_typed, at_factory, find_factory, parse_inputs, split, users_code
     from zeroinit.cli.shown import check_codes, show
 
@@ -59,5 +60,5 @@ def audit_command(
             report = at_factory(audit(made, init=initialize, batch=batch), factory, *built)
         except InputError as error:
             typed = {"build": f"factory={factory!r}", "init": f"init={init!r}", "batch": f"inputs={inputs!r}"}
-            raise InputError(as_typed(error, **typed)) from error
+            raise InputError(as_typed(error, **typed).replace(FITS, "write the sizes that the model takes")) from error
     show(report, style, strict, select, ignore, baseline, write_to)

@@ -33,6 +33,7 @@ __all__ = [
     "users_code",
 ]
 
+LARGEST = 2**31
 FAILS = "; hand over inputs for which"
 FORM = "write package.module:factory, where factory() returns a model or a pair of model and inputs"
 
@@ -96,14 +97,14 @@ def parse_inputs(text: str, seed: int = 0) -> Any:
     generator = torch.Generator("cpu").manual_seed(derive_seed(seed, "inputs"))
     drawn: list[tuple[str, Tensor]] = []
     for entry in text.split(","):
-        match = re.fullmatch(r"(?:(\w+)=)?(\d+(?:x\d+)*)(?::int(\d+))?", entry.strip())
+        match = re.fullmatch(r"(?:(\w+)=)?(\d{1,18}(?:x\d{1,18})*)(?::int(\d{1,18}))?", entry.strip())
         sizes = [int(size) for size in match[2].split("x")] if match else []
-        if match is None or 0 in sizes or match[3] == "0":
+        form = "write sizes as 32x784, whole numbers below 100 as 8x16:int100, several with commas"
+        if match is None or 0 in sizes or int(match[3] or 1) == 0:
             fault = "0 leaves nothing to draw; " if match else ""
-            form = "write sizes as 32x784, whole numbers below 100 as 8x16:int100, several with commas"
-            raise InputError(f"inputs={text!r}: {fault}{form}")
-        if math.prod(sizes) > 2**31:
-            raise InputError(f"inputs={text!r}: {math.prod(sizes)} values are too many to draw")
+            raise InputError(f"inputs={text[:60]!r}: {fault}{form}")
+        if max(math.prod(sizes), int(match[3] or 1)) > LARGEST:
+            raise InputError(f"inputs={text[:60]!r}: is too large; draw at most {LARGEST:,} values, none larger")
         if match[1] and match[1] in {name for name, _ in drawn}:
             raise InputError(f"inputs={text!r}: {match[1]} is there twice; give each input a name of its own")
         value = (

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
 from zeroinit._common import InputError, whole_number
-from zeroinit._modules.arguments import check_device, check_generator, check_module
+from zeroinit._modules.arguments import check_device, check_generator, check_module, true_or_false
 from zeroinit._modules.norms import find_canceling_norms
 from zeroinit._modules.state import random_state_kept
 from zeroinit.init.auto_scale import auto_scales
@@ -144,6 +144,7 @@ def initialize_(
           2.bias    2    N(0, 1) * 0.01
     """
     check_module(model)
+    true_or_false(strict, "strict")
     source = _source(generator, seed)
     names = Names(model)
     if isinstance(initializer, Mapping):

@@ -373,7 +373,7 @@ def test_a_device_that_is_not_there(monkeypatch, device, count):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
     with pytest.raises(
         InputError,
-        match=rf"^device='{device}': .*It must be one of auto, cpu{', cuda, cuda:0, cuda:1' if count else ''} on",
+        match=rf"^device='{device}': .*must be one of auto, cpu{', cuda, cuda:0, cuda:1' if count else ''} on",
     ):
         choose_device(device)
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any, overload
 
 from rich.console import Console
 
 from zeroinit._common import InputError, counted, whole_number
+from zeroinit._modules.arguments import as_path
 from zeroinit.bench.comparison.entries import Entry, check_entry, read_entry
 from zeroinit.bench.comparison.protocol import OF_ENTRIES, TARGETS, Protocol, base_run, default_rates, study_settings
 from zeroinit.bench.comparison.results import Comparison, build_comparison
@@ -23,7 +25,7 @@ __all__ = ["compare", "make_protocol", "planned", "prepare", "run_comparison"]
 
 Initializers = Sequence[str | Callable] | Callable
 """Entries of a comparison, or a function alone."""
-NUM_SEEDS, MARGIN = 5, 0.01
+NUM_SEEDS, MOST_SEEDS, MARGIN = 5, 100_000, 0.01
 RECORDER = "course"
 """Of the final runs. Those of boards have none, so that runs stored earlier count."""
 
@@ -94,7 +96,8 @@ def compare(  # type: ignore[misc]  # the two forms above name what differs; the
         ['pytorch', 'zero']
     """
     chosen = None if seeds is None else _seeds(seeds)
-    options = Options(Path(results), None if data_dir is None else Path(data_dir), device)
+    data = None if data_dir is None else as_path(data_dir, "data_dir")
+    options = Options(as_path(results, "results"), data, device)
     if board is None:
         common = (learning_rates, margin, target, study, settings)
         protocol = prepare(initializers, reference, range(NUM_SEEDS) if chosen is None else chosen, *common)
@@ -121,8 +124,11 @@ def _seeds(given: Any) -> Sequence[int]:
     Raises:
         InputError: It is neither.
     """
-    if isinstance(given, int):
-        return range(whole_number(given, "seeds"))
+    if isinstance(given, Integral):
+        count = whole_number(given, "seeds", 1)
+        if count > MOST_SEEDS:
+            raise InputError(f"seeds={count}: are more than {MOST_SEEDS:,}")
+        return range(count)
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise InputError(f"seeds={given!r}: must be a count, as 5, or a list, as [0, 1, 2]")
     return [whole_number(each, "seeds", 0) for each in given]

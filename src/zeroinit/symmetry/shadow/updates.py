@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from zeroinit._common import InputError, lookup, real_number
+from zeroinit._modules.arguments import name_of
 from zeroinit._modules.batch import describe
 from zeroinit._modules.copying import copier_of
 from zeroinit.symmetry.shadow.memory.frugal import is_large
@@ -121,7 +122,11 @@ def build_updates(optimizer: str | Callable, learning_rate: float | None, parame
     check_updates(optimizer, learning_rate)
     if isinstance(optimizer, str):
         return RULES[optimizer](parameters, LEARNING_RATES[optimizer] if learning_rate is None else learning_rate)
-    built = optimizer(list(parameters))
+    try:
+        built = optimizer(list(parameters))
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+        raise InputError(f"optimizer={name_of(optimizer)}: failed ({said}); {FORMS}") from error
     if not callable(getattr(built, "step", None)):
         raise InputError(f"optimizer={_shown(optimizer)}: {FORMS}{_inner(optimizer)}")
     return built
