@@ -73,6 +73,10 @@ def test_stopping_says_what_is_kept(zeroinit, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ("zero --study=", "study='': must be one of "),
+        ("zero --reference builtins:dict", "reference='builtins:dict': is a class"),
+        ("zero --batch-size 0", "batch_size=0: must be at least 1"),
+        ("zero*nan", "entry='zero*nan': scale=nan: must be a finite number"),
         ("zeroo", "initializer='zeroo': did you mean 'zero'? It must be one of "),
         *(
             (f"zero --lr-grid {grid}", f"lr-grid='{grid}': must be numbers above 0, ascending, ")

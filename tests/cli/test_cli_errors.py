@@ -38,6 +38,7 @@ SHARDS = ("0/3", "4/3", "2", "a/b", "1/0", "-1/3", "1/3/5")
             "fig33",
             f"figure='fig33': did you mean 'fig3'? It must be one of {', '.join(sorted(FIGURES))}",
         ),
+        ("--profile=", "profile='': must be one of first, paper, paper_bf16, quick"),
         ("--profile papr", "profile='papr': did you mean 'paper'? It must be one of first, paper, paper_bf16, quick"),
         (
             "--protocol publish",

@@ -127,7 +127,7 @@ def _refusal(error, given: list[str]) -> str:
         return f"{extra[1]!r} is one name too many; see {asked} --help"
     parameters = error.ctx.command.params if error.ctx else []
     options = [option for parameter in parameters for option in parameter.opts if option[:2] == "--"]
-    if name and options and name not in options:
+    if name and options:
         return unknown(name, [*options, "--help"], "option")
     message = error.format_message().rstrip(".")
     words = [word for each in given for word in (each.split("=", 1) if each.startswith("--") else [each])]

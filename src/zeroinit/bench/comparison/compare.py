@@ -175,7 +175,7 @@ def make_protocol(
     if taken or unknown:
         name = sorted(taken | unknown)[0]
         raise InputError(f"{name}: is no setting that all entries share; give fields of Run such as epochs or model")
-    run = base_run({**(study_settings(study) if study else {}), **settings})
+    run = base_run({**({} if study is None else study_settings(study)), **settings})
     read = [read_entry(reference, "reference")]
     given = [initializers] if isinstance(initializers, str) or callable(initializers) else initializers
     if not isinstance(given, Iterable):
