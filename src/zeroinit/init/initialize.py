@@ -121,9 +121,9 @@ def initialize_(
             ``scale="auto"`` or ``norm_aware`` is used without zero weights and random biases. A pattern matches no
             layer, the model has no such layers, or none of them may be set. A parameter cannot be set in place (lazy,
             under another parametrization, on the meta device, made in inference mode, not floating point, sharded,
-            expanded). A probe is given without ``norm_aware``, or its forward pass fails. An initializer of your own
-            has another form, fails, leaves a part of a weight unset, NaN or infinite, or replaces a parameter. With
-            ``strict``: there is something to warn of.
+            expanded). This machine lacks the device. A probe is given without ``norm_aware``, holds no example or NaN,
+            or its forward pass fails. An initializer of your own has another form, fails, leaves a part of a weight
+            unset, NaN or infinite, or replaces a parameter. With ``strict``: there is something to warn of.
 
     Warns:
         InitWarning: A shared parameter stays as it is, or less than half of the weights have a rule. Embeddings, frozen
