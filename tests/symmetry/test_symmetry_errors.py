@@ -148,6 +148,8 @@ def test_an_optimizer_that_cannot_step():
     assert "a torch optimizer, or a function from a list of parameters to one" in refused(
         mlp(), VECTORS, optimizer=lambda of: 3
     )
+    failed = refused(mlp(), VECTORS, optimizer=nn.Linear)
+    assert failed.startswith("optimizer=Linear: failed (TypeError: ")
     report = inspect(mlp(), VECTORS, optimizer=lambda of: torch.optim.RMSprop(of, lr=1e-3))
     assert report.warnings == ()
 
