@@ -133,6 +133,17 @@ def test_a_full_disk_is_the_users_to_mend(tmp_path, monkeypatch, call):
     assert os.listdir(tmp_path) == ["file"]
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+def test_a_pipe_stays_a_pipe(tmp_path):
+    """As ``/dev/stdout`` does, which a superuser could replace by a file."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path, Path()):
+        with pytest.raises(InputError, match=r"^cannot write .*: is no regular file; write the name of a file$"):
+            write_atomically(path, "text")
+    assert (tmp_path / "pipe").is_fifo()
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 @pytest.mark.parametrize("inside", ["file.json", "more/file.json"])
 def test_a_folder_that_cannot_be_written_to(tmp_path, inside):
     (tmp_path / "results").write_text("a file where the folder should be")

@@ -15,6 +15,7 @@ import stat
 import tempfile
 import uuid
 from collections.abc import Iterable, Mapping
+from numbers import Real
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -117,6 +118,36 @@ def whole_number(value: object, argument: str, least: int | None = None) -> int:
     return number
 
 
+def real_number(
+    value: object, argument: str, *, least: float = -math.inf, above: float = -math.inf, below: float = math.inf
+) -> float:
+    """Return a finite number as a ``float``, also of NumPy; refuse everything else, as ``True``, texts and NaN.
+
+    Args:
+        value: The user's value.
+        argument: How the caller's user knows this value, as in ``"margin"``.
+        least: The smallest value allowed.
+        above: What it must be above.
+        below: What it must be below.
+
+    Raises:
+        InputError: ``value`` is no number, is not finite, or is out of range.
+
+    Example:
+        >>> real_number(1, "learning_rate", above=0)
+        1.0
+    """
+    number = math.nan
+    if isinstance(value, Real) and not isinstance(value, bool):
+        with contextlib.suppress(OverflowError):  # of a whole number with 400 digits
+            number = float(value)
+    if least <= number < below and number > above:
+        return number
+    words = {"of at least": least, "above": above, "and below" if max(least, above) > -math.inf else "below": below}
+    limits = " ".join(f"{word} {limit:g}" for word, limit in words.items() if math.isfinite(limit))
+    raise InputError(f"{argument}={value!r}: must be a finite number {limits}".rstrip())
+
+
 def derive_seed(seed: int, purpose: str) -> int:
     """Derive an independent 63-bit seed for one purpose (``"init"``, ``"order"``, ...) of one run.
 
@@ -181,10 +212,15 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         '{}'
     """
     data = content.encode() if isinstance(content, str) else content
+    irregular = InputError(f"cannot write {path}: is no regular file; write the name of a file")
+    if not path.name:
+        raise irregular
     # Not tempfile: its files are private to the user, and others read results.
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():  # a device or a pipe, which a file would replace
+            raise irregular
         with temporary.open("xb") as stream:
             stream.write(data)
             stream.flush()

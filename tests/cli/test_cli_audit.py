@@ -84,8 +84,14 @@ def test_json_and_sarif(zeroinit):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("factories_for_audit:fails",), "build: failed (RuntimeError: on purpose); run it alone first"),
-        (("factories_for_audit:words",), "build: returned a str, and not a model"),
+        (
+            ("factories_for_audit:fails",),
+            "factory='factories_for_audit:fails': failed (RuntimeError: on purpose); run it alone first",
+        ),
+        (
+            ("factories_for_audit:words",),
+            "factory='factories_for_audit:words': returned 'words', which is no nn.Module; hand over a function",
+        ),
         (("factories_for_audit:none",), "factories_for_audit has no function 'none'"),
         (("factories_for_audit:Net", "--init", "x"), "init='x': write package.module:function"),
         (("factories_for_audit:Net", "--format", "xml"), "format='xml': must be one of"),

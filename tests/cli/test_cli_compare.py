@@ -16,7 +16,7 @@ def test_a_table_and_a_folder_with_every_format(zeroinit):
     ended = zeroinit("compare", "zero", *SMALL)
     assert ended.code == 0
     assert max(map(len, ended.out.splitlines())) <= 80
-    for text in ("mnist_fnn on digits, 1 epochs", "learning rate 0.01, not tuned", "pytorch", "reference", "zero: "):
+    for text in ("mnist_fnn on digits, 1 epoch,", "learning rate 0.01, not tuned", "pytorch", "reference", "zero: "):
         assert text in ended.out
     assert ended.out.endswith("tables and drawing: comparison\n")
     assert len(list(Path("comparison").iterdir())) == 7
@@ -73,9 +73,15 @@ def test_stopping_says_what_is_kept(zeroinit, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ("zero --study=", "study='': must be one of "),
+        ("zero --reference builtins:dict", "reference='builtins:dict': is a class"),
+        ("zero --batch-size 0", "batch_size=0: must be at least 1"),
+        ("zero*nan", "entry='zero*nan': scale=nan: must be a finite number"),
         ("zeroo", "initializer='zeroo': did you mean 'zero'? It must be one of "),
-        ("zero --lr-grid 1e-3,x", "lr-grid='1e-3,x': must be numbers, separated by commas, as 1e-4,1e-3"),
-        ("zero --lr-grid 1e-3,1e-4", "learning_rates=[0.001, 0.0001]: must ascend"),
+        *(
+            (f"zero --lr-grid {grid}", f"lr-grid='{grid}': must be numbers above 0, ascending, ")
+            for grid in ("1e-3,x", "1e-3,1e-4", "0.1,0.1", "nan", "0.1,inf", "0", "-1,1", "1,nan,2")
+        ),
         ("zero --seeds 0", "seeds='0': leaves no seed"),
         ("zero --seeds 999-1001", "seeds: 1000 chooses the rates"),
         ("zero --model mnist_fn", "model='mnist_fn': did you mean 'mnist_fnn'"),
@@ -113,7 +119,7 @@ def test_a_board_has_a_table_and_a_folder_for_each_network(zeroinit, small_board
     ended = zeroinit("compare", "normal_bias", "--board", "small", "--jobs", "1", "--device", "cpu")
     assert ended.code == 0, ended.err
     assert ended.out.count("reference") == 2
-    assert ended.out.startswith("one net\nmnist_fnn on digits, 1 epochs")
+    assert ended.out.startswith("one net\nmnist_fnn on digits, 1 epoch,")
     assert {path.name for path in Path("comparison").iterdir()} == {"one-net", "other"}
     assert "normal_bias" in Path("comparison/other/comparison.csv").read_text()
     one = zeroinit("compare", "--board", "small:other", "--csv", "--jobs", "1", "--device", "cpu")

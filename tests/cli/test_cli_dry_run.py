@@ -87,7 +87,7 @@ def test_stored_runs_are_counted_and_nothing_may_be_left(two_epochs, pretended, 
         (("--profile", "papr"), "profile='papr': did you mean 'paper'? It must be one of"),
         (("--jobs", "0"), "jobs=0: must be at least 1"),
         (("--seeds", "0"), "seeds='0': leaves no seed"),
-        (("--device", "tpu"), "device='tpu': must be one of"),
+        (("--device", "tpu"), "device='tpu': did you mean 'cpu'? It must be one of auto, cpu"),
     ],
 )
 def test_bad_input_is_one_line(zeroinit, no_run, arguments, message):

@@ -33,6 +33,15 @@ def fails():
 def needs(width):
     pass
 
+async def later():
+    pass
+
+def kind():
+    return Named
+
+def array():
+    return healthy(), torch.ones(8, 12).numpy()
+
 def noisy():
     print("building the model")
     return flawed()
@@ -169,7 +178,7 @@ def test_json_and_sarif(zeroinit):
             "inputs='ids=8x12': forward has no argument 'ids'; did you mean 'input_ids'? It takes input_ids, mask\n",
         ),
         (("factories_for_inspect:flawed", "--baseline", "other.json"), "holds no findings with code and path"),
-        (("factories_for_inspect:words",), "returned a str; write package.module:factory"),
+        (("factories_for_inspect:words",), "returned 'words', which is no nn.Module; write package.module:factory"),
         (
             ("factories_for_inspect:healthy",),
             "healthy': returns a model without inputs; add their sizes, as --inputs",
@@ -180,8 +189,32 @@ def test_json_and_sarif(zeroinit):
         (("factories_for_inspect:healthy", "--inputs", "8x13"), "inputs='8x13': the forward pass failed (RuntimeError"),
         (("factories_for_inspect:healthy", "--inputs", "8x13"), "; write the sizes that the model takes\n"),
         (("factories_for_inspect:healthy", "--inputs", "0x12"), "inputs='0x12': 0 leaves nothing to draw; write sizes"),
+        (
+            ("factories_for_inspect:healthy", "--inputs", f"8x12:int{10**17}"),
+            f"inputs='8x12:int{10**17}': is too large; draw at most 2,147,483,648 values, none larger\n",
+        ),
+        (("factories_for_inspect:healthy", "--inputs", f"8x12:int{10**30}"), "': write sizes as 32x784"),
+        (
+            ("factories_for_inspect:flawed", "--write-baseline", ""),
+            "cannot write .: is no regular file; write the name",
+        ),
+        (
+            ("factories_for_inspect:flawed", "--write-baseline", "."),
+            "cannot write .: is no regular file; write the name",
+        ),
+        (
+            ("factories_for_inspect:flawed", "--initializer", "zero*0.1"),
+            "initializer='zero*0.1': did you mean 'zero'? It must be one of ",
+        ),
+        (
+            ("factories_for_inspect:flawed", "--initializer", "fixup"),
+            "initializer='fixup': the forward pass shows no residual branch; choose another initializer\n",
+        ),
         (("factories_for_inspect:frozen",), "factory='factories_for_inspect:frozen': its model: has no trainable"),
-        (("factories_for_inspect:misfit",), "factory='factories_for_inspect:misfit': of its inputs: the forward pass"),
+        (
+            ("factories_for_inspect:misfit",),
+            "factory='factories_for_inspect:misfit': its inputs, a tensor (8, 13) of float32: the forward",
+        ),
         (("factories_for_inspect:flawed", "--steps", "0"), "steps=0: must be at least 1\n"),
         (("factories_for_inspect:flawed", "--baseline", "none.json"), "'none.json': there is no such file; write it"),
         (("broken_at_import:build",), "cannot be imported (ValueError: too early) in broken_at_import.py, line 2\n"),
@@ -196,6 +229,48 @@ def test_what_a_user_can_mend(zeroinit, arguments, message):
     assert ended.err.startswith("zeroinit: error: ")
     assert message in ended.err
     assert ended.err.count("\n") == 1
+
+
+def test_an_initializer_that_needs_a_probe_gets_the_inputs(zeroinit):
+    """It is the batch of --inputs or of the factory; nobody can type probe= here."""
+    for arguments in (("healthy", "--inputs", "64x12"), ("flawed",)):
+        ended = zeroinit("inspect", f"factories_for_inspect:{arguments[0]}", *arguments[1:], "--initializer", "lsuv")
+        assert ended.code == 0
+        assert "ZI001" not in ended.out
+    ended = zeroinit("inspect", "factories_for_inspect:healthy", "--inputs", "64x13", "--initializer", "lsuv")
+    assert ended.err.startswith("zeroinit: error: inputs='64x13': the forward pass failed (RuntimeError: ")
+    assert ended.err.endswith("; write the sizes that the model takes\n")
+    assert "probe" not in ended.err
+
+
+def test_inputs_stand_in_for_those_of_the_factory(zeroinit):
+    ended = zeroinit("inspect", "factories_for_inspect:flawed", "--inputs", "8x12")
+    assert "note: --inputs 8x12 stands in for the inputs of factories_for_inspect:flawed\n" in ended.out
+    for arguments in (("flawed",), ("healthy", "--inputs", "8x12")):
+        assert "stands in" not in zeroinit("inspect", f"factories_for_inspect:{arguments[0]}", *arguments[1:]).out
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("later", "returned a coroutine, which awaits something; leave out async; write package.module:factory"),
+        ("kind", "returned Named, which is a class; make an instance, as Named(...); write package.module"),
+        ("array", "its inputs, a ndarray: holds no tensor; return torch.as_tensor(...)"),
+    ],
+)
+def test_what_a_factory_returns(zeroinit, name, message):
+    ended = zeroinit("inspect", f"factories_for_inspect:{name}")
+    assert ended.err.startswith(f"zeroinit: error: factory='factories_for_inspect:{name}': {message}")
+    assert ended.err.count("\n") == 1
+
+
+def test_codes_that_leave_nothing(zeroinit):
+    ended = zeroinit("inspect", "factories_for_inspect:fails", "--select", "ZI006,ZI001", "--ignore", "zi0")
+    assert ended.err == (
+        "zeroinit: error: select='ZI006,ZI001': ignore='ZI0' leaves none of these codes; leave one out\n"
+    )
+    assert zeroinit("inspect", "factories_for_inspect:flawed", "--select", "ZI0", "--ignore", "ZI001").code == 0
+    assert "ignore='ZI999'" in zeroinit("inspect", "factories_for_inspect:fails", "--ignore", "ZI999").err
 
 
 def test_codes_and_a_baseline(zeroinit, tmp_path):

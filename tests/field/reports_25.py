@@ -61,7 +61,14 @@ def dropped(p):
     return Batch(nn.Sequential(*layers), floats(16, 6), labels(3, 16), {"loss_fn": F.cross_entropy})
 
 
-@fault("diegoantognini/pyGAT#55", "p of one", "ZI012", "0.map.weight", "A dropout drops every value: its p is 1. at", never="more cause")
+@fault(
+    "diegoantognini/pyGAT#55",
+    "p of one",
+    "ZI012",
+    "0.map.weight",
+    "A dropout drops every value: its p is 1. at",
+    never="more cause",
+)
 def true_is_taken_for_the_p_of_every_dropout():
     return dropped(True)
 

@@ -92,7 +92,7 @@ def test_what_it_cannot_act_on_is_refused_with_a_way_out(name):
 
 @pytest.mark.parametrize("steps", [True, 0, 2.0])
 def test_steps_that_are_no_number_are_refused(steps, without_type_checks):
-    with pytest.raises(InputError, match=f"^steps={steps}: must be a whole number of at least 1"):
+    with pytest.raises(InputError, match=f"^steps={steps}: must be "):
         zero_start_(make(), steps=steps)
 
 

@@ -250,7 +250,7 @@ def test_what_is_refused(make, message):
 
 @pytest.mark.usefixtures("without_type_checks")
 def test_steps_that_are_no_number():
-    with pytest.raises(InputError, match=r"^steps=True: must be a whole number of at least 1, or None"):
+    with pytest.raises(InputError, match=r"^steps=True: must be a whole number, such as 1"):
         zero_start_(network(), steps=True)
 
 

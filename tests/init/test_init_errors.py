@@ -63,14 +63,6 @@ def test_arguments_of_another_type(model, snapshot, settings, message):
     assert_refused(model, snapshot, message, **settings)
 
 
-@pytest.mark.usefixtures("without_type_checks")
-@pytest.mark.parametrize("model", ["model", None, [nn.Linear(2, 2)]])
-def test_what_is_no_model(model):
-    message = f"model={type(model).__name__}: must be an nn.Module; put several into an nn.ModuleList"
-    with pytest.raises(InputError, match=message):
-        initialize_(model, "zero")
-
-
 def test_scale_without_effect(model, snapshot):
     message = r"scale=0.5: initializer 'zero' draws nothing, so a scale has no effect; leave it out"
     assert_refused(model, snapshot, message, name="zero", scale=0.5)

@@ -148,7 +148,7 @@ def test_what_needs_a_batch_says_so_and_changes_nothing(name, snapshot):
 
 
 def test_a_chain_has_no_branch_for_fixup():
-    with pytest.raises(InputError, match="initializer='fixup': the forward pass of probe= shows no residual branch"):
+    with pytest.raises(InputError, match="initializer='fixup': the forward pass shows no residual branch"):
         initialize_(nn.Sequential(nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 6)), "fixup", probe=BATCH)
 
 

@@ -301,9 +301,21 @@ def test_an_error_of_the_module_itself_comes_without_advice_on_inputs(tmp_path):
     with pytest.raises(ValueError, match="my own bug"):
         trainer(tmp_path, [InspectCallback(show=shown.append)]).fit(Fails(), loader())
     assert shown == [
-        "zeroinit: the model was not inspected (inputs=a dict with batch: the forward pass failed "
-        "(ValueError: my own bug))"
+        "zeroinit: the model was not inspected (training_step: the forward pass failed (ValueError: my own bug); pass "
+        "InspectCallback(step=...), a function (module, batch) -> loss)"
     ]
+
+
+def test_an_error_of_step_names_step(tmp_path, without_type_checks):
+    shown = []
+    callback = InspectCallback(step=lambda module, batch: module.nothing, show=shown.append)
+    trainer(tmp_path, [callback]).fit(Net(), loader())
+    assert shown[0].startswith("zeroinit: the model was not inspected (step: the forward pass failed (AttributeError: ")
+    for step in (lambda batch: 0, lambda module, batch, more: 0, torch.nn.MSELoss, "training_step"):
+        with pytest.raises(
+            InputError, match=r"^step=.*: (must be a function \(module, batch\) -> loss|is a class; make)"
+        ):
+            InspectCallback(step=step)
 
 
 def test_a_gan_that_toggles_its_optimizers_has_all_its_parameters_counted(tmp_path):

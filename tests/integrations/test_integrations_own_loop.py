@@ -599,7 +599,7 @@ def test_a_writer_of_yours_stays_open():
 def test_what_is_refused(without_type_checks, monkeypatch, tmp_path):
     with pytest.raises(InputError, match="every=0: must be at least 1"):
         watch(build(), every=0)
-    with pytest.raises(InputError, match=r"model=int: must be an nn\.Module"):
+    with pytest.raises(InputError, match=r"model=3: is no nn\.Module"):
         watch(3)
     with pytest.raises(InputError, match="model=ReLU: has no parameters to train"):
         watch(nn.ReLU())

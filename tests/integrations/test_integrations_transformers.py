@@ -194,7 +194,8 @@ def test_what_cannot_be_inspected_is_said_and_stops_a_strict_run(tmp_path):
     shown = []
     callback = InspectCallback(show=shown.append, optimizer=lambda parameters: 1 / 0)
     assert trainer(tmp_path, Net(), [callback]).train().global_step == 3
-    assert shown[0] == "zeroinit: the model was not inspected (ZeroDivisionError: division by zero)"
+    failed = "optimizer=<lambda>: failed (ZeroDivisionError: division by zero); must be one of adam, sgd, a torch "
+    assert shown[0].startswith(f"zeroinit: the model was not inspected ({failed}")
     callback = InspectCallback(True, show=shown.append, optimizer=lambda parameters: 1 / 0)
     with pytest.raises(SymmetryError, match="strict=True: the model was not inspected"):
         trainer(tmp_path, Net(), [callback]).train()
@@ -259,16 +260,48 @@ def test_a_loss_of_two_arguments_gets_the_labels(tmp_path, kept_by):
     assert callback.report.verdict.startswith("Will learn")
 
 
+class Keys(nn.Module):
+    """Attention whose key bias moves all scores of a query alike, so the softmax removes it."""
+
+    def __init__(self, bias: bool):
+        super().__init__()
+        self.embed = nn.Embedding(32, 8)
+        self.query, self.key, self.head = nn.Linear(8, 8), nn.Linear(8, 8, bias=bias), nn.Linear(8, 32)
+
+    def forward(self, input_ids, labels=None):
+        x = self.embed(input_ids)
+        shares = (self.query(x) @ self.key(x).mT).softmax(-1)
+        logits = self.head(shares @ x)
+        return {"loss": nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten()), "logits": logits}
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_first_and_the_last_sentence_agree_on_rounding(tmp_path, bias):
+    """The key's bias gets rounding alone: the inspection says that it has no effect, and so does the end."""
+    shown = []
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = Keys(bias)
+    trainer(tmp_path, model, [InspectCallback(show=shown.append)]).train()
+    first, last = shown
+    assert ("1 has no effect" in first) is bias
+    text = f"zeroinit: After 3 updates: no units are identical, and each of {6 + bias} parameters had a gradient."
+    assert last == text + " 1 of them has no effect: its gradient is rounding alone." * bias
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"loss_fn": nn.MSELoss}, r"loss_fn=MSELoss: is a class; make an instance, as MSELoss\(\)"),
+        ({"loss_fn": locals}, "loss_fn=locals: must be a function of an output, or of an output and targets"),
+        ({"show": locals}, r"show=locals: must be a function \(text\) -> None"),
         ({"ignor": ["ZI006"]}, r"argument='ignor': did you mean 'ignore'\? It must be one of by_layer, every, "),
         ({"steps": 0}, "steps=0: must be at least 1"),
         ({"seed": "x"}, "seed='x': must be a whole number"),
         ({"optimizer": "rmsprop"}, "optimizer='rmsprop': .*adam, sgd"),
         ({"optimizer": 3}, "optimizer=3: must be one of adam, sgd, a torch optimizer, or a function"),
-        ({"learning_rate": 0}, "learning_rate=0: must be greater than 0"),
-        ({"learning_rate": "x"}, "learning_rate='x': must be greater than 0"),
+        ({"learning_rate": 0}, "learning_rate=0: must be a finite number above 0"),
+        ({"learning_rate": "x"}, "learning_rate='x': must be a finite number above 0"),
         ({"loss_fn": 3}, "loss_fn=3: must be a function of an output"),
         ({"strict": "yes"}, "strict='yes': must be True or False"),
         ({"by_layer": 1}, "by_layer=1: must be True or False"),

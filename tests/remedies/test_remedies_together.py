@@ -88,7 +88,7 @@ def test_an_observer_of_fit(model, generator):
         ("warmup:", "'warmup:' must be a name, name:steps or"),
         ("early_dropout:3:0.5:1", "'early_dropout:3:0.5:1' must be a name, name:steps or"),
         ("early_dropout:3:half", "'early_dropout:3:half' must be a name, name:steps or"),
-        ("early_dropout:3:1.5", r"strength=1\.5: must lie in \[0, 1\)"),
+        ("early_dropout:3:1.5", r"strength=1\.5: must be a finite number of at least 0 and below 1"),
         ("warmup:3:0.5", r"strength=0\.5: warmup takes no strength; leave strength out"),
         ("warmup:-3", "steps=-3: must be at least 0"),
     ],

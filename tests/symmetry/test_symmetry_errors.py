@@ -45,7 +45,7 @@ def refused(*arguments, **settings) -> str:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((lambda: 3, VECTORS), "model=int: must be an nn.Module; put several into an nn.ModuleList"),
+        ((lambda: 3, VECTORS), "model=3: is no nn.Module"),
         ((lambda: nn.Linear, VECTORS), "model=Linear: is a class; make an instance, as Linear(...)"),
         (
             (lambda: nn.Sequential(nn.LazyLinear(3), nn.Linear(4, 3)), VECTORS),
@@ -110,14 +110,23 @@ def test_targets_that_do_not_fit():
         "(the output has shape (16, 5))"
     )
     assert "hand over classes for cross entropy" in refused(mlp(), VECTORS, torch.zeros(3, dtype=torch.long))
-    assert refused(mlp(), VECTORS, "classes") == "targets=a str: must be a tensor, or hand over a loss_fn"
+    assert (
+        refused(mlp(), VECTORS, "classes")
+        == "targets=a str: must be a tensor, as torch.as_tensor(targets), or hand over a loss_fn"
+    )
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"steps": 0}, "steps=0: must be a whole number of at least 1, or None"),
-        ({"learning_rate": 0.0}, "learning_rate=0.0: must be greater than 0"),
+        ({"steps": 0}, "steps=0: must be at least 1"),
+        ({"steps": 2.0}, "steps=2.0: must be a whole number, such as 1"),
+        *(
+            ({"learning_rate": rate}, f"learning_rate={rate!r}: must be a finite number above 0")
+            for rate in (0.0, -1, True, "1e-3", float("nan"), float("inf"))
+        ),
+        ({"loss_fn": nn.MSELoss}, "loss_fn=MSELoss: is a class; make an instance, as MSELoss()"),
+        ({"loss_fn": "mse"}, "loss_fn='mse': must be a function of an output, or of an output and targets, to a loss"),
         ({"optimizer": "adan"}, "optimizer='adan': did you mean 'adam'? It must be one of adam, sgd"),
         (
             {"loss_fn": lambda output: output},
@@ -130,6 +139,7 @@ def test_targets_that_do_not_fit():
         ),
     ],
 )  # fmt: skip
+@pytest.mark.usefixtures("without_type_checks")
 def test_settings(settings, message):
     assert refused(mlp(), VECTORS, **settings) == message
 
@@ -138,6 +148,8 @@ def test_an_optimizer_that_cannot_step():
     assert "a torch optimizer, or a function from a list of parameters to one" in refused(
         mlp(), VECTORS, optimizer=lambda of: 3
     )
+    failed = refused(mlp(), VECTORS, optimizer=nn.Linear)
+    assert failed.startswith("optimizer=Linear: failed (TypeError: ")
     report = inspect(mlp(), VECTORS, optimizer=lambda of: torch.optim.RMSprop(of, lr=1e-3))
     assert report.warnings == ()
 

@@ -80,5 +80,5 @@ def test_the_observer_counts_units_that_the_next_update_parts():
 
 
 def test_the_observer_says_what_every_must_be():
-    with pytest.raises(InputError, match="every=0: must be a whole number of at least 1"):
+    with pytest.raises(InputError, match="every=0: must be at least 1"):
         SymmetryObserver(every=0)

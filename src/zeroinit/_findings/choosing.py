@@ -11,7 +11,7 @@ from zeroinit._findings.codes import CODES
 from zeroinit._findings.finding import Finding
 from zeroinit._findings.report import Report
 
-__all__ = ["choose", "known_codes", "without_known", "write_baseline"]
+__all__ = ["check_choice", "choose", "known_codes", "without_known", "write_baseline"]
 
 FORMAT = 1
 
@@ -28,7 +28,7 @@ def choose(report: Kind, select: Iterable[str] = (), ignore: Iterable[str] = ())
         ignore: The same for codes to leave out; it wins over ``select``.
 
     Raises:
-        InputError: No code starts like that.
+        InputError: No code starts like that, or none is left.
 
     Example:
         >>> from torch import nn, ones
@@ -37,7 +37,7 @@ def choose(report: Kind, select: Iterable[str] = (), ignore: Iterable[str] = ())
         >>> choose(report, ignore=["ZI"]).findings
         ()
     """
-    chosen, left_out = known_codes(select, "select"), known_codes(ignore, "ignore")
+    chosen, left_out = check_choice(select, ignore)
     kept = [
         each
         for each in report.findings
@@ -46,6 +46,20 @@ def choose(report: Kind, select: Iterable[str] = (), ignore: Iterable[str] = ())
     hidden = len(report.warnings) - sum(each.severity == "warning" for each in kept)
     notes = [f"{counted(hidden, 'warning')} left out by code"] if hidden else []
     return replace(report, findings=tuple(kept), notes=(*report.notes, *notes))
+
+
+def check_choice(select: Iterable[str], ignore: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the codes of ``choose``, checked.
+
+    Raises:
+        InputError: As ``choose``.
+    """
+    chosen, left_out = known_codes(select, "select"), known_codes(ignore, "ignore")
+    if chosen and left_out and all(each.startswith(left_out) for each in CODES if each.startswith(chosen)):
+        raise InputError(
+            f"select={','.join(chosen)!r}: ignore={','.join(left_out)!r} leaves none of these codes; leave one out"
+        )
+    return chosen, left_out
 
 
 def known_codes(starts: Iterable[str], argument: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from zeroinit._common import InputError
 
@@ -36,7 +36,7 @@ def take_batch(inputs: Any, targets: Any, model: nn.Module, argument: str = "inp
         argument: How the user knows ``inputs``.
 
     Raises:
-        InputError: There is no tensor in it, or the loader is empty or fails.
+        InputError: There is no tensor or no example in it, it is no batch, or the loader is empty or fails.
 
     Example:
         >>> x, y = torch.zeros(4, 2), torch.zeros(4)
@@ -47,14 +47,22 @@ def take_batch(inputs: Any, targets: Any, model: nn.Module, argument: str = "inp
     batch = _first(inputs, argument) if loaded else inputs
     if isinstance(batch, Mapping):
         batch = dict(batch)
+    if isinstance(batch, Iterator):
+        raise InputError(f"{argument}={describe(batch)}: is an iterator; hand over one batch, as next(...) gives it")
+    if isinstance(batch, Dataset):
+        raise InputError(f"{argument}={describe(batch)}: is a data set; hand over a DataLoader, or one batch of it")
     if not isinstance(batch, Tensor | tuple | list | dict) and not tensors_in(batch):
+        as_tensor = "torch.as_tensor(...)" if hasattr(batch, "__array__") else "a tensor"
         raise InputError(
-            f"{argument}={describe(batch)}: holds no tensor; hand over a tensor, a tuple of positional arguments, a "
+            f"{argument}={describe(batch)}: holds no tensor; hand over {as_tensor}, a tuple of positional arguments, a "
             "dictionary of named ones, or a DataLoader"
         )
     if targets is None and _is_pair(batch, model, loaded):
         batch, targets = batch
         batch = dict(batch) if isinstance(batch, Mapping) else batch
+    held = tensors_in(batch)
+    if held and all(each.dim() > 0 and not len(each) for each in held):
+        raise InputError(f"{argument}={describe(batch)}: holds no example; hand over a batch with at least one")
     return batch, targets
 
 

@@ -1,17 +1,14 @@
-"""Keep random state and modes while a model is run; find the model inside a compiled one; refuse what is none."""
+"""Keep random state and modes while a model is run; find the model inside a compiled one."""
 
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from zeroinit._common import InputError
-
-__all__ = ["check_module", "is_recomputing", "modes_kept", "plain_name", "random_state_kept", "unwrapped"]
+__all__ = ["is_recomputing", "modes_kept", "plain_name", "random_state_kept", "unwrapped"]
 
 WRAPPERS = {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 
@@ -85,21 +82,6 @@ def unwrapped(model: nn.Module) -> nn.Module:
         return model
     inner = model._modules.get("_orig_mod")
     return inner if isinstance(inner, nn.Module) else model
-
-
-def check_module(model: Any) -> None:
-    """Refuse what is no module.
-
-    Raises:
-        InputError: It is a class, several modules, or something else.
-
-    Example:
-        >>> check_module(nn.Linear(2, 2))
-    """
-    if isinstance(model, type):
-        raise InputError(f"model={model.__name__}: is a class; make an instance, as {model.__name__}(...)")
-    if not isinstance(model, nn.Module):
-        raise InputError(f"model={type(model).__name__}: must be an nn.Module; put several into an nn.ModuleList")
 
 
 def is_recomputing() -> bool:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from zeroinit._common import InputError
-from zeroinit._modules.batch import call_model
+from zeroinit._modules.arguments import check_returned, name_of
+from zeroinit._modules.batch import call_model, describe
 from zeroinit._modules.state import random_state_kept, unwrapped
 from zeroinit.audit.memory import COPIES, REPEATS, Memory, Write
 from zeroinit.audit.ties import Ties, memory_groups, tied_again, tied_names
@@ -17,6 +18,7 @@ from zeroinit.audit.trace import Recorder
 
 __all__ = ["Observed", "observe", "settings_kept"]
 
+FITS = "hand over a batch that the model takes"
 HOW = "hand over a function without arguments that returns a model, as `lambda: Net()`"
 
 
@@ -120,7 +122,7 @@ def observe(
         InputError: Something fails, or is no function, or returns no model.
     """
     if isinstance(build, nn.Module) or not callable(build):
-        raise InputError(f"{argument}=a {type(build).__name__}: is no function that builds a model; {HOW}")
+        raise InputError(f"{argument}={name_of(build)}: is no function that builds a model; {HOW}")
     recorder = Recorder()
     ties = Ties(recorder.note_loaded)
     with settings_kept(seed), ExitStack() as stack:
@@ -134,32 +136,32 @@ def observe(
                 model.to_empty(device="cpu")
         recorder.phase = "init"
         if init is not None:
-            made = watched(init, "init", model)
+            made = watched(init, f"init={name_of(init)}", model)
             model = made if isinstance(made, nn.Module) else model
         model = unwrapped(model)
         split, tied = ties.split(model), tied_names(model)
         if batch is not None:
             recorder.phase = "forward"
             with torch.no_grad():
-                watched(call_model, "batch", model, batch)
+                watched(call_model, f"batch={describe(batch)}", model, batch, way=FITS)
     return Observed(model, recorder, split, tied, on_meta)
 
 
 def _called(build: Callable[[], Any], argument: str, on_meta: bool) -> nn.Module:
+    place = f"{argument}={name_of(build)}"
     if on_meta:
         with torch.device("meta"):
-            model = watched(build, argument)
+            model = watched(build, place)
     else:
-        model = watched(build, argument)
-    if not isinstance(model, nn.Module):
-        raise InputError(f"{argument}: returned a {type(model).__name__}, and not a model; {HOW}")
+        model = watched(build, place)
+    check_returned(model, place, HOW)
     return model
 
 
-def watched(function: Callable[..., Any], argument: str, *arguments: Any) -> Any:
+def watched(function: Callable[..., Any], place: str, *arguments: Any, way: str = "run it alone first") -> Any:
     """Call the user's code; the stack of calls is read up to here."""
     try:
         return function(*arguments)
     except Exception as error:
         text = " ".join(str(error).split())
-        raise InputError(f"{argument}: failed ({type(error).__name__}: {text[:300]}); run it alone first") from error
+        raise InputError(f"{place}: failed ({type(error).__name__}: {text[:300]}); {way}") from error

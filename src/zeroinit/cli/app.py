@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -104,7 +105,7 @@ def run(arguments: list[str] | None = None) -> NoReturn:
     except InputError as error:
         _end(2, f"error: {' '.join(str(error).split())}", "red")
     except UsageError as error:
-        _end(2, f"error: {_refusal(error)}", "red")
+        _end(2, f"error: {_refusal(error, given)}", "red")
     except typer.Abort:
         sys.exit(1)
     except Stopped as stopped:
@@ -118,16 +119,24 @@ def _end(code: int, message: str, color: str) -> NoReturn:
     sys.exit(code)
 
 
-def _refusal(error) -> str:
-    """Say in one line what the parser does not take: the nearest option first, then all of them."""
+def _refusal(error, given: list[str]) -> str:
+    """Say in one line what the parser does not take: an option with its value, or the nearest option and all."""
     asked = error.ctx.command_path if error.ctx else "zeroinit"
     name = getattr(error, "option_name", None)
     if extra := re.search(r"unexpected extra argument\S* \((.*)\)", error.format_message()):
         return f"{extra[1]!r} is one name too many; see {asked} --help"
-    if name is None or error.ctx is None:
-        return f"{error.format_message().rstrip('.')}; see {asked} --help"
-    options = [option for parameter in error.ctx.command.params for option in parameter.opts if option[:2] == "--"]
-    return unknown(name, [*options, "--help"], "option")
+    parameters = error.ctx.command.params if error.ctx else []
+    options = [option for parameter in parameters for option in parameter.opts if option[:2] == "--"]
+    if name and options:
+        return unknown(name, [*options, "--help"], "option")
+    message = error.format_message().rstrip(".")
+    words = [word for each in given for word in (each.split("=", 1) if each.startswith("--") else [each])]
+    for option in getattr(getattr(error, "param", None), "opts", ()):
+        values = [after for before, after in pairwise(words) if before == option]
+        if values and message.startswith("Invalid value"):
+            kind = "a whole number" if "integer" in message else "a number"
+            return f"{option[2:]}={values[-1]!r}: must be {kind}; see {asked} --help"
+    return f"{message}; see {asked} --help"
 
 
 def _command(arguments: list[str]) -> str:

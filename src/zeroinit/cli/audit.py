@@ -1,11 +1,12 @@
 """``zeroinit audit``."""
 
+from functools import wraps
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from zeroinit._common import lookup
+from zeroinit._common import InputError, lookup
 from zeroinit._findings.formats import FORMATS
 from zeroinit.cli.app import app
 from zeroinit.cli.completion import complete_keys
@@ -39,19 +40,25 @@ def audit_command(
 ) -> None:
     """Tell whether every parameter and buffer of a model was initialized, once, as meant."""
     from zeroinit.audit import audit
-    from zeroinit.cli.loading import at_factory, find_factory, parse_inputs, split, users_code
-    from zeroinit.cli.shown import check_select, show
+    from zeroinit.audit.building import FITS
+    from zeroinit.cli.loading import as_typed, at_factory, find_factory, parse_inputs, split, users_code
+    from zeroinit.cli.shown import check_codes, show
 
     lookup(FORMATS, style, "format")
-    check_select(select, "audit")
+    check_codes(select, ignore, "audit")
     batch = None if inputs is None else parse_inputs(inputs)
     with for_the_report(), users_code(factory):
         build, initialize = find_factory(factory), None if init is None else find_factory(init, "init")
         built: list = []
 
+        @wraps(build, updated=())
         def made():
             built[:] = [split(build())[0]]
             return built[0]
 
-        report = at_factory(audit(made, init=initialize, batch=batch), factory, *built)
+        try:
+            report = at_factory(audit(made, init=initialize, batch=batch), factory, *built)
+        except InputError as error:
+            typed = {"build": f"factory={factory!r}", "init": f"init={init!r}", "batch": f"inputs={inputs!r}"}
+            raise InputError(as_typed(error, **typed).replace(FITS, "write the sizes that the model takes")) from error
     show(report, style, strict, select, ignore, baseline, write_to)

@@ -1,5 +1,6 @@
 """``zeroinit compare``."""
 
+import math
 import textwrap
 import time
 from collections.abc import Sequence
@@ -220,13 +221,16 @@ def parse_rates(text: str) -> list[float]:
     """Turn ``"1e-4,1e-3"`` into learning rates.
 
     Raises:
-        InputError: A part is no number.
+        InputError: A part is no number above 0, or the parts do not ascend.
 
     Example:
         >>> parse_rates("1e-4, 0.001")
         [0.0001, 0.001]
     """
     try:
-        return [float(part) for part in text.split(",")]
+        rates = [float(part) for part in text.split(",")]
     except ValueError:
-        raise InputError(f"lr-grid={text!r}: must be numbers, separated by commas, as 1e-4,1e-3") from None
+        rates = []
+    if not rates or rates != sorted(set(rates)) or not all(0 < each < math.inf for each in rates):
+        raise InputError(f"lr-grid={text!r}: must be numbers above 0, ascending, separated by commas, as 1e-4,1e-3")
+    return rates

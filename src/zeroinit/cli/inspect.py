@@ -1,5 +1,6 @@
 """``zeroinit inspect``."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -46,15 +47,16 @@ def inspect_command(
 ) -> None:
     """Tell for any model whether it will learn, what stays identical, and when each layer gets its first gradient."""
     from zeroinit.cli.loading import at_factory, build, in_words_of_options, users_code
-    from zeroinit.cli.shown import check_select, show
+    from zeroinit.cli.shown import check_codes, show
     from zeroinit.symmetry import inspect
 
     lookup(FORMATS, style, "format")
-    check_select(select, "inspect")
+    check_codes(select, ignore, "inspect")
     if steps is not None:
         whole_number(steps, "steps", least=1)
     with for_the_report(), users_code(factory):
-        model, batch = build(factory, inputs, initializer)
+        model, batch, notes = build(factory, inputs, initializer)
         with in_words_of_options(factory, model, batch, inputs):
-            report = at_factory(inspect(model, batch, steps=steps, optimizer=optimizer), factory, model)
+            found = inspect(model, batch, steps=steps, optimizer=optimizer)
+        report = at_factory(replace(found, notes=(*notes, *found.notes)), factory, model)
     show(report, style, strict, select, ignore, baseline, write_to)

@@ -16,12 +16,25 @@ from torch import Tensor, nn
 from zeroinit._common import InputError, closest, derive_seed
 from zeroinit._findings.report import Report
 from zeroinit._imports import import_named
+from zeroinit._modules.arguments import check_returned
 from zeroinit._modules.batch import describe
 from zeroinit._modules.homes import homes_of
 from zeroinit.init import initialize_
+from zeroinit.init.own import find_initializer
 
-__all__ = ["at_factory", "build", "find_factory", "in_words_of_options", "parse_inputs", "split", "users_code"]
+__all__ = [
+    "as_typed",
+    "at_factory",
+    "build",
+    "find_factory",
+    "in_words_of_options",
+    "parse_inputs",
+    "split",
+    "users_code",
+]
 
+LARGEST = 2**31
+FAILS = "; hand over inputs for which"
 FORM = "write package.module:factory, where factory() returns a model or a pair of model and inputs"
 
 
@@ -84,14 +97,14 @@ def parse_inputs(text: str, seed: int = 0) -> Any:
     generator = torch.Generator("cpu").manual_seed(derive_seed(seed, "inputs"))
     drawn: list[tuple[str, Tensor]] = []
     for entry in text.split(","):
-        match = re.fullmatch(r"(?:(\w+)=)?(\d+(?:x\d+)*)(?::int(\d+))?", entry.strip())
+        match = re.fullmatch(r"(?:(\w+)=)?(\d{1,18}(?:x\d{1,18})*)(?::int(\d{1,18}))?", entry.strip())
         sizes = [int(size) for size in match[2].split("x")] if match else []
-        if match is None or 0 in sizes or match[3] == "0":
+        form = "write sizes as 32x784, whole numbers below 100 as 8x16:int100, several with commas"
+        if match is None or 0 in sizes or int(match[3] or 1) == 0:
             fault = "0 leaves nothing to draw; " if match else ""
-            form = "write sizes as 32x784, whole numbers below 100 as 8x16:int100, several with commas"
-            raise InputError(f"inputs={text!r}: {fault}{form}")
-        if math.prod(sizes) > 2**31:
-            raise InputError(f"inputs={text!r}: {math.prod(sizes)} values are too many to draw")
+            raise InputError(f"inputs={text[:60]!r}: {fault}{form}")
+        if max(math.prod(sizes), int(match[3] or 1)) > LARGEST:
+            raise InputError(f"inputs={text[:60]!r}: is too large; draw at most {LARGEST:,} values, none larger")
         if match[1] and match[1] in {name for name, _ in drawn}:
             raise InputError(f"inputs={text!r}: {match[1]} is there twice; give each input a name of its own")
         value = (
@@ -123,19 +136,35 @@ def in_words_of_options(factory: str, model: nn.Module, batch: Any, text: str | 
     try:
         yield
     except InputError as error:
-        known, said = list(signature(model.forward).parameters), str(error)
+        known = list(signature(model.forward).parameters)
         lacking = [name for name in batch if name not in known] if text is not None and isinstance(batch, dict) else []
         if lacking:
             near = closest(lacking[0], known, f"it takes {', '.join(known)}")
             raise InputError(f"inputs={text!r}: forward has no argument {lacking[0]!r}{near}") from error
-        if said.startswith("inputs=") and "; hand over inputs" in said:
-            reason = said.partition(": ")[2].partition("; hand over inputs")[0]
-            place = f"inputs={text!r}" if text is not None else f"factory={factory!r}: of its inputs"
-            out = "write the sizes that the model takes" if text is not None else "return inputs that the model takes"
-            raise InputError(f"{place}: {reason}; {out}") from error
-        if said.startswith("model: "):
-            raise InputError(f"factory={factory!r}: its model: {said.removeprefix('model: ')}") from error
-        raise
+        given = str(error).partition(": ")[0].partition("=")[2]
+        shown = f", {given}" if given else ""
+        inputs = f"factory={factory!r}: its inputs{shown}" if text is None else f"inputs={text!r}"
+        said = as_typed(error, inputs=inputs, probe=inputs, model=f"factory={factory!r}: its model{shown}")
+        way = "return inputs that the model takes" if text is None else "write the sizes that the model takes"
+        reason, fails, _ = re.sub("; pass inputs with", FAILS, said).partition(FAILS)
+        reason = reason if text is not None else reason.replace("; hand over ", "; return ")
+        raise InputError(f"{reason}; {way}" if fails else reason) from error
+
+
+def as_typed(error: InputError, **typed: str) -> str:
+    """Return the message of an error, with what was typed in the place of the library's argument and its value.
+
+    Args:
+        error: Begins with ``argument=value: ``.
+        typed: By argument.
+
+    Example:
+        >>> as_typed(InputError("build=Net: failed"), build="factory='nets:Net'")
+        "factory='nets:Net': failed"
+    """
+    place, _, reason = str(error).partition(": ")
+    argument = place.partition("=")[0]
+    return f"{typed[argument]}: {reason}" if argument in typed else str(error)
 
 
 def split(made: Any) -> tuple[Any, Any]:
@@ -148,8 +177,8 @@ def split(made: Any) -> tuple[Any, Any]:
     return made if isinstance(made, tuple) and len(made) == 2 else (made, None)
 
 
-def build(name: str, inputs: str | None, initializer: str | None = None) -> tuple[nn.Module, Any]:
-    """Call a factory by name; return its model, set by an initializer if one is named, and inputs as described.
+def build(name: str, inputs: str | None, initializer: str | None = None) -> tuple[nn.Module, Any, tuple[str, ...]]:
+    """Call a factory by name; return its model, set by an initializer if one is named, inputs as described, and notes.
 
     Raises:
         InputError: The factory fails, returns something else, or there are no inputs.
@@ -163,11 +192,14 @@ def build(name: str, inputs: str | None, initializer: str | None = None) -> tupl
         advice = "; it is called without arguments" if isinstance(error, TypeError) else ""
         raise InputError(f"factory={name!r}: failed{place} ({type(error).__name__}: {error}){advice}") from error
     model, own = split(made)
-    if not isinstance(model, nn.Module):
-        raise InputError(f"factory={name!r}: returned a {type(model).__name__}; {FORM}")
+    check_returned(model, f"factory={name!r}", FORM)
     given = own if inputs is None else parse_inputs(inputs)
     if given is None:
         raise InputError(f"factory={name!r}: returns a model without inputs; add their sizes, as --inputs 32x784")
     if initializer is not None:
-        initialize_(model, initializer, generator=torch.Generator("cpu").manual_seed(derive_seed(0, "init")))
-    return model, given
+        probe = given if getattr(find_initializer(initializer)[1], "needs_batch", False) else None
+        generator = torch.Generator("cpu").manual_seed(derive_seed(0, "init"))
+        with in_words_of_options(name, model, given, inputs):
+            initialize_(model, initializer, generator=generator, probe=probe)
+    notes = () if own is None or inputs is None else (f"--inputs {inputs} stands in for the inputs of {name}",)
+    return model, given, notes

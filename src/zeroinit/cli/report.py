@@ -34,7 +34,7 @@ def report_command(
     from zeroinit.bench.profiles import profile_for
     from zeroinit.bench.progress import Progress
 
-    profile = profile or profile_for(figures)
+    profile = profile_for(figures) if profile is None else profile
     with Progress(err) as progress:
         progress.begin("loading the program")
         from zeroinit.bench.reporting.report import build_report, write_report

@@ -87,7 +87,8 @@ def reproduce(
     if not checkpoint_every >= 0:
         raise InputError(f"checkpoint-every={checkpoint_every}: must be at least 0 seconds")
     deadline = None if time_limit is None else time.time() + parse_duration(time_limit)
-    profile, chosen_seeds, part = profile or profile_for(figures), parse_seeds(seeds), parse_shard(shard)
+    profile = profile_for(figures) if profile is None else profile
+    chosen_seeds, part = parse_seeds(seeds), parse_shard(shard)
     check_jobs(jobs)
     if not dry_run and not missing and part[1] == 1:
         check_writable(report)

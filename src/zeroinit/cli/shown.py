@@ -5,13 +5,13 @@ from pathlib import Path
 import typer
 
 from zeroinit._common import InputError, counted, lookup
-from zeroinit._findings.choosing import choose, known_codes, without_known, write_baseline
+from zeroinit._findings.choosing import check_choice, choose, known_codes, without_known, write_baseline
 from zeroinit._findings.codes import CODES
 from zeroinit._findings.formats import FORMATS
 from zeroinit._findings.report import Report
 from zeroinit.cli.app import err, out
 
-__all__ = ["check_select", "show"]
+__all__ = ["check_codes", "show"]
 
 
 def show(
@@ -29,19 +29,21 @@ def show(
         raise typer.Exit(1)
 
 
-def check_select(select: str, command: str) -> None:
-    """Refuse codes that a command never gives, before it runs.
+def check_codes(select: str, ignore: str, command: str) -> None:
+    """Refuse codes that are none, that a command never gives, or that leave nothing, before it runs.
 
     Args:
         select: The option.
+        ignore: The option.
         command: ``"inspect"`` or ``"audit"``.
 
     Raises:
-        InputError: A code is another command's.
+        InputError: It is so.
 
     Example:
-        >>> check_select("ZI201", "audit")
+        >>> check_codes("ZI201", "", "audit")
     """
+    check_choice(_codes(select), _codes(ignore))
     for code in known_codes(_codes(select), "select"):
         owners = {"audit" if each.startswith("ZI2") else "inspect" for each in CODES if each.startswith(code)}
         if command not in owners:

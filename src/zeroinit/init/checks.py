@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from zeroinit._common import InputError
+from zeroinit._modules.arguments import true_or_false
 from zeroinit._modules.batch import describe
 from zeroinit.init.initializers import Initializer
 from zeroinit.init.names import Names
@@ -59,6 +60,7 @@ def check_norm_aware(name: str, initializers: list[Initializer], norm_aware: boo
     Raises:
         InputError: It is so.
     """
+    true_or_false(norm_aware, "norm_aware")
     if norm_aware and not all(each.draws_biases_alone for each in initializers):
         fitting = ", ".join(sorted(key for key, entry in INITIALIZERS.items() if entry.draws_biases_alone))
         raise InputError(
@@ -80,6 +82,8 @@ def check_layers(model: nn.Module, names: Names, layers: Mapping) -> None:
     text = f"model={type(model).__name__}: has no dense, convolutional or attention layer to initialize"
     if any(isinstance(module, torch.jit.ScriptModule) for module in names.modules.values()):
         text += f": {SCRIPTED}; call initialize_ before torch.jit"
+    elif not any(model.children()):
+        text += "; if this is model.apply, call initialize_ once, with the whole model"
     raise InputError(text)
 
 

@@ -8,12 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from zeroinit._common import InputError
-from zeroinit._modules.batch import take_batch
 from zeroinit._modules.state import random_state_kept
 from zeroinit.init.branches import Branches, find_branches
 from zeroinit.init.initializers import Initializer
 from zeroinit.init.plan import Entry, Plan
-from zeroinit.init.probe import copy_model
+from zeroinit.init.probe import copy_model, take_probe
 from zeroinit.init.shards import is_sharded
 from zeroinit.init.sources import Source
 
@@ -43,8 +42,7 @@ def prepare(model: nn.Module, finishes: list[Initializer], probe: Any) -> Found 
     if any(each.is_meta or is_sharded(each) for each in model.parameters()):
         raise InputError(f"initializer={name!r}: runs the model; use it before you shard, and not on the meta device")
     replica = copy_model(model)
-    with random_state_kept(replica):
-        batch, _ = take_batch(probe, None, model, "probe")
+    batch = take_probe(probe, model)
     with random_state_kept(replica):
         return Found(batch, find_branches(replica, batch))
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zeroinit._common import InputError, unknown
+from zeroinit._modules.arguments import check_function
 
 __all__ = ["ACTIVATIONS", "gain"]
 
@@ -60,6 +61,7 @@ def gain(activation: str | nn.Module | Callable[[Tensor], Tensor]) -> float:
         if activation not in ACTIVATIONS:
             raise InputError(unknown(activation, ACTIVATIONS, "activation"))
         return _named(activation)
+    check_function(activation, "activation", f"of a tensor, a module, or one of {', '.join(ACTIVATIONS)}")
     return _gain(activation)
 
 
@@ -78,7 +80,7 @@ def _gain(function: Callable[[Tensor], Tensor]) -> float:
     apply = copy.deepcopy(function).double().eval() if isinstance(function, nn.Module) else function
     try:
         values, half = apply(points.clone()), apply(points[::2].clone())
-    except (RuntimeError, TypeError) as error:
+    except Exception as error:
         raise InputError(f"activation={function!r}: cannot be applied to a tensor ({error})") from error
     keeps = isinstance(values, Tensor) and values.shape == points.shape
     if not keeps or not torch.allclose(values[::2], half, equal_nan=True):  # a softmax looks at all values

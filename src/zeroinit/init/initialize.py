@@ -9,9 +9,9 @@ from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
 from zeroinit._common import InputError, whole_number
-from zeroinit._modules.batch import take_batch
+from zeroinit._modules.arguments import check_device, check_generator, check_module, true_or_false
 from zeroinit._modules.norms import find_canceling_norms
-from zeroinit._modules.state import check_module, random_state_kept
+from zeroinit._modules.state import random_state_kept
 from zeroinit.init.auto_scale import auto_scales
 from zeroinit.init.by_module import WrittenPlan, call_on_modules, unchanged_on_error
 from zeroinit.init.checks import (
@@ -30,9 +30,8 @@ from zeroinit.init.memory import materialize
 from zeroinit.init.names import Names
 from zeroinit.init.norms import judge_norms
 from zeroinit.init.own import ModuleFunction, find_initializer
-from zeroinit.init.parameters import check_generator
 from zeroinit.init.plan import BETA, Entry, Left, Plan, rule_slots
-from zeroinit.init.probe import ConstantChannels, copy_model, probe_norms
+from zeroinit.init.probe import ConstantChannels, copy_model, probe_norms, take_probe
 from zeroinit.init.reading import read_rules
 from zeroinit.init.record import InitRecord, NormRecord, ParameterRecord, Untouched, hash_tensor
 from zeroinit.init.rules import Rules
@@ -122,9 +121,9 @@ def initialize_(
             ``scale="auto"`` or ``norm_aware`` is used without zero weights and random biases. A pattern matches no
             layer, the model has no such layers, or none of them may be set. A parameter cannot be set in place (lazy,
             under another parametrization, on the meta device, made in inference mode, not floating point, sharded,
-            expanded). A probe is given without ``norm_aware``, or its forward pass fails. An initializer of your own
-            has another form, fails, leaves a part of a weight unset, NaN or infinite, or replaces a parameter. With
-            ``strict``: there is something to warn of.
+            expanded). This machine lacks the device. A probe is given without ``norm_aware``, holds no example or NaN,
+            or its forward pass fails. An initializer of your own has another form, fails, leaves a part of a weight
+            unset, NaN or infinite, or replaces a parameter. With ``strict``: there is something to warn of.
 
     Warns:
         InitWarning: A shared parameter stays as it is, or less than half of the weights have a rule. Embeddings, frozen
@@ -145,6 +144,7 @@ def initialize_(
           2.bias    2    N(0, 1) * 0.01
     """
     check_module(model)
+    true_or_false(strict, "strict")
     source = _source(generator, seed)
     names = Names(model)
     if isinstance(initializer, Mapping):
@@ -167,8 +167,8 @@ def initialize_(
     check_layers(model, names, layers)
     norms = find_canceling_norms(model) if norm_aware else {}
     choice = choose(names, layers, norms, include=include, exclude=exclude, frozen=frozen, tied=tied)
-    seeded, gets_memory = seed is not None, device is not None
-    plan = Plan(names, choice, rules, _factors(model, layers, norms, scale), seeded, gets_memory)
+    place = None if device is None else check_device(device)
+    plan = Plan(names, choice, rules, _factors(model, layers, norms, scale), seed is not None, place is not None)
     plan.add_layers()
     judged, without_beta = _plan_betas(model, plan, norms, source, probe if norm_aware else None)
     check_something_is_set(model, plan)
@@ -187,8 +187,8 @@ def initialize_(
     if found is not None:
         plan.add_scales(found.branches)
     rows = _rows_before(plan)
-    if device is not None:
-        materialize(names, plan, torch.device(device), seed)
+    if place is not None:
+        materialize(names, plan, place, seed)
     may_fail = own or bool(finishes)  # a function of the user's, or a forward pass
     with unchanged_on_error(names) if may_fail else nullcontext():
         for entry in plan.entries:
@@ -280,8 +280,7 @@ def _rehearse(
     replica = copy_model(model)
     if isinstance(source, Stream) and source.generator is not None:
         source = Stream(source.generator.clone_state())
-    with random_state_kept(replica):
-        batch, _ = take_batch(probe, None, model, "probe")  # a loader may use random numbers
+    batch = take_probe(probe, model)
     with random_state_kept(replica):
         for entry in plan.entries:
             entry.draw(replica.get_submodule(entry.holder.path), source)

@@ -121,7 +121,7 @@ def look_up(name: str) -> Any:
         return import_named(name, "initializer", "write package.module:function")
     if name.endswith("_") and hasattr(nn.init, name) and name not in plugins():
         raise InputError(f"initializer={name!r}: write 'torch.nn.init:{name}'{closest(name, INITIALIZERS)}")
-    if "." in name and name not in plugins():
+    if name.replace(".", "").isidentifier() and "." in name and name not in plugins():
         raise InputError(f"initializer={name!r}: write {':'.join(name.rsplit('.', 1))!r}, package.module:function")
     entry = lookup({**INITIALIZERS, **plugins()}, name, "initializer")
     assert isinstance(entry, EntryPoint)

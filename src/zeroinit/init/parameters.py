@@ -1,7 +1,5 @@
 """Check the arguments, check that a parameter can be set in place, and set it."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
@@ -13,19 +11,9 @@ from zeroinit.init.places import Place, blocks_of, intersection
 from zeroinit.init.shards import check_placements, is_sharded, local_part
 from zeroinit.init.sources import Source
 
-__all__ = ["SCRIPTED", "check_generator", "check_settable", "check_values", "set_parameter"]
+__all__ = ["SCRIPTED", "check_settable", "check_values", "set_parameter"]
 
 SCRIPTED = "TorchScript hides the kind of a layer"
-
-
-def check_generator(generator: Any) -> None:
-    """Check that the generator is one.
-
-    Raises:
-        InputError: ``generator`` is neither a ``torch.Generator`` nor ``None``.
-    """
-    if generator is not None and not isinstance(generator, torch.Generator):
-        raise InputError(f"generator={generator!r}: must be a torch.Generator: torch.Generator().manual_seed(0)")
 
 
 def check_values(parameter: nn.Parameter, name: str, gets_memory: bool = False) -> None:

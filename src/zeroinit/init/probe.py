@@ -1,6 +1,7 @@
 """One forward pass that shows which norms of a model get constant channels."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -8,11 +9,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from zeroinit._common import InputError
-from zeroinit._modules.batch import Batch, call_model, describe, map_tensors
+from zeroinit._modules.batch import Batch, call_model, describe, map_tensors, take_batch, tensors_in
 from zeroinit._modules.copying import Copier
+from zeroinit._modules.state import random_state_kept
 from zeroinit._shapes import Bool, Float
 
-__all__ = ["ConstantChannels", "constant_channels", "copy_model", "probe_norms"]
+__all__ = ["ConstantChannels", "constant_channels", "copy_model", "probe_norms", "take_probe"]
 
 ROUNDING = 16
 """A channel is constant if its spread is at most so many machine epsilons of the input's largest magnitude."""
@@ -63,6 +65,24 @@ def constant_channels(norm: nn.Module, inputs: Float[Tensor, "..."]) -> Bool[Ten
     spread = groups.amax(dim=-1) - groups.amin(dim=-1)
     tolerance = ROUNDING * torch.finfo(inputs.dtype).eps * inputs.detach().abs().amax()
     return (spread <= tolerance).all(dim=0)
+
+
+def take_probe(probe: Any, model: nn.Module) -> Batch:
+    """Return the batch of a probe; a loader may use random numbers.
+
+    Raises:
+        InputError: There is no example in it, or values that are not finite.
+
+    Example:
+        >>> take_probe(torch.zeros(2, 3), nn.Linear(3, 1)).shape
+        torch.Size([2, 3])
+    """
+    with random_state_kept(model):
+        batch, _ = take_batch(probe, None, model, "probe")
+    floats = [each for each in tensors_in(batch) if each.is_floating_point() and each.layout == torch.strided]
+    if not all(each.is_meta or each.is_nested or each.float().isfinite().all() for each in floats):
+        raise InputError(f"probe={describe(batch)}: holds NaN or infinite values; hand over a batch without them")
+    return batch
 
 
 def probe_norms(replica: nn.Module, paths: list[str], probe: Batch) -> dict[str, ConstantChannels]:

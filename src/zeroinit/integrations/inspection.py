@@ -9,10 +9,12 @@ from torch import nn
 
 from zeroinit._common import InputError, unknown, whole_number
 from zeroinit._findings.choosing import choose, known_codes
-from zeroinit.integrations.arguments import check_function, is_sharded, true_or_false
+from zeroinit._modules.arguments import check_function, true_or_false
 from zeroinit.integrations.optimizers import as_one, stand_in
 from zeroinit.integrations.own_loop import is_first_rank
+from zeroinit.integrations.sharded import is_sharded
 from zeroinit.symmetry.inspector import inspect
+from zeroinit.symmetry.shadow.objective import FORM
 from zeroinit.symmetry.shadow.updates import check_updates
 from zeroinit.symmetry.verdict.report.report import SymmetryReport
 from zeroinit.symmetry.verdict.report.sentence import by_cause
@@ -44,6 +46,7 @@ class FirstInspection:
     Attributes:
         report: What ``inspect`` returned; ``None`` before, and in other processes.
         is_done: Whether it was tried.
+        by: A text about what calls the model, where nobody hands over ``inputs``; ``{}`` in it is what went wrong.
     """
 
     def __init__(self, strict: bool, ignore: Iterable[str], show: Callable[[str], object], settings: dict[str, Any]):
@@ -51,6 +54,7 @@ class FirstInspection:
         self._ignore = known_codes(ignore, "ignore")
         self.report: SymmetryReport | None = None
         self.is_done = False
+        self.by = ""
         self._num_skipped = 0
 
     def run(
@@ -96,7 +100,7 @@ class FirstInspection:
             self._num_skipped += isinstance(found, SkippedBatch)
             if isinstance(found, SkippedBatch) and self._num_skipped < BATCHES:
                 return None
-            text = f"the model was not inspected ({_reason(found)})"
+            text = f"the model was not inspected ({_reason(found, self.by)})"
             if not self._strict:
                 self._show(f"zeroinit: {text}")
             return f"strict=True: {text}; with strict=False training goes on"
@@ -155,7 +159,7 @@ class InspectingCallback:
         self._every = whole_number(every, "every", least=0)
         self._by_layer, self._show = true_or_false(by_layer, "by_layer"), show
         true_or_false(strict, "strict")
-        check_function(show, "show", "(text) -> None")
+        check_function(show, "show", "(text) -> None", counts=[1])
         self._check_settings(settings)
         ignore = known_codes(ignore, "ignore")
         self._loss_fn = settings.get("loss_fn")
@@ -179,11 +183,20 @@ class InspectingCallback:
             if name not in known:
                 raise InputError(unknown(name, known, "argument"))
         if settings.get("loss_fn") is not None:
-            check_function(settings["loss_fn"], "loss_fn", "of an output, or of an output and targets, to a loss")
+            check_function(settings["loss_fn"], "loss_fn", FORM, counts=(1, 2))
         if settings.get("steps") is not None:
             whole_number(settings["steps"], "steps", least=1)
         whole_number(settings.get("seed", 0), "seed", least=0)
         check_updates(settings.get("optimizer", "adam"), settings.get("learning_rate"))
+
+    def _tell_end(self, seen: Any) -> None:
+        """Show what was seen of the updates, in agreement with the inspection: rounding alone is no gradient there."""
+        text, found = str(seen), self.report.parameters if self.report is not None else ()
+        num = sum(each.first_gradient_step is None and each.rounding_step is not None for each in found)
+        if num and text.endswith("had a gradient."):
+            have = "has no effect: its gradient is" if num == 1 else "have no effect: their gradients are"
+            text += f" {num} of them {have} rounding alone."
+        self._show(f"zeroinit: {text}")
 
     def __repr__(self) -> str:
         done = "not inspected yet" if self.report is None else self.report.verdict
@@ -197,11 +210,17 @@ def _innermost(error: BaseException) -> BaseException:
     return error
 
 
-def _reason(found: BaseException) -> str:
-    """Say why there was no inspection, without advice about inputs that nobody handed over."""
+def _reason(found: BaseException, by: str) -> str:
+    """Say why there was no inspection, without advice about inputs that nobody handed over.
+
+    Args:
+        found: The error.
+        by: Of ``FirstInspection``.
+    """
     if not isinstance(found, InputError):
         return f"{type(found).__name__}: {found}"
-    return str(found).partition("; hand over inputs for which")[0]
+    text = str(found).partition("; hand over inputs for which")[0]
+    return by.format(text.partition(": ")[2]) if by and text.startswith("inputs=") else text
 
 
 def _problem(report: SymmetryReport) -> str:

@@ -6,10 +6,11 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from zeroinit.integrations.arguments import check_function, is_sharded
+from zeroinit._modules.arguments import check_function
 from zeroinit.integrations.inspection import InspectingCallback
-from zeroinit.integrations.lightning_step import as_trained
+from zeroinit.integrations.lightning_step import FORM, as_trained
 from zeroinit.integrations.own_loop import Watch
+from zeroinit.integrations.sharded import is_sharded
 
 if "pytorch_lightning" in sys.modules and "lightning.pytorch" not in sys.modules:
     from pytorch_lightning import Callback
@@ -41,14 +42,12 @@ class InspectCallback(InspectingCallback, Callback):
         True
     """
 
-    NOT_SETTINGS: ClassVar = {
-        "loss_fn": "training_step returns the loss; pass step=, a function (module, batch) -> loss"
-    }
+    NOT_SETTINGS: ClassVar = {"loss_fn": f"training_step returns the loss; pass step=, a function {FORM}"}
 
     def __init__(self, strict: bool = False, *, step: Callable[[Any, Any], Any] | None = None, **settings: Any):
         super().__init__(strict, **settings)
         if step is not None:
-            check_function(step, "step", "(module, batch) -> loss")
+            check_function(step, "step", FORM, counts=[2])
         self._step = step
         self.watch: Watch | None = None
 
@@ -69,6 +68,8 @@ class InspectCallback(InspectingCallback, Callback):
         """
         if self._inspection.is_done:
             return
+        own = f"training_step: {{}}; pass InspectCallback(step=...), a function {FORM}"
+        self._inspection.by = "step: {}" if self._step else own
         with as_trained(pl_module, self._step, batch_idx):
             self._inspection.run(pl_module, {"batch": batch}, optimizers=trainer.optimizers, loss_fn=_loss_of)
 
@@ -85,7 +86,7 @@ class InspectCallback(InspectingCallback, Callback):
         self._leave()
         self._inspection.end()
         if self.watch is not None and self.watch.is_active and self.watch.num_updates:
-            self._show(f"zeroinit: {self.watch}")
+            self._tell_end(self.watch)
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Stop watching after an error or Ctrl-C."""

@@ -11,7 +11,10 @@ from torch import nn
 from zeroinit._common import InputError
 from zeroinit.integrations.inspection import BATCHES, SkippedBatch
 
-__all__ = ["as_trained"]
+__all__ = ["FORM", "as_trained"]
+
+FORM = "(module, batch) -> loss"
+"""What ``step`` must be."""
 
 
 class _Quiet:
@@ -80,7 +83,7 @@ def _training_step(module: Any, batch: Any) -> Any:
     if not getattr(module, "automatic_optimization", True):
         raise InputError(
             "automatic_optimization=False: training_step updates the module itself; pass "
-            "InspectCallback(step=...), a function (module, batch) -> loss"
+            f"InspectCallback(step=...), a function {FORM}"
         )
     step = type(module).training_step
     taken = len(inspect.signature(step).parameters) > 2

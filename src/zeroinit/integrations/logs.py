@@ -5,7 +5,7 @@ from typing import Any
 
 from zeroinit._common import InputError
 from zeroinit._imports import missing
-from zeroinit.integrations.arguments import can_take
+from zeroinit._modules.arguments import can_take
 from zeroinit.symmetry.observer import LayerRecord
 
 __all__ = ["Log", "check_log", "metrics_of"]

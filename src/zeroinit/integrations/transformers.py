@@ -12,9 +12,9 @@ from transformers import TrainerCallback
 from transformers.trainer_callback import CallbackHandler, PrinterCallback, ProgressCallback
 
 from zeroinit._common import InputError
+from zeroinit._modules.arguments import can_take
 from zeroinit._modules.batch import map_tensors
 from zeroinit._modules.copying import copier_of
-from zeroinit.integrations.arguments import can_take
 from zeroinit.integrations.inspection import InspectingCallback
 from zeroinit.integrations.recorder import Recorder
 from zeroinit.remedies.compiled import Eager
@@ -127,7 +127,7 @@ class InspectCallback(InspectingCallback, TrainerCallback):
         self._handler = None
         if self.recorder is not None and self.recorder.num_recorded:
             self.recorder.finish(self._num_updates)
-            self._show(f"zeroinit: {self.recorder}")
+            self._tell_end(self.recorder)
 
     def _leave(self) -> None:
         """Remove the hook, and let compiled functions run compiled; may be called more than once."""

@@ -59,7 +59,7 @@ class AffineNorms(Remedy):
         generator: torch.Generator | None = None,
         exclude: str | Collection[str] = (),
     ):
-        self._exclude = {exclude} if isinstance(exclude, str) else set(exclude)
+        self._exclude = {exclude} if isinstance(exclude, str) else set(exclude or ())
         super().__init__(model, steps, strength=strength, generator=generator)
 
     def _set_up(self) -> None:

@@ -109,6 +109,8 @@ def make_parts(
 
     ``affine_norms`` leaves the norms as they are whose path is in ``exclude``.
     """
+    if not isinstance(name, str):
+        lookup(REMEDIES, name, "remedy")
     written = [_read(part, name) for part in name.split("+")]
     names = [part for part, _, _ in written]
     if len(set(names)) < len(names):

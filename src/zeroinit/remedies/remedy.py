@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import ClassVar, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from zeroinit._common import InputError, whole_number
+from zeroinit._common import InputError, real_number, whole_number
+from zeroinit._modules.arguments import check_generator, check_module
 from zeroinit._modules.state import unwrapped
 from zeroinit.remedies.part import Part
 from zeroinit.remedies.updates import Updates
@@ -118,8 +119,8 @@ class Remedy(Attachable, Part):
         remaining: Updates still to come in which the remedy acts.
 
     Raises:
-        InputError: ``steps`` or ``strength`` is out of range, or a strength is given to a remedy without one. Nothing
-            is attached then.
+        InputError: ``model`` is no module, ``steps`` or ``strength`` is out of range, or a strength is given to a
+            remedy without one. Nothing is attached then.
     """
 
     default_strength: ClassVar[float | None] = None
@@ -134,6 +135,7 @@ class Remedy(Attachable, Part):
         strength: float | None = None,
         generator: torch.Generator | None = None,
     ):
+        check_module(model)
         self.steps = self.remaining = whole_number(steps, "steps", least=0)
         self._strength = self._check_strength(strength)
         self._model = unwrapped(model)
@@ -218,9 +220,7 @@ class Remedy(Attachable, Part):
                 raise InputError(f"strength={strength!r}: {cls.key()} takes no strength; leave strength out")
             return 0.0
         chosen = cls.default_strength if strength is None else strength
-        if isinstance(chosen, Tensor | bool | str) or not 0 <= chosen < cls.below:
-            raise InputError(f"strength={chosen!r}: must lie in [0, {cls.below})")
-        return float(chosen)
+        return real_number(chosen, "strength", least=0, below=cls.below)
 
     def _is_on(self) -> bool:
         """Whether the remedy acts on a pass that runs now, or would run."""
@@ -292,4 +292,5 @@ def unfinished(updates: Updates, steps: int, undone: Sequence[str]) -> str:
 
 def fresh_generator(generator: torch.Generator | None) -> torch.Generator:
     """Return the generator; if there is none, return a new one with seed 0."""
+    check_generator(generator)
     return torch.Generator().manual_seed(DEFAULT_SEED) if generator is None else generator

@@ -10,6 +10,7 @@ from torch import nn
 from zeroinit._common import InputError, counted, whole_number
 from zeroinit._findings.choosing import choose
 from zeroinit._findings.formats import told_once
+from zeroinit._modules.arguments import check_function
 from zeroinit._modules.batch import take_batch
 from zeroinit._modules.copying import copier_of
 from zeroinit._modules.homes import homes_of
@@ -26,7 +27,7 @@ from zeroinit.symmetry.shadow.checks import (
 from zeroinit.symmetry.shadow.memory.capacity import check_memory
 from zeroinit.symmetry.shadow.memory.frugal import release
 from zeroinit.symmetry.shadow.memory.sharing import WrittenError, sharing_allowed
-from zeroinit.symmetry.shadow.objective import Objective
+from zeroinit.symmetry.shadow.objective import FORM, Objective
 from zeroinit.symmetry.shadow.own_optimizer import OwnOptimizer
 from zeroinit.symmetry.shadow.trace import Settings
 from zeroinit.symmetry.shadow.undisturbed import each_warning_once, flags_of_training, undisturbed
@@ -116,9 +117,10 @@ def inspect(
         >>> print(report.warnings[0].code, report.warnings[0].path, report.layer("0").num_distinct_units)
         ZI001 0 1
     """
-    if steps is not None and (not isinstance(steps, int) or steps < 1):
-        raise InputError(f"steps={steps!r}: must be a whole number of at least 1, or None")
+    steps = None if steps is None else whole_number(steps, "steps", 1)
     seed = whole_number(seed, "seed", 0)
+    if loss_fn is not None:
+        check_function(loss_fn, "loss_fn", FORM, counts=(1, 2))
     check_inference(model)
     usual = not torch.is_inference_mode_enabled()
     given, model = model, unwrapped(model)

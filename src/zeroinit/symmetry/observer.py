@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zeroinit._common import InputError
+from zeroinit._common import whole_number
 from zeroinit._imports import import_extra
 from zeroinit._modules.layers import is_conv1d
 from zeroinit._modules.state import plain_name
@@ -95,9 +95,7 @@ class SymmetryObserver:
     ALWAYS = 10
 
     def __init__(self, every: int = 100, *, is_cheap: bool = False):
-        if not isinstance(every, int) or every < 1:
-            raise InputError(f"every={every!r}: must be a whole number of at least 1")
-        self.every, self.is_cheap = every, is_cheap
+        self.every, self.is_cheap = whole_number(every, "every", 1), is_cheap
         self._most = SERIES_MOST if is_cheap else MOST
         self.records: list[LayerRecord] = []
         self.silent: dict[str, np.ndarray] = {}

@@ -8,9 +8,9 @@ from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
 from zeroinit._common import InputError
+from zeroinit._modules.arguments import check_module
 from zeroinit._modules.layers import slots_of
 from zeroinit._modules.norms import canceling_kind
-from zeroinit._modules.state import check_module
 from zeroinit.init.computed import behind, is_computed
 from zeroinit.remedies import RemedyWarning
 

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from zeroinit._common import InputError, derive_seed
+from zeroinit._common import derive_seed, whole_number
+from zeroinit._modules.arguments import check_generator
 from zeroinit._modules.layers import weights_of
 from zeroinit._modules.norms import find_canceling_norms
 from zeroinit._modules.state import unwrapped
 from zeroinit.init import SymmetryWarning, initialize_
 from zeroinit.init.choice import excluded_paths
 from zeroinit.init.names import Names
-from zeroinit.init.parameters import check_generator
 from zeroinit.remedies import AffineNorms, Remedy
 from zeroinit.remedies.combination import make_parts
 from zeroinit.remedies.draw_stuck import DrawStuck
@@ -101,8 +101,7 @@ def zero_start_(
     check_generator(generator)
     model = unwrapped(model)
     trained = [weight for weight in weights_of(model).values() if weight.parameter.requires_grad]
-    if steps is not None and (not isinstance(steps, int) or isinstance(steps, bool) or steps < 1):
-        raise InputError(f"steps={steps!r}: must be a whole number of at least 1, or None to let zeroinit choose")
+    steps = None if steps is None else whole_number(steps, "steps", 1)
     chosen = num_first_steps(len(trained)) if steps is None else steps
     signs = None
     if generator is not None:

@@ -94,7 +94,7 @@ def test_a_decided_claim_needs_no_more(stored):
 
 @pytest.mark.parametrize("power", [1.5, 1.0, 0.0, -1])
 def test_a_probability_that_is_none_is_refused_before_results_are_read(store, power):
-    with pytest.raises(InputError, match=f"power={power}: must satisfy 0 < alpha < power < 1"):
+    with pytest.raises(InputError, match=f"^power={power}: must be a finite number above 0.05 and below 1"):
         plan_seeds(CLOSE, store, power=power)
 
 

@@ -85,8 +85,11 @@ def test_two_seeds_are_the_least():
         ({"gap": math.nan, "standard_deviation": 1.0}, "gap=nan: must be finite"),
         ({"gap": 1.0, "standard_deviation": -1.0}, r"standard_deviation=-1\.0: must be finite and at least 0"),
         ({"gap": 1.0, "standard_deviation": math.inf}, "standard_deviation=inf"),
-        ({"gap": 1.0, "standard_deviation": 1.0, "power": 1.0}, r"alpha=0\.05, power=1\.0: must satisfy 0 < alpha"),
-        ({"gap": 1.0, "standard_deviation": 1.0, "alpha": 0.9}, r"alpha=0\.9, power=0\.8: must satisfy"),
+        (
+            {"gap": 1.0, "standard_deviation": 1.0, "power": 1.0},
+            r"power=1\.0: must be a finite number above 0\.05 and below 1",
+        ),
+        ({"gap": 1.0, "standard_deviation": 1.0, "alpha": 0.9}, r"power=0\.8: must be a finite number above 0\.9"),
         ({"gap": 1e-4, "standard_deviation": 1.0}, r"gap=0\.0001: needs more than 100000 seeds .* larger gap"),
     ],
 )

@@ -304,7 +304,7 @@ def test_a_save_that_was_killed_is_cleared_away_at_the_next_start(start, tmp_pat
 
 @pytest.mark.parametrize("every", [-1, -1e-9, float("nan")])
 def test_seconds_below_zero(tmp_path, every):
-    with pytest.raises(InputError, match=f"^every={every}: must be at least 0 seconds$"):
+    with pytest.raises(InputError, match=f"^every={every}: must be a finite number of at least 0$"):
         Checkpoint(tmp_path, every=every)
 
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any, overload
 
 from rich.console import Console
 
 from zeroinit._common import InputError, counted, whole_number
+from zeroinit._modules.arguments import as_path
 from zeroinit.bench.comparison.entries import Entry, check_entry, read_entry
 from zeroinit.bench.comparison.protocol import OF_ENTRIES, TARGETS, Protocol, base_run, default_rates, study_settings
 from zeroinit.bench.comparison.results import Comparison, build_comparison
@@ -24,7 +26,7 @@ __all__ = ["compare", "make_protocol", "planned", "prepare", "run_comparison"]
 
 Initializers = Sequence[str | Callable] | Callable
 """Entries of a comparison, or a function alone."""
-NUM_SEEDS, MARGIN = 5, 0.01
+NUM_SEEDS, MOST_SEEDS, MARGIN = 5, 100_000, 0.01
 RECORDER = "course"
 """Of the final runs. Those of boards have none, so that runs stored earlier count."""
 
@@ -95,8 +97,9 @@ def compare(  # type: ignore[misc]  # the two forms above name what differs; the
         ['pytorch', 'zero']
     """
     chosen = None if seeds is None else _seeds(seeds)
+    data = None if data_dir is None else as_path(data_dir, "data_dir")
     folder, remote = open_results(results)
-    options = Options(folder, None if data_dir is None else Path(data_dir), device, remote=remote)
+    options = Options(folder, data, device, remote=remote)
     if board is None:
         common = (learning_rates, margin, target, study, settings)
         protocol = prepare(initializers, reference, range(NUM_SEEDS) if chosen is None else chosen, *common)
@@ -123,8 +126,11 @@ def _seeds(given: Any) -> Sequence[int]:
     Raises:
         InputError: It is neither.
     """
-    if isinstance(given, int):
-        return range(whole_number(given, "seeds"))
+    if isinstance(given, Integral):
+        count = whole_number(given, "seeds", 1)
+        if count > MOST_SEEDS:
+            raise InputError(f"seeds={count}: are more than {MOST_SEEDS:,}")
+        return range(count)
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise InputError(f"seeds={given!r}: must be a count, as 5, or a list, as [0, 1, 2]")
     return [whole_number(each, "seeds", 0) for each in given]
@@ -171,7 +177,7 @@ def make_protocol(
     if taken or unknown:
         name = sorted(taken | unknown)[0]
         raise InputError(f"{name}: is no setting that all entries share; give fields of Run such as epochs or model")
-    run = base_run({**(study_settings(study) if study else {}), **settings})
+    run = base_run({**({} if study is None else study_settings(study)), **settings})
     read = [read_entry(reference, "reference")]
     given = [initializers] if isinstance(initializers, str) or callable(initializers) else initializers
     if not isinstance(given, Iterable):

@@ -56,8 +56,10 @@ def read_entry(given: str | Callable, argument: str = "initializer") -> Entry:
         >>> read_entry("normal_bias*0.1+early_dropout:100:0.3").settings
         {'initializer': 'normal_bias', 'scale': 0.1, 'remedy': 'early_dropout:100:0.3'}
     """
+    if not isinstance(given, str) and not callable(given):
+        raise InputError(f"{argument}={given!r}: must be a name or a function; {FORM}")
     text = given if isinstance(given, str) else _name_of(given)
-    head, _, remedy = text.partition("+")
+    head, plus, remedy = text.partition("+")
     name, star, factor = head.partition("*")
     if name == ZERO_START:
         if star or remedy:
@@ -65,14 +67,19 @@ def read_entry(given: str | Callable, argument: str = "initializer") -> Entry:
         return Entry(text, {"remedy": ZERO_START}, name)
     if ":" not in name:
         name = _full_name(name, argument)
-    find_initializer(name)
+    try:
+        find_initializer(name)
+    except InputError as error:
+        raise InputError(str(error).replace("initializer=", f"{argument}=", 1)) from error
     settings: dict[str, Any] = {"initializer": name}
     if star:
         settings |= _scale(text, factor)
-    if remedy:
+    if plus:
         without = next((part for part in remedy.split("+") if part in REMEDIES), None)
         if without is not None:
             raise InputError(f"entry={text!r}: say for how many updates {without} acts, as {without}:100")
+        if "" in remedy.split("+"):
+            raise InputError(f"entry={text!r}: names no remedy behind +; {FORM}")
         settings["remedy"] = remedy
     return Entry(text, settings, name)
 
@@ -126,7 +133,11 @@ def check_entry(entry: Entry, run: Run) -> None:
     Raises:
         InputError: Something that the entry sets has no effect or is out of range.
     """
-    own = replace(run, **entry.settings)
-    model = start_model(own, 0)
-    if own.remedy not in ("none", ZERO_START):
-        make_remedy(own.remedy, model, own.remedy_steps)
+    try:
+        own = replace(run, **entry.settings)
+        model = start_model(own, 0)
+        if own.remedy not in ("none", ZERO_START):
+            make_remedy(own.remedy, model, own.remedy_steps)
+    except InputError as error:
+        plain = entry.label == entry.initializer or str(error).startswith("entry=")  # which the error names
+        raise InputError(str(error) if plain else f"entry={entry.label!r}: {error}") from error

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from numbers import Real
 
 from zeroinit._common import InputError, counted, lookup, whole_number
 from zeroinit.bench.catalogue import FIGURES
@@ -90,7 +91,7 @@ def study_settings(name: str) -> dict:
         >>> study_settings("recommended:MNIST CNN")["model"]
         'mnist_cnn'
     """
-    figure, _, chosen = name.partition(":")
+    figure, _, chosen = str(name).partition(":")
     networks: dict[str, dict] = {}
     for curve in lookup(FIGURES, figure, "study").at("paper", "corrected"):
         settings = {key: value for key, value in curve.run.to_dict().items() if key not in OF_ENTRIES}
@@ -149,11 +150,12 @@ class Protocol:
         if self.run.num_validation == 0 or (self.run.num_validation is None and not self._held_out):
             raise InputError("num_validation=0: rates are chosen on validation images; hold some out")
         whole_number(self.run.epochs, "epochs", 1)
+        whole_number(self.run.batch_size, "batch_size", 1)
         if not self.seeds:
             raise InputError("seeds: needs at least one")
         for name, value in (("margin", self.margin), ("target", self.target)):
-            if not 0 < value < 1:
-                raise InputError(f"{name}={value}: must lie between 0 and 1, as a share of the test images")
+            if not isinstance(value, Real) or isinstance(value, bool) or not 0 < value < 1:
+                raise InputError(f"{name}={value!r}: must lie between 0 and 1, as a share of the test images")
 
     @property
     def _held_out(self) -> int:
@@ -246,7 +248,7 @@ class Protocol:
                 f"{BEYOND} further rates if the best one is at an end"
             )
         return [
-            f"{run.model} on {run.dataset}, {run.epochs} epochs, batch size {run.batch_size}, {named}",
+            f"{run.model} on {run.dataset}, {counted(run.epochs, 'epoch')}, batch size {run.batch_size}, {named}",
             tuned,
             f"final runs: {counted(len(self.seeds), 'seed')} ({write_seeds(self.seeds)}), the same for each entry; "
             "test accuracy after the last epoch",

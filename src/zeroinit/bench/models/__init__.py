@@ -5,11 +5,12 @@ and add one line to ``MODELS``. The contract tests then try it with every initia
 """
 
 from collections.abc import Callable, Sequence
+from numbers import Integral
 
 import torch
 from torch import nn
 
-from zeroinit._common import InputError, lookup
+from zeroinit._common import InputError, lookup, whole_number
 from zeroinit.bench.models.activations import ACTIVATIONS, make_activation
 from zeroinit.bench.models.cnn import cifar_cnn, cifar_cnn_quarter, mnist_cnn, mnist_cnn_quarter
 from zeroinit.bench.models.fnn import cifar_fnn, dense_network, logistic_regression, mnist_fnn
@@ -95,12 +96,11 @@ def build_model(
     """
     architecture = lookup(MODELS, name, "model")
     lookup(ACTIVATIONS, activation, "activation")
-    if len(input_shape) != 3 or any(count < 1 for count in input_shape):
+    if not _are_counts(input_shape) or len(input_shape) != 3:
         raise InputError(f"input_shape={input_shape}: must be three positive counts (channels, height, width)")
-    if num_classes < 2:
-        raise InputError(f"num_classes={num_classes}: must be at least 2")
-    if hidden and (name not in DENSE or any(units < 1 for units in hidden)):
-        raise InputError(f"hidden={tuple(hidden)}: must be positive counts, for {' or '.join(DENSE)} alone, not {name}")
+    num_classes = whole_number(num_classes, "num_classes", 2)
+    if not _are_counts(hidden) or (hidden and name not in DENSE):
+        raise InputError(f"hidden={hidden!r}: must be positive counts, for {' or '.join(DENSE)} alone, not {name}")
     # On the CPU first: torch.manual_seed and layers made on a GPU would disturb the random state of every GPU.
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.default_generator.manual_seed(0)
@@ -111,3 +111,7 @@ def build_model(
         )
         replace_norms(model, norm)
     return model.to(torch.get_default_device())
+
+
+def _are_counts(sizes: Sequence[int]) -> bool:
+    return isinstance(sizes, Sequence) and all(isinstance(each, Integral) and each > 0 for each in sizes)

@@ -113,7 +113,7 @@ def plan_seeds(
     """
     figure, claim = find_claim(name)
     check_power(power)
-    profile = profile or profile_for([figure.name])
+    profile = profile_for([figure.name]) if profile is None else profile
     keys = {curve.run.key for curve in figure.at(profile, protocol)}
     seeds = sorted({seed for key, seed in store.stored() if key in keys})
     summary = summarize(figure, store, seeds, profile, protocol)

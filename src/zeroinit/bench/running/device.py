@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from zeroinit._common import InputError, __version__
+from zeroinit._common import __version__
+from zeroinit._modules.arguments import check_device
 from zeroinit.bench.data import Dataset
 from zeroinit.bench.spec import Run
 from zeroinit.bench.work import flops
@@ -33,16 +34,8 @@ def choose_device(device: str) -> torch.device:
         >>> choose_device("cpu")
         device(type='cpu')
     """
-    kind, colon, index = device.partition(":")
-    if kind not in {"auto", "cpu", "cuda"} or (colon and not (kind == "cuda" and index.isdecimal())):
-        raise InputError(f"device={device!r}: must be one of auto, cpu, cuda, cuda:N")
-    if kind == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
-        raise InputError(
-            f"device={device!r}: this machine has {torch.cuda.device_count()} CUDA devices; use cpu or auto"
-        )
-    return torch.device(device)
+    found = check_device(device, words=["auto"], kinds=["cpu", "cuda"])
+    return found or torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def choose_execution(run: Run, place: torch.device) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from zeroinit._common import URL, InputError, read_regular, write_atomically
+from zeroinit._modules.arguments import as_path
 from zeroinit.bench.data.files.source import user_cache
 from zeroinit.bench.store import MOST_BYTES, MOST_IN_BUNDLE, refuse_link
 
@@ -51,7 +52,7 @@ def open_results(results: Path | str) -> tuple[Path, "Remote | None"]:
     """
     match = URL.match(str(results))
     if match is None or match[1].lower() == "file":  # which the store refuses, and names the folder
-        return Path(results), None
+        return as_path(results, "results"), None
     remote = Remote(str(results).rstrip("/"))
     remote.fetch()
     return remote.folder, remote

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from zeroinit._common import InputError
+from zeroinit._common import whole_number
 from zeroinit.bench.running.allocator import keep_freed_memory
 from zeroinit.bench.running.claims import claimed, is_orphaned
 from zeroinit.bench.running.cluster import run_on_ray
@@ -36,9 +36,7 @@ def choose_jobs(jobs: int | None, device: torch.device | None = None) -> int:
     if jobs is None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return min(cores, ON_CUDA) if device is not None and device.type == "cuda" else cores
-    if jobs < 1:
-        raise InputError(f"jobs={jobs}: must be at least 1")
-    return jobs
+    return whole_number(jobs, "jobs", 1)
 
 
 def shard_of(tasks: Sequence[Task], shard: tuple[int, int]) -> list[Task]:

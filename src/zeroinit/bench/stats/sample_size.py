@@ -5,7 +5,7 @@ import math
 import numpy as np
 import scipy
 
-from zeroinit._common import InputError
+from zeroinit._common import InputError, real_number
 from zeroinit._shapes import Float, Int
 
 __all__ = ["check_power", "num_seeds_for_equivalence", "num_seeds_needed"]
@@ -121,8 +121,8 @@ def check_power(power: float, alpha: float = 0.05) -> None:
     Example:
         >>> check_power(0.8)
     """
-    if not 0 < alpha < power < 1:
-        raise InputError(f"alpha={alpha}, power={power}: must satisfy 0 < alpha < power < 1, such as 0.05 and 0.8")
+    real_number(alpha, "alpha", above=0, below=1)
+    real_number(power, "power", above=alpha, below=1)
 
 
 def _equivalence_power(num_pairs: int, difference: float, margin: float, alpha: float) -> float:

@@ -1,6 +1,7 @@
 """Checkpoints: the state of a run on disk, from which a killed run resumes as if nothing had happened."""
 
 import io
+import math
 import re
 import time
 import warnings
@@ -11,7 +12,8 @@ from typing import Any
 
 import torch
 
-from zeroinit._common import InputError, read_regular, write_atomically
+from zeroinit._common import InputError, read_regular, real_number, write_atomically
+from zeroinit._modules.arguments import as_path
 from zeroinit.bench.training.stopping import is_over
 
 __all__ = ["Checkpoint", "CheckpointWarning", "OutOfTime", "random_state", "restore_random_state"]
@@ -56,9 +58,9 @@ class Checkpoint:
         deadline: float | None = None,
         identity: dict[str, Any] | None = None,
     ) -> None:
-        if not every >= 0:
-            raise InputError(f"every={every}: must be at least 0 seconds")
-        self.folder = Path(folder)
+        if every != math.inf:
+            real_number(every, "every", least=0)
+        self.folder = as_path(folder, "folder")
         self.every = every
         self.deadline = deadline
         self.identity = identity

@@ -6,8 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zeroinit._common import lookup
+from zeroinit._common import lookup, whole_number
+from zeroinit._modules.arguments import check_function, check_module
 from zeroinit._modules.state import modes_kept
+from zeroinit.bench.training.member import check_images
 from zeroinit.bench.training.observers import into_train_mode
 from zeroinit.bench.training.steps.precision import AS_IT_IS, Precision
 
@@ -42,9 +44,14 @@ def evaluate(
         Mean loss per image and share of images classified correctly.
 
     Raises:
-        InputError: An unknown mode.
+        InputError: An argument cannot be used.
     """
     lookup(EVALUATION_MODES, mode, "mode")
+    check_module(model)
+    check_images((images, labels), "images, labels")
+    batch_size = whole_number(batch_size, "batch_size", 1)
+    if transform is not None:
+        check_function(transform, "transform", "of images to the model's input", counts=[1])
     batches = zip(images.split(batch_size), labels.split(batch_size), strict=True)
     losses, accuracies = measure(model, batches, mode=mode, transform=transform, precision=AS_IT_IS)
     return losses[0], accuracies[0]

@@ -6,12 +6,13 @@ from typing import Any, Protocol, overload, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from zeroinit._common import InputError, lookup, whole_number
+from zeroinit._common import InputError, lookup, real_number, whole_number
+from zeroinit._modules.arguments import check_function, check_module, name_of
 from zeroinit.bench.training.checkpoint import Checkpoint
 from zeroinit.bench.training.evaluate import EVALUATION_MODES
 from zeroinit.bench.training.history import History
 from zeroinit.bench.training.loop import Loop
-from zeroinit.bench.training.member import Member
+from zeroinit.bench.training.member import Member, make_member
 from zeroinit.bench.training.observers import Observers, into_train_mode
 from zeroinit.bench.training.optimizers import OPTIMIZERS, build_optimizers
 from zeroinit.bench.training.steps.execution import EXECUTIONS
@@ -134,8 +135,11 @@ def fit(  # type: ignore[misc]  # the two forms above name what differs; the res
         >>> [history.num_steps for history in fit([nn.Linear(2, 2) for _ in range(4)], (images, labels), epochs=1)]
         [1, 1, 1, 1]
     """
+    models = [model] if isinstance(model, nn.Module) or not isinstance(model, Iterable) else list(model)
+    for each in models:
+        check_module(each)
     if isinstance(train, Stored):
-        held = nn.ModuleList([model] if isinstance(model, nn.Module) else model).parameters()
+        held = nn.ModuleList(models).parameters()
         train, tested, mapped = train.on(next((each.device for each in held), torch.device("cpu")))
         test, transform = tested if test is None else test, transform or mapped
     settings: dict[str, Any] = {
@@ -156,10 +160,14 @@ def fit(  # type: ignore[misc]  # the two forms above name what differs; the res
         "checkpoint": checkpoint,
     }
     _check_settings(settings)
+    lookup(STACKINGS, stacking, "stacking")
+    if not isinstance(observers, Sequence):
+        raise InputError(f"observers={name_of(observers)}: must be a list, as [observer]")
+    if not isinstance(parameters, Iterable | None):
+        raise InputError(f"parameters={name_of(parameters)}: must be nn.Parameters, as model.parameters() gives them")
     if isinstance(model, nn.Module):
-        member = _member(train, validation, test, generator, augment)
+        member = make_member(train, validation, test, generator, augment)
         return _run(model, [member], parameters=parameters, observers=observers, **settings)[0]
-    models = list(model)
     members = _members(models, train, validation, test, generator, augment)
     if observers or parameters is not None:
         argument = "observers" if observers else "parameters"
@@ -292,7 +300,7 @@ def _members(models: list[nn.Module], train, validation, test, generator, augmen
     *_, generators, augments = columns
     _check_own("generator: is one", generators)
     _check_own("augment: draws from one generator", [getattr(each, "generator", None) for each in augments])
-    return [_member(*row) for row in zip(*columns, strict=True)]
+    return [make_member(*row) for row in zip(*columns, strict=True)]
 
 
 def _check_own(found: str, generators: list[torch.Generator | None]) -> None:
@@ -301,27 +309,18 @@ def _check_own(found: str, generators: list[torch.Generator | None]) -> None:
         raise InputError(f"{found} for {len(own)} models, which would share its numbers; hand over as many")
 
 
-def _member(train, validation, test, generator, augment) -> Member:
-    for name, pair in (("train", train), ("validation", validation), ("test", test)):
-        if pair is None:
-            continue
-        if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(isinstance(each, Tensor) for each in pair):
-            kind = type(pair).__name__
-            raise InputError(f"{name}=a {kind}: must be a pair of tensors, images and classes; train may be a Dataset")
-        images, labels = pair
-        if len(images) != len(labels) or (name == "train" and not len(images)):
-            needed = "as many, at least one" if name == "train" else "as many"
-            raise InputError(f"{name}: has {len(images)} images and {len(labels)} labels; needs {needed}")
-    held_out = {name: pair for name, pair in (("validation", validation), ("test", test)) if pair and len(pair[1])}
-    return Member(train, held_out, generator, augment)
-
-
 def _check_settings(settings: dict) -> None:
     """Refuse settings that cannot be used; counts become plain ``int``s."""
     least = {"epochs": 0, "batch_size": 1, "warmup_steps": 0, "max_steps": 1}
     for name, bound in least.items():
         if settings[name] is not None or name != "max_steps":
             settings[name] = whole_number(settings[name], name, bound)
+    real_number(settings["learning_rate"], "learning_rate", above=0)
+    real_number(settings["momentum"], "momentum", least=0, below=1)
+    if settings["transform"] is not None:
+        check_function(settings["transform"], "transform", "of images to the model's input", counts=[1])
+    if not isinstance(settings["checkpoint"], Checkpoint | None):
+        raise InputError(f"checkpoint={name_of(settings['checkpoint'])}: must be a Checkpoint, as Checkpoint('folder')")
     lookup(OPTIMIZERS, settings["optimizer"], "optimizer")
     lookup(REDUCTIONS, settings["reduction"], "reduction")
     lookup(ORDERS, settings["order"], "order")

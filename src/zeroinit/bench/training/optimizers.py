@@ -1,13 +1,12 @@
 """Optimizers by name, fused where torch offers it."""
 
-import math
 from collections.abc import Callable
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from zeroinit._common import InputError, lookup
+from zeroinit._common import InputError, lookup, real_number
 
 __all__ = ["OPTIMIZERS", "build_optimizers"]
 
@@ -81,12 +80,12 @@ def build_optimizers(
         0.1
     """
     factory = lookup(OPTIMIZERS, name, "optimizer")
-    if not 0 < learning_rate < math.inf:
-        raise InputError(f"learning_rate={learning_rate}: must be a finite number above 0")
-    if not 0 <= momentum < 1:
-        raise InputError(f"momentum={momentum}: must lie in [0, 1)")
+    learning_rate = real_number(learning_rate, "learning_rate", above=0)
+    momentum = real_number(momentum, "momentum", least=0, below=1)
     if momentum and name not in _USES_MOMENTUM:
         raise InputError(f"momentum={momentum}: optimizer {name!r} has none; use one of {sorted(_USES_MOMENTUM)}")
+    if not all(isinstance(each, nn.Parameter) for each in parameters):
+        raise InputError("parameters: must be nn.Parameters, as model.parameters() gives them")
     parameters = [parameter for parameter in parameters if parameter.requires_grad]
     if not parameters:
         raise InputError("parameters: none requires a gradient, so nothing can be trained")

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from zeroinit._common import whole_number
+from zeroinit._modules.arguments import as_path
 from zeroinit.bench.training.observers import Observer, TrainState
 
 if TYPE_CHECKING:
@@ -30,8 +32,8 @@ class TensorBoardObserver(Observer):
     """
 
     def __init__(self, directory: Path | str, histogram_every: int = 0):
-        self.directory = Path(directory)
-        self.histogram_every = histogram_every
+        self.directory = as_path(directory, "directory")
+        self.histogram_every = whole_number(histogram_every, "histogram_every", 0)
         self._writer: SummaryWriter | None = None
         self._step = 0
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zeroinit._common import InputError
+from zeroinit._common import InputError, whole_number
 from zeroinit._modules.batch import call_model, describe, map_tensors, tensors_in
 from zeroinit._modules.state import random_state_kept
 from zeroinit.init.finish import Finish
@@ -29,7 +29,7 @@ def lsuv(tolerance: float = 0.1, max_tries: int = 10) -> Initializer:
         max_tries: How often a layer is scaled at most. For a layer that is linear in its weight, once is enough.
 
     Raises:
-        InputError: The tolerance is not positive.
+        InputError: The tolerance is not positive, or ``max_tries`` is below 1.
 
     Source:
         Mishkin and Matas 2016, "All you need is a good init", algorithm 1. Some later programs also center each output
@@ -37,6 +37,7 @@ def lsuv(tolerance: float = 0.1, max_tries: int = 10) -> Initializer:
     """
     if not tolerance > 0:
         raise InputError(f"tolerance={tolerance!r}: must be above 0")
+    whole_number(max_tries, "max_tries", 1)
 
     def finish(state: Finish) -> None:
         factors = _factors(state, tolerance, max_tries)

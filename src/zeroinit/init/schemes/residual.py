@@ -147,7 +147,7 @@ def _end(state: Finish, names: tuple[str, ...], norm: bool | None) -> Entry | No
 def _check(found: list, name: str) -> None:
     if not found:
         what = "no residual branch that it could start at zero" if name == "zero_branch" else "no residual branch"
-        raise InputError(f"initializer={name!r}: the forward pass of probe= shows {what}; choose another initializer")
+        raise InputError(f"initializer={name!r}: the forward pass shows {what}; choose another initializer")
 
 
 def _zero_read_out(state: Finish) -> None:

@@ -9,6 +9,7 @@ from torch.nn.parameter import UninitializedParameter
 
 from zeroinit._common import InputError
 from zeroinit._modules import state
+from zeroinit._modules.arguments import check_module
 from zeroinit._modules.batch import call_model, take_batch, tensors_in
 from zeroinit.symmetry.shadow.own_optimizer import over_copies
 
@@ -75,7 +76,7 @@ def check_model(model: Any) -> None:
     Raises:
         InputError: Not a module, TorchScript, lazy, or on several devices.
     """
-    state.check_module(model)
+    check_module(model)
     for path, module in model.named_modules():
         if isinstance(module, torch.jit.ScriptModule):
             raise InputError(
@@ -103,7 +104,7 @@ def check_model(model: Any) -> None:
 
 
 def check_batch(model: nn.Module, inputs: Any, targets: Any, usual: bool = True) -> None:
-    """Raise where a batch is on another device than the model, is empty, or no backward pass runs through it.
+    """Raise where a batch is on another device than the model, or no backward pass runs through it.
 
     Args:
         model: As it was handed over.
@@ -119,9 +120,6 @@ def check_batch(model: nn.Module, inputs: Any, targets: Any, usual: bool = True)
             "inputs: were made under torch.inference_mode(), and no backward pass runs through them; make the batch "
             "outside of that mode, or hand over clones made outside"
         )
-    held = list(tensors_in(inputs))
-    if held and all(each.dim() > 0 and not len(each) for each in held):
-        raise InputError("inputs: hold no example; hand over a batch with at least one")
     device = str(next(model.parameters()).device)
     given = sorted({str(tensor.device) for tensor in tensors_in([inputs, targets])})
     if given and given != [device]:

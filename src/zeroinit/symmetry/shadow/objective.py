@@ -14,8 +14,10 @@ from zeroinit._modules.copying import copier_of
 from zeroinit._modules.reach import leads_to
 from zeroinit.symmetry.shadow.precision import cast_floats
 
-__all__ = ["Objective", "first_tensor"]
+__all__ = ["FORM", "Objective", "first_tensor"]
 
+FORM = "of an output, or of an output and targets, to a loss"
+"""What ``loss_fn`` must be."""
 WAYS = "hand over targets, or loss_fn=lambda output: ..., or inputs with which the output has a .loss"
 
 
@@ -102,7 +104,9 @@ class Objective:
         else:
             drawn = ""
         if not isinstance(targets, Tensor):
-            raise InputError(f"targets={describe(targets)}: must be a tensor, or hand over a loss_fn")
+            raise InputError(
+                f"targets={describe(targets)}: must be a tensor, as torch.as_tensor(targets), or hand over a loss_fn"
+            )
         try:
             if targets.is_floating_point() or targets.is_complex():
                 self.kind = f"mean squared error{drawn}"

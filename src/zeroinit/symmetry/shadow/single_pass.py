@@ -60,9 +60,11 @@ def forward_loss(replica: nn.Module, objective: Objective, dtype: torch.dtype, m
         except WrittenError:
             raise
         except Exception as error:
+            without = "" if tensors_in(objective.inputs) else " without a tensor"
             raise InputError(
-                f"inputs={describe(objective.inputs)}: the forward pass failed ({type(error).__name__}: {error}); hand "
-                "over inputs for which model(inputs), model(*inputs) or model(**inputs) runs in train mode"
+                f"inputs={describe(objective.inputs)}{without}: the forward pass failed ({type(error).__name__}: "
+                f"{error}); hand over inputs for which model(inputs), model(*inputs) or model(**inputs) runs in "
+                "train mode"
             ) from error
         _refuse_the_original(replica, mode, "model: a hook or an attribute of it")
         with mode:

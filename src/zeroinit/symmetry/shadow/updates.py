@@ -6,7 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zeroinit._common import InputError, lookup
+from zeroinit._common import InputError, lookup, real_number
+from zeroinit._modules.arguments import name_of
+from zeroinit._modules.batch import describe
 from zeroinit._modules.copying import copier_of
 from zeroinit.symmetry.shadow.memory.frugal import is_large
 
@@ -120,7 +122,11 @@ def build_updates(optimizer: str | Callable, learning_rate: float | None, parame
     check_updates(optimizer, learning_rate)
     if isinstance(optimizer, str):
         return RULES[optimizer](parameters, LEARNING_RATES[optimizer] if learning_rate is None else learning_rate)
-    built = optimizer(list(parameters))
+    try:
+        built = optimizer(list(parameters))
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+        raise InputError(f"optimizer={name_of(optimizer)}: failed ({said}); {FORMS}") from error
     if not callable(getattr(built, "step", None)):
         raise InputError(f"optimizer={_shown(optimizer)}: {FORMS}{_inner(optimizer)}")
     return built
@@ -135,8 +141,8 @@ def check_updates(optimizer: Any, learning_rate: Any) -> None:
     Example:
         >>> check_updates("adam", 0.1)
     """
-    if learning_rate is not None and not (isinstance(learning_rate, int | float) and learning_rate > 0):
-        raise InputError(f"learning_rate={learning_rate!r}: must be greater than 0")
+    if learning_rate is not None:
+        real_number(learning_rate, "learning_rate", above=0)
     if isinstance(optimizer, str):
         lookup(RULES, optimizer, "optimizer")
     elif not callable(optimizer) and not isinstance(optimizer, torch.optim.Optimizer):
@@ -145,7 +151,7 @@ def check_updates(optimizer: Any, learning_rate: Any) -> None:
 
 def _shown(optimizer: Any) -> str:
     """Write what was handed over; some wrappers write themselves as the optimizer that they hold."""
-    return repr(optimizer) if isinstance(optimizer, str | int | float | list) else f"a {type(optimizer).__name__}"
+    return repr(optimizer) if isinstance(optimizer, str | int | float) else describe(optimizer)
 
 
 def _inner(optimizer: Any) -> str:

@@ -102,7 +102,7 @@ def test_a_seed_is_a_whole_number(seed):
 
 
 def test_a_batch_without_an_example_is_refused():
-    with pytest.raises(InputError, match=r"^inputs: hold no example"):
+    with pytest.raises(InputError, match=r"^inputs=a .*: holds no example"):
         inspect(nn.Linear(4, 3), X[:0])
     whole = torch.utils.data.TensorDataset(X)
     with pytest.raises(InputError, match=r"fewer examples than a batch of 16, and drop_last=True"):

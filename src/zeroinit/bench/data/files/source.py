@@ -8,7 +8,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from zeroinit._common import InputError
+from zeroinit._common import InputError, refuse_url
+from zeroinit._modules.arguments import as_path
 from zeroinit.bench.data.files.fetch import fetch
 
 __all__ = ["Arrays", "DataSource", "Layout", "SourceFile", "find_layout", "read_verified"]
@@ -74,7 +75,8 @@ class DataSource:
         """Fill in what is not given: from ``ZEROINIT_DATA_DIR``, ``ZEROINIT_CACHE_DIR``, the system's cache folder."""
         data = data_dir or os.environ.get("ZEROINIT_DATA_DIR") or None
         cache = cache_dir or user_cache()
-        return cls(Path(data).expanduser() if data else None, Path(cache).expanduser(), download, keep_decoded)
+        root = as_path(data, "data_dir").expanduser() if data else None
+        return cls(root, as_path(cache, "cache_dir").expanduser(), download, keep_decoded)
 
     @property
     def root(self) -> Path:
@@ -163,8 +165,9 @@ def _missing(name: str, layouts: tuple[Layout, ...], root: Path) -> str:
     """Say what was looked for, and which folder above would have been right."""
     wanted = layouts[0].files[0].path
     rule = f"--data-dir or ZEROINIT_DATA_DIR must name a torchvision root, the folder that holds {wanted}"
+    refuse_url(root)
     if not root.is_dir():
-        return f"data folder {root}: no such folder; {rule}"
+        return f"data folder {root}: {'is no folder' if root.exists() else 'no such folder'}; {rule}"
     for above in root.resolve().parents[:2]:
         if find_layout(layouts, above):
             return f"data set {name!r}: no {root / wanted}; {rule}; did you mean {above}?"

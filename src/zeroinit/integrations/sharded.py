@@ -1,0 +1,19 @@
+"""Whether a model lies in pieces on several processes."""
+
+from torch import nn
+
+__all__ = ["is_sharded"]
+
+
+def is_sharded(model: nn.Module) -> str:
+    """Return the name of a parameter that lies in pieces on several processes; an empty string if there is none.
+
+    Example:
+        >>> is_sharded(nn.Linear(2, 2))
+        ''
+    """
+    for name, each in model.named_parameters():
+        kinds = {kind.__name__ for kind in type(each).__mro__} | {type(each.data).__name__}
+        if kinds & {"DTensor", "FlatParameter"} or hasattr(each, "ds_id"):
+            return name
+    return ""
