@@ -29,6 +29,7 @@ class Call:
         nodes: Autograd's nodes of these at that time.
         cuts: Whether something that depends on a parameter went in, and no float with a gradient came out.
         chooses: Whether indices came out of something that depends on a parameter, beside values with a gradient.
+            ``behind`` says that the gradient was lost before.
         quiet: Whether gradients were off, and in which module they were switched last. ``quiet_at`` is the line of
             that, and the method of a class in which it stands, other than ``forward``.
         infers: Whether inference mode was on.
@@ -49,6 +50,7 @@ class Call:
     nodes: list[Any] = field(default_factory=list)
     cuts: bool = False
     chooses: bool = False
+    behind: bool = False
     quiet: bool = False
     quiet_in: str = ""
     quiet_at: tuple[Line | None, str] = (None, "")

@@ -28,6 +28,8 @@ SILENT = {
 """Calls that compute nothing."""
 DETACHED = {"detach": "detach()", "data": "data", "detach_copy": "detach_copy()"}
 """Calls whose whole purpose is to cut, as a user writes them."""
+CHOOSING = ("argmax", "argmin", "argsort", "topk", "sort", "max", "min", "multinomial")
+"""Calls whose indices choose; behind a cut, they are a second one."""
 ESCAPING = {
     "item": "`.item()`", "tolist": "`.tolist()`", "numpy": "`.numpy()`", "__array__": "`.numpy()`",
     "__float__": "`float()` or `torch.Tensor([...])`", "__int__": "`int()`",
@@ -237,7 +239,9 @@ class Calls(TorchFunctionMode):
             self._inside[-1] += sources
             return result
         call.cuts = bool(sources) or (call.name in DETACHED and bool(lost))  # a second cut behind the first
-        lost = [*((call.key, each) for each in sources), *lost][:MOST_LOST]
+        call.chooses = call.behind = bool(lost) and not sources and call.name in CHOOSING
+        own = [*sources, *(each for _, each in lost if call.chooses)]
+        lost = [*((call.key, each) for each in own), *lost][:MOST_LOST]
         if not lost:
             return result
         tied = self._tied(call, result, lost)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from zeroinit._findings.lines import Line, readable
 from zeroinit.symmetry.verdict.causes.functions import of_function_never_asked
-from zeroinit.symmetry.verdict.passes.calls import DETACHED, Call, Calls, tensors_in
+from zeroinit.symmetry.verdict.passes.calls import DETACHED, LOSS, Call, Calls, tensors_in
 from zeroinit.symmetry.verdict.passes.naming import joined, operation, sentence, starred, where
 from zeroinit.symmetry.verdict.trials.trials import Change
 
@@ -21,6 +21,7 @@ MOST_LINES = 6
 DRAWS = ("normal", "bernoulli", "multinomial", "poisson", "binomial", "_standard_gamma", "_sample_dirichlet")
 COMPARISONS = ("gt", "lt", "ge", "le", "eq", "ne", "greater", "less", "heaviside")
 SURROGATE = "Give it a surrogate gradient: `soft + (hard - soft).detach()`, with a sigmoid as the soft form."
+SOFT = "Use probabilities in place of what is chosen: `scores.softmax(dim)`."
 CHOSEN = "Multiply what is chosen by its score: `chosen * torch.sigmoid(score.gather(dim, index))`."
 WEIGHED = "Multiply what is read there by its score, or weigh all places with a softmax of the scores."
 INDEXING = {
@@ -34,13 +35,17 @@ ONLY_INDICES = ("nonzero", "argwhere", "argmax", "argmin", "argsort")
 
 
 class Cut(NamedTuple):
-    """What undoes a cut, a sentence about it, what to type, where it stands, and whether it is one behind another."""
+    """What undoes a cut, a sentence about it, what to type, where it stands; whether it is one behind another.
+
+    ``several`` says that it stands for all cuts of the pass.
+    """
 
     change: Change
     text: str
     repair: str
     lines: tuple[Line, ...] = ()
     second: bool = False
+    several: bool = False
 
 
 def cuts(calls: Calls, model: nn.Module) -> Iterator[Cut]:
@@ -58,7 +63,8 @@ def cuts(calls: Calls, model: nn.Module) -> Iterator[Cut]:
             for change, *told in _of_calls(some, calls, model):
                 if change == Change(gradients=True):
                     yield Cut(Change(attach=tuple(each.key for each in some)), *told)
-    for some in (some for members in list(groups.values())[:MOST_CUTS] for some in _by_line(members)):
+    first = [members for members in groups.values() if not members[0].behind][:MOST_CUTS]
+    for some in (some for members in first for some in _by_line(members)):
         for each in _of_calls(some, calls, model):
             cut = Cut(*each)
             yield cut if cut.lines else cut._replace(lines=readable(each.line for each in some))
@@ -73,8 +79,10 @@ def cuts(calls: Calls, model: nn.Module) -> Iterator[Cut]:
         text = f"{len(groups)} operations cut {{it}} off from the loss: {named}."
         everything = tuple(each.key for group in groups.values() for each in group if each.name not in DETACHED)
         repair = "Take all of them out, or let the gradient pass each."
+        repair += " If that is meant, give what they cut off a loss of its own." if changes else ""
         lines = readable(members[0].line for members in groups.values())
-        yield Cut(Change(calls=tuple(changes), attach=everything, gradients=True), text, repair, lines)
+        change = Change(calls=tuple(changes), attach=everything, gradients=True)
+        yield Cut(change, text, repair, lines, several=True)
 
 
 def _by_line(members: list[Call]) -> list[list[Call]]:
@@ -123,7 +131,8 @@ def _of_calls(members: list[Call], calls: Calls, model: nn.Module) -> Iterator[t
     if call.function is not None:
         yield from _of_function(members, model)
     elif call.chooses:
-        yield attached, f"{sentence(what)} hands on its indices, which carry no gradient.", CHOSEN
+        repair = SOFT if call.path == LOSS else CHOSEN
+        yield attached, f"{sentence(what)} hands on its indices, which carry no gradient.", repair
     elif call.name in DETACHED:
         if call.through:
             text = f"`{call.through}` in {place} makes new tensors, from which no gradient leads back to {{it}}."

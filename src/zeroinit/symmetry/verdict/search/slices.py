@@ -96,5 +96,5 @@ def _causes(view: View, search: Search) -> Iterator[tuple[Change, Reason]]:
         for each in of_one(call, view):
             for change in (view.widened(each.change), each.change):
                 yield change, replace(each.reason, repair=each.repairs[0][1], tried=True, lines=readable([call.line]))
-    for change, text, repair, lines, _ in cuts(view.calls, search.replica):
+    for change, text, repair, lines, *_ in cuts(view.calls, search.replica):
         yield change, Reason("detached", text, (), repair, True, text, lines)

@@ -40,10 +40,19 @@ def condition_on(name: str, search: Search) -> tuple[str, str]:
             text = reached_text(type(owner))
             named = ".".join(parts[at - 1 :] if inner_runs or _left_out_by_method(text, between, parts[at - 1 :])
                              else parts[at - 1 : at])  # fmt: skip
-            if re.search(rf"self\.{re.escape(named)}\b", text):
-                return type(owner).__name__, condition_of(text, named)
+            if _is_named(named, text, between, parts[at:]):
+                piece = ".".join([named, *parts[at : at + 1]])
+                found = re.search(rf"self\.{re.escape(piece)}\b", text)
+                return type(owner).__name__, condition_of(text, piece if found else named)
         inner_runs = True
     return "", ""
+
+
+def _is_named(named: str, text: str, between: list[nn.Module], rest: list[str]) -> bool:
+    """Tell whether a source uses a part, and not only other pieces of it, as ``self.body.conv`` beside ``body.fc``."""
+    uses = re.findall(rf"self\.{re.escape(named)}\b(?:\.(\w+))?", text)
+    pieces = {*between[0]._modules, *between[0]._parameters} if between and "." not in named else set()
+    return any(use not in pieces or use == rest[0] for use in uses)
 
 
 def _left_out_by_method(text: str, between: list[nn.Module], path: list[str]) -> bool:

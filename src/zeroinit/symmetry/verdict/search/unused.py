@@ -56,9 +56,11 @@ def _cut(name: str, search: Search) -> Reason:
         if name in trials.frees(each.change, step):
             return replace(each.reason, repair=each.repairs[0][1], tried=True)
     beside = {each.text for other, each in search.found.items() if other.rpartition(".")[0] == name.rpartition(".")[0]}
-    for change, text, repair, lines, second in cuts(calls, model):
+    for change, text, repair, lines, second, several in cuts(calls, model):
         if second and model.get_parameter(name).dim() < 2 and text not in beside:
             continue  # a shift may have no effect behind it, and any tie gives it a gradient
+        if several and search.moving() and handed_out(name, search)[0] is not None:
+            return _not_in_loss(name, search)  # a loss of its own is left out
         if name in trials.frees(change, step):
             hides = " `requires_grad = True` on the loss only hides this; remove it." if calls.new_loss else ""
             return Reason("detached", text, (), repair + hides, True, text, lines)

@@ -77,7 +77,7 @@ def guards(call: Call, calls: Calls) -> list[tuple[Any, str]]:
         "sqrt": "Keep what is under the root above zero: `x.clamp_min(1e-12).sqrt()`.",
         "rsqrt": "Add a small number: `(x + 1e-12).rsqrt()`.",
         "pow": "Add a small number to its base: `(x + 1e-12).pow(...)`.",
-        "log": "Keep its argument above zero: `x.clamp_min(1e-8).log()`.",
+        "log": "Add a small number: `(x + 1e-8).log()`.",
         "norm": "Write it as `(x.square().sum(-1) + 1e-12).sqrt()`.",
         "acos": clamped,
         "asin": clamped,
@@ -85,6 +85,8 @@ def guards(call: Call, calls: Calls) -> list[tuple[Any, str]]:
         "std": "Add a small number: `(x.var(...) + 1e-12).sqrt()`.",
         "var": "Hand over more than one example, or divide by their number: `x.var(..., correction=0)`.",
     }
+    if call.name == "log" and call.given and bool((call.given[0].detach() < 0).any()):
+        known["log"] = "Keep its argument above zero: `x.clamp_min(1e-8).log()`."
     if call.name not in known:
         return []
     found, before = [], takewhile(lambda each: each is not call, calls.calls)
@@ -110,7 +112,7 @@ def guarded(call: Call) -> Any:
     if call.name in ("div", "truediv"):
         args[1] = args[1] + 1e-8
     elif call.name == "log":
-        args[0] = args[0].clamp_min(1e-8)
+        args[0] = args[0].clamp_min(1e-8) if bool((args[0] < 0).any()) else args[0] + 1e-8
     elif call.name == "sqrt":
         args[0] = args[0].clamp_min(1e-12)
     elif call.name in ("pow", "rsqrt"):
