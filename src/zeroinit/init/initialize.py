@@ -168,7 +168,7 @@ def initialize_(
     norms = find_canceling_norms(model) if norm_aware else {}
     choice = choose(names, layers, norms, include=include, exclude=exclude, frozen=frozen, tied=tied)
     seeded, gets_memory = seed is not None, device is not None
-    plan = Plan(names, choice, rules, _factors(model, layers, norms, scale), seeded, gets_memory)
+    plan = Plan(names, choice, rules, _factors(model, layers, norms, scale), seeded, gets_memory, known=slots)
     plan.add_layers()
     judged, without_beta = _plan_betas(model, plan, norms, source, probe if norm_aware else None)
     check_something_is_set(model, plan)

@@ -36,7 +36,8 @@ def rates_elsewhere(optimizer: OwnOptimizer, tensors: Iterable[Tensor]) -> dict[
 
 
 def _kinds(kind: type) -> list[type]:
-    return [kind, *(each for below in kind.__subclasses__() for each in _kinds(below))]
+    below: list[type] = kind.__subclasses__()
+    return [kind, *(each for one in below for each in _kinds(one))]
 
 
 def networks_left_out(model: nn.Module, missing: set[str]) -> list[str]:
