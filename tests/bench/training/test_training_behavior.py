@@ -269,17 +269,6 @@ class FreezeCount(Observer):
         self.counts.append(gc.get_freeze_count())
 
 
-@pytest.fixture
-def nothing_frozen():
-    """As in a program of a user: the tests freeze what they have collected."""
-    gc.unfreeze()
-    yield
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()
-
-
-@pytest.mark.usefixtures("nothing_frozen")
 @pytest.mark.parametrize("by_caller", [True, False])
 def test_what_the_caller_froze_stays_frozen(model, train, generator, by_caller):
     """And what ``fit`` set aside itself is given back."""
@@ -298,7 +287,6 @@ def test_what_the_caller_froze_stays_frozen(model, train, generator, by_caller):
         gc.unfreeze()
 
 
-@pytest.mark.usefixtures("nothing_frozen")
 def test_what_was_set_aside_is_given_back_after_an_error(model, train, generator):
     assert gc.get_freeze_count() == 0
     with pytest.raises(RuntimeError):
