@@ -4,7 +4,6 @@ import os
 from importlib.util import find_spec
 
 import pytest
-import torch
 
 FRAMEWORKS = {"transformers": "transformers.py", "lightning": "lightning.py"}
 
@@ -18,4 +17,6 @@ os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
     """The networks here are tiny: a second thread only waits, up to a hundred times longer on busy cores."""
+    import torch  # here, because the process that hands out the tests needs none
+
     torch.set_num_threads(1)

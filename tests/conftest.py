@@ -9,12 +9,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jaxtyping
 import pytest
-import torch
 
 from .type_checks import checked
+
+if TYPE_CHECKING:
+    import torch
 
 MOST_KILLS = 6
 jaxtyping.jaxtyped = checked
@@ -23,8 +26,10 @@ gc.set_threshold(10_000, 20, 100)
 
 
 @pytest.fixture
-def generator() -> Callable[[int], torch.Generator]:
+def generator() -> "Callable[[int], torch.Generator]":
     """Makes generators from seeds, so that no test draws from torch's global one."""
+    import torch
+
     return lambda seed=0: torch.Generator().manual_seed(seed)
 
 

@@ -15,11 +15,15 @@ __all__ = ["checked"]
 CHECKED: set[types.CodeType] = set()
 """Code of functions inside functions whose types have been checked once."""
 EITHER = """
-def around(function, given, returned, config, Violation, TypeCheckError):
+def around(function, make, config, Violation, TypeCheckError):
+    checks = []
     def either(*args, **kwargs):
         __tracebackhide__ = True
         if config.jaxtyping_disable:
             return function(*args, **kwargs)
+        if not checks:
+            checks.extend(make())
+        given, returned = checks
         try:
             given(*args, **kwargs)
         except Violation as error:
@@ -58,10 +62,15 @@ def checked(thing: Any = None, *, typechecker: Callable | None = None) -> Any:
         return with_shapes(thing, typechecker=typechecker)
     if not hints:
         return thing
-    parts = [typechecker(each) for each in stand_ins(thing, hints)]
     violation = beartype.roar.BeartypeCallHintViolation
-    around = space["around"](thing, *parts, jaxtyping.config, violation, jaxtyping.TypeCheckError)
+    make = functools.partial(compiled, thing, hints, typechecker)
+    around = space["around"](thing, make, jaxtyping.config, violation, jaxtyping.TypeCheckError)
     return functools.wraps(thing)(around)
+
+
+def compiled(function: Callable, hints: dict[str, Any], typechecker: Callable) -> list[Callable]:
+    """Compile the checks of a function, which is done at its first call: few tests call many functions."""
+    return [typechecker(each) for each in stand_ins(function, hints)]
 
 
 def stand_ins(function: Callable, hints: dict[str, Any]) -> tuple[Callable, Callable]:
