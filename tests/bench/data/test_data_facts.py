@@ -54,6 +54,12 @@ def test_the_digits_and_their_split_never_change(name: str, digest: str) -> None
     assert hashlib.sha256(content).hexdigest() == digest
 
 
+def test_the_layout_of_the_digits_never_changes() -> None:
+    """Torch takes one channel with this stride as channels last; in the other layout a convolution rounds otherwise."""
+    digits = load_dataset("digits")
+    assert digits.train_images.stride() == digits.test_images.stride() == (64, 1, 8, 1)
+
+
 def test_the_digits_are_split_by_class() -> None:
     digits = load_dataset("digits")
     test = digits.test_labels.bincount()

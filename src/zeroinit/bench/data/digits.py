@@ -29,7 +29,8 @@ def _decode(contents: Mapping[str, bytes]) -> Arrays:
     arrays = {}
     for part, line in zip(("test", "train"), SPLIT.read_text().splitlines(), strict=True):
         rows = table[np.array(line.split(), dtype=int)]
-        arrays[f"{part}_images"] = np.ascontiguousarray(rows[:, :-1].reshape(-1, 1, 8, 8))
+        pixels = np.ascontiguousarray(rows[:, :-1]).reshape(-1, 8, 8, 1)
+        arrays[f"{part}_images"] = pixels.transpose(0, 3, 1, 2)  # channels last: convolutions round by this layout
         arrays[f"{part}_labels"] = np.ascontiguousarray(rows[:, -1])
     return arrays
 
