@@ -1,6 +1,5 @@
 """Fixtures for all tests."""
 
-import functools
 import gc
 import json
 import os
@@ -10,48 +9,27 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jaxtyping
 import pytest
-import torch
+
+from .type_checks import checked
+
+if TYPE_CHECKING:
+    import torch
 
 MOST_KILLS = 6
-CHECKED = set()
-"""Code of functions inside functions whose types have been checked once."""
-with_type_checks = jaxtyping.jaxtyped
-
-
-def once_if_made_anew(function=None, **settings):
-    """Check the types of a function; those of a function inside another only the first time that it is made.
-
-    Such a function is made anew at each call. Compiling its checks each time took a third of an inspection.
-    """
-    if function is None:
-        return functools.partial(once_if_made_anew, **settings)
-    code = getattr(function, "__code__", None)
-    if code is not None and "<locals>" in function.__qualname__:
-        if code in CHECKED or jaxtyping.config.jaxtyping_disable:
-            return function
-        CHECKED.add(code)
-    return with_type_checks(function, **settings)
-
-
-jaxtyping.jaxtyped = once_if_made_anew
-
-
+jaxtyping.jaxtyped = checked
 gc.set_threshold(10_000, 20, 100)
 """Modules and collected tests outlive every test: to look through them more often took 8 % of the time."""
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread():
-    """The networks here are tiny: a second thread only waits, up to a hundred times longer on busy cores."""
-    torch.set_num_threads(1)
-
-
 @pytest.fixture
-def generator() -> Callable[[int], torch.Generator]:
+def generator() -> "Callable[[int], torch.Generator]":
     """Makes generators from seeds, so that no test draws from torch's global one."""
+    import torch
+
     return lambda seed=0: torch.Generator().manual_seed(seed)
 
 

@@ -75,7 +75,7 @@ def test_without_arguments_the_first_commands_are_shown(zeroinit):
         assert line in words
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1"])
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", pytest.param("latin-1", marks=pytest.mark.slow)])
 def test_an_encoding_that_lacks_a_character_gets_another_one(encoding):
     """As Windows has for a file, and LC_ALL=C."""
     line = [sys.executable, "-m", "zeroinit", "list"]

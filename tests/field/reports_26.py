@@ -54,7 +54,7 @@ def the_last_layer_of_a_body_is_never_called():
     return pieces(InPieces)
 
 
-@healthy("own", "pieces of a body", "uses `body.last.weight` only if `self.whole`, which is not so here")
+@healthy("own", "pieces of a body", "only if `self.whole`, which is not so here")
 def the_last_layer_of_a_body_is_called_on_demand():
     return pieces(UnderACondition)
 

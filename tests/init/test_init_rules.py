@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from zeroinit._common import InputError
-from zeroinit.init import INITIALIZERS, initialize_, make_initializer
+from zeroinit.init import INITIALIZERS, initialize, initialize_, make_initializer, plan
 
 
 def build() -> nn.ModuleDict:
@@ -237,3 +237,13 @@ def test_options_of_every_initializer_may_be_their_defaults():
 def test_an_initializer_with_options_takes_further_options():
     made = make_initializer("kaiming_normal", mode="fan_out")
     assert make_initializer(made, activation="linear").weight.text == "N(0, 1/fan_out)"
+
+
+def test_the_parameters_of_each_module_are_looked_up_once(monkeypatch):
+    asked, plain = [], plan.rule_slots
+    counting = lambda names, path, *more: asked.append(path) or plain(names, path, *more)  # noqa: E731
+    for module in (plan, initialize):
+        monkeypatch.setattr(module, "rule_slots", counting)
+    model = build()
+    initialize_(model, RULES | {"blocks.*.mlp": "zeros"})
+    assert sorted(asked) == sorted(path for path, _ in model.named_modules())

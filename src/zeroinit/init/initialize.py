@@ -167,8 +167,8 @@ def initialize_(
     check_layers(model, names, layers)
     norms = find_canceling_norms(model) if norm_aware else {}
     choice = choose(names, layers, norms, include=include, exclude=exclude, frozen=frozen, tied=tied)
-    place = None if device is None else check_device(device)
-    plan = Plan(names, choice, rules, _factors(model, layers, norms, scale), seed is not None, place is not None)
+    place, seeded = None if device is None else check_device(device), seed is not None
+    plan = Plan(names, choice, rules, _factors(model, layers, norms, scale), seeded, place is not None, known=slots)
     plan.add_layers()
     judged, without_beta = _plan_betas(model, plan, norms, source, probe if norm_aware else None)
     check_something_is_set(model, plan)

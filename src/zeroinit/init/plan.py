@@ -57,6 +57,7 @@ class Plan:
         seeded: Whether each value depends on seed, name and index alone.
         gets_memory: Whether parameters on the meta device will get memory.
         left: Why parameters of chosen modules are not set, by the ``id`` of the parameter.
+        known: The parameters of modules for which there is a rule, by path, as far as somebody has asked.
         shared: Each set of values of the model once.
     """
 
@@ -67,6 +68,7 @@ class Plan:
     seeded: bool = False
     gets_memory: bool = False
     left: dict[int, Left] = field(default_factory=dict)
+    known: dict[str, tuple[Slot, ...]] = field(default_factory=dict)
     unset: ClassVar[str] = "there is no rule for"
     """What a warning says of weights that are not set."""
 
@@ -108,8 +110,9 @@ class Plan:
 
     def slots(self, path: str) -> tuple[Slot, ...]:
         """Return the parameters of a module for which there is a rule, in the order of drawing."""
-        module = self.names.modules[path]
-        return rule_slots(self.names, path, module, self.rules)
+        if path not in self.known:
+            self.known[path] = rule_slots(self.names, path, self.names.modules[path], self.rules)
+        return self.known[path]
 
     def add(self, found: "Entry | Left | None") -> None:
         """Add an entry to the plan, each set of values once."""
@@ -248,8 +251,7 @@ class Plan:
             return BETA
         if (scale := self._scales.get((holder.path, holder.attribute))) is not None:
             return scale
-        slots = rule_slots(self.names, holder.path, holder.module, self.rules)
-        return next((slot for slot in slots if slot.name == holder.attribute), None)
+        return next((slot for slot in self.slots(holder.path) if slot.name == holder.attribute), None)
 
     def _rule(self, holder: Holder, slot: Slot) -> tuple:
         """Return everything that determines the values of a parameter."""

@@ -2,12 +2,17 @@
 
 import gzip
 import hashlib
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from sklearn import datasets
 
 from zeroinit.bench.data import dataset_status, load_dataset, pixel_transform
+from zeroinit.bench.data.digits import SPLIT
 from zeroinit.bench.data.mnist import FILES, IDX_NAMES
 
 
@@ -44,9 +49,15 @@ def test_mnist_as_torchvision_unpacks_it_has_the_pinned_lengths_and_checksums(mn
     ],
 )
 def test_the_digits_and_their_split_never_change(name: str, digest: str) -> None:
-    """A digest that moves means that scikit-learn splits otherwise: every stored result on the digits is affected."""
+    """A digest that moves means that the images or their split did: every stored result on the digits is affected."""
     content = getattr(load_dataset("digits"), name).to(torch.uint8).numpy().tobytes()
     assert hashlib.sha256(content).hexdigest() == digest
+
+
+def test_the_layout_of_the_digits_never_changes() -> None:
+    """Torch takes one channel with this stride as channels last; in the other layout a convolution rounds otherwise."""
+    digits = load_dataset("digits")
+    assert digits.train_images.stride() == digits.test_images.stride() == (64, 1, 8, 1)
 
 
 def test_the_digits_are_split_by_class() -> None:
@@ -55,3 +66,25 @@ def test_the_digits_are_split_by_class() -> None:
     total = digits.train_labels.bincount() + test
     assert total.tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
     assert (test - total * 450 / 1797).abs().max() < 1
+
+
+def test_the_digits_are_those_of_scikit_learn() -> None:
+    digits, theirs = load_dataset("digits"), datasets.load_digits()
+    test, train = (np.array(line.split(), dtype=int) for line in SPLIT.read_text().splitlines())
+    assert sorted([*test, *train]) == list(range(len(theirs.target)))
+    for images, labels, rows in (
+        (digits.test_images, digits.test_labels, test),
+        (digits.train_images, digits.train_labels, train),
+    ):
+        assert np.array_equal(images[:, 0], theirs.images[rows])
+        assert np.array_equal(labels, theirs.target[rows])
+
+
+def test_the_digits_are_read_without_scikit_learn() -> None:
+    code = "import sys\nfrom zeroinit.bench.data import load_dataset\nload_dataset('digits')\n"
+    code += "print({'sklearn', 'scipy', 'pandas'} & set(sys.modules))\n"
+    code += "from zeroinit.bench.data import digits\ndigits.find_spec = lambda name: None\n"
+    code += "try: load_dataset('digits')\nexcept ModuleNotFoundError as error: print(error)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    way_out = "sklearn is not installed; type: pip install 'torch-zeroinit[bench]'"
+    assert done.stdout.splitlines() == ["set()", way_out]

@@ -449,6 +449,14 @@ def test_a_start_is_inspected_without_data(monkeypatch):
     assert usual.layers[0].diversity["stable_rank_weights"] > 2
 
 
+def test_equal_starts_are_inspected_once(monkeypatch):
+    plain, inspected = inspections.inspect, []
+    monkeypatch.setattr(inspections, "inspect", lambda *args, **more: inspected.append(1) or plain(*args, **more))
+    for hidden, seed in (("7", 0), ("7", 0), ("6", 0), ("7", 1)):
+        inspect_start(Run(dataset="digits", hidden=hidden, epochs=1001), seed)
+    assert len(inspected) == 3
+
+
 def test_starts_are_inspected_with_one_thread_and_the_others_come_back(monkeypatch, make_result):
     run, seen = Run(dataset="digits"), []
 

@@ -300,7 +300,14 @@ if __name__ == "__main__":
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-@pytest.mark.parametrize(("number", "when"), [(2, "during"), (2, "after"), (15, "during"), (15, "after")])
+@pytest.mark.parametrize(
+    ("number", "when"),
+    [
+        (2, "during"),
+        (15, "after"),
+        *(pytest.param(*each, marks=pytest.mark.slow) for each in ((2, "after"), (15, "during"))),
+    ],
+)
 def test_asked_to_end_while_workers_start_nothing_is_begun(tmp_path, number, when):
     """Before, a Ctrl-C was lost while a process was made. The whole group is asked, as by a terminal or by Slurm."""
     path = tmp_path / "at_start.py"

@@ -260,13 +260,14 @@ def test_gradients_of_a_body_that_is_not_updated_do_not_add_up(make_model, train
 
 
 class FreezeCount(Observer):
-    """How many objects garbage collection leaves alone, in the middle of an epoch."""
+    """How many objects garbage collection leaves alone, at the first update: it takes long to count them."""
 
     def __init__(self) -> None:
         self.counts: list[int] = []
 
     def on_gradients(self, state) -> None:
-        self.counts.append(gc.get_freeze_count())
+        if not self.counts:
+            self.counts.append(gc.get_freeze_count())
 
 
 @pytest.mark.parametrize("by_caller", [True, False])

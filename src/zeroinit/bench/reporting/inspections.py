@@ -1,6 +1,7 @@
 """Inspections of the starts of a figure's curves: HTML fragments for the page of a report."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 
@@ -16,6 +17,7 @@ BATCH = 64
 """Images of the batch."""
 
 
+@lru_cache(maxsize=256)  # figures share starts, and a report is often written again
 def inspect_start(run: Run, seed: int = 0) -> SymmetryReport:
     """Inspect a run's network as it is before training, with the run's optimizer and learning rate, without its data.
 

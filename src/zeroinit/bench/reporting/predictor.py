@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.special import ndtri
+from torch import nn
 
 from zeroinit._modules.layers import fan_in, weight_layers
 from zeroinit.bench.models import make_activation
@@ -92,13 +93,18 @@ def quantities(run: Run) -> dict[str, float]:
 
 def _layers(run: Run) -> tuple[list[float], list[int]]:
     """Return the scales of all layers' biases and the fan-ins of all layers but the first."""
-    model = network(run)
+    model = _network(run.dataset, run.model, run.activation, run.norm, run.hidden)
     layers = weight_layers(model)
     fans = [fan_in(layer) for layer in layers.values()][1:]
     if run.auto_scale:
         return list(auto_scales(model, layers).values()), fans
     output = run.scale if run.output_scale is None else run.output_scale
     return [run.scale] * len(fans) + [output], fans
+
+
+@lru_cache(maxsize=1)  # the settings of one network stand beside each other
+def _network(dataset: str, model: str, activation: str, norm: str, hidden: str) -> nn.Module:
+    return network(Run(dataset=dataset, model=model, activation=activation, norm=norm, hidden=hidden))
 
 
 @lru_cache(maxsize=4096)
