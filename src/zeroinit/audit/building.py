@@ -12,6 +12,7 @@ from zeroinit._common import InputError
 from zeroinit._modules.batch import call_model
 from zeroinit._modules.state import random_state_kept, unwrapped
 from zeroinit.audit.memory import COPIES, REPEATS, Memory, Write
+from zeroinit.audit.products import Products
 from zeroinit.audit.ties import Ties, memory_groups, tied_again, tied_names
 from zeroinit.audit.trace import Recorder
 
@@ -140,7 +141,7 @@ def observe(
         split, tied = ties.split(model), tied_names(model)
         if batch is not None:
             recorder.phase = "forward"
-            with torch.no_grad():
+            with torch.no_grad(), Products(recorder):
                 watched(call_model, "batch", model, batch)
     return Observed(model, recorder, split, tied, on_meta)
 
