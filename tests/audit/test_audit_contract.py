@@ -73,6 +73,7 @@ def test_settings_stay(fail):
     assert torch.get_default_device() == torch.device("cpu")
     assert torch.is_grad_enabled()
     assert nn.Module.register_parameter is register
+    assert "data" not in vars(nn.Parameter)
     assert not torch.empty(3).isnan().all()
 
 

@@ -82,6 +82,61 @@ def rule_and_then_given_data():
     return {"build": lambda: filled("data", "first")}
 
 
+def replaced(how: str, last: str = "") -> nn.Module:
+    """Load, and then give parameters other memory."""
+    model = Small()
+    values = {key: torch.randn_like(each) for key, each in model.state_dict().items()}
+    model.load_state_dict(values)
+    if how == "one layer":
+        model.head.weight = nn.Parameter(0.02 * torch.randn(2, 8))
+        model.head.bias.data = torch.zeros(2)
+    for layer in (model.body, model.head):
+        if how == "data":
+            layer.weight.data = 0.02 * torch.randn_like(layer.weight)
+            layer.bias.data = torch.zeros_like(layer.bias)
+        elif how == "parameter":
+            layer.weight = nn.Parameter(torch.empty_like(layer.weight).normal_(0, 0.02))
+            layer.bias = nn.Parameter(torch.zeros_like(layer.bias))
+        elif how == "rounded":
+            layer.weight = nn.Parameter((layer.weight.data + 0.01 * torch.randn_like(layer.weight)).round(decimals=2))
+            layer.bias.data = layer.bias.data.clamp(-1, 1)
+    if last == "type":
+        model.bfloat16()
+    elif last == "load":
+        model.load_state_dict(values)
+    return model
+
+
+@fault("own", "overwritten", "ZI204", ALL, "was loaded, and a write")
+def loaded_and_then_other_data():
+    return {"build": lambda: replaced("data")}
+
+
+@fault("own", "overwritten", "ZI204", ALL, "was loaded, and a write")
+def loaded_and_then_other_parameters():
+    return {"build": lambda: replaced("parameter")}
+
+
+@fault("own", "overwritten", "ZI204", ALL, "the checkpoint's values are lost")
+def loaded_and_then_other_data_of_another_type():
+    return {"build": lambda: replaced("data", "type")}
+
+
+@healthy("own", "overwritten")
+def other_parameters_and_then_loaded():
+    return {"build": lambda: replaced("parameter", "load")}
+
+
+@healthy("own", "overwritten")
+def parameters_computed_from_loaded_ones():
+    return {"build": lambda: replaced("rounded", "type")}
+
+
+@healthy("own", "overwritten")
+def one_layer_gets_other_parameters():
+    return {"build": lambda: replaced("one layer")}
+
+
 class OpenLstm(nn.LSTM):
     """Opens its forget gates itself."""
 

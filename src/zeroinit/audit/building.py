@@ -123,7 +123,7 @@ def observe(
     if isinstance(build, nn.Module) or not callable(build):
         raise InputError(f"{argument}=a {type(build).__name__}: is no function that builds a model; {HOW}")
     recorder = Recorder()
-    ties = Ties(recorder.note_loaded)
+    ties = Ties(recorder.note_loaded, recorder.note_replaced)
     with settings_kept(seed), ExitStack() as stack:
         stack.enter_context(ties.watching())
         stack.enter_context(recorder)

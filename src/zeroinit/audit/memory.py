@@ -98,7 +98,8 @@ class Memory:
 
     ``uses`` are those as a factor of a matrix product, ``kernels`` those as a kernel: its channels. ``parts`` tells
     into how many parts the outputs are split; a negative number may be that of heads, which share one projection.
-    ``sums`` are uses by `einsum` or `matmul`: the stride, the size and the role of each axis.
+    ``sums`` are uses by `einsum` or `matmul`: the stride, the size and the role of each axis. ``before`` is the memory
+    of the parameter whose place it took.
     """
 
     reference: StorageWeakRef
@@ -108,6 +109,7 @@ class Memory:
     kernels: set[Use] = field(default_factory=set)
     parts: dict[Use, int] = field(default_factory=dict)
     sums: set[tuple[tuple[int, int, str], ...]] = field(default_factory=set)
+    before: "Memory | None" = None
 
     def is_built(self) -> bool:
         """Whether it was there before the forward pass, and is no input."""

@@ -43,6 +43,10 @@ def overwritten(observed: Observed) -> list[Finding]:
     found = []
     for name, history in histories.items():
         last = next((each for each in reversed(history) if each.sets), None)
+        if last is not None and (lost := _replaced(observed, name)) is not None:
+            if not _is_deliberate(observed, name, lost, last, reach, receiving):
+                found.append(_after_loading(name, last))
+            continue
         if (
             last is None
             or observed.is_loaded(last)
@@ -63,6 +67,20 @@ def overwritten(observed: Observed) -> list[Finding]:
         ]:
             found.append(_by_general(name, observed.parameters[name], special[-1], last, len(later)))
     return [*found, *_statistics(observed)]
+
+
+def _replaced(observed: Observed, name: str) -> Write | None:
+    """Return what was loaded into a parameter whose memory was then replaced by drawn values, or by one number."""
+    memory = observed.memory(observed.parameters[name])
+    while memory is not None and memory.before in memory.ancestors():
+        memory = memory.before  # as in another type
+    if memory is None or memory.before is None:
+        return None
+    lasting = memory.lasting()
+    is_rule = memory.is_random() or all(each.kind == "constant" for each in lasting)
+    if not lasting or not is_rule or any(observed.is_loaded(each) for each in lasting):
+        return None
+    return next((each for each in _writes(memory.before) if observed.is_loaded(each)), None)
 
 
 def _statistics(observed: Observed) -> list[Finding]:
@@ -116,9 +134,13 @@ def _same_rule(writes: list[tuple[str, Write]], last: Write) -> set[str]:
 
 
 def _history(observed: Observed, tensor: Tensor) -> list[Write]:
-    memory = observed.memory(tensor)
+    return _writes(observed.memory(tensor))
+
+
+def _writes(memory: Memory | None) -> list[Write]:
+    """Return the writes before the forward pass; the first one stands for values that nobody was seen to make."""
     history = [each for each in memory.history() if each.phase != "forward"] if memory is not None else []
-    first = history[0] if history else None  # nobody was seen to make this memory, if it is viewed or changed first
+    first = history[0] if history else None  # nobody made this memory, if it is viewed or changed first
     if first is not None and (first.operation.endswith("_") or (first.kind == "given" and not first.rule.loading)):
         history.insert(0, Write(0, "given", Rule()))
     return history
@@ -129,7 +151,7 @@ def _is_deliberate(
 ) -> bool:
     """Whether a rule after loading is about one layer alone, and others keep what was loaded."""
     path = name.rpartition(".")[0]
-    layers = {each.rpartition(".")[0] for each in reach[last.rule.site]}
+    layers = {each.rpartition(".")[0] for each in reach.get(last.rule.site, {name})}
     rule = last.rule
     by_hand = rule.made_in is None and not rule.method and not rule.applied and not _is_in_loop(rule.site)
     if layers != {path} or not by_hand or not (loaded.whole or loaded.rule.loading):

@@ -103,6 +103,12 @@ class Recorder(TorchDispatchMode):
         if (memory := self.memory_of(tensor)) is not None:
             self._append(memory, "given", plain(tensor.detach()), "load")
 
+    def note_replaced(self, old: Tensor, new: Tensor) -> None:
+        """Note that a parameter gets other memory: by a new parameter of its name, or by its `data`."""
+        before, memory = self.memory_of(old), self.memory_of(new)
+        if memory is not None and before is not memory:
+            memory.before = before
+
     def _schema(self, func: Any) -> tuple[str, list[tuple[int, str]], bool]:
         if func not in self._schemas:
             schema = func._schema
@@ -164,7 +170,7 @@ class Recorder(TorchDispatchMode):
                 known = 0.0 if "zeros" in name else 1.0 if "ones" in name else _number(args[-1] if args else None)
                 self._append(memory, "constant", tensor, name, value=known)
             else:
-                self._link(memory, inputs)
+                self._link(memory, [] if name.endswith("_like") else inputs)  # which takes a shape alone
                 source = self.memory_of(inputs[0]) if name in {*COPIES, *REPEATS} and inputs else None
                 std = STANDARD.get(name) if is_random else self._scaled_std(name, inputs, args)
                 mean = None if name not in STANDARD else 0.0 if "randn" in name else 0.5
