@@ -97,6 +97,8 @@ def replaced(how: str, last: str = "") -> nn.Module:
         elif how == "parameter":
             layer.weight = nn.Parameter(torch.empty_like(layer.weight).normal_(0, 0.02))
             layer.bias = nn.Parameter(torch.zeros_like(layer.bias))
+        elif how == "formula":
+            layer.weight.data = torch.linspace(-1, 1, layer.weight.numel()).view_as(layer.weight).sin()
         elif how == "rounded":
             layer.weight = nn.Parameter((layer.weight.data + 0.01 * torch.randn_like(layer.weight)).round(decimals=2))
             layer.bias.data = layer.bias.data.clamp(-1, 1)
@@ -130,6 +132,11 @@ def other_parameters_and_then_loaded():
 @healthy("own", "overwritten")
 def parameters_computed_from_loaded_ones():
     return {"build": lambda: replaced("rounded", "type")}
+
+
+@healthy("own", "overwritten")
+def loaded_and_then_a_formula():
+    return {"build": lambda: replaced("formula")}
 
 
 @healthy("own", "overwritten")
@@ -219,6 +226,25 @@ def default_of_an_own_layer_replaced():
         for module in model:
             nn.init.normal_(module.weight, std=0.02)
             nn.init.uniform_(module.bias, -0.1, 0.1)
+        return model
+
+    return {"build": build}
+
+
+class Scores(nn.Module):
+    """No kind of a torch layer: its constructor leaves a place holder."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(4, 4))
+
+
+@healthy("own", "overwritten")
+def place_holder_of_an_own_module():
+    def build() -> nn.Module:
+        model = nn.Sequential(Scores(), *(nn.Linear(4, 4) for _ in range(3)))
+        for module in model:
+            nn.init.normal_(module.weight, std=0.02)
         return model
 
     return {"build": build}

@@ -29,8 +29,8 @@ class Products(TorchFunctionMode):
             return result
         if name == "einsum":
             self._note(*_of_einsum(args[0], list(args[1:])))
-        elif name in ("matmul", "__matmul__", "__rmatmul__") and len(args) > 1:
-            self._note(*_of_matmul(*(args[1::-1] if name == "__rmatmul__" else args[:2])))
+        elif name in ("matmul", "__matmul__") and len(args) > 1:
+            self._note(*_of_matmul(*args[:2]))
         return result
 
     def _note(self, factors: Factors, left: str) -> None:
@@ -42,7 +42,7 @@ class Products(TorchFunctionMode):
             if memory is None or len({*letters}) < len(letters):
                 continue
             others = [pair for other, pair in enumerate(factors) if other != at]
-            beside = {key for other, those in others for key, size in zip(those, other.shape, strict=True) if size > 1}
+            beside = {letter for _, those in others for letter in those}
             roles = ["summed" if each not in left else "shared" if each in beside else "free" for each in letters]
             memory.sums.add(tuple(zip(tensor.stride(), tensor.shape, roles, strict=True)))
 
