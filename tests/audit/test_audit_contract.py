@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import subprocess
 import sys
 
@@ -75,6 +76,7 @@ def test_settings_stay(fail):
     assert torch.get_default_device() == torch.device("cpu")
     assert torch.is_grad_enabled()
     assert nn.Module.register_parameter is register
+    assert "data" not in vars(nn.Parameter)
     assert not torch.empty(3).isnan().all()
 
 
@@ -104,11 +106,52 @@ def test_a_report_is_plain_data_and_the_same_twice():
     assert "ZI201 warning (the model itself): The parameter `gate` was never written" in str(first)
 
 
+class Tied(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed, self.head = nn.Embedding(5, 4), nn.Linear(4, 5, bias=False)
+        self.head.weight = self.embed.weight
+
+
+def test_an_empty_parameter_that_was_tied_is_tied_again():
+    def build(again: bool = False) -> nn.Module:
+        with torch.device("meta"):
+            model = Tied()
+        model.to_empty(device="cpu")  # this line makes the memory
+        model.load_state_dict({"embed.weight": torch.randn(5, 4)}, strict=False)
+        if again:
+            exec(lines[0], {"model": model})
+        return model
+
+    found = {each.code: each for each in zeroinit.audit(build).warnings}
+    assert found.keys() == {"ZI201", "ZI209"}
+    assert found["ZI201"].suggestion == "Tie it again: `model.head.weight = model.embed.weight`."
+    assert f"test_audit_contract.py:{build.__code__.co_firstlineno + 3} in " in found["ZI201"].message
+    lines = re.findall("`([^`]*)`", found["ZI201"].suggestion)
+    assert zeroinit.audit(lambda: build(again=True)).warnings == ()
+
+
+def test_the_first_repair_of_joined_parameters_brings_no_other_fault():
+    def build(again: bool) -> nn.Module:
+        model = nn.ModuleList(nn.Linear(4, 4, bias=False) for _ in range(2))
+        model[1].weight = model[0].weight if again else nn.Parameter(model[0].weight.data)
+        return model
+
+    (found,) = zeroinit.audit(lambda: build(False)).warnings
+    assert (found.code, found.suggestion[:34]) == ("ZI210", "Use one `nn.Parameter` in all plac")
+    assert zeroinit.audit(lambda: build(True)).warnings == ()
+
+
 def test_findings_are_chosen_as_those_of_inspect_are(tmp_path):
     report = zeroinit.audit(Net)
     assert choose(report, ignore=["ZI201"]).warnings == ()
+    told = "No other fault found in 3 parameters and 1 buffer: 1 "
+    assert choose(report, ignore=["ZI201"]).verdict == f"{told}warning left out by code."
+    assert choose(report, select=["ZI201"]).verdict == report.verdict
     write_baseline(report, tmp_path / "known.json")
-    assert without_known(report, tmp_path / "known.json").warnings == ()
+    known = without_known(report, tmp_path / "known.json")
+    assert known.warnings == ()
+    assert known.verdict == f"{told}known warning of {tmp_path / 'known.json'} left out."
 
 
 def test_assert_initialized_fails_with_the_report():

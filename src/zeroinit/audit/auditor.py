@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from zeroinit._common import InputError
 from zeroinit._findings.finding import Finding, finding
-from zeroinit._findings.naming import few
+from zeroinit._findings.naming import few, joined
 from zeroinit._modules.homes import homes_of
 from zeroinit.audit.building import Observed, observe
 from zeroinit.audit.copies import copies_between, copies_inside
@@ -156,9 +156,13 @@ def _difference(meta: Observed, eager: Observed, name: str, first: Tensor, secon
         return []
     else:
         what = "has other values"
-    message = f"`{name}` {what} if the model comes from the meta device than if it is built directly."
+    message = f"`{name}` {what} if the model comes from the meta device than if it is built directly"
     repair = f"Let `init` set all of `{name}`, and not change what the constructor left."
-    return [finding("ZI211", name.rpartition(".")[0], [name], message, repair)]
+    if lost := sorted(vars(second).keys() - vars(first).keys()):
+        marks = joined([f"`{each}`" for each in lost])
+        message += f": the new parameter that `to_empty` makes has no attribute {marks}"
+        repair = f"Keep {marks} on the module, and not on the parameter."
+    return [finding("ZI211", name.rpartition(".")[0], [name], f"{message}.", repair)]
 
 
 def _of_ranks(whole: Observed, ranks: Sequence[Any], init: Any, batch: Any) -> list[Finding]:
@@ -172,7 +176,7 @@ def _of_ranks(whole: Observed, ranks: Sequence[Any], init: Any, batch: Any) -> l
     full = whole_shapes(whole, built[0], len(built))
     alone = [found for each in built for found in (*_of_one(each, whole), *wrong_scale(each, full, len(built)))]
     told = {name for each in alone if each.code == "ZI201" for name in each.parameters}
-    return [*alone, *compared_ranks(built, full, told)]
+    return [*alone, *compared_ranks(whole, built, full, told)]
 
 
 def _split(names: Iterable[str], how: str) -> Finding:
@@ -183,7 +187,7 @@ def _split(names: Iterable[str], how: str) -> Finding:
 
 def _joined(names: Iterable[str], how: str) -> Finding:
     listed = list(names)
-    repair = "Give each its own memory with `.clone()`, or use one `nn.Parameter` in all places."
+    repair = "Use one `nn.Parameter` in all places, or give each its own memory: draw it anew, or copy with `.clone()`."
     return finding("ZI210", listed[0].rpartition(".")[0], listed, f"{few(listed)} {how}.", repair)
 
 

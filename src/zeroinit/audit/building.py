@@ -13,6 +13,7 @@ from zeroinit._modules.arguments import check_returned, name_of
 from zeroinit._modules.batch import call_model, describe
 from zeroinit._modules.state import random_state_kept, unwrapped
 from zeroinit.audit.memory import COPIES, REPEATS, Memory, Write
+from zeroinit.audit.products import Products
 from zeroinit.audit.ties import Ties, memory_groups, tied_again, tied_names
 from zeroinit.audit.trace import Recorder
 
@@ -124,7 +125,7 @@ def observe(
     if isinstance(build, nn.Module) or not callable(build):
         raise InputError(f"{argument}={name_of(build)}: is no function that builds a model; {HOW}")
     recorder = Recorder()
-    ties = Ties(recorder.note_loaded)
+    ties = Ties(recorder.note_loaded, recorder.note_replaced)
     with settings_kept(seed), ExitStack() as stack:
         stack.enter_context(ties.watching())
         stack.enter_context(recorder)
@@ -142,7 +143,7 @@ def observe(
         split, tied = ties.split(model), tied_names(model)
         if batch is not None:
             recorder.phase = "forward"
-            with torch.no_grad():
+            with torch.no_grad(), Products(recorder):
                 watched(call_model, f"batch={describe(batch)}", model, batch, way=FITS)
     return Observed(model, recorder, split, tied, on_meta)
 

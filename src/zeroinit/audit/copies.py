@@ -22,6 +22,7 @@ ON_PURPOSE = re.compile(
     r"|key_encoder|encoder_k)(?=$|[._\d])"
 )
 """Words in the path of a module that starts as a copy on purpose."""
+BIAS = re.compile(r"bias|^b(_|\d|$)")
 FEWEST_BITS, FEWEST_SCALED = 20, 8
 """Bits that must agree, and values that must be proportional, before a copy is no chance."""
 
@@ -156,22 +157,35 @@ def _whats(names: Iterable[str]) -> str:
 def copies_inside(observed: Observed) -> list[Finding]:
     """Return a finding for each parameter that holds the same random values several times."""
     found = []
-    for name, tensor in drawn(observed).items():
-        owner = observed.owner(name)
+    random = drawn(observed)
+    for name, tensor in random.items():
+        owner, path = observed.owner(name), name.rpartition(".")[0]
         if (
             isinstance(owner, _ConvNd | nn.Embedding | nn.EmbeddingBag | nn.modules.batchnorm._NormBase)
             or tensor.dim() < 2
         ):
             continue
         told = _repeated(tensor)
-        if told:
+        if told and _is_of_members(name, random):
+            message = f"{told} of `{name}` have the same random values; other values of the layer differ."
+            found.append(finding("ZI252", path, [name], message))
+        elif told:
             message = f"{told} of `{name}` have the same random values."
             repair = (
                 f"Draw each anew: `for part in {of_model(name)}: nn.init.normal_(part, std=0.02)`, "
                 f"and no `repeat`, `expand` or a seed for each."
             )
-            found.append(finding("ZI206", name.rpartition(".")[0], [name], message, repair))
+            found.append(finding("ZI206", path, [name], message, repair))
     return found
+
+
+def _is_of_members(name: str, random: dict[str, Tensor]) -> bool:
+    """Whether one bias is there for each member of a layer, and the members differ by another parameter."""
+    path, _, attribute = name.rpartition(".")
+    rows, beside = random[name], [each for key, each in random.items() if key.rpartition(".")[0] == path]
+    if not BIAS.search(attribute) or max(rows.shape[1:]) < rows[0].numel() or bool((rows != rows[:1]).any()):
+        return False
+    return any(each.dim() > 1 and len(each) == len(rows) and not _repeated(each) for each in beside)
 
 
 def _repeated(tensor: Tensor) -> str:

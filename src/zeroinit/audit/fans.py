@@ -22,6 +22,7 @@ PACKED = {
 RECURRENT = re.compile(r"lstm|gru|rnn|cell|recurrent", re.IGNORECASE)
 """Types of modules that hold the matrices of several gates, one below the other."""
 STACKED = re.compile(r"expert|moe|stack|ensemble|head|bank|branch|member|group", re.IGNORECASE)
+ROLES = "summed", "free"
 KERNEL = re.compile(r"conv|kernel|filter", re.IGNORECASE)
 
 
@@ -74,11 +75,13 @@ def right_fans(
     if len(shape) == 2:
         declared = _declared(observed, name, owner, shape, world)
         packed = _packed(observed, name, shape) or _split(observed, name, shape, memory)
-        return declared or packed or _of_matrix(owner, shape, memory.uses)
-    if len(shape) == 3 and not _is_kernel(owner, name, shape, memory.uses):
+        return declared or packed or _of_matrix(owner, parameter, memory)
+    if len(shape) == 3 and not _is_kernel(owner, name, shape, memory):
         why = f"the parameter stacks {shape[0]} matrices"
         vectors = 1 in shape[:2]  # a learned query or a table of positions, which no layer multiplies by
-        return _by_use(shape[1:], memory.uses, f"{why}, and ", vectors) or ([] if vectors else _either(*shape[1:], why))
+        used = [] if vectors else _by_sums(parameter, memory, f"{why}, and ")
+        used = used or _by_use(shape[1:], memory.uses, f"{why}, and ", vectors)
+        return used or ([] if vectors else _either(*shape[1:], why))
     return []
 
 
@@ -101,17 +104,17 @@ def _of_convolution(observed: Observed, name: str, layer: _ConvNd, memory: Memor
     return found
 
 
-def _of_matrix(owner: nn.Module, shape: tuple[int, ...], uses: set[Use]) -> list[Fans]:
+def _of_matrix(owner: nn.Module, matrix: Tensor, memory: Memory) -> list[Fans]:
     """Return the fans of a matrix: as its layer stores it, as the forward pass reads it, or either way round."""
-    rows, columns = shape
+    rows, columns = matrix.shape
     if isinstance(owner, nn.Linear):
         return [Fans(columns, rows, f"{columns} inputs, {rows} outputs")]
     if is_conv1d(owner):
         return [Fans(rows, columns, f"the layer stores its {rows} inputs first, its {columns} outputs second", True)]
-    if used := _by_use(shape, uses):
+    if used := _by_use((rows, columns), memory.uses) or _by_sums(matrix, memory):
         return used
     declared = [size for key in INPUTS if isinstance(size := getattr(owner, key, None), int)]
-    if rows != columns and declared and declared[0] in shape:
+    if rows != columns and declared and declared[0] in (rows, columns):
         inputs = declared[0]
         return [Fans(inputs, rows + columns - inputs, f"the layer has {inputs} inputs", inputs == rows)]
     return _either(rows, columns, f"a matrix of {rows} by {columns}")
@@ -128,6 +131,38 @@ def _by_use(shape: tuple[int, ...], uses: set[Use], why: str = "", second: bool 
         return []
     inputs, outputs = seen.pop()
     return [Fans(inputs, outputs, f"{why}the forward pass sums over {inputs} values", inputs == shape[0])]
+
+
+def _by_sums(parameter: Tensor, memory: Memory, why: str = "") -> list[Fans]:
+    """Return the fans of a matrix or of a stack, if the forward pass shows which axes it sums over.
+
+    The first ones are right. Those without a reason are accepted: the fans of one matrix of the stack, or of all.
+    """
+    sizes, seen = parameter.shape, {_roles(parameter, axes) for axes in memory.sums} - {None}
+    roles = seen.pop() if len(seen) == 1 else ()
+    summed, free = ([size for size, role in zip(sizes, roles or (), strict=False) if role == each] for each in ROLES)
+    if not roles or not summed or not free:
+        return []
+    inputs, outputs = math.prod(summed), math.prod(free)
+    told = f"the forward pass sums over {inputs} values"
+    if len(roles) == 2 or {*roles[1:]} != {*ROLES}:
+        return [Fans(inputs, outputs, told, roles[0] == "summed")]
+    first = roles[1] == "summed"
+    alone = Fans(sizes[1 if first else 2], sizes[2 if first else 1], f"{why}{told}", first)
+    if roles[0] == "summed":
+        return [Fans(inputs, outputs, f"{told}, those of all {sizes[0]} matrices", first), replace(alone, why="")]
+    return [alone, replace(alone, outputs=outputs, why="")]
+
+
+def _roles(parameter: Tensor, axes: tuple[tuple[int, int, str], ...]) -> tuple[str, ...] | None:
+    """Return the role of each axis of a parameter in a product; ``None`` if it cannot be told."""
+    found = []
+    for stride in parameter.stride():
+        within = {role for step, size, role in axes if step <= stride < step * size}
+        if len(within) > 1:
+            return None
+        found.append(within.pop() if within else "shared")
+    return tuple(found)
 
 
 def _stored(whole: tuple[int, ...], why: str) -> Fans:
@@ -207,9 +242,9 @@ def _declared(observed: Observed, name: str, owner: nn.Module, shape: tuple[int,
     return [_stored(whole, f"`{type(owner).__name__}` holds a shard of a parameter of {whole}")]
 
 
-def _is_kernel(owner: nn.Module, name: str, shape: tuple[int, ...], uses: set[Use]) -> bool:
+def _is_kernel(owner: nn.Module, name: str, shape: tuple[int, ...], memory: Memory) -> bool:
     """Whether three axes are those of a convolution, and no stack of matrices."""
-    if any(use.summed in shape[1:] and use.other in shape[1:] for use in uses):
+    if memory.sums or any(use.summed in shape[1:] and use.other in shape[1:] for use in memory.uses):
         return False
     words = f"{type(owner).__name__} {name}"
     if STACKED.search(words) or any(STACKED.search(key) and value == shape[0] for key, value in whole_numbers(owner)):

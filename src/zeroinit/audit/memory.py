@@ -98,6 +98,8 @@ class Memory:
 
     ``uses`` are those as a factor of a matrix product, ``kernels`` those as a kernel: its channels. ``parts`` tells
     into how many parts the outputs are split; a negative number may be that of heads, which share one projection.
+    ``sums`` are uses by `einsum` or `matmul`: the stride, the size and the role of each axis. ``before`` is the memory
+    of the parameter whose place it took.
     """
 
     reference: StorageWeakRef
@@ -106,6 +108,12 @@ class Memory:
     uses: set[Use] = field(default_factory=set)
     kernels: set[Use] = field(default_factory=set)
     parts: dict[Use, int] = field(default_factory=dict)
+    sums: set[tuple[tuple[int, int, str], ...]] = field(default_factory=set)
+    before: "Memory | None" = None
+
+    def is_built(self) -> bool:
+        """Whether it was there before the forward pass, and is no input."""
+        return bool(self.writes) and self.writes[0].phase != "forward"
 
     def ancestors(self, after: int = -1) -> "dict[Memory, int]":
         """Return all memory that this one was computed from, with the latest time at which values left it."""

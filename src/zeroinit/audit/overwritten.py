@@ -7,17 +7,21 @@ from collections import defaultdict
 from functools import lru_cache
 from itertools import takewhile
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from zeroinit._findings.finding import Finding, finding
 from zeroinit.audit.building import Observed
 from zeroinit.audit.memory import COPIES, Memory, Write
 from zeroinit.audit.rules import Rule
+from zeroinit.audit.trace import plain
 
 __all__ = ["overwritten"]
 
 CHANGED_LATER = ("trunc_normal_", "sparse_")
 """Rules that draw, and then change what they drew."""
+STATES = re.compile(r"(^|[._])(states?|hidden|cache|memory|mem)($|[._\d])")
+"""Names of buffers that hold what a sequence left, and that one sets anew on purpose."""
 Site = tuple[str, int, int]
 Reach = dict[Site, set[str]]
 """The parameters that each line of the user's code writes."""
@@ -39,6 +43,10 @@ def overwritten(observed: Observed) -> list[Finding]:
     found = []
     for name, history in histories.items():
         last = next((each for each in reversed(history) if each.sets), None)
+        if last is not None and (lost := _replaced(observed, name)) is not None:
+            if not _is_deliberate(observed, name, lost, last, reach, receiving):
+                found.append(_after_loading(name, last))
+            continue
         if (
             last is None
             or observed.is_loaded(last)
@@ -52,8 +60,46 @@ def overwritten(observed: Observed) -> list[Finding]:
         later = _same_rule(by_site[last.rule.site], last)
         if loaded and not _is_deliberate(observed, name, loaded[-1], last, reach, receiving):
             found.append(_after_loading(name, last))
-        elif special := [each for each in before if _is_special(observed, name, each, last, reach, later)]:
+        elif special := [
+            each
+            for each in before
+            if _is_special(observed, name, each, last, reach, later) and not _is_again(each, last, history)
+        ]:
             found.append(_by_general(name, observed.parameters[name], special[-1], last, len(later)))
+    return [*found, *_statistics(observed)]
+
+
+def _replaced(observed: Observed, name: str) -> Write | None:
+    """Return what was loaded into a parameter whose memory was then replaced by drawn values, or by one number."""
+    memory = observed.memory(observed.parameters[name])
+    while memory is not None and memory.before in memory.ancestors():
+        memory = memory.before  # as in another type
+    if memory is None or memory.before is None:
+        return None
+    lasting = memory.lasting()
+    is_rule = memory.is_random() or all(each.kind == "constant" for each in lasting)
+    if not lasting or not is_rule or any(observed.is_loaded(each) for each in lasting):
+        return None
+    return next((each for each in _writes(memory.before) if observed.is_loaded(each)), None)
+
+
+def _statistics(observed: Observed) -> list[Finding]:
+    """Return findings for buffers, such as running means, that were loaded, and then drawn or set to one number."""
+    names = [name for name, each in observed.buffers.items() if each.is_floating_point() and not STATES.search(name)]
+    histories = {name: history for name in names if (history := _history(observed, observed.buffers[name]))}
+    reach: dict[Site, set[str]] = defaultdict(set)
+    for name, history in histories.items():
+        reach[history[-1].rule.site].add(name)
+    found = []
+    for name, history in histories.items():
+        last, values = history[-1], plain(observed.buffers[name])
+        loaded = [each for each in history[:-1] if last.covers(each) and observed.is_loaded(each)]
+        if not loaded or values.is_meta or _is_deliberate(observed, name, loaded[-1], last, reach, {}):
+            continue
+        # a forward pass of a batch norm writes unseen, but for the values
+        is_constant = last.value is not None and bool((values == torch.full_like(values, last.value)).all())
+        if last.kind == "draw" or (last.kind == "constant" and is_constant):
+            found.append(_after_loading(name, last))
     return found
 
 
@@ -88,9 +134,14 @@ def _same_rule(writes: list[tuple[str, Write]], last: Write) -> set[str]:
 
 
 def _history(observed: Observed, tensor: Tensor) -> list[Write]:
-    memory = observed.memory(tensor)
+    return _writes(observed.memory(tensor))
+
+
+def _writes(memory: Memory | None) -> list[Write]:
+    """Return the writes before the forward pass; the first one stands for values that nobody was seen to make."""
     history = [each for each in memory.history() if each.phase != "forward"] if memory is not None else []
-    if history and history[0].operation.endswith("_"):  # nobody was seen to make this memory
+    first = history[0] if history else None  # nobody made this memory, if it is viewed or changed first
+    if first is not None and (first.operation.endswith("_") or (first.kind == "given" and not first.rule.loading)):
         history.insert(0, Write(0, "given", Rule()))
     return history
 
@@ -100,7 +151,7 @@ def _is_deliberate(
 ) -> bool:
     """Whether a rule after loading is about one layer alone, and others keep what was loaded."""
     path = name.rpartition(".")[0]
-    layers = {each.rpartition(".")[0] for each in reach[last.rule.site]}
+    layers = {each.rpartition(".")[0] for each in reach.get(last.rule.site, {name})}
     rule = last.rule
     by_hand = rule.made_in is None and not rule.method and not rule.applied and not _is_in_loop(rule.site)
     if layers != {path} or not by_hand or not (loaded.whole or loaded.rule.loading):
@@ -148,8 +199,13 @@ def _is_special(observed: Observed, name: str, write: Write, last: Write, reach:
         return False
     if _is_by_owner(observed, name, write):
         memory = observed.memory(observed.parameters[name])
-        return memory is not None and _is_marked(memory, write)
+        return memory is not None and (_is_marked(memory, write) or _is_instead(observed, name, write))
     return write.kind in ("draw", "constant", "copy", "part", "computed", "given")
+
+
+def _is_again(write: Write, last: Write, history: list[Write]) -> bool:
+    """Whether the line of a write runs again after the later rule, as where an initializer that scales runs twice."""
+    return any(each.time > last.time and each.rule.site == write.rule.site for each in history)
 
 
 def _is_wider(later: set[str], earlier: set[str], same_kind: set[str], rule: Rule) -> bool:
@@ -204,6 +260,20 @@ def _is_marked(memory: Memory, write: Write) -> bool:
     if write.kind == "constant":
         return write.value is not None and (max(write.sizes, default=1) == 1 or write.value not in (0.0, 1.0))
     return write.kind in ("computed", "given") and not memory.is_random(write.time)
+
+
+def _is_instead(observed: Observed, name: str, write: Write) -> bool:
+    """Whether the user's kind of a torch layer sets values in the place of torch's default.
+
+    Draws do not count, nor does what torch has as a default somewhere: zeros of a bias, ones of a norm.
+    """
+    owner, attribute = observed.declared(name)
+    bases = type(owner).__mro__[1 : type(owner).__mro__.index(nn.Module)]
+    of_torch = any(each.__module__.startswith("torch.nn.") and "reset_parameters" in vars(each) for each in bases)
+    if not of_torch or not attribute.startswith(("weight", "bias")):
+        return False
+    usual = 0.0 if attribute.startswith("bias") else 1.0 if "Norm" in str(bases) else None
+    return write.kind in ("constant", "part", "computed", "given") and (write.value is None or write.value != usual)
 
 
 def _is_same(first: Write, second: Write) -> bool:

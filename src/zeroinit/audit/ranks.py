@@ -16,18 +16,21 @@ __all__ = ["compared_ranks"]
 
 
 def compared_ranks(
-    ranks: Sequence[Observed], full: dict[str, tuple[int, ...]], told: Collection[str] = ()
+    whole: Observed, ranks: Sequence[Observed], full: dict[str, tuple[int, ...]], told: Collection[str] = ()
 ) -> list[Finding]:
-    """Return findings for random values that are equal on ranks that hold different shards, and for differing replicas.
+    """Return findings for values that are equal on ranks that hold different shards, and for differing replicas.
 
     Args:
+        whole: The whole model.
         ranks: A model for each rank.
         full: The full shape of each shard, by name.
         told: Names that are left out: values that nobody wrote differ anyway.
     """
     found: list[Finding] = []
     random = [drawn(each) for each in ranks]
-    equal, differing = [], []
+    equal: list[str] = []
+    loaded: list[str] = []
+    differing: list[str] = []
     for name in dict.fromkeys(name for each in ranks for name in each.parameters):
         tensors = [plain(each.parameters[name].detach()) for each in ranks if name in each.parameters]
         if (
@@ -37,8 +40,8 @@ def compared_ranks(
             continue
         if name in full or len({each.shape for each in tensors}) > 1:
             num_shards = _num_shards(full.get(name), tensors)
-            if name in random[0] and _has_equal_shards(tensors, num_shards):
-                equal.append(name)
+            if _has_equal_shards(tensors, num_shards) and (name in random[0] or _differ(whole, name, tensors[0])):
+                (equal if name in random[0] else loaded).append(name)
             elif not _has_equal_replicas(tensors, num_shards):
                 differing.append(name)
         elif any(not _is_equal(tensors[0], each) for each in tensors[1:]):
@@ -51,6 +54,11 @@ def compared_ranks(
             "Give each rank a generator of its own: `torch.Generator().manual_seed(seed + rank)`, for sharded values."
         )
         found.append(finding("ZI207", equal[0].rpartition(".")[0], equal, message, repair))
+    if loaded:
+        message = f"{few(loaded)}: several ranks hold the same part of it, and each should hold a part of its own."
+        part = "values[rank * size : (rank + 1) * size]"
+        repair = f"Let each rank take its own part of the whole values, along the axis that is cut: `{part}`."
+        found.append(finding("ZI207", loaded[0].rpartition(".")[0], loaded, message, repair))
     if elsewhere:
         message = f"{few(elsewhere)}: layers on different ranks hold the same random values."
         repair = "Seed each rank that has layers of its own anew: `torch.manual_seed(seed + rank)`."
@@ -58,8 +66,16 @@ def compared_ranks(
     if differing:
         message = f"{few(differing)}: ranks start with different values, and all should hold the same."
         repair = "Seed all ranks equally before replicated values are drawn, or broadcast them from rank 0."
+        if all(len({_rule(each, name) for each in ranks if name in each.parameters}) > 1 for name in differing):
+            repair = "Draw them by one rule on all ranks, whatever the rank is, or broadcast them from rank 0."
         found.append(finding("ZI208", differing[0].rpartition(".")[0], differing, message, repair))
     return found
+
+
+def _rule(rank: Observed, name: str) -> tuple:
+    """Return which numbers make the values that a parameter has on a rank: seeds are no part of them."""
+    memory = rank.memory(rank.parameters[name])
+    return tuple((each.kind, each.operation, each.value, each.std) for each in (memory.lasting() if memory else ()))
 
 
 def _differing_buffers(ranks: Sequence[Observed]) -> list[str]:
@@ -97,6 +113,17 @@ def _num_shards(full: tuple[int, ...] | None, tensors: list[Tensor]) -> int:
         return len(tensors)
     cuts = [whole // part for whole, part in zip(full, local, strict=True) if part and whole != part]
     return max(cuts[0], 2) if cuts else len(tensors)
+
+
+def _differ(whole: Observed, name: str, local: Tensor) -> bool:
+    """Whether the parts of a whole parameter differ that have the shape of a shard, which is no constant."""
+    values = whole.parameters.get(name)
+    tensor = local if values is None else plain(values.detach())
+    cut = [axis for axis, size in enumerate(tensor.shape) if local.shape[axis : axis + 1] != (size,)]
+    if len(cut) != 1 or tensor.dim() != local.dim() or tensor.is_meta or bool((local == local.flatten()[:1]).all()):
+        return False
+    parts = tensor.split(local.shape[cut[0]], cut[0])
+    return any(not _is_equal(parts[0], each) for each in parts[1:])
 
 
 def _has_equal_shards(tensors: list[Tensor], num_shards: int) -> bool:

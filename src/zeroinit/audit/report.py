@@ -8,7 +8,7 @@ from zeroinit._common import counted
 from zeroinit._findings.finding import Finding
 from zeroinit._findings.formats import FEWEST, shortened, suggestion_lines, told_once
 from zeroinit._findings.lines import Line
-from zeroinit._findings.naming import pattern_of, starred
+from zeroinit._findings.naming import joined, pattern_of, starred
 from zeroinit._findings.report import Report
 
 __all__ = ["AuditReport", "Written"]
@@ -61,8 +61,11 @@ class AuditReport(Report):
         """One sentence: is every parameter initialized as meant, and if not, which is not."""
         buffers = sum(each.is_buffer for each in self.parameters)
         if not self.warnings:
-            others = f" and {counted(buffers, 'buffer')}" if buffers else ""
-            return f"Initialized: no fault found in {counted(len(self.parameters) - buffers, 'parameter')}{others}."
+            where = counted(len(self.parameters) - buffers, "parameter")
+            where += f" and {counted(buffers, 'buffer')}" if buffers else ""
+            hidden = [each for each in self.notes if each.endswith(("left out", "left out by code"))]
+            told = f"No other fault found in {where}: {joined(hidden)}."
+            return told if hidden else f"Initialized: no fault found in {where}."
         wrong = len({name for each in self.warnings for name in each.parameters})
         first = self.warnings[0].message.rstrip(".")
         return f"Not initialized as meant: {wrong} of {len(self.parameters)} parameters or buffers. {first}."

@@ -107,7 +107,7 @@ def _compared(name: str, memory: Memory, write: Write, right: list[Fans]) -> tup
     ratios = [used / fan / square for each in right for fan in each.readings(mode) for square in squares]
     if any(1 / LEAST_RATIO < ratio < LEAST_RATIO for ratio in ratios):
         return None
-    best = min(right, key=lambda each: abs(math.log(used / each.of(mode))))
+    best = min((each for each in right if each.why), key=lambda each: abs(math.log(used / each.of(mode))))
     fan, word = best.of(mode), WORDS.get(mode, mode.replace("_", "-"))
     times = math.sqrt(fan / used)
     message = (
@@ -146,7 +146,12 @@ def _finding(
         repair = f"Draw each part alone: `for part in {target}.chunk({parts}): {alone.format('part')}`."
     elif "stacks" in right.why and alone:
         data, matrix = (".data", "matrix.t()") if right.first and mode != "average" else ("", "matrix")
-        repair = f"Draw each matrix alone: `for matrix in {target}{data}: {alone.format(matrix)}`."
+        unknown = mode != "average" and "sums over" not in right.why
+        turned = ", as `matrix.t()` if its inputs come first" if unknown else ""
+        repair = f"Draw each matrix alone{turned}: `for matrix in {target}{data}: {alone.format(matrix)}`."
+    elif "those of all" in right.why and alone and (right.first or mode == "fan_in"):
+        all_of_them = ".data.flatten(0, 1).t()" if right.first else ".data.transpose(0, 1)"
+        repair = f"Draw all matrices as one: `{alone.format(target + all_of_them)}`."
     else:
         std = write.std / times if write.std else right.of(mode) ** -0.5
         repair = f"Take the right fan: `{with_std(write, target, std)}`."

@@ -90,30 +90,44 @@ class Ties:
 
     Args:
         note_loaded: Called with each parameter that ``load_state_dict(assign=True)`` puts into its place.
+        note_replaced: Called with a parameter and the tensor that takes its place.
     """
 
-    def __init__(self, note_loaded: Callable[[Tensor], None]) -> None:
-        self._note_loaded = note_loaded
+    def __init__(self, note_loaded: Callable[[Tensor], None], note_replaced: Callable[[Tensor, Tensor], None]) -> None:
+        self._note_loaded, self._note_replaced = note_loaded, note_replaced
         self._known: list[tuple[Any, str]] = []
         self._meant: dict[tuple[int, str], tuple[Any, list[tuple[Any, str]]]] = {}
 
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Note every registration of a parameter or a module inside."""
-        before = nn.Module.register_parameter
-        ties = self
+        before, own, ties = nn.Module.register_parameter, "data" in vars(nn.Parameter), self
+        data: Any = nn.Parameter.data
 
         def register_parameter(self: nn.Module, name: str, param: nn.Parameter | None) -> None:
+            old = vars(self).get("_parameters", {}).get(name)
             before(self, name, param)
+            if old is not None and param is not None:
+                ties._note_replaced(old, param)
             ties._registered(self, name, param)
 
+        def set_data(self: nn.Parameter, new: Tensor) -> None:
+            old = data.__get__(self)
+            data.__set__(self, new)
+            ties._note_replaced(old, new)
+
         nn.Module.register_parameter = register_parameter  # type: ignore[method-assign]
+        nn.Parameter.data = property(data.__get__, set_data)  # type: ignore[assignment]
         hook = register_module_module_registration_hook(self._replaced)
         try:
             yield
         finally:
             hook.remove()
             nn.Module.register_parameter = before  # type: ignore[method-assign]
+            if own:
+                nn.Parameter.data = data
+            else:
+                del nn.Parameter.data
 
     def _registered(self, module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
         if _is_loading():

@@ -33,6 +33,7 @@ SHAPES_ALONE = {
 }
 STANDARD = {"randn": 1.0, "randn_like": 1.0, "rand": 12**-0.5, "rand_like": 12**-0.5}
 """Standard deviations of operations that draw."""
+PICKS = {"index", "index_select"}
 SPLITS, JOINS = {"split", "split_with_sizes", "chunk", "unsafe_chunk", "unsafe_split"}, {"cat", "stack"}
 
 
@@ -87,10 +88,26 @@ class Recorder(TorchDispatchMode):
             return None
         return self.memories.setdefault(reference.cdata, Memory(reference))
 
+    def memory_of_factor(self, tensor: Tensor) -> Memory | None:
+        """Return the memory of a factor of a product, or what it is a plain copy or some matrices of a stack of."""
+        memory, followed = self.memory_of(tensor), COPIES | (PICKS if tensor.dim() > 2 else set())
+        while memory is not None and memory.writes and memory.writes[0].phase == "forward":
+            first = memory.writes[0]
+            if first.operation not in followed or first.source is None:
+                break
+            memory = first.source
+        return memory
+
     def note_loaded(self, tensor: Tensor) -> None:
         """Note that a tensor from a checkpoint took the place of a parameter."""
         if (memory := self.memory_of(tensor)) is not None:
             self._append(memory, "given", plain(tensor.detach()), "load")
+
+    def note_replaced(self, old: Tensor, new: Tensor) -> None:
+        """Note that a parameter gets other memory: by a new parameter of its name, or by its `data`."""
+        before, memory = self.memory_of(old), self.memory_of(new)
+        if memory is not None and before is not memory:
+            memory.before = before
 
     def _schema(self, func: Any) -> tuple[str, list[tuple[int, str]], bool]:
         if func not in self._schemas:
@@ -153,7 +170,7 @@ class Recorder(TorchDispatchMode):
                 known = 0.0 if "zeros" in name else 1.0 if "ones" in name else _number(args[-1] if args else None)
                 self._append(memory, "constant", tensor, name, value=known)
             else:
-                self._link(memory, inputs)
+                self._link(memory, [] if name.endswith("_like") else inputs)  # which takes a shape alone
                 source = self.memory_of(inputs[0]) if name in {*COPIES, *REPEATS} and inputs else None
                 std = STANDARD.get(name) if is_random else self._scaled_std(name, inputs, args)
                 mean = None if name not in STANDARD else 0.0 if "randn" in name else 0.5
@@ -201,8 +218,8 @@ class Recorder(TorchDispatchMode):
 
     def _used(self, factors: list[Tensor]) -> None:
         """Record how a factor of a matrix product lies in memory; a product of two parameters reads no inputs."""
-        memories = [self.memory_of(each) for each in factors]
-        if all(each is not None and each.writes and each.writes[0].phase != "forward" for each in memories):
+        memories = [self.memory_of_factor(each) for each in factors]
+        if all(each is not None and each.is_built() for each in memories):
             return
         for tensor, memory, summed in zip(map(plain, factors), memories, (-1, -2), strict=True):
             if memory is not None and tensor.dim() > 1:

@@ -70,7 +70,9 @@ def never_written(observed: Observed, eager: Observed | None = None) -> list[Fin
             whole = all(
                 each is not None and bool(each.all()) for key, each in masks.items() if key.rpartition(".")[0] == path
             )
-            repair = _repair(observed, eager or observed, name, missing, whole)
+            tied = next((each for pair in observed.split if name in pair for each in pair if each != name), "")
+            repair = f"Tie it again: `{of_model(name)} = {of_model(tied)}`."
+            repair = repair if tied else _repair(observed, eager or observed, name, missing, whole)
             found.append(_finding(observed, name, tensors[name], missing, repair))
     for path, module in observed.model.named_modules():
         for key, value in vars(module).items():
@@ -112,7 +114,7 @@ def _finding(observed: Observed, name: str, tensor: Tensor, missing: Tensor, rep
             f"they are lost, and `init` does not set them again."
         )
     else:
-        made = next((each.rule.place for each in writes if each.kind == "empty" and each.rule.place), "")
+        made = "" if emptied is None else emptied.rule.place
         message = f"{which} {verb} never written: the values are left-over memory{f' of {made}' if made else ''}."
     return finding("ZI201", path, [name], message, repair)
 
