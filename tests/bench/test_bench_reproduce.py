@@ -3,11 +3,13 @@
 import io
 import json
 import re
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from rich.console import Console
 
 from zeroinit._common import InputError, check_writable
@@ -16,8 +18,8 @@ from zeroinit.bench import store as store_module
 from zeroinit.bench.catalogue import FIGURES
 from zeroinit.bench.progress import Progress
 from zeroinit.bench.reporting import analysis, report
-from zeroinit.bench.reproduce import Interrupted, choose_figures, list_missing, reproduce
-from zeroinit.bench.running.schedule import Options
+from zeroinit.bench.reproduce import Interrupted, carry_out_missing, choose_figures, list_missing, reproduce
+from zeroinit.bench.running.schedule import Options, Task, run_all
 from zeroinit.bench.spec import Curve, Figure
 from zeroinit.bench.store import Failure
 from zeroinit.bench.training import Checkpoint, CheckpointWarning
@@ -245,6 +247,49 @@ def test_a_damaged_result_is_set_aside_and_computed_again(no_drawing, start, sto
     assert "2 of 4 runs are stored already" in told
     assert path.with_name(f"{path.name}.damaged-1").read_bytes() == damaged
     assert (len(list(store)), report.problems, other.read_bytes()) == (4, (), before)
+
+
+@pytest.fixture
+def own(run, store, tmp_path, monkeypatch):
+    """Carries out a run whose initializer is a function of the user's, and says what the next start tells of it."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    name = f"own_start_{tmp_path.name}"
+    module_file = tmp_path / f"{name.replace('-', '_')}.py"
+    text = "import torch\n\n\ndef start(weight, generator):\n    torch.nn.init.orthogonal_(weight, {}, generator)\n"
+    module_file.write_text(text.format(1.0))
+    task = Task(replace(run, initializer=f"{module_file.stem}:start", epochs=1), 0)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    run_all([task], Options(store.root))
+
+    def again(threads=1, gain=1.0, processor=None):
+        if processor is not None:
+            result = store.load(task.run, 0)
+            store.save(replace(result, origin=result.origin | {"processor": processor}))
+        module_file.write_text(text.format(gain))
+        sys.modules.pop(module_file.stem, None)
+        torch.set_num_threads(threads)
+        screen = Console(file=io.StringIO(), width=300)
+        with Progress(screen) as progress:
+            carry_out_missing([task], Options(store.root), store, progress, jobs=1, names={task.run: "own"})
+        return screen.file.getvalue()
+
+    yield again
+    torch.set_num_threads(before)
+    sys.modules.pop(module_file.stem, None)
+
+
+def test_a_function_that_sets_other_values_now_is_carried_out_again(own):
+    assert "sets other values than it did for" in own(gain=2.0)
+
+
+def test_a_function_that_rounds_with_the_number_of_threads_is_the_same(own):
+    """An orthogonal matrix differs in its last bits between one thread, as of a worker, and two."""
+    assert "set aside" not in own(threads=2)
+
+
+def test_another_kind_of_machine_may_round_otherwise(own):
+    assert "set aside" not in own(gain=2.0, processor="another one")
 
 
 def test_what_a_kill_left_is_removed_at_the_next_start(no_drawing, start, store, figure):

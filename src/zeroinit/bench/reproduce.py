@@ -10,7 +10,7 @@ from zeroinit.bench.network import hash_model, start_model
 from zeroinit.bench.profiles import PROFILES
 from zeroinit.bench.progress import Progress
 from zeroinit.bench.reporting.report import Report, build_report, check_figures, is_written, write_report
-from zeroinit.bench.running.device import choose_device
+from zeroinit.bench.running.device import as_many_threads, choose_device, was_made_here
 from zeroinit.bench.running.estimate import name_runs
 from zeroinit.bench.running.schedule import Options, Task, choose_jobs, missing, run_all, shard_of
 from zeroinit.bench.running.start import load
@@ -228,10 +228,16 @@ def _check_what_is_there(
 
 
 def _is_outdated(result: Result) -> bool:
-    """Whether a function of the user's starts a network with other values now than when the result was stored."""
+    """Whether a function of the user's starts a network with other values now than when the result was stored.
+
+    What another kind of machine made is believed: there, the same function may round otherwise.
+    """
     name = result.run.initializer
     is_own = name not in INITIALIZERS and not name.startswith("torch.")
-    return is_own and hash_model(start_model(result.run, result.seed)) != result.initial_hash
+    if not is_own or not was_made_here(result):
+        return False
+    with as_many_threads(result):
+        return hash_model(start_model(result.run, result.seed)) != result.initial_hash
 
 
 def _run(

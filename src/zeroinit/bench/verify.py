@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from zeroinit._common import InputError, counted, whole_number
 from zeroinit.bench.network import sizes_of
 from zeroinit.bench.progress import Progress, format_duration
+from zeroinit.bench.running.device import as_many_threads
 from zeroinit.bench.running.schedule import Options, Task, carry_out
 from zeroinit.bench.running.task import describe
 from zeroinit.bench.stats import mean_interval
@@ -23,7 +22,6 @@ __all__ = ["OUTCOMES", "Check", "compare", "verify"]
 OUTCOMES = ("equal bits", "within the interval", "differs", "damaged", "failed", "not compared")
 COMPARED, WRONG = OUTCOMES[:4], ("differs", "damaged", "failed")
 LEVEL = 0.99
-MOST_THREADS = 256
 
 
 @dataclass(frozen=True)
@@ -104,12 +102,9 @@ def _check(name: str, stored: Result, store: Store, options: Options, end: float
     if ":" in stored.run.initializer and not imports:
         text = f"initializer={stored.run.initializer!r} would be imported and called; --imports allows that"
         return Check(name, "not compared", text)
-    task, before = Task(stored.run, stored.seed), torch.get_num_threads()
-    threads = stored.environment["threads"]
-    if isinstance(threads, int) and 1 <= threads <= MOST_THREADS:
-        torch.set_num_threads(threads)
+    task = Task(stored.run, stored.seed)
     try:
-        with tempfile.TemporaryDirectory(prefix="zeroinit-verify-") as folder:
+        with as_many_threads(stored), tempfile.TemporaryDirectory(prefix="zeroinit-verify-") as folder:
             again = Options(Path(folder), options.data_dir, options.device, checkpoint_every=math.inf, deadline=end)
             carry_out((task,), again, lambda task, epoch: None)
             fresh = Store(folder)
@@ -118,8 +113,6 @@ def _check(name: str, stored: Result, store: Store, options: Options, end: float
             made = fresh.load(task.run, task.seed)
     except Exception as error:
         return Check(name, "failed", f"cannot be carried out again ({describe(error)[0]})")
-    finally:
-        torch.set_num_threads(before)
     return Check(name, *compare(stored, made, lambda: _others(store, stored)))
 
 

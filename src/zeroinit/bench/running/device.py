@@ -15,11 +15,21 @@ from zeroinit._common import __version__
 from zeroinit._modules.arguments import check_device
 from zeroinit.bench.data import Dataset
 from zeroinit.bench.spec import Run
+from zeroinit.bench.store import Result
 from zeroinit.bench.work import flops
 
-__all__ = ["choose_device", "choose_execution", "denormals_flushed", "environment", "origin"]
+__all__ = [
+    "as_many_threads",
+    "choose_device",
+    "choose_execution",
+    "denormals_flushed",
+    "environment",
+    "origin",
+    "was_made_here",
+]
 
 PACKAGE, CPU_FACTS = Path(__file__).parents[2], Path("/proc/cpuinfo")
+MOST_THREADS = 256
 COMPILED_FROM = 3e15
 """From this number of operations on, compiling a run's network pays on a CUDA device."""
 
@@ -76,6 +86,25 @@ def environment(device: torch.device) -> dict:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
     }
+
+
+@contextmanager
+def as_many_threads(result: Result) -> Iterator[None]:
+    """Let torch use as many threads as for a stored result: their number decides how sums are rounded."""
+    before, threads = torch.get_num_threads(), result.environment["threads"]
+    if isinstance(threads, int) and 1 <= threads <= MOST_THREADS:
+        torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def was_made_here(result: Result) -> bool:
+    """Whether a result was made with the same versions on the same kind of processor, so that initial bits agree."""
+    ours = environment(torch.device("cpu"))
+    alike = all(result.environment.get(name) == ours[name] for name in ours if name not in ("device", "threads"))
+    return alike and (result.origin or {}).get("processor") == _processor()
 
 
 def origin(dataset: Dataset) -> dict[str, str]:
