@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from sklearn import datasets
+from sklearn import datasets, model_selection
 
 from zeroinit.bench.data import dataset_status, load_dataset, pixel_transform
 from zeroinit.bench.data.digits import SPLIT
@@ -78,6 +78,13 @@ def test_the_digits_are_those_of_scikit_learn() -> None:
     ):
         assert np.array_equal(images[:, 0], theirs.images[rows])
         assert np.array_equal(labels, theirs.target[rows])
+
+
+def test_the_split_of_the_digits_can_be_drawn_again() -> None:
+    target = datasets.load_digits().target
+    drawn = model_selection.train_test_split(range(1797), test_size=450, stratify=target, random_state=0)
+    test, train = (np.array(line.split(), dtype=int) for line in SPLIT.read_text().splitlines())
+    assert (sorted(drawn[1]), sorted(drawn[0])) == (sorted(test), sorted(train))
 
 
 def test_the_digits_are_read_without_scikit_learn() -> None:
