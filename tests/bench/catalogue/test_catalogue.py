@@ -160,7 +160,7 @@ def test_the_quick_version_builds_and_runs(figure):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:.*training ended after 2 of 10 updates")  # fewer than a zero start takes
+@pytest.mark.filterwarnings("ignore:.*training ended after 2 of ")  # fewer than a zero start takes
 def test_the_quick_version_runs_in_full(figure):
     for curve in figure.at("quick", "published"):
         assert try_out(curve.run) == max(1, few(curve.run) // curve.run.batch_size)
