@@ -137,6 +137,8 @@ def parse_result(text: str, place: str) -> Result:
     """
     try:
         content = json.loads(text, parse_constant=_refuse)
+        if not isinstance(content, dict):
+            raise ValueError("it is no table")
         version = content["format"]
         if type(version) is not int or version not in READABLE:
             is_newer = type(version) is int and version > FORMAT

@@ -1,5 +1,7 @@
 """Verdicts: numbers as plain SciPy gives them, and wrong verdicts as rare as promised, also when seeds are added."""
 
+import json
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -19,7 +21,12 @@ def test_the_same_seeds_again_are_no_new_look(tmp_path):
     assert Looks(tmp_path).number("a c", [0, 1]) == 1
 
 
-@pytest.mark.parametrize("content", ["[", "[]", '{"a": 1}'])
+def test_one_seed_decides_nothing_and_is_no_look(tmp_path):
+    assert [Looks(tmp_path).number("a b", seeds) for seeds in ([0], [0, 1], [1], [0, 1, 2])] == [1, 1, 2, 2]
+    assert json.loads((tmp_path / "looks.json").read_text()) == {"a b": [[0, 1], [0, 1, 2]]}
+
+
+@pytest.mark.parametrize("content", ["[", "[]", '{"a": 1}', '{"a": [["x"]]}'])
 def test_a_damaged_record_of_looks_is_named(tmp_path, content):
     (tmp_path / "looks.json").write_text(content)
     with pytest.raises(InputError, match=r"looks.json: cannot be read"):

@@ -38,6 +38,8 @@ class Looks:
     def number(self, pair: str, seeds: Sequence[int]) -> int:
         """Return which look at a pair this is, from 1, and write it down; the same seeds again are no new look.
 
+        One seed decides nothing, so nothing is written down for it.
+
         Args:
             pair: The keys of both runs.
             seeds: Those that both have.
@@ -47,6 +49,8 @@ class Looks:
         """
         looks = self._read()
         seen = looks.setdefault(pair, [])
+        if len(seeds) < 2:
+            return len(seen) + 1
         if list(seeds) not in seen:
             seen.append(list(seeds))
             write_atomically(self._path, json.dumps(looks) + "\n")
@@ -55,12 +59,19 @@ class Looks:
     def _read(self) -> dict[str, list[list[int]]]:
         try:
             looks = json.loads(read_regular(self._path, MOST_BYTES))
-            if not all(isinstance(seen, list) for seen in looks.values()):
-                raise ValueError("it holds no lists")
+            if not isinstance(looks, dict) or not all(map(_are_seeds, looks.values())):
+                raise ValueError("it holds no lists of seeds for each pair")
         except FileNotFoundError:
             return {}
-        except (ValueError, AttributeError) as error:
+        except ValueError as error:
             raise InputError(
                 f"{self._path}: cannot be read ({error}); delete it, and earlier looks are not counted"
             ) from error
         return looks
+
+
+def _are_seeds(seen: object) -> bool:
+    """Tell whether a value is a list of lists of whole numbers."""
+    return isinstance(seen, list) and all(
+        isinstance(each, list) and all(type(seed) is int for seed in each) for each in seen
+    )
