@@ -280,7 +280,7 @@ def own(run, store, tmp_path, monkeypatch):
 
 
 def test_a_function_that_sets_other_values_now_is_carried_out_again(own):
-    assert "sets other values than it did for" in own(gain=2.0)
+    assert "sets other values than it did for" in own(gain=0.25)
 
 
 def test_a_function_that_rounds_with_the_number_of_threads_is_the_same(own):
@@ -289,7 +289,7 @@ def test_a_function_that_rounds_with_the_number_of_threads_is_the_same(own):
 
 
 def test_another_kind_of_machine_may_round_otherwise(own):
-    assert "set aside" not in own(gain=2.0, processor="another one")
+    assert "set aside" not in own(gain=0.25, processor="another one")
 
 
 def test_what_a_kill_left_is_removed_at_the_next_start(no_drawing, start, store, figure):

@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from zeroinit._common import InputError, jsonable, printable
 from zeroinit.bench.spec import Run
@@ -136,9 +137,7 @@ def parse_result(text: str, place: str) -> Result:
         InputError: It cannot be read as a result, or its checksum is wrong; ``place`` says where it stands.
     """
     try:
-        content = json.loads(text, parse_constant=_refuse)
-        if not isinstance(content, dict):
-            raise ValueError("it is no table")
+        content = _table(json.loads(text, parse_constant=_refuse))
         version = content["format"]
         if type(version) is not int or version not in READABLE:
             is_newer = type(version) is int and version > FORMAT
@@ -157,6 +156,12 @@ def parse_result(text: str, place: str) -> Result:
                 each = facts.pop(name)
                 facts[printable(name)] = printable(each) if isinstance(each, str) else each
     return result
+
+
+def _table(content: Any) -> Any:
+    if not isinstance(content, dict):
+        raise ValueError("it is no table")
+    return content
 
 
 def _run_of(settings: dict) -> Run:

@@ -73,6 +73,15 @@ def test_killed_between_storing_and_clearing_up(store, run):
     assert store.checkpoint_folder(run, [1]).exists()
 
 
+def test_killed_while_it_took_the_lease(store, run):
+    """The lease has no name yet; as the result is there, nobody needs it."""
+    run_all([Task(run, 0)], Options(store.root))
+    lease = store.path(run, 0).with_name(".seed-0.lease")
+    lease.touch()
+    run_all([Task(run, 0)], Options(store.root))
+    assert _left(store) == [run.key, "seed-0.json"]
+
+
 def test_progress_tells_the_epochs_before_the_checkpoint_too(store, run):
     """Two epochs of 22 steps: the first was done when the run was killed."""
     seen, task = [], Task(run, 0)

@@ -34,7 +34,9 @@ _silent: dict[Path, tuple[tuple[int, int], float]] = {}
 
 
 @contextmanager
-def claimed(store: Store, run: Run, seeds: Sequence[int], patience: float = 0.0) -> Iterator[bool]:
+def claimed(
+    store: Store, run: Run, seeds: Sequence[int], patience: float = 0.0, *, is_stored: bool = False
+) -> Iterator[bool]:
     """Claim a run with its seeds until the block ends, or until this process ends in whatever way.
 
     The claim of a process that was killed is free at once, that of a machine that was lost after ``LEASE`` seconds. Its
@@ -45,6 +47,7 @@ def claimed(store: Store, run: Run, seeds: Sequence[int], patience: float = 0.0)
         run: The settings.
         seeds: The seeds that are computed together.
         patience: Seconds to wait for another's claim.
+        is_stored: The results are there, so a lease without a name is of a process that was killed as it took it.
 
     Yields:
         Whether this process has the claim.
@@ -55,7 +58,7 @@ def claimed(store: Store, run: Run, seeds: Sequence[int], patience: float = 0.0)
     path = _path(store, run, seeds)
     with ExitStack() as stack:
         stack.callback(_remove_if_empty, path.parent)  # of a run that left nothing
-        yield _lock(path, patience, stack) and _lease(path.with_suffix(".lease"), patience, stack)
+        yield _lock(path, patience, stack) and _lease(path.with_suffix(".lease"), patience, stack, is_stored)
 
 
 def is_orphaned(store: Store, run: Run, seeds: Sequence[int]) -> bool:
@@ -90,8 +93,10 @@ def _lock(path: Path, patience: float, stack: ExitStack) -> bool:
     return True
 
 
-def _lease(path: Path, patience: float, stack: ExitStack) -> bool:
+def _lease(path: Path, patience: float, stack: ExitStack, is_stored: bool) -> bool:
     lease = _watched.setdefault(path, SoftFileLease(path, lease_duration=LEASE))
+    if is_stored and _is_nameless(path):
+        path.unlink(missing_ok=True)
     if not _is_acquired(lease, path, patience):
         _remove_if_silent(path)
         return False
@@ -100,6 +105,14 @@ def _lease(path: Path, patience: float, stack: ExitStack) -> bool:
     _remove_besides(path)
     stack.callback(lease.release)
     return True
+
+
+def _is_nameless(path: Path) -> bool:
+    try:
+        found = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISREG(found.st_mode) and not found.st_size
 
 
 def _remove_if_silent(path: Path) -> None:

@@ -160,7 +160,7 @@ def _tidy(store: Store, tasks: set[Task]) -> None:
         hidden = f".seed-{task.seed}."
         if not any(name in (folder.name, failed.name) or name.startswith(hidden) for name in besides[task.run]):
             continue
-        with claimed(store, task.run, [task.seed]) as is_ours:  # which removes the files of a claim
+        with claimed(store, task.run, [task.seed], is_stored=True) as is_ours:  # which removes the files of a claim
             if is_ours:
                 Checkpoint(folder).remove()
                 for path in (failed, *folder.parent.glob(f"{hidden}json.*")):
