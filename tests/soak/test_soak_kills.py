@@ -134,7 +134,7 @@ def kill_at_random(root: Path, num_kills: int, num_runs: int, carry_on: Callable
 
 @pytest.mark.parametrize(
     ("num_kills", "num_runs", "jobs", "epochs"),
-    [pytest.param(3, 4, 1, 3, id="short"), pytest.param(KILLS, 60, 4, 150, id="long", marks=pytest.mark.soak)],
+    [pytest.param(3, 4, 1, 20, id="short"), pytest.param(KILLS, 60, 4, 150, id="long", marks=pytest.mark.soak)],
 )
 def test_kills_at_random_moments(tmp_path, num_kills, num_runs, jobs, epochs):
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
