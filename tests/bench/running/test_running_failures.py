@@ -130,6 +130,14 @@ def test_a_killed_run_does_not_end_the_study(failing, store, run, monkeypatch, o
     assert multiprocessing.active_children() == []
 
 
+def test_a_process_that_is_killed_as_it_starts_has_failed(store, run):
+    worker = processes._Worker()
+    worker.process.kill()
+    worker.process.join()
+    worker.give(Attempt((Task(run, 0),), 1), Options(store.root))
+    assert worker.hear()[0] == "failed"
+
+
 def test_with_one_process_too(failing, store, run, monkeypatch):
     """The first try is in this process, the others are not: memory or device may be in disorder after an error."""
     monkeypatch.setattr(one_task, "TRIES", 2)

@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -75,7 +75,8 @@ class _Worker:
 
     def give(self, attempt: Attempt, options: Options) -> None:
         self.attempt = attempt
-        self.connection.send((attempt, options))
+        with suppress(BrokenPipeError):  # it was killed as it started; `hear` tells how
+            self.connection.send((attempt, options))
 
     def hear(self) -> tuple:
         """Return what the process says next; its death is a failure, too."""
