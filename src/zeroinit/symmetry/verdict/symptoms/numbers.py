@@ -24,6 +24,7 @@ from zeroinit.symmetry.verdict.symptoms.not_finite.causes import ATTENTION, guar
 from zeroinit.symmetry.verdict.symptoms.not_finite.origins import first_broken
 from zeroinit.symmetry.verdict.symptoms.not_finite.repairs import ignores_all, of_calls, reason_of_calls, with_labels
 from zeroinit.symmetry.verdict.symptoms.not_finite.tried import IGNORED, LARGE_INPUT, helps, watched_loss
+from zeroinit.symmetry.verdict.symptoms.updates.faint_updates import HUGE
 from zeroinit.symmetry.verdict.symptoms.updates.half_steps import broken_by_an_update
 from zeroinit.symmetry.verdict.symptoms.zero_paths import zeros_behind_division
 
@@ -32,8 +33,6 @@ __all__ = ["Trouble", "find_trouble", "grows", "is_broken"]
 GROWTH = 1e3
 """A loss that grows so many times diverges."""
 LEAST_GROWTH = 1e-2
-HUGE = 1e6
-"""No weight is drawn as large as this."""
 RATES = (0.1, 0.01, 0.001, 0.0001)
 """Learning rates that are tried, as shares of the one that diverges."""
 NORMED = (

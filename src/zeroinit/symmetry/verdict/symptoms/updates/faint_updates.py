@@ -19,7 +19,7 @@ from zeroinit.symmetry.verdict.passes.calls import LOSS, Call, Calls
 from zeroinit.symmetry.verdict.passes.naming import WORDS, draw_line, few
 from zeroinit.symmetry.verdict.trials.trials import Change, Trials
 
-__all__ = ["LOST", "find_still", "has_steady_signal", "of_still", "step_length"]
+__all__ = ["HUGE", "LOST", "find_still", "has_steady_signal", "of_still", "step_length"]
 
 LOST = torch.finfo(torch.float32).eps / 8
 """Share of the largest value of a parameter below which an update counts as lost."""
