@@ -1,6 +1,6 @@
 """Step 1 of 3 on a GPU: does every CUDA path give what the CPU gives? About 90 seconds.
 
-    python benchmarks/gpu/check.py OUT [--device cuda] [--tiny]
+    python benchmarks/gpu/check.py OUT [--device cuda] [--tiny] [--only PATTERN]
 
 Writes OUT/check.json; exit code 1 if a check failed. Each check that fails is named, and the others go on.
 """
@@ -10,6 +10,7 @@ import contextlib
 import importlib.util
 import itertools
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -194,9 +195,12 @@ def main() -> None:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--tiny", action="store_true", help="two networks, float32 alone")
     parser.add_argument("--time-limit", type=float, default=150.0, help="seconds; checks that are left are named")
+    parser.add_argument("--only", type=re.compile, default="", help="a regular expression that their names match")
     arguments = parser.parse_args()
     begin, rows = time.perf_counter(), []
     for name, check in all_checks(arguments.device, arguments.tiny):
+        if not re.search(arguments.only, name):
+            continue
         start = time.perf_counter()
         outcome, said = "not run", "out of time"
         if start - begin < arguments.time_limit:

@@ -8,6 +8,7 @@ from there. Stages, in this order:
     equivalence   figure 8's network in float32 and in bfloat16, 32 seeds: may the rest run in bfloat16?
     corrected     figures 10, 9 and 11 in bfloat16, seed by seed over all curves
     published     the same, as the paper's code did it
+    zero-start    a zero start in figure 9's and figure 11's networks, and more seeds of figure 9 to compare it with
     check-cnn     figure 9's network in float32 and in bfloat16, three seeds
 """
 
@@ -71,6 +72,10 @@ PARTS = (
     Part("published", "fig9", "published", "paper_bf16", (0, 1, 2)),
     Part("published", "fig10", "published", "paper_bf16", (0, 1, 2)),
     Part("published", "fig11", "published", "paper_bf16", (0,)),
+    Part("zero-start", "full_width", "corrected", "paper_bf16", (0, 1, 2, 3, 4), ("CIFAR-10 CNN: zero start",)),
+    Part("zero-start", "fig9", "corrected", "paper_bf16", (3, 4)),
+    Part("zero-start", "full_width", "corrected", "paper_bf16", (0,), ("CIFAR-10 ResNet-50: zero start",)),
+    Part("zero-start", "fig9", "published", "paper_bf16", (3, 4)),
     Part("check-cnn", "precision", "corrected", "paper", (0, 1, 2), both("CIFAR CNN")),
     Part("corrected", "fig11", "corrected", "paper_bf16", (1, 2)),
 )

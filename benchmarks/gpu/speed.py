@@ -1,6 +1,6 @@
 """Step 2 of 3 on a GPU: how fast is what, and against what? About 60 seconds, and as much again for compiling.
 
-    python benchmarks/gpu/speed.py OUT [--device cuda] [--tiny] [--time-limit 150]
+    python benchmarks/gpu/speed.py OUT [--device cuda] [--tiny] [--time-limit 150] [--stacked-alone]
 
 Writes OUT/speed.json and prints the same as tables. Every figure is of one run on noise, with the data on the device:
 images per second, the share of the matrix product's peak that was measured here in the same precision, and the ratio to
@@ -175,6 +175,7 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_true", help="two dense networks, small batches")
     parser.add_argument("--time-limit", type=float, default=150.0, help="seconds")
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--stacked-alone", action="store_true", help="only stacked seeds and inspect on GPT-2")
     arguments = parser.parse_args()
     device = torch.device(arguments.device)
     begin = time.perf_counter()
@@ -185,14 +186,15 @@ def main() -> None:
         speed.peaks[precision] = peak(device, precision)
         print(f"peak, {precision}: {speed.peaks[precision] / 1e12:.1f} TFLOP/s", flush=True)
     executions = ["plain loop", "eager", *(["graphed"] if is_cuda else [])]
-    for name in ("mnist_fnn", "cifar_fnn") if arguments.tiny else reversed(NETWORKS):
+    names = ("mnist_fnn", "cifar_fnn") if arguments.tiny else tuple(reversed(NETWORKS))
+    for name in () if arguments.stacked_alone else names:
         for precision in precisions:
             for execution in executions:
                 speed.network(name, precision, execution)
     for name in ("mnist_fnn",) if arguments.tiny else ("mnist_fnn", "cifar_fnn"):
         speed.stacked(name, "float32", STACKS[:2] if arguments.tiny else STACKS)
     gpt2 = None if arguments.tiny else speed.timed("inspect GPT-2 small", lambda: inspect_gpt2(device))
-    if arguments.compile and not arguments.tiny:
+    if arguments.compile and not arguments.tiny and not arguments.stacked_alone:
         for name, precision in COMPILED:
             speed.network(name, precision, "compiled")
     card = torch.cuda.get_device_name() if is_cuda else "cpu"

@@ -15,6 +15,7 @@ from zeroinit.bench.catalogue.paper.fig11 import FIGURE_11
 from zeroinit.bench.catalogue.paper.fig12 import FIGURE_12
 from zeroinit.bench.catalogue.studies.explorations import EXPLORATIONS
 from zeroinit.bench.catalogue.studies.first_gradients import FIRST_GRADIENTS
+from zeroinit.bench.catalogue.studies.full_width import FULL_WIDTH
 from zeroinit.bench.catalogue.studies.gap import GAP
 from zeroinit.bench.catalogue.studies.large_bias import LARGE_BIAS, LARGE_BIAS_CNN
 from zeroinit.bench.catalogue.studies.large_bias_grid import LARGE_BIAS_GRID
@@ -54,6 +55,7 @@ FIGURES: dict[str, Figure] = {
         LARGE_BIAS_CNN,
         LARGE_BIAS_GRID,
         RECOMMENDED,
+        FULL_WIDTH,
         TRANSFER,
         RESIDUAL,
         REMAINING,
