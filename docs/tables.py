@@ -44,10 +44,11 @@ STUDIES = (
     "three_starts",
 )
 """Studies with a page of their own, docs/results/<name>.md."""
-FIGURES |= {name: [name] for name in (*STUDIES, "precision")}
+FIGURES |= {name: [name] for name in (*STUDIES, "precision", "full_width")}
 ON_GPU = {"gpu_corrected": ("corrected", 3), "gpu_published": ("published", 4)}
 """Figures 9, 10 and 11 in bfloat16: protocol, and level of the headings in docs/guides/gpu.md."""
 FIGURES |= {name: ["fig9", "fig10", "fig11"] for name in ON_GPU}
+IN_BFLOAT16 = (*ON_GPU, "full_width")
 SEEDS = range(100)
 MOST_CURVES = 60
 """A figure with more curves does not list each seed."""
@@ -56,7 +57,7 @@ MOST_CURVES = 60
 def read_report(name: str) -> Report:
     """Build the report of one protocol, or of a study under the corrected one, from the stored runs."""
     protocol, _ = ON_GPU.get(name, (name if name in PROTOCOLS else "corrected", 0))
-    profile = "paper_bf16" if name in ON_GPU else "paper"
+    profile = "paper_bf16" if name in IN_BFLOAT16 else "paper"
     return build_report(choose_figures(FIGURES[name]), Store(RUNS), SEEDS, profile, protocol)
 
 
@@ -202,7 +203,7 @@ def paper_speed(path: Path) -> list[str]:
 def gpu_speed() -> str:
     """Return what benchmarks/gpu measured."""
     content = json.loads((BENCHMARKS / "gpu.json").read_text())
-    speed, checks = content["speed"], content["check"]["rows"]
+    speed, last = content["speed"], content["last"]
     plain = {
         (row["network"], row["precision"]): row["images_per_second"]
         for row in speed["networks"]
@@ -224,15 +225,34 @@ def gpu_speed() -> str:
         for row in speed["networks"]
     ]
     parts += markdown(["training", "images a second", "share of that peak", "speed relative to a plain loop"], cells)
-    stacks = [[row["network"], str(row["seeds"]), f"{row['ratio']:.2f}"] for row in speed["stacked"]]
-    parts += ["", *markdown(["network", "stacked seeds", "time relative to one seed"], stacks), ""]
-    parts += [f"* {speed['device']}: {len(checks)} checks against the CPU passed: `benchmarks/results/gpu.json`."]
-    second = content["second"]
-    passed = [row for row in second["check"] if row["outcome"] == "ok"]
-    parts += [f"* {second['device']}: {len(passed)} of {len(second['check'])} checks against the CPU passed."]
-    seconds = second["seconds_of_inspect_on_gpt2_small"]
-    parts += [f"* {second['device']}: `inspect` takes {seconds:.1f} s on GPT-2 small (2 texts of 64 tokens)."]
+    stacks = [[row["network"], str(row["seeds"]), f"{row['ratio']:.2f}"] for row in last["stacked"]]
+    parts += ["", f"{last['device']}, {last['date']}:", ""]
+    parts += [*markdown(["network", "stacked seeds", "time relative to one seed"], stacks), ""]
+    passed, at_first = ([row["outcome"] for row in last["check"]].count("ok"), len(last["failed_at_first"]))
+    parts += [
+        f"* {passed} of {len(last['check'])} checks against the CPU passed, {at_first} of them at the second try: "
+        "`benchmarks/results/gpu.json`."
+    ]
+    seconds = last["seconds_of_inspect_on_gpt2_small"]
+    parts += [f"* `inspect` takes {seconds:.1f} s on GPT-2 small (2 texts of 64 tokens)."]
     return "\n".join(parts)
+
+
+def gpu_again() -> str:
+    """Return the runs that were carried out on two cards."""
+    rows = [row for row in json.loads((BENCHMARKS / "gpu.json").read_text())["again"] if row["first"] != row["again"]]
+    cells = [
+        [
+            f"Figure {row['figure'].removeprefix('fig')}",
+            row["curve"],
+            str(row["seed"]),
+            f"{100 * row['first']:.1f}",
+            f"{100 * row['again']:.1f}",
+        ]
+        for row in rows
+    ]
+    header = ["", "curve", "seed", rows[0]["first_device"], rows[0]["again_device"]]
+    return "\n".join(markdown(header, cells))
 
 
 def gpu_kernels() -> str:
@@ -260,6 +280,8 @@ def gpu_blocks(reports: dict[str, Report]) -> dict[str, str]:
     return {
         **{name: by_figure(reports[name], f"../results/{name}", level) for name, (_, level) in ON_GPU.items()},
         "precision": study(reports["precision"], "../results/precision"),
+        "full_width": study(reports["full_width"], "../results/full_width"),
+        "again": gpu_again(),
         "speed": gpu_speed(),
         "kernels": gpu_kernels(),
     }

@@ -67,6 +67,12 @@ def test_check(step, tmp_path):
     assert out.strip().splitlines()[-1].startswith(f"{len(rows)} of {len(rows)} checks are ok on cpu")
 
 
+def test_check_of_some(step, tmp_path):
+    code, _ = step("check", str(tmp_path), "--tiny", "--only", "^(?!inspect|zero).* in bf16$")
+    rows = json.loads((tmp_path / "check.json").read_text())["rows"]
+    assert (code, [row["check"] for row in rows]) == (0, ["mnist_fnn in bf16", "cifar_cnn_quarter in bf16"])
+
+
 def test_check_names_what_fails_and_goes_on(step, tmp_path, monkeypatch):
     monkeypatch.setattr("zeroinit.bench.training.fit", None)
     monkeypatch.setattr("zeroinit.initialize_", None)
@@ -96,6 +102,12 @@ def test_speed(step, tmp_path):
     assert [row["seeds"] for row in content["stacked"]] == [1, 2]
     for row in content["networks"]:
         assert row["images_per_second"] * row["seconds_per_update"] == pytest.approx(content["batch"])
+
+
+def test_speed_of_stacked_seeds_alone(step, tmp_path):
+    code, _ = step("speed", str(tmp_path), "--tiny", "--stacked-alone")
+    content = json.loads((tmp_path / "speed.json").read_text())
+    assert (code, content["networks"], [row["seeds"] for row in content["stacked"]]) == (0, [], [1, 2])
 
 
 def test_kernels(step, tmp_path):

@@ -20,7 +20,10 @@ from zeroinit.bench.reporting.views.view import Heading
 DOCS = Path(__file__).parents[2] / "docs"
 SLACK = 1.0
 """Pixels, at 100 to the inch."""
-QUICK = ("recommended", "transfer", "gap", "plateau", "remaining", "three_starts", "large_bias", "first_gradients")
+QUICK = (
+    *("recommended", "full_width", "transfer", "gap", "plateau"),
+    *("remaining", "three_starts", "large_bias", "first_gradients"),
+)
 SLOW = ("corrected", "published", "residual", "large_bias_grid", "large_bias_cnn", "precision", "gpu_corrected")
 CASES = [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
 

@@ -10,6 +10,7 @@ from torch import nn
 
 import zeroinit
 from zeroinit import InputError, zero_start_
+from zeroinit.bench.catalogue.studies.full_width import NETWORKS as FULL_WIDTH
 from zeroinit.bench.catalogue.studies.recommended import NETWORKS, RECOMMENDED
 from zeroinit.bench.catalogue.studies.residual import NETWORKS as RESIDUAL_NETWORKS
 from zeroinit.bench.catalogue.studies.residual import RESIDUAL
@@ -202,3 +203,16 @@ def test_the_study_runs_what_it_does(network, generator):
     theirs = {type(part): part.steps for part in remedy.parts if type(part) in ours}
     assert ours == theirs
     assert (run.initializer, run.scale, run.norm_aware) == ("normal_bias", start.record.scale, True)
+
+
+@pytest.mark.parametrize("name", FULL_WIDTH)
+def test_full_width_has_the_layers_of_a_quarter(name):
+    """So what the test above shows of the quarter's settings holds for the whole network."""
+    quarter, whole = NETWORKS[name], FULL_WIDTH[name]
+    layers = [
+        [type(module) for module in build_model(network.run.model, (3, 32, 32)).modules()]
+        for network in (quarter, whole)
+    ]
+    assert layers[0] == layers[1]
+    assert (quarter.num_layers, quarter.has_norms, quarter.chain) == (whole.num_layers, whole.has_norms, whole.chain)
+    assert quarter.run.model == f"{whole.run.model}_quarter"
