@@ -1,11 +1,13 @@
 """``zeroinit compare``: a table in 80 columns, formats, a dry run, and one line for what cannot be used."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
 from zeroinit.bench.comparison.compare import planned, prepare
+from zeroinit.bench.running import runner, task
 from zeroinit.bench.running.calibrate import Speed
 from zeroinit.bench.store import Store
 
@@ -148,3 +150,46 @@ def test_what_a_board_refuses_is_one_line(zeroinit, no_run, small_board, argumen
     ended = zeroinit("compare", *arguments.split())
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.startswith(f"zeroinit: error: {message}")
+
+
+FAILING = """
+import inspect
+
+from torch import nn
+
+from zeroinit.bench.running import runner
+
+fit = runner.fit
+
+
+def no_training(*arguments, **settings):
+    runner.fit = fit
+    raise RuntimeError("no luck")
+
+
+def broken(weight, generator):
+    nn.init.normal_(weight, std=0.1, generator=generator)
+    called_by = {frame.function for frame in inspect.stack()}
+    runner.fit = no_training if "execute" in called_by else fit
+"""
+
+
+@pytest.mark.parametrize("rates", ["0.01", "0.01,0.02"])
+def test_an_entry_that_fails_leaves_the_table_of_the_others(zeroinit, monkeypatch, rates):
+    Path("failing.py").write_text(FAILING)
+    monkeypatch.syspath_prepend(".")
+    monkeypatch.delitem(sys.modules, "failing", raising=False)
+    monkeypatch.setattr(runner, "fit", runner.fit)
+    monkeypatch.setattr(task, "TRIES", 1)
+    small = ("--epochs", "1", "--lr-grid", rates, "--seeds", "2", "--jobs", "1", "--device", "cpu")
+    ended = zeroinit("compare", "failing:broken", "zero", *small)
+    assert ended.code == 1
+    assert "failed: failing:broken" in ended.err
+    assert "zero: " in ended.out
+    rows = json.loads(Path("comparison/comparison.json").read_text())["rows"]
+    assert [row["entry"] for row in rows] == ["pytorch", "zero"]
+    alone = zeroinit("compare", "failing:broken", *small)
+    assert (alone.code, "reference" in alone.out, "failed: failing:broken" in alone.err) == (1, True, True)
+    refused = zeroinit("compare", "zero", "--reference", "failing:broken", *small)
+    assert refused.code == 2
+    assert "reference='failing:broken': has no result; failing:broken" in refused.err

@@ -211,7 +211,8 @@ def _check_what_is_there(
         if result is None or (store.has_file(task.run, task.seed) and _is_outdated(result)):
             problem = f"{task.run.initializer} sets other values than it did for {store.path(task.run, task.seed)}"
             progress.print(problem if result else store.problems[str(store.path(task.run, task.seed))])
-            progress.print(f"set aside as {store.set_aside(task.run, task.seed)}; its run is computed again")
+            aside = store.set_aside(task.run, task.seed, "outdated" if result else "damaged")
+            progress.print(f"set aside as {aside}; its run is computed again")
             todo = [*todo, task]
             num_stored -= 1
     for dataset in sorted({task.run.dataset for task in todo}):

@@ -180,10 +180,10 @@ class Store:
             self.unchecked.add((run.key, seed))
         return result
 
-    def set_aside(self, run: Run, seed: int) -> Path:
-        """Rename a damaged file, so that its run is computed again; return its new name."""
+    def set_aside(self, run: Run, seed: int, why: str = "damaged") -> Path:
+        """Rename a damaged or outdated file, so that its run is computed again; return its new name."""
         path = self.path(run, seed)
-        free = next(new for number in count(1) if not (new := path.with_name(f"{path.name}.damaged-{number}")).exists())
+        free = next(new for number in count(1) if not (new := path.with_name(f"{path.name}.{why}-{number}")).exists())
         path.rename(free)
         self.problems.pop(str(path), None)
         return free

@@ -154,9 +154,9 @@ def test_a_changed_function_is_run_again(small, store, tmp_path, monkeypatch):
         sys.modules.pop("own_of_test", None)
         (tmp_path / "__pycache__").exists() and [path.unlink() for path in (tmp_path / "__pycache__").glob("own_of*")]
         small(["own_of_test:start"], seeds=2)
-    assert len(list(store.root.rglob("*.damaged-1"))) == 2
+    assert len(list(store.root.rglob("*.outdated-1"))) == 2
     small(["own_of_test:start"], seeds=2)
-    assert len(list(store.root.rglob("*.damaged*"))) == 2
+    assert len(list(store.root.rglob("*.outdated*"))) == 2
 
 
 def test_every_format_tells_the_same(small, tmp_path):

@@ -84,7 +84,7 @@ def compare(  # type: ignore[misc]  # the two forms above name what differs; the
         board, one for each network, by its name.
 
     Raises:
-        InputError: An entry or a setting cannot be used, the board fixes it, or every run of an entry failed.
+        InputError: An entry or a setting cannot be used, the board fixes it, or every run of the reference failed.
 
     Source:
         Holm 1979 and Schuirmann 1987 for the verdicts; see ``docs/guides/compare.md``.
@@ -269,5 +269,6 @@ def _stages(entries: Sequence[Entry], protocol: Protocol, store: Store) -> Itera
         yield phase, {task: name for task, name in tuning.items() if task not in before}
     finals: dict[Task, str] = {}
     for entry in entries:
-        finals |= _named(entry, protocol.final_tasks(entry, protocol.tuned(entry, store).rate))
+        if protocol.has_rate(entry, store):
+            finals |= _named(entry, protocol.final_tasks(entry, protocol.tuned(entry, store).rate))
     yield "final runs: ", finals

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from zeroinit._common import jsonable, lookup, write_atomically
+from zeroinit._common import InputError, jsonable, lookup, write_atomically
 from zeroinit.bench.comparison.citing import bibliography
 from zeroinit.bench.comparison.looks import level_of
 from zeroinit.bench.comparison.results import Comparison, Row
@@ -105,11 +105,13 @@ def notes(comparison: Comparison) -> list[str]:
     """Say what the columns hold."""
     protocol, rows = comparison.protocol, comparison.rows[1:]
     levels = ", ".join(f"{100 * level_of(look):g} %" for look in sorted({row.look for row in rows}))
-    looks = max(row.look for row in rows)
+    looks = max((row.look for row in rows), default=0)
+    test = (
+        f" p: paired t test, corrected for {len(rows)} {'entry' if len(rows) == 1 else 'entries'} (Holm) and for "
+        f"adding seeds later (look {looks}, decided at {levels})."
+    )
     found = [
-        f"± and brackets: 95 % intervals. p: paired t test, corrected for {len(rows)} "
-        f"{'entry' if len(rows) == 1 else 'entries'} (Holm) and for adding seeds later (look {looks}, decided at "
-        f"{levels}).",
+        f"± and brackets: 95 % intervals.{test if rows else ''}",
         f"epoch: the first with {100 * protocol.target:g} % of the test images right, median over seeds. An epoch has "
         f"{protocol.steps_per_epoch} updates.",
     ]
@@ -269,12 +271,13 @@ def write(comparison: Comparison, form: str) -> str:
 
 
 def save(comparison: Comparison, folder: Path) -> Path:
-    """Write a comparison in every format, and the drawing ``differences``."""
+    """Write a comparison in every format, and the drawing ``differences`` if there are any."""
     for form, ending in ENDINGS.items():
         write_atomically(folder / f"comparison.{ending}", write(comparison, form) + "\n")
-    figure, axes = new_figure(7.2, 1.2 + 0.35 * len(comparison.rows))
-    draw(comparison, axes)
-    save_figure(figure, folder, "differences")
+    if len(comparison.rows) > 1:
+        figure, axes = new_figure(7.2, 1.2 + 0.35 * len(comparison.rows))
+        draw(comparison, axes)
+        save_figure(figure, folder, "differences")
     return folder
 
 
@@ -282,6 +285,8 @@ def draw(comparison: Comparison, axes: "Axes | None") -> "Axes":
     """Draw the differences to the reference."""
     rows = comparison.rows[1:]
     gaps = [(row, row.difference) for row in rows if row.difference is not None]
+    if not gaps:
+        raise InputError("comparison: only its reference has results, so no difference can be drawn; see its problems")
     frame = pd.DataFrame(
         {
             "label": [row.entry for row, _ in gaps],

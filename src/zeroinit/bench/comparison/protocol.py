@@ -185,6 +185,11 @@ class Protocol:
         run = replace(self.run, **entry.settings, learning_rate=rate, recorder=self.recorder)
         return [Task(run, seed) for seed in self.seeds]
 
+    def has_rate(self, entry: Entry, store: Store) -> bool:
+        """Whether the runs of an entry ended at any rate, so that one can be chosen."""
+        scores = (self._score(entry, rate, store) for rate in self._tried(entry, store))
+        return len(self.rates) == 1 or max(scores)[0] >= 0
+
     def tuned(self, entry: Entry, store: Store) -> Tuned:
         """Choose an entry's rate from stored runs.
 

@@ -11,7 +11,7 @@ import numpy as np
 from zeroinit._common import InputError, jsonable
 from zeroinit.bench.comparison.entries import Entry
 from zeroinit.bench.comparison.looks import LEVEL, Looks, level_of
-from zeroinit.bench.comparison.protocol import Protocol, Tuned
+from zeroinit.bench.comparison.protocol import Protocol
 from zeroinit.bench.data import DATASETS
 from zeroinit.bench.network import sizes_of
 from zeroinit.bench.stats import Estimate, equivalence, holm, mean_interval, num_seeds_needed, paired_difference
@@ -86,7 +86,7 @@ class Comparison:
     Attributes:
         protocol: What was run, and how it is judged.
         rows: The reference first, then the entries as they were given.
-        problems: Runs that failed.
+        problems: Runs that failed, and entries that have no row because all theirs failed.
     """
 
     protocol: Protocol
@@ -175,8 +175,8 @@ def judge(
 def with_rounding(differences: np.ndarray, step: float) -> np.ndarray:
     """Return differences with the same mean and the spread that they have beyond the resolution of the test images.
 
-    Accuracies are multiples of one image. So a few differences may be equal by chance, and their spread zero. Rounding
-    to multiples of ``step`` has the variance step² / 12, and a difference has it twice.
+    Accuracies are multiples of one image, so a few differences may be equal by chance. Rounding to multiples of
+    ``step`` has the variance step² / 12, and a difference has it twice.
 
     Args:
         differences: One per seed.
@@ -210,22 +210,23 @@ def _more_seeds(values: np.ndarray, margin: float, level: float) -> int | None:
 
 
 def build_comparison(protocol: Protocol, store: Store) -> Comparison:
-    """Read the final runs of a comparison and judge them; the look is written down.
+    """Judge the final runs of a comparison; the look is written down. An entry without a result is a problem.
 
     Raises:
-        InputError: An entry, or the reference, has no result.
+        InputError: The reference has no result.
     """
     problems: list[str] = []
-    found = {
-        entry: _found(protocol, entry, protocol.tuned(entry, store), store, problems) for entry in protocol.entries
-    }
-    reference = found[protocol.reference]
-    others = [entry for entry in protocol.entries if entry is not protocol.reference]
-    looks, differences, numbers = Looks(store.root), [], []
-    for entry in others:
+    found = {entry: _found(protocol, entry, store, problems) for entry in protocol.entries}
+    reference = found.pop(protocol.reference)
+    if not reference:
+        raise InputError(f"reference={protocol.reference.label!r}: has no result; {'; '.join(problems)}")
+    others, looks, differences, numbers = [], Looks(store.root), [], []
+    for entry in found:
         seeds = [seed for seed in found[entry] if seed in reference]
         if not seeds:
-            raise InputError(f"{entry.label}: shares no finished seed with the reference; {'; '.join(problems)}")
+            problems += [f"{entry.label}: shares no finished seed with the reference"] * bool(found[entry])
+            continue
+        others.append(entry)
         pair = f"{found[entry][seeds[0]].run.key} {reference[seeds[0]].run.key}"
         numbers.append(looks.number(pair, seeds))
         gaps = np.array([_final(found[entry][seed]) - _final(reference[seed]) for seed in seeds])
@@ -278,17 +279,18 @@ def _final(result: Result) -> float:
     return result.history["test_accuracy"][-1]
 
 
-def _found(protocol: Protocol, entry: Entry, tuned: Tuned, store: Store, problems: list[str]) -> dict[int, Result]:
+def _found(protocol: Protocol, entry: Entry, store: Store, problems: list[str]) -> dict[int, Result]:
     """Return an entry's final results by seed; what failed goes to ``problems``."""
+    if not protocol.has_rate(entry, store):
+        problems.append(f"{entry.label}: no run ended at any rate; see the files seed-*.failed in {store.root}")
+        return {}
     found = {}
-    for task in protocol.final_tasks(entry, tuned.rate):
+    for task in protocol.final_tasks(entry, protocol.tuned(entry, store).rate):
         result = store.find(task.run, task.seed)
         if result is not None:
             found[task.seed] = result
         elif failure := store.failure(task.run, task.seed):
             problems.append(f"{entry.label}, seed {task.seed}: {failure}")
-    if not found:
-        raise InputError(f"{entry.label}: has no result; {'; '.join(problems) or 'run the comparison again'}")
     return found
 
 
