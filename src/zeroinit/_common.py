@@ -314,5 +314,7 @@ def read_regular(path: Path, at_most: int) -> bytes:
             return stream.read()
     except FileNotFoundError:
         raise
+    except IsADirectoryError:
+        raise InputError(f"{path}: is no regular file; move it away") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error

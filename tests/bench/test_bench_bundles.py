@@ -53,7 +53,9 @@ def test_a_broken_line_is_named(tmp_path):
     assert store.has(replace(RUN, scale=2.0), 0)
     assert not store.has(replace(RUN, scale=3.0), 0)
     assert list(store.problems) == [f"{path}, line 2"]
-    assert re.search(r"grid\.jsonl, line 2: cannot be read as a result \(.*\); delete it", *store.problems.values())
+    assert re.search(
+        r"grid\.jsonl, line 2: cannot be read as a result \(.*\); delete that line", *store.problems.values()
+    )
 
 
 def test_a_text_with_a_line_separator_of_unicode(tmp_path):

@@ -37,6 +37,17 @@ def test_outside_a_terminal_a_line_comes_again_and_again_while_the_work_is_silen
     assert screen.file.getvalue() == told  # nothing comes afterwards
 
 
+@pytest.mark.parametrize("settings", [{}, {"force_terminal": True}])
+def test_without_a_thread_the_work_goes_on_in_silence(monkeypatch, settings):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with Progress(console(**settings), every=0.01) as progress:
+        progress.begin("loading digits")
+        progress.update(0.5, "35 of 70 runs")
+
+
 def test_short_work_prints_no_line():
     screen = console()
     with Progress(screen) as progress:

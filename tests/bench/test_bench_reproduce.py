@@ -1,5 +1,6 @@
 """From names to a report: everything that can be checked is checked before the first run."""
 
+import errno
 import io
 import json
 import re
@@ -19,6 +20,7 @@ from zeroinit.bench.catalogue import FIGURES
 from zeroinit.bench.progress import Progress
 from zeroinit.bench.reporting import analysis, report
 from zeroinit.bench.reproduce import Interrupted, carry_out_missing, choose_figures, list_missing, reproduce
+from zeroinit.bench.result import _checksum
 from zeroinit.bench.running.schedule import Options, Task, run_all
 from zeroinit.bench.spec import Curve, Figure
 from zeroinit.bench.store import Failure
@@ -247,6 +249,34 @@ def test_a_damaged_result_is_set_aside_and_computed_again(no_drawing, start, sto
     assert "2 of 4 runs are stored already" in told
     assert path.with_name(f"{path.name}.damaged-1").read_bytes() == damaged
     assert (len(list(store)), report.problems, other.read_bytes()) == (4, (), before)
+
+
+@pytest.mark.parametrize("kind", ["of a newer zeroinit", "cannot be read"])
+def test_a_result_that_may_be_whole_is_never_set_aside(start, store, figure, make_result, monkeypatch, kind):
+    """Nothing is run. It is not called damaged either."""
+    run = figure.curves[0].run
+    store.save(make_result(run, 0, [0.5]))
+    path = store.path(run, 0)
+    if kind == "cannot be read":
+
+        def refuse(asked, at_most):
+            if asked == path:
+                raise InputError(f"{asked}: cannot be read (Input/output error)") from OSError(errno.EIO, "")
+            return plain(asked, at_most)
+
+        plain = store_module.read_regular
+        monkeypatch.setattr(store_module, "read_regular", refuse)
+    else:
+        content = json.loads(path.read_text()) | {"format": 3}
+        del content["sha256"]
+        path.write_text(json.dumps(content | {"sha256": _checksum(content)}))
+    before = path.read_bytes()
+    with pytest.raises(InputError, match=rf"^{re.escape(str(path))}: (is of a newer zeroinit|cannot be read \()"):
+        start(progress=Progress(Console(file=io.StringIO())))
+    assert [each.name for each in store.root.rglob("*") if each.is_file()] == ["seed-0.json"]
+    assert path.read_bytes() == before
+    listed = list_missing([figure], Options(store.root), seeds=[0], profile="paper", protocol="corrected")
+    assert any(line.endswith("\tunreadable") for line in listed)
 
 
 @pytest.fixture

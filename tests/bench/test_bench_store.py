@@ -199,7 +199,7 @@ DAMAGE = {
     "no object": lambda text: "[1, 2]",
     "a word": lambda text: "null",
     "foreign": lambda text: '{"name": "something else"}',
-    "other format": lambda text: text.replace('"format": 2', '"format": 99'),
+    "other format": lambda text: text.replace('"format": 2', '"format": 0'),
     "unknown setting": lambda text: text.replace('"momentum"', '"impetus"'),
     "no history": lambda text: text.replace('"history"', '"story"'),
     "no outcome": lambda text: text.replace('"outcome"', '"end"'),
@@ -262,7 +262,10 @@ def test_a_result_that_cannot_be_is_refused(store, run, path, kind, without_type
 
 def test_a_newer_format_says_what_to_do(store, run, path):
     edit(path, lambda content: content.update(format=3))
-    with pytest.raises(InputError, match=r"its format is 3, of a newer zeroinit: update zeroinit"):
+    with pytest.raises(InputError, match=r"json: is of a newer zeroinit \(format 3\); update zeroinit$"):
+        store.load(run, 0)
+    path.write_text(path.read_text().replace('"format": 3', '"format": 4'))
+    with pytest.raises(InputError, match="its checksum is wrong"):
         store.load(run, 0)
 
 
@@ -383,7 +386,7 @@ def test_bytes_that_are_no_text(store, run, path):
 
 def test_a_folder_in_place_of_a_file(store, run):
     store.path(run, 0).mkdir(parents=True)
-    with pytest.raises(InputError, match="cannot be read as a result"):
+    with pytest.raises(InputError, match=r"seed-0\.json: is no regular file; move it away$"):
         store.load(run, 0)
 
 

@@ -49,6 +49,7 @@ SHARDS = ("0/3", "4/3", "2", "a/b", "1/0", "-1/3", "1/3/5")
         ("--seeds 2,12,2", f"seeds='2,12,2': names a seed twice; {SEEDS}"),
         ("--seeds 0", f"seeds='0': leaves no seed; {SEEDS}"),
         ("--seeds x", f"seeds='x': {SEEDS}"),
+        ("--seeds \u0663", f"seeds='\u0663': {SEEDS}"),
         ("--seeds 1,", f"seeds='1,': {SEEDS}"),
         ("--seeds -1", f"seeds='-1': {SEEDS}"),
         ("--seeds 1.5", f"seeds='1.5': {SEEDS}"),
@@ -158,8 +159,7 @@ def test_unreadable_results_file(refused, one_result):
     assert message.endswith("); delete it to compute it again")
     one_result.write_text(json.dumps({"format": 3}))
     assert refused("report", "fig3", "--profile", "quick").endswith(
-        f"{one_result}: cannot be read as a result (its format is 3, of a newer zeroinit: update zeroinit); "
-        "delete it to compute it again"
+        f"{one_result}: cannot be read as a result (it lacks 'sha256'); delete it to compute it again"
     )
 
 

@@ -48,10 +48,14 @@ class Progress:
             )
             self._bar = Bar(*columns, console=self.console, transient=True)
             self._bar.add_task("", total=None, left="")
-            self._bar.start()
         else:
             self._thread = threading.Thread(target=self._tell_again_and_again, daemon=True)
-            self._thread.start()
+        try:
+            shown = self._bar or self._thread
+            assert shown is not None, "one of both was just made"
+            shown.start()
+        except RuntimeError:  # the system allows no more threads; the work goes on without a word
+            self._bar = self._thread = None
         return self
 
     def __exit__(

@@ -188,9 +188,10 @@ def list_missing(
     lines = []
     for task in _tasks(figures, seeds, profile, protocol, options):
         if store.find(task.run, task.seed) is None:
-            damaged = "damaged" if store.has(task.run, task.seed) else ""
-            state = str(store.failure(task.run, task.seed) or damaged)
-            words = (str(store.path(task.run, task.seed)), f"{names[task.run]}, seed {task.seed}", state)
+            path = str(store.path(task.run, task.seed))
+            state = "unreadable" if path in store.unreadable else "damaged"
+            found = store.failure(task.run, task.seed) or (state if store.has(task.run, task.seed) else "")
+            words = (path, f"{names[task.run]}, seed {task.seed}", str(found))
             lines.append("\t".join(filter(None, words)))
     return lines
 
@@ -202,6 +203,9 @@ def _check_what_is_there(
 
     Returns:
         What is to be run: also the runs whose result is damaged; that file is renamed.
+
+    Raises:
+        UnreadableError: A result cannot be read and may be whole.
     """
     num_stored = len(tasks) - len(todo)
     progress.begin("reading what is stored")

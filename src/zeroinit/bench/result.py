@@ -130,23 +130,31 @@ def _checksum(content: dict) -> str:
     return hashlib.sha256(CANONICAL.encode(content).encode()).hexdigest()
 
 
+class UnreadableError(InputError):
+    """A result cannot be read here and now, and may be whole: nobody may take it for damaged."""
+
+
 def parse_result(text: str, place: str) -> Result:
     """Turn the text of a result into one.
 
     Raises:
+        UnreadableError: A newer zeroinit wrote it.
         InputError: It cannot be read as a result, or its checksum is wrong; ``place`` says where it stands.
     """
     try:
         content = _table(json.loads(text, parse_constant=_refuse))
         version = content["format"]
-        if type(version) is not int or version not in READABLE:
-            is_newer = type(version) is int and version > FORMAT
-            raise ValueError(f"its format is {version!r:.20}{', of a newer zeroinit: update zeroinit' * is_newer}")
         if version != 1 and content.pop("sha256") != _checksum(content):
             raise ValueError("its checksum is wrong: it was changed after it was written")
+        if type(version) is int and version > FORMAT:  # every format has this checksum, so it is whole
+            raise UnreadableError(f"{place}: is of a newer zeroinit (format {version!r:.20}); update zeroinit")
+        if type(version) is not int or version not in READABLE:
+            raise ValueError(f"its format is {version!r:.20}")
         found = {"run": _run_of(content["run"]), **{name: content[name] for name in REQUIRED}}
         result = Result(**found, **{name: content.get(name) for name in OPTIONAL})
         _check(result)
+    except UnreadableError:
+        raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else error
         raise InputError(f"{place}: cannot be read as a result ({reason}); delete it to compute it again") from error

@@ -18,6 +18,7 @@ from zeroinit.bench.result import (
     QUANTILES,
     Failure,
     Result,
+    UnreadableError,
     parse_failure,
     parse_result,
     write_failure,
@@ -43,6 +44,7 @@ class Store:
 
     Attributes:
         problems: What was found damaged or failed so far, by file or line of a bundle.
+        unreadable: What could not be read and may be whole, by file.
         unchecked: Key and seed of what was found without a checksum: an older version stored it.
 
     Raises:
@@ -54,6 +56,7 @@ class Store:
         self._kept: dict[Path, tuple[tuple[int, ...], Result]] | None = {} if keep else None
         self.root = Path(root)
         self.problems: dict[str, str] = {}
+        self.unreadable: dict[str, UnreadableError] = {}
         self.unchecked: set[tuple[str, int]] = set()
 
     def path(self, run: Run, seed: int) -> Path:
@@ -175,14 +178,22 @@ class Store:
             result = self._find(run.key, seed, run)
         except InputError as error:
             self.problems[str(self.path(run, seed))] = str(error)
+            if isinstance(error, UnreadableError):
+                self.unreadable[str(self.path(run, seed))] = error
             return None
         if result is not None and result.origin is None:
             self.unchecked.add((run.key, seed))
         return result
 
     def set_aside(self, run: Run, seed: int, why: str = "damaged") -> Path:
-        """Rename a damaged or outdated file, so that its run is computed again; return its new name."""
+        """Rename a damaged or outdated file, so that its run is computed again; return its new name.
+
+        Raises:
+            UnreadableError: It cannot be read here, so it may be whole; it stays.
+        """
         path = self.path(run, seed)
+        if str(path) in self.unreadable:
+            raise self.unreadable[str(path)]
         free = next(new for number in count(1) if not (new := path.with_name(f"{path.name}.{why}-{number}")).exists())
         path.rename(free)
         self.problems.pop(str(path), None)
@@ -291,7 +302,7 @@ def read_bundle(path: Path) -> tuple[list[Result], dict[str, str]]:
         try:
             results.append(parse_result(line, f"{path}, line {number}"))
         except InputError as error:
-            problems[f"{path}, line {number}"] = str(error)
+            problems[f"{path}, line {number}"] = str(error).replace("; delete it to", "; delete that line to")
     return results, problems
 
 
@@ -299,12 +310,17 @@ def read_result(path: Path) -> Result:
     """Read a result file.
 
     Raises:
+        UnreadableError: The system refuses to read it, or a newer zeroinit wrote it.
         InputError: It is missing, damaged, or no regular file.
     """
     try:
         text = fresh(lambda: read_regular(path, MOST_BYTES)).decode()
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such result; run `zeroinit reproduce` first") from error
-    except (OSError, ValueError) as error:
+    except UnicodeDecodeError as error:
         raise InputError(f"{path}: cannot be read as a result ({error}); delete it to compute it again") from error
+    except InputError as error:
+        if isinstance(error.__cause__, OSError):
+            raise UnreadableError(f"{error}; try again, or see who may read it") from error
+        raise
     return parse_result(text, str(path))

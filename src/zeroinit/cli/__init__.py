@@ -15,6 +15,9 @@ __all__ = ["main"]
 NEED_NO_BENCH = {"", "--help", "--version", "inspect", "audit", "explain"}
 """How a command line begins that needs the extra ``cli`` alone; a comparison would ask for the other one next."""
 
+NO_THREAD = "can't start new thread"
+"""How Python says that the system's limit of threads is reached."""
+
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line. What a user can mend is one line on standard error and exit code 2.
@@ -44,6 +47,10 @@ def main(arguments: list[str] | None = None) -> None:
             print(page(given[1] or None))
         except InputError as unknown:
             _end(unknown)
+    except RuntimeError as error:
+        if str(error) != NO_THREAD:
+            raise
+        _end(InputError("the system starts no further thread; raise its limit (ulimit -u), or end other programs"))
     except KeyboardInterrupt:
         print("zeroinit: interrupted", file=sys.stderr)
         sys.exit(130)

@@ -96,17 +96,17 @@ def parse_seeds(text: str) -> list[int]:
         ([0, 1, 2], [7, 8, 9], [0, 4])
     """
     help_text = "write a count (5), a range (0-9) or a list (0,3,7)"
-    if any(len(number) > MOST_DIGITS for number in re.findall(r"\d+", text)):
+    if any(len(number) > MOST_DIGITS for number in re.findall(r"[0-9]+", text)):
         raise InputError(f"seeds={text[:60]!r}: a number has at most {MOST_DIGITS} digits; {help_text}")
     seeds: Sequence[int]
-    if re.fullmatch(r"\d+", text):
+    if re.fullmatch(r"[0-9]+", text):
         seeds = range(int(text))
-    elif match := re.fullmatch(r"(\d+)-(\d+)", text):
+    elif match := re.fullmatch(r"([0-9]+)-([0-9]+)", text):
         first, last = int(match[1]), int(match[2])
         if first > last:
             raise InputError(f"seeds={text!r}: the range runs backwards; did you mean {last}-{first}?")
         seeds = range(first, last + 1)
-    elif re.fullmatch(r"\d+(,\d+)+", text):
+    elif re.fullmatch(r"[0-9]+(,[0-9]+)+", text):
         seeds = [int(part) for part in text.split(",")]
         if len(seeds) > len(set(seeds)):
             raise InputError(f"seeds={text[:60]!r}: names a seed twice; {help_text}")

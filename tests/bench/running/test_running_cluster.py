@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,13 +13,27 @@ from pathlib import Path
 import pytest
 
 from zeroinit._common import InputError
-from zeroinit.bench.running.cluster import needs
+from zeroinit.bench.running.cluster import _refuse_silence, needs
 from zeroinit.bench.running.remote import open_results
 from zeroinit.bench.running.runner import execute
 from zeroinit.bench.running.schedule import Options, Task, missing, run_all
 from zeroinit.bench.spec import Run
 from zeroinit.bench.store import Store
 from zeroinit.bench.work import memory_of
+
+
+def test_an_address_where_nobody_listens_is_refused_at_once():
+    with socket.socket() as taken:  # bound, and it takes no connection
+        taken.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        for given in (address, f"ray://{address}"):
+            with pytest.raises(InputError, match=r"^address='(ray://)?127.*: no Ray cluster answers \(.*refused"):
+                _refuse_silence(given)
+        taken.listen()
+        _refuse_silence(address)
+    _refuse_silence("auto")
+    _refuse_silence("")
+
 
 RUN = Run(dataset="digits", initializer="normal_bias", epochs=150, batch_size=64)
 NUM_RUNS = 8

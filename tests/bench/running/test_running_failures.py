@@ -1,8 +1,10 @@
 """Runs that fail: by an error, by a kill, by an exit. Each is tried again and then written down; the others go on."""
 
+import errno
 import multiprocessing
 import os
 import sys
+import types
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -205,6 +207,42 @@ def test_a_refusal_stops_all_at_once_and_the_others_save_their_state(store, run,
         )
     assert told == []
     assert [path.parent.name for path in store.root.rglob("step-*.pt")] == ["seed-0.checkpoint"]
+
+
+@pytest.mark.parametrize("most", [0, 1])
+def test_a_system_that_starts_no_further_process(store, run, monkeypatch, most):
+    """One process does all; without any, one line says what to do."""
+    started, plain = [], processes.multiprocessing.context.SpawnProcess.start
+
+    def start(process):
+        if len(started) == most:
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+        started.append(process)
+        plain(process)
+
+    monkeypatch.setattr(processes.multiprocessing.context.SpawnProcess, "start", start)
+    tasks = [Task(run, seed) for seed in range(3)]
+    if most:
+        run_all(tasks, Options(store.root), jobs=2)
+        assert missing(tasks, store) == []
+        return
+    with pytest.raises(
+        InputError, match=r"^jobs: the system starts no further process \(Resource temp.* ask for jobs=1"
+    ):
+        run_all(tasks, Options(store.root), jobs=2)
+
+
+@pytest.mark.parametrize(
+    ("text", "lacks"),
+    [("study()", True), ('if __name__ == "__main__":\n    study()', False), (None, False)],
+)
+def test_a_program_without_a_guard_is_named(monkeypatch, tmp_path, text, lacks):
+    program = tmp_path / "program.py"
+    program.write_text(text or "")
+    main = types.SimpleNamespace(**({} if text is None else {"__file__": str(program)}))
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    assert ("with jobs=1" in processes._how_it_ended(1)) == lacks
+    assert "with jobs=1" not in processes._how_it_ended(7)
 
 
 def test_seeds_that_ran_together_are_tried_again_one_by_one(store, run):

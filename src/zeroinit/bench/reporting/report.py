@@ -172,7 +172,7 @@ def build_report(figures: Sequence[Figure], store: Store, seeds: Sequence[int], 
     questions = list(dict.fromkeys(figure.question for figure in figures))
     figures = sorted(figures, key=lambda figure: questions.index(figure.question))
     summaries = tuple(summarize(figure, store, seeds, profile, protocol) for figure in figures)
-    problems = tuple(store.problems.values())
+    problems = tuple(dict.fromkeys(store.problems.values()))
     if not any(summary.curves for summary in summaries):
         named = "".join(f" {figure.name}" for figure in figures) if len(figures) <= 3 else ""
         reasons = problems or (f"run `zeroinit reproduce{named} --profile {profile}` first",)

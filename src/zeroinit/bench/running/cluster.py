@@ -5,6 +5,7 @@ Ray places the tasks, and starts a task again if its process or its node dies. N
 
 import logging
 import math
+import socket
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -31,6 +32,9 @@ GPU = 2**34
 MOST_ON_GPU = 4
 """Runs that share a GPU."""
 
+PATIENCE = 10.0
+"""Seconds in which a cluster's head node must take a connection."""
+
 
 def run_on_ray(attempts: Sequence[Attempt], options: Options, progress: Progress, tell: Tell) -> None:
     """Carry out attempts on the cluster at ``options.address``; return when all are done, given up or saved.
@@ -47,6 +51,7 @@ def run_on_ray(attempts: Sequence[Attempt], options: Options, progress: Progress
     ray = import_extra("ray", "cluster")
     was_there = ray.is_initialized()
     if not was_there:
+        _refuse_silence(options.address or "")
         try:
             ray.init(options.address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError, RuntimeError) as error:
@@ -59,6 +64,23 @@ def run_on_ray(attempts: Sequence[Attempt], options: Options, progress: Progress
     finally:
         if not was_there:
             ray.shutdown()
+
+
+def _refuse_silence(address: str) -> None:
+    """Refuse ``host:port`` where nobody listens; Ray itself would try for minutes.
+
+    Raises:
+        InputError: No connection within ``PATIENCE`` seconds.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not (port.isascii() and port.isdigit()):
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), PATIENCE).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(
+            f"address={address!r}: no Ray cluster answers ({error}); `ray status` on its head node tells the address"
+        ) from error
 
 
 def _absolute(options: Options) -> Options:

@@ -4,6 +4,7 @@ import math
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections import deque
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any
 
 from zeroinit._common import InputError
@@ -26,6 +28,9 @@ GRACE = 4.0
 KILLED = -9
 """The exit code of a process that the system ended, as it does if memory is short."""
 
+NO_GUARD = (
+    ': it ran the file of your program again; call zeroinit there under `if __name__ == "__main__":`, or with jobs=1'
+)
 
 ENDS = ("failed", "stopped")
 """Outcomes after which a process ends; another one tries again."""
@@ -69,8 +74,12 @@ class _Worker:
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs,), daemon=True)
         self.attempt: Attempt | None = None
-        with _ctrl_c_held():
-            self.process.start()
+        try:
+            with _ctrl_c_held():
+                self.process.start()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise InputError(f"jobs: the system starts no further process ({reason}); ask for jobs=1") from error
         theirs.close()  # so that the end of the process is the end of the connection
 
     def give(self, attempt: Attempt, options: Options) -> None:
@@ -90,9 +99,18 @@ class _Worker:
 
 def _how_it_ended(code: int) -> str:
     if code >= 0:
-        return f"its process ended with exit code {code}"
+        return f"its process ended with exit code {code}{NO_GUARD * (code == 1 and _lacks_guard())}"
     name = next((each.name for each in signal.Signals if each == -code), f"signal {-code}")
     return f"its process was killed by {name}{' (often: out of memory)' * (code == KILLED)}"
+
+
+def _lacks_guard() -> bool:
+    """Whether the program's own file does all its work when a process of ours imports it."""
+    program = getattr(sys.modules["__main__"], "__file__", None)
+    try:
+        return program is not None and "__name__" not in Path(program).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return program == "<stdin>"
 
 
 def run_in_processes(attempts: Sequence[Attempt], options: Options, most: int, progress: Progress, tell: Tell) -> None:
@@ -144,11 +162,20 @@ def run_in_processes(attempts: Sequence[Attempt], options: Options, most: int, p
 
 
 def _hand_out(waiting: deque[Attempt], workers: set[_Worker], most: int, options: Options) -> None:
-    """Give attempts to those without one, and start more processes as long as there are attempts."""
+    """Give attempts to those without one, and start more processes as long as there are attempts.
+
+    Raises:
+        InputError: The system starts not even one process.
+    """
     free = [worker for worker in workers if worker.attempt is None and worker.process.is_alive()]
     busy = sum(worker.attempt is not None for worker in workers)
     while waiting and busy < most:
-        worker = free.pop() if free else _Worker()
+        try:
+            worker = free.pop() if free else _Worker()
+        except InputError:
+            if not busy:
+                raise
+            return  # those that run go on
         workers.add(worker)
         worker.give(waiting.popleft(), options)
         busy += 1

@@ -1,6 +1,7 @@
 """A data folder is used as it is, verified at every load, and every fault has one clear line."""
 
 import gzip
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 
 from zeroinit._common import InputError
 from zeroinit.bench.data import DatasetSpec, DataSource, load_dataset
-from zeroinit.bench.data.files.source import read_verified
+from zeroinit.bench.data.files.source import read_verified, user_cache
 
 
 def source(root: Path | None, tmp_path: Path, **settings: bool) -> DataSource:
@@ -41,6 +42,22 @@ def test_variable_names_the_folder_and_the_argument_wins(small, tmp_path: Path, 
     assert DataSource.resolve(cache_dir="~/c").cache_dir == Path.home() / "c"
     monkeypatch.delenv("ZEROINIT_CACHE_DIR")
     assert "zeroinit" in str(DataSource.resolve().cache_dir)
+
+
+def test_without_a_home_folder_a_cache_lasts_as_long_as_the_process(monkeypatch) -> None:
+    """As in a container whose user has no entry: the way out is named where it matters, and data needs none."""
+
+    def homeless(*_):
+        raise RuntimeError("could not determine the home directory")
+
+    monkeypatch.delenv("ZEROINIT_CACHE_DIR", raising=False)
+    monkeypatch.setattr("pooch.os_cache", homeless)
+    with pytest.raises(InputError, match="ZEROINIT_CACHE_DIR: is not set, and you have no home folder; set it to a"):
+        user_cache()
+    found = DataSource.resolve().cache_dir
+    assert stat.S_IMODE(found.stat().st_mode) == 0o700
+    assert DataSource.resolve().cache_dir == found
+    assert len(load_dataset("digits").test_labels) == 450
 
 
 def test_a_given_folder_is_never_completed_by_a_download(small, web, tmp_path: Path) -> None:

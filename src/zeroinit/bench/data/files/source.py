@@ -1,9 +1,13 @@
 """Where raw files come from: a data folder as it stands, or downloads. Nothing is used before it is verified."""
 
+import atexit
 import hashlib
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -74,9 +78,12 @@ class DataSource:
     ) -> "DataSource":
         """Fill in what is not given: from ``ZEROINIT_DATA_DIR``, ``ZEROINIT_CACHE_DIR``, the system's cache folder."""
         data = data_dir or os.environ.get("ZEROINIT_DATA_DIR") or None
-        cache = cache_dir or user_cache()
+        try:
+            kept = cache_dir or user_cache()
+        except InputError:  # no home folder; all that a cache holds can be made again
+            kept = _cache_of_this_process()
         root = as_path(data, "data_dir").expanduser() if data else None
-        return cls(root, as_path(cache, "cache_dir").expanduser(), download, keep_decoded)
+        return cls(root, as_path(kept, "cache_dir").expanduser(), download, keep_decoded)
 
     @property
     def root(self) -> Path:
@@ -120,14 +127,29 @@ def _absent(layout: Layout, root: Path) -> list[Path]:
 
 
 def user_cache() -> Path:
-    """Return the folder for what can be fetched again: ``$ZEROINIT_CACHE_DIR``, or one of the system's."""
+    """Return the folder for what can be fetched again: ``$ZEROINIT_CACHE_DIR``, or one of the system's.
+
+    Raises:
+        InputError: The user has no home folder, as in some containers.
+    """
     if chosen := os.environ.get("ZEROINIT_CACHE_DIR"):
         return Path(chosen)
     try:
         import pooch
     except ModuleNotFoundError:  # data that lies in a folder is read without it
-        return Path.home() / ".cache" / "zeroinit"
-    return pooch.os_cache("zeroinit")
+        pooch = None
+    try:
+        return Path.home() / ".cache" / "zeroinit" if pooch is None else pooch.os_cache("zeroinit")
+    except RuntimeError as error:
+        raise InputError("ZEROINIT_CACHE_DIR: is not set, and you have no home folder; set it to a folder") from error
+
+
+@cache
+def _cache_of_this_process() -> Path:
+    """Make a folder that nobody else can write to, and that goes with this process."""
+    folder = tempfile.mkdtemp(prefix="zeroinit-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 def _read(path: Path, file: SourceFile) -> bytes:
