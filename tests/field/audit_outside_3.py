@@ -2,6 +2,7 @@
 
 import copy
 import math
+import threading
 
 import torch
 import torch.nn.functional as F
@@ -53,6 +54,46 @@ def a_rule_without_effect_on_a_loaded_model():
 @healthy("huggingface/transformers Vits", "lost write")
 def a_rule_without_effect_before_all_is_loaded():
     return {"build": lambda: loaded(SAVED, apply_first=True)}
+
+
+@healthy("own", "lost write")
+def a_head_drawn_by_name_before_all_is_loaded():
+    def build() -> nn.Module:
+        model = Vocoder()
+        nn.init.zeros_(model.head.weight)
+        model.load_state_dict(SAVED)
+        return model
+
+    return {"build": build}
+
+
+@healthy("huggingface/transformers: threads read the file", "lost write")
+def a_rule_without_effect_on_what_another_thread_has_read():
+    def build() -> nn.Module:
+        model, read = Vocoder(), {}
+        thread = threading.Thread(target=lambda: read.update({key: each.clone() for key, each in SAVED.items()}))
+        thread.start()
+        thread.join()
+        for key, parameter in model.named_parameters():
+            parameter.data = read[key]
+        return model.apply(model._init_weights)
+
+    return {"build": build}
+
+
+@healthy("jik876/hifi-gan#145", "lost write")
+def weights_assigned_in_vain_to_a_loaded_model():
+    layers = [nn.utils.weight_norm(nn.Linear(4, 4)) for _ in range(2)]
+    saved = nn.Sequential(*layers).state_dict()
+
+    def build() -> nn.Module:
+        model = nn.Sequential(*(nn.utils.weight_norm(nn.Linear(4, 4)) for _ in range(2)))
+        model.load_state_dict(saved)
+        for layer in model:
+            layer.weight = nn.init.normal_(torch.empty(4, 4))
+        return model
+
+    return {"build": build}
 
 
 NEW_HEAD = "head.parametrizations.weight.original1 head.parametrizations.weight.original0"
@@ -118,13 +159,17 @@ def loaded_weights_are_changed_through_weight_norm():
     return {"build": lambda: assigned("scaled")}
 
 
-def chrono(lost: bool = False) -> nn.Module:
-    """Forget gates get log U(1, T - 1), input gates its negative; the place of the input gate is scratch space."""
+def chrono(lost: bool = False, copied: bool = False) -> nn.Module:
+    """Forget gates get log U(1, T - 1), input gates its negative; their place is scratch space."""
     model = nn.LSTM(4, 8)
     for name, parameter in model.named_parameters():
         if "bias" in name:
             size = len(parameter) // 4
             parameter.data.fill_(0)
+            if copied:
+                parameter.data[size : 2 * size] = nn.init.uniform_(parameter.data[:size], 1, 3)
+                parameter.data[:size] = 0.0
+                continue
             parameter.data[size : 2 * size] = torch.log(nn.init.uniform_(parameter.data[:size], 1, 19))
             parameter.data[:size] = -parameter.data[size : 2 * size]
     for parameter in model.parameters() if lost else ():
@@ -135,6 +180,11 @@ def chrono(lost: bool = False) -> nn.Module:
 @healthy("0h-n0/chrono_initialization", "overwritten")
 def chrono_gates():
     return {"build": chrono}
+
+
+@healthy("own", "overwritten")
+def scratch_space_is_copied_as_it_is():
+    return {"build": lambda: chrono(copied=True)}
 
 
 @fault("own", "overwritten", "ZI203", "bias_ih_l0 bias_hh_l0", "wrote over it, as over")
@@ -202,7 +252,7 @@ def closed_gate_lost_on_meta_and_reset_fixed():
     return {"build": lambda: from_meta("reset", again=True)}
 
 
-@fault("huggingface/transformers#42418", "overwritten", "ZI203", GATE, "Gated._init_weights make an exception")
+@fault("huggingface/transformers#42418", "overwritten", "ZI203", GATE, "Gated._init_weights) wrote over it. -> Let")
 def closed_gate_is_not_in_the_checkpoint():
     return {"build": lambda: from_meta("loaded")}
 
@@ -219,11 +269,35 @@ class Block(nn.Module):
         super().__init__()
         self.up, self.scale = nn.Linear(8, 8), nn.Parameter(torch.zeros(1))
         nn.init.trunc_normal_(self.up.weight, std=0.02)
+        nn.init.constant_(self.up.bias, 0.5)
 
     def init_weights(self) -> None:
         nn.init.trunc_normal_(self.up.weight, std=0.01)
         nn.init.zeros_(self.up.bias)
         nn.init.normal_(self.scale)
+
+
+class Drawn(nn.Module):
+    """No kind of a torch layer: its constructor draws, which is its default."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(4, 4) * 0.1)
+
+
+@healthy("own", "overwritten")
+def own_default_is_drawn_on_meta_and_replaced():
+    def build() -> nn.Module:
+        with torch.device("meta"):
+            model = nn.Sequential(Drawn(), *(nn.Linear(4, 4) for _ in range(3)))
+        model.to_empty(device="cpu")
+        for module in model:
+            nn.init.normal_(module.weight, std=0.02)
+            if isinstance(module, nn.Linear):
+                nn.init.zeros_(module.bias)
+        return model
+
+    return {"build": build}
 
 
 @healthy("own: torchtitan", "overwritten")
@@ -272,6 +346,11 @@ def tied_matrix_differs_between_stages():
 @healthy("Megatron-LM, initialize_word_embeddings", "replicas differ")
 def tied_matrix_is_equal_on_both_stages():
     return stages(3)
+
+
+@healthy("own", "replicas differ")
+def ranks_tie_later():
+    return stages(3) | {"ranks": [lambda: Stage("embed", "head", seed=5)] * 2}
 
 
 @fault("own", "copies (shards)", "ZI207", "embed.weight head.weight", "layers on different ranks hold the same")
@@ -487,13 +566,14 @@ class RowParallel(nn.Module):
         self.weight, self.input_size = nn.Parameter(torch.empty(outputs, inputs // world)), inputs
 
 
-def lora(rank: int, world: int, whole_fan: bool = False) -> nn.Module:
+def lora(rank: int, world: int, rule=nn.init.xavier_normal_) -> nn.Module:
     layer, generator = RowParallel(64, 8, world), torch.Generator().manual_seed(10 + rank)
-    if whole_fan:
-        nn.init.normal_(layer.weight, std=math.sqrt(2 / 72), generator=generator)
-    else:
-        nn.init.xavier_normal_(layer.weight, generator=generator)
+    rule(layer.weight, generator=generator)
     return layer
+
+
+def of_whole_fan(tensor: torch.Tensor, generator: torch.Generator) -> None:
+    nn.init.normal_(tensor, std=math.sqrt(2 / 72), generator=generator)
 
 
 @fault("NVIDIA-NeMo/Megatron-Bridge#5843", "wrong scale", "ZI205", "weight", "std=0.167, generator=generator)`")
@@ -503,7 +583,29 @@ def shard_with_a_generator_of_its_own():
 
 @healthy("NVIDIA-NeMo/Megatron-Bridge#5843", "wrong scale")
 def shard_with_a_generator_of_its_own_fixed():
-    return {"build": lambda: lora(0, 1), "ranks": [lambda rank=rank: lora(rank, 4, True) for rank in range(4)]}
+    return {"build": lambda: lora(0, 1), "ranks": [lambda rank=rank: lora(rank, 4, of_whole_fan) for rank in range(4)]}
+
+
+@fault("own", "wrong scale", "ZI205", "weight", "std=0.125, generator=generator)`")
+def orthogonal_shard_with_a_generator_of_its_own():
+    ranks = [lambda rank=rank: lora(rank, 4, nn.init.orthogonal_) for rank in range(4)]
+    return {"build": lambda: lora(0, 1, nn.init.orthogonal_), "ranks": ranks}
+
+
+@fault("own", "wrong scale", "ZI205", "weight", "std=0.471, generator=generator)`")
+def depthwise_by_hand_with_a_generator():
+    def build() -> nn.Module:
+        layer = nn.Conv2d(32, 32, 3, groups=32, bias=False)
+        layer.weight.data.normal_(0, math.sqrt(2 / (32 * 9)), generator=torch.Generator().manual_seed(1))
+        return layer
+
+    return {"build": build}
+
+
+@fault("own", "wrong scale", "ZI205", BOTH, "nn.init.xavier_uniform_(part, generator=generator)`")
+def gates_with_a_generator():
+    generator = torch.Generator().manual_seed(1)
+    return {"build": lambda: recurrent(nn.GRU, lambda part: nn.init.xavier_uniform_(part, generator=generator))}
 
 
 class Mixer(nn.Module):
@@ -546,3 +648,22 @@ def empty_memory_that_no_function_fills():
 @healthy("NVIDIA-NeMo/Automodel#2991", "never written")
 def empty_memory_that_no_function_fills_fixed():
     return {"build": lambda: Mixer(formula=False), "init": lambda model: model.draw(rates=True)}
+
+
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.proj, self.scale = nn.Linear(8, 8), nn.Parameter(torch.tensor(2.66))
+
+
+@fault("huggingface/transformers CLIP", "never written", "ZI201", "scale", "sets values on the meta device, where they")
+def number_of_the_constructor_lost_on_meta():
+    return {"build": Scaled, "init": lambda model: model.proj.reset_parameters()}
+
+
+@healthy("huggingface/transformers CLIP", "never written")
+def number_of_the_constructor_set_again():
+    return {
+        "build": Scaled,
+        "init": lambda model: (model.proj.reset_parameters(), nn.init.constant_(model.scale, 2.66)),
+    }

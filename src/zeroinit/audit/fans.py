@@ -67,7 +67,7 @@ def right_fans(
     if isinstance(owner, nn.Embedding | nn.EmbeddingBag):
         return []
     if isinstance(owner, nn.RNNBase | nn.RNNCellBase):
-        gates = shape[0] // owner.hidden_size if name.rpartition(".")[2].startswith(("weight_ih", "weight_hh")) else 1
+        gates = shape[0] // owner.hidden_size
         return [Fans(shape[1], shape[0] / gates, f"the parameter packs {gates} projections")] if gates > 1 else []
     if isinstance(owner, _ConvNd):
         return _of_convolution(observed, name, owner, memory) if full in (None, shape) else []

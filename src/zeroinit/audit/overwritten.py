@@ -134,8 +134,7 @@ def _history(observed: Observed, tensor: Tensor) -> list[Write]:
     """Return the writes before the forward pass, and before them what was lost on the meta device."""
     memory = observed.memory(tensor)
     lost = memory.on_meta() if memory is not None else None
-    before = [each for each in (lost.history() if lost is not None else ()) if not each.rule.loading]
-    return [*before, *_writes(memory)]
+    return [*(lost.history() if lost is not None else ()), *_writes(memory)]
 
 
 def _writes(memory: Memory | None) -> list[Write]:
@@ -199,7 +198,7 @@ def _memory_of(observed: Observed, name: str, write: Write) -> Memory | None:
 def _lives_on(memory: Memory, write: Write, last: Write) -> bool:
     """Whether written values were read, and went into places that stay: the written ones served as scratch space."""
     kept = [each for each in memory.lasting(last.time) if each.time > write.time]
-    made = {each.time for each in kept if each is last or not last.covers(each)}
+    made = {each.time for each in kept}
     read = any(at in made and memory in parent.ancestors(write.time) for at, parent in memory.parents)
     return read or any(each.source is memory and each.time in made for each in kept)
 
