@@ -150,7 +150,8 @@ class OpenLstm(nn.LSTM):
     def reset_parameters(self) -> None:
         for name, parameter in self.named_parameters():
             if "bias" not in name:
-                nn.init.orthogonal_(parameter)
+                for gate in parameter.data.chunk(4):
+                    nn.init.orthogonal_(gate)
             else:
                 parameter.data.zero_()
                 if "bias_ih" in name:

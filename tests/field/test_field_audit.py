@@ -11,6 +11,7 @@ from . import (
     audit_models,
     audit_outside,
     audit_outside_2,
+    audit_outside_3,
     audit_parts,
     audit_products,
     audit_received,
@@ -27,6 +28,7 @@ modules = (
     audit_models,
     audit_outside,
     audit_outside_2,
+    audit_outside_3,
     audit_parts,
     audit_products,
     audit_received,
@@ -70,3 +72,14 @@ def test_copied_biases_of_layers_that_differ_are_information():
     copies = [each for each in report.findings if each.code == "ZI252"]
     assert len(copies) == 4
     assert copies[0].message.endswith("linear1.bias` have the same random values; their other values differ.")
+
+
+def test_gates_that_a_rule_for_all_layers_draws_are_information():
+    report = looked_at("one_rule_for_all_matrices_of_a_model_with_an_lstm")
+    packed = {each.parameters for each in report.findings if each.code == "ZI251"}
+    assert packed == {("1.weight_ih_l0",), ("1.weight_hh_l0",)}
+
+
+def test_a_verdict_counts_names_that_ranks_alone_have():
+    report = looked_at("tied_matrix_differs_between_stages")
+    assert report.verdict.startswith("Not initialized as meant: 2 of 4 parameters"), report.verdict

@@ -17,6 +17,10 @@ PROSE = ("Compute ", "Register it", "Set the values of ", "Initialize before the
 """Starts of repairs that hold no line to type."""
 
 
+GENERATOR = torch.Generator()
+"""In the place of the user's own: each line that is typed goes on drawing from it."""
+
+
 def lines_of(report: AuditReport) -> list[str]:
     told = dict.fromkeys(each.suggestion for each in report.warnings if each.code in ("ZI201", "ZI202", "ZI205"))
     return [re.findall("`([^`]*)`", each)[-1] for each in told if not each.startswith(PROSE)]
@@ -24,7 +28,7 @@ def lines_of(report: AuditReport) -> list[str]:
 
 def typed(model: nn.Module, lines: list[str]) -> nn.Module:
     for line in lines:
-        exec(line, {"model": model, "nn": nn, "torch": torch})
+        exec(line, {"model": model, "nn": nn, "torch": torch, "generator": GENERATOR})
     return model
 
 
@@ -66,3 +70,13 @@ def test_a_repair_of_a_lost_write_reaches_the_forward_pass(name):
         before = model(arguments["batch"])
         after = typed(model, lines)(arguments["batch"])
     assert not torch.allclose(before, after)
+
+
+@pytest.mark.parametrize("name", ["heads_are_an_expanded_view", "heads_of_vmap_with_one_randomness"])
+def test_slices_of_one_memory_get_memory_of_their_own(name):
+    build = CASES[name].make()["build"]
+    (warning,) = audit(build).warnings
+    lines = [each for each in re.findall("`([^`]*)`", warning.suggestion) if "model." in each]
+    assert len(lines) == 2
+    assert audit(lambda: typed(build(), lines)).warnings == ()
+    assert 0 not in typed(build(), lines).w.stride()

@@ -1,6 +1,6 @@
 """Build a model under observation: every write is recorded, and nothing of the user's settings stays changed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -71,6 +71,18 @@ class Observed:
         copied = write.kind == "copy" or write.operation in {*COPIES, *REPEATS}
         before = write.source.lasting(write.time) if copied and write.source is not None and depth else []
         return any(self.is_loaded(each, depth - 1) for each in before)
+
+    def loaded_until(self, names: Iterable[str]) -> int | None:
+        """Return the time of the last write to parameters that hold loaded values alone; ``None`` for any others."""
+        last = 0
+        for memory in [self.memory(self.parameters[name]) for name in names]:
+            lasting = memory.lasting() if memory is not None else []
+            # another thread may read a file, unseen
+            is_given = memory is not None and memory.is_from_outside() and not memory.was_empty()
+            if not is_given and not (lasting and all(map(self.is_loaded, lasting))):
+                return None
+            last = max([last, *(each.time for each in lasting)])
+        return last
 
     def owner(self, name: str) -> nn.Module:
         """Return the module that holds a parameter."""

@@ -143,6 +143,12 @@ def _between(observed: Observed, groups: list[list[str]], paths: tuple[str, ...]
         "Draw each anew: build each layer by itself instead of `copy.deepcopy`, seed once and not in each layer, "
         f"or call `nn.init.normal_({of_model(first[1])}, std=0.02)` and so on."
     )
+    embedding = next((name for name in first if isinstance(observed.owner(name), nn.Embedding)), "")
+    head = next((name for name in first if isinstance(observed.owner(name), nn.Linear)), "")
+    if embedding and head:
+        repair = (
+            f"If they are meant to be one, tie them: `{of_model(head)} = {of_model(embedding)}`. Else draw one anew."
+        )
     drawn_anew = {name.rpartition(".")[0] for name in others if random[name].dim() > 1}
     if drawn_anew == {*paths} and all(random[name].dim() < 2 for name in names):
         return finding("ZI252", path, names, message)
@@ -170,11 +176,14 @@ def copies_inside(observed: Observed) -> list[Finding]:
             message = f"{told} of `{name}` have the same random values; other values of the layer differ."
             found.append(finding("ZI252", path, [name], message))
         elif told:
+            target = of_model(name)
             message = f"{told} of `{name}` have the same random values."
-            repair = (
-                f"Draw each anew: `for part in {of_model(name)}: nn.init.normal_(part, std=0.02)`, "
-                f"and no `repeat`, `expand` or a seed for each."
-            )
+            anew = f"Draw each anew: `for part in {target}: nn.init.normal_(part, std=0.02)`, "
+            repair = f"{anew}and no `repeat`, `expand` or a seed for each."
+            if any(step == 0 and size > 1 for step, size in zip(tensor.stride(), tensor.shape, strict=True)):
+                message = f"{told} of `{name}` are one memory, and have the same random values."
+                own = f"Give each memory of its own first: `{target} = nn.Parameter({target}.detach().clone())`. "
+                repair = f'{own}{anew}and no `expand` or `vmap` with `randomness="same"`.'
             found.append(finding("ZI206", path, [name], message, repair))
     return found
 

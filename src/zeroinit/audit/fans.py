@@ -9,7 +9,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from zeroinit._modules.layers import is_conv1d
 from zeroinit.audit.building import Observed
-from zeroinit.audit.memory import Memory, Use, Write
+from zeroinit.audit.memory import Kernel, Memory, Use, Write
 from zeroinit.audit.sharding import INPUTS, declared_sizes, whole_numbers
 
 __all__ = ["Fans", "right_fans"]
@@ -64,10 +64,16 @@ def right_fans(
 ) -> list[Fans]:
     """Return every pair of fans that may be meant; none where nothing is known of the layer."""
     owner, shape = observed.owner(name), tuple(parameter.shape)
-    if isinstance(owner, nn.Embedding | nn.EmbeddingBag | nn.RNNBase | nn.RNNCellBase):
+    if isinstance(owner, nn.Embedding | nn.EmbeddingBag):
         return []
+    if isinstance(owner, nn.RNNBase | nn.RNNCellBase):
+        gates = shape[0] // owner.hidden_size
+        return [Fans(shape[1], shape[0] / gates, f"the parameter packs {gates} projections")] if gates > 1 else []
     if isinstance(owner, _ConvNd):
         return _of_convolution(observed, name, owner, memory) if full in (None, shape) else []
+    if len(memory.convolved) == 1 and full in (None, shape):
+        kernel = next(iter(memory.convolved))
+        return _of_kernel(kernel) if kernel.size == parameter.numel() else []
     if full is not None and len(full) == len(shape) and full[-2:] != shape[-2:]:
         why = f"the whole parameter has the shape {full}, of which this is a shard"
         first = len(full) == 2 and is_conv1d(owner)
@@ -92,15 +98,22 @@ def _of_convolution(observed: Observed, name: str, layer: _ConvNd, memory: Memor
         packed = _packed(observed, name, channels) or _split(observed, name, channels, memory)
         if packed:
             return [replace(each, inputs=each.inputs * kernel, outputs=each.outputs * kernel) for each in packed]
-    fans = layer.in_channels // groups * kernel, layer.out_channels // groups * kernel
-    why = f"{groups} groups with {layer.in_channels // groups} inputs and {layer.out_channels // groups} outputs each"
-    if groups == 1:
-        why = f"{layer.in_channels} inputs, {layer.out_channels} outputs, a kernel of {kernel}"
-    stride, found = math.prod(layer.stride), [Fans(*fans, why)]
-    if isinstance(layer, _ConvTransposeNd):
+    transposed, stride = isinstance(layer, _ConvTransposeNd), math.prod(layer.stride)
+    return _of_kernel(
+        Kernel(layer.in_channels // groups, layer.out_channels // groups, kernel, groups, stride, transposed)
+    )
+
+
+def _of_kernel(kernel: Kernel) -> list[Fans]:
+    fans = kernel.inputs * kernel.positions, kernel.outputs * kernel.positions
+    why = f"{kernel.groups} groups with {kernel.inputs} inputs and {kernel.outputs} outputs each"
+    if kernel.groups == 1:
+        why = f"{kernel.inputs} inputs, {kernel.outputs} outputs, a kernel of {kernel.positions}"
+    stride, found = kernel.stride, [Fans(*fans, why)]
+    if kernel.transposed:
         found += [Fans(fans[0] / stride, fans[1], why), Fans(fans[1], fans[0], why)] if stride > 1 else []
     elif stride > 1:  # an input meets few positions of the kernel; where patches do not overlap, one
-        found.append(Fans(fans[0], fans[1] / min(stride, kernel), why))
+        found.append(Fans(fans[0], fans[1] / min(stride, kernel.positions), why))
     return found
 
 

@@ -9,7 +9,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from zeroinit.audit.rules import Rule
 
-__all__ = ["COPIES", "GIVEN", "PRODUCTS", "REPEATS", "Memory", "Use", "Write"]
+__all__ = ["COPIES", "GIVEN", "PRODUCTS", "REPEATS", "Kernel", "Memory", "Use", "Write"]
 
 END = 1 << 62
 """Later than any write."""
@@ -40,6 +40,8 @@ class Write:
         source: What was copied; for empty memory, what has its shape.
         phase: ``"build"``, ``"init"`` or ``"forward"``.
         rows: The numbers of the rows that an index with a list copied.
+        on_meta: Whether the memory has no values, as it is on the meta device.
+        own_generator: Whether a draw takes a generator that the user's code hands over.
     """
 
     time: int
@@ -55,6 +57,8 @@ class Write:
     phase: str = "build"
     operation: str = ""
     rows: tuple[int, ...] = ()
+    on_meta: bool = False
+    own_generator: bool = False
 
     @property
     def sets(self) -> bool:
@@ -92,11 +96,25 @@ class Use:
     second: bool = False
 
 
+@dataclass(frozen=True)
+class Kernel:
+    """How a convolution reads a kernel of ``size`` values: inputs and outputs of each group, positions, steps."""
+
+    inputs: int
+    outputs: int
+    positions: int
+    groups: int = 1
+    stride: int = 1
+    transposed: bool = False
+    size: int = 0
+
+
 @dataclass(eq=False)
 class Memory:
     """One storage: its writes in their order, what they were computed from, and how a forward pass uses it.
 
-    ``uses`` are those as a factor of a matrix product, ``kernels`` those as a kernel: its channels. ``parts`` tells
+    ``uses`` are those as a factor of a matrix product, ``kernels`` those as a kernel: its channels, ``convolved``
+    all that a convolution does with it. ``parts`` tells
     into how many parts the outputs are split; a negative number may be that of heads, which share one projection.
     ``sums`` are uses by `einsum` or `matmul`: the stride, the size and the role of each axis. ``before`` is the memory
     of the parameter whose place it took.
@@ -107,6 +125,7 @@ class Memory:
     parents: "list[tuple[int, Memory]]" = field(default_factory=list)
     uses: set[Use] = field(default_factory=set)
     kernels: set[Use] = field(default_factory=set)
+    convolved: set[Kernel] = field(default_factory=set)
     parts: dict[Use, int] = field(default_factory=dict)
     sums: set[tuple[tuple[int, int, str], ...]] = field(default_factory=set)
     before: "Memory | None" = None
@@ -191,6 +210,12 @@ class Memory:
     def history(self, until: int = END) -> list[Write]:
         """Return its writes, those of what it is a plain copy of first."""
         return [*self._backwards(until)][::-1]
+
+    def on_meta(self) -> "Memory | None":
+        """Return the memory on the meta device whose place this empty memory took; ``None`` if there was none."""
+        first = next(iter(self.history()), None)
+        source = first.source if first is not None and first.kind == "empty" and not first.on_meta else None
+        return source if source is not None and source.writes and source.writes[0].on_meta else None
 
     def lasting(self, until: int = END) -> list[Write]:
         """Return the writes before the forward pass that set values which are there at a time, the latest first."""

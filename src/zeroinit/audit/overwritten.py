@@ -1,10 +1,7 @@
 """Values that were set on purpose, and then written over."""
 
-import ast
-import linecache
 import re
 from collections import defaultdict
-from functools import lru_cache
 from itertools import takewhile
 
 import torch
@@ -13,7 +10,7 @@ from torch import Tensor, nn
 from zeroinit._findings.finding import Finding, finding
 from zeroinit.audit.building import Observed
 from zeroinit.audit.memory import COPIES, Memory, Write
-from zeroinit.audit.rules import Rule
+from zeroinit.audit.rules import Rule, is_by_hand, is_in_loop
 from zeroinit.audit.trace import plain
 
 __all__ = ["overwritten"]
@@ -129,12 +126,15 @@ def _is_loaded(observed: Observed, write: Write, receiving: dict[Site, str]) -> 
 def _same_rule(writes: list[tuple[str, Write]], last: Write) -> set[str]:
     """Return the parameters that a rule writes: those of its line, but those of one call alone if a helper holds it."""
     rule = last.rule
-    own = rule.caller[1] and not _is_in_loop(rule.site)
+    own = rule.caller[1] and not is_in_loop(rule.site)
     return {name for name, each in writes if not own or each.rule.caller == rule.caller}
 
 
 def _history(observed: Observed, tensor: Tensor) -> list[Write]:
-    return _writes(observed.memory(tensor))
+    """Return the writes before the forward pass, and before them what was lost on the meta device."""
+    memory = observed.memory(tensor)
+    lost = memory.on_meta() if memory is not None else None
+    return [*(lost.history() if lost is not None else ()), *_writes(memory)]
 
 
 def _writes(memory: Memory | None) -> list[Write]:
@@ -153,29 +153,11 @@ def _is_deliberate(
     path = name.rpartition(".")[0]
     layers = {each.rpartition(".")[0] for each in reach.get(last.rule.site, {name})}
     rule = last.rule
-    by_hand = rule.made_in is None and not rule.method and not rule.applied and not _is_in_loop(rule.site)
-    if layers != {path} or not by_hand or not (loaded.whole or loaded.rule.loading):
+    if layers != {path} or not is_by_hand(rule) or not (loaded.whole or loaded.rule.loading):
         return False  # rows that were copied from a checkpoint by hand were meant to stay
     histories = (_history(observed, each) for each in observed.parameters.values())
     last_ones = (next((each for each in reversed(history) if each.sets), None) for history in histories)
     return any(each is not None and _is_loaded(observed, each, receiving) for each in last_ones)
-
-
-@lru_cache(maxsize=1024)
-def _is_in_loop(site: Site) -> bool:
-    """Whether a line of the user's code stands in a loop; ``False`` where its source is not known."""
-    return any(first <= site[1] <= last for first, last in _loops(site[0]))
-
-
-@lru_cache(maxsize=64)
-def _loops(file: str) -> list[tuple[int, int]]:
-    """Return the first and the last line of each loop of a file."""
-    try:
-        tree = ast.parse("".join(linecache.getlines(file)))
-    except SyntaxError:
-        return []
-    loops = (ast.For, ast.While, ast.ListComp, ast.GeneratorExp, ast.SetComp, ast.DictComp)
-    return [(node.lineno, node.end_lineno or 0) for node in ast.walk(tree) if isinstance(node, loops)]
 
 
 def _is_special(observed: Observed, name: str, write: Write, last: Write, reach: Reach, later: set[str]) -> bool:
@@ -186,9 +168,14 @@ def _is_special(observed: Observed, name: str, write: Write, last: Write, reach:
     attribute = observed.declared(name)[1]
     written = reach.get(rule.site, set())
     same_kind = {each for each in written if observed.declared(each)[1] == attribute}
-    if _is_same(write, last) or not (_is_wider(later, written, same_kind, last.rule) or _is_wiped(write, last)):
+    is_general = _is_wider(later, written, same_kind, last.rule) or _is_wiped(write, last)
+    is_for_new = _is_for_new_layers(observed, name, write, last)
+    if _is_same(write, last) or not (is_general or is_for_new):
         return False
-    if _is_one_call(observed, name, write, last):
+    memory = _memory_of(observed, name, write)
+    if memory is None or _lives_on(memory, write, last):
+        return False
+    if not is_for_new and _is_one_call(observed, name, write, last):
         return False
     by_rule = rule.label and write.kind in ("draw", "copy") and "." not in last.rule.label
     if by_rule and _is_for_a_part(observed, reach[rule.site]):
@@ -198,9 +185,22 @@ def _is_special(observed: Observed, name: str, write: Write, last: Write, reach:
     if write.kind == "empty" or write.operation in COPIES:
         return False
     if _is_by_owner(observed, name, write):
-        memory = observed.memory(observed.parameters[name])
-        return memory is not None and (_is_marked(memory, write) or _is_instead(observed, name, write))
+        return _is_marked(memory, write) or _is_instead(observed, name, write)
     return write.kind in ("draw", "constant", "copy", "part", "computed", "given")
+
+
+def _memory_of(observed: Observed, name: str, write: Write) -> Memory | None:
+    """Return the memory of a parameter in which a write is: its own, or that on the meta device before it."""
+    memory = observed.memory(observed.parameters[name])
+    return memory.on_meta() if memory is not None and write.on_meta else memory
+
+
+def _lives_on(memory: Memory, write: Write, last: Write) -> bool:
+    """Whether written values were read, and went into places that stay: the written ones served as scratch space."""
+    kept = [each for each in memory.lasting(last.time) if each.time > write.time]
+    made = {each.time for each in kept}
+    read = any(at in made and memory in parent.ancestors(write.time) for at, parent in memory.parents)
+    return read or any(each.source is memory and each.time in made for each in kept)
 
 
 def _is_again(write: Write, last: Write, history: list[Write]) -> bool:
@@ -214,6 +214,16 @@ def _is_wider(later: set[str], earlier: set[str], same_kind: set[str], rule: Rul
         layers, before = ({name.rpartition(".")[0] for name in names} for names in (later, earlier))
         return len(layers) >= max(len(before), 2)
     return len(later) >= 2 * len(same_kind)
+
+
+def _is_for_new_layers(observed: Observed, name: str, write: Write, last: Write) -> bool:
+    """Whether a rule that gets one layer after the other sets what a checkpoint lacks, and the constructor set by name.
+
+    It reaches few parameters then, as the others are loaded.
+    """
+    owner = observed.owner(name)
+    by_name = write.on_meta and write.rule.label and write.rule.made_in is not type(owner)
+    return bool(by_name) and any(id(owner) in call[2:] for call in last.rule.calls)
 
 
 def _is_wiped(write: Write, last: Write) -> bool:
@@ -294,9 +304,14 @@ def _after_loading(name: str, last: Write) -> Finding:
 def _by_general(name: str, parameter: Tensor, special: Write, last: Write, count: int) -> Finding:
     path = name.rpartition(".")[0]
     what = "scaled" if special.kind == "change" else "set"
-    over = f"{last.rule} wrote over it, as over {count - 1} more"
+    over = f"{last.rule} wrote over it{f', as over {count - 1} more' * (count > 1)}"
     message = f"{_part(name, parameter, special)} was {what} by {special.rule}, and {over}."
     repair = f"Call the special rule last, or let {last.rule.place or 'the general rule'} leave this parameter out."
+    if special.on_meta:
+        repair = (
+            f"Let {last.rule.place or 'the general rule'} make an exception, or call the special rule again at the end"
+        )
+        repair += ": on the meta device its values were lost."
     return finding("ZI203", path, [name], message, repair)
 
 

@@ -1,12 +1,13 @@
 """What one rank cannot see: shards that are equal, replicas that differ."""
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from zeroinit._findings.finding import Finding, finding
-from zeroinit._findings.naming import few
+from zeroinit._findings.naming import few, joined
 from zeroinit.audit.building import Observed
 from zeroinit.audit.copies import drawn, equal_groups
 from zeroinit.audit.trace import plain
@@ -31,8 +32,14 @@ def compared_ranks(
     equal: list[str] = []
     loaded: list[str] = []
     differing: list[str] = []
-    for name in dict.fromkeys(name for each in ranks for name in each.parameters):
-        tensors = [plain(each.parameters[name].detach()) for each in ranks if name in each.parameters]
+    first = _first_names(whole, ranks)
+    held: dict[str, list[tuple[str, Tensor]]] = defaultdict(list)
+    for each in ranks:
+        for name, parameter in each.parameters.items():
+            held[first.get(name, name)].append((name, plain(parameter.detach())))
+    for members in held.values():
+        name, tensors = members[0][0], [tensor for _, tensor in members]
+        names = list(dict.fromkeys(each for each, _ in members))
         if (
             any(isinstance(each, nn.parameter.UninitializedParameter) or each.is_meta for each in tensors)
             or len(tensors) < 2
@@ -41,12 +48,12 @@ def compared_ranks(
         if name in full or len({each.shape for each in tensors}) > 1:
             num_shards = _num_shards(full.get(name), tensors)
             if _has_equal_shards(tensors, num_shards) and (name in random[0] or _differ(whole, name, tensors[0])):
-                (equal if name in random[0] else loaded).append(name)
+                (equal if name in random[0] else loaded).extend(names)
             elif not _has_equal_replicas(tensors, num_shards):
-                differing.append(name)
+                differing += names
         elif any(not _is_equal(tensors[0], each) for each in tensors[1:]):
-            differing.append(name)
-    elsewhere = _equal_elsewhere(random)
+            differing += names
+    elsewhere = _equal_elsewhere(random, first)
     differing = [name for name in (*differing, *_differing_buffers(ranks)) if name not in told]
     if equal:
         message = f"{few(equal)}: several ranks hold the same random values, and each should hold a shard of its own."
@@ -65,11 +72,19 @@ def compared_ranks(
         found.append(finding("ZI207", elsewhere[0].rpartition(".")[0], elsewhere, message, repair))
     if differing:
         message = f"{few(differing)}: ranks start with different values, and all should hold the same."
+        tied = [name for name in differing if first.get(name, name) != name]
+        message += f" The whole model ties {joined([f'`{first[name]}` and `{name}`' for name in tied])}." * bool(tied)
         repair = "Seed all ranks equally before replicated values are drawn, or broadcast them from rank 0."
         if all(len({_rule(each, name) for each in ranks if name in each.parameters}) > 1 for name in differing):
             repair = "Draw them by one rule on all ranks, whatever the rank is, or broadcast them from rank 0."
         found.append(finding("ZI208", differing[0].rpartition(".")[0], differing, message, repair))
     return found
+
+
+def _first_names(whole: Observed, ranks: Sequence[Observed]) -> dict[str, str]:
+    """Return the first name of each parameter that is tied in the whole model, where a rank holds one of its names."""
+    groups = [names for names in whole.tied if all(len({*names} & {*each.parameters}) < 2 for each in ranks)]
+    return {name: names[0] for names in groups for name in names}
 
 
 def _rule(rank: Observed, name: str) -> tuple:
@@ -92,8 +107,11 @@ def _differing_buffers(ranks: Sequence[Observed]) -> list[str]:
     return found
 
 
-def _equal_elsewhere(random: Sequence[dict[str, Tensor]]) -> list[str]:
-    """Return names on some ranks alone, as layers of one stage of a pipeline, whose values other ranks have, too."""
+def _equal_elsewhere(random: Sequence[dict[str, Tensor]], first: dict[str, str]) -> list[str]:
+    """Return names on some ranks alone, as layers of one stage of a pipeline, whose values other ranks have, too.
+
+    Names of a parameter that is tied in the whole model count as one: ``first`` holds the first of them for each.
+    """
     everywhere = set.intersection(*(set(each) for each in random))
     alone = {
         f"{at}/{name}": tensor
@@ -102,7 +120,11 @@ def _equal_elsewhere(random: Sequence[dict[str, Tensor]]) -> list[str]:
         if name not in everywhere
     }
     groups = [[name.partition("/") for name in group] for group in equal_groups(alone)]
-    groups = [group for group in groups if len({rank for rank, _, _ in group}) > 1 and len({n for *_, n in group}) > 1]
+    groups = [
+        group
+        for group in groups
+        if len({rank for rank, _, _ in group}) > 1 and len({first.get(name, name) for *_, name in group}) > 1
+    ]
     return sorted({name for group in groups for *_, name in group})
 
 

@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from zeroinit.audit.memory import Write
+from zeroinit.audit.rules import GENERATOR
 
 __all__ = ["constant_again", "rows_of", "rule_again", "with_std"]
 
@@ -25,10 +26,11 @@ def rule_again(write: Write, target: str) -> str:
 
 def with_std(write: Write, target: str, std: float) -> str:
     """Return the call that draws as a write does, with another standard deviation."""
+    generator = GENERATOR * (write.own_generator or GENERATOR in write.rule.options)
     if write.operation in ("uniform_", "rand", "rand_like"):
         bound = f"{std * 3**0.5:.3g}"
-        return f"nn.init.uniform_({target}, -{bound}, {bound})"
-    return f"nn.init.normal_({target}, std={std:.3g})"
+        return f"nn.init.uniform_({target}, -{bound}, {bound}{generator})"
+    return f"nn.init.normal_({target}, std={std:.3g}{generator})"
 
 
 def constant_again(value: float, target: str) -> str:

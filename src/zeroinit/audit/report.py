@@ -66,9 +66,10 @@ class AuditReport(Report):
             hidden = [each for each in self.notes if each.endswith(("left out", "left out by code"))]
             told = f"No other fault found in {where}: {joined(hidden)}."
             return told if hidden else f"Initialized: no fault found in {where}."
-        wrong = len({name for each in self.warnings for name in each.parameters})
+        wrong = {name for each in self.warnings for name in each.parameters}
+        total = len(wrong | {each.name for each in self.parameters})  # ranks may have names of their own
         first = self.warnings[0].message.rstrip(".")
-        return f"Not initialized as meant: {wrong} of {len(self.parameters)} parameters or buffers. {first}."
+        return f"Not initialized as meant: {len(wrong)} of {total} parameters or buffers. {first}."
 
     def __str__(self) -> str:
         lines = textwrap.wrap(self.verdict, WIDTH, break_on_hyphens=False)

@@ -1,7 +1,9 @@
 """Who writes: the initializer's name, the line of the user's code, and what calls it, from the stack of calls."""
 
+import ast
 import copy
 import inspect
+import linecache
 import os
 import re
 import sys
@@ -13,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["Rule", "calling_rule"]
+__all__ = ["GENERATOR", "Rule", "calling_rule", "is_by_hand", "is_in_loop"]
 
 TORCH = os.path.dirname(torch.__file__) + os.sep
 OWN = os.path.dirname(__file__) + os.sep
@@ -24,6 +26,7 @@ PASSED_OVER = (f"{os.sep}jaxtyping{os.sep}", "<@beartype", copy.__file__)
 """Parts of the names of files that are no user's code: those that check types around each call, and `copy.deepcopy`."""
 LOADERS = re.compile(r"^_?load|_load_|load_(weights|state|checkpoint|pretrained)|from_pretrained|^_?restore")
 """Names of functions that load a checkpoint, if no constructor runs below them."""
+GENERATOR = ", generator=generator"
 RESETS = ("reset_parameters", "_reset_parameters", "reset_running_stats", "initialize_parameters", "init_weights")
 
 
@@ -150,10 +153,33 @@ def _options(name: str, values: dict) -> str:
     """Return the options of a function of `torch.nn.init` that are not the defaults."""
     given = [(key, values.get(key), default) for key, default in _defaults(name)]
     shown = [(key, value) for key, value, default in given if isinstance(value, int | float | str) and value != default]
-    return "".join(f", {key}={value!r}" if isinstance(value, str) else f", {key}={value:.4g}" for key, value in shown)
+    texts = [f", {key}={value!r}" if isinstance(value, str) else f", {key}={value:.4g}" for key, value in shown]
+    return "".join([*texts, GENERATOR * (values.get("generator") is not None)])
 
 
 @lru_cache
 def _defaults(name: str) -> list[tuple[str, Any]]:
     function = inspect.unwrap(getattr(nn.init, name))
     return [(key, each.default) for key, each in inspect.signature(function).parameters.items() if key != "tensor"]
+
+
+def is_by_hand(rule: Rule) -> bool:
+    """Whether the user's code names what it writes: in no loop, and in no method of a module."""
+    return rule.made_in is None and not rule.method and not rule.applied and not is_in_loop(rule.site)
+
+
+@lru_cache(maxsize=1024)
+def is_in_loop(site: tuple[str, int, int]) -> bool:
+    """Whether a line of the user's code stands in a loop; ``False`` where its source is not known."""
+    return any(first <= site[1] <= last for first, last in _loops(site[0]))
+
+
+@lru_cache(maxsize=64)
+def _loops(file: str) -> list[tuple[int, int]]:
+    """Return the first and the last line of each loop of a file."""
+    try:
+        tree = ast.parse("".join(linecache.getlines(file)))
+    except SyntaxError:
+        return []
+    loops = (ast.For, ast.While, ast.ListComp, ast.GeneratorExp, ast.SetComp, ast.DictComp)
+    return [(node.lineno, node.end_lineno or 0) for node in ast.walk(tree) if isinstance(node, loops)]

@@ -16,6 +16,7 @@ from zeroinit.audit.repairs import rule_again, with_std
 __all__ = ["wrong_scale"]
 
 WORDS = {"average": "mean of both fans", "longest": "longer side"}
+RECURRENT = nn.RNNBase | nn.RNNCellBase
 LEAST_RATIO = 1.5
 """Of fans: smaller differences are left alone, as the square root of 1.5 is 1.22."""
 GAINS = (1.0, math.sqrt(2), 1 / math.sqrt(3))
@@ -155,8 +156,10 @@ def _finding(
     else:
         std = write.std / times if write.std else right.of(mode) ** -0.5
         repair = f"Take the right fan: `{with_std(write, target, std)}`."
-    as_torch = write.rule.label == "xavier_uniform_" and write.rule.gain == 1
-    if isinstance(owner, nn.MultiheadAttention) and (by_torch or as_torch or _is_for_many(observed, write)):
+    as_torch, drawn = write.rule.label == "xavier_uniform_" and write.rule.gain == 1, _drawn_by(observed, write)
+    of_attention = isinstance(owner, nn.MultiheadAttention) and (by_torch or as_torch or len(drawn) > 1)
+    of_all_kinds = isinstance(owner, RECURRENT) and any(not isinstance(each, RECURRENT) for each in drawn)
+    if of_attention or (of_all_kinds and not by_torch):
         return [finding("ZI251", name.rpartition(".")[0], [name], message, repair)]
     return [] if by_torch else [finding("ZI205", name.rpartition(".")[0], [name], message, repair)]
 
@@ -181,11 +184,11 @@ def _twice(name: str, write: Write) -> Finding:
     return finding("ZI205", name.rpartition(".")[0], [name], message, repair)
 
 
-def _is_for_many(observed: Observed, write: Write) -> bool:
-    """Whether one line draws this parameter and those of other modules."""
-    others = set()
-    for name, parameter in observed.parameters.items():
-        memory = observed.memory(parameter)
-        if memory is not None and any(each.rule.site == write.rule.site for each in memory.writes):
-            others.add(name.rpartition(".")[0])
-    return len(others) > 1
+def _drawn_by(observed: Observed, write: Write) -> set[nn.Module]:
+    """Return the modules whose parameters the line of a write draws."""
+    memories = {name: observed.memory(each) for name, each in observed.parameters.items()}
+    return {
+        observed.owner(name)
+        for name, memory in memories.items()
+        if memory is not None and any(each.rule.site == write.rule.site for each in memory.writes)
+    }

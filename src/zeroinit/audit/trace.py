@@ -10,10 +10,10 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from zeroinit.audit.memory import COPIES, PRODUCTS, REPEATS, Memory, Use, Write
+from zeroinit.audit.memory import COPIES, PRODUCTS, REPEATS, Kernel, Memory, Use, Write
 from zeroinit.audit.rules import Rule, calling_rule
 
-__all__ = ["RARE", "Recorder", "plain"]
+__all__ = ["PICKS", "RARE", "Recorder", "plain"]
 
 RARE = 0x5A5AA5A5
 """What unwritten integers of 32 and 64 bits hold; unwritten floats hold NaN."""
@@ -34,6 +34,7 @@ SHAPES_ALONE = {
 STANDARD = {"randn": 1.0, "randn_like": 1.0, "rand": 12**-0.5, "rand_like": 12**-0.5}
 """Standard deviations of operations that draw."""
 PICKS = {"index", "index_select"}
+"""Operations that copy some rows."""
 SPLITS, JOINS = {"split", "split_with_sizes", "chunk", "unsafe_chunk", "unsafe_split"}, {"cat", "stack"}
 
 
@@ -51,13 +52,18 @@ class Recorder(TorchDispatchMode):
         self.memories: dict[int, Memory] = {}
         self.time = 0
         self.phase = "build"
+        self.own_generator = False
         self._schemas: dict[Any, tuple[str, list[tuple[int, str]], bool]] = {}
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
+        name, written, is_random = self._schema(func)
+        replaced = self.memory_of(args[0]) if name == "set_" else None
         result = func(*args, **kwargs)
         self.time += 1
-        name, written, is_random = self._schema(func)
+        self.own_generator = kwargs.get("generator") is not None
+        if replaced is not None and (memory := self.memory_of(args[0])) is not replaced and memory is not None:
+            memory.before = replaced  # as by an assignment through a parametrization
         inputs = [plain(each) for each in _tensors((*args, *kwargs.values()))]
         if written:
             for at, argument in written:
@@ -68,7 +74,7 @@ class Recorder(TorchDispatchMode):
             self._made(name, result, inputs, args, kwargs, is_random)
         if self.phase == "forward":
             if name == "convolution":
-                self._convolved(plain(args[1]), transposed=bool(args[6]))
+                self._convolved(plain(args[1]), args[3], bool(args[6]), args[8])
             elif name in PRODUCTS:
                 self._used([args[at] for at in PRODUCTS[name]])
             elif name == "glu":
@@ -194,6 +200,8 @@ class Recorder(TorchDispatchMode):
                 int(tensor.storage_offset()),
                 phase=self.phase,
                 operation=name,
+                on_meta=tensor.is_meta,
+                own_generator=self.own_generator,
                 **more,
             )
         )
@@ -234,13 +242,16 @@ class Recorder(TorchDispatchMode):
                     )
                 )
 
-    def _convolved(self, kernel: Tensor, transposed: bool) -> None:
+    def _convolved(self, kernel: Tensor, stride: list[int], transposed: bool, groups: int) -> None:
         """Record the channels of a kernel: the number that goes in, and that comes out."""
         memory, (ins, outs) = self.memory_of(kernel), (0, 1) if transposed else (1, 0)
-        if memory is not None:
-            memory.kernels.add(
-                Use(kernel.size(ins), kernel.size(outs), kernel.stride(ins), kernel.stride(outs), second=True)
-            )
+        if memory is None:
+            return
+        channels, steps = (kernel.size(ins), kernel.size(outs)), (kernel.stride(ins), kernel.stride(outs))
+        memory.kernels.add(Use(*channels, *steps, second=True))
+        inputs, outputs = (channels[0] // groups, channels[1]) if transposed else (channels[0], channels[1] // groups)
+        step, size = math.prod(stride), kernel.numel()
+        memory.convolved.add(Kernel(inputs, outputs, kernel[0, 0].numel(), groups, step, transposed, size))
 
     def _parted(self, parts: list[Tensor], apart: bool) -> None:
         """Record that outputs of a product or convolution are split into equal parts, or joined again."""

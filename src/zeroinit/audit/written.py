@@ -12,7 +12,8 @@ from zeroinit._findings.naming import few, joined, of_model
 from zeroinit.audit.building import Observed
 from zeroinit.audit.memory import Memory, Write
 from zeroinit.audit.repairs import constant_again, rows_of, rule_again
-from zeroinit.audit.trace import RARE, plain
+from zeroinit.audit.rules import is_by_hand
+from zeroinit.audit.trace import PICKS, RARE, plain
 
 __all__ = ["is_of_spectral_norm", "lost_writes", "never_written", "unwritten"]
 
@@ -73,7 +74,9 @@ def never_written(observed: Observed, eager: Observed | None = None) -> list[Fin
             tied = next((each for pair in observed.split if name in pair for each in pair if each != name), "")
             repair = f"Tie it again: `{of_model(name)} = {of_model(tied)}`."
             repair = repair if tied else _repair(observed, eager or observed, name, missing, whole)
-            found.append(_finding(observed, name, tensors[name], missing, repair))
+            built = {} if eager is None else {**eager.parameters, **eager.buffers}
+            is_empty = eager is not None and name in built and unwritten(eager, name, built[name]) is not None
+            found.append(_finding(observed, name, tensors[name], missing, repair, is_empty))
     for path, module in observed.model.named_modules():
         for key, value in vars(module).items():
             if isinstance(value, Tensor) and value.is_meta:
@@ -86,7 +89,7 @@ def never_written(observed: Observed, eager: Observed | None = None) -> list[Fin
     return found
 
 
-def _finding(observed: Observed, name: str, tensor: Tensor, missing: Tensor, repair: str) -> Finding:
+def _finding(observed: Observed, name: str, tensor: Tensor, missing: Tensor, repair: str, is_empty: bool) -> Finding:
     path = name.rpartition(".")[0]
     kind = "parameter" if isinstance(tensor, nn.Parameter) else "buffer"
     if plain(tensor).is_meta:
@@ -108,11 +111,12 @@ def _finding(observed: Observed, name: str, tensor: Tensor, missing: Tensor, rep
             f"{which} was scaled or shifted by {changes[-1].rule}, but never drawn: the values are left-over memory."
         )
     elif observed.from_meta and (lost or (emptied is not None and emptied.phase == "build")):
+        place = next((each.rule.place for each in writes if each.kind == "empty" and each.rule.place), "")
         by = str(lost[-1].rule) if lost else "the constructor"
-        message = (
-            f"{which} {verb} never written after `to_empty`: {by} sets values on the meta device, where "
-            f"they are lost, and `init` does not set them again."
-        )
+        how = f"{by} sets values on the meta device, where they are lost, and `init` does not set them again"
+        if is_empty and not lost and place:
+            how = f"{place} makes it without values, and `init` does not set them"
+        message = f"{which} {verb} never written after `to_empty`: {how}."
     else:
         made = "" if emptied is None else emptied.rule.place
         message = f"{which} {verb} never written: the values are left-over memory{f' of {made}' if made else ''}."
@@ -180,6 +184,9 @@ def _meant(meant: Observed, name: str) -> str:
     if name.endswith("bias"):
         return "nn.init.zeros_({})"
     rule = rule_again(made[-1], "{}") if made and made[-1].phase == "build" and made[-1].whole else ""
+    source = memory.on_meta() if memory is not None else None
+    if made and made[-1].kind in ("computed", "copy", "given") and source is not None and not source.is_random():
+        return ""
     if rule or (tensor is not None and tensor.dim() < 2 and name.endswith("weight")):
         return rule or "nn.init.ones_({})"  # of a norm
     return "nn.init.normal_({}, std=0.02)"
@@ -208,7 +215,11 @@ def lost_writes(observed: Observed) -> list[Finding]:
         if reached.get(memory, -1) >= last.time:
             continue
         names = _read_from(memory, final, last.time)
-        if names and (last.rule.label or last.kind == "draw" or last.whole):
+        if (
+            names
+            and not _keeps_loaded(observed, names, last, memory)
+            and (last.rule.label or last.kind == "draw" or last.whole)
+        ):
             found.setdefault((last.rule.site, last.rule.label, tuple(names)), (last, memory, names))
     lost = [_lost(observed, write, memory, names) for write, memory, names in found.values()]
     return [*lost, *_assigned_in_vain(observed, final)]
@@ -238,6 +249,16 @@ def _read_from(memory: Memory, final: dict[Memory, str], before: int) -> list[st
             else:
                 open_.append(parent)
     return found
+
+
+def _keeps_loaded(observed: Observed, names: list[str], write: Write, memory: Memory) -> bool:
+    """Whether parameters hold loaded values, which a rule without effect was not to replace.
+
+    Meant to replace them are writes afterwards to rows, and those that the user's code makes by name.
+    """
+    loaded = observed.loaded_until(names)
+    meant = memory.writes[0].operation in PICKS or is_by_hand(write.rule)
+    return loaded is not None and (write.time < loaded or not meant)
 
 
 def _lost(observed: Observed, write: Write, memory: Memory, names: list[str]) -> Finding:
@@ -297,5 +318,8 @@ def _assigned_in_vain(observed: Observed, final: dict[Memory, str]) -> Iterable[
             made = [each for each in (memory.history() if memory is not None else []) if each.sets]
             if memory is None or not made or not observed.recorder.time or made[-1].phase == "forward":
                 continue
-            if memory not in final and not any(each in final for each in memory.ancestors()):
-                yield _lost(observed, made[-1], memory, [f"{path}.{name}".lstrip(".") for name in names])
+            names = [f"{path}.{name}".lstrip(".") for name in names]
+            if memory in final or any(each in final for each in memory.ancestors()):
+                continue
+            if not _keeps_loaded(observed, names, made[-1], memory):
+                yield _lost(observed, made[-1], memory, names)
