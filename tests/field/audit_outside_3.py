@@ -377,22 +377,22 @@ def fan_out(tensor: torch.Tensor) -> None:
 BOTH = "rnn.weight_ih_l0 rnn.weight_hh_l0"
 
 
-@fault("google-research/flood-forecasting#59", "wrong scale", "ZI205", BOTH, "(the parameter packs 4 projections)")
+@fault("google-research/flood-forecasting#59", "wrong scale", "ZI251", BOTH, "(the parameter packs 4 projections)")
 def xavier_over_the_gates_of_an_lstm():
     return {"build": lambda: recurrent(nn.LSTM, nn.init.xavier_uniform_)}
 
 
-@fault("vwxyzjn/cleanrl#358", "wrong scale", "ZI205", BOTH, "rnn.weight_hh_l0.chunk(4): nn.init.orthogonal_(part)")
+@fault("vwxyzjn/cleanrl#358", "wrong scale", "ZI251", BOTH, "(the parameter packs 4 projections)")
 def orthogonal_over_the_gates_of_an_lstm():
     return {"build": lambda: recurrent(nn.LSTM, nn.init.orthogonal_)}
 
 
-@fault("clab/dynet#348", "wrong scale", "ZI205", BOTH, "(the parameter packs 3 projections)")
+@fault("clab/dynet#348", "wrong scale", "ZI251", BOTH, "(the parameter packs 3 projections)")
 def fan_out_over_the_gates_of_a_gru():
     return {"build": lambda: recurrent(nn.GRU, fan_out)}
 
 
-@fault("own", "wrong scale", "ZI205", "rnn.weight_ih rnn.weight_hh", "(the parameter packs 4 projections)")
+@fault("own", "wrong scale", "ZI251", "rnn.weight_ih rnn.weight_hh", "(the parameter packs 4 projections)")
 def xavier_over_the_gates_of_a_cell():
     return {"build": lambda: recurrent(nn.LSTMCell, nn.init.xavier_normal_)}
 
@@ -602,10 +602,21 @@ def depthwise_by_hand_with_a_generator():
     return {"build": build}
 
 
-@fault("own", "wrong scale", "ZI205", BOTH, "nn.init.xavier_uniform_(part, generator=generator)`")
+@fault("own", "wrong scale", "ZI205", "gates", "nn.init.xavier_uniform_(part, generator=generator)`")
 def gates_with_a_generator():
     generator = torch.Generator().manual_seed(1)
-    return {"build": lambda: recurrent(nn.GRU, lambda part: nn.init.xavier_uniform_(part, generator=generator))}
+
+    class Cell(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gates = nn.Parameter(torch.empty(64, 16))
+            nn.init.xavier_uniform_(self.gates, generator=generator)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            opened, closed, new, out = (x @ self.gates.T).chunk(4, -1)
+            return opened.sigmoid() * closed.sigmoid() + new.tanh() * out.sigmoid()
+
+    return {"build": Cell, "batch": torch.randn(4, 16)}
 
 
 class Mixer(nn.Module):

@@ -212,8 +212,8 @@ CODES: dict[str, Code] = {
     ),
     "ZI251": Code(
         "info",
-        "torch's own default counts packed projections as one",
-        "Nothing to do, or draw each projection alone.",
+        "packed projections or gates are counted as one, as by default",
+        "Nothing to do, or draw each projection or gate alone.",
     ),
     "ZI252": Code(
         "info",

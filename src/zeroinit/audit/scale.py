@@ -158,8 +158,8 @@ def _finding(
         repair = f"Take the right fan: `{with_std(write, target, std)}`."
     as_torch, drawn = write.rule.label == "xavier_uniform_" and write.rule.gain == 1, _drawn_by(observed, write)
     of_attention = isinstance(owner, nn.MultiheadAttention) and (by_torch or as_torch or len(drawn) > 1)
-    of_all_kinds = isinstance(owner, RECURRENT) and any(not isinstance(each, RECURRENT) for each in drawn)
-    if of_attention or (of_all_kinds and not by_torch):
+    of_gates = isinstance(owner, RECURRENT) and not by_torch  # Keras draws all gates as one matrix
+    if of_attention or of_gates:
         return [finding("ZI251", name.rpartition(".")[0], [name], message, repair)]
     return [] if by_torch else [finding("ZI205", name.rpartition(".")[0], [name], message, repair)]
 
