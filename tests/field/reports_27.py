@@ -294,6 +294,33 @@ class Scaled(Reversed):
         return x * alpha
 
 
+class Spikes(torch.autograd.Function):
+    """One above a threshold, with a slope near the threshold alone."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return (x > 9).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx, error):
+        return error * ((ctx.saved_tensors[0] - 9).abs() < 1)
+
+
+@fault(
+    "own",
+    "backward alone",
+    "ZI008",
+    "body",
+    "The backward pass of `Spikes` in `OneOf.forward` returns zero, or nothing,",
+    never="in its backward pass alone",
+)
+def a_threshold_that_nothing_reaches():
+    model = OneOf(lambda self, x: self.head(x + Spikes.apply(self.body(x))))
+    model.body, model.head = nn.Linear(8, 8), nn.Linear(8, 3)
+    return Batch(model, floats(16, 8), labels(3, 16), {"loss_fn": F.cross_entropy})
+
+
 def adversarial(function, trained):
     def run(self, x):
         h = torch.relu(self.features(x))
@@ -360,7 +387,7 @@ def distances(points):
     "input of zeros",
     "ZI013",
     "",
-    "input tensor 2 of 2 is all zeros. at",
+    "-> Keep what is under the root above zero: `x.clamp_min(1e-12).sqrt()`.",
     never="the batch is all zeros",
 )
 def points_that_are_all_at_zero():
@@ -389,6 +416,7 @@ def spoken(frames):
     "ZI013",
     "",
     "has too few time steps for 1 of 4 examples: 2 for a target of 5 labels",
+    never="-> Give it more time steps",
 )
 def one_example_of_four_is_too_short():
     return spoken([80, 64, 8, 40])
@@ -478,4 +506,4 @@ def a_difference_of_two_shapes_by_hand():
 
 @healthy("own", "each with each", "Will learn: all 4 parameters get a gradient by step 1.")
 def a_difference_of_all_pairs_that_is_meant():
-    return regression(lambda out, y: (out.squeeze(1)[:, None] - y[None]).abs().mean())
+    return regression(lambda out, y: (y - out.squeeze(1)[:, None]).abs().mean())

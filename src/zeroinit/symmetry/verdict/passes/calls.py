@@ -170,9 +170,7 @@ class Calls(TorchFunctionMode):
             return func(*args, **kwargs)
         if name == "copy_" and args and isinstance(args[0], Tensor):
             self.copied.filled(args[0])
-        elif name == "data":
-            self.copied.shares(args[0])
-        elif torch.is_grad_enabled() and not name.endswith("_"):
+        elif torch.is_grad_enabled() and name != "data" and not name.endswith("_"):
             args, kwargs = self.copied.seen(args), self.copied.seen(kwargs)
         if any(map(self._is_new_leaf, tensors_in([args, kwargs]))):
             self.leaves.append(self._stack[-1])

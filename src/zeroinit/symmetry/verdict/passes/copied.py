@@ -34,7 +34,6 @@ class CopiedParameters:
         self._at = {each.data_ptr(): id(each) for each in self._own.values() if each.numel()}
         self._place, self._undo, self._deepcopy = place, undo, nn.Parameter.__deepcopy__
         self._filled: set[int] = set()
-        self._shared: list[nn.Parameter] = []
         self._found: dict[int, tuple[Tensor, nn.Parameter | None]] = {}
         self.ways: dict[str, str] = {}
         self.place = ""
@@ -61,12 +60,6 @@ class CopiedParameters:
             self.ways.setdefault("load_state_dict" if _is_loaded() else "", self._place())
             self._filled.add(known or id(tensor))
             self._found.pop(known or id(tensor), None)
-
-    def shares(self, tensor: Tensor) -> None:
-        """Note a parameter whose memory is handed out, as by ``.data``."""
-        if isinstance(tensor, nn.Parameter) and tensor.numel():
-            self._at[tensor.data_ptr()] = id(tensor)
-            self._shared.append(tensor)
 
     def original(self, tensor: Tensor) -> nn.Parameter | None:
         """Return the parameter of the model whose values another one has that was made or filled in this pass."""

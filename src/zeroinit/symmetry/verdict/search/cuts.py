@@ -99,7 +99,7 @@ def _of_written(calls: Calls, model: nn.Module) -> Iterator[Cut]:
         place = where(calls.wrapped[0], model)
         text = f"A computed tensor is made a new `nn.Parameter` in {place}, which cuts off what it was computed from."
         yield Cut(Change(unwrap=True), text, f"Use the tensor as it is in {place}, with torch.nn.functional.")
-    if calls.copied.ways:
+    if calls.copied.ways or (calls.writes.calls and calls.copied.sources()):
         yield _of_copies(calls, model)
     if calls.writes.calls:
         place = where(calls.writes.calls[0].path, model)
