@@ -130,7 +130,7 @@ def equation(activation):
     "second derivative",
     "ZI008",
     "log_k",
-    "has no second one",
+    "have no second one",
     also=("ZI005",),
 )
 def an_equation_of_second_order_behind_relu():

@@ -409,7 +409,7 @@ class _Pinn(nn.Module):
         return r
 
 
-@fault("ComputationalDomain/PINNs#1", "PINN", "ZI008", "net.4", "has no second one")
+@fault("ComputationalDomain/PINNs#1", "PINN", "ZI008", "net.4", "have no second one")
 def pinn_second_derivative_of_relu():
     """The loss only holds a second derivative, which is 0 for a ReLU network."""
     torch.manual_seed(85)

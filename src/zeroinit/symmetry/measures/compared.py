@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["PAIRED", "OutOfReach", "broadcast", "last_operations", "out_of_reach"]
+__all__ = ["PAIRED", "OutOfReach", "broadcast", "every_pair", "last_operations", "out_of_reach"]
 
 PAIRED = {F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss}
 """Losses that compare an output with targets, value by value."""
@@ -26,6 +26,7 @@ WITHIN = (
 )  # fmt: skip
 """Operations whose results lie in the range of what they are given."""
 MOST_LEVELS = 12
+SUBTRACTIONS = ("sub", "rsub", "subtract")
 MANY = 0.25
 """If a larger share of the targets is out of reach, this is told."""
 
@@ -66,6 +67,24 @@ def broadcast(args: tuple, kwargs: dict[str, Any]) -> tuple[torch.Size, torch.Si
     several = both.numel() > max(each.numel() for each in shapes)
     alone = len(shapes[0]) == len(shapes[1]) > 0 and shapes[1][0] == 1 < shapes[0][0]
     return (shapes[0], shapes[1]) if several or alone else None
+
+
+def every_pair(func: Any, args: tuple, output: Tensor, targets: Tensor) -> tuple[torch.Size, torch.Size] | None:
+    """Return the shapes where a loss subtracts as many targets from outputs, and gets each with each.
+
+    Example:
+        >>> output, targets = torch.zeros(8, 1), torch.zeros(8)
+        >>> every_pair(torch.sub, (output, targets), output, targets)
+        (torch.Size([8, 1]), torch.Size([8]))
+        >>> every_pair(torch.sub, (output[:, 0], targets), output, targets)
+    """
+    if getattr(func, "__name__", "").strip("_") not in SUBTRACTIONS or not any(each is output for each in args):
+        return None
+    other = next((each for each in args if each is not output), None)
+    known = isinstance(other, Tensor) and not other.requires_grad and other.shape == targets.shape
+    if not known or output.numel() != targets.numel():
+        return None
+    return broadcast((output, targets), {})
 
 
 def out_of_reach(args: tuple, kwargs: dict[str, Any]) -> OutOfReach | None:

@@ -1,6 +1,7 @@
 """A mode for passes of a copy: floats as float64, dropout switched off, and a record of the parameters in use."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from zeroinit._modules.batch import map_tensors, tensors_in
 from zeroinit._modules.casting import cast
 from zeroinit._modules.transforms import in_transform
 from zeroinit.symmetry.measures.activated import ACTIVATED, Activated, activated
-from zeroinit.symmetry.measures.compared import PAIRED, OutOfReach, broadcast, out_of_reach
+from zeroinit.symmetry.measures.compared import PAIRED, OutOfReach, broadcast, every_pair, out_of_reach
 from zeroinit.symmetry.shadow.flat import NORMS, has_flat_channels
 from zeroinit.symmetry.shadow.memory.sharing import Casts
 
@@ -76,6 +77,7 @@ class ShadowMode(TorchFunctionMode):
         self.casts = Casts()
         self._dropout = dropout
         self.broadcast: tuple[torch.Size, torch.Size] | None = None
+        self._pair: tuple[Tensor, Tensor] | None = None
         self.out_of_reach: OutOfReach | None = None
         self.activated: Activated | None = None
         self.padded: dict[int, tuple[int, int, int]] = {}
@@ -111,6 +113,15 @@ class ShadowMode(TorchFunctionMode):
         """Whether a derivative was taken without a graph of its own."""
         return bool(self._derived)
 
+    @contextmanager
+    def comparing(self, output: Any, targets: Any) -> Iterator[None]:
+        """Look at what a loss subtracts from each other, if output and targets are one tensor each."""
+        self._pair = (output, targets) if isinstance(output, Tensor) and isinstance(targets, Tensor) else None
+        try:
+            yield
+        finally:
+            self._pair = None
+
     def _followed(self, func, types, args, kwargs):
         """Follow a derivative without a graph of its own to where it is added to something with a gradient."""
         given = [each for each in tensors_in([args, kwargs]) if id(each) in self._derived or each.requires_grad]
@@ -128,6 +139,8 @@ class ShadowMode(TorchFunctionMode):
         return result
 
     def _called(self, func, args, kwargs):
+        if self._pair is not None and len(args) > 1 and (found := every_pair(func, args, *self._pair)):
+            self.broadcast = self.broadcast or found
         if func in PAIRED:
             self.broadcast = self.broadcast or broadcast(args, kwargs)
             self.out_of_reach = self.out_of_reach or out_of_reach(args, kwargs)

@@ -67,7 +67,7 @@ def forward_loss(replica: nn.Module, objective: Objective, dtype: torch.dtype, m
                 "train mode"
             ) from error
         _refuse_the_original(replica, mode, "model: a hook or an attribute of it")
-        with mode:
+        with mode, mode.comparing(output, objective.targets):
             loss = objective.loss(output, dtype, replica)
         _refuse_the_original(replica, mode, "loss_fn")
         return loss

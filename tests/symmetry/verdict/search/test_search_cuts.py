@@ -4,6 +4,8 @@ import torch
 from torch import nn
 
 from zeroinit.symmetry import inspect
+from zeroinit.symmetry.verdict.passes.calls import Calls
+from zeroinit.symmetry.verdict.search.cuts import cuts
 
 
 class Gated(nn.Module):
@@ -33,3 +35,35 @@ def test_a_comparison_in_front_of_a_softmax_is_named():
 
 def test_a_sigmoid_in_front_of_a_softmax_learns():
     assert looked_at(is_hard=False).warnings == ()
+
+
+class Written(nn.Module):
+    """Writes the values of its layer, or zeros, into a new one."""
+
+    def __init__(self, copies: bool):
+        super().__init__()
+        self.layer, self.copies = nn.Linear(6, 3), copies
+
+    def forward(self, x):
+        fast = nn.Linear(6, 3)
+        fast.weight.data.copy_(self.layer.weight.data if self.copies else torch.zeros(3, 6))
+        return fast(x)
+
+
+def first_cut(copies: bool):
+    model = Written(copies)
+    with Calls(model) as calls:
+        model(torch.randn(4, 6))
+    return next(cuts(calls, model), None)
+
+
+def test_values_of_a_layer_that_are_written_into_a_new_one_are_a_copy():
+    found = first_cut(copies=True)
+    assert found is not None
+    assert found.change.uncopied
+    assert "no gradient leads back from a copy" in found.text
+
+
+def test_other_values_are_no_copy():
+    found = first_cut(copies=False)
+    assert found is None or not found.change.uncopied

@@ -31,6 +31,15 @@ class Pair(nn.Module):
         return self.policy(x) - self.reference(x)
 
 
+class Reservoir(nn.Module):
+    """Holds all of its matrices as buffers."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("w_in", torch.ones(4, 2))
+        self.register_buffer("w_out", torch.zeros(1, 4))
+
+
 class Adapted(nn.Module):
     """The names and attributes of a model with two adapters, of which one is active."""
 
@@ -45,12 +54,14 @@ class Adapted(nn.Module):
     [
         (MadeAnew(), "has no parameter; MadeAnew.forward makes layers anew in each pass, as nn.Linear(...): make them"),
         (nn.Module(), "has no parameter; give it layers in __init__"),
+        (Reservoir(), "`w_in` and `w_out` are buffers: register what is to be trained as a parameter in __init__, as"),
+        (nn.BatchNorm1d(3, affine=False), "has no parameter; give it layers in __init__"),
         (Pair(True), "policy and reference are one module, so freezing one froze the other: make a copy"),
         (Adapted("first"), 'active is first, and `model.set_adapter("second")` trains another'),
         (nn.Linear(4, 3).requires_grad_(False), "has no trainable parameter; set requires_grad=True"),
         (Pair(False), ""),
     ],
-    ids=["made in forward", "empty", "shared", "adapters", "frozen", "trained"],
+    ids=["made in forward", "empty", "buffers", "norm", "shared", "adapters", "frozen", "trained"],
 )
 def test_why(model, told):
     assert told in why_nothing_trains(model)

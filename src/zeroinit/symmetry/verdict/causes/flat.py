@@ -1,7 +1,7 @@
 """Operations whose slope is zero for the whole batch, or that always return the same."""
 
 from collections.abc import Iterator
-from itertools import dropwhile
+from itertools import dropwhile, takewhile
 
 import torch
 from torch import nn
@@ -45,6 +45,8 @@ FAR = 30.0
 OFF = "is off for every"
 """What is said of a rectifier that lets nothing pass."""
 SOFTMAXES = ("softmax", "log_softmax", "logsumexp", "cross_entropy")
+PIECEWISE = ("relu", "relu6", "leaky_relu", "threshold", "hardtanh", "clamp", "clip", "clamp_min", "hardshrink")
+"""Activations whose second derivative is zero everywhere."""
 CLAMPS = ("hardtanh", "relu6", "clamp", "clip", "clamp_min", "clamp_max", "hardsigmoid")
 
 
@@ -55,8 +57,12 @@ def second_derivative(calls: Calls, model: nn.Module) -> Iterator[Candidate]:
     if taken is None or not kinked:
         return
     change = Change(calls=tuple((each.key, "smooth") for each in kinked))
-    what = operation(kinked[0], model)
-    text = f"The loss holds a derivative, taken in {where(taken.path, model)}, and {what} has no second one."
+    before = [each for each in takewhile(lambda each: each is not taken, calls.calls) if each.name in PIECEWISE]
+    places = list(dict.fromkeys(operation(each, model) for each in before or kinked[:1]))
+    more = [f"{len(places) - MOST_NAMED} more"] if len(places) > MOST_NAMED else []
+    what = joined([*places[:MOST_NAMED], *more])
+    text = f"The loss holds a derivative, taken in {where(taken.path, model)}, and {what} "
+    text += "has no second one." if len(places) == 1 else "have no second one."
     repair = f"Use a smooth activation in place of {what}: `nn.Tanh()`."
     yield Candidate(Reason("dead", text, cause="second derivative"), change, ((change, repair),))
 

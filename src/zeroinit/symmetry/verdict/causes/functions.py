@@ -2,14 +2,20 @@
 
 from collections.abc import Iterator
 
+import torch
+from torch import Tensor
+
 from zeroinit.symmetry.verdict.causes.views import Candidate, View
 from zeroinit.symmetry.verdict.evidence import Reason
-from zeroinit.symmetry.verdict.passes.calls import Call
+from zeroinit.symmetry.verdict.passes.calls import Call, tensors_in
 from zeroinit.symmetry.verdict.passes.graph import FAINT, Node
 from zeroinit.symmetry.verdict.passes.naming import where
 from zeroinit.symmetry.verdict.trials.trials import SHRUNK, Change
 
 __all__ = ["of_function", "of_function_never_asked"]
+
+OTHER_VALUES = ((1.0, 0.0), (2.0, 1.0), (-1.0, 0.0), (1.0, 100.0), (1.0, -100.0))
+"""A factor and a shift: what an argument is changed by to see whether the result depends on it."""
 
 
 def of_function(name: str, cut: Node, position: int, view: View) -> Iterator[Candidate]:
@@ -17,10 +23,16 @@ def of_function(name: str, cut: Node, position: int, view: View) -> Iterator[Can
     function, call = cut.function, view.call(cut)
     assert function is not None
     word, place = function.__name__, f" in {where(call.path, view.model)}" if call is not None else ""
+    change = Change(functions=(function,))
+    if call is not None and _acts_backward_alone(call, position):
+        text = f"`{word}`{place} uses {{it}} in its backward pass alone. "
+        text += "Its result is the same whatever that value, so there is no gradient to return."
+        repair = "Make it a buffer or a plain number, and set it by a schedule. A parameter cannot learn there."
+        yield Candidate(Reason("detached", text, cause=f"backward alone {word}"), change, ((change, repair),))
+        return
     forgotten = position < len(cut.silent) and cut.silent[position]
     if not forgotten:
         yield from _of_values(name, word, place, cut, call, view)
-    change = Change(functions=(function,))
     if forgotten and any(each > FAINT * cut.error for each in cut.passed):
         text = f"The backward pass of `{word}`{place} returns None in the place of the gradient of {{it}}."
         repair = f"Return that gradient in `{word}.backward`; None there stands for an argument without one."
@@ -32,6 +44,25 @@ def of_function(name: str, cut: Node, position: int, view: View) -> Iterator[Can
         "scale its input."
     )
     yield Candidate(Reason("dead", text, cause=f"function {word}"), change, ((change, repair),))
+
+
+def _acts_backward_alone(call: Call, position: int) -> bool:
+    """Tell whether a function returns the same for other values of one of its tensors."""
+    tensors = [at for at, each in enumerate(call.args) if isinstance(each, Tensor)]
+    if position >= len(tensors) or not call.args[tensors[position]].is_floating_point():
+        return False
+
+    def result(factor: float, shift: float) -> list[Tensor]:
+        given = [each.detach().clone() if isinstance(each, Tensor) else each for each in call.args]
+        given[tensors[position]].mul_(factor).add_(shift)
+        return tensors_in([call.func(*given, **call.kwargs)])
+
+    try:
+        with torch.no_grad():
+            first, *others = (result(*each) for each in OTHER_VALUES)
+    except (RuntimeError, ValueError, TypeError, IndexError):
+        return False
+    return all(torch.equal(one, other) for each in others for one, other in zip(first, each, strict=True))
 
 
 def _of_values(name: str, word: str, place: str, cut: Node, call: Call | None, view: View) -> Iterator[Candidate]:

@@ -5,11 +5,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch import nn
 from torch.autograd import Function
 from torch.utils import checkpoint
 
-__all__ = ["AppliedFunctions", "CopiedParameters", "NoInferenceMode", "checkpoints_off"]
+__all__ = ["AppliedFunctions", "NoInferenceMode", "checkpoints_off"]
 
 
 class AppliedFunctions:
@@ -34,30 +33,6 @@ class AppliedFunctions:
     def stop(self) -> None:
         """Let functions be applied as before."""
         Function.apply = self._own  # type: ignore[method-assign]
-
-
-class CopiedParameters:
-    """Tells of each parameter that is copied with ``copy.deepcopy``.
-
-    Args:
-        note: Takes the parameter; returns whether it is handed out itself in the place of a copy.
-    """
-
-    def __init__(self, note: Callable[[nn.Parameter], bool]):
-        self._note, self._own = note, nn.Parameter.__deepcopy__
-
-    def start(self) -> None:
-        """Look at every copy from now on."""
-        own, note = self._own, self._note
-
-        def copied(parameter: nn.Parameter, memo: dict) -> Any:
-            return parameter if note(parameter) else own(parameter, memo)
-
-        nn.Parameter.__deepcopy__ = copied  # type: ignore[method-assign, assignment]
-
-    def stop(self) -> None:
-        """Let parameters be copied as before."""
-        nn.Parameter.__deepcopy__ = self._own  # type: ignore[method-assign]
 
 
 class NoInferenceMode:

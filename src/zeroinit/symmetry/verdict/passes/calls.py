@@ -11,8 +11,9 @@ from torch.overrides import TorchFunctionMode
 
 from zeroinit._findings.lines import Line
 from zeroinit._modules.transforms import in_transform
-from zeroinit.symmetry.verdict.passes.applied import AppliedFunctions, CopiedParameters, NoInferenceMode
+from zeroinit.symmetry.verdict.passes.applied import AppliedFunctions, NoInferenceMode
 from zeroinit.symmetry.verdict.passes.call import Call, Key
+from zeroinit.symmetry.verdict.passes.copied import CopiedParameters
 from zeroinit.symmetry.verdict.passes.lines import line_at_hand
 from zeroinit.symmetry.verdict.passes.noise import noise
 from zeroinit.symmetry.verdict.passes.states import broken_in, is_constant, state, tensors_in
@@ -52,7 +53,7 @@ class Calls(TorchFunctionMode):
         attach: Keys of calls that lose the gradient; what follows from them is tied to what they were given.
         numbers: Look for the first NaN and infinity.
         unwrap: Use computed tensors themselves where a parameter was made of them on the way.
-        uncopied: Hand out parameters themselves where they are copied with ``copy.deepcopy``.
+        uncopied: Use parameters themselves where copies of them are used.
         keep: Whether calls are written down; they hold all tensors of the pass.
 
     Attributes:
@@ -60,7 +61,7 @@ class Calls(TorchFunctionMode):
         wrapped: Modules that were given a parameter made of a computed tensor.
         leaves: Modules that used a tensor that requires a gradient and is no parameter, as of ``Variable(x, True)``.
         new_loss: Whether the loss itself is such a tensor.
-        copied: Modules in whose forward pass parameters were copied with ``copy.deepcopy``.
+        copied: Knows which parameters hold the values of others.
         escapes: Where values that depend on a parameter left torch: module, what was typed, and what cut them off
             before. Then the tensors with a gradient that they came of, and the line.
         writes: What is written into a tensor outside of its graph, through its ``.data``.
@@ -99,13 +100,12 @@ class Calls(TorchFunctionMode):
         self._model = model
         self._inside: list[list[Tensor]] = []
         self._applied = AppliedFunctions(self._of_function)
-        self.copied: list[str] = []
         self._no_inference = NoInferenceMode()
-        self._uncopied, self._copies = uncopied, CopiedParameters(self._of_copy)
+        self.copied = CopiedParameters(model, lambda: self._stack[-1], uncopied)
 
     def __enter__(self):
         self._applied.start()
-        self._copies.start()
+        self.copied.start()
         if self._gradients:
             self._no_inference.start()
         for path, module in self._model.named_modules():
@@ -115,7 +115,7 @@ class Calls(TorchFunctionMode):
 
     def __exit__(self, *error):
         self._applied.stop()
-        self._copies.stop()
+        self.copied.stop()
         self._no_inference.stop()
         for handle in self._handles:
             handle.remove()
@@ -163,10 +163,15 @@ class Calls(TorchFunctionMode):
             own = [args[1]] if args[1].requires_grad else []
             call = self._placed("data", func, args, kwargs)
             self._note_written(call, *self.writes.into(args[0], call, own + lost, bool(own)))
+            self.copied.filled(args[0])
         if func == torch.Tensor.requires_grad.__set__ and args[0].grad_fn is not None:  # ty: ignore
             return None  # torch refuses it; here a change gave the tensor its gradient back
         if name in SILENT or name in ESCAPING or (name == "type" and len(args) + len(kwargs) < 2):
             return func(*args, **kwargs)
+        if name == "copy_" and args and isinstance(args[0], Tensor):
+            self.copied.filled(args[0])
+        elif torch.is_grad_enabled() and name != "data" and not name.endswith("_"):
+            args, kwargs = self.copied.seen(args), self.copied.seen(kwargs)
         if any(map(self._is_new_leaf, tensors_in([args, kwargs]))):
             self.leaves.append(self._stack[-1])
             self.new_loss = self.new_loss or (name == "reshape" and self._stack[-1] == LOSS and args[0].numel() == 1)
@@ -191,12 +196,6 @@ class Calls(TorchFunctionMode):
 
     def _has_gradient(self, args: tuple) -> bool:
         return any(each.requires_grad or id(each) in self._lost for each in tensors_in(args))
-
-    def _of_copy(self, parameter: nn.Parameter) -> bool:
-        """Note that a parameter is copied; tell whether it is handed out itself."""
-        if id(parameter) in self._registered:
-            self.copied.append(self._stack[-1])
-        return self._uncopied
 
     def _placed(self, name: str, func: Any, args: tuple, kwargs: dict) -> Call:
         place = (self._stack[-1], name)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 __all__ = ["condition_of", "condition_on_result"]
 
 LONGEST = 60
+WRITE = r"(?:\.data)?\.[a-z]\w*_\("
+"""What follows a parameter that is written to, as by an observer of a quantizer; that is no use."""
 OPPOSITES: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.In: ast.NotIn, ast.NotIn: ast.In,
 }  # fmt: skip
@@ -31,7 +33,7 @@ def condition_of(text: str, named: str) -> str:
         first, *others = ast.parse(text).body
     except (SyntaxError, ValueError):
         return ""
-    wanted, tests = re.compile(rf"self\.{re.escape(named)}\b"), []
+    wanted, tests = re.compile(rf"self\.{re.escape(named)}\b(?!{WRITE})"), []
     body: Sequence[ast.AST] = getattr(first, "body", []) if not _has(wanted, others) else []
     while holding := [each for each in body if _has(wanted, [each])]:
         one = holding[0]

@@ -83,6 +83,8 @@ def cuts(calls: Calls, model: nn.Module) -> Iterator[Cut]:
         lines = readable(members[0].line for members in groups.values())
         change = Change(calls=tuple(changes), attach=everything, gradients=True)
         yield Cut(change, text, repair, lines, several=True)
+    if calls.copied.sources():
+        yield _of_copies(calls, model)
 
 
 def _by_line(members: list[Call]) -> list[list[Call]]:
@@ -97,11 +99,8 @@ def _of_written(calls: Calls, model: nn.Module) -> Iterator[Cut]:
         place = where(calls.wrapped[0], model)
         text = f"A computed tensor is made a new `nn.Parameter` in {place}, which cuts off what it was computed from."
         yield Cut(Change(unwrap=True), text, f"Use the tensor as it is in {place}, with torch.nn.functional.")
-    if calls.copied:
-        place = where(calls.copied[0], model)
-        text = f"`copy.deepcopy` in {place} makes copies, from which no gradient leads back to {{it}}."
-        repair = "Compute with the parameters themselves: `torch.func.functional_call(part, {name: p - rate * g}, x)`."
-        yield Cut(Change(uncopied=True), text, repair)
+    if calls.copied.ways or (calls.writes.calls and calls.copied.sources()):
+        yield _of_copies(calls, model)
     if calls.writes.calls:
         place = where(calls.writes.calls[0].path, model)
         text = f"Values are written through `.data` in {place}, outside of the graph, which cuts {{it}} off."
@@ -110,6 +109,17 @@ def _of_written(calls: Calls, model: nn.Module) -> Iterator[Cut]:
             repair = f"Use the values as they are in {place}, with torch.nn.functional or `torch.func.functional_call`."
         lines = readable(each.line for each in calls.writes.calls)
         yield Cut(Change(attach=tuple(each.key for each in calls.writes.calls)), text, repair, lines)
+
+
+def _of_copies(calls: Calls, model: nn.Module) -> Cut:
+    way, path = max(calls.copied.ways.items(), default=("", calls.copied.place))
+    place = where(path, model)
+    text = f"The values of {{it}} are copied in {place}, and no gradient leads back from a copy."
+    if way:
+        makes = "makes copies" if way == "copy.deepcopy" else "copies values"
+        text = f"`{way}` in {place} {makes}, from which no gradient leads back to {{it}}."
+    repair = "Compute with the parameters themselves: `torch.func.functional_call(part, {name: p - rate * g}, x)`."
+    return Cut(Change(uncopied=True), text, repair)
 
 
 def _switched_off(call: Call, model: nn.Module) -> tuple[str, Line | None, str]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
+from torch.autograd.graph import get_gradient_edge
 from torch.utils.hooks import RemovableHandle
 
 from zeroinit.symmetry.verdict.passes.calls import tensors_in
@@ -41,7 +42,7 @@ def _look_at_outputs(search: Search) -> list[tuple[str, list[tuple[set[int], boo
         def note(module: nn.Module, arguments: tuple, output: Any) -> None:
             given = list(output.values()) if isinstance(output, Mapping) else output
             tensors = [each for each in tensors_in([given]) if each.requires_grad]
-            results.setdefault(path, set()).update(each.grad_fn for each in tensors)
+            results.setdefault(path, set()).update(map(_node_of, tensors))
             several = isinstance(given, list | tuple) and len(tensors) > 1
             several = several and not (path and type(module).__module__.startswith("torch.nn."))  # each recurrent layer
             if several or not path:
@@ -49,13 +50,13 @@ def _look_at_outputs(search: Search) -> list[tuple[str, list[tuple[set[int], boo
                 pairs = zip(tensors, below, strict=True)
                 losses = [several and _is_loss(each, leaves, output) for each, leaves in pairs]
                 found.append((path, list(zip([set(map(id, each)) for each in below], losses, strict=True))))
-                nodes.append({each.grad_fn for each in tensors})
+                nodes.append(set(map(_node_of, tensors)))
 
         return note
 
     modules = search.replica.named_modules()
     loss = _go_forward(search, [module.register_forward_hook(look(path)) for path, module in modules])
-    reached = _nodes_below(loss.grad_fn)  # a part none of whose outputs gets there is dropped as a whole
+    reached = _nodes_below(_node_of(loss))  # a part none of whose outputs gets there is dropped as a whole
     search.dropped = _ends({path: own for path, own in results.items() if path and own and not own & reached})
     kept = zip(found, nodes, strict=True)
     return [each for each, own in kept if not each[0] or own & reached]
@@ -111,8 +112,12 @@ def _is_loss(value: Tensor, below: list[Tensor], output: Any) -> bool:
 
 def _leaves_below(value: Tensor) -> list[Tensor]:
     """Return the leaves that a value was computed from; the value itself if it is one."""
-    found = [value] if value.grad_fn is None else []
-    return found + [node.variable for node in _nodes_below(value.grad_fn) if hasattr(node, "variable")]
+    return [node.variable for node in _nodes_below(_node_of(value)) if hasattr(node, "variable")]
+
+
+def _node_of(tensor: Tensor) -> Any:
+    """Return autograd's node of a tensor, if it has a gradient; for a parameter the one that collects it."""
+    return get_gradient_edge(tensor).node if tensor.requires_grad else None
 
 
 def _nodes_below(start: Any) -> set[Any]:

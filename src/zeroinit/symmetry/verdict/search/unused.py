@@ -28,6 +28,7 @@ from zeroinit.symmetry.verdict.trials.trials import Change
 __all__ = ["reason_for_unused"]
 
 MOST_ARGUMENTS = 6
+WRITES = ("data", "copy", "fill", "zero")
 SECOND_LOSS = "second loss"
 ROUTING = ("nonzero", "argmax", "topk", "multinomial", "where", "argsort", "sort", "bincount", "unique")
 """Calls that choose by data which parts take part."""
@@ -103,7 +104,10 @@ def _cut(name: str, search: Search) -> Reason:
         )
     if model.get_parameter(name).dim() < 2:
         none = Reason("no_effect", "The loss is the same whatever its value.", tried=True)
-        return comes_later(name, search, step) or none
+        uses = [each for each in calls.calls if any(given is parameter for given in each.given)]
+        written = bool(uses) and all(each.name in WRITES for each in uses)
+        unread = _of_condition(name, search) if written else None
+        return comes_later(name, search, step) or unread or none
     if (user := _of_condition(name, search)) is not None:
         return user
     text = "The loss is the same whatever the value of {it}."
@@ -165,6 +169,8 @@ def _not_called(name: str, search: Search) -> Reason:
     if sibling and (by_name or _selects(name, search)):
         text = f"This batch uses its sibling `{sibling}`."
         return Reason("idle", text, (), "Nothing to do if another batch, task or domain uses it.", False, "sibling")
+    if name in search.trials.frees(Change(uncopied=True), search.step):
+        return _cut(name, search)
     if (user := _of_condition(name, search)) is not None:
         return user
     if substitute := _substitute(name, search):

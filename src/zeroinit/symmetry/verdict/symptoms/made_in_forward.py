@@ -43,6 +43,7 @@ def made_in_forward(search: Search) -> list[tuple[str, str, str, tuple[Line, ...
     bound = search.evidence.objective.bound_to(search.replica)
     known |= {id(each) for each in parameters_of_loss(bound, search.replica).values()} if bound is not None else set()
     paths: dict[str, Line | None] = {}
+    known |= set(calls.copied.sources())
     for call in calls.calls:
         anew = any(isinstance(each, nn.Parameter) and id(each) not in known for each in call.given)
         if anew and any(node is not None for node in call.nodes):

@@ -54,6 +54,13 @@ def _without_any(model: nn.Module) -> str:
     plain = next((place for place, each in attached(model) if each.is_floating_point()), "")
     if plain:
         return f"{plain} is a plain tensor: register it as nn.Parameter({plain}) in __init__"
+    buffers = [name for name, each in model.named_buffers() if each.is_floating_point() and _is_own(name, model)]
+    if buffers:
+        line = f"self.{buffers[-1].rpartition('.')[2]} = nn.Parameter(...)"
+        return (
+            f"{few(buffers)} {'is a buffer' if len(buffers) == 1 else 'are buffers'}: register what is to be trained "
+            f"as a parameter in __init__, as {line}"
+        )
     for path, module in model.named_modules():
         try:
             source = inspect.getsource(type(module).forward)
@@ -63,6 +70,11 @@ def _without_any(model: nn.Module) -> str:
             place = f"{path}.forward" if path else f"{type(module).__name__}.forward"
             return f"{place} makes layers anew in each pass, as {made[0]}...): make them once in __init__"
     return "give it layers in __init__, and call super().__init__() before them"
+
+
+def _is_own(name: str, model: nn.Module) -> bool:
+    """Tell whether a class of the user's own holds a buffer, and not a norm of torch."""
+    return not type(model.get_submodule(name.rpartition(".")[0])).__module__.startswith("torch.")
 
 
 def _holds_others(model: nn.Module, optimizer: torch.optim.Optimizer) -> bool:

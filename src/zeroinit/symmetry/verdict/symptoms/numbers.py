@@ -252,10 +252,14 @@ def _why(
         reason += f", because {few(own)} is below zero there"
         repair = f"Compute with `F.softplus({own[0]})`, which is above zero for any value."
         return reason, [({call.key: _positive}, repair), *guards(call, calls)], own
-    floats = [each for each in tensors_in(objective.inputs) if each.is_floating_point() and each.numel()]
-    if floats and any(not each.any() for each in floats):
-        reason += "; the batch is all zeros"
-        repairs.append(("inputs", "Hand over a batch of real or random values."))
+    given = tensors_in(objective.inputs)
+    floats = [each for each in given if each.is_floating_point() and each.numel()]
+    empty = [at for at, each in enumerate(given, 1) if any(each is one for one in floats) and not each.any()]
+    if empty:
+        which = f"input tensor {empty[0]} of {len(given)}" if len(given) > 1 else "the batch"
+        reason += f"; {which} is all zeros"
+        filled = ("inputs", "Hand over a batch of real or random values.")
+        repairs += [*(guards(call, calls) if len(given) > 1 else []), filled]  # one of several may be meant
     if call.name in ATTENTION:
         repairs.append(("masks", "Leave at least one key unmasked in each row."))
     used = {id(given): given for each in calls.calls for given in each.given if id(given) in names and given.numel()}

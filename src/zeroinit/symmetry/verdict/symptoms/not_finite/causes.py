@@ -5,15 +5,20 @@ from itertools import takewhile
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from zeroinit.symmetry.verdict.passes.calls import Call, Calls
 from zeroinit.symmetry.verdict.passes.naming import starred
+from zeroinit.symmetry.verdict.symptoms.not_finite.origins import maker
 
 __all__ = ["ATTENTION", "guarded", "guards", "of_operation", "rows_drawn", "zero_rows"]
 
 ATTENTION = ("softmax", "log_softmax", "scaled_dot_product_attention", "multi_head_attention_forward")
 MOST_ROWS = 4
+MANY = 0.05
+"""A larger share of values below zero is no rounding."""
+DIFFERENCES = ("sub", "rsub", "subtract")
 ROUND_ABOUT_ONE = ("acos", "asin", "arccos", "arcsin")
 
 
@@ -85,7 +90,10 @@ def guards(call: Call, calls: Calls) -> list[tuple[Any, str]]:
         "std": "Add a small number: `(x.var(...) + 1e-12).sqrt()`.",
         "var": "Hand over more than one example, or divide by their number: `x.var(..., correction=0)`.",
     }
-    if call.name == "log" and call.given and bool((call.given[0].detach() < 0).any()):
+    below = float((call.given[0].detach() < 0).double().mean()) if call.name == "log" and call.given else 0.0
+    if below > MANY:
+        return [_of_negative(call, below, calls)]
+    if below:
         known["log"] = "Keep its argument above zero: `x.clamp_min(1e-8).log()`."
     if call.name not in known:
         return []
@@ -96,6 +104,16 @@ def guards(call: Call, calls: Calls) -> list[tuple[Any, str]]:
         alike = [other.key for other in calls.calls if (starred(other.path), other.key[1]) == mine]
         found.append((dict.fromkeys(alike, guarded), known[each.name]))
     return found
+
+
+def _of_negative(call: Call, share: float, calls: Calls) -> tuple[Any, str]:
+    """Return what gives the log of many negative values a slope everywhere, which a clamp does not."""
+    made, hint = maker(call.given[0], calls), f"A clamp leaves the {share:.0%} below zero without a gradient."
+    if made is not None and made.name in DIFFERENCES:
+        line = "Use `F.logsigmoid(x)` in place of the logarithm of a difference."
+        return {call.key: lambda each: F.logsigmoid(each.args[0])}, f"{line} {hint}"
+    line = "Make its argument positive: `F.softplus(x).log()`."
+    return {call.key: lambda each: F.softplus(each.args[0]).log()}, f"{line} {hint}"
 
 
 def _uncorrected(call: Call) -> Any:

@@ -57,9 +57,21 @@ def with_labels(call: Call) -> Any:
 
 def _of_ctc(call: Call) -> str:
     steps, lengths = _lengths(call)
+    short = _too_short(call)
+    if short and len(short) < len(lengths):
+        least, most = steps[short[0]], lengths[short[0]]
+        which = f"{len(short)} of {len(lengths)} examples" + (", the first" if len(short) > 1 else "")
+        return (
+            f"has too few time steps for {which}: {least} for a target of {most} labels, which needs at least as many"
+        )
     if lengths and steps and max(lengths) > min(steps):
         return f"has {min(steps)} time steps for a target of {max(lengths)} labels, which needs at least as many"
     return "has too few time steps for a target: each label needs one, and one more where it is repeated"
+
+
+def _too_short(call: Call) -> list[int]:
+    """Return the examples with fewer time steps than labels."""
+    return [at for at, (steps, labels) in enumerate(zip(*_lengths(call), strict=False)) if steps < labels]
 
 
 def _lengths(call: Call) -> tuple[list[int], list[int]]:
@@ -74,6 +86,8 @@ def of_calls(call: Call, calls: Calls) -> list[tuple[Changed, str]]:
     """Return changes that may make an operation finite, each with what to type."""
     if call.name == "ctc_loss":
         repair = "Give it more time steps: less pooling or stride along time. `zero_infinity=True` only hides it."
+        if 0 < len(_too_short(call)) < len(_lengths(call)[1]):
+            repair = f"Leave out examples that are too short, or give them more time steps{repair[repair.index(':') :]}"
         return [({call.key: ACTIONS["short targets"]}, repair)]
     if passes_on(call):
         verb = "Multiply" if call.name == "mul" else "Divide"

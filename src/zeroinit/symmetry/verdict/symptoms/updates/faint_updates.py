@@ -16,7 +16,7 @@ from zeroinit.symmetry.shadow.trace import Trace
 from zeroinit.symmetry.verdict.causes.views import RECTIFIERS, SATURATING
 from zeroinit.symmetry.verdict.evidence import Evidence, Symptom
 from zeroinit.symmetry.verdict.passes.calls import LOSS, Call, Calls
-from zeroinit.symmetry.verdict.passes.naming import WORDS, draw_line, few
+from zeroinit.symmetry.verdict.passes.naming import WORDS, draw_line, few, operation, sentence
 from zeroinit.symmetry.verdict.trials.trials import Change, Trials
 
 __all__ = ["HUGE", "LOST", "find_still", "has_steady_signal", "of_still", "step_length"]
@@ -36,6 +36,10 @@ HUGE = 1e6
 """No weight is drawn as large as this."""
 LARGE_EPSILON = 100
 """Times the default of a norm's class."""
+OPENED = 1e6
+"""An operation is saturated if a small input makes the gradient behind it so many times larger."""
+MOST_FLAT = 12
+SATURATED = "is saturated, so next to no gradient passes."
 FREED = 1e-6
 """A trial has helped if all gradients are at least this share of the model's largest."""
 
@@ -111,7 +115,7 @@ def of_still(evidence: Evidence) -> Iterator[Symptom]:
     rates = [rate for name, rate in (evidence.single.held or {}).items() if name in lost]
     if set(weights) >= set(trained) and rates and here > LARGE:
         text += f" The learning rate is {max(rates):.1g}."
-    elif set(weights) >= set(trained):
+    elif set(weights) >= set(trained) and largest in lost:
         text += f" No gradient of the model is larger than {first[largest]:.1g}."
     else:
         text += f" The gradient there is at most {here:.1g}, and {first[largest]:.1g} in `{largest}`."
@@ -123,7 +127,8 @@ def of_still(evidence: Evidence) -> Iterator[Symptom]:
         return
     reason, repair, tried = _repair(evidence, weights, first[largest])
     path = weights[0].rpartition(".")[0]
-    yield Symptom("ZI020", path, lost, f"{text} {reason}".strip(), repair, tried)
+    text = f"{reason} {text}" if reason.endswith(SATURATED) else f"{text} {reason}".strip()  # causes come first
+    yield Symptom("ZI020", path, lost, text, repair, tried)
 
 
 def _is_zero(name: str, trace: Trace) -> bool:
@@ -152,6 +157,11 @@ def _repair(evidence: Evidence, weights: list[str], largest: float) -> tuple[str
     replica = copy_of(evidence.model, torch.float64)
     trained = [name for name, each in replica.named_parameters() if each.requires_grad]
     trials = _trials(replica, evidence, trained, largest)
+    calls = Calls(replica)
+    trials.loss(Change(), 1, calls)
+    if (what := _saturated(calls, trials, weights, replica)) is not None:
+        repair = f"Divide what goes into {what} by its largest value, or scale the layer in front of it down."
+        return f"{sentence(what)} {SATURATED}", repair, True
     if _is_even(trials, Change(), weights):
         return "", "Raise the learning rate, or scale the loss up.", False
     if large := _large_epsilons(replica):
@@ -161,8 +171,6 @@ def _repair(evidence: Evidence, weights: list[str], largest: float) -> tuple[str
             return *_of_epsilons(list(large.values())), True
         for module, (own, _) in large.items():
             module.__dict__["eps"] = own
-    calls = Calls(replica)
-    trials.loss(Change(), 1, calls)
     small = [name for name in trained if _is_small(replica.get_parameter(name).detach())]
     for change, reason, repair in _ways(calls, small):
         if _is_even(trials, change, weights):
@@ -180,6 +188,25 @@ def _is_even(trials: Trials, change: Change, weights: list[str]) -> bool:
     rows = trials.rows(change, 1, 1)
     sizes = {name: float(each.max()) for name, each in rows.items() if len(each)}
     return bool(sizes) and min(sizes.get(name, 0.0) for name in weights) >= FREED * max(sizes.values()) > 0
+
+
+def _saturated(calls: Calls, trials: Trials, weights: list[str], model: nn.Module) -> str | None:
+    """Return the one operation that lets far more through to some weights once its input is small, if one does."""
+    before = _least(trials, Change(), weights)
+    flat: dict[str, list[Call]] = {}
+    for each in calls.calls:
+        if each.name in SATURATING and each.given and each.given[0].requires_grad:
+            flat.setdefault(operation(each, model), []).append(each)
+    for what, members in list(flat.items())[:MOST_FLAT]:
+        change = Change(calls=tuple((each.key, "cooler") for each in members))
+        if _is_even(trials, change, weights) and _least(trials, change, weights) > OPENED * before:
+            return what
+    return None
+
+
+def _least(trials: Trials, change: Change, weights: list[str]) -> float:
+    rows = trials.rows(change, 1, 1)
+    return min((float(rows[name].max()) for name in weights if name in rows and len(rows[name])), default=0.0)
 
 
 def _is_small(value: Tensor) -> bool:
