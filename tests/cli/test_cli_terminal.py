@@ -1,6 +1,7 @@
 """What a terminal, a pipe and a shell get: colors, width, completion, the time of --help, and what is missing."""
 
 import functools
+import importlib
 import os
 import re
 import resource
@@ -9,14 +10,18 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer.main
 
 from zeroinit import __version__
+from zeroinit._findings.codes import CODES
 from zeroinit._findings.formats import FORMATS
 from zeroinit.bench.catalogue import FIGURES
 from zeroinit.bench.data import DATASETS
+from zeroinit.bench.models import MODELS
 from zeroinit.bench.profiles import PROFILES, PROTOCOLS
-from zeroinit.cli.app import COMMANDS, out
+from zeroinit.cli.app import COMMANDS, app, out
 from zeroinit.cli.completion import keys_in_source
+from zeroinit.init import INITIALIZERS
 from zeroinit.symmetry.shadow.updates import RULES
 
 COLOR = re.compile(r"\x1b\[[\d;]*(3[0-8]|9[0-7])[\d;]*m")
@@ -125,6 +130,15 @@ def test_an_output_that_is_closed_or_full_is_one_line():
     assert shell("| head -1 > /dev/null")[1] == ""
 
 
+@pytest.mark.parametrize("given", ["--help", "list", "list nonsense"])
+def test_a_reader_that_leaves_changes_no_exit_code(given):
+    line = f"set -o pipefail; {sys.executable} -m zeroinit {given} | (exec <&-; sleep 2)"
+    variables = {**PLAIN, "PYTHONUNBUFFERED": "1"}
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, env=variables, check=False)
+    assert done.returncode == (2 if given == "list nonsense" else 0)
+    assert ("Traceback" in done.stderr, done.stderr == "") == (False, given != "list nonsense")
+
+
 def test_the_version_without_torch():
     assert command("--version").stdout == f"zeroinit {__version__}\n"
     code = "import sys; from zeroinit.cli import main\ntry: main(['--version'])\nfinally: print('torch' in sys.modules)"
@@ -168,6 +182,10 @@ def completed(words: str) -> list[str]:
         ("zeroinit reproduce --profile ", list(PROFILES)),
         ("zeroinit report --protocol p", ["published"]),
         ("zeroinit inspect package:factory --format s", ["sarif"]),
+        ("zeroinit compare kaim", ["kaiming_uniform", "kaiming_normal"]),
+        ("zeroinit compare --reference zero_", ["zero_branch", "zero_start"]),
+        ("zeroinit inspect package:factory --initializer ortho", ["orthogonal"]),
+        ("zeroinit explain ZI00", [code for code in CODES if code.startswith("ZI00")]),
         ("zeroinit reproduce xyz", []),
     ],
 )
@@ -183,6 +201,8 @@ def test_the_shell_completes_names_without_torch(words, offered):
         ("bench/profiles.py", "PROTOCOLS", PROTOCOLS),
         ("symmetry/shadow/updates.py", "RULES", RULES),
         ("_findings/formats.py", "FORMATS", FORMATS),
+        ("init/table.py", "_ENTRIES", INITIALIZERS),
+        ("bench/models/__init__.py", "MODELS", MODELS),
     ],
 )
 def test_names_read_from_the_source_are_those_of_the_table(path, table, entries):
@@ -192,6 +212,33 @@ def test_names_read_from_the_source_are_those_of_the_table(path, table, entries)
 def test_a_table_that_moved_is_noticed():
     with pytest.raises(AssertionError, match=r"bench/profiles\.py has no table DATASETS"):
         keys_in_source("bench/profiles.py", "DATASETS")
+
+
+def test_every_parameter_that_completes_offers_something():
+    """A table that moved would leave one of them without a word."""
+    for name in COMMANDS:
+        importlib.import_module(f"zeroinit.cli.{name}")
+    commands = typer.main.get_command(app).commands
+    assert {*commands} == {*COMMANDS}
+    offered = {
+        f"{name} {parameter.name}": parameter.shell_complete(None, "")
+        for name, each in commands.items()
+        for parameter in each.params
+        if parameter._custom_shell_complete is not None
+    }
+    assert {"compare initializers", "compare model", "explain code", "inspect initializer"} <= {*offered}
+    assert [name for name, found in offered.items() if not found] == []
+
+
+@pytest.mark.parametrize(("words", "code"), [("zeroinit compare kaim", 1), ("zeroinit explain ZI006", 0)])
+def test_a_completion_that_fails_prints_nothing(words, code):
+    """The shell would write it where the user types; a completion beside it still works."""
+    program = (
+        "import zeroinit.cli.completion as c\nc.PACKAGE = c.PACKAGE / 'moved'\nfrom zeroinit.cli import main\nmain([])"
+    )
+    variables = {"_ZEROINIT_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": "2"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env={**PLAIN, **variables})
+    assert (done.returncode, done.stdout + done.stderr) == (code, "" if code else "ZI006\n")
 
 
 def test_every_command_is_a_file():

@@ -27,6 +27,10 @@ def main(arguments: list[str] | None = None) -> None:
 
         try:
             run(arguments)
+        except Exception:
+            if "_ZEROINIT_COMPLETE" in os.environ:  # the shell would write it where the user types
+                sys.exit(1)
+            raise
         finally:
             sys.stdout.flush()
     except OSError as error:

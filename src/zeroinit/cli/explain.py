@@ -5,13 +5,17 @@ from typing import Annotated
 import typer
 
 from zeroinit.cli.app import app, out
+from zeroinit.cli.completion import complete_codes
 from zeroinit.cli.pages import page
 
 
 @app.command(name="explain")
 def explain_command(
     code: Annotated[
-        str | None, typer.Argument(help="Code of a finding, as ZI006, or its beginning; by default, list all.")
+        str | None,
+        typer.Argument(
+            help="Code of a finding, as ZI006, or its beginning; by default, list all.", autocompletion=complete_codes
+        ),
     ] = None,
 ) -> None:
     """Tell what a code of `inspect` or `audit` means: the smallest model that shows it, why, and what to type."""
