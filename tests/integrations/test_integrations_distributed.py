@@ -49,6 +49,11 @@ def test_a_strict_inspection_stops_both_with_one_text(both):
     assert [each["shown"] for each in both] == [0, 0]
 
 
+def test_one_process_alone_inspects_with_an_optimizer_whose_step_calls_the_others(both):
+    assert both[0]["sharing"] == ["Adam in place of ZeroRedundancyOptimizer", 0]
+    assert "sharing" not in both[1]
+
+
 def test_a_loop_of_accelerate_that_accumulates():
     accelerate = pytest.importorskip("accelerate")
     accelerator = accelerate.Accelerator(cpu=True, gradient_accumulation_steps=3)

@@ -10,11 +10,12 @@ from torch import nn
 from zeroinit._common import InputError, unknown, whole_number
 from zeroinit._findings.choosing import choose, known_codes
 from zeroinit._modules.arguments import check_function, true_or_false
-from zeroinit.integrations.optimizers import as_one, stand_in
+from zeroinit.integrations.optimizers import as_one
 from zeroinit.integrations.own_loop import is_first_rank
 from zeroinit.integrations.sharded import is_sharded
 from zeroinit.symmetry.inspector import inspect
 from zeroinit.symmetry.shadow.objective import FORM
+from zeroinit.symmetry.shadow.own_optimizer import stand_in
 from zeroinit.symmetry.shadow.updates import check_updates
 from zeroinit.symmetry.verdict.report.report import SymmetryReport
 from zeroinit.symmetry.verdict.report.sentence import by_cause
@@ -163,7 +164,7 @@ class InspectingCallback:
         self._check_settings(settings)
         ignore = known_codes(ignore, "ignore")
         self._loss_fn = settings.get("loss_fn")
-        self._new_inspection = lambda: FirstInspection(strict, ignore, show, settings)
+        self._arguments = strict, ignore, show, settings
         self._inspection = self._new_inspection()
         self._numbers: dict[str, float] = {}
 
@@ -171,6 +172,9 @@ class InspectingCallback:
     def report(self) -> SymmetryReport | None:
         """What ``inspect`` returned."""
         return self._inspection.report
+
+    def _new_inspection(self) -> FirstInspection:
+        return FirstInspection(*self._arguments)
 
     def _check_settings(self, settings: dict[str, Any]) -> None:
         """Refuse now what ``inspect`` would refuse while the training runs."""
