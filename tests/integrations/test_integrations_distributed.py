@@ -99,5 +99,7 @@ def test_a_sharded_model_is_refused_with_the_way_out():
         InputError, match=r"0\.weight is sharded over processes; use zeroinit before the model is sharded"
     ):
         watch(model)
+    with pytest.raises(InputError, match=r"0\.weight is sharded over processes; call zeroinit\.inspect before"):
+        zeroinit.inspect(model, BATCH)
     FirstInspection(False, (), shown.append, {}).run(model, BATCH)
     assert "call zeroinit.inspect before the model is sharded" in shown[0]

@@ -12,7 +12,6 @@ from zeroinit._findings.choosing import choose, known_codes
 from zeroinit._modules.arguments import check_function, true_or_false
 from zeroinit.integrations.optimizers import as_one
 from zeroinit.integrations.own_loop import is_first_rank
-from zeroinit.integrations.sharded import is_sharded
 from zeroinit.symmetry.inspector import inspect
 from zeroinit.symmetry.shadow.objective import FORM
 from zeroinit.symmetry.shadow.own_optimizer import stand_in
@@ -93,8 +92,6 @@ class FirstInspection:
     def _inspect(self, model: nn.Module, inputs: Any, targets: Any, settings: dict[str, Any]) -> str | None:
         """Inspect and show; return what is wrong, an empty string, or ``None`` if the next batch is to be tried."""
         try:
-            if name := is_sharded(model):
-                raise InputError(f"{name} is sharded over processes; call zeroinit.inspect before the model is sharded")
             self.report = choose(self._carry_out(model, inputs, targets, settings), ignore=self._ignore)
         except Exception as error:  # an error in a trial is no reason to stop the training
             found = _innermost(error)

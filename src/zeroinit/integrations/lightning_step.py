@@ -50,8 +50,8 @@ class _Mute:
         found = getattr(inner, name)
         return found if found is None or isinstance(found, str | int | float | PurePath) else _Mute(found)
 
-    @property
-    def __class__(self) -> type:  # type: ignore[misc]  # what isinstance asks
+    @property  # type: ignore[misc]  # what isinstance asks
+    def __class__(self) -> type:
         """The logger's own: a step may ask whether it is one of TensorBoard."""
         return type(vars(self)["_inner"])
 

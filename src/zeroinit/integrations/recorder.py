@@ -13,9 +13,9 @@ from torch.nn.parameter import is_lazy
 
 from zeroinit._common import InputError, counted
 from zeroinit._modules.arguments import check_module, true_or_false
+from zeroinit._modules.sharded import is_sharded
 from zeroinit._modules.state import plain_name
 from zeroinit.integrations.logs import metrics_of
-from zeroinit.integrations.sharded import is_sharded
 from zeroinit.integrations.tensors import moved, not_finite
 from zeroinit.symmetry.observer import LayerRecord, SymmetryObserver
 from zeroinit.symmetry.shadow.checks import unwrapped
