@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from zeroinit._common import lookup
+from zeroinit._findings.codes import in_full
 
 __all__ = ["PAGES", "page"]
 
@@ -29,6 +30,5 @@ def page(code: str | None) -> str:
     if listed:
         titles = [path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ") for path in listed]
         return "\n".join([*titles, "", f"More on one of them: zeroinit explain {listed[0].stem}"])
-    number = start.removeprefix("ZI")
-    name = f"ZI{int(number):03d}" if number.isdecimal() else start
+    name = in_full(start)
     return lookup(pages, name if name in pages else str(code), "code").read_text(encoding="utf-8").rstrip()
