@@ -68,6 +68,47 @@ def test_help_takes_eighty_columns_in_a_pipe(arguments):
     assert 40 < max(len(line) for line in lines) <= 80
 
 
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_report_takes_no_more_columns_than_the_terminal(tmp_path, monkeypatch, width):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.py").write_text(
+        "import torch\nfrom torch import nn\n\n\ndef flawed():\n"
+        "    model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3))\n"
+        "    for each in model.parameters():\n        nn.init.zeros_(each)\n    return model\n"
+    )
+    for line in (("inspect", "own:flawed", "--inputs", "32x8"), ("audit", "own:flawed")):
+        shown = in_a_terminal(*line, COLUMNS=str(width)).splitlines()
+        piped = command(*line, COLUMNS=str(width)).stdout.splitlines()
+        assert max(map(len, shown)) <= width
+        assert " ".join(shown).split() == " ".join(piped).split()
+        assert (shown == piped) == (width == 120 or (line[0] == "audit" and max(map(len, piped)) <= width))
+
+
+def test_a_page_is_fitted_to_a_narrow_terminal_but_for_its_code():
+    text, piped = in_a_terminal("explain", "ZI205", COLUMNS="60").replace("\r", ""), command("explain", "ZI205").stdout
+    blocks = [re.findall(r"^```.*?^```$", each, re.MULTILINE | re.DOTALL) for each in (text, piped)]
+    assert blocks[0] == blocks[1] != []
+    assert (
+        max(len(line) for each in re.split(r"^```.*?^```$", text, flags=re.M | re.S) for line in each.splitlines())
+        <= 60
+    )
+    assert text.split() == piped.split()
+    listed = in_a_terminal("explain", COLUMNS="60").splitlines()
+    assert [line[:5] for line in listed if line.startswith("ZI")] == sorted(CODES)
+    assert max(map(len, listed)) <= 60
+
+
+def test_a_file_with_the_name_of_a_package_is_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "torch.py"
+    path.write_text("")
+    ended = command("inspect", "own:factory")
+    told = f"zeroinit: error: {path} stands in the place of the package of this name; rename it\n"
+    assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", told)
+    path.rename(tmp_path / "other.py")
+    assert "own cannot be imported" in command("inspect", "own:factory").stderr
+
+
 def test_without_arguments_the_first_commands_are_shown(zeroinit):
     shown = zeroinit().out
     assert shown == zeroinit("--help").out

@@ -6,7 +6,7 @@ import typer
 
 from zeroinit.cli.app import app, out
 from zeroinit.cli.completion import complete_codes
-from zeroinit.cli.pages import page
+from zeroinit.cli.pages import fitted, page
 
 
 @app.command(name="explain")
@@ -19,4 +19,5 @@ def explain_command(
     ] = None,
 ) -> None:
     """Tell what a code of `inspect` or `audit` means: the smallest model that shows it, why, and what to type."""
-    out.print(page(code), markup=False, highlight=False, soft_wrap=True)
+    text = fitted(page(code), out.width) if out.is_terminal else page(code)
+    out.print(text, markup=False, highlight=False, soft_wrap=True)
