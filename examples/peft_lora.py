@@ -27,8 +27,8 @@ batch = {"input_ids": words, "labels": words}
 
 report = zeroinit.inspect(model, batch)
 print("before:", report.verdict)
-for warning in report.warnings:  # each is a line to type; below, all of them at once
-    print("repair:", warning.suggestion)
+for repair in dict.fromkeys(warning.suggestion for warning in report.warnings):  # each is a line to type
+    print("repair:", repair)
 
 for name, parameter in model.named_parameters():  # B stays zero, as peft has it: the adapter starts without effect
     if "lora_A" in name:

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
-from pathlib import Path
+from pathlib import Path, PurePath, PureWindowsPath
 from types import ModuleType
 from typing import Any
 
@@ -79,12 +79,13 @@ def import_named(name: str, argument: str, form: str) -> Any:
         >>> import_named("math:sqrt", "function", "write module:function")(9)
         3.0
     """
-    module_name, _, attribute = name.partition(":")
-    if not module_name or not attribute:
+    module_name, _, attribute = name.rpartition(":")
+    if not module_name or not attribute or not {"/", "\\"}.isdisjoint(attribute):
         raise InputError(f"{argument}={name!r}: {form}")
-    if "/" in module_name or module_name.endswith(".py"):
-        dotted = module_name.removesuffix(".py").strip("./").replace("/", ".")
-        raise InputError(f"{argument}={name!r}: write {f'{dotted}:{attribute}'!r}, a module and not a file")
+    if module_name.endswith(".py") or not {"/", "\\"}.isdisjoint(module_name):
+        dotted, folder = _module_in(module_name)
+        there = f"; start zeroinit in {folder}" if folder else ""
+        raise InputError(f"{argument}={name!r}: write {f'{dotted}:{attribute}'!r}, a module and not a file{there}")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
@@ -97,6 +98,17 @@ def import_named(name: str, argument: str, form: str) -> Any:
     except AttributeError:
         near = closest(attribute, [each for each in vars(module) if not each.startswith("_")])
         raise InputError(f"{argument}={name!r}: {module_name} has no function {attribute!r}{near}") from None
+
+
+def _module_in(file: str) -> tuple[str, str]:
+    """Return the module in a file, and the folder from which it can be imported unless that is the present one."""
+    path: PurePath = PureWindowsPath(file) if "\\" in file else Path(file)
+    if isinstance(path, Path) or not path.is_absolute() or os.name == "nt":
+        path = Path(os.path.relpath(path.as_posix()))
+    parts = path.with_suffix("" if path.suffix == ".py" else path.suffix).parts
+    if path.is_absolute() or ".." in parts:
+        return parts[-1], os.path.abspath(path.parent) if isinstance(path, Path) else str(path.parent)
+    return ".".join(parts), ""
 
 
 def _where(error: Exception, module_name: str) -> str:

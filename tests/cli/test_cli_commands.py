@@ -2,6 +2,7 @@
 
 import json
 import re
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from zeroinit.bench.store import Store
 from zeroinit.bench.training import OPTIMIZERS
 from zeroinit.cli.options import parse_seeds
 from zeroinit.init import INITIALIZERS
+from zeroinit.init.own import GROUP
 from zeroinit.remedies import REMEDIES
 
 QUICK = ("--profile", "quick", "--jobs", "1")
@@ -105,6 +107,17 @@ def test_each_option_of_reproduce_arrives(monkeypatch, zeroinit):
     assert ([figure.name for figure in figures], settings["profile"]) == (["starts", "starts_cnn", "fig12"], "first")
     assert zeroinit("reproduce", "fig4", "--yes").code == 0
     assert (calls[3][0], calls[3][2]["profile"]) == ([FIGURES["fig4"]], "paper")
+
+
+def test_list_tells_of_an_initializer_that_a_built_in_one_hides(zeroinit, monkeypatch):
+    def listed(*names: str) -> str:
+        entries = [EntryPoint(name, "a_plugin:start", GROUP) for name in names]
+        monkeypatch.setattr("zeroinit.init.own.entry_points", lambda group: entries)
+        return " ".join(zeroinit("list").out.split())
+
+    hidden = "zero is also a_plugin:start, which the built-in one hides; write 'a_plugin:start'"
+    assert hidden in listed("zero", "mine")
+    assert "hides" not in listed("mine")
 
 
 def test_list_names_everything_that_options_take(zeroinit):

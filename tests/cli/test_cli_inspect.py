@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 FACTORIES = """
+import argparse
 import torch
 from torch import nn
 
@@ -23,6 +24,14 @@ def flawed():
 def frozen():
     model, inputs = flawed()
     return model.requires_grad_(False), inputs
+
+def deep():
+    return nn.Sequential(nn.Linear(12, 8), nn.Sequential(nn.Tanh(), nn.Linear(7, 3)))
+
+def reads_arguments():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--width", type=int, default=8)
+    return nn.Linear(12, parser.parse_args().width)
 
 def misfit():
     return healthy(), torch.ones(8, 13)
@@ -92,6 +101,18 @@ def factories(secluded):
     yield
     sys.path[:] = kept
     sys.modules.pop("factories_for_inspect", None)
+
+
+def test_a_factory_that_reads_arguments_gets_none_of_ours(zeroinit):
+    sys.argv[1:] = ["inspect", "--strict"]
+    ended = zeroinit("inspect", "factories_for_inspect:reads_arguments", "--inputs", "16x12", "--strict")
+    assert (ended.code, ended.err) == (0, "")
+    assert sys.argv == ["zeroinit", "inspect", "--strict"]
+
+
+def test_an_absolute_path_below_the_present_folder_is_a_module(zeroinit):
+    ended = zeroinit("inspect", f"{Path.cwd()}/pkg/models.py:healthy")
+    assert ended.err.endswith("write 'pkg.models:healthy', a module and not a file\n")
 
 
 @pytest.mark.parametrize("style", ["json", "sarif"])
@@ -168,11 +189,19 @@ def test_json_and_sarif(zeroinit):
         ),
         (("nowhere_at_all:f",), "factory='nowhere_at_all:f': nowhere_at_all cannot be imported (ModuleNotFoundError"),
         (("factories_for_inspect:healty",), "has no function 'healty'; did you mean 'healthy'?"),
-        (("factories_for_inspect:fails",), "failed in factories_for_inspect.py, line 23 (RuntimeError: on purpose)\n"),
+        (("factories_for_inspect:fails",), "failed in factories_for_inspect.py, line 32 (RuntimeError: on purpose)\n"),
         (("factories_for_inspect:needs",), "positional argument: 'width'); it is called without arguments\n"),
         (("factories_for_inspect:MODEL",), "is a Sequential, not a function; write package.module:factory"),
         (("factories_for_inspect.py:healthy",), "write 'factories_for_inspect:healthy', a module and not a file\n"),
         (("pkg/models.py:healthy",), "write 'pkg.models:healthy', a module and not a file\n"),
+        (("./pkg/models.py:healthy",), "write 'pkg.models:healthy', a module and not a file\n"),
+        ((r"pkg\models.py:healthy",), "write 'pkg.models:healthy', a module and not a file\n"),
+        (("/pkg/models.py:healthy",), "write 'models:healthy', a module and not a file; start zeroinit in /pkg\n"),
+        (("../models.py:healthy",), "write 'models:healthy', a module and not a file; start zeroinit in /"),
+        ((r"C:\x\models.py:healthy",), "write 'models:healthy', a module and not a file; start zeroinit in C:\\x\n"),
+        ((r"C:\x\models.py",), "models.py': write package.module:factory, where factory() returns"),
+        (("factories_for_inspect:healthy()",), "has no function 'healthy()'; did you mean 'healthy'?"),
+        (("factories_for_inspect:healthy", "--select", "ZI6"), "no code starts like this; did you mean 'ZI006'?"),
         (
             ("factories_for_inspect:Named", "--inputs", "ids=8x12"),
             "inputs='ids=8x12': forward has no argument 'ids'; did you mean 'input_ids'? It takes input_ids, mask\n",
@@ -186,7 +215,14 @@ def test_json_and_sarif(zeroinit):
         (("factories_for_inspect:healthy", "--inputs", "8 by 12"), "inputs='8 by 12': write sizes as 32x784"),
         (("factories_for_inspect:healthy", "--inputs", "x=8x12,8"), "name all inputs or none"),
         (("factories_for_inspect:flawed", "--format", "xml"), "format='xml': must be one of json, sarif, table"),
-        (("factories_for_inspect:healthy", "--inputs", "8x13"), "inputs='8x13': the forward pass failed (RuntimeError"),
+        (
+            ("factories_for_inspect:healthy", "--inputs", "8x13"),
+            "inputs='8x13': the forward pass failed in `0` (RuntimeError",
+        ),
+        (
+            ("factories_for_inspect:deep", "--inputs", "8x12"),
+            "inputs='8x12': the forward pass failed in `1.1` (RuntimeError",
+        ),
         (("factories_for_inspect:healthy", "--inputs", "8x13"), "; write the sizes that the model takes\n"),
         (("factories_for_inspect:healthy", "--inputs", "0x12"), "inputs='0x12': 0 leaves nothing to draw; write sizes"),
         (
@@ -238,7 +274,7 @@ def test_an_initializer_that_needs_a_probe_gets_the_inputs(zeroinit):
         assert ended.code == 0
         assert "ZI001" not in ended.out
     ended = zeroinit("inspect", "factories_for_inspect:healthy", "--inputs", "64x13", "--initializer", "lsuv")
-    assert ended.err.startswith("zeroinit: error: inputs='64x13': the forward pass failed (RuntimeError: ")
+    assert ended.err.startswith("zeroinit: error: inputs='64x13': the forward pass failed in `0` (RuntimeError: ")
     assert ended.err.endswith("; write the sizes that the model takes\n")
     assert "probe" not in ended.err
 

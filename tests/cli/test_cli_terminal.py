@@ -1,6 +1,7 @@
 """What a terminal, a pipe and a shell get: colors, width, completion, the time of --help, and what is missing."""
 
 import functools
+import importlib
 import os
 import re
 import resource
@@ -9,14 +10,18 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer.main
 
 from zeroinit import __version__
+from zeroinit._findings.codes import CODES
 from zeroinit._findings.formats import FORMATS
 from zeroinit.bench.catalogue import FIGURES
 from zeroinit.bench.data import DATASETS
+from zeroinit.bench.models import MODELS
 from zeroinit.bench.profiles import PROFILES, PROTOCOLS
-from zeroinit.cli.app import COMMANDS, out
+from zeroinit.cli.app import COMMANDS, app, out
 from zeroinit.cli.completion import keys_in_source
+from zeroinit.init import INITIALIZERS
 from zeroinit.symmetry.shadow.updates import RULES
 
 COLOR = re.compile(r"\x1b\[[\d;]*(3[0-8]|9[0-7])[\d;]*m")
@@ -61,6 +66,47 @@ def test_colors_are_for_terminals_and_not_for_all(arguments):
 def test_help_takes_eighty_columns_in_a_pipe(arguments):
     lines = command(*arguments).stdout.splitlines()
     assert 40 < max(len(line) for line in lines) <= 80
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_report_takes_no_more_columns_than_the_terminal(tmp_path, monkeypatch, width):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.py").write_text(
+        "import torch\nfrom torch import nn\n\n\ndef flawed():\n"
+        "    model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3))\n"
+        "    for each in model.parameters():\n        nn.init.zeros_(each)\n    return model\n"
+    )
+    for line in (("inspect", "own:flawed", "--inputs", "32x8"), ("audit", "own:flawed")):
+        shown = in_a_terminal(*line, COLUMNS=str(width)).splitlines()
+        piped = command(*line, COLUMNS=str(width)).stdout.splitlines()
+        assert max(map(len, shown)) <= width
+        assert " ".join(shown).split() == " ".join(piped).split()
+        assert (shown == piped) == (width == 120 or (line[0] == "audit" and max(map(len, piped)) <= width))
+
+
+def test_a_page_is_fitted_to_a_narrow_terminal_but_for_its_code():
+    text, piped = in_a_terminal("explain", "ZI205", COLUMNS="60").replace("\r", ""), command("explain", "ZI205").stdout
+    blocks = [re.findall(r"^```.*?^```$", each, re.MULTILINE | re.DOTALL) for each in (text, piped)]
+    assert blocks[0] == blocks[1] != []
+    assert (
+        max(len(line) for each in re.split(r"^```.*?^```$", text, flags=re.M | re.S) for line in each.splitlines())
+        <= 60
+    )
+    assert text.split() == piped.split()
+    listed = in_a_terminal("explain", COLUMNS="60").splitlines()
+    assert [line[:5] for line in listed if line.startswith("ZI")] == sorted(CODES)
+    assert max(map(len, listed)) <= 60
+
+
+def test_a_file_with_the_name_of_a_package_is_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "torch.py"
+    path.write_text("")
+    ended = command("inspect", "own:factory")
+    told = f"zeroinit: error: {path} stands in the place of the package of this name; rename it\n"
+    assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", told)
+    path.rename(tmp_path / "other.py")
+    assert "own cannot be imported" in command("inspect", "own:factory").stderr
 
 
 def test_without_arguments_the_first_commands_are_shown(zeroinit):
@@ -125,6 +171,15 @@ def test_an_output_that_is_closed_or_full_is_one_line():
     assert shell("| head -1 > /dev/null")[1] == ""
 
 
+@pytest.mark.parametrize("given", ["--help", "list", "list nonsense"])
+def test_a_reader_that_leaves_changes_no_exit_code(given):
+    line = f"set -o pipefail; {sys.executable} -m zeroinit {given} | (exec <&-; sleep 2)"
+    variables = {**PLAIN, "PYTHONUNBUFFERED": "1"}
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, env=variables, check=False)
+    assert done.returncode == (2 if given == "list nonsense" else 0)
+    assert ("Traceback" in done.stderr, done.stderr == "") == (False, given != "list nonsense")
+
+
 def test_the_version_without_torch():
     assert command("--version").stdout == f"zeroinit {__version__}\n"
     code = "import sys; from zeroinit.cli import main\ntry: main(['--version'])\nfinally: print('torch' in sys.modules)"
@@ -168,6 +223,10 @@ def completed(words: str) -> list[str]:
         ("zeroinit reproduce --profile ", list(PROFILES)),
         ("zeroinit report --protocol p", ["published"]),
         ("zeroinit inspect package:factory --format s", ["sarif"]),
+        ("zeroinit compare kaim", ["kaiming_uniform", "kaiming_normal"]),
+        ("zeroinit compare --reference zero_", ["zero_branch", "zero_start"]),
+        ("zeroinit inspect package:factory --initializer ortho", ["orthogonal"]),
+        ("zeroinit explain ZI00", [code for code in CODES if code.startswith("ZI00")]),
         ("zeroinit reproduce xyz", []),
     ],
 )
@@ -183,6 +242,8 @@ def test_the_shell_completes_names_without_torch(words, offered):
         ("bench/profiles.py", "PROTOCOLS", PROTOCOLS),
         ("symmetry/shadow/updates.py", "RULES", RULES),
         ("_findings/formats.py", "FORMATS", FORMATS),
+        ("init/table.py", "_ENTRIES", INITIALIZERS),
+        ("bench/models/__init__.py", "MODELS", MODELS),
     ],
 )
 def test_names_read_from_the_source_are_those_of_the_table(path, table, entries):
@@ -192,6 +253,33 @@ def test_names_read_from_the_source_are_those_of_the_table(path, table, entries)
 def test_a_table_that_moved_is_noticed():
     with pytest.raises(AssertionError, match=r"bench/profiles\.py has no table DATASETS"):
         keys_in_source("bench/profiles.py", "DATASETS")
+
+
+def test_every_parameter_that_completes_offers_something():
+    """A table that moved would leave one of them without a word."""
+    for name in COMMANDS:
+        importlib.import_module(f"zeroinit.cli.{name}")
+    commands = typer.main.get_command(app).commands
+    assert {*commands} == {*COMMANDS}
+    offered = {
+        f"{name} {parameter.name}": parameter.shell_complete(None, "")
+        for name, each in commands.items()
+        for parameter in each.params
+        if parameter._custom_shell_complete is not None
+    }
+    assert {"compare initializers", "compare model", "explain code", "inspect initializer"} <= {*offered}
+    assert [name for name, found in offered.items() if not found] == []
+
+
+@pytest.mark.parametrize(("words", "code"), [("zeroinit compare kaim", 1), ("zeroinit explain ZI006", 0)])
+def test_a_completion_that_fails_prints_nothing(words, code):
+    """The shell would write it where the user types; a completion beside it still works."""
+    program = (
+        "import zeroinit.cli.completion as c\nc.PACKAGE = c.PACKAGE / 'moved'\nfrom zeroinit.cli import main\nmain([])"
+    )
+    variables = {"_ZEROINIT_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": "2"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env={**PLAIN, **variables})
+    assert (done.returncode, done.stdout + done.stderr) == (code, "" if code else "ZI006\n")
 
 
 def test_every_command_is_a_file():

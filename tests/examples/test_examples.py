@@ -79,6 +79,8 @@ def test_it_prints_what_goes_wrong_and_what_is_repaired(name, capsys, monkeypatc
         warnings.simplefilter("always")
         runpy.run_path(str(FOLDER / f"{name}.py"), run_name="__main__")
     printed = capsys.readouterr().out
+    repairs = [line for line in printed.splitlines() if line.startswith("repair:")]
+    assert len(repairs) == len({*repairs})
     assert not [each for each in caught if "gradient_checkpointing" in str(each.message)]  # peft's, at each start
     assert misses(printed, SCRIPTS[name]) == [], printed
     torch._dynamo.reset()

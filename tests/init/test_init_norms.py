@@ -450,7 +450,7 @@ def test_what_is_no_probe(model, snapshot, probe):
 
 
 def test_a_probe_that_fails(model, images, snapshot):
-    message = re.escape("probe=a tensor (6, 3, 4, 4) of float32: the forward pass failed (RuntimeError: ")
+    message = re.escape("probe=a tensor (6, 3, 4, 4) of float32: the forward pass failed in `5` (RuntimeError: ")
     assert_refused(model, snapshot, f"{message}.*or leave probe out", norm_aware=True, probe=images[:, :, 1:, 1:])
     with pytest.raises(InputError, match="probe=a tuple of 3: ") as caught:
         initialize_(model, "normal_bias", norm_aware=True, probe=(images, images, images))

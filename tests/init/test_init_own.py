@@ -1,7 +1,9 @@
 """Initializers of your own: which function gets what, what is set, what stays, and that errors change nothing."""
 
+import copy
 import dataclasses
 import functools
+import pickle
 import sys
 import types
 import warnings
@@ -422,6 +424,9 @@ def none_needed(*modules):
             torch.Tensor.normal_,
             "TensorBase.normal_': has no signature that Python can read; write a function around it",
         ),
+        (nn.init.xavier_uniform, r"is a name that torch has given up; write torch\.nn\.init\.xavier_uniform_; it must"),
+        ("torch.nn.init:normal", r"is a name that torch has given up; write torch\.nn\.init\.normal_; it must"),
+        ("constant_", r"'torch\.nn\.init:constant_': needs 'val'; it must be a function"),
         (lambda *modules, **more: None, "takes any arguments.*put functools.wraps on what wraps it"),
         (lambda: None, "takes neither a module nor a tensor"),
         (5, r"initializer=5: must be a function"),
@@ -434,9 +439,6 @@ def none_needed(*modules):
         ),
         (resizes, r"makes a tensor \(2, 2\) of float32 of a weight of shape \(4, 3, 3, 3\); fill the tensor in place"),
         (makes_one, r"makes_one': returns a function; hand over what it returns, as in .*makes_one\(\.\.\.\)\)"),
-        ("kaiming_normal_", r"initializer='kaiming_normal_': write 'torch\.nn\.init:kaiming_normal_'"),
-        ("zeros_", r"initializer='zeros_': write 'torch\.nn\.init:zeros_'; did you mean 'zeros'\?"),
-        ("ones_", r"initializer='ones_': write 'torch\.nn\.init:ones_'"),
         ("my.starts.half", r"initializer='my\.starts\.half': write 'my\.starts:half', package\.module:function"),
         ("normal_bais", r"initializer='normal_bais': did you mean 'normal_bias'\? It must be one of const"),
         ("torch.nn.init:orthogonl_", r"torch\.nn\.init has no function 'orthogonl_'; did you mean 'orthogonal_'"),
@@ -543,6 +545,34 @@ def test_an_installed_package_offers_initializers_by_name(offered, generator, sn
     assert not plain[3].weight.any()
     initialize_(named, "zero")
     assert not named[3].weight.any()  # no package changes what a name of our own means
+
+
+def test_a_name_of_torch_is_its_function_unless_a_package_offers_it(offered, generator, snapshot):
+    plain, named, given, options = network(), network(), network(), network()
+    initialize_(plain, nn.init.trunc_normal_, generator=generator(0))
+    assert initialize_(named, "trunc_normal_", generator=generator(0)).name == "torch.nn.init:trunc_normal_"
+    assert snapshot(plain) == snapshot(named)
+    initialize_(options, {"*": "zero", "*.weight": {"name": "constant_", "val": 2.0}})
+    assert options[3].weight.unique().tolist() == [2.0]
+    with pytest.raises(InputError, match="initializer='_calculate_correct_fan'"):
+        initialize_(plain, "_calculate_correct_fan")
+    offered(trunc_normal_="a_plugin:entry")
+    initialize_(given, "trunc_normal_", generator=generator(0))
+    assert not given[3].weight.any()
+
+
+def test_initializers_with_options_can_be_pickled(generator, snapshot):
+    for own in (INITIALIZERS["zero"], make_initializer("kaiming_normal", mode="fan_out", forget_bias=1.0)):
+        plain, pickled = network(), network()
+        initialize_(plain, own, generator=generator(0))
+        found = pickle.loads(pickle.dumps(own))
+        initialize_(pickled, found, generator=generator(0))
+        assert repr(found) == repr(own)
+        assert snapshot(plain) == snapshot(pickled)
+    changed = dataclasses.replace(INITIALIZERS["zero"], weight=INITIALIZERS["kaiming_normal"].weight)
+    with pytest.raises((AttributeError, pickle.PicklingError)):
+        pickle.dumps(changed)  # it is no entry of the table, and its distribution is a function without a name
+    assert repr(copy.deepcopy(changed)) == repr(changed)
 
 
 def test_a_broken_package_harms_nobody_who_does_not_name_it(offered):

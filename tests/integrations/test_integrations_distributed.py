@@ -49,6 +49,11 @@ def test_a_strict_inspection_stops_both_with_one_text(both):
     assert [each["shown"] for each in both] == [0, 0]
 
 
+def test_one_process_alone_inspects_with_an_optimizer_whose_step_calls_the_others(both):
+    assert both[0]["sharing"] == ["Adam in place of ZeroRedundancyOptimizer", 0]
+    assert "sharing" not in both[1]
+
+
 def test_a_loop_of_accelerate_that_accumulates():
     accelerate = pytest.importorskip("accelerate")
     accelerator = accelerate.Accelerator(cpu=True, gradient_accumulation_steps=3)
@@ -94,5 +99,7 @@ def test_a_sharded_model_is_refused_with_the_way_out():
         InputError, match=r"0\.weight is sharded over processes; use zeroinit before the model is sharded"
     ):
         watch(model)
+    with pytest.raises(InputError, match=r"0\.weight is sharded over processes; call zeroinit\.inspect before"):
+        zeroinit.inspect(model, BATCH)
     FirstInspection(False, (), shown.append, {}).run(model, BATCH)
     assert "call zeroinit.inspect before the model is sharded" in shown[0]

@@ -1,5 +1,7 @@
 """Lightning's callback: one inspection of training_step before the first update, then numbers for the loggers."""
 
+import pickle
+
 import pytest
 import torch
 from torch import nn
@@ -124,6 +126,77 @@ def test_what_a_copy_logs_goes_nowhere(tmp_path):
     names = {name for _, logs in logger.seen for name in logs}
     assert "own" in names
     assert "of_a_copy" not in names
+
+
+class Written(Kept):
+    """A logger with an experiment of its own, as that of Weights & Biases; also a folder and an index."""
+
+    log_dir = "runs/first"
+
+    def __init__(self):
+        super().__init__()
+        self.calls = []
+
+    @property
+    def experiment(self):
+        return self
+
+    def log(self, values):
+        self.calls.append(values)
+        return self
+
+    def __getitem__(self, name):
+        self.calls.append(name)
+        return self.calls
+
+    def __setitem__(self, name, value):
+        self.calls.append((name, value))
+
+
+class Writes(Net):
+    def training_step(self, batch, batch_idx):
+        assert isinstance(self.logger, Written)
+        assert not isinstance(self.trainer.loggers[0], str)
+        self.logger.log_metrics({f"{self.logger.log_dir}/{self.logger.name}": float(batch_idx)}, step=batch_idx)
+        self.logger.experiment.log({"batch": batch_idx}).log({"further": 1.0})
+        self.trainer.loggers[0].experiment["batch"] = batch_idx
+        self.logger.experiment["all"].append(batch_idx)
+        self.logger.mark = batch_idx
+        return super().training_step(batch, batch_idx)
+
+
+def test_what_a_copy_writes_into_a_logger_goes_nowhere(tmp_path):
+    """Also where the step does not use ``self.log``: training itself writes as it does without the callback."""
+    seen = []
+    for callbacks in ([], [InspectCallback(show=seen.append, every=0)]):
+        logger = Written()
+        trainer(tmp_path, callbacks, logger=logger, max_steps=3).fit(Writes(), loader())
+        assert logger.mark == 2
+        seen.append((logger.seen, logger.calls))
+    assert seen[0] == seen[2]
+    assert len(seen[0][1]) == 5 * 3
+    assert seen[1].startswith("zeroinit: Will learn: ")
+
+
+def test_a_module_without_a_logger_has_none_in_a_copy(tmp_path):
+    class Asks(Net):
+        def training_step(self, batch, batch_idx):
+            assert self.logger is None
+            assert self.trainer.loggers == []
+            return super().training_step(batch, batch_idx)
+
+    callback = InspectCallback(show=lambda text: None)
+    trainer(tmp_path, [callback], max_steps=1).fit(Asks(), loader())
+    assert callback.report is not None
+
+
+def test_the_callback_goes_to_processes_that_are_spawned(tmp_path):
+    """Lightning pickles it for ``strategy="ddp_spawn"``."""
+    callback = pickle.loads(pickle.dumps(InspectCallback(ignore=["ZI005"], show=print)))
+    trainer(tmp_path, [callback], max_steps=1).fit(Net(), loader())
+    assert callback.report.verdict.startswith("Will learn")
+    with pytest.raises((AttributeError, pickle.PicklingError)):
+        pickle.dumps(InspectCallback(show=lambda text: None))
 
 
 def test_strict_stops_before_the_first_update(tmp_path):

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 import zeroinit
-from zeroinit.integrations.optimizers import as_one, stand_in
+from zeroinit.integrations.optimizers import as_one
+from zeroinit.symmetry.shadow.own_optimizer import OwnOptimizer, stand_in
 
 
 def net() -> nn.Sequential:
@@ -53,8 +54,22 @@ def test_in_several_processes_a_step_that_may_wait_for_the_others_is_not_taken(m
     class Waits(torch.optim.SGD):
         pass
 
+    class Wraps(torch.optim.SGD):
+        pass
+
+    Wraps.__module__ = "accelerate.optimizer"
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: world)
-    parameters = list(net().parameters())
-    assert type(as_one([Waits(parameters, lr=0.1)])).__name__ == expected
-    assert type(as_one([torch.optim.SGD(parameters, lr=0.1)])).__name__ == "SGD"
+    model = net()
+
+    def taken(optimizer: torch.optim.Optimizer) -> str:
+        return OwnOptimizer(optimizer, model).__name__
+
+    sgd, waits, wraps = (kind(model.parameters(), lr=0.1) for kind in (torch.optim.SGD, Waits, Wraps))
+    assert taken(waits) == taken(as_one([waits])) == expected
+    assert taken(as_one([sgd, waits])) == expected.replace("Waits", "SGD and Waits")
+    assert taken(sgd) == "SGD"
+    wraps.optimizer = sgd
+    assert taken(wraps) == "Wraps"
+    wraps.optimizer = waits
+    assert taken(wraps) == expected.replace("Waits", "Wraps")

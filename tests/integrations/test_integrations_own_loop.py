@@ -2,6 +2,7 @@
 
 import copy
 import gc
+import pickle
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch.optim import SGD, Adam
 import zeroinit
 from zeroinit import InputError
 from zeroinit.integrations import Watch, WatchWarning, watch
-from zeroinit.integrations.logs import Log
+from zeroinit.integrations.logs import Log, check_log
 
 
 def build(seed: int = 0) -> nn.Sequential:
@@ -63,6 +64,25 @@ def test_a_healthy_model():
     assert 1 < numbers["zeroinit/effective_rank_weights"] < 3.01
     assert len(seen.to_frame()) == len(seen.records) == 2 * 12
     assert repr(seen) == "Watch(Sequential, 16 updates)"
+
+
+def test_what_was_seen_can_be_pickled_and_copied_also_while_it_watches():
+    model, logged = build(), []
+    with watch(model, log=lambda numbers, update: logged.append(update)) as seen:
+        train(model, Adam(model.parameters()), 1)
+        within = pickle.loads(pickle.dumps(seen))
+        copied = copy.deepcopy(seen)
+        train(model, Adam(model.parameters()), 1)
+    after = pickle.loads(pickle.dumps(seen))
+    told = "no units are identical, and each of 4 parameters had a gradient."
+    assert [str(within), str(after)] == [f"After 1 update: {told}", f"After 2 updates: {told}"]
+    assert [repr(each) for each in (within, copied, after)] == [
+        "Watch(Sequential, 1 update)", "Watch(Sequential, 1 update)", "Watch(Sequential, 2 updates)",
+    ]  # fmt: skip
+    assert after.records == seen.records
+    assert after.without_gradient == ()
+    assert logged == [1, 2]
+    assert hooks_of_all_optimizers() == 0
 
 
 def test_identical_units_are_counted_and_named():
@@ -607,6 +627,10 @@ def test_what_is_refused(without_type_checks, monkeypatch, tmp_path):
         watch(nn.Sequential(nn.LazyLinear(3)))
     with pytest.raises(InputError, match="by_layer='x': must be True or False"):
         watch(build(), by_layer="x")
+    for word in ("all", "gradients"):
+        with pytest.raises(InputError, match=f"log='{word}': is a word of wandb.watch; .* hand over a function"):
+            watch(build(), log=word)
+    check_log(str(tmp_path / "all"))
     for target in (3, "", lambda numbers: None, lambda numbers, *, step: None):
         with pytest.raises(
             InputError, match=r"log=.*: must be a folder for TensorBoard.* function \(numbers, update\)"

@@ -1,5 +1,7 @@
 """The Trainer's callback: one inspection before the first update, then numbers where the Trainer's own go."""
 
+import pickle
+
 import pytest
 import torch
 from torch import nn
@@ -63,6 +65,13 @@ def test_it_inspects_once_and_says_so(tmp_path):
     assert shown[0].startswith("zeroinit: Will learn: ")
     assert callback.report.loss == "the output's own loss"
     assert hooks(model) == 0
+
+
+def test_it_goes_to_processes_that_are_spawned(tmp_path):
+    """With its settings; a launcher pickles it."""
+    callback = pickle.loads(pickle.dumps(InspectCallback(strict=True, ignore=["ZI005"], steps=4)))
+    with pytest.raises(SymmetryError, match="strict=True: training stops"):
+        trainer(tmp_path, tiny(broken=True), [callback]).train()
 
 
 def test_strict_stops_before_the_first_update(tmp_path):

@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import torch
 from torch import nn
+from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.nn.parallel import DistributedDataParallel
 
 import zeroinit
@@ -51,6 +52,11 @@ def main() -> None:
     except SymmetryError as error:
         result["error"] = str(error).splitlines()[0]
     result["shown"] = len(shown)
+    sharing = ZeroRedundancyOptimizer(model.parameters(), torch.optim.Adam, lr=0.01)
+    if rank == 0:
+        report = zeroinit.inspect(model, batches[0, 0], optimizer=sharing)
+        result["sharing"] = [report.optimizer, len(report.warnings)]
+    torch.distributed.barrier()
     print(json.dumps(result), flush=True)
     torch.distributed.destroy_process_group()
     os._exit(0)  # a thread of gloo that wants the interpreter while this shuts down ends the process by an abort

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-__all__ = ["CODES", "Code"]
+__all__ = ["CODES", "Code", "in_full"]
 
 
 @dataclass(frozen=True)
@@ -12,6 +12,17 @@ class Code:
     severity: str
     title: str
     suggestion: str
+
+
+def in_full(code: str) -> str:
+    """Return a code as the table has it.
+
+    Example:
+        >>> in_full("6"), in_full("zi6"), in_full("ZI0")
+        ('ZI006', 'ZI006', 'ZI000')
+    """
+    number = code.upper().removeprefix("ZI")
+    return f"ZI{int(number):03d}" if number.isdecimal() else code.upper()
 
 
 CODES: dict[str, Code] = {

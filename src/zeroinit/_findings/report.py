@@ -8,7 +8,10 @@ from zeroinit._findings.finding import Finding
 from zeroinit._findings.formats import to_sarif
 from zeroinit._findings.lines import Line
 
-__all__ = ["Report"]
+__all__ = ["WIDTH", "Report"]
+
+WIDTH = 100
+"""Columns of a report as text."""
 
 
 class Report:
@@ -29,6 +32,13 @@ class Report:
     def warnings(self) -> tuple[Finding, ...]:
         """The findings that keep the model from learning as it should."""
         return tuple(finding for finding in self.findings if finding.severity == "warning")
+
+    def to_text(self, width: int = WIDTH) -> str:
+        """Return the report as text of this many columns; ``str(report)`` has 100. Lines of code may be longer."""
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        return self.to_text()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain dictionaries, lists, strings and numbers, ready for JSON; what is not finite is ``None``."""

@@ -6,6 +6,7 @@
 import copy
 import dataclasses
 import inspect
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from zeroinit._common import InputError
 
-__all__ = ["Batch", "call_model", "describe", "map_tensors", "take_batch", "tensors_in"]
+__all__ = ["Batch", "call_model", "describe", "failed_pass", "map_tensors", "take_batch", "tensors_in"]
 
 Batch = Any
 """A tensor, several in a tuple, list or mapping, or any object that holds tensors."""
@@ -148,6 +149,23 @@ def describe(value: Any) -> str:
     if isinstance(value, tuple | list):
         return f"{kind} of {len(value)}"
     return "None" if value is None else kind
+
+
+def failed_pass(model: nn.Module, error: Exception) -> str:
+    """Say that a pass of a model failed, in which of its layers, and with what error.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(2, 4), nn.Sequential(nn.ReLU(), nn.Linear(3, 1)))
+        >>> try:
+        ...     _ = model(torch.ones(1, 2))
+        ... except RuntimeError as error:
+        ...     print(failed_pass(model, error).partition(": ")[0])
+        the forward pass failed in `1.1` (RuntimeError
+    """
+    paths = {id(module): path for path, module in model.named_modules()}
+    owners = (frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__))
+    path = ([paths[id(each)] for each in owners if id(each) in paths] or [""])[-1]
+    return f"the forward pass failed{f' in `{path}`' if path else ''} ({type(error).__name__}: {error})"
 
 
 def _first(loader: DataLoader, argument: str) -> Any:

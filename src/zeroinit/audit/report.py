@@ -9,11 +9,10 @@ from zeroinit._findings.finding import Finding
 from zeroinit._findings.formats import FEWEST, shortened, suggestion_lines, told_once
 from zeroinit._findings.lines import Line
 from zeroinit._findings.naming import joined, pattern_of, starred
-from zeroinit._findings.report import Report
+from zeroinit._findings.report import WIDTH, Report
 
 __all__ = ["AuditReport", "Written"]
 
-WIDTH = 100
 HEAD = ("parameter", "written by", "at")
 
 
@@ -71,16 +70,17 @@ class AuditReport(Report):
         first = self.warnings[0].message.rstrip(".")
         return f"Not initialized as meant: {len(wrong)} of {total} parameters or buffers. {first}."
 
-    def __str__(self) -> str:
-        lines = textwrap.wrap(self.verdict, WIDTH, break_on_hyphens=False)
+    def to_text(self, width: int = WIDTH) -> str:
+        """Return the report as text of this many columns; ``str(report)`` has 100. Lines of code may be longer."""
+        lines = textwrap.wrap(self.verdict, width, break_on_hyphens=False)
         for each in told_once(self.warnings):
-            lines += textwrap.wrap(str(each), WIDTH, subsequent_indent="    ", break_on_hyphens=False)
-            lines += suggestion_lines(each.suggestion, WIDTH)
+            lines += textwrap.wrap(str(each), width, subsequent_indent="    ", break_on_hyphens=False)
+            lines += suggestion_lines(each.suggestion, width)
         lines += _table(self.parameters)
         for each in told_once(each for each in self.findings if each.severity == "info"):
-            lines += textwrap.wrap(str(each), WIDTH, subsequent_indent="    ", break_on_hyphens=False)
+            lines += textwrap.wrap(str(each), width, subsequent_indent="    ", break_on_hyphens=False)
         for note in self.notes:
-            lines += textwrap.wrap(f"note: {note}", WIDTH)
+            lines += textwrap.wrap(f"note: {note}", width)
         lines += [f"more: zeroinit explain {each.code}" for each in self.warnings[:1]]
         return "\n".join(lines)
 

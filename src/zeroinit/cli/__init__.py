@@ -30,6 +30,10 @@ def main(arguments: list[str] | None = None) -> None:
 
         try:
             run(arguments)
+        except Exception:
+            if "_ZEROINIT_COMPLETE" in os.environ:  # the shell would write it where the user types
+                sys.exit(1)
+            raise
         finally:
             sys.stdout.flush()
     except OSError as error:
@@ -51,9 +55,19 @@ def main(arguments: list[str] | None = None) -> None:
         if str(error) != NO_THREAD:
             raise
         _end(InputError("the system starts no further thread; raise its limit (ulimit -u), or end other programs"))
+    except (ImportError, AttributeError):
+        if not (file := _in_the_way()):
+            raise
+        _end(InputError(f"{file} stands in the place of the package of this name; rename it"))
     except KeyboardInterrupt:
         print("zeroinit: interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _in_the_way() -> str:
+    """Return a file of the working folder that Python took for a package that zeroinit needs."""
+    files = (getattr(sys.modules.get(name), "__file__", None) or "" for name in ("torch", "numpy", "typer", "rich"))
+    return next((each for each in files if each and os.path.dirname(os.path.abspath(each)) == os.getcwd()), "")
 
 
 def _end(error: InputError) -> NoReturn:

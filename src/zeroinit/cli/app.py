@@ -1,6 +1,8 @@
 """The application: its commands, its two streams, and how it ends."""
 
+import contextlib
 import importlib
+import os
 import re
 import shlex
 import shutil
@@ -69,6 +71,11 @@ class _Terminal(Console):
     def print(self, *objects: Any, **settings: Any) -> None:
         super().print(*(_seen(each) if isinstance(each, str) else each for each in objects), **settings)
 
+    def on_broken_pipe(self) -> None:
+        """Go on without a word if the reader is gone, as after ``| head -1``: the exit code is that of the command."""
+        with contextlib.suppress(SystemExit):
+            super().on_broken_pipe()
+
 
 def _seen(text: str) -> str:
     """Return a text of several lines as it should be seen."""
@@ -108,6 +115,8 @@ def run(arguments: list[str] | None = None) -> NoReturn:
         _end(2, f"error: {_refusal(error, given)}", "red")
     except typer.Abort:
         sys.exit(1)
+    except SystemExit as error:  # so Rich ends a help text whose reader is gone
+        sys.exit(error.code if "_ZEROINIT_COMPLETE" in os.environ else 0)
     except Stopped as stopped:
         _end(stopped.code, f"{stopped}; go on with: {_command(given)}", "yellow")
     sys.exit(code or 0)

@@ -11,7 +11,7 @@ import typer
 
 from zeroinit._common import InputError, check_writable
 from zeroinit.cli.app import WIDTH, app, err, out
-from zeroinit.cli.completion import complete_boards, complete_figures, complete_keys
+from zeroinit.cli.completion import complete_boards, complete_entries, complete_figures, complete_keys
 from zeroinit.cli.options import (
     DataDir,
     Results,
@@ -36,7 +36,7 @@ def compare(
         list[str] | None,
         typer.Argument(
             help="Names, module:function or zero_start; with a scale and remedies, as normal_bias*0.1+warmup:50.",
-            autocompletion=complete_keys("init/initializers.py", "INITIALIZERS"),
+            autocompletion=complete_entries,
         ),
     ] = None,
     board: Annotated[
@@ -48,7 +48,10 @@ def compare(
         ),
     ] = None,
     reference: Annotated[
-        str | None, typer.Option("--reference", help="The entry to compare with; by default pytorch.")
+        str | None,
+        typer.Option(
+            "--reference", help="The entry to compare with; by default pytorch.", autocompletion=complete_entries
+        ),
     ] = None,
     study: Annotated[
         str | None,

@@ -4,7 +4,15 @@ import ast
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["complete_boards", "complete_figures", "complete_keys", "keys_in_source"]
+__all__ = [
+    "complete_boards",
+    "complete_codes",
+    "complete_entries",
+    "complete_figures",
+    "complete_initializers",
+    "complete_keys",
+    "keys_in_source",
+]
 
 PACKAGE = Path(__file__).parent.parent
 Names = list[tuple[str, str]]
@@ -23,6 +31,28 @@ def complete_boards(incomplete: str) -> Names:
     from zeroinit.bench.catalogue.boards import BOARDS
 
     return [(name, board.title) for name, board in BOARDS.items() if name.startswith(incomplete)]
+
+
+def complete_initializers(incomplete: str) -> Names:
+    """Return the initializers that begin like this, also those of installed packages."""
+    from importlib.metadata import entry_points
+
+    own = dict.fromkeys(keys_in_source("init/table.py", "_ENTRIES"), "")
+    names = {each.name: each.value for each in entry_points(group="zeroinit.initializers")} | own
+    return [(name, text) for name, text in names.items() if name.startswith(incomplete)]
+
+
+def complete_entries(incomplete: str) -> Names:
+    """Return the entries of a comparison that begin like this."""
+    others = [("zero_start", "")] if "zero_start".startswith(incomplete) else []
+    return [*complete_initializers(incomplete), *others]
+
+
+def complete_codes(incomplete: str) -> Names:
+    """Return the codes of findings that begin like this, with what they stand for."""
+    from zeroinit._findings.codes import CODES
+
+    return [(code, each.title) for code, each in CODES.items() if code.startswith(incomplete)]
 
 
 def complete_keys(path: str, table: str) -> Callable[[str], Names]:

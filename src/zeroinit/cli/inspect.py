@@ -9,7 +9,7 @@ import typer
 from zeroinit._common import lookup, whole_number
 from zeroinit._findings.formats import FORMATS
 from zeroinit.cli.app import app
-from zeroinit.cli.completion import complete_keys
+from zeroinit.cli.completion import complete_initializers, complete_keys
 from zeroinit.cli.streams import for_the_report
 
 
@@ -22,7 +22,12 @@ def inspect_command(
         str | None, typer.Option("--inputs", help="Shapes to draw: 32x784, 8x16:int100, a=8x16:int100,b=8:int2.")
     ] = None,
     initializer: Annotated[
-        str | None, typer.Option("--initializer", help="Set the model first: zero, ..., package.module:function.")
+        str | None,
+        typer.Option(
+            "--initializer",
+            help="Set the model first: zero, ..., package.module:function.",
+            autocompletion=complete_initializers,
+        ),
     ] = None,
     steps: Annotated[int | None, typer.Option("--steps", help="Updates of the copy; as needed by default.")] = None,
     optimizer: Annotated[

@@ -28,6 +28,9 @@ def list_command() -> None:
         for name, text in entries.items():
             table.add_row(name, text)
         out.print(table, "")
+    for name, entry in plugins().items():
+        if name in INITIALIZERS:
+            out.print(f"{name} is also {entry.value}, which the built-in one hides; write {entry.value!r}", "")
     for title, names in (
         ("data sets", DATASETS),
         ("networks", MODELS),

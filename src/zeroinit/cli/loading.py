@@ -2,6 +2,7 @@
 
 import math
 import re
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -42,17 +43,22 @@ FORM = "write package.module:factory, where factory() returns a model or a pair 
 def users_code(name: str) -> Iterator[None]:
     """Survive code that ends the program, as by ``sys.exit(0)``: a check that did not take place is no success.
 
+    The code sees a command line without arguments: those of zeroinit are not meant for its parser.
+
     Args:
         name: The factory's name.
 
     Raises:
         InputError: The code raised ``SystemExit`` or ``GeneratorExit``.
     """
+    given, sys.argv = sys.argv, [name]
     try:
         yield
     except (SystemExit, GeneratorExit) as error:
         said = f"{type(error).__name__}: {error}".removesuffix(": ")
         raise InputError(f"factory={name!r}: its code ended the program ({said}); let it return") from error
+    finally:
+        sys.argv = given
 
 
 def find_factory(name: str, argument: str = "factory") -> Callable:

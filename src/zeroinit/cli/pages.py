@@ -1,13 +1,41 @@
 """The pages of finding codes, which need no further package."""
 
+import re
+import textwrap
 from pathlib import Path
 
 from zeroinit._common import lookup
+from zeroinit._findings.codes import in_full
 
-__all__ = ["PAGES", "page"]
+__all__ = ["PAGES", "fitted", "page"]
 
 PAGES = Path(__file__).with_name("findings")
 """One page a code, as the site shows it."""
+
+
+def fitted(text: str, width: int) -> str:
+    r"""Return a text whose paragraphs have this many columns; blocks of code stay as they are.
+
+    Example:
+        >>> print(fitted("one two\n\n```\na = b + c\n```", 5))
+        one
+        two
+        <BLANKLINE>
+        ```
+        a = b + c
+        ```
+    """
+    parts = re.split(r"(^```.*?^```$)", text, flags=re.MULTILINE | re.DOTALL)
+    return "".join(part if part.startswith("```") else _wrapped(part, width) for part in parts)
+
+
+def _wrapped(text: str, width: int) -> str:
+    """Wrap at words what is longer than a line; a list or a table keeps its lines."""
+    lines = re.sub(r"(?<=[^\n])\n(?!ZI\d)(?=[A-Za-z`\"(])", " ", text).split("\n")
+    return "\n".join(
+        textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False) if len(line) > width else line
+        for line in lines
+    )
 
 
 def page(code: str | None) -> str:
@@ -29,6 +57,5 @@ def page(code: str | None) -> str:
     if listed:
         titles = [path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ") for path in listed]
         return "\n".join([*titles, "", f"More on one of them: zeroinit explain {listed[0].stem}"])
-    number = start.removeprefix("ZI")
-    name = f"ZI{int(number):03d}" if number.isdecimal() else start
+    name = in_full(start)
     return lookup(pages, name if name in pages else str(code), "code").read_text(encoding="utf-8").rstrip()

@@ -8,7 +8,7 @@ from zeroinit._common import InputError, counted, lookup
 from zeroinit._findings.choosing import check_choice, choose, known_codes, without_known, write_baseline
 from zeroinit._findings.codes import CODES
 from zeroinit._findings.formats import FORMATS
-from zeroinit._findings.report import Report
+from zeroinit._findings.report import WIDTH, Report
 from zeroinit.cli.app import err, out
 
 __all__ = ["check_codes", "show"]
@@ -24,7 +24,9 @@ def show(
     if write_to is not None:  # last of all: a command that fails writes nothing
         write_baseline(report, write_to)
         err.print(f"{counted(len(report.warnings), 'warning')} written to {write_to}", markup=False, soft_wrap=True)
-    out.print(write(left), markup=False, highlight=False, soft_wrap=True)
+    width = min(out.width, WIDTH) if out.is_terminal else WIDTH
+    text = left.to_text(width) if style == "table" else write(left)
+    out.print(text, markup=False, highlight=False, soft_wrap=True)
     if strict and left.warnings:
         raise typer.Exit(1)
 

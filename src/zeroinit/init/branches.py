@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from zeroinit._common import InputError
-from zeroinit._modules.batch import Batch, call_model, describe, map_tensors, tensors_in
+from zeroinit._modules.batch import Batch, call_model, describe, failed_pass, map_tensors, tensors_in
 
 __all__ = ["Branches", "find_branches"]
 
@@ -76,7 +76,7 @@ def find_branches(replica: nn.Module, probe: Batch) -> Branches:
             outputs = call_model(replica.train(), map_tensors(probe, torch.clone))
     except Exception as error:
         raise InputError(
-            f"probe={describe(probe)}: the forward pass failed ({type(error).__name__}: {error}); pass inputs with "
+            f"probe={describe(probe)}: {failed_pass(replica, error)}; pass inputs with "
             "which model(*probe), model(**probe) or model(probe) runs in train mode"
         ) from error
     roots = [each.grad_fn for each in tensors_in(outputs) if each.grad_fn is not None]

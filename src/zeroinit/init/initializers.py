@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -50,6 +51,14 @@ class Initializer:
     options: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
     is_function: bool = False
+
+    def __reduce__(self) -> Any:
+        """One of the table is pickled by its name and options."""
+        from zeroinit.init.table import INITIALIZERS
+
+        known = INITIALIZERS.get(self.name)
+        is_known = known is not None and repr(known.using(**self.options)) == repr(self)
+        return (partial(make_initializer, self.name, **self.options), ()) if is_known else super().__reduce__()
 
     def __repr__(self) -> str:
         options = "".join(f", {name}={value!r}" for name, value in self.options.items())

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zeroinit._common import InputError, closest, lookup
+from zeroinit._common import InputError, lookup
 from zeroinit._imports import import_named
 from zeroinit._modules.batch import describe
 from zeroinit.init.distributions import ZERO, Distribution
@@ -52,8 +52,8 @@ def find_initializer(initializer: Any) -> tuple[str, Initializer | ModuleFunctio
     ``function(module)``. All other parameters need a default.
 
     Args:
-        initializer: A key of ``INITIALIZERS``, the name of an entry point, ``"package.module:function"``, an
-            ``Initializer``, or a function.
+        initializer: A key of ``INITIALIZERS``, the name of an entry point or of a function of ``torch.nn.init``,
+            ``"package.module:function"``, an ``Initializer``, or a function.
 
     Raises:
         InputError: An unknown name, a package or module that cannot be imported, or a function of another form.
@@ -66,6 +66,7 @@ def find_initializer(initializer: Any) -> tuple[str, Initializer | ModuleFunctio
         ('torch.nn.init:orthogonal_', '0')
     """
     is_name = isinstance(initializer, str)
+    initializer = in_full(initializer) if is_name else initializer
     name, found = (initializer, look_up(initializer)) if is_name else (_name_of(initializer), initializer)
     if isinstance(found, Initializer):
         plain = name if is_name else _plain_name(found)
@@ -84,6 +85,17 @@ def find_initializer(initializer: Any) -> tuple[str, Initializer | ModuleFunctio
     return name, Initializer(weight, ZERO, summary, name, options=options, name=plain, is_function=True)
 
 
+def in_full(name: str) -> str:
+    """Return a name with its module if a function of ``torch.nn.init`` has it.
+
+    Example:
+        >>> in_full("trunc_normal_"), in_full("kaiming_normal")
+        ('torch.nn.init:trunc_normal_', 'kaiming_normal')
+    """
+    is_torchs = name[:1].isalpha() and name.endswith("_") and name in vars(nn.init)
+    return f"torch.nn.init:{name}" if is_torchs and name not in plugins() else name
+
+
 def with_options(name: str, options: Mapping[str, Any]) -> Any:
     """Return an initializer with options by its name, as rules give it.
 
@@ -94,7 +106,7 @@ def with_options(name: str, options: Mapping[str, Any]) -> Any:
         >>> with_options("torch.nn.init:normal_", {"std": 0.02}).keywords
         {'std': 0.02}
     """
-    found = look_up(name)
+    found = look_up(in_full(name))
     if not isinstance(found, Initializer):
         return partial(found, **options)
     try:
@@ -119,8 +131,6 @@ def look_up(name: str) -> Any:
         raise InputError(f"initializer={name!r}: cannot be made again from its name; hand over the function itself")
     if ":" in name:
         return import_named(name, "initializer", "write package.module:function")
-    if name.endswith("_") and hasattr(nn.init, name) and name not in plugins():
-        raise InputError(f"initializer={name!r}: write 'torch.nn.init:{name}'{closest(name, INITIALIZERS)}")
     if name.replace(".", "").isidentifier() and "." in name and name not in plugins():
         raise InputError(f"initializer={name!r}: write {':'.join(name.rsplit('.', 1))!r}, package.module:function")
     entry = lookup({**INITIALIZERS, **plugins()}, name, "initializer")
@@ -201,8 +211,11 @@ def _texts(initializer: Initializer) -> list[str]:
 
 def _objection(function: Callable) -> str | None:
     """Say why a callable can be called neither with a module nor with a tensor and a generator."""
-    if isinstance(function.func if isinstance(function, partial) else function, type):
+    inner = function.func if isinstance(function, partial) else function
+    if isinstance(inner, type):
         return "is a class; hand over an object of it"
+    if _is_torchs(inner) and f"{inner.__name__}_" in vars(nn.init):
+        return f"is a name that torch has given up; write torch.nn.init.{inner.__name__}_"
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):

@@ -9,7 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from zeroinit._common import InputError
-from zeroinit._modules.batch import Batch, call_model, describe, map_tensors, take_batch, tensors_in
+from zeroinit._modules.batch import Batch, call_model, describe, failed_pass, map_tensors, take_batch, tensors_in
 from zeroinit._modules.copying import Copier
 from zeroinit._modules.state import random_state_kept
 from zeroinit._shapes import Bool, Float
@@ -121,7 +121,7 @@ def probe_norms(replica: nn.Module, paths: list[str], probe: Batch) -> dict[str,
             call_model(replica.train(), map_tensors(probe, torch.clone))
     except Exception as error:
         raise InputError(
-            f"probe={describe(probe)}: the forward pass failed ({type(error).__name__}: {error}); pass inputs with "
+            f"probe={describe(probe)}: {failed_pass(replica, error)}; pass inputs with "
             "which model(*probe), model(**probe) or model(probe) runs in train mode, or leave probe out"
         ) from error
     return seen

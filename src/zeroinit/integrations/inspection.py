@@ -10,11 +10,11 @@ from torch import nn
 from zeroinit._common import InputError, unknown, whole_number
 from zeroinit._findings.choosing import choose, known_codes
 from zeroinit._modules.arguments import check_function, true_or_false
-from zeroinit.integrations.optimizers import as_one, stand_in
+from zeroinit.integrations.optimizers import as_one
 from zeroinit.integrations.own_loop import is_first_rank
-from zeroinit.integrations.sharded import is_sharded
 from zeroinit.symmetry.inspector import inspect
 from zeroinit.symmetry.shadow.objective import FORM
+from zeroinit.symmetry.shadow.own_optimizer import stand_in
 from zeroinit.symmetry.shadow.updates import check_updates
 from zeroinit.symmetry.verdict.report.report import SymmetryReport
 from zeroinit.symmetry.verdict.report.sentence import by_cause
@@ -92,8 +92,6 @@ class FirstInspection:
     def _inspect(self, model: nn.Module, inputs: Any, targets: Any, settings: dict[str, Any]) -> str | None:
         """Inspect and show; return what is wrong, an empty string, or ``None`` if the next batch is to be tried."""
         try:
-            if name := is_sharded(model):
-                raise InputError(f"{name} is sharded over processes; call zeroinit.inspect before the model is sharded")
             self.report = choose(self._carry_out(model, inputs, targets, settings), ignore=self._ignore)
         except Exception as error:  # an error in a trial is no reason to stop the training
             found = _innermost(error)
@@ -163,7 +161,7 @@ class InspectingCallback:
         self._check_settings(settings)
         ignore = known_codes(ignore, "ignore")
         self._loss_fn = settings.get("loss_fn")
-        self._new_inspection = lambda: FirstInspection(strict, ignore, show, settings)
+        self._arguments = strict, ignore, show, settings
         self._inspection = self._new_inspection()
         self._numbers: dict[str, float] = {}
 
@@ -171,6 +169,9 @@ class InspectingCallback:
     def report(self) -> SymmetryReport | None:
         """What ``inspect`` returned."""
         return self._inspection.report
+
+    def _new_inspection(self) -> FirstInspection:
+        return FirstInspection(*self._arguments)
 
     def _check_settings(self, settings: dict[str, Any]) -> None:
         """Refuse now what ``inspect`` would refuse while the training runs."""

@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 from torch import nn
 
 from zeroinit._modules.arguments import check_function
+from zeroinit._modules.sharded import is_sharded
 from zeroinit.integrations.inspection import InspectingCallback
 from zeroinit.integrations.lightning_step import FORM, as_trained
 from zeroinit.integrations.own_loop import Watch
-from zeroinit.integrations.sharded import is_sharded
 
 if "pytorch_lightning" in sys.modules and "lightning.pytorch" not in sys.modules:
     from pytorch_lightning import Callback

@@ -4,6 +4,7 @@ import inspect
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import PurePath
 from typing import Any
 
 from torch import nn
@@ -18,18 +19,61 @@ FORM = "(module, batch) -> loss"
 
 
 class _Quiet:
-    """The Trainer for a copy of the module: everything can be read, and the Trainer is not copied."""
+    """The Trainer for a copy of the module: everything can be read, the Trainer is not copied, and loggers are mute."""
 
     def __init__(self, trainer: Any):
         vars(self)["_trainer"] = trainer
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(vars(self)["_trainer"], name)
+        found = getattr(vars(self)["_trainer"], name)
+        if name == "loggers":
+            return [_Mute(each) for each in found]
+        return _Mute(found) if name == "logger" and found is not None else found
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Copies change nothing."""
 
     def __deepcopy__(self, memo: dict) -> "_Quiet":
+        return self
+
+
+class _Mute:
+    """A logger, or something of one, for a copy of the module: its values can be read, and a call does nothing."""
+
+    def __init__(self, inner: Any):
+        vars(self)["_inner"] = inner
+
+    def __getattr__(self, name: str) -> Any:
+        inner = vars(self)["_inner"]
+        if name.startswith("__") or inner is None:  # of what a call would have returned, nothing is known
+            return _Mute(None)
+        found = getattr(inner, name)
+        return found if found is None or isinstance(found, str | int | float | PurePath) else _Mute(found)
+
+    @property  # type: ignore[misc]  # what isinstance asks
+    def __class__(self) -> type:
+        """The logger's own: a step may ask whether it is one of TensorBoard."""
+        return type(vars(self)["_inner"])
+
+    def __call__(self, *arguments: Any, **named: Any) -> "_Mute":
+        return _Mute(None)
+
+    def __getitem__(self, key: Any) -> "_Mute":
+        return _Mute(None)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """Copies log nothing."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Copies log nothing."""
+
+    def __enter__(self) -> "_Mute":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """A context of a logger, such as that of Comet, catches nothing."""
+
+    def __deepcopy__(self, memo: dict) -> "_Mute":
         return self
 
 

@@ -11,6 +11,8 @@ from zeroinit.symmetry.observer import LayerRecord
 __all__ = ["Log", "check_log", "metrics_of"]
 
 RANKS = ("effective_rank_weights", "effective_rank_updates", "effective_rank_gradients")
+WORDS_OF_WANDB = ("gradients", "parameters", "all")
+"""What ``log=`` of ``wandb.watch`` takes; no folder should be made of it by chance."""
 
 
 class Log:
@@ -56,6 +58,11 @@ def check_log(target: Any) -> None:
     Example:
         >>> check_log("runs/first")
     """
+    if isinstance(target, str) and target in WORDS_OF_WANDB:
+        raise InputError(
+            f"log={target!r}: is a word of wandb.watch; for Weights & Biases hand over a function: "
+            "log=lambda numbers, update: wandb.log(numbers)"
+        )
     fits = target != "" if isinstance(target, str | Path) else target is None or hasattr(target, "add_scalar")
     if not fits and not (callable(target) and can_take(target, 2)):
         raise InputError(

@@ -3,10 +3,9 @@
 from collections.abc import Iterable
 from typing import Any
 
-import torch
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
-__all__ = ["as_one", "stand_in"]
+__all__ = ["as_one"]
 
 
 class _Together(Optimizer):
@@ -33,10 +32,10 @@ def as_one(optimizers: Iterable[Any]) -> Optimizer | None:
 
     Returns:
         ``None`` if there is none, or if one of them is no torch optimizer, such as DeepSpeed's: what it holds is no
-        parameter of the model. In several processes a class from outside ``torch.optim`` is replaced, because its step
-        may wait for the other processes.
+        parameter of the model.
 
     Example:
+        >>> import torch
         >>> weight, bias = torch.nn.Linear(2, 2).parameters()
         >>> both = as_one([torch.optim.SGD([weight], lr=0.1), torch.optim.Adam([bias])])
         >>> type(both).__name__, len(both.param_groups)
@@ -46,22 +45,7 @@ def as_one(optimizers: Iterable[Any]) -> Optimizer | None:
     if not own or not all(isinstance(each, Optimizer) for each in own):
         return None
     names = " and ".join(dict.fromkeys(type(each).__name__ for each in own))
-    one = own[0] if len(own) == 1 else type(names, (_Together,), {})(own)
-    is_alone = not torch.distributed.is_available() or not torch.distributed.is_initialized()
-    is_alone = is_alone or torch.distributed.get_world_size() == 1
-    return one if is_alone or all(type(each).__module__.startswith("torch.optim") for each in own) else stand_in(one)
-
-
-def stand_in(optimizer: Optimizer) -> Optimizer:
-    """Return an Adam that holds the same parameters at the same rates, where the optimizer's own step cannot be copied.
-
-    Example:
-        >>> type(stand_in(torch.optim.SGD(torch.nn.Linear(2, 2).parameters(), lr=0.1))).__name__
-        'Adam in place of SGD'
-    """
-    kept = ("params", "lr", "initial_lr")
-    groups = [{key: group[key] for key in kept if group.get(key) is not None} for group in optimizer.param_groups]
-    return type(f"Adam in place of {type(optimizer).__name__}", (Adam,), {})(groups)
+    return own[0] if len(own) == 1 else type(names, (_Together,), {})(own)
 
 
 def _unwrapped(optimizer: Any) -> Any:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from zeroinit._common import whole_number
+from zeroinit._common import counted, whole_number
 from zeroinit.integrations.logs import Log, check_log
 from zeroinit.integrations.recorder import Recorder
 from zeroinit.integrations.rounds import Rounds
@@ -124,11 +124,17 @@ class Watch:
         if numbers and not is_late:
             self._log(numbers, update)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What was seen so far, without the hooks and the log."""
+        updates = Rounds(self._recorder.model)
+        updates.num = self.num_updates
+        return {**vars(self), "_updates": updates, "_unused": None, "_target": None, "_log": Log()}
+
     def __str__(self) -> str:
         return self.verdict
 
     def __repr__(self) -> str:
-        return f"Watch({type(self._recorder.model).__name__}, {self.num_updates} updates)"
+        return f"Watch({type(self._recorder.model).__name__}, {counted(self.num_updates, 'update')})"
 
 
 def watch(model: nn.Module, every: int = 100, log: Path | str | Any | None = None, *, by_layer: bool = False) -> Watch:

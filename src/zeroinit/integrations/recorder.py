@@ -13,9 +13,9 @@ from torch.nn.parameter import is_lazy
 
 from zeroinit._common import InputError, counted
 from zeroinit._modules.arguments import check_module, true_or_false
+from zeroinit._modules.sharded import is_sharded
 from zeroinit._modules.state import plain_name
 from zeroinit.integrations.logs import metrics_of
-from zeroinit.integrations.sharded import is_sharded
 from zeroinit.integrations.tensors import moved, not_finite
 from zeroinit.symmetry.observer import LayerRecord, SymmetryObserver
 from zeroinit.symmetry.shadow.checks import unwrapped
@@ -89,11 +89,6 @@ class Recorder:
         return self._observer.records
 
     @property
-    def is_looking(self) -> bool:
-        """Whether an update was looked at and is not kept yet."""
-        return self._update.step > 0
-
-    @property
     def without_gradient(self) -> tuple[str, ...]:
         """Names of the parameters that had no gradient at any recorded update, also of those in no optimizer."""
         return tuple(name for name in self._missed if name not in self._seen)
@@ -130,6 +125,9 @@ class Recorder:
         """
         found = self._silent if self.num_recorded >= SymmetryObserver.ALWAYS else {}
         return {path: units for path, units in found.items() if 0.5 < units.mean() < 1}
+
+    def __getstate__(self) -> dict[str, Any]:  # weak references cannot be pickled
+        return {**vars(self), "_known": {}, "_names": {}, "_sets": set()}
 
     def __str__(self) -> str:
         return self.sentence(max(self._num_updates, self._latest)) if self.num_recorded else "Nothing was seen yet."

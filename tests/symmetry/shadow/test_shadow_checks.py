@@ -29,6 +29,37 @@ def test_frozen_parameters_are_asked_for():
         inspect(nn.Linear(4, 3).requires_grad_(False), torch.randn(8, 4))
 
 
+class AlignDevicesHook:
+    """Stands for accelerate's hook, which keeps the values of a module elsewhere."""
+
+
+@pytest.mark.parametrize("offloaded", [[0, 1], [1]], ids=["all", "some"])
+def test_values_in_hooks_of_accelerate_are_asked_back(offloaded):
+    model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 3))
+    for at in offloaded:
+        model[at].to("meta")._hf_hook = AlignDevicesHook()
+    with pytest.raises(InputError, match=r"accelerate keeps values .*hooks\.remove_hook_from_submodules\(model\)"):
+        inspect(model, torch.randn(8, 4))
+    for at in offloaded:
+        del model[at]._hf_hook
+    without = "no values; materialize it" if len(offloaded) == 2 else "are on cpu, meta; move it to one device"
+    with pytest.raises(InputError, match=without):
+        inspect(model, torch.randn(8, 4))
+    model.to_empty(device="cpu")[0]._hf_hook = AlignDevicesHook()
+    for each in model.parameters():
+        nn.init.normal_(each)
+    assert inspect(model, torch.randn(8, 4)).model == "Sequential"  # a hook alone is no reason
+
+
+def test_the_advice_on_hooks_of_accelerate_works():
+    accelerate = pytest.importorskip("accelerate")
+    model = accelerate.cpu_offload(nn.Sequential(nn.Linear(4, 3)))
+    with pytest.raises(InputError, match="accelerate keeps values"):
+        inspect(model, torch.randn(8, 4))
+    accelerate.hooks.remove_hook_from_submodules(model)
+    assert not inspect(model, torch.randn(8, 4)).warnings
+
+
 def test_weights_made_in_inference_mode_are_refused():
     with torch.inference_mode():
         model = nn.Linear(4, 3)

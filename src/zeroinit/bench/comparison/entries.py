@@ -12,7 +12,7 @@ from zeroinit._imports import import_named
 from zeroinit.bench.network import start_model
 from zeroinit.bench.spec import Run
 from zeroinit.init import INITIALIZERS
-from zeroinit.init.own import find_initializer, plugins
+from zeroinit.init.own import find_initializer, in_full, plugins
 from zeroinit.remedies import REMEDIES, make_remedy
 
 __all__ = ["ZERO_START", "Entry", "check_entry", "read_entry"]
@@ -89,8 +89,8 @@ def _full_name(name: str, argument: str) -> str:
     own, of_torch = {**INITIALIZERS, **plugins()}, {each for each in vars(nn.init) if re.fullmatch("[a-z].*_", each)}
     if name in own:
         return name
-    if name in of_torch:
-        return f"torch.nn.init:{name}"
+    if (full := in_full(name)) != name:
+        return full
     if "." in name:
         raise InputError(f"{argument}={name!r}: write {':'.join(name.rsplit('.', 1))!r}, package.module:function")
     names = sorted({*own, *of_torch, ZERO_START} - NEED_NUMBERS)

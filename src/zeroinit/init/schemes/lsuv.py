@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from zeroinit._common import InputError, whole_number
-from zeroinit._modules.batch import call_model, describe, map_tensors, tensors_in
+from zeroinit._modules.batch import call_model, describe, failed_pass, map_tensors, tensors_in
 from zeroinit._modules.state import random_state_kept
 from zeroinit.init.finish import Finish
 from zeroinit.init.initializers import Initializer
@@ -73,9 +73,7 @@ def _factors(state: Finish, tolerance: float, max_tries: int) -> dict[str, float
         try:
             call_model(replica.train(), map_tensors(state.found.batch, torch.clone))
         except Exception as error:
-            raise InputError(
-                f"probe={describe(state.found.batch)}: the forward pass failed ({type(error).__name__}: {error})"
-            ) from error
+            raise InputError(f"probe={describe(state.found.batch)}: {failed_pass(replica, error)}") from error
     return found
 
 

@@ -11,6 +11,7 @@ from zeroinit._common import InputError
 from zeroinit._modules import state
 from zeroinit._modules.arguments import check_module
 from zeroinit._modules.batch import call_model, take_batch, tensors_in
+from zeroinit._modules.sharded import is_sharded
 from zeroinit.symmetry.shadow.own_optimizer import over_copies
 
 __all__ = ["LAZY", "check_batch", "check_inference", "check_model", "is_lazy", "left_out", "unwrapped", "with_shapes"]
@@ -74,9 +75,11 @@ def check_model(model: Any) -> None:
     """Raise where a model cannot be trained at all.
 
     Raises:
-        InputError: Not a module, TorchScript, lazy, or on several devices.
+        InputError: Not a module, TorchScript, lazy, in pieces on several processes, or on several devices.
     """
     check_module(model)
+    if name := is_sharded(model):
+        raise InputError(f"model: {name} is sharded over processes; call zeroinit.inspect before the model is sharded")
     for path, module in model.named_modules():
         if isinstance(module, torch.jit.ScriptModule):
             raise InputError(
@@ -94,7 +97,17 @@ def check_model(model: Any) -> None:
                 f"model: {name} is lazy and has no shape yet; run the model forward once, model(inputs), and "
                 "inspect it then"
             )
+    _check_devices(model)
+
+
+def _check_devices(model: nn.Module) -> None:
+    """Refuse parameters without values, and on several devices."""
     devices = sorted({str(parameter.device) for parameter in model.parameters()})
+    if "meta" in devices and any(hasattr(each, "_hf_hook") for each in model.modules()):
+        raise InputError(
+            "model: accelerate keeps values of its parameters elsewhere; take its hooks off, which brings them back: "
+            "accelerate.hooks.remove_hook_from_submodules(model)"
+        )
     if len(devices) > 1:
         raise InputError(f"model: its parameters are on {', '.join(devices)}; move it to one device with model.to(...)")
     if devices == ["meta"]:

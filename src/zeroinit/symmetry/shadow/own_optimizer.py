@@ -9,7 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["OwnOptimizer", "over_copies"]
+__all__ = ["OwnOptimizer", "over_copies", "stand_in"]
+
+KNOWN = ("torch.optim", "zeroinit.", "accelerate.optimizer", "lightning.", "pytorch_lightning.")
+"""Where the optimizers lie whose step calls no other process, and the wrappers whose inner one is looked at."""
 
 REFUSES_NONE = re.compile(r"assert closure( is not None)?\b|if closure is None:\s+raise|if not closure:\s+raise")
 """How a step says that it has to be given a closure, as that of sharpness-aware minimization."""
@@ -47,6 +50,8 @@ class OwnOptimizer:
     def __init__(self, optimizer: torch.optim.Optimizer, model: nn.Module):
         if any(each.__name__ == "LightningOptimizer" for each in type(optimizer).__mro__):
             optimizer = _innermost(optimizer)  # Lightning's step runs hooks of the module that trains
+        if _may_wait(optimizer):
+            optimizer = stand_in(optimizer)
         self.replaced = _needs_closure(optimizer)
         self.__name__ = f"Adam in place of {type(optimizer).__name__}" if self.replaced else type(optimizer).__name__
         self._optimizer, self.kind = optimizer, type(_innermost(optimizer))
@@ -119,6 +124,32 @@ def over_copies(optimizer: torch.optim.Optimizer, memo: dict[int, Any]) -> Any:
             continue
         copied.__dict__[name] = value
     return copied
+
+
+def stand_in(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """Return an Adam that holds the same parameters at the same rates, where the optimizer's own step cannot be copied.
+
+    Example:
+        >>> type(stand_in(torch.optim.SGD(nn.Linear(2, 2).parameters(), lr=0.1))).__name__
+        'Adam in place of SGD'
+    """
+    groups, seen = [], set()
+    for group in optimizer.param_groups:  # several optimizers may hold a parameter, and Adam refuses one twice
+        own = [each for each in dict.fromkeys(group["params"]) if each not in seen]
+        rates = {key: group[key] for key in ("lr", "initial_lr") if group.get(key) is not None}
+        groups.append({"params": own, **rates})
+        seen |= {*own}
+    return type(f"Adam in place of {type(optimizer).__name__}", (torch.optim.Adam,), {})(groups)
+
+
+def _may_wait(optimizer: torch.optim.Optimizer) -> bool:
+    """Tell whether a step may wait for other processes: only those of torch.optim are known not to."""
+    distributed = torch.distributed
+    if not (distributed.is_available() and distributed.is_initialized()) or distributed.get_world_size() == 1:
+        return False
+    inner = [each for each in vars(optimizer).values() if isinstance(each, torch.optim.Optimizer)]
+    is_known = type(optimizer).__module__.startswith(KNOWN)
+    return not is_known or any(_may_wait(each) for each in inner if each is not optimizer)
 
 
 def _needs_closure(optimizer: torch.optim.Optimizer) -> bool:

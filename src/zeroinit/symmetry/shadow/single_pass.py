@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.autograd import Variable
 
 from zeroinit._common import InputError
-from zeroinit._modules.batch import describe, tensors_in
+from zeroinit._modules.batch import describe, failed_pass, tensors_in
 from zeroinit._modules.copying import copier_of
 from zeroinit._modules.replaced import parts_kept
 from zeroinit.symmetry.shadow.memory.frugal import frugal
@@ -62,9 +62,8 @@ def forward_loss(replica: nn.Module, objective: Objective, dtype: torch.dtype, m
         except Exception as error:
             without = "" if tensors_in(objective.inputs) else " without a tensor"
             raise InputError(
-                f"inputs={describe(objective.inputs)}{without}: the forward pass failed ({type(error).__name__}: "
-                f"{error}); hand over inputs for which model(inputs), model(*inputs) or model(**inputs) runs in "
-                "train mode"
+                f"inputs={describe(objective.inputs)}{without}: {failed_pass(replica, error)}; hand over "
+                "inputs for which model(inputs), model(*inputs) or model(**inputs) runs in train mode"
             ) from error
         _refuse_the_original(replica, mode, "model: a hook or an attribute of it")
         with mode, mode.comparing(output, objective.targets):

@@ -47,6 +47,13 @@ class Adapted(nn.Module):
         super().__init__()
         self.lora_A = nn.ModuleDict({"first": nn.Linear(4, 2), "second": nn.Linear(4, 2)}).requires_grad_(False)
         self.peft_config, self.active_adapter = {"first": None, "second": None}, active
+        self.disable_adapters = active == "off"
+
+
+class Linear(nn.Module):
+    """Stands for a module of torch.ao.nn.quantized, which not every machine can make."""
+
+    __module__ = "torch.ao.nn.quantized.dynamic.modules.linear"
 
 
 @pytest.mark.parametrize(
@@ -58,10 +65,15 @@ class Adapted(nn.Module):
         (nn.BatchNorm1d(3, affine=False), "has no parameter; give it layers in __init__"),
         (Pair(True), "policy and reference are one module, so freezing one froze the other: make a copy"),
         (Adapted("first"), 'active is first, and `model.set_adapter("second")` trains another'),
+        (Adapted("off"), "its adapters are switched off, as inside `with model.disable_adapter():`; inspect outside"),
+        (nn.Sequential(Linear()), "has no parameter; 0 is quantized and cannot be trained: inspect the model before"),
         (nn.Linear(4, 3).requires_grad_(False), "has no trainable parameter; set requires_grad=True"),
         (Pair(False), ""),
     ],
-    ids=["made in forward", "empty", "buffers", "norm", "shared", "adapters", "frozen", "trained"],
+    ids=[
+        *("made in forward", "empty", "buffers", "norm", "shared", "adapters", "switched off", "quantized"),
+        *("frozen", "trained"),
+    ],
 )
 def test_why(model, told):
     assert told in why_nothing_trains(model)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from zeroinit._findings.finding import Finding
 from zeroinit._findings.lines import Line
-from zeroinit._findings.report import Report
+from zeroinit._findings.report import WIDTH, Report
 from zeroinit._imports import import_extra
 from zeroinit.symmetry.verdict.report.parts import Check, LayerReport, ParameterReport
 from zeroinit.symmetry.verdict.report.sentence import verdict
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["SymmetryReport"]
-
-WIDTH = 100
 
 # A report prints itself in formats that take a report. Methods import the formats; the formats import this class for
 # checkers alone; this is the only circle of the subpackage.
@@ -104,10 +102,11 @@ class SymmetryReport(Report):
 
         return to_html(self)
 
-    def __str__(self) -> str:
+    def to_text(self, width: int = WIDTH) -> str:
+        """Return the report as text of this many columns; ``str(report)`` has 100. Lines of code may be longer."""
         from zeroinit.symmetry.verdict.report.formats import to_text
 
-        return to_text(self, WIDTH)
+        return to_text(self, width)
 
     def __repr__(self) -> str:
         from zeroinit.symmetry.verdict.report.notebook import summary

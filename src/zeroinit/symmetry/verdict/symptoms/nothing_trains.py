@@ -69,6 +69,8 @@ def _without_any(model: nn.Module) -> str:
         if made := MADE_IN_FORWARD.search(source):
             place = f"{path}.forward" if path else f"{type(module).__name__}.forward"
             return f"{place} makes layers anew in each pass, as {made[0]}...): make them once in __init__"
+    if quantized := next((path for path, each in model.named_modules() if ".quantized" in type(each).__module__), ""):
+        return f"{quantized} is quantized and cannot be trained: inspect the model before it is quantized"
     return "give it layers in __init__, and call super().__init__() before them"
 
 
@@ -105,6 +107,11 @@ def _of_adapters(model: nn.Module) -> str:
     name = next((each for each, _ in model.named_parameters() if "lora_" in each), "")
     if not name:
         return ""
+    if any(getattr(each, "disable_adapters", False) is True for each in model.modules()):
+        return (
+            "its adapters are switched off, as inside `with model.disable_adapter():`; inspect outside of this block, "
+            "or after model.enable_adapter_layers()"
+        )
     told = f"its adapters are frozen, such as {name}: {WAYS}"
     adapters, active = list(getattr(model, "peft_config", ())), getattr(model, "active_adapter", None)
     others = [each for each in adapters if each != active]
