@@ -251,6 +251,17 @@ def test_a_damaged_result_is_set_aside_and_computed_again(no_drawing, start, sto
     assert (len(list(store)), report.problems, other.read_bytes()) == (4, (), before)
 
 
+def test_a_folder_that_is_moved_meanwhile_is_not_called_out_of_time(start, store, figure, monkeypatch):
+    def run_and_move(tasks, options, **_):
+        run_all(tasks[:2], options)
+        store.root.rename(store.root.with_name("moved"))
+
+    monkeypatch.setattr(module, "run_all", run_and_move)
+    with pytest.raises(InputError, match=r"^results='.*': 4 results that this command made cannot be found there; was"):
+        start()
+    assert len(list(store.root.with_name("moved").rglob("seed-*.json"))) == 2
+
+
 @pytest.mark.parametrize("kind", ["of a newer zeroinit", "cannot be read"])
 def test_a_result_that_may_be_whole_is_never_set_aside(start, store, figure, make_result, monkeypatch, kind):
     """Nothing is run. It is not called damaged either."""

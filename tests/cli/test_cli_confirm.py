@@ -113,3 +113,11 @@ def test_nobody_is_asked_if_nothing_is_left(zeroinit, monkeypatch, no_run, no_te
 
     monkeypatch.setattr(estimate, "missing", lambda tasks, store: [])
     assert zeroinit(*WITHOUT_DATA).err.startswith(WENT_ON)
+
+
+def test_a_closed_input_is_no_terminal(zeroinit, each_step_takes, monkeypatch):
+    each_step_takes(1.0)
+    monkeypatch.setattr(sys, "stdin", None)
+    ended = zeroinit(*WITHOUT_DATA)
+    assert ended.code == 2
+    assert "--yes begins" in ended.err

@@ -6,11 +6,11 @@ Called as ``python two_processes.py RANK FILE``; FILE is where the processes mee
 import json
 import os
 import sys
+import warnings
 from datetime import timedelta
 
 import torch
 from torch import nn
-from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.nn.parallel import DistributedDataParallel
 
 import zeroinit
@@ -52,6 +52,9 @@ def main() -> None:
     except SymmetryError as error:
         result["error"] = str(error).splitlines()[0]
     result["shown"] = len(shown)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of torch's, as it is imported
+        from torch.distributed.optim import ZeroRedundancyOptimizer
     sharing = ZeroRedundancyOptimizer(model.parameters(), torch.optim.Adam, lr=0.01)
     if rank == 0:
         report = zeroinit.inspect(model, batches[0, 0], optimizer=sharing)

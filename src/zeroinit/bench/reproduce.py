@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from zeroinit._common import check_writable, counted, lookup
+from zeroinit._common import InputError, check_writable, counted, lookup
 from zeroinit.bench.catalogue import FIGURES
 from zeroinit.bench.network import hash_model, start_model
 from zeroinit.bench.profiles import PROFILES
@@ -100,6 +100,7 @@ def reproduce(
         left = missing(todo, store)
         failed = [task for task in left if store.failure(task.run, task.seed)]
         if len(left) > len(failed):
+            refuse_lost(len(left) - len(failed), options)
             progress.print(
                 f"out of time: {len(todo) - len(left)} of {counted(len(todo), 'run')} are done and stored in "
                 f"{options.place}; the same command goes on from there"
@@ -120,6 +121,19 @@ def reproduce(
         else:
             write_report(report, report_dir, progress.begin)
     return report
+
+
+def refuse_lost(num_lost: int, options: Options) -> None:
+    """End a command that had all the time and still lacks results that it has made.
+
+    Raises:
+        InputError: There is no deadline.
+    """
+    if options.deadline is None:
+        raise InputError(
+            f"results={str(options.place)!r}: {counted(num_lost, 'result')} that this command made cannot be found "
+            "there; was the folder moved or emptied meanwhile? The same command goes on with what is there"
+        )
 
 
 @contextmanager

@@ -123,9 +123,10 @@ def compare(
     check_jobs(jobs)
     if not dry_run:
         check_writable(report)
-    from zeroinit.bench.progress import Progress
+    from zeroinit.bench.progress import Progress, show_warnings_in_one_line
 
     progress = Progress(err)
+    show_warnings_in_one_line()
     with progress:
         progress.begin("loading the program")
         from zeroinit.bench.comparison.compare import planned
@@ -156,7 +157,7 @@ def compare(
     for title, protocol in protocols.items():
         if not options.is_out_of_time:
             problems += _compare_one(title, protocol, options, jobs, report, forms, progress)
-    if problems:
+    if problems or (remote is not None and remote.unsent):
         raise typer.Exit(1)
 
 

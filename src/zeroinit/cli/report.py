@@ -4,6 +4,7 @@ from pathlib import Path
 
 import typer
 
+from zeroinit._common import InputError
 from zeroinit.cli.app import app, err
 from zeroinit.cli.options import (
     Figures,
@@ -44,7 +45,11 @@ def report_command(
 
         progress.begin("reading what is stored")
         chosen = choose_figures(figures, profile)
-        written = build_report(chosen, Store(open_results(results)[0]), parse_seeds(seeds), profile, protocol)
+        folder, remote = open_results(results)
+        try:
+            written = build_report(chosen, Store(folder), parse_seeds(seeds), profile, protocol)
+        except InputError as error:
+            raise InputError(str(error).replace(str(folder), str(remote or folder))) from error
         write_report(written, report, progress.begin)
     print_outcome(written, report, with_claims=claims, open_it=open_it)
     if written.problems:

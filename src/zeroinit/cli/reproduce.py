@@ -78,7 +78,7 @@ def reproduce(
     Without a name: the first look, on small digits, in about a minute.
     """
     from zeroinit.bench.profiles import profile_for
-    from zeroinit.bench.progress import Progress
+    from zeroinit.bench.progress import Progress, show_warnings_in_one_line
 
     if histogram_every < 0:
         raise InputError(f"histogram-every={histogram_every}: must be at least 0")
@@ -93,6 +93,7 @@ def reproduce(
     if not dry_run and not missing and part[1] == 1:
         check_writable(report)
     progress = Progress(err)
+    show_warnings_in_one_line()
     with progress:
         progress.begin("loading the program")
         from zeroinit.bench.reproduce import choose_figures, list_missing, reproduce
@@ -126,9 +127,9 @@ def reproduce(
         written = reproduce(chosen, options, **sizes, jobs=jobs, report_dir=report, progress=progress)
     if written is not None:
         print_outcome(written, report, with_claims=claims, open_it=open_it)
-        if written.problems:
+        if written.problems or (remote is not None and remote.unsent):
             raise typer.Exit(1)
-    elif options.shard[1] > 1 and list_missing(chosen, options, **sizes):
+    elif (remote is not None and remote.unsent) or (options.shard[1] > 1 and list_missing(chosen, options, **sizes)):
         raise typer.Exit(1)
 
 
@@ -153,7 +154,7 @@ def ask_before_long_work(plan, deadline: float | None, less: str) -> None:
         return
     where = f"on this machine ({plan.device}, --jobs {plan.jobs})"
     text = f"{counted(plan.num_runs, 'run')}, about {format_duration(plan.seconds)} {where}"
-    if not sys.stdin.isatty():
+    if sys.stdin is None or sys.stdin.closed or not sys.stdin.isatty():
         raise InputError(f"{text}: --yes begins, --dry-run lists the runs, {less}")
     err.print(f"{text}; Ctrl-C keeps what is done.", markup=False, highlight=False, soft_wrap=True)
     if not typer.confirm("Run all of them?", err=True):

@@ -32,6 +32,9 @@ def print_outcome(report, folder: Path, *, with_claims: bool = False, open_it: b
     if verdicts and not with_claims:
         counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts))
         out.print(f"claims: {counts} (--claims lists them)", highlight=False)
+    for summary in report.summaries:
+        if summary.absent:
+            err.print(f"not run: {', '.join(summary.absent)}", markup=False, highlight=False, soft_wrap=True)
     for problem in report.problems:
         err.print(f"left out: {problem}", style="red", markup=False, highlight=False, soft_wrap=True)
     if report.num_unchecked:

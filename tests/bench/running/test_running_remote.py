@@ -57,7 +57,15 @@ def test_two_machines_share_what_one_computes(url, there, machine, run, jobs):
     assert Store(other.results).load(run, 1) == Store(options.results).load(run, 1)
 
 
-def test_a_folder_stays_a_folder(tmp_path):
+def test_two_spellings_of_a_url_are_one_place():
+    places = [open_results(text)[1] for text in ("memory://a/study", "memory://a//study/", "memory:///a/study//")]
+    assert places == [Remote("memory://a/study")] * 2 + [Remote("memory:///a/study")]
+
+
+def test_a_folder_stays_a_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert open_results("~/study") == (tmp_path / "study", None)
+    assert open_results("a~/~") == (Path("a~/~"), None)
     assert open_results(tmp_path) == (tmp_path, None)
     assert Options(tmp_path).place == tmp_path
     path = open_results("file:///tmp/a")[0]
@@ -73,10 +81,14 @@ def test_what_cannot_be_sent_is_kept_and_sent_by_the_next_command(url, there, ma
         with pytest.warns(RemoteWarning) as told:
             run_all([Task(run, 0)], options)
     text = str(told[0].message)
-    assert text.startswith(f"{url}: {run.key}/seed-0.json cannot be sent (OSError: the line is dead); it is kept in ")
-    assert text.endswith(", and the next command with this URL sends it")
+    assert text.startswith(f"{url}: results cannot be sent (OSError: the line is dead); they are kept in ")
+    assert text.endswith(", and the next command with this URL sends them")
+    assert len(told) == 1
+    assert str(options.place) == f"{options.results}, and not all of it in {url}"
     assert names(there) == []
-    run_all([Task(run, 0)], opened(url))
+    options = opened(url)
+    run_all([Task(run, 0)], options)
+    assert str(options.place) == url
     assert names(there) == [f"{run.key}/seed-0.json"]
     assert (there / run.key / "seed-0.json").read_bytes() == Store(options.results).path(run, 0).read_bytes()
 

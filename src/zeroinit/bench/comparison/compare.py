@@ -14,7 +14,7 @@ from zeroinit.bench.comparison.entries import Entry, check_entry, read_entry
 from zeroinit.bench.comparison.protocol import OF_ENTRIES, TARGETS, Protocol, base_run, default_rates, study_settings
 from zeroinit.bench.comparison.results import Comparison, build_comparison
 from zeroinit.bench.progress import Progress
-from zeroinit.bench.reproduce import carry_out_missing, told_what_is_kept
+from zeroinit.bench.reproduce import carry_out_missing, refuse_lost, told_what_is_kept
 from zeroinit.bench.running.device import choose_device
 from zeroinit.bench.running.remote import open_results
 from zeroinit.bench.running.schedule import Options, Task, choose_jobs, missing
@@ -240,6 +240,7 @@ def run_comparison(protocol: Protocol, options: Options, *, jobs: int | None, pr
                 carry_out_missing(list(stage), options, store, progress, jobs=jobs, names=names, phase=phase)
             left = [task for task in missing(known, store) if not store.failure(task.run, task.seed)]
             if left:
+                refuse_lost(len(left), options)
                 progress.print(
                     f"out of time: {len(known) - len(left)} runs are stored in {options.place}; the same command "
                     "goes on from there"

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from zeroinit._common import InputError
+from zeroinit.bench.progress import show_warnings_in_one_line
 from zeroinit.bench.running.allocator import keep_freed_memory
 from zeroinit.bench.running.task import Attempt, Options, Progress, Tell, outcome_of, settle
 from zeroinit.bench.training.stopping import SIGNALS, ask_to_stop, asked_to_stop
@@ -47,6 +48,7 @@ def _serve(connection: Connection) -> None:
         signal.signal(number, lambda number, frame: ask_to_stop(number))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     keep_freed_memory()
+    show_warnings_in_one_line()
     while True:
         try:
             attempt, options = connection.recv()

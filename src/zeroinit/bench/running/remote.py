@@ -10,7 +10,8 @@ import re
 import uuid
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -52,24 +53,28 @@ def open_results(results: Path | str) -> tuple[Path, "Remote | None"]:
     """
     match = URL.match(str(results))
     if match is None or match[1].lower() == "file":  # which the store refuses, and names the folder
-        return as_path(results, "results"), None
-    remote = Remote(str(results).rstrip("/"))
+        folder = as_path(results, "results")
+        return folder.expanduser() if folder.parts[:1] == ("~",) else folder, None
+    scheme, _, rest = str(results).partition("://")
+    remote = Remote(f"{scheme}://{re.sub('/+', '/', rest).rstrip('/')}")
     remote.fetch()
     return remote.folder, remote
 
 
 @dataclass(frozen=True)
 class Remote:
-    """A URL that holds results.
+    """A URL that holds results. As a text it says where they are: not at the URL as long as some cannot be sent.
 
     Attributes:
         url: As fsspec takes it, without a slash at its end.
+        unsent: Names of files that the last ``sync`` could not send.
     """
 
     url: str
+    unsent: set[str] = field(default_factory=set, compare=False, repr=False)
 
     def __str__(self) -> str:
-        return self.url
+        return f"{self.folder}, and not all of it in {self.url}" if self.unsent else self.url
 
     @property
     def folder(self) -> Path:
@@ -93,8 +98,11 @@ class Remote:
         """
         there = self._list()
         self._fetch(there)
-        for name in sorted(self._here()):
-            if (name == LOOKS or name not in there) and not self.send(self.folder / name):
+        self.unsent.clear()
+        names = [name for name in sorted(self._here()) if name == LOOKS or name not in there]
+        for number, name in enumerate(names):
+            if not self.send(self.folder / name):
+                self.unsent.update(names[number:])
                 return
 
     def send(self, path: Path) -> bool:
@@ -108,8 +116,7 @@ class Remote:
             system.pipe_file(part, read_regular(path, MOST_IN_BUNDLE))
             system.mv(part, target)
         except Exception as error:  # of any package that fsspec uses
-            text = f"{self.url}: {name} cannot be sent ({_reason(error)}); it is kept in {self.folder}"
-            warnings.warn(f"{text}, and the next command with this URL sends it", RemoteWarning, stacklevel=2)
+            _warn_once(f"{self.url}: results cannot be sent ({_reason(error)}); they are kept in {self.folder}")
             return False
         return True
 
@@ -159,6 +166,12 @@ class Remote:
         elif isinstance(error, ValueError):
             way_out = "name a folder, or a URL of a kind that fsspec knows"
         return InputError(f"results={self.url!r}: cannot be read ({_reason(error)}); {way_out}")
+
+
+@lru_cache(maxsize=100)
+def _warn_once(text: str) -> None:
+    """Say it once in a process: every further result would say the same."""
+    warnings.warn(f"{text}, and the next command with this URL sends them", RemoteWarning, stacklevel=3)
 
 
 def _is_wanted(name: str, size: int, here: int | None) -> bool:
