@@ -2,8 +2,6 @@
 
 import io
 import re
-import subprocess
-import sys
 import threading
 import time
 
@@ -118,15 +116,3 @@ def test_durations():
         "60 min",
         "3.0 days",
     ]
-
-
-def test_own_warnings_are_one_line_and_others_stay():
-    """Also after a second call."""
-    program = (
-        "import warnings; from zeroinit.bench.progress import show_warnings_in_one_line as once; "
-        "from zeroinit.bench.training import CheckpointWarning; once(); once(); "
-        "warnings.warn('the disk is full', CheckpointWarning); warnings.warn('of somebody else', UserWarning)"
-    )
-    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stderr
-    assert told.splitlines()[0] == "zeroinit: warning: the disk is full"
-    assert re.search(r"<string>:1: UserWarning: of somebody else", told)

@@ -2,7 +2,6 @@
 
 import threading
 import time
-import warnings
 from contextlib import suppress
 from types import TracebackType
 
@@ -10,27 +9,13 @@ from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TextColumn
 from rich.progress import Progress as Bar
 
-__all__ = ["EVERY", "Progress", "format_duration", "show_warnings_in_one_line"]
+__all__ = ["EVERY", "Progress", "format_duration"]
 
 EVERY = 10.0
 """Seconds between two plain lines."""
 
 LEAST_SHARE = 0.03
 """Nothing is said of the time left before so much of the work is done."""
-
-
-def show_warnings_in_one_line() -> None:
-    """Show the warnings of this package without the place in its source, until the program ends."""
-    plain = warnings.formatwarning
-    if plain.__module__ == __name__:
-        return
-
-    def told(message, category, *place, **line) -> str:
-        if category.__module__.partition(".")[0] != "zeroinit":
-            return plain(message, category, *place, **line)
-        return f"zeroinit: warning: {message}\n"
-
-    warnings.formatwarning = told
 
 
 class Progress:

@@ -123,18 +123,19 @@ def compare(
     check_jobs(jobs)
     if not dry_run:
         check_writable(report)
-    from zeroinit.bench.progress import Progress, show_warnings_in_one_line
+    from zeroinit.bench.progress import Progress
 
     progress = Progress(err)
-    show_warnings_in_one_line()
     with progress:
         progress.begin("loading the program")
         from zeroinit.bench.comparison.compare import planned
         from zeroinit.bench.running.estimate import estimate_tasks, tasks_may_take_longer
+        from zeroinit.bench.running.processes import show_warnings_in_one_line
         from zeroinit.bench.running.remote import open_results
         from zeroinit.bench.running.schedule import Options
         from zeroinit.bench.store import Store
 
+        show_warnings_in_one_line()
         protocols = _protocols(initializers or [], board, chosen_seeds, given)
         if forms and len(protocols) > 1:
             raise InputError(f"--{forms[0]}: name one network, as --board '{board}:{next(iter(protocols))}'")

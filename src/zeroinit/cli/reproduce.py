@@ -78,7 +78,7 @@ def reproduce(
     Without a name: the first look, on small digits, in about a minute.
     """
     from zeroinit.bench.profiles import profile_for
-    from zeroinit.bench.progress import Progress, show_warnings_in_one_line
+    from zeroinit.bench.progress import Progress
 
     if histogram_every < 0:
         raise InputError(f"histogram-every={histogram_every}: must be at least 0")
@@ -93,14 +93,15 @@ def reproduce(
     if not dry_run and not missing and part[1] == 1:
         check_writable(report)
     progress = Progress(err)
-    show_warnings_in_one_line()
     with progress:
         progress.begin("loading the program")
         from zeroinit.bench.reproduce import choose_figures, list_missing, reproduce
         from zeroinit.bench.running.estimate import estimate, may_take_longer
+        from zeroinit.bench.running.processes import show_warnings_in_one_line
         from zeroinit.bench.running.remote import open_results
         from zeroinit.bench.running.schedule import Options
 
+        show_warnings_in_one_line()
         chosen = choose_figures(figures, profile)
         folder, remote = open_results(results)
         options = Options(

@@ -3,6 +3,8 @@
 import errno
 import multiprocessing
 import os
+import re
+import subprocess
 import sys
 import types
 from collections.abc import Callable
@@ -285,3 +287,15 @@ def test_a_record_cannot_write_on_the_terminal(store, run):
     text = str(store.failure(run, 0))
     assert text.isprintable()
     assert len(text) < 400
+
+
+def test_own_warnings_are_one_line_and_others_stay():
+    """Also after a second call."""
+    program = (
+        "import warnings; from zeroinit.bench.running.processes import show_warnings_in_one_line as once; "
+        "from zeroinit.bench.training import CheckpointWarning; once(); once(); "
+        "warnings.warn('the disk is full', CheckpointWarning); warnings.warn('of somebody else', UserWarning)"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stderr
+    assert told.splitlines()[0] == "zeroinit: warning: the disk is full"
+    assert re.search(r"<string>:1: UserWarning: of somebody else", told)

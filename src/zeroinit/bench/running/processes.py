@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -16,12 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from zeroinit._common import InputError
-from zeroinit.bench.progress import show_warnings_in_one_line
 from zeroinit.bench.running.allocator import keep_freed_memory
 from zeroinit.bench.running.task import Attempt, Options, Progress, Tell, outcome_of, settle
 from zeroinit.bench.training.stopping import SIGNALS, ask_to_stop, asked_to_stop
 
-__all__ = ["run_in_processes"]
+__all__ = ["run_in_processes", "show_warnings_in_one_line"]
 
 GRACE = 4.0
 """Seconds in which runs that are asked to end save their state."""
@@ -35,6 +35,20 @@ NO_GUARD = (
 
 ENDS = ("failed", "stopped")
 """Outcomes after which a process ends; another one tries again."""
+
+
+def show_warnings_in_one_line() -> None:
+    """Show the warnings of this package without the place in its source, until the program ends."""
+    plain = warnings.formatwarning
+    if plain.__module__ == __name__:
+        return
+
+    def told(message, category, *place, **line) -> str:
+        if category.__module__.partition(".")[0] != "zeroinit":
+            return plain(message, category, *place, **line)
+        return f"zeroinit: warning: {message}\n"
+
+    warnings.formatwarning = told
 
 
 def _serve(connection: Connection) -> None:
