@@ -269,6 +269,54 @@ def test_a_loss_of_two_arguments_gets_the_labels(tmp_path, kept_by):
     assert callback.report.verdict.startswith("Will learn")
 
 
+class TwoHeads(nn.Module):
+    """Returns the scores of two tasks, and no loss unless it is asked for one; the second head starts at zero."""
+
+    def __init__(self, returns_loss: bool):
+        super().__init__()
+        self.first, self.second, self.returns_loss = nn.Linear(3, 2), nn.Linear(3, 2), returns_loss
+        nn.init.zeros_(self.second.weight)
+
+    def forward(self, values, labels=None):
+        scores = {"first": self.first(values), "second": self.second(values)}
+        return scores | ({"loss": both(scores, labels)} if self.returns_loss else {})
+
+
+def both(scores, labels) -> torch.Tensor:
+    return sum(nn.functional.cross_entropy(each, labels) for each in scores.values())
+
+
+class OfTwoTasks(transformers.Trainer):
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        output = model(**inputs)
+        return output["loss"] if "loss" in output else both(output, inputs["labels"])
+
+
+@pytest.mark.parametrize("way", ["nothing", "strict", "loss_fn", "of the model", "of its subclass"])
+def test_a_trainer_with_its_own_loss_is_asked_for_it(tmp_path, way):
+    """No other loss takes its place: that one would not use the second head."""
+    shown, strict = [], way in ("strict", "loss_fn", "of the model")
+    settings = {"loss_fn": both} if way == "loss_fn" else {}
+    callback = InspectCallback(strict=strict, show=shown.append, **settings)
+    data = [{"values": torch.randn(3), "labels": number % 2} for number in range(8)]
+    arguments = transformers.TrainingArguments(
+        str(tmp_path), max_steps=1, use_cpu=True, report_to="none", save_strategy="no", disable_tqdm=True
+    )
+    kind = transformers.Trainer if way == "of its subclass" else OfTwoTasks
+    whole = kind(model=TwoHeads("of" in way), args=arguments, train_dataset=data, callbacks=[callback])
+    said = "the model was not inspected (loss: your Trainer computes its own, and the model returns none; pass loss_fn="
+    if way == "strict":
+        with pytest.raises(SymmetryError) as caught:
+            whole.train()
+        assert said in str(caught.value)
+        return
+    whole.train()
+    assert (said in shown[0]) == (way == "nothing")
+    assert (callback.report is None) == (way == "nothing")
+    if callback.report is not None:
+        assert callback.report.verdict.startswith("Will learn")
+
+
 class Keys(nn.Module):
     """Attention whose key bias moves all scores of a query alike, so the softmax removes it."""
 

@@ -194,7 +194,7 @@ class InspectingCallback:
         """Show what was seen of the updates, in agreement with the inspection: rounding alone is no gradient there."""
         text, found = str(seen), self.report.parameters if self.report is not None else ()
         num = sum(each.first_gradient_step is None and each.rounding_step is not None for each in found)
-        if num and text.endswith("had a gradient."):
+        if num and "had a gradient" in text:
             have = "has no effect: its gradient is" if num == 1 else "have no effect: their gradients are"
             text += f" {num} of them {have} rounding alone."
         self._show(f"zeroinit: {text}")

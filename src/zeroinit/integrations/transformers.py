@@ -4,11 +4,11 @@ import inspect as signatures
 import sys
 import types
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from torch import Tensor, nn
-from transformers import TrainerCallback
+from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import CallbackHandler, PrinterCallback, ProgressCallback
 
 from zeroinit._common import InputError
@@ -86,11 +86,13 @@ class InspectCallback(InspectingCallback, TrainerCallback):
             SymmetryError: ``strict``, and there is a warning; in every process.
         """
         self._leave()
-        labels = None
-        if self._loss_fn is not None and not can_take(self._loss_fn, 1):
+        labels, settings = None, {}
+        if self._loss_fn is None and _has_own_loss():
+            settings["loss_fn"] = _returned_loss
+        elif self._loss_fn is not None and not can_take(self._loss_fn, 1):
             labels = _labels(named)
         optimizers, self._optimizers = self._optimizers, ()
-        self._inspection.run(model, _by_name(model, arguments, named), labels, optimizers=optimizers)
+        self._inspection.run(model, _by_name(model, arguments, named), labels, optimizers=optimizers, **settings)
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, optimizer: Any = None, **others: Any) -> None:
         """Look at values and gradients if this update is due, or is to be the last one."""
@@ -160,17 +162,46 @@ def _by_name(model: nn.Module, arguments: tuple, named: dict) -> Any:
 def _labels(named: dict) -> Any:
     """Return the labels of the batch that a Trainer above has, also if the model does not get them; on its device."""
     device = next((each.device for each in named.values() if isinstance(each, Tensor)), None)
-    frame: types.FrameType | None = sys._getframe()
-    while frame is not None:
-        owner: Any = frame.f_locals.get("self")
-        batch = frame.f_locals.get("inputs")
-        if any(kind.__name__ == "Trainer" for kind in type(owner).__mro__) and isinstance(batch, Mapping):
-            labels = [batch[name] for name in owner.label_names or ["labels"] if name in batch]
+    for trainer, variables in _trainers_above():
+        batch = variables.get("inputs")
+        if isinstance(batch, Mapping):
+            labels = [batch[name] for name in trainer.label_names or ["labels"] if name in batch]
             if labels:
                 moved = map_tensors(labels, lambda each: each.to(device))
                 return moved[0] if len(moved) == 1 else tuple(moved)
-        frame = frame.f_back
     return named.get("labels")
+
+
+def _trainers_above() -> Iterator[tuple[Any, Mapping[str, Any]]]:
+    """Yield the Trainer of each call that led here, and the variables of that call."""
+    frame: types.FrameType | None = sys._getframe()
+    while frame is not None:
+        owner: Any = frame.f_locals.get("self")
+        if any(kind.__name__ == "Trainer" for kind in type(owner).__mro__):
+            yield owner, frame.f_locals
+        frame = frame.f_back
+
+
+def _has_own_loss() -> bool:
+    """Whether the Trainer above computes a loss of the user's, from what the model returns."""
+    trainer = next((each for each, _ in _trainers_above()), None)
+    is_own = getattr(type(trainer), "compute_loss", None) is not Trainer.compute_loss
+    return trainer is not None and (is_own or getattr(trainer, "compute_loss_func", None) is not None)
+
+
+def _returned_loss(output: Any) -> Any:
+    """Return the loss that the model returns; nothing may take its place where the Trainer has its own.
+
+    Raises:
+        InputError: There is none.
+    """
+    loss = output.get("loss") if isinstance(output, Mapping) else getattr(output, "loss", None)
+    if loss is None:
+        raise InputError(
+            "loss: your Trainer computes its own, and the model returns none; pass loss_fn= to InspectCallback, a "
+            "function of the output, or of the output and the labels (a tuple if there are several)"
+        )
+    return loss
 
 
 def _handler_above() -> CallbackHandler | None:
