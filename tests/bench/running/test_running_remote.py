@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from zeroinit._common import InputError
 from zeroinit.bench.comparison import compare
+from zeroinit.bench.running import remote as remote_module
 from zeroinit.bench.running.remote import Remote, RemoteWarning, open_results
 from zeroinit.bench.running.schedule import Options, Task, missing, run_all
 from zeroinit.bench.store import Store
@@ -91,6 +93,39 @@ def test_what_cannot_be_sent_is_kept_and_sent_by_the_next_command(url, there, ma
     assert str(options.place) == url
     assert names(there) == [f"{run.key}/seed-0.json"]
     assert (there / run.key / "seed-0.json").read_bytes() == Store(options.results).path(run, 0).read_bytes()
+
+
+@pytest.mark.parametrize("silent", ["while it gets a result", "at the end"])
+def test_a_place_that_does_not_answer_ends_nobodys_work(url, there, machine, run, monkeypatch, silent):
+    machine("first")
+    options, answers, asked = opened(url), threading.Event(), []
+    monkeypatch.setattr(remote_module, "PATIENCE", 0.3)
+    monkeypatch.setattr(remote_module, "_silent", {})
+    remote_module._warn_once.cache_clear()
+    method = "pipe_file" if silent == "while it gets a result" else "find"
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalFileSystem, method, lambda *_, **__: asked.append(answers.wait(60)))
+        with pytest.warns(RemoteWarning, match=r"no answer for \d s|does not answer"):
+            run_all([Task(run, seed) for seed in range(3)], options)
+        answers.set()
+    assert "not all of it in" in str(options.place)
+    assert len(asked) <= 2  # the next results do not wait, too
+    assert missing([Task(run, seed) for seed in range(3)], Store(options.results)) == []
+    monkeypatch.setattr(remote_module, "_silent", {})
+    options = opened(url)
+    options.remote.sync()
+    assert str(options.place) == url
+    assert names(there) == [f"{run.key}/seed-{seed}.json" for seed in range(3)]
+
+
+def test_a_place_that_does_not_answer_is_not_waited_for_if_the_user_wants_to_end(monkeypatch):
+    monkeypatch.setattr(remote_module, "asked_to_stop", lambda: 15)
+    monkeypatch.setattr(remote_module, "HURRY", 0.1)
+    answers = threading.Event()
+    with pytest.raises(TimeoutError, match="no answer"):
+        remote_module._in_time(lambda: answers.wait(60))
+    answers.set()
+    assert remote_module._in_time(lambda: 3) == 3
 
 
 def test_a_file_there_is_whole_or_absent(url, there, machine, run, monkeypatch):

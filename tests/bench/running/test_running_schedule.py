@@ -138,6 +138,20 @@ def test_processes_give_bitwise_the_results_of_one(monkeypatch, run, diverging, 
         assert there.environment == here.environment
 
 
+@pytest.mark.parametrize("lost", [0, 1, 2])
+def test_a_run_that_is_left_gets_the_threads_that_it_would_have_had(monkeypatch, run, options, store, lost, one_thread):
+    """In the order given here: the last round has one task, which gets both cores."""
+    monkeypatch.setattr(schedule, "choose_jobs", lambda jobs: 2)
+    tasks = [Task(run, seed) for seed in range(3)]
+    run_all(tasks, options, jobs=2)
+    before = store.load(run, lost)
+    assert before.environment["threads"] == (2 if lost == 2 else 1)
+    store.path(run, lost).unlink()
+    run_all(tasks, options, jobs=2)
+    again = store.load(run, lost)
+    assert (again.environment, again.history) == (before.environment, before.history)
+
+
 @pytest.mark.parametrize(
     ("num_tasks", "jobs", "cores", "threads"),
     [(3, 2, 4, [2, 2, 4]), (4, 2, 4, [2] * 4), (5, 3, 2, [1] * 5), (5, 3, 8, [2, 2, 2, 4, 4]), (1, 1, 4, [4])],

@@ -7,18 +7,22 @@ here. Nothing can be claimed at a URL: if two machines begin a run at once, both
 import hashlib
 import json
 import re
+import threading
+import time
 import uuid
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from zeroinit._common import URL, InputError, read_regular, write_atomically
 from zeroinit._modules.arguments import as_path
 from zeroinit.bench.data.files.source import user_cache
 from zeroinit.bench.store import MOST_BYTES, MOST_IN_BUNDLE, refuse_link
+from zeroinit.bench.training.stopping import asked_to_stop
 
 __all__ = ["Remote", "RemoteWarning", "open_results"]
 
@@ -29,6 +33,17 @@ NAME = re.compile(r"[0-9a-f]{12}/seed-(0|[1-9][0-9]{0,18})\.(json|failed)|[A-Za-
 
 AT_ONCE = 200
 """Files that are asked for in one call."""
+
+PATIENCE, HURRY = 60.0, 2.0
+"""Seconds that a place may take to answer; the second number holds once the user asked the program to end."""
+
+SLOWEST = 50_000
+
+REST = 600.0
+"""Seconds without further tries to send, after a place did not answer."""
+
+T = TypeVar("T")
+_silent: dict[str, float] = {}
 
 
 class RemoteWarning(UserWarning):
@@ -96,9 +111,16 @@ class Remote:
         Raises:
             InputError: As of ``fetch``.
         """
-        there = self._list()
-        self._fetch(there)
         self.unsent.clear()
+        try:
+            there = self._list()
+            self._fetch(there)
+        except InputError as error:
+            if not isinstance(error.__cause__, TimeoutError):
+                raise
+            self.unsent.update(self._here())  # as far as is known
+            _warn_once(f"{self.url}: does not answer; all results are kept in {self.folder}")
+            return
         names = [name for name in sorted(self._here()) if name == LOOKS or name not in there]
         for number, name in enumerate(names):
             if not self.send(self.folder / name):
@@ -109,16 +131,24 @@ class Remote:
         """Copy one file of the folder there; return whether that was possible. If not, a warning says what is kept."""
         name = path.relative_to(self.folder).as_posix()
         try:
-            system, root = self._system()
-            target = f"{root}/{name}"
-            part = f"{target}.{uuid.uuid4().hex}"
-            system.makedirs(target.rpartition("/")[0], exist_ok=True)
-            system.pipe_file(part, read_regular(path, MOST_IN_BUNDLE))
-            system.mv(part, target)
+            if time.monotonic() < _silent.get(self.url, 0.0):
+                return False
+            content = read_regular(path, MOST_IN_BUNDLE)
+            _in_time(lambda: self._send(name, content), len(content))
         except Exception as error:  # of any package that fsspec uses
+            if isinstance(error, TimeoutError):
+                _silent[self.url] = time.monotonic() + REST
             _warn_once(f"{self.url}: results cannot be sent ({_reason(error)}); they are kept in {self.folder}")
             return False
         return True
+
+    def _send(self, name: str, content: bytes) -> None:
+        system, root = self._system()
+        target = f"{root}/{name}"
+        part = f"{target}.{uuid.uuid4().hex}"
+        system.makedirs(target.rpartition("/")[0], exist_ok=True)
+        system.pipe_file(part, content)
+        system.mv(part, target)
 
     def _system(self) -> tuple[Any, str]:
         import fsspec
@@ -130,29 +160,35 @@ class Remote:
     def _list(self) -> dict[str, int]:
         """Return the names there, with their sizes in bytes."""
         try:
-            system, root = self._system()
-            found = system.find(root, detail=True) if system.exists(root) else {}
+            root, found = _in_time(self._find)
         except Exception as error:
             raise self._refusal(error) from error
         names = {path.removeprefix(root).lstrip("/"): entry.get("size") or 0 for path, entry in found.items()}
         return {name: size for name, size in names.items() if NAME.fullmatch(name)}
 
+    def _find(self) -> tuple[str, dict[str, dict]]:
+        system, root = self._system()
+        return root, system.find(root, detail=True) if system.exists(root) else {}
+
     def _fetch(self, there: Mapping[str, int]) -> None:
         here = self._here()
         wanted = [name for name, size in there.items() if _is_wanted(name, size, here.get(name))]
         for start in range(0, len(wanted), AT_ONCE):
-            for name, content in self._read(wanted[start : start + AT_ONCE]).items():
+            for name, content in self._read(there, wanted[start : start + AT_ONCE]).items():
                 path = self.folder / name
                 refuse_link(path.parent)
                 write_atomically(path, _joined(path, content) if name == LOOKS else content)
 
-    def _read(self, names: list[str]) -> dict[str, bytes]:
+    def _read(self, there: Mapping[str, int], names: list[str]) -> dict[str, bytes]:
         try:
-            system, root = self._system()
-            found = system.cat([f"{root}/{name}" for name in names], on_error="omit")  # removed meanwhile
+            root, found = _in_time(lambda: self._cat(names), sum(there[name] for name in names))
         except Exception as error:
             raise self._refusal(error) from error
         return {path.removeprefix(root).lstrip("/"): content for path, content in found.items()}
+
+    def _cat(self, names: list[str]) -> tuple[str, dict[str, bytes]]:
+        system, root = self._system()
+        return root, system.cat([f"{root}/{name}" for name in names], on_error="omit")  # removed meanwhile
 
     def _here(self) -> dict[str, int]:
         """Return the names of the folder, with their sizes in bytes."""
@@ -166,6 +202,34 @@ class Remote:
         elif isinstance(error, ValueError):
             way_out = "name a folder, or a URL of a kind that fsspec knows"
         return InputError(f"results={self.url!r}: cannot be read ({_reason(error)}); {way_out}")
+
+
+def _in_time(call: Callable[[], T], num_bytes: int = 0) -> T:
+    """Return what a call returns; stop waiting after ``PATIENCE`` seconds, and soon if the user wants to end.
+
+    Args:
+        call: Asks the place.
+        num_bytes: What travels; time for it comes on top, at ``SLOWEST`` bytes a second.
+
+    Raises:
+        TimeoutError: It has not returned by then; its thread is left alone.
+    """
+    ended: Future[T] = Future()
+
+    def carry_out() -> None:
+        try:
+            ended.set_result(call())
+        except BaseException as error:
+            ended.set_exception(error)
+
+    threading.Thread(target=carry_out, daemon=True).start()
+    begin, whole = time.monotonic(), PATIENCE + num_bytes / SLOWEST
+    while not ended.done():
+        passed = time.monotonic() - begin
+        if passed > (whole if asked_to_stop() is None else HURRY):
+            raise TimeoutError(f"no answer for {passed:.0f} s")
+        wait([ended], timeout=0.2)
+    return ended.result()
 
 
 @lru_cache(maxsize=100)

@@ -98,10 +98,9 @@ def run_all(
     if options.deadline is None:
         todo.sort(key=lambda task: -flops(task.run))
     progress, tell = progress or (lambda task, epoch: None), tell or (lambda task, words: None)
-    groups = group(todo, options)
+    groups, threads = group(todo, options), _threads(tasks, options, jobs)
     most = max(1, min(jobs, len(groups)))
-    threads = _share_threads(len(groups), most, choose_jobs(None) if most > 1 else torch.get_num_threads())
-    attempts = [Attempt(*each) for each in zip(groups, threads, strict=True)]
+    attempts = [Attempt(each, threads[each[0]]) for each in groups]
     with stopping_on_signals():
         if attempts and options.executor == "ray":
             run_on_ray(attempts, options, progress, tell)
@@ -134,6 +133,17 @@ def _run_here(attempts: Sequence[Attempt], options: Options, progress: Progress,
         if outcome[0] == "failed":
             break
     return list(waiting)
+
+
+def _threads(tasks: Sequence[Task], options: Options, jobs: int) -> dict[Task, int]:
+    """Return each task's number of threads, which decides the last digits: the same if other results are stored."""
+    tasks = list(dict.fromkeys(tasks))
+    if options.deadline is None:
+        tasks.sort(key=lambda task: -flops(task.run))
+    groups = group(tasks, options)
+    most = max(1, min(jobs, len(groups)))
+    shares = _share_threads(len(groups), most, choose_jobs(None) if most > 1 else torch.get_num_threads())
+    return {task: share for each, share in zip(groups, shares, strict=True) for task in each}
 
 
 def _share_threads(num_tasks: int, jobs: int, cores: int) -> list[int]:
