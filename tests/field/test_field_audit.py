@@ -6,6 +6,7 @@ import torch
 from zeroinit.audit import AuditReport, audit
 
 from . import (
+    audit_bounds,
     audit_copies,
     audit_healthy,
     audit_models,
@@ -24,6 +25,7 @@ from .audit_harness import CASES
 
 pytestmark = [pytest.mark.usefixtures("without_type_checks"), pytest.mark.filterwarnings("ignore")]
 modules = (
+    audit_bounds,
     audit_copies,
     audit_healthy,
     audit_models,

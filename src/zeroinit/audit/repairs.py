@@ -5,7 +5,9 @@ from torch import Tensor
 from zeroinit.audit.memory import Write
 from zeroinit.audit.rules import GENERATOR
 
-__all__ = ["constant_again", "rows_of", "rule_again", "with_std"]
+__all__ = ["UNIFORM", "constant_again", "rows_of", "rule_again", "with_std"]
+
+UNIFORM = ("uniform_", "rand", "rand_like")
 
 
 def rule_again(write: Write, target: str) -> str:
@@ -27,7 +29,7 @@ def rule_again(write: Write, target: str) -> str:
 def with_std(write: Write, target: str, std: float) -> str:
     """Return the call that draws as a write does, with another standard deviation."""
     generator = GENERATOR * (write.own_generator or GENERATOR in write.rule.options)
-    if write.operation in ("uniform_", "rand", "rand_like"):
+    if write.operation in UNIFORM:
         bound = f"{std * 3**0.5:.3g}"
         return f"nn.init.uniform_({target}, -{bound}, {bound}{generator})"
     return f"nn.init.normal_({target}, std={std:.3g}{generator})"
