@@ -47,9 +47,9 @@ def dense(draw: Callable, *sizes: int) -> nn.Module:
     return model
 
 
-@fault("udacity/deep-reinforcement-learning#14", "scale", "ZI205", "0.weight 1.weight", "the fan-in is taken as 36")
+@fault("udacity/deep-reinforcement-learning#14", "scale", "ZI205", "0.weight", "the fan-in is taken as 36")
 def bounds_of_dense_layers_from_their_outputs():
-    return {"build": lambda: dense(draw_by_rows, 6, 36, 16, 2)}
+    return {"build": lambda: dense(draw_by_rows, 6, 36, 27, 2)}
 
 
 @fault("own", "scale", "ZI205", "0.weight", "-> Take the right fan: `nn.init.uniform_(model[0].weight, -0.408, 0.408)`")

@@ -158,3 +158,84 @@ def a_loaded_model_drawn_anew_beside_its_average():
         return model
 
     return {"build": build}
+
+
+class Tied(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.words, self.head = nn.Embedding(9, 8), nn.Linear(8, 9, bias=False)
+        self.head.weight = self.words.weight
+
+
+def moved(*, tie: bool) -> nn.Module:
+    """Convert a model so that each name gets a parameter of its own, as on a device of XLA."""
+    model = Tied()
+    torch.__future__.set_overwrite_module_params_on_conversion(True)
+    try:
+        model.to(torch.float64)
+    finally:
+        torch.__future__.set_overwrite_module_params_on_conversion(False)
+    if tie:
+        model.head.weight = model.words.weight
+    return model
+
+
+@fault(
+    "Lightning-AI/pytorch-lightning#2705",
+    "ties",
+    "ZI209",
+    "words.weight head.weight",
+    "-> Tie them again at the end: `model.head.weight = model.words.weight`",
+)
+def a_tie_that_a_conversion_splits():
+    return {"build": lambda: moved(tie=False)}
+
+
+@healthy("Lightning-AI/pytorch-lightning#2705", "ties")
+def a_tie_that_a_conversion_splits_tied_again():
+    return {"build": lambda: moved(tie=True)}
+
+
+class Quantized(nn.Module):
+    """Three projections in one weight of whole numbers, with a scale for each."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(6, 4, dtype=torch.uint8), requires_grad=False)
+        self.scale = nn.Parameter(torch.empty(3), requires_grad=False)
+
+
+SCALE = torch.tensor(0.3)
+
+
+def quantized(part: slice) -> nn.Module:
+    model = Quantized()
+    model.scale.data[part].copy_(SCALE)
+    return model
+
+
+@fault(
+    "vllm-project/vllm#39764",
+    "never written",
+    "ZI201",
+    "scale",
+    "-> Load all values of `model.scale`, or copy the loaded one: `model.scale.data[1:3] = model.scale.data[0:1]`.",
+)
+def a_scale_of_the_first_part_alone():
+    return {"build": lambda: quantized(slice(1))}
+
+
+@healthy("vllm-project/vllm#39764", "never written")
+def a_scale_of_all_parts():
+    return {"build": lambda: quantized(slice(3))}
+
+
+@fault("own", "never written", "ZI201", "weight", "`nn.init.normal_(model.weight[1:3], std=0.02)`")
+def new_words_of_a_loaded_table():
+    def build() -> nn.Module:
+        table = nn.Embedding(3, 4)
+        table.weight = nn.Parameter(torch.empty(3, 4))
+        table.weight.data[:1].copy_(SCALE)
+        return table
+
+    return {"build": build}
