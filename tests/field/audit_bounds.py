@@ -1,4 +1,4 @@
-"""Uniform bounds of dense layers and of convolutions: from their outputs by mistake, or on purpose."""
+"""Uniform bounds from the outputs, by mistake or on purpose, and scales of stacked heads."""
 
 import itertools
 import math
@@ -181,3 +181,61 @@ def a_bound_that_no_size_of_a_weight_gives():
         return model
 
     return {"build": build}
+
+
+class Heads(nn.Module):
+    """Projections of several layers to groups of heads and back, in two parameters (layer, ...)."""
+
+    def __init__(self, fan: int, back: int):
+        super().__init__()
+        self.to_heads = nn.Parameter(torch.randn(2, 32, 2, 2, 8) / fan**0.5)
+        self.to_width = nn.Parameter(torch.randn(2, 32, 4, 8) / back**0.5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for into, out in zip(self.to_heads, self.to_width, strict=True):
+            heads = torch.einsum("btc,cgnd->btgnd", x, into)
+            x = x + torch.einsum("bthd,chd->btc", heads.flatten(2, 3), out)
+        return x
+
+
+@fault(
+    "clankur/einygpt#3", "scale", "ZI205", "to_heads", "the fan-in is taken as 8 from the shape (2, 32, 2, 2, 8), and"
+)
+def heads_of_stacked_layers_drawn_by_the_size_of_a_head():
+    return {"build": lambda: Heads(8, 32), "batch": torch.randn(2, 3, 32)}
+
+
+@healthy("clankur/einygpt#3", "scale")
+def heads_of_stacked_layers_drawn_by_the_width():
+    return {"build": lambda: Heads(32, 32), "batch": torch.randn(2, 3, 32)}
+
+
+@healthy("own", "scale")
+def heads_of_stacked_layers_read_back_one_by_one():
+    return {"build": lambda: Heads(32, 8), "batch": torch.randn(2, 3, 32)}
+
+
+@healthy("own", "scale")
+def heads_of_stacked_layers_drawn_by_a_rule_for_all():
+    def build() -> nn.Module:
+        model = Heads(32, 32)
+        nn.init.xavier_normal_(model.to_heads)
+        return model
+
+    return {"build": build, "batch": torch.randn(2, 3, 32)}
+
+
+class Apart(nn.Module):
+    """A matrix for each head of each layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.heads = nn.Parameter(torch.randn(2, 4, 32, 8) / 8**0.5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return sum(torch.einsum("btc,hcd->bthd", x, each) for each in self.heads)
+
+
+@healthy("own", "scale")
+def matrices_of_heads_drawn_by_their_outputs():
+    return {"build": Apart, "batch": torch.randn(2, 3, 32)}

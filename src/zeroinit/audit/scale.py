@@ -108,8 +108,10 @@ def _compared(name: str, memory: Memory, write: Write, right: list[Fans]) -> Tol
     field = math.prod(shape[2:])
     taken = Fans(shape[1] * field, shape[0] * (field if rule.mode != "longest" else 1), "")
     mode = rule.mode or _mode_by_hand(write.std or 0.0, taken, right)
-    if not mode and len(shape) == 3:  # the last axis of a stack, taken by hand
-        taken = Fans(shape[2], shape[1], "")
+    if len(shape) > 3 and rule.mode and any("sums over" in each.why for each in right):
+        return None  # which axes such a rule means is not known
+    if not mode and len(shape) >= 3:  # the last axis of a stack, taken by hand
+        taken = Fans(shape[-1], shape[1] if len(shape) == 3 else shape[-1], "")
         mode = _mode_by_hand(write.std or 0.0, taken, right)
     used = taken.of(mode) if mode else 0.0
     if not used:
