@@ -6,12 +6,14 @@ import torch
 from zeroinit.audit import AuditReport, audit
 
 from . import (
+    audit_bounds,
     audit_copies,
     audit_healthy,
     audit_models,
     audit_outside,
     audit_outside_2,
     audit_outside_3,
+    audit_outside_4,
     audit_parts,
     audit_products,
     audit_received,
@@ -23,12 +25,14 @@ from .audit_harness import CASES
 
 pytestmark = [pytest.mark.usefixtures("without_type_checks"), pytest.mark.filterwarnings("ignore")]
 modules = (
+    audit_bounds,
     audit_copies,
     audit_healthy,
     audit_models,
     audit_outside,
     audit_outside_2,
     audit_outside_3,
+    audit_outside_4,
     audit_parts,
     audit_products,
     audit_received,

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from zeroinit._common import InputError
 from zeroinit._findings.finding import Finding, finding
-from zeroinit._findings.naming import few, joined
+from zeroinit._findings.naming import few, joined, of_model
 from zeroinit._modules.homes import homes_of
 from zeroinit.audit.building import Observed, observe
 from zeroinit.audit.copies import copies_between, copies_inside
@@ -181,7 +181,7 @@ def _of_ranks(whole: Observed, ranks: Sequence[Any], init: Any, batch: Any) -> l
 
 def _split(names: Iterable[str], how: str) -> Finding:
     listed = list(names)
-    repair = "Tie them again at the end: `head.weight = embedding.weight`, or `model.tie_weights()`."
+    repair = f"Tie them again at the end: `{of_model(listed[1])} = {of_model(listed[0])}`, or `model.tie_weights()`."
     return finding("ZI209", listed[0].rpartition(".")[0], listed, f"{few(listed)} {how}.", repair)
 
 

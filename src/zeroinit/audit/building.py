@@ -72,6 +72,12 @@ class Observed:
         before = write.source.lasting(write.time) if copied and write.source is not None and depth else []
         return any(self.is_loaded(each, depth - 1) for each in before)
 
+    def is_given(self, name: str) -> bool:
+        """Whether all values of a parameter that were written were loaded, or come from outside torch."""
+        memory = self.memory(self.parameters[name])
+        lasting = memory.lasting() if memory is not None else []
+        return memory is not None and bool(lasting) and (memory.is_from_outside() or all(map(self.is_loaded, lasting)))
+
     def loaded_until(self, names: Iterable[str]) -> int | None:
         """Return the time of the last write to parameters that hold loaded values alone; ``None`` for any others."""
         last = 0

@@ -77,8 +77,8 @@ def _looks_random(tensor: Tensor) -> bool:
 
 def copies_between(observed: Observed) -> list[Finding]:
     """Return a finding for each group of parameters of one shape with the same random values, or multiples of them."""
-    joined = {name for names in observed.joined for name in names[1:]}
-    random = {name: tensor for name, tensor in drawn(observed).items() if name not in joined}
+    told = {name for names in (*observed.joined, *observed.split) for name in names[1:]}
+    random = {name: tensor for name, tensor in drawn(observed).items() if name not in told}
     groups = equal_groups(random)
     together: dict[tuple[str, ...], list[list[str]]] = defaultdict(list)
     for group in groups:

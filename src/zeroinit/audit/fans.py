@@ -88,7 +88,7 @@ def right_fans(
         used = [] if vectors else _by_sums(parameter, memory, f"{why}, and ")
         used = used or _by_use(shape[1:], memory.uses, f"{why}, and ", vectors)
         return used or ([] if vectors else _either(*shape[1:], why))
-    return []
+    return _by_axes(parameter, memory) if len(shape) > 3 else []
 
 
 def _of_convolution(observed: Observed, name: str, layer: _ConvNd, memory: Memory) -> list[Fans]:
@@ -165,6 +165,22 @@ def _by_sums(parameter: Tensor, memory: Memory, why: str = "") -> list[Fans]:
     if roles[0] == "summed":
         return [Fans(inputs, outputs, f"{told}, those of all {sizes[0]} matrices", first), replace(alone, why="")]
     return [alone, replace(alone, outputs=outputs, why="")]
+
+
+def _by_axes(parameter: Tensor, memory: Memory) -> list[Fans]:
+    """Return the fans of a parameter with more axes, as of layers and of heads.
+
+    Accepted are those of one summed axis, and those of one matrix in the last two axes.
+    """
+    seen = {_roles(parameter, axes) for axes in memory.sums} - {None}
+    pairs = [*zip(parameter.shape, seen.pop() or (), strict=True)] if len(seen) == 1 else []
+    summed, free = ([size for size, role in pairs if role == each] for each in ROLES)
+    inputs, outputs = math.prod(summed), math.prod(free)
+    told = Fans(inputs, outputs, f"the forward pass sums over {inputs} values")
+    alone = [Fans(each, outputs, "") for each in summed]
+    if [role for _, role in pairs[-2:]] == [*ROLES]:
+        alone.append(Fans(pairs[-2][0], pairs[-1][0], ""))
+    return [told, *alone] if summed and free else []
 
 
 def _roles(parameter: Tensor, axes: tuple[tuple[int, int, str], ...]) -> tuple[str, ...] | None:

@@ -9,7 +9,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from zeroinit.audit.rules import Rule
 
-__all__ = ["COPIES", "GIVEN", "PRODUCTS", "REPEATS", "Kernel", "Memory", "Use", "Write"]
+__all__ = ["COPIES", "END", "GIVEN", "PRODUCTS", "REPEATS", "Kernel", "Memory", "Use", "Write"]
 
 END = 1 << 62
 """Later than any write."""
@@ -145,6 +145,17 @@ class Memory:
                 if latest > after and latest > found.get(parent, -1):
                     found[parent] = latest
                     open_.append((parent, latest))
+        return found
+
+    def read(self, at: int) -> "dict[Memory, int]":
+        """Return all memory that one write used, itself included, with the latest time at which values left it."""
+        found: dict[Memory, int] = {}
+        open_ = [(parent, time) for time, parent in self.parents if time == at]
+        while open_:
+            memory, time = open_.pop()
+            if time > found.get(memory, -1):
+                found[memory] = time
+                open_ += [(parent, earlier) for earlier, parent in memory.parents if earlier <= time]
         return found
 
     def factors(self, depth: int = 6) -> "set[Memory]":

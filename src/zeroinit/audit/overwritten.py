@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from zeroinit._findings.finding import Finding, finding
 from zeroinit.audit.building import Observed
 from zeroinit.audit.memory import COPIES, Memory, Write
+from zeroinit.audit.merged import is_merged
 from zeroinit.audit.rules import Rule, is_by_hand, is_in_loop
 from zeroinit.audit.trace import plain
 
@@ -149,7 +150,9 @@ def _writes(memory: Memory | None) -> list[Write]:
 def _is_deliberate(
     observed: Observed, name: str, loaded: Write, last: Write, reach: Reach, receiving: dict[Site, str]
 ) -> bool:
-    """Whether a rule after loading is about one layer alone, and others keep what was loaded."""
+    """Whether a rule after loading is about one layer alone, and others keep what was loaded, or took it in."""
+    if is_merged(observed, {**observed.parameters, **observed.buffers}[name], loaded, last):
+        return True
     path = name.rpartition(".")[0]
     layers = {each.rpartition(".")[0] for each in reach.get(last.rule.site, {name})}
     rule = last.rule

@@ -5,7 +5,9 @@ from torch import Tensor
 from zeroinit.audit.memory import Write
 from zeroinit.audit.rules import GENERATOR
 
-__all__ = ["constant_again", "rows_of", "rule_again", "with_std"]
+__all__ = ["UNIFORM", "constant_again", "given_again", "rows_of", "rule_again", "with_std"]
+
+UNIFORM = ("uniform_", "rand", "rand_like")
 
 
 def rule_again(write: Write, target: str) -> str:
@@ -27,7 +29,7 @@ def rule_again(write: Write, target: str) -> str:
 def with_std(write: Write, target: str, std: float) -> str:
     """Return the call that draws as a write does, with another standard deviation."""
     generator = GENERATOR * (write.own_generator or GENERATOR in write.rule.options)
-    if write.operation in ("uniform_", "rand", "rand_like"):
+    if write.operation in UNIFORM:
         bound = f"{std * 3**0.5:.3g}"
         return f"nn.init.uniform_({target}, -{bound}, {bound}{generator})"
     return f"nn.init.normal_({target}, std={std:.3g}{generator})"
@@ -37,6 +39,26 @@ def constant_again(value: float, target: str) -> str:
     """Return the call that fills a target with one number."""
     known = {0.0: "zeros_({})", 1.0: "ones_({})"}.get(value, f"constant_({{}}, {value:.6g})")
     return f"nn.init.{known.format(target)}"
+
+
+def given_again(target: str, missing: Tensor) -> str:
+    """Say how values get into the rest of a parameter that is loaded in part, as a scale for each of several parts.
+
+    Example:
+        >>> import torch
+        >>> given_again("model.scale", torch.tensor([False, True, True]))
+        'Load all values of `model.scale`, or copy the loaded one: `model.scale.data[1:3] = model.scale.data[0:1]`.'
+    """
+    axis, numbers = rows_of(missing)
+    loaded = [at for at in range(missing.shape[axis]) if at not in numbers] if missing.dim() else []
+    first, before = loaded[0] if loaded else 0, ":, " * axis
+    copied = ""
+    if numbers and len(loaded) == 1 and numbers == list(range(numbers[0], numbers[-1] + 1)):
+        parts = [
+            f"{target}.data[{before}{low}:{high}]" for low, high in ((numbers[0], numbers[-1] + 1), (first, first + 1))
+        ]
+        copied = f", or copy the loaded one: `{parts[0]} = {parts[1]}`"
+    return f"Load all values of `{target}`{copied}."
 
 
 def rows_of(missing: Tensor) -> tuple[int, list[int]]:

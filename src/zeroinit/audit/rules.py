@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["GENERATOR", "Rule", "calling_rule", "is_by_hand", "is_in_loop"]
+__all__ = ["GENERATOR", "Rule", "calling_rule", "is_by_hand", "is_in_loop", "source_around"]
 
 TORCH = os.path.dirname(torch.__file__) + os.sep
 OWN = os.path.dirname(__file__) + os.sep
@@ -174,12 +174,26 @@ def is_in_loop(site: tuple[str, int, int]) -> bool:
     return any(first <= site[1] <= last for first, last in _loops(site[0]))
 
 
+@lru_cache(maxsize=1024)
+def source_around(site: tuple[str, int, int]) -> str:
+    """Return the function that holds a line, and those of its file that it names; ``""`` where no source is known."""
+    functions = [node for node in ast.walk(_tree(site[0])) if isinstance(node, ast.FunctionDef)]
+    around = [node for node in functions if node.lineno <= site[1] <= (node.end_lineno or 0)][-1:]
+    named = {each.id for node in around for each in ast.walk(node) if isinstance(each, ast.Name)}
+    named |= {each.attr for node in around for each in ast.walk(node) if isinstance(each, ast.Attribute)}
+    return "\n".join(ast.unparse(node) for node in (*around, *(each for each in functions if each.name in named)))
+
+
+@lru_cache(maxsize=64)
+def _tree(file: str) -> ast.Module:
+    try:
+        return ast.parse("".join(linecache.getlines(file)))
+    except SyntaxError:
+        return ast.Module([], [])
+
+
 @lru_cache(maxsize=64)
 def _loops(file: str) -> list[tuple[int, int]]:
     """Return the first and the last line of each loop of a file."""
-    try:
-        tree = ast.parse("".join(linecache.getlines(file)))
-    except SyntaxError:
-        return []
     loops = (ast.For, ast.While, ast.ListComp, ast.GeneratorExp, ast.SetComp, ast.DictComp)
-    return [(node.lineno, node.end_lineno or 0) for node in ast.walk(tree) if isinstance(node, loops)]
+    return [(node.lineno, node.end_lineno or 0) for node in ast.walk(_tree(file)) if isinstance(node, loops)]

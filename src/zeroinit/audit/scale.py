@@ -4,25 +4,34 @@ import math
 import re
 
 from torch import nn
-from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from zeroinit._findings.finding import Finding, finding
 from zeroinit._findings.naming import of_model
 from zeroinit.audit.building import Observed
+from zeroinit.audit.fans import RECURRENT as GATED
 from zeroinit.audit.fans import Fans, right_fans
 from zeroinit.audit.memory import Memory, Write
-from zeroinit.audit.repairs import rule_again, with_std
+from zeroinit.audit.repairs import UNIFORM, rule_again, with_std
+from zeroinit.audit.rules import Rule, source_around
 
 __all__ = ["wrong_scale"]
 
 WORDS = {"average": "mean of both fans", "longest": "longer side"}
 RECURRENT = nn.RNNBase | nn.RNNCellBase
+Told = tuple[str, Fans, float, str]
+"""The mode of a rule, the right fans, the factor, and a sentence."""
 LEAST_RATIO = 1.5
 """Of fans: smaller differences are left alone, as the square root of 1.5 is 1.22."""
 GAINS = (1.0, math.sqrt(2), 1 / math.sqrt(3))
 """Of a linear layer, of ReLU, and of torch's default."""
 SMALL_INIT = math.sqrt(2 / 5)
 """Gain of `sqrt(2 / (5 * d))`, which takes the width of the model, and meets the mean of both fans of (d, 4 d)."""
+MEANS_INPUTS, MEANS_OUTPUTS = (
+    re.compile(r"\b(size|shape)\b|fan_?in", re.IGNORECASE),
+    re.compile(r"fan_?out|out(put)?_?(features|channels|planes|dim|size)|n_?out\b", re.IGNORECASE),
+)
+"""Words of code that reads the inputs off a weight, and of code for which the number of outputs is meant."""
 USUAL = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Standard deviations that come from no fan."""
 
@@ -48,6 +57,7 @@ def wrong_scale(observed: Observed, full: dict[str, tuple[int, ...]] | None = No
                 continue
             fans = [each.for_write(write, parameter.dim()) for each in right]
             told = _compared(name, memory, write, [*fans, *_of_block(write, parameter.numel(), fans)])
+            told = told or _by_outputs(observed, name, write, fans)
             if told is not None:
                 found += _finding(observed, name, write, *told)
                 break
@@ -89,7 +99,7 @@ def _factor(memory: Memory, draw: Write) -> float:
     return abs(factor)
 
 
-def _compared(name: str, memory: Memory, write: Write, right: list[Fans]) -> tuple[str, Fans, float, str] | None:
+def _compared(name: str, memory: Memory, write: Write, right: list[Fans]) -> Told | None:
     """Return the mode of a rule, the right fans, the factor and a sentence, if every right fan is far from its own."""
     rule = write.rule
     shape = rule.shape or write.sizes
@@ -98,8 +108,10 @@ def _compared(name: str, memory: Memory, write: Write, right: list[Fans]) -> tup
     field = math.prod(shape[2:])
     taken = Fans(shape[1] * field, shape[0] * (field if rule.mode != "longest" else 1), "")
     mode = rule.mode or _mode_by_hand(write.std or 0.0, taken, right)
-    if not mode and len(shape) == 3:  # the last axis of a stack, taken by hand
-        taken = Fans(shape[2], shape[1], "")
+    if len(shape) > 3 and rule.mode and any("sums over" in each.why for each in right):
+        return None  # which axes such a rule means is not known
+    if not mode and len(shape) >= 3:  # the last axis of a stack, taken by hand
+        taken = Fans(shape[-1], shape[1] if len(shape) == 3 else shape[-1], "")
         mode = _mode_by_hand(write.std or 0.0, taken, right)
     used = taken.of(mode) if mode else 0.0
     if not used:
@@ -109,6 +121,10 @@ def _compared(name: str, memory: Memory, write: Write, right: list[Fans]) -> tup
     if any(1 / LEAST_RATIO < ratio < LEAST_RATIO for ratio in ratios):
         return None
     best = min((each for each in right if each.why), key=lambda each: abs(math.log(used / each.of(mode))))
+    return _told(name, rule, mode, used, best, shape)
+
+
+def _told(name: str, rule: Rule, mode: str, used: float, best: Fans, shape: tuple[int, ...]) -> Told:
     fan, word = best.of(mode), WORDS.get(mode, mode.replace("_", "-"))
     times = math.sqrt(fan / used)
     message = (
@@ -116,6 +132,40 @@ def _compared(name: str, memory: Memory, write: Write, right: list[Fans]) -> tup
         f"{tuple(shape)}, and is {fan:g} ({best.why})."
     )
     return mode, best, times, message
+
+
+def _by_outputs(observed: Observed, name: str, write: Write, right: list[Fans]) -> Told | None:
+    """Tell of a layer whose uniform bound is 1 / sqrt(number of outputs), where the code means that of the inputs.
+
+    A bound that biases or layers with other outputs have, too, is one for all of them.
+    """
+    owner, outputs = observed.owner(name), len(observed.parameters[name])
+    if not isinstance(owner, nn.Linear | _ConvNd) or isinstance(owner, _ConvTransposeNd) or write.rule.mode:
+        return None
+    same, best = _fits(write.std or 0.0, outputs, GAINS[2:]), right[0]
+    if not same or write.operation not in UNIFORM or 1 / LEAST_RATIO < outputs / best.inputs < LEAST_RATIO:
+        return None
+    code, bound = source_around(write.rule.site), f"{outputs**-0.5:.6g}".lstrip("0")
+    if not MEANS_INPUTS.search(code) or MEANS_OUTPUTS.search(code) or re.search(rf"{re.escape(bound)}(?!\d)", code):
+        return None
+    parent = observed.model.get_submodule(".".join(name.split(".")[:-2]))
+    if GATED.search(type(parent).__name__) or _is_shared(observed, name, write):
+        return None
+    return _told(name, write.rule, "fan_in", outputs, best, tuple(observed.parameters[name].shape))
+
+
+def _is_shared(observed: Observed, name: str, write: Write) -> bool:
+    """Whether a line, or another one, gives the bound of a layer to what has another number of inputs or outputs."""
+    outputs = len(observed.parameters[name])
+    for key, each in observed.parameters.items():
+        memory = observed.memory(each)
+        for draw in memory.lasting() if memory is not None and key != name else ():
+            if draw.rule.origin == "library" or not math.isclose(draw.std or 0.0, write.std or 0.0, rel_tol=1e-4):
+                continue
+            one_line = (draw.rule.site, draw.rule.caller) == (write.rule.site, write.rule.caller)
+            if each.dim() < 2 or len(each) != outputs or (one_line and each[0].numel() == outputs):
+                return True
+    return False
 
 
 def _mode_by_hand(std: float, taken: Fans, right: list[Fans]) -> str:

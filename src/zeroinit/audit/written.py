@@ -5,13 +5,14 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from zeroinit._findings.finding import Finding, finding
 from zeroinit._findings.naming import few, joined, of_model
 from zeroinit.audit.building import Observed
 from zeroinit.audit.memory import Memory, Write
-from zeroinit.audit.repairs import constant_again, rows_of, rule_again
+from zeroinit.audit.repairs import constant_again, given_again, rows_of, rule_again
 from zeroinit.audit.rules import is_by_hand
 from zeroinit.audit.trace import PICKS, RARE, plain
 
@@ -147,6 +148,9 @@ def _repair(observed: Observed, meant: Observed, name: str, missing: Tensor, who
             return f"Set it where the model is initialized: `{of_model(layer)}.reset_running_stats()`."
         again = "again in the function that initializes the model, after `to_empty`" if observed.from_meta else where
         return f"Compute `{target}` {again}."
+    frozen, layers = not observed.parameters[name].requires_grad, nn.Linear | _ConvNd | nn.Embedding
+    if observed.is_given(name) and (frozen or not isinstance(owner, layers)):
+        return given_again(target, missing)
     axis, numbers = rows_of(missing)
     call, before = _meant(meant, name), ":, " * axis
     if bool(missing.all()):
