@@ -94,15 +94,20 @@ def find_symptoms(evidence: Evidence) -> Iterator[Symptom]:
 
 
 def _of_shapes(evidence: Evidence, output: tuple[int, ...], targets: tuple[int, ...]) -> Iterator[Symptom]:
-    """Tell of outputs that are compared with every target, or all with the one target that was handed over."""
-    text = f"The loss compares each output with every target: their shapes are {output} and {targets}."
-    repair = f"Give both one shape: `targets.reshape({output})`."
+    """Tell of outputs that are compared with every target or with several, or several with one that was handed over."""
+    compared = torch.broadcast_shapes(output, targets).numel()
+    what, repair = "each output with every target", f"Give both one shape: `targets.reshape({output})`."
     given = evidence.objective.targets
-    if torch.broadcast_shapes(output, targets).numel() == math.prod(output):
+    if compared == math.prod(output):
         if not isinstance(given, torch.Tensor) or tuple(given.shape) != targets:
             return
-        text = f"The loss compares all outputs with one target: their shapes are {output} and {targets}."
+        number = compared // math.prod(targets)
+        what = "all outputs with one target" if number == compared else f"{number} outputs with each target"
         repair = "Hand over a target for each output."
+    elif compared == math.prod(targets):
+        what = f"each output with {compared // math.prod(output)} targets"
+        repair = "Hand over one target for each output, or let the model make as many outputs."
+    text = f"The loss compares {what}: their shapes are {output} and {targets}."
     yield Symptom("ZI017", "", (), text, repair, False)
 
 

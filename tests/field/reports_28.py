@@ -1,0 +1,121 @@
+"""Cases of a further reader: what a loss compares, and rates at which rectifiers die."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from .harness import Batch, OneOf, fault, floats, healthy, mlp
+
+LEARNS = "Will learn: all 4 parameters get a gradient by step 1."
+
+
+def critic(loss, outputs=1, targets=6):
+    return Batch(mlp(4, 8, outputs), floats(16, 4), floats(16, targets), {"loss_fn": loss})
+
+
+@fault("thu-ml/tianshou#40", "each with several", "ZI017", "", "each output with 6 targets: their shapes are (16, 1)")
+def a_value_against_six_targets():
+    """The logarithm of the probability is not summed over the actions."""
+    return critic(F.mse_loss)
+
+
+@fault("own", "each with several", "ZI017", "", "each output with 6 targets")
+def the_target_first():
+    return critic(lambda out, y: nn.HuberLoss()(y, out))
+
+
+@fault("own", "each with several", "ZI017", "", "6 outputs with each target: their shapes are (16, 6) and (16, 1)")
+def six_outputs_against_one_target():
+    return critic(nn.SmoothL1Loss(), 6, 1)
+
+
+@healthy("own", "each with several", LEARNS)
+def a_value_for_each_target():
+    return critic(F.mse_loss, 6)
+
+
+@healthy("own", "each with several", LEARNS)
+def one_label_for_all_outputs():
+    return Batch(mlp(4, 8, 6), floats(16, 4), None, {"loss_fn": lambda out: F.mse_loss(out, torch.ones(1, 1))})
+
+
+def quantiles(loss):
+    """Each quantile is compared with each of the targets, on purpose."""
+    shares = (torch.arange(6) + 0.5) / 6
+
+    def total(out, y):
+        below = (y[:, None, :] - out[:, :, None]).detach() < 0
+        return ((shares[:, None] - below.to(shares.dtype)).abs() * loss(out[:, :, None], y[:, None, :])).mean()
+
+    return critic(total, 6, 6)
+
+
+@healthy("own", "each with several", LEARNS)
+def a_quantile_regression_by_hand():
+    return quantiles(lambda out, y: (y - out).abs())
+
+
+@healthy("own", "each with several", LEARNS)
+def a_quantile_regression_without_a_reduction():
+    return quantiles(lambda out, y: F.smooth_l1_loss(out, y, reduction="none"))
+
+
+class ActorCritic(nn.Module):
+    """Scores of four actions, and a value."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.policy, self.value = nn.Linear(4, 8), nn.Linear(8, 4), nn.Linear(8, 1)
+
+    def forward(self, x):
+        h = self.body(x).tanh()
+        return self.policy(h), self.value(h)
+
+
+def advantage(difference):
+    returns, actions = floats(16), torch.arange(16) % 4
+
+    def loss(out):
+        scores, value = out
+        chosen = scores.log_softmax(1)[range(16), actions]
+        return F.mse_loss(value.squeeze(-1), returns) - (difference(returns, value.detach()) * chosen).mean()
+
+    return Batch(ActorCritic(), floats(16, 4), None, {"loss_fn": loss})
+
+
+@fault(
+    "PacktPublishing/Deep-Reinforcement-Learning-Hands-On#74",
+    "each with each",
+    "ZI017",
+    "",
+    "The loss compares each output with every target: their shapes are (16, 1) and (16,).",
+)
+def an_advantage_of_all_pairs():
+    """Returns (N) minus values (N, 1); the values are detached, and no targets are handed over."""
+    return advantage(lambda returns, value: returns - value)
+
+
+@healthy("own", "each with each", "Will learn: all 6 parameters get a gradient by step 1.")
+def an_advantage_of_each_example():
+    return advantage(lambda returns, value: returns - value.squeeze(-1))
+
+
+def kept(loss):
+    y = floats(16)
+    return Batch(mlp(4, 8, 1), floats(16, 4), None, {"loss_fn": lambda out: loss(out, y)})
+
+
+@fault("own", "each with each", "ZI017", "", "their shapes are (16, 1) and (16,).")
+def targets_that_the_loss_holds():
+    return kept(lambda out, y: (2 * y - out).square().mean())
+
+
+@healthy("own", "each with each", LEARNS)
+def pairs_of_the_outputs_themselves():
+    return kept(lambda out, y: F.softplus(out - out.detach().view(-1)).mean() + (out.squeeze(1) - y).square().mean())
+
+
+@healthy("own", "each with each", LEARNS)
+def pairs_with_an_axis_made_for_them():
+    y, model = floats(16), OneOf(lambda self, x: self.net(x).squeeze(1), net=mlp(4, 8, 1))
+    return Batch(model, floats(16, 4), None, {"loss_fn": lambda out: (out - y[:, None]).abs().mean()})
