@@ -119,3 +119,58 @@ def pairs_of_the_outputs_themselves():
 def pairs_with_an_axis_made_for_them():
     y, model = floats(16), OneOf(lambda self, x: self.net(x).squeeze(1), net=mlp(4, 8, 1))
     return Batch(model, floats(16, 4), None, {"loss_fn": lambda out: (out - y[:, None]).abs().mean()})
+
+
+class GraphConv(nn.Module):
+    """Starts with zero weights."""
+
+    def __init__(self, *sizes):
+        super().__init__()
+        self.w0, self.w1 = nn.Linear(*sizes), nn.Linear(*sizes)
+        nn.init.zeros_(self.w0.weight)
+        nn.init.zeros_(self.w1.weight)
+
+    def forward(self, x, near):
+        return self.w0(x) + near @ self.w1(x)
+
+
+class Refinement(nn.Module):
+    """Moves the points of a mesh; the last layer starts at zero."""
+
+    def __init__(self):
+        super().__init__()
+        self.convs = nn.ModuleList([GraphConv(3, 16), GraphConv(19, 32), GraphConv(35, 32)])
+        self.offset = nn.Linear(35, 3)
+        nn.init.zeros_(self.offset.weight)
+        nn.init.zeros_(self.offset.bias)
+
+    def forward(self, points, near):
+        features = points
+        for conv in self.convs:
+            features = torch.cat([torch.relu(conv(features, near)), points], -1)
+        return points + torch.tanh(self.offset(features))
+
+
+def refined(rate):
+    model, near = Refinement(), (torch.rand(42, 42) < 0.12).float()
+    near, points = ((near + near.T) > 0).float().fill_diagonal_(0), F.normalize(floats(42, 3), dim=-1)
+    settings = {"loss_fn": nn.MSELoss(reduction="sum"), "optimizer": torch.optim.Adam(model.parameters(), rate)}
+    return Batch(model, (points, near), points * 1.3, settings)
+
+
+@fault(
+    "facebookresearch/pytorch3d#147",
+    "rate",
+    "ZI014",
+    "convs.2.w0",
+    "-> Divide the learning rate by 100.",
+    never="leaky_relu",
+)
+def rectifiers_that_the_first_update_switches_off():
+    """The layers in front get no gradient because of that; a tenth of the rate does not help, a hundredth does."""
+    return refined(0.1)
+
+
+@healthy("own", "rate", "Will learn: all 14 parameters get a gradient by step 4.")
+def rectifiers_at_a_hundredth_of_the_rate():
+    return refined(0.001)

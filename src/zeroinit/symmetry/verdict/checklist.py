@@ -72,6 +72,8 @@ def _of_gradients(evidence: Evidence, parameters: tuple[ParameterReport, ...], f
     if faint:
         verb = "is" if len(faint) == 1 else "are"
         return Check("gradients", f"{result}, but {len(faint)} {verb} too small to move a value", False)
+    if lost := {name for each in findings if each.code == "ZI014" for name in each.parameters}:
+        return Check("gradients", f"{result}, and {len(lost)} get none later on", False)
     return Check("gradients", result, passed)
 
 
