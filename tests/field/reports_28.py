@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .harness import Batch, OneOf, fault, floats, healthy, mlp
+from .harness import Batch, OneOf, fault, floats, healthy, labels, mlp
 
 LEARNS = "Will learn: all 4 parameters get a gradient by step 1."
 
@@ -174,3 +174,30 @@ def rectifiers_that_the_first_update_switches_off():
 @healthy("own", "rate", "Will learn: all 14 parameters get a gradient by step 4.")
 def rectifiers_at_a_hundredth_of_the_rate():
     return refined(0.001)
+
+
+def negative(sign):
+    sizes = (nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3))
+    model = nn.Sequential(*sizes)
+    with torch.no_grad():
+        for each in model.parameters() if sign < 0 else ():
+            each.copy_(-each.abs())
+    return Batch(model, torch.rand(64, 6) * 4, labels(3, 64), {"loss_fn": F.cross_entropy})
+
+
+@fault(
+    "discuss.pytorch.org/t/43814",
+    "off",
+    "ZI008",
+    "2",
+    "`model[1] = nn.LeakyReLU()`; `model[3] = nn.LeakyReLU()`",
+    also=("ZI007",),
+)
+def weights_that_are_all_negative():
+    """Three rectifiers are off, not the last alone: 24 of 27 units."""
+    return negative(-1)
+
+
+@healthy("own", "off", "Will learn: all 8 parameters get a gradient by step 1.")
+def weights_of_both_signs():
+    return negative(1)
