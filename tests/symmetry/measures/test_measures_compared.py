@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from zeroinit.symmetry.measures.compared import broadcast, out_of_reach
+from zeroinit.symmetry.measures.compared import Pairs, broadcast, out_of_reach
 
 HIGH = torch.full((4,), 5.0)
 
@@ -50,3 +50,27 @@ def test_shapes_that_are_broadcast():
     assert broadcast((torch.zeros(4, 1),), {"target": torch.zeros(4, 1)}) is None
     assert broadcast((torch.zeros(4, 1), torch.zeros(3, 2)), {}) is None
     assert broadcast((torch.zeros(4, 2), torch.zeros(2)), {}) is None
+    assert broadcast((torch.zeros(4, 1), torch.zeros(4, 3)), {}) == ((4, 1), (4, 3))
+    assert broadcast((torch.zeros(4, 1), scores()), {}) == ((4, 3), (4, 1))  # the output comes first
+    assert broadcast((torch.zeros(1, 3), torch.zeros(4, 3)), {}) is None  # one constant for the batch
+    pairs = torch.zeros(4, 3, 1), torch.zeros(4, 1, 3)
+    assert broadcast(pairs, {}) == ((4, 3, 1), (4, 1, 3))
+    assert broadcast(pairs, {"reduction": "none"}) is None
+
+
+def test_what_is_subtracted_from_an_output():
+    output, targets = scores()[:, :1], torch.zeros(4)
+    pairs = Pairs([output])
+    detached, row, column = output.detach(), output.squeeze(1), targets[:, None]
+    pairs.follow(torch.Tensor.detach, (output,), [detached])
+    pairs.follow(torch.squeeze, (output, 1), [row])
+    pairs.follow(torch.Tensor.__getitem__, (targets,), [column])
+    for one in (output, detached):
+        assert pairs.found(torch.sub, (one, targets)) == pairs.found(torch.rsub, (targets, one)) == ((4, 1), (4,))
+    assert pairs.found(torch.add, (output, targets)) is None
+    assert pairs.found(torch.sub, (output, row)) is None
+    assert pairs.found(torch.sub, (output, torch.zeros(3))) is None
+    assert Pairs([row]).found(torch.sub, (row, column)) == ((4,), (4, 1))
+    pairs = Pairs([row])
+    pairs.follow(torch.Tensor.__getitem__, (targets,), [column])
+    assert pairs.found(torch.sub, (row, column)) is None

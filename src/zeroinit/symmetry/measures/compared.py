@@ -7,8 +7,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
 
-__all__ = ["PAIRED", "OutOfReach", "broadcast", "every_pair", "last_operations", "out_of_reach"]
+__all__ = ["PAIRED", "OutOfReach", "Pairs", "broadcast", "last_operations", "out_of_reach"]
 
 PAIRED = {F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss}
 """Losses that compare an output with targets, value by value."""
@@ -27,6 +28,7 @@ WITHIN = (
 """Operations whose results lie in the range of what they are given."""
 MOST_LEVELS = 12
 SUBTRACTIONS = ("sub", "rsub", "subtract")
+SAME_VALUES = ("detach", "float", "double", "to")
 MANY = 0.25
 """If a larger share of the targets is out of reach, this is told."""
 
@@ -50,41 +52,71 @@ class OutOfReach:
 
 
 def broadcast(args: tuple, kwargs: dict[str, Any]) -> tuple[torch.Size, torch.Size] | None:
-    """Return the shapes of what a loss compares, where the result has more values than either, or one target is all.
+    """Return the shapes of an output and of targets that a loss compares, where one is repeated to fit the other.
+
+    One number against many is meant, as a label that all share, and so is one constant for a whole batch. Without a
+    reduction, axes that are set against each other are all pairs on purpose.
 
     Example:
         >>> output, one = torch.zeros(8, 1), torch.zeros(1, 1)
         >>> broadcast((output, torch.zeros(8)), {}), broadcast((output, one), {}), broadcast((output, output), {})
         ((torch.Size([8, 1]), torch.Size([8])), (torch.Size([8, 1]), torch.Size([1, 1])), None)
+        >>> broadcast((output, torch.zeros(8, 6)), {})
+        (torch.Size([8, 1]), torch.Size([8, 6]))
     """
-    shapes = [each.shape for each in _compared(args, kwargs)]
+    shapes = [each.shape for each in sorted(_compared(args, kwargs), key=lambda each: not each.requires_grad)]
     if len(shapes) < 2 or shapes[0] == shapes[1]:
         return None
     try:
         both = torch.broadcast_shapes(*shapes)
     except RuntimeError:
         return None
-    several = both.numel() > max(each.numel() for each in shapes)
-    alone = len(shapes[0]) == len(shapes[1]) > 0 and shapes[1][0] == 1 < shapes[0][0]
-    return (shapes[0], shapes[1]) if several or alone else None
+    same = len(shapes[0]) == len(shapes[1]) > 0
+    if both.numel() > max(each.numel() for each in shapes):
+        return None if same and kwargs.get("reduction") == "none" else (shapes[0], shapes[1])
+    alone = same and shapes[0][0] > 1 and shapes[1][0] in (1, shapes[0][0])
+    return (shapes[0], shapes[1]) if alone else None
 
 
-def every_pair(func: Any, args: tuple, output: Tensor, targets: Tensor) -> tuple[torch.Size, torch.Size] | None:
-    """Return the shapes where a loss subtracts as many targets from outputs, and gets each with each.
+class Pairs:
+    """Follows what a loss makes of an output, to see where it subtracts as many targets and gets each with each.
+
+    What is made of the output itself is no target, and what got a further axis in the loss is meant for all pairs.
+
+    Args:
+        outputs: Tensors of the model's output.
 
     Example:
         >>> output, targets = torch.zeros(8, 1), torch.zeros(8)
-        >>> every_pair(torch.sub, (output, targets), output, targets)
+        >>> Pairs([output]).found(torch.sub, (output, targets))
         (torch.Size([8, 1]), torch.Size([8]))
-        >>> every_pair(torch.sub, (output[:, 0], targets), output, targets)
+        >>> Pairs([output]).found(torch.sub, (output[:, 0], targets))
     """
-    if getattr(func, "__name__", "").strip("_") not in SUBTRACTIONS or not any(each is output for each in args):
-        return None
-    other = next((each for each in args if each is not output), None)
-    known = isinstance(other, Tensor) and not other.requires_grad and other.shape == targets.shape
-    if not known or output.numel() != targets.numel():
-        return None
-    return broadcast((output, targets), {})
+
+    def __init__(self, outputs: list[Tensor]):
+        self._outputs, self._made = WeakIdKeyDictionary(), WeakIdKeyDictionary()
+        for each in outputs:
+            self._outputs[each] = self._made[each] = True
+
+    def found(self, func: Any, args: tuple) -> tuple[torch.Size, torch.Size] | None:
+        """Return the shapes of an output and of as many other values, where one is subtracted from the other."""
+        if getattr(func, "__name__", "").strip("_") not in SUBTRACTIONS or len(args) < 2:
+            return None
+        one, other = args[:2] if args[0] in self._outputs else args[1::-1]
+        if one not in self._outputs or not isinstance(other, Tensor) or other in self._made or other.requires_grad:
+            return None
+        longer, shorter = sorted((one.shape, other.shape), key=len, reverse=True)
+        return broadcast((one, other), {}) if longer == (*shorter, 1) else None
+
+    def follow(self, func: Any, args: tuple, results: list[Tensor]) -> None:
+        """Note what a call has made of an output, and what got a further axis."""
+        given = [each for each in args if isinstance(each, Tensor)]
+        made = any(each in self._made for each in given)
+        for each in results:
+            if made or (given and each.dim() > max(one.dim() for one in given)):
+                self._made[each] = True
+            if getattr(func, "__name__", "") in SAME_VALUES and given and given[0] in self._outputs:
+                self._outputs[each] = True
 
 
 def out_of_reach(args: tuple, kwargs: dict[str, Any]) -> OutOfReach | None:

@@ -13,7 +13,7 @@ from zeroinit._modules.batch import map_tensors, tensors_in
 from zeroinit._modules.casting import cast
 from zeroinit._modules.transforms import in_transform
 from zeroinit.symmetry.measures.activated import ACTIVATED, Activated, activated
-from zeroinit.symmetry.measures.compared import PAIRED, OutOfReach, broadcast, every_pair, out_of_reach
+from zeroinit.symmetry.measures.compared import PAIRED, OutOfReach, Pairs, broadcast, out_of_reach
 from zeroinit.symmetry.shadow.flat import NORMS, has_flat_channels
 from zeroinit.symmetry.shadow.memory.sharing import Casts
 
@@ -77,7 +77,7 @@ class ShadowMode(TorchFunctionMode):
         self.casts = Casts()
         self._dropout = dropout
         self.broadcast: tuple[torch.Size, torch.Size] | None = None
-        self._pair: tuple[Tensor, Tensor] | None = None
+        self._pairs: Pairs | None = None
         self.out_of_reach: OutOfReach | None = None
         self.activated: Activated | None = None
         self.padded: dict[int, tuple[int, int, int]] = {}
@@ -114,13 +114,13 @@ class ShadowMode(TorchFunctionMode):
         return bool(self._derived)
 
     @contextmanager
-    def comparing(self, output: Any, targets: Any) -> Iterator[None]:
-        """Look at what a loss subtracts from each other, if output and targets are one tensor each."""
-        self._pair = (output, targets) if isinstance(output, Tensor) and isinstance(targets, Tensor) else None
+    def comparing(self, output: Any) -> Iterator[None]:
+        """Look at what a loss subtracts from an output."""
+        self._pairs = Pairs(tensors_in([output]))
         try:
             yield
         finally:
-            self._pair = None
+            self._pairs = None
 
     def _followed(self, func, types, args, kwargs):
         """Follow a derivative without a graph of its own to where it is added to something with a gradient."""
@@ -139,8 +139,8 @@ class ShadowMode(TorchFunctionMode):
         return result
 
     def _called(self, func, args, kwargs):
-        if self._pair is not None and len(args) > 1 and (found := every_pair(func, args, *self._pair)):
-            self.broadcast = self.broadcast or found
+        if self._pairs is not None and self.broadcast is None:
+            self.broadcast = self._pairs.found(func, args)
         if func in PAIRED:
             self.broadcast = self.broadcast or broadcast(args, kwargs)
             self.out_of_reach = self.out_of_reach or out_of_reach(args, kwargs)
@@ -148,7 +148,10 @@ class ShadowMode(TorchFunctionMode):
             self.activated = self.activated or activated(func, args, kwargs)
         if self.looks_at_norms and func in NORMS and not self.flat:
             self.flat = has_flat_channels(func, args, kwargs)
-        return self._cast(func, args, kwargs)
+        result = self._cast(func, args, kwargs)
+        if self._pairs is not None:
+            self._pairs.follow(func, args, tensors_in([result]))
+        return result
 
     def _cast(self, func, args, kwargs):
         if self.shared or self._double:

@@ -66,7 +66,7 @@ def forward_loss(replica: nn.Module, objective: Objective, dtype: torch.dtype, m
                 "inputs for which model(inputs), model(*inputs) or model(**inputs) runs in train mode"
             ) from error
         _refuse_the_original(replica, mode, "model: a hook or an attribute of it")
-        with mode, mode.comparing(output, objective.targets):
+        with mode, mode.comparing(output):
             loss = objective.loss(output, dtype, replica)
         _refuse_the_original(replica, mode, "loss_fn")
         return loss

@@ -42,7 +42,7 @@ def checks(
     return (
         _of_gradients(evidence, parameters, findings),
         _of_units(layers, codes, {name for each in findings if each.code in NEVER for name in each.parameters}),
-        _of_dead(layers, evidence),
+        _of_dead(layers, evidence, findings),
         Check("copied layers", f"{copied} groups of parameters", not copied),
         Check("numbers", _finite(evidence) + (_of_a_copy(evidence, codes) if "ZI013" in codes else ""),
               "ZI013" not in codes),
@@ -72,6 +72,8 @@ def _of_gradients(evidence: Evidence, parameters: tuple[ParameterReport, ...], f
     if faint:
         verb = "is" if len(faint) == 1 else "are"
         return Check("gradients", f"{result}, but {len(faint)} {verb} too small to move a value", False)
+    if lost := {name for each in findings if each.code == "ZI014" for name in each.parameters}:
+        return Check("gradients", f"{result}, and {len(lost)} get none later on", False)
     return Check("gradients", result, passed)
 
 
@@ -88,12 +90,13 @@ def _of_units(layers: tuple[LayerReport, ...], codes: set[str], stuck: set[str])
     return Check("identical units", result, not codes & IDENTICAL and not still and not any(map(_counts, same)))
 
 
-def _of_dead(layers: tuple[LayerReport, ...], evidence: Evidence) -> Check:
+def _of_dead(layers: tuple[LayerReport, ...], evidence: Evidence, findings: Sequence[Finding]) -> Check:
     """Count dead units, those of layers among them that are in front of a rectifier that is off as a whole."""
     units = [each for each in layers if each.is_matrix and not each.unit.startswith("slices")]
     off = {
         name for each in evidence.reasons.values() if each.kind == "dead" and OFF in each.text for name in each.culprits
     }
+    off |= {name for each in findings if each.code == "ZI014" and OFF in each.message for name in each.parameters}
     dead = sum(each.num_units if each.weight in off else each.dead for each in units)
     return Check("dead units", f"{dead} of {sum(each.num_units for each in units)}", not dead)
 

@@ -230,13 +230,31 @@ def _of_rectifier(cut: Node, call: Call, view: View) -> Iterator[Candidate]:
         yield Candidate(Reason("idle", text, cause="nothing to learn"), change, ((change, ""),))
         return
     text = f"{sentence(what)} {OFF} input of the batch."
-    repairs = [*_level(cut, view), (change, leaky_line(call, view))]
+    before = _off_before(cut, view)
+    calls = [each for _, each in before]
+    if before:
+        change = Change(calls=tuple((each.key, "leaky") for each in (call, *calls)))
+        others = list(dict.fromkeys(operation(each, view.model) for each in calls))
+        listed = joined(others) if len(others) <= MOST_NAMED else f"{len(others)} more"
+        text = f"{text[:-1]}, and so {'is' if len(others) == 1 else 'are'} {listed} in front of it."
+    repairs = [*_level(cut, view), (change, leaky_line(call, view, *calls))]
     if end := _end_behind(call, view):
         line = f"Take {what} out: {'a softmax needs none in front' if end == 'softmax' else 'the output needs none'}."
         repairs.insert(0, (view.act(call, "take out"), line))
-    sizes = set(call.given[0].shape)  # of a part of what a layer gives, as one channel, the layer is not off
-    front = [name for name in _in_front(cut, view) if sizes & set(view.model.get_parameter(name).shape)]
-    yield Candidate(Reason("dead", text, tuple(front)), change, tuple(repairs))
+    front: list[str] = []
+    for node, each in ((cut, call), *before):
+        sizes = set(each.given[0].shape)  # of a part of what a layer gives, as one channel, the layer is not off
+        front += [name for name in _in_front(node, view) if sizes & set(view.model.get_parameter(name).shape)]
+    yield Candidate(Reason("dead", text, tuple(dict.fromkeys(front))), change, tuple(repairs))
+
+
+def _off_before(cut: Node, view: View) -> list[tuple[Node, Call]]:
+    """Return the rectifiers in front of one that is off which are given nothing above zero either."""
+    below = [node for edge in filter(None, cut.edges) for node in view.graph.below(edge)]
+    found = {id(call): (node, call) for node in below if (call := view.call(node)) is not None}
+    kinked = [(node, call) for node, call in found.values() if call.name in RECTIFIERS and call.given[0].numel()]
+    off = [(bool((call.given[0] < 0).all()) and not call.out[0].any()) for _, call in kinked]
+    return [each for each, is_off in zip(kinked, off, strict=True) if is_off][::-1]
 
 
 def _end_behind(call: Call, view: View) -> str:
@@ -285,12 +303,19 @@ def far_inputs(text: str, view: View) -> Iterator[Candidate]:
         yield Candidate(Reason("dead", text, cause="far inputs"), change, ((change, repair),))
 
 
-def leaky_line(call: Call, view: View) -> str:
-    """Write what to type to get an activation with a slope below zero."""
-    child = dict(view.model.named_modules()).get(call.path)
-    if child is not None and call.path and not any(True for _ in child.children()) and type(child).__name__ != "M":
-        return f"Use an activation with a slope below zero: `{of_model(call.path)} = nn.LeakyReLU()`."
-    return f"Use an activation with a slope below zero in {where(call.path, view.model)}: `F.leaky_relu`."
+def leaky_line(call: Call, view: View, *others: Call) -> str:
+    """Write what to type to get activations with a slope below zero."""
+    paths, modules = dict.fromkeys(each.path for each in (*others, call)), dict(view.model.named_modules())
+    if all(path and _is_own(modules.get(path)) for path in paths):
+        lines = "; ".join(f"`{of_model(path)} = nn.LeakyReLU()`" for path in paths)
+        return f"Use an activation with a slope below zero: {lines}."
+    places = joined([where(each, view.model) for each in paths])
+    return f"Use an activation with a slope below zero in {places}: `F.leaky_relu`."
+
+
+def _is_own(module: nn.Module | None) -> bool:
+    """Tell whether an activation is a module by itself, which can be put in place."""
+    return module is not None and not any(True for _ in module.children()) and type(module).__name__ != "M"
 
 
 def _zero_line(names: tuple[str, ...]) -> str:

@@ -94,15 +94,20 @@ def find_symptoms(evidence: Evidence) -> Iterator[Symptom]:
 
 
 def _of_shapes(evidence: Evidence, output: tuple[int, ...], targets: tuple[int, ...]) -> Iterator[Symptom]:
-    """Tell of outputs that are compared with every target, or all with the one target that was handed over."""
-    text = f"The loss compares each output with every target: their shapes are {output} and {targets}."
-    repair = f"Give both one shape: `targets.reshape({output})`."
+    """Tell of outputs that are compared with every target or with several, or several with one that was handed over."""
+    compared = torch.broadcast_shapes(output, targets).numel()
+    what, repair = "each output with every target", f"Give both one shape: `targets.reshape({output})`."
     given = evidence.objective.targets
-    if torch.broadcast_shapes(output, targets).numel() == math.prod(output):
+    if compared == math.prod(output):
         if not isinstance(given, torch.Tensor) or tuple(given.shape) != targets:
             return
-        text = f"The loss compares all outputs with one target: their shapes are {output} and {targets}."
+        number = compared // math.prod(targets)
+        what = "all outputs with one target" if number == compared else f"{number} outputs with each target"
         repair = "Hand over a target for each output."
+    elif compared == math.prod(targets):
+        what = f"each output with {compared // math.prod(output)} targets"
+        repair = "Hand over one target for each output, or let the model make as many outputs."
+    text = f"The loss compares {what}: their shapes are {output} and {targets}."
     yield Symptom("ZI017", "", (), text, repair, False)
 
 
@@ -246,7 +251,8 @@ def of_left_behind(steps: dict[str, int], reasons: dict[str, Reason]) -> Iterato
 def of_dead(evidence: Evidence, steps: dict[str, int], reasons: dict[str, Reason]) -> Iterator[Symptom]:
     """Turn parameters that died behind a rectifier into one symptom, with a learning rate at which they do not.
 
-    A smaller rate is told if the loss gets lower with it than it did here.
+    A smaller rate is told if the loss gets lower with it than it did here. It is also told if others never got a
+    gradient because these had died first, and now get one: the rate becomes their reason.
     """
     if not reasons:
         return
@@ -257,18 +263,39 @@ def of_dead(evidence: Evidence, steps: dict[str, int], reasons: dict[str, Reason
     if grows(losses):
         text += f" The loss had grown from {losses[0]:.3g} to {max(losses):.3g}."
     what = f"the{cut[3:]}" if OFF in reason.text and (cut := reason.text.partition(f" {OFF}")[0]) else "it"
-    repair = f"Use an activation with a slope below zero in place of {what}; smaller learning rates did not help."
-    repair = repair if OFF in reason.text else f"{reason.repair} Smaller learning rates did not help."
-    tried = False
+    repair = f"Use an activation with a slope below zero in place of {what}."
+    repair = repair if OFF in reason.text else reason.repair
+    share, freed = _rate_that_keeps(evidence, set(names))
+    if share is None:
+        repair += " No smaller learning rate that was tried kept the gradient and lowered the loss as far."
+    else:
+        repair = f"Divide the learning rate by {round(1 / share)}."
+    if freed and share is not None:
+        text += f" {few(freed)} never {'gets' if len(freed) == 1 else 'get'} one for that reason."
+        later = f"The learning rate is too large: a rate divided by {round(1 / share)} brings {{it}} a gradient."
+        evidence.reasons |= {name: Reason("later", later, tried=True, cause="learning rate") for name in freed}
+    yield Symptom("ZI014", names[0].rpartition(".")[0], names, text, repair, share is not None)
+
+
+def _rate_that_keeps(evidence: Evidence, names: set[str]) -> tuple[float | None, tuple[str, ...]]:
+    """Return the share of the learning rate that keeps gradients, and what it frees of what never got one here."""
+    here, found = evidence.double.losses, None
+    without = [name for name in evidence.reasons if evidence.double.first_step(name) is None]
+    starved = {name for name in without if evidence.reasons[name].kind == "dead" and OFF in evidence.reasons[name].text}
     for share in RATES:
-        longer = min(round(1 / share), LONGER) * len(losses)
-        settings = replace(evidence.settings, steps=min(longer, max(MOST_STEPS, len(losses))), rate_factor=share)
+        longer = min(round(1 / share), LONGER) * len(here)
+        settings = replace(evidence.settings, steps=min(longer, max(MOST_STEPS, len(here))), rate_factor=share)
         try:
             trace = run_shadow(copy_of(evidence.model, torch.float32), evidence.objective, torch.float32, settings)
         except InputError:
             break
-        lives = not set(died(trace)) & set(names) and not grows(trace.losses) and trace.broken is None
-        if lives and trace.losses[-1] < losses[-1]:
-            repair, tried = f"Divide the learning rate by {round(1 / share)}.", True
+        ended = set(died(trace))
+        if ended & names or grows(trace.losses) or trace.broken is not None:
+            continue
+        freed = tuple(name for name in without if trace.first_step(name) is not None and name not in ended)
+        if starved and starved <= set(freed) and trace.losses[-1] < trace.losses[0]:
+            return share, freed
+        found = share if found is None and trace.losses[-1] < here[-1] else found
+        if found is not None and not starved:
             break
-    yield Symptom("ZI014", names[0].rpartition(".")[0], names, text, repair, tried)
+    return found, ()
