@@ -93,7 +93,10 @@ def test_stopping_says_what_is_kept(zeroinit, monkeypatch):
         ("zero --margin 0", "margin=0: must lie between 0 and 100, in points"),
         ("zero --target 150", "target=150: must lie between 0 and 100, in points"),
         ("zero --csv --json", "--csv and --json: print one format; the folder comparison gets all of them"),
-        ("own:start", "initializer='own:start': own cannot be imported (ModuleNotFoundError: No module named 'own')"),
+        (
+            "nowhere:start",
+            "initializer='nowhere:start': nowhere cannot be imported (ModuleNotFoundError: No module named 'nowhere')",
+        ),
         ("zero --reference zero", "initializers: need one besides the reference, zero"),
         ("zero --jobs 0", "jobs=0: must be at least 1"),
         ("zero --dataset mnist --data-dir nowhere --yes", "data folder nowhere: no such folder"),
