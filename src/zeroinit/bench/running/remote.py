@@ -38,6 +38,7 @@ PATIENCE, HURRY = 60.0, 2.0
 """Seconds that a place may take to answer; the second number holds once the user asked the program to end."""
 
 SLOWEST = 50_000
+"""Bytes a second that a slow line carries; time for them comes on top."""
 
 REST = 600.0
 """Seconds without further tries to send, after a place did not answer."""
