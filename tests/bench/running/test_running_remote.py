@@ -104,7 +104,7 @@ def test_a_place_that_does_not_answer_ends_nobodys_work(url, there, machine, run
     remote_module._warn_once.cache_clear()
     method = "pipe_file" if silent == "while it gets a result" else "find"
     with monkeypatch.context() as patch:
-        patch.setattr(LocalFileSystem, method, lambda *_, **__: asked.append(answers.wait(60)))
+        patch.setattr(LocalFileSystem, method, lambda *_, **__: (asked.append(1), answers.wait(60)))
         with pytest.warns(RemoteWarning, match=r"no answer for \d s|does not answer"):
             run_all([Task(run, seed) for seed in range(3)], options)
         answers.set()
