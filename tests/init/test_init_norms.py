@@ -438,9 +438,11 @@ def test_initializers_without_drawn_biases_beside_zero_weights(name, model, snap
 
 
 def test_a_probe_without_the_option(model, images, snapshot):
-    assert_refused(
-        model, snapshot, re.escape("probe=a tensor (6, 3, 5, 5) of float32: has an effect only together"), probe=images
+    message = (
+        "probe=a tensor (6, 3, 5, 5) of float32: has an effect only with norm_aware=True, or with one of constnet, "
+        "fixup, lsuv, zero_branch"
     )
+    assert_refused(model, snapshot, re.escape(message), probe=images)
 
 
 @pytest.mark.parametrize("probe", ["images", 3, 2.5, True, nn.Linear(2, 2), nn.Linear, len], ids=repr)

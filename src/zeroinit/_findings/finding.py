@@ -10,18 +10,17 @@ __all__ = ["Finding", "finding"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing to know.
+    """One entry of a report of ``inspect`` or ``audit``: a code, a place, a reason, a repair.
 
     Attributes:
-        code: Stable, as ``"ZI001"``; see ``CODES``.
-        severity: ``"warning"`` for what keeps the model from learning as it should, else ``"info"``.
+        code: A code that never changes its meaning, such as ``"ZI001"``; see ``CODES``.
+        severity: ``"warning"`` if the model does not learn or start as it should, else ``"info"``.
         path: The module; ``""`` is the model itself.
         parameters: The parameters concerned.
-        message: What is the matter, in plain words.
-        suggestion: What to do about it.
-        cause: The same for all findings with one cause; empty where each stands for itself.
-        lines: Where the cause stands in the source, as ``("/home/ann/model.py", 12)``; empty where that is not
-            known.
+        message: What happens and why.
+        suggestion: What to do.
+        cause: Equal for all findings that have one cause; empty if a finding has its own.
+        lines: Where the cause stands in the source, such as ``("/home/ann/model.py", 12)``; empty if unknown.
     """
 
     code: str

@@ -36,19 +36,20 @@ def audit(
     batch: Any = None,
     ranks: Sequence[Build | nn.Module] | None = None,
 ) -> AuditReport:
-    """Build a model under observation and tell whether every parameter was initialized, once, as meant.
+    """Tell whether every parameter of a model was initialized, once, as meant.
 
-    Each write to memory is recorded, and memory that nobody writes shows. Your random state, default type and default
-    device stay as they are.
+    ``audit`` builds the model and records each write to memory. So it also finds memory that nothing writes. Your
+    random state, default type and default device stay as they are.
 
     Args:
-        build: A function without arguments that returns a model. Without ``init`` it does all that you do: it may
-            build on the meta device, call ``to_empty``, and load a checkpoint.
+        build: A function without arguments that returns a model. Without ``init`` this function does everything that
+            you do: it may build on the meta device, call ``to_empty``, and load a checkpoint.
         init: Initializes a model in place. ``audit`` then calls ``build`` on the meta device, ``to_empty``, and
             ``init``. It compares the result with ``init(build())``.
-        batch: Arguments of one forward pass: a tensor, a tuple or a dictionary. Needed for lazy layers and buffers that
-            the first pass fills. With a batch, ``audit`` sees which axis of a matrix the inputs meet.
-        ranks: One function or model for each process. Each starts from the same random state, as processes do.
+        batch: Arguments of one forward pass: a tensor, a tuple or a dictionary. Lazy layers need it, and so do buffers
+            that the first pass fills. With a batch, ``audit`` sees which axis of a matrix the inputs meet.
+        ranks: One function or model for each process. Each function starts from the same random state, as the processes
+            of a distributed training do.
 
     Returns:
         Findings with the parameters at fault, the reason and the repair. See ``zeroinit explain ZI201`` and so on.
@@ -92,7 +93,7 @@ def audit(
 def assert_initialized(
     model_factory: Build, *, init: Callable[[nn.Module], Any] | None = None, batch: Any = None, ranks: Any = None
 ) -> None:
-    """Fail with the report if ``audit`` has a warning: one line for your tests.
+    """Raise an ``AssertionError`` with the report if ``audit`` has a warning: one line for your tests.
 
     Args:
         model_factory: As ``build`` of ``audit``.

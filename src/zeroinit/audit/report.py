@@ -46,7 +46,7 @@ class AuditReport(Report):
         parameters: Parameters and buffers in the model's order, with the rule that wrote each.
         findings: Warnings first.
         notes: What the reader should know about the audit itself.
-        homes: Where the classes of the modules that findings name begin, by path.
+        homes: For each module that findings name, by path: where its class begins in the source.
     """
 
     model: str

@@ -68,7 +68,8 @@ def check_norm_aware(name: str, initializers: list[Initializer], norm_aware: boo
             f"initializer {name!r}"
         )
     if probe is not None and not norm_aware and not any(each.needs_batch for each in initializers):
-        raise InputError(f"probe={describe(probe)}: has an effect only together with norm_aware=True")
+        fitting = ", ".join(sorted(key for key, entry in INITIALIZERS.items() if entry.needs_batch))
+        raise InputError(f"probe={describe(probe)}: has an effect only with norm_aware=True, or with one of {fitting}")
 
 
 def check_layers(model: nn.Module, names: Names, layers: Mapping) -> None:

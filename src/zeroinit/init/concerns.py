@@ -12,11 +12,11 @@ __all__ = ["Concerns", "InitWarning", "SymmetryWarning"]
 
 
 class InitWarning(UserWarning):
-    """An initialization leaves parameters as they were that you may expect to be set."""
+    """``initialize_`` leaves parameters as they were, although you may expect it to set them, or guesses an axis."""
 
 
 class SymmetryWarning(UserWarning):
-    """An initialization leaves units identical, and training will keep them identical."""
+    """``initialize_`` leaves units identical, and training will keep them identical."""
 
 
 class Concerns:

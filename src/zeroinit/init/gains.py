@@ -41,8 +41,9 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 def gain(activation: str | nn.Module | Callable[[Tensor], Tensor]) -> float:
     """Return 1 / sqrt(E[f(z)^2]) for a standard normal z, by Gauss quadrature.
 
-    With weights of variance gain^2 / fan_in, a layer after this activation has outputs of variance 1 if its inputs
-    have. ``torch.nn.init.calculate_gain`` has no value for GELU, SiLU or ELU. For tanh it has the rule of thumb 5/3.
+    Take a layer after this activation, with weights of variance gain^2 / fan_in. If the inputs of the activation have
+    variance 1, so have the outputs of the layer. ``torch.nn.init.calculate_gain`` has no value for GELU, SiLU or ELU.
+    For tanh it has the rule of thumb 5/3.
 
     Args:
         activation: A name of ``ACTIVATIONS``, a module, or a function of a tensor that acts on each value alone.

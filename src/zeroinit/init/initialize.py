@@ -60,37 +60,37 @@ def initialize_(
     probe: Any = None,
     strict: bool = False,
 ) -> InitRecord:
-    """Set weights and biases of all dense, convolutional and attention layers of ``model``, in place.
+    """Set the weights and biases of all dense, convolutional and attention layers of ``model``, in place.
 
-    No ``Parameter`` is replaced, so an optimizer built before stays valid. Everything is checked before the first
-    value changes. If ``initialize_`` raises an error, the model is unchanged.
+    No ``Parameter`` is replaced, so an optimizer that you built before stays valid. If ``initialize_`` raises an error,
+    the model is unchanged.
 
     Layers are ``nn.Linear``, convolutions, transposed convolutions, ``nn.MultiheadAttention``, GPT's ``Conv1D``, and
     their subclasses. Attention's projections and ``Conv1D`` are drawn as dense layers. Under weight norm or pruning,
-    the parameters from which the weight is computed are set. Most initializers also set embeddings, recurrent and
-    bilinear layers, norms and stacked experts. Those for zero weights and ``pytorch`` do not. What has no rule stays as
-    it is, and the record names it.
+    ``initialize_`` sets the parameters from which the weight is computed. Most initializers also set embeddings,
+    recurrent and bilinear layers, norms and stacked experts. ``pytorch``, ``zero`` and the ``*_bias`` initializers do
+    not. A parameter without a rule stays as it is, and the record names it.
 
     Args:
         model: Any module.
         initializer: A key of ``INITIALIZERS``, rules, or your own initializer. Rules map patterns over names to
-            initializers; where several match, the last one decides: ``{"*": "kaiming_normal", "head": "zeros"}``. An
-            initializer with options is a mapping with ``"name"``, or comes from ``make_initializer``. Your own is a
-            function or its name as ``"package.module:function"``, an entry point of the group
-            ``zeroinit.initializers`` by name, or an ``Initializer``. A function with a parameter called ``generator``
-            fills one weight as a tensor, as ``nn.init.orthogonal_`` does; biases become zero. A function without one
-            sets one module, as for ``model.apply``. ``docs/reference/initialize.md`` says more.
+            initializers: ``{"*": "kaiming_normal", "head": "zeros"}``. If several patterns match, the last one decides.
+            For options, use ``make_initializer``, or in rules a mapping with ``"name"``. Your own initializer is a
+            function or its name ``"package.module:function"``, the name of an entry point of the group
+            ``zeroinit.initializers``, or an ``Initializer``. A function with a parameter called ``generator`` fills one
+            weight, as ``nn.init.orthogonal_`` does, and biases become zero. A function without this parameter sets one
+            module, as in ``model.apply``. ``docs/reference/initialize.md`` says more.
         scale: Factor on everything that the initializer draws, at least 0. The ``*_bias`` initializers draw only the
-            biases (the paper's factors are 1, 100 and 0.01). With these initializers, ``"auto"`` uses a factor for each
-            layer: 3 / sqrt(fan-in of the next layer), at most 1, and 0.01 for the last layer; see ``auto_scales``. The
-            record's rules hold the numbers.
+            biases; the paper's factors are 1, 100 and 0.01. With these initializers, ``"auto"`` gives each layer its
+            own factor: 3 / sqrt(fan-in of the next layer), at most 1, and 0.01 for the last layer; see ``auto_scales``.
+            The record's rules hold the numbers.
         generator: Source of randomness; torch's global generator if ``None``. Values are drawn in float32 on the
             generator's device and then copied. So one seed gives the same values on every device and in every
-            precision. A function of modules draws from the global generators, with a seed from ``generator``.
-        seed: In the place of a generator: each value is then a function of (seed, name of the parameter, index) alone.
-            So values do not depend on the order of modules, nor on how many processes hold them. Parameters may be
-            DTensors, as of FSDP2: each process draws its own part. Only ``orthogonal``, ``delta_orthogonal``,
-            ``sparse`` and functions of your own need a whole matrix for it, one at a time.
+            precision. A function that sets modules draws from the global generators, with a seed from ``generator``.
+        seed: Replaces the generator. Each value is then a function of (seed, name of the parameter, index) alone. So
+            values do not depend on the order of modules, nor on how many processes hold them. Parameters may be
+            DTensors, as in FSDP2: each process draws its own part. Only ``orthogonal``, ``delta_orthogonal``,
+            ``sparse`` and functions of your own need a whole matrix, one at a time.
         device: Gives memory on this device to parameters and buffers on the meta device. Tied weights stay tied, and no
             ``Parameter`` is replaced. Modules without a rule need a method ``reset_parameters``.
         include: Pattern or patterns (``*``, ``?``, ``[]``) over the names of layers to set; all if ``None``. A module
@@ -99,35 +99,37 @@ def initialize_(
             shares with another one stays as it is everywhere.
         frozen: ``"keep"`` leaves parameters with ``requires_grad=False`` as they are; ``"set"`` sets them as well.
             They stay frozen.
-        tied: What happens to a parameter that several modules share, if one of them was not chosen or has another
-            rule or none. An example is an embedding tied to a language model's head. ``"keep"`` leaves the parameter as
-            it is and warns; ``"set"`` sets the parameter.
-        norm_aware: Also draw beta, from the distribution of the biases, in every norm that maps a constant channel to
-            beta: batch norm, instance norm, group norm with one channel per group. Beta is drawn last, so no other
-            value changes. The layer after such a norm then trains. A convolution before the norm with a constant input
-            still gets only rounding as its gradient; ``zeroinit.remedies.AffineNorms`` gives it a true gradient.
-        probe: Inputs for one forward pass. With a probe, beta is drawn only where a norm gets at least one constant
-            channel. A mapping (also ``BatchEncoding``, ``UserDict``) holds named arguments, a tuple or list positional
-            arguments; anything else is the only argument. The pass runs in train mode on a copy. The model's mode and
-            buffers and torch's random state do not change.
+        tied: What happens to a parameter that several modules share, if one of these modules was not chosen or has
+            another rule or none. An example is an embedding tied to a language model's head. ``"keep"`` leaves the
+            parameter as it is and warns; ``"set"`` sets the parameter.
+        norm_aware: Also draw beta of norms that map a constant channel to beta, from the distribution of the biases.
+            These are batch norm, instance norm and group norm with one channel per group. The layer after such a norm
+            then trains. Beta is drawn last, so no other value changes. A convolution before the norm still gets only
+            rounding as its gradient if its input is constant; ``zeroinit.remedies.AffineNorms`` gives it a true
+            gradient.
+        probe: Inputs for a forward pass. ``constnet``, ``fixup``, ``lsuv`` and ``zero_branch`` need them. With
+            ``norm_aware``, beta is drawn only where a norm gets a constant channel in this pass. A mapping (also
+            ``BatchEncoding``, ``UserDict``) holds named arguments, a tuple or list positional arguments; anything else
+            is the only argument. Passes run on a copy, so the model's mode and buffers and torch's random state do not
+            change.
         strict: Raise an error instead of warning, before anything changes.
 
     Returns:
-        A record of each parameter that was set (rule, shape, hash before and after). It also holds each parameter that
-        was left and why, the layers without a bias, and, with ``norm_aware``, what was done with each norm.
+        A record of each parameter that was set: rule, shape, hash before and after. It also names each parameter that
+        was not set and why, the layers without a bias, and, with ``norm_aware``, what was done with each norm.
 
     Raises:
         InputError: The name is unknown. The scale is negative, not finite, without effect, or a word other than "auto".
             ``scale="auto"`` or ``norm_aware`` is used without zero weights and random biases. A pattern matches no
             layer, the model has no such layers, or none of them may be set. A parameter cannot be set in place (lazy,
             under another parametrization, on the meta device, made in inference mode, not floating point, sharded,
-            expanded). This machine lacks the device. A probe is given without ``norm_aware``, holds no example or NaN,
-            or its forward pass fails. An initializer of your own has another form, fails, leaves a part of a weight
-            unset, NaN or infinite, or replaces a parameter. With ``strict``: there is something to warn of.
+            expanded). This machine lacks the device. A probe is given although nothing needs it, holds no example or
+            NaN, or its forward pass fails. An initializer of your own has another form, fails, leaves a part of a
+            weight unset, NaN or infinite, or replaces a parameter. With ``strict``: there is something to warn of.
 
     Warns:
-        InitWarning: A shared parameter stays as it is, or less than half of the weights have a rule. Embeddings, frozen
-            and excluded weights do not count.
+        InitWarning: A shared parameter stays as it is. Less than half of the weights have a rule; embeddings, norms,
+            frozen and excluded weights do not count. The axis of the inputs of stacked experts is a guess.
         SymmetryWarning: A ``*_bias`` initializer sets a layer without a bias, so its units stay identical. Or a norm
             cancels constant channels and has no beta.
 

@@ -178,7 +178,8 @@ def make_initializer(name: str | Initializer, **options: Any) -> Initializer:
 
     Args:
         name: A key of ``INITIALIZERS``, or an initializer with some options already.
-        options: Its options; ``forget_bias`` and ``embedding_std`` are options of all that know these parameters.
+        options: Its options. ``forget_bias`` and ``embedding_std`` are options of every initializer that sets recurrent
+            layers and embeddings.
 
     Raises:
         InputError: An unknown name or option, or a value that does not fit.

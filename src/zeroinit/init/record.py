@@ -80,8 +80,9 @@ class NormRecord:
 class InitRecord:
     """What ``initialize_`` set, what it left alone, and which of its layers have no bias.
 
-    ``norms`` is ``None`` with ``norm_aware=False``. ``rules`` are as ``initialize_`` takes them; ``None`` for one
-    initializer. ``seed`` is ``None`` if values came from a generator. ``notes`` say what was done after drawing.
+    ``rules`` are in the form that ``initialize_`` takes, or ``None`` if you passed one initializer. ``seed`` is
+    ``None`` if values came from a generator. ``norms`` is ``None`` with ``norm_aware=False``. ``notes`` say what was
+    done after the draw.
     """
 
     name: str

@@ -122,17 +122,18 @@ class FirstInspection:
 
 
 class InspectingCallback:
-    """What the callbacks of all frameworks have: one inspection, and then records of the updates.
+    """The base class of the callbacks: one inspection, and then records of the updates.
 
     Args:
         strict: Stop the training with a ``SymmetryError`` if there is a warning.
-        every: Updates between two records; the first ten are always recorded. 0 watches nothing.
+        every: Updates between two records; the first ten are always recorded. With 0 no update is recorded.
         ignore: Codes of warnings that do not count, or what they start with.
         by_layer: Log numbers for each layer, too.
         show: Gets the verdict, or the whole report if there are warnings. At the end, what was seen of the updates.
-        settings: Further arguments of ``zeroinit.inspect``, as ``loss_fn`` for a Trainer with a loss of its own. The
-            copy is trained by the Trainer's own optimizers, so parameters that none of them holds are told. With
-            ``optimizer`` or ``learning_rate`` it is trained by that rule instead, and such parameters are not told.
+        settings: Further arguments of ``zeroinit.inspect``, such as ``loss_fn`` for a Trainer with a loss of its own.
+            By default the Trainer's own optimizers train the copy, and the report names parameters that none of them
+            holds. If you pass ``optimizer`` or ``learning_rate``, that rule trains the copy, and such parameters are
+            not named.
 
     Attributes:
         report: What ``inspect`` returned; ``None`` before, and in other processes.

@@ -23,15 +23,15 @@ __all__ = ["InspectCallback"]
 class InspectCallback(InspectingCallback, Callback):
     """Inspects the module on the first batch, before the first update, and watches it from then on.
 
-    The inspection runs once, in the first process, on ``training_step`` with Lightning's batch. It trains copies with
-    all optimizers of ``configure_optimizers``, so the training itself is bit for bit as without it. Parameters that
-    none of these optimizers holds are told. Nothing that copies log is kept. After that the numbers of
-    ``zeroinit.watch`` go to the Trainer's loggers.
+    The inspection runs once, in the first process, on ``training_step`` with Lightning's batch. It trains copies of the
+    module by the rules of all optimizers of ``configure_optimizers``. So your training is the same as without the
+    callback, bit by bit. The report names parameters that none of these optimizers holds. Values that the copies log
+    are dropped. After that the numbers of ``zeroinit.watch`` go to the Trainer's loggers.
 
     Args:
         strict: Stop the training with a ``SymmetryError`` if there is a warning.
-        step: A function ``(module, batch) -> loss`` instead of ``training_step``. Manual optimization needs it for an
-            inspection, because ``training_step`` then updates the module itself.
+        step: A function ``(module, batch) -> loss`` that replaces ``training_step`` in the inspection. Manual
+            optimization needs it, because ``training_step`` then updates the module itself.
         settings: Further arguments of ``InspectingCallback``, which has ``report`` and raises the errors.
 
     Attributes:

@@ -25,11 +25,11 @@ UNUSED = "watch(model) sees nothing before it is started; train inside `with zer
 
 
 class WatchWarning(UserWarning):
-    """A watch saw no update."""
+    """A ``watch`` saw no update of its model."""
 
 
 class Watch:
-    """Looks at a model before some of its updates; a context manager. See ``watch``.
+    """Records a model before some of its updates; a context manager that ``watch`` returns.
 
     Attributes:
         is_active: Whether this process watches; under ``torch.distributed`` the first one does.
@@ -140,19 +140,19 @@ class Watch:
 def watch(model: nn.Module, every: int = 100, log: Path | str | Any | None = None, *, by_layer: bool = False) -> Watch:
     """Watch a model while your own loop trains it: identical units, ranks, parameters without a gradient.
 
-    The first ten updates are recorded, then one in ``every``, and the first one with parameters that are new. At the
-    end there is a last look at the model. An update is a step of an optimizer with gradients. So the count is right
-    with accumulated gradients, several optimizers, and steps that a ``GradScaler`` skips. The model itself gets no
-    hooks, and a compiled model stays compiled. Under ``torch.distributed`` the first process watches.
+    ``watch`` records the first ten updates, then one in ``every``, and the first update of each new parameter. At the
+    end it looks at the model once more. An update is a step of an optimizer with gradients. So the count is right with
+    accumulated gradients, several optimizers, and steps that a ``GradScaler`` skips. The model gets no hooks, and a
+    compiled model stays compiled. Under ``torch.distributed`` only the first process watches.
 
     Args:
         model: Any module, also compiled or in ``DistributedDataParallel``.
         every: Updates between two records.
         log: A folder for TensorBoard, a ``SummaryWriter``, a function ``(numbers, update) -> None``, or ``None``.
-        by_layer: Log numbers for each layer, too. ``Watch.records`` has them in any case.
+        by_layer: Log numbers for each layer, too. ``Watch.records`` always has these numbers.
 
     Returns:
-        A context manager; print it to read what was seen.
+        A context manager. ``print`` shows what was seen.
 
     Raises:
         InputError: An argument cannot be used, or the model is sharded over processes.

@@ -28,13 +28,13 @@ NEAR = 12
 class InspectCallback(InspectingCallback, TrainerCallback):
     """Inspects the model on the first batch, before the first update, and watches it from then on.
 
-    The inspection runs once, in the first process, on the batch as the model gets it. It trains copies with the
-    Trainer's own optimizer, so the training itself is bit for bit as without it. Parameters that this optimizer does
-    not hold are told. After that the numbers of ``zeroinit.watch`` go to the Trainer's own logs:
-    TensorBoard, Weights & Biases, ``trainer.state.log_history``.
+    The inspection runs once, in the first process, on the batch as the model gets it. It trains copies of the model
+    with the class, groups and rates of the Trainer's own optimizer. So your training is the same as without the
+    callback, bit by bit. The report names parameters that this optimizer does not hold. After that the numbers of
+    ``zeroinit.watch`` go to the Trainer's own logs: TensorBoard, Weights & Biases, ``trainer.state.log_history``.
 
     Arguments, ``report`` and errors are those of ``InspectingCallback``. A ``loss_fn`` of two arguments gets the output
-    and the labels of the batch, also if the Trainer keeps them from the model.
+    and the labels of the batch, even if the Trainer does not pass the labels to the model.
 
     Attributes:
         recorder: What was seen of the updates; ``None`` before, and in other processes.

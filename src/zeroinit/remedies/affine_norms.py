@@ -18,15 +18,15 @@ __all__ = ["AffineNorms"]
 class AffineNorms(Remedy):
     """Lets the norms of a model act as affine maps during its first updates.
 
-    After zero weights every channel is constant, and a norm over batch and positions maps a constant channel to β. The
-    norm's backward pass removes the mean over batch and positions. So a convolution before the norm, with a constant
-    input, gets only rounding as its gradient, even if β is random.
-
-    This remedy lets a norm use its running statistics (mean 0 and variance 1 in a new model). The norm is then γx + β
+    With this remedy a norm uses its running statistics (mean 0 and variance 1 in a new model). The norm is then γx + β
     (up to its eps), and signals pass in both directions. Running statistics do not change meanwhile.
 
-    It acts on batch norms, instance norms and group norms with one channel per group. Norms in eval mode stay as they
-    are. A model with such a norm that keeps no running statistics is refused with an ``InputError``.
+    Without the remedy, zero weights make every channel constant, and a norm over batch and positions maps a constant
+    channel to β. The norm's backward pass removes the mean over batch and positions. So a convolution before the norm
+    gets only rounding as its gradient if its input is constant, even if β is random.
+
+    The remedy acts on batch norms, instance norms and group norms with one channel per group. Norms in eval mode stay
+    as they are. If such a norm keeps no running statistics, you get an ``InputError``.
 
     Args:
         model: The model that is trained.

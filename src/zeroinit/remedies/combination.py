@@ -71,10 +71,11 @@ def make_remedy(
         name: Keys of ``REMEDIES`` joined by ``"+"``. Each may be followed by its own number of steps and its strength:
             ``"warmup:100+position_signs:50+early_dropout:100:0.3"``.
         model: The model that is trained.
-        steps: The number of updates, for each remedy that names none.
-        strength: The strength of each remedy that takes one and names none. If ``None``, each uses its own default.
-        generator: Source of one number, from which each remedy derives its own generator by its name. So the draws of
-            one remedy do not depend on the others. If ``None``, a new generator with seed 0.
+        steps: The number of updates, for each remedy that has none in its name.
+        strength: The strength of each remedy that takes one and has none in its name. If ``None``, each uses its own
+            default.
+        generator: The source of one number. From this number and its own name, each remedy derives its own generator.
+            So the draws of one remedy do not depend on the others. If ``None``, a new generator with seed 0.
 
     Returns:
         A context manager, which is also an observer of ``fit``: a ``Remedy``, or a ``Combination`` of several.

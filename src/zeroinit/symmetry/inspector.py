@@ -80,28 +80,29 @@ def inspect(
     steps: int | None = None,
     seed: int = 0,
 ) -> SymmetryReport:
-    """Train copies of a model for a few steps and tell what will learn, what stays identical, and why.
+    """Tell whether a model will learn: what gets no gradient, what stays identical, why, and what to type.
 
-    A copy is trained in float32 on the one batch given, and another in float64 where that leaves a doubt. A gradient
-    that shrinks with machine epsilon is rounding and counts as none. A reason is printed once a trial on a copy has
-    shown it. The model itself, its mode, buffers and gradients and every random state are as before afterwards, also
-    after an error.
+    ``inspect`` trains a copy of the model for a few steps in float32, on the one batch given. If a doubt remains, it
+    trains another copy in float64. A gradient that shrinks with machine epsilon is rounding and does not count. A
+    reason is printed only if a trial on a copy has shown it. Your model does not change, also after an error: its
+    parameters, mode, buffers and gradients stay, and so does every random state.
 
     Args:
-        model: Any module. A model in eval mode is inspected as it would train, in train mode.
+        model: Any module. A model in eval mode is inspected in train mode, as it would train.
         inputs: One batch: a tensor, a tuple for ``model(*inputs)``, a mapping for ``model(**inputs)`` or an object that
-            holds tensors. Where the model takes one argument, a pair ``(inputs, targets)`` will do. Of a
-            ``DataLoader`` the first batch is taken.
-        targets: Classes or values. If ``None`` and without the output's own ``.loss``, classes are drawn for scores
-            (batch, classes) or (batch, positions, classes), and normal values for any other output.
-        loss_fn: Maps output and targets, or the output alone where ``targets`` is ``None``, to a scalar. By default the
-            output's own ``.loss``, else cross entropy for classes and the mean squared error for floats. Where it holds
-            the model, in its closure or as a method, it gets the copy.
-        optimizer: ``"adam"``, ``"sgd"``, a function from a list of parameters to a torch optimizer, or your optimizer
-            itself: its class, groups and rates train the copy, and parameters that it does not hold are told.
-        learning_rate: Of ``"adam"`` (1e-3 by default) or ``"sgd"`` (0.1).
-        steps: Updates; by default as many as there is news, at least 4 and at most 64.
-        seed: For dropout, drawn targets and whatever else is drawn.
+            holds tensors. If the model takes one argument, you may pass a pair ``(inputs, targets)``. From a
+            ``DataLoader``, ``inspect`` takes the first batch.
+        targets: Classes or values. If ``None``, the output's own ``.loss`` is used. Without one, ``inspect`` draws
+            targets: classes for scores (batch, classes) or (batch, positions, classes), else normal values.
+        loss_fn: Maps output and targets to a scalar, or the output alone if ``targets`` is ``None``. The default is the
+            output's own ``.loss``. If there is none, it is cross entropy for classes and the mean squared error for
+            floats. A ``loss_fn`` that holds the model, in its closure or as a method, gets the copy.
+        optimizer: ``"adam"``, ``"sgd"``, a function from a list of parameters to a torch optimizer, or your own
+            optimizer. Its class, groups and rates then train the copy, and the report names parameters that it does not
+            hold.
+        learning_rate: For ``"adam"`` (1e-3 by default) or ``"sgd"`` (0.1 by default).
+        steps: The number of updates. By default ``inspect`` goes on while something new happens: 4 to 64 updates.
+        seed: For dropout, for drawn targets and for everything else that is random.
 
     Returns:
         The report; print it.
@@ -156,13 +157,13 @@ def inspect(
 def assert_symmetry_broken(
     model: nn.Module, inputs: Any, targets: Any = None, *, ignore: Iterable[str] = (), **settings: Any
 ) -> None:
-    """Raise an ``AssertionError`` with the warnings of ``inspect``, if there are any. Use it in your own tests.
+    """Raise an ``AssertionError`` with the warnings of ``inspect``, if it has any: one line for your tests.
 
     Args:
         model: As for ``inspect``, like ``inputs``, ``targets`` and ``settings``.
         inputs: One batch.
         targets: Classes or values.
-        ignore: Codes of warnings to leave out, or what they start with.
+        ignore: Codes of warnings to leave out, or their beginnings, such as ``"ZI0"``.
         settings: Further arguments of ``inspect``.
 
     Raises:

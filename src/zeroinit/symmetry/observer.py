@@ -40,11 +40,11 @@ class LayerRecord:
         num_units: Its units.
         num_distinct: Units whose weights and biases differ, bit for bit. A unit that is NaN or infinite is different
             from all others.
-        num_driven_apart: Units whose values or gradients differ, bit for bit: those that are not each other's copy
-            after this update, either.
+        num_driven_apart: Units whose values or gradients differ, bit for bit. So these units differ after this update,
+            too.
         num_silent: Units without a gradient.
-        num_merged: Units that are identical to another now and differed from it in an earlier record: by so many the
-            number of different units is lower than without that.
+        num_merged: By how much the number of different units fell, because units are identical now that differed in an
+            earlier record.
         gradient: Largest absolute gradient of its weights.
         distinct_in: Different units once stored as ``bfloat16`` and ``float16``.
         diversity: Numbers by name, as in ``LayerReport.diversity``, on at most 128 units and 128 inputs of them.
@@ -66,12 +66,12 @@ class LayerRecord:
 
 
 class SymmetryObserver:
-    """Records what ``inspect`` tells of each layer while a model trains: units, ranks, features.
+    """Records the numbers that ``inspect`` has for each layer, while a model trains: units, ranks, features.
 
     Args:
         every: Steps between two records; the first ten steps are always recorded.
-        is_cheap: Leave out activations, low precision and kernel positions, and take ranks on at most 32 units and 32
-            inputs of them. The model has no hooks then.
+        is_cheap: Leave out activations, low precision and kernel positions, and compute ranks on at most 32 units and
+            32 of their inputs. The model then has no hooks.
 
     Attributes:
         every: Steps between two records.

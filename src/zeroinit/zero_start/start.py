@@ -26,7 +26,7 @@ LATEST: "weakref.WeakKeyDictionary[nn.Module, weakref.ref[ZeroStart]]" = weakref
 
 
 class ZeroStart(Combination):
-    """Remedies that help a model with zero weights during its first updates; see ``zero_start_``.
+    """Helps a model with zero weights during its first updates; ``zero_start_`` returns it.
 
     Use it as a context manager around the training loop, or as an observer of ``fit``. ``print`` shows what was set,
     what acts and why, and how many updates are done.
@@ -34,7 +34,7 @@ class ZeroStart(Combination):
     Attributes:
         record: What was set, as ``initialize_`` returns it.
         reasons: Each choice and why it was made.
-        steps: The number of updates in which it acts. Until all weights have moved, this is an upper limit.
+        steps: The number of updates in which it acts. This is an upper limit until all weights have left zero.
         remaining: How many of these updates are still to come.
     """
 

@@ -39,34 +39,36 @@ def zero_start_(
 ) -> ZeroStart:
     """Set all weights of ``model`` to zero, in place, and return a context manager that helps the model train.
 
-    Train inside the context manager. On most networks of ``docs/results/recommended.md`` the model then learns as well
-    as from PyTorch's default. With small learning rates the default is better (``docs/reference/zero_start.md``).
-    Biases become N(0, 1) × 0.1, and so does β in norms that would cancel a constant channel. Some of ``PARTS`` act
-    during the first updates and then remove themselves. They need no further passes.
+    Train inside the context manager. On three of the six networks of ``docs/results/recommended.md``, this start is not
+    worse than PyTorch's default; the other three are undecided. With small learning rates the default is better
+    (``docs/reference/zero_start.md``). Biases become N(0, 1) × 0.1, and so does β of norms that would cancel a constant
+    channel. Some of ``PARTS`` act during the first updates and then remove themselves. They need no further passes.
 
     An update is an optimizer step that changes the model. You may accumulate gradients. A step that a ``GradScaler``
     skips does not count.
 
-    With zero weights, the output of a unit is its bias. Behind a ReLU, a negative bias then means a dead unit. Once
-    gradients reach nothing new, units without a gradient get a positive bias (and their norms a positive β). Smooth
-    activations pass a gradient everywhere, so nothing changes there. Small weights may lose the gradient on its way to
-    the first layers. With plain SGD, steps may shrink from layer to layer. In both cases weights also become orthogonal
-    half-way.
+    With zero weights, the output of a unit is its bias. So a negative bias before a ReLU means a dead unit. Once
+    gradients reach no further parameter, dead units get a positive bias, and their norms a positive β. Smooth
+    activations pass a gradient everywhere, so nothing changes there.
 
-    Every weight has to leave zero, also beside zeros that the model brings along. A norm with γ = 0 gets γ = 1; its
-    branch still puts out 0, because the weights before the norm are zero. Weights that the model itself starts at zero,
-    such as LoRA's B, are not resized at the end. If nothing leaves zero in three updates, weights with a gradient of
-    exactly zero get PyTorch's default.
+    In two cases weights also become orthogonal half-way. Small weights may lose the gradient on its way to the first
+    layers. Or steps may shrink from layer to layer, as with plain SGD.
+
+    Every weight has to leave zero, also if the model has zeros of its own. A norm with γ = 0 gets γ = 1. Its branch
+    still puts out 0, because the weights before the norm are zero. Weights that the model itself starts at zero, such
+    as LoRA's B, are not resized at the end. If nothing leaves zero in three updates, weights with a gradient of exactly
+    zero get PyTorch's default.
 
     Args:
         model: Any module with dense, convolutional or attention layers. Frozen parameters stay as they are. So do
             parameters that a module without a rule shares, such as an embedding tied to a head.
-        steps: The number of updates in which the parts act, at least 1. If ``None``, they act for twice as many updates
-            as every weight needs to move. That is at least 10, at most 2 (n + 1) for n layers, and at most 100; for a
-            ResNet-50 it is 16. A weight that is not used in these updates is not waited for. With rectifiers it is 4 to
-            8 more, because revived units have to move, too.
-        generator: Source of the biases and signs; torch's global one for the biases if ``None``.
-        exclude: Pattern or patterns over the names of modules to leave as they are, as of ``initialize_``.
+        steps: The number of updates in which the parts act, at least 1. If ``None``, the parts act for twice as many
+            updates as every weight needs to leave zero. This number is at least 10, at most 2 (n + 1) for n layers, and
+            at most 100. For a ResNet-50 it is 16. With rectifiers it is 4 to 8 larger, because revived units have to
+            move, too. The zero start does not wait for a weight that is not used in these updates.
+        generator: Source of the biases and the random signs. If ``None``, biases come from torch's global generator,
+            and signs from a new generator with seed 0.
+        exclude: Pattern or patterns over the names of modules to leave as they are, as in ``initialize_``.
 
     Returns:
         A context manager, which is also an observer of ``fit``. ``print`` shows what was done and why.
@@ -78,10 +80,10 @@ def zero_start_(
 
     Warns:
         InitWarning: As ``initialize_`` warns.
-        RemedyWarning: Training ends before the last of the first updates, or nobody uses the return value. A weight, or
-            more than a tenth of a layer's units, does not move in the first updates. Weights hold values that no seen
-            update made, as after ``load_state_dict``; the zero start then ends and leaves them as they are. You exclude
-            a norm that cancels constant channels.
+        RemedyWarning: Training ends before the last of the first updates, or the return value is not used. A weight, or
+            more than a tenth of a layer's units, does not leave zero in the first updates. Weights hold values that no
+            counted update made, as after ``load_state_dict``; the zero start then ends and leaves them as they are. You
+            exclude a norm that cancels constant channels.
 
     Source:
         Schicho 2023 (zero weights, random biases); the parts name theirs; the study ``recommended``.

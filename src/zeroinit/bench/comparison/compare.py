@@ -55,33 +55,35 @@ def compare(  # type: ignore[misc]  # the two forms above name what differs; the
 ) -> Comparison | dict[str, Comparison]:
     """Compare initializers under one protocol: a rate tuned for each, paired seeds, intervals, a verdict.
 
-    The learning rate of each entry is the best on validation images, over two seeds that no final run has. That is the
-    lowest loss among the rates within one standard error of the best accuracy. Tuning measures no test image. Then each
-    entry is trained once with each seed. For one seed, all entries have the same split and the same batches. Each run
-    is stored, so the same call goes on where it was stopped.
+    Each entry gets the learning rate that is best on validation images, over two seeds that no final run has. The best
+    rate has the lowest loss among the rates whose accuracy is within one standard error of the highest. Tuning measures
+    no test image. Then each entry is trained once with each seed. For one seed, all entries have the same split and the
+    same batches. Each run is stored. So if you repeat a call that was stopped, it continues.
 
     Args:
         initializers: Names, ``"package.module:function"``, ``"zero_start"``, or functions of a module that can be
             imported. A name may have a scale and remedies: ``"normal_bias*0.1+early_dropout:100:0.3"``.
-        board: A board, as ``"initbench"``, or one network of it, as ``"initbench:digits ResNet"``. Your initializers
-            join its entries. It fixes the reference, the rates, the margin, the target, the network and the data.
-        reference: The entry that the others are compared with.
-        seeds: How many, from 0 on, or which; 5, or those of the board.
-        learning_rates: Ascending. One rate alone is not tuned. By default five, each √10 times the one before.
+        board: A board, such as ``"initbench"``, or one of its networks, such as ``"initbench:digits ResNet"``. Your
+            initializers join the board's entries. The board fixes the reference, the rates, the margin, the target, the
+            network and the data.
+        reference: The entry with which the others are compared.
+        seeds: How many seeds, from 0 on, or which seeds. By default 5, or the seeds of the board.
+        learning_rates: In ascending order. A single rate is not tuned. By default five rates, each √10 times the one
+            before.
         margin: The largest difference in accuracy that does not matter: 0.01 is one point.
-        target: A test accuracy; the table has the first epoch that reaches it. By default 0.9 on the digits, 0.95 on
+        target: A test accuracy. The table shows the first epoch that reaches it. By default 0.9 on the digits, 0.95 on
             MNIST, 0.4 on CIFAR-10.
-        study: A figure or study whose network is trained, as ``"fig9"`` or ``"recommended:MNIST CNN"``.
+        study: A figure or study whose network is trained, such as ``"fig9"`` or ``"recommended:MNIST CNN"``.
         results: Folder of stored results, or a URL that fsspec knows.
-        data_dir: As of ``load_dataset``.
-        device: As of ``choose_device``.
-        jobs: Number of processes; more than one only in a script that guards its calls by ``__name__``.
+        data_dir: As in ``load_dataset``.
+        device: As in ``choose_device``.
+        jobs: Number of processes. A script with more than one needs ``if __name__ == "__main__":`` around the call.
         settings: Further fields of ``Run``, such as ``dataset``, ``model``, ``optimizer``, ``epochs``, ``batch_size``.
             By default ``mnist_fnn`` on the digits, 20 epochs with Adam.
 
     Returns:
-        The table and the verdicts: ``print`` them, or ``save`` them as CSV, LaTeX, BibTeX, JSON and a drawing. Of a
-        board, one for each network, by its name.
+        The table and the verdicts. ``print`` them, or ``save`` them as CSV, LaTeX, BibTeX, JSON and a drawing. With a
+        board: one ``Comparison`` for each network, by the network's name.
 
     Raises:
         InputError: An entry or a setting cannot be used, the board fixes it, or every run of the reference failed.

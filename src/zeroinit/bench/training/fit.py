@@ -77,52 +77,52 @@ def fit(  # type: ignore[misc]  # the two forms above name what differs; the res
 ):
     """Train ``model`` in place and measure it after every epoch.
 
-    The same model, data, settings and generator state give bitwise the same history on the same machine and number
-    of threads.
+    On one machine, with one number of threads, the same model, data, settings and generator state give bitwise the same
+    history.
 
     Args:
         model: Maps a batch of images to logits (batch, num_classes). Or a sequence of such models. Then ``train``,
             ``validation``, ``test``, ``augment`` and ``generator`` may be sequences of the same length. All models
-            share an argument that is no sequence, except ``generator``: each model needs its own. Modules in eval mode
-            stay in it if others are in train mode, for example norms that keep their statistics. A model that is wholly
-            in eval mode is put into train mode.
+            share an argument that is no sequence, except ``generator``: each model needs its own. If some modules are
+            in eval mode, such as norms that keep their statistics, they stay in it. Only a model that is wholly in eval
+            mode is put into train mode.
         train: Stored images (num_images, ...) and classes (num_images,), on the model's device. Or a ``Dataset`` of
-            ``load_dataset``: it is moved to the model's device, is also the ``test``, and its pixels are mapped to
-            [0, 1], where ``test`` and ``transform`` say nothing else.
+            ``load_dataset``. ``fit`` then moves the data to the model's device. The test images are the default of
+            ``test``, and the map of pixels to [0, 1] is the default of ``transform``.
         epochs: Passes over the training images, at least 0.
-        validation: Images and classes that are only measured; skipped if ``None`` or empty, likewise ``test``.
+        validation: Images and classes that are only measured; skipped if ``None`` or empty, as is ``test``.
         test: Images and classes that are only measured.
         batch_size: Images per update; the last batch of an epoch may be smaller.
         optimizer: A key of ``OPTIMIZERS``.
         learning_rate: Constant after the warm-up.
-        momentum: Of SGD, RMSprop and Muon.
+        momentum: For SGD, RMSprop and Muon.
         warmup_steps: Updates over which the learning rate rises linearly from ``learning_rate / warmup_steps``.
-        max_steps: Updates after which training ends, also within an epoch, which is then measured. No bound if
-            ``None``.
+        max_steps: Updates after which training ends, also in the middle of an epoch. The model is then measured. No
+            limit if ``None``.
         reduction: ``"sum"`` (the paper) or ``"mean"`` of the cross entropy over the batch.
         order: ``"fresh"`` for a new random order in every epoch, ``"fixed"`` for one order throughout.
         evaluation_mode: ``"eval"`` or ``"train"``; see ``evaluate``. In ``"train"`` mode the evaluation batches have
             the size of the training batches.
-        transform: From stored images to the model's input, batch by batch; it may get a leading axis of models.
-        augment: From stored images to stored images, batch by batch, for training alone and before ``transform``. If
-            it draws from a generator, this is its attribute ``generator``, so that a checkpoint holds it.
+        transform: Maps stored images to the model's input, batch by batch. Images may have a leading axis of models.
+        augment: Maps stored images to stored images, batch by batch, in training alone and before ``transform``. If it
+            draws random numbers, its attribute ``generator`` must hold the source, so that a checkpoint saves it.
         parameters: What the optimizer updates; the model's own if ``None``. An optimizer over the parameters of a copy
-            trains nothing. This happened to the paper's SGD runs. Each step drops the gradients of the step before it,
-            also those of the model's other parameters.
+            trains nothing, as in the paper's SGD runs. Each step clears the gradients of the step before, for all
+            parameters of the model.
         generator: Source of the batch order (a CPU generator); torch's global one if ``None``.
-        precision: A key of ``PRECISIONS``; as the model is if ``None``.
-        layout: A key of ``LAYOUTS``: the order in which images lie in memory while training.
-        stacking: A key of ``STACKINGS``: how several models are trained. The results are the same within rounding. One
-            thing differs: a stacked model whose loss is not finite trains until all models end. Its history ends.
+        precision: A key of ``PRECISIONS``; the precision that the model has if ``None``.
+        layout: A key of ``LAYOUTS``: the order in which images lie in memory during training.
+        stacking: A key of ``STACKINGS``: how several models are trained. Results are equal within rounding. If the loss
+            of a stacked model is not finite, its history ends, but it trains until all models end.
         execution: A key of ``EXECUTIONS``: how updates go to the device, operation by operation or as a recorded CUDA
             graph. Results are equal within rounding.
-        checkpoint: Where the state is saved and read again; nowhere if ``None``.
-        observers: Objects that watch the run: an ``Observer``, or whatever has one of its methods. They cannot disturb
-            the run, except by hooks on the model, as remedies do.
+        checkpoint: Where the state is saved and from where it is read again; nowhere if ``None``.
+        observers: Objects that watch the run. Each is an ``Observer``, or has one of its methods. Observers cannot
+            disturb the run, except by hooks on the model, as remedies do.
 
     Returns:
-        The history, or those of several models; a loss that is not finite ends a run and is recorded there, not
-        raised.
+        The history, or the histories of several models. If a loss is not finite, the run ends, and the history says so;
+        no error is raised.
 
     Raises:
         InputError: A setting out of range, an unknown name, or an observer without a method to call. Several models

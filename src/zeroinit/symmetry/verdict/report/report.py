@@ -22,21 +22,21 @@ __all__ = ["SymmetryReport"]
 
 @dataclass(frozen=True)
 class SymmetryReport(Report):
-    """Whether a model's units will separate, when each layer starts to learn, and what is wrong, if anything.
+    """What ``inspect`` found: when each layer gets its first gradient, whether its units differ, and what is wrong.
 
     Attributes:
         model: The model's type.
-        loss: How the loss came about.
-        optimizer: What updated the shadow.
-        num_steps: Updates of the shadow training.
-        losses: Loss before each update.
+        loss: Which loss was used.
+        optimizer: Which optimizer updated the copy.
+        num_steps: How many updates the copy had.
+        losses: The loss before each update.
         parameters: Trainable parameters and frozen ones, in the model's order.
         layers: Layers with units.
         findings: Warnings first.
         not_inspected: What was left out, with the reason, by name.
         notes: What the reader should know about the inspection itself.
-        checks: What was looked at, with its numbers, also where nothing is wrong.
-        homes: Where the classes of the modules that findings name begin, by path.
+        checks: Each check with its numbers, even if nothing is wrong.
+        homes: For each module that findings name, by path: where its class begins in the source.
     """
 
     model: str
