@@ -13,6 +13,7 @@ from zeroinit._findings.naming import few, joined, of_model
 from zeroinit._modules.homes import homes_of
 from zeroinit.audit.building import Observed, observe
 from zeroinit.audit.copies import copies_between, copies_inside
+from zeroinit.audit.lost import lost_writes
 from zeroinit.audit.memory import GIVEN
 from zeroinit.audit.overwritten import overwritten
 from zeroinit.audit.ranks import compared_ranks
@@ -20,7 +21,7 @@ from zeroinit.audit.report import AuditReport, Written
 from zeroinit.audit.scale import wrong_scale
 from zeroinit.audit.sharding import whole_shapes
 from zeroinit.audit.trace import Recorder, plain
-from zeroinit.audit.written import lost_writes, never_written, unwritten
+from zeroinit.audit.written import never_written, unwritten
 
 __all__ = ["assert_initialized", "audit"]
 
