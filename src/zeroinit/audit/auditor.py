@@ -213,7 +213,8 @@ def _written(observed: Observed, name: str, tensor: Tensor) -> Written:
     if writes:
         last = writes[-1]
         rule, place = last.rule.label or (OUTSIDE if last.operation in GIVEN else last.operation), last.rule.place
-        rule = "a checkpoint" if observed.is_loaded(last) else rule
+        source = observed.copied_from(last) if last.rule.loading else ""
+        rule = "a checkpoint" if observed.is_loaded(last) else f"copy of {source}" if source else rule
     elif memory is not None and unwritten(observed, name, tensor) is None:
         rule = OUTSIDE  # as a write to `tensor.numpy()`, which torch does not see
     return Written(name, shape, not isinstance(tensor, nn.Parameter), rule, place, len(writes))

@@ -42,6 +42,7 @@ def overwritten(observed: Observed) -> list[Finding]:
             continue
         if (
             last is None
+            or last.rule.loading
             or observed.is_loaded(last)
             or last.rule.site in receiving
             or last.rule.origin == "library"
