@@ -97,7 +97,7 @@ def told_once(findings: Iterable[Finding]) -> list[Finding]:
 def _typed_once(suggestions: list[str]) -> str:
     """Return what to type for several places: for the first one, if a line of code would hold a star."""
     starred = _once(in_common(suggestions, IN_PATHS))
-    return starred if "[*]" not in starred else f"{suggestions[0]} The same holds for the other {len(suggestions) - 1}."
+    return starred if "[*]" not in starred else f"{suggestions[0]} Do the same for the other {len(suggestions) - 1}."
 
 
 def starred_in_text(text: str) -> str:

@@ -117,10 +117,13 @@ def _of_one(observed: Observed, eager: Observed) -> list[Finding]:
     """Return what one built model shows; what is built directly shows what was meant."""
     found = [*never_written(observed, eager), *lost_writes(observed), *overwritten(observed)]
     found += [*copies_between(observed), *copies_inside(observed)]
+    together = {name: names for names in observed.joined for name in names}
     for pair in observed.split:
-        found.append(_split(pair, "were one parameter while the model was built, and are two now"))
+        now = "in the same memory now" if pair[1] in together.get(pair[0], ()) else "now"
+        found.append(_split(pair, f"were one parameter while the model was built, and are two {now}"))
     for names in observed.joined:
-        found.append(_joined(names, "are different parameters in the same memory"))
+        if not any({*pair} <= {*names} for pair in observed.split):
+            found.append(_joined(names, "are different parameters in the same memory"))
     return found
 
 

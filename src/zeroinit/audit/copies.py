@@ -55,9 +55,9 @@ def _is_layer(observed: Observed, name: str) -> bool:
 
 
 def _is_received(observed: Observed, name: str, write: Write) -> bool:
-    """Whether values are loaded: from a checkpoint, or from a part of the model whose name differs by more than numbers.
+    """Whether values are loaded: from a checkpoint, or from a part of the model of another kind.
 
-    Layers of one kind that load what another one of them drew are copies.
+    Layers whose names differ by a number alone, and that load what one of them drew, are copies.
     """
     source = observed.copied_from(write)
     is_twin = re.sub(r"\d+", "*", source) == re.sub(r"\d+", "*", name)
@@ -155,7 +155,7 @@ def _between(observed: Observed, groups: list[list[str]], paths: tuple[str, ...]
 
 
 def _instead(observed: Observed, names: list[str]) -> str:
-    """Say what to leave out so that each parameter keeps values of its own, as far as it is known what made them equal."""
+    """Say what to do so that each parameter keeps values of its own, by what made them equal."""
     memories = [observed.memory(observed.parameters[name]) for name in names]
     lasting = [each for memory in memories if memory is not None for each in memory.lasting()]
     if place := next((each.rule.place for each in lasting if each.kind == "copy" and each.rule.place), ""):

@@ -11,7 +11,7 @@ from zeroinit.audit.building import Observed
 from zeroinit.audit.memory import Memory, Write
 from zeroinit.audit.merged import is_merged
 from zeroinit.audit.rules import Rule, is_by_hand, is_in_loop
-from zeroinit.audit.special import Reach, Site, by_general, is_again, is_special
+from zeroinit.audit.special import Reach, Site, special_lost
 from zeroinit.audit.trace import plain
 
 __all__ = ["overwritten"]
@@ -54,12 +54,8 @@ def overwritten(observed: Observed) -> list[Finding]:
         later = _same_rule(by_site[last.rule.site], last)
         if loaded and not _is_deliberate(observed, name, loaded[-1], last, reach, receiving):
             found.append(_after_loading(name, last))
-        elif special := [
-            each
-            for each in before
-            if is_special(observed, name, each, last, reach, later) and not is_again(each, last, history)
-        ]:
-            found.append(by_general(name, observed.parameters[name], special[-1], last, len(later)))
+        else:
+            found += special_lost(observed, name, history, last, reach, later)
     return [*found, *_statistics(observed)]
 
 

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from zeroinit._findings.finding import Finding, finding
 from zeroinit.audit.building import Observed
 from zeroinit.audit.memory import COPIES, Memory, Write
-from zeroinit.audit.rules import Rule
+from zeroinit.audit.rules import Rule, is_in_loop
 
-__all__ = ["Reach", "Site", "by_general", "is_again", "is_special"]
+__all__ = ["Reach", "Site", "special_lost"]
 
 CHANGED_LATER = ("trunc_normal_", "sparse_")
 """Rules that draw, and then change what they drew."""
@@ -18,7 +18,37 @@ Reach = dict[Site, set[str]]
 """The parameters that each line of the user's code writes."""
 
 
-def is_special(observed: Observed, name: str, write: Write, last: Write, reach: Reach, later: set[str]) -> bool:
+def special_lost(
+    observed: Observed, name: str, history: list[Write], last: Write, reach: Reach, later: set[str]
+) -> list[Finding]:
+    """Return a finding if the last rule, which writes the parameters ``later``, is over a special value."""
+    before = [each for each in history if each.time < last.time and last.covers(each)]
+    special = [each for each in before if _is_special(observed, name, each, last, reach, later)]
+    if lost := [each for each in special if not _is_again(each, last, history)]:
+        return [_by_general(name, observed.parameters[name], lost[-1], last, len(later))]
+    set_by_owner = [each for each in before if each.sets and _is_by_owner(observed, name, each)]
+    if set_by_owner and _is_chosen(observed, name, set_by_owner[-1], last):
+        return [_instead_of_chosen(name, set_by_owner[-1], last)]
+    return []
+
+
+def _is_chosen(observed: Observed, name: str, write: Write, last: Write) -> bool:
+    """Whether a constructor chose a number that is no usual one, and the rule of a kind of layers sets a usual one."""
+    owner, rule = observed.declared(name)[0], last.rule
+    usual = last.kind == "constant" and last.value in (0.0, 1.0)
+    if write.value in (None, 0.0, 1.0) or not write.whole or not (usual or last.kind == "draw"):
+        return False
+    if write.rule.origin == "library" or rule.made_in is type(owner) or observed.parameters[name].dim() > 1:
+        return False
+    return rule.applied or is_in_loop(rule.site) or any(id(owner) in call[2:] for call in rule.calls[:1])
+
+
+def _instead_of_chosen(name: str, write: Write, last: Write) -> Finding:
+    chosen = f"was set to {write.value:g} by its constructor ({write.rule.place})"
+    return finding("ZI253", name.rpartition(".")[0], [name], f"`{name}` {chosen}, and {last.rule} wrote over it.")
+
+
+def _is_special(observed: Observed, name: str, write: Write, last: Write, reach: Reach, later: set[str]) -> bool:
     """Whether a write is a rule of its own for few parameters, and another one for more of them came later."""
     rule = write.rule
     if not rule.site[1] or rule.origin == "library" or rule.site == last.rule.site or rule.loading:
@@ -61,7 +91,7 @@ def _lives_on(memory: Memory, write: Write, last: Write) -> bool:
     return read or any(each.source is memory and each.time in made for each in kept)
 
 
-def is_again(write: Write, last: Write, history: list[Write]) -> bool:
+def _is_again(write: Write, last: Write, history: list[Write]) -> bool:
     """Whether the line of a write runs again after the later rule, as where an initializer that scales runs twice."""
     return any(each.time > last.time and each.rule.site == write.rule.site for each in history)
 
@@ -152,7 +182,7 @@ def _is_same(first: Write, second: Write) -> bool:
     return first.value is not None and first.value == second.value and "change" not in (first.kind, second.kind)
 
 
-def by_general(name: str, parameter: Tensor, special: Write, last: Write, count: int) -> Finding:
+def _by_general(name: str, parameter: Tensor, special: Write, last: Write, count: int) -> Finding:
     path = name.rpartition(".")[0]
     what = "scaled" if special.kind == "change" else "set"
     over = f"{last.rule} wrote over it{f', as over {count - 1} more' * (count > 1)}"

@@ -178,8 +178,11 @@ class Recorder(TorchDispatchMode):
             else:
                 self._link(memory, [] if name.endswith("_like") else inputs)  # which takes a shape alone
                 source = self.memory_of(inputs[0]) if name in {*COPIES, *REPEATS} and inputs else None
-                std = STANDARD.get(name) if is_random else self._scaled_std(name, inputs, args)
+                scaled, factor = self._scaled(name, inputs, args)
+                std = STANDARD.get(name) if is_random else scaled and scaled.std and scaled.std * factor
                 mean = None if name not in STANDARD else 0.0 if "randn" in name else 0.5
+                if scaled is not None and scaled.kind == "constant" and scaled.value is not None:
+                    mean = scaled.value * factor
                 kind = "draw" if is_random else "computed"
                 self._append(
                     memory, kind, tensor, name, value=mean, std=std, source=source, rows=rows_of_index(name, args)
@@ -189,7 +192,7 @@ class Recorder(TorchDispatchMode):
         size = tensor.untyped_storage().nbytes()
         whole = tensor.numel() * tensor.element_size() >= size and 0 not in tensor.stride()
         rule = calling_rule() if self.phase != "forward" else Rule()
-        if kind in ("computed", "copy") and self.phase != "forward":
+        if kind in ("computed", "copy", "given") and self.phase != "forward" and not tensor.is_meta:
             more["value"] = only_value(tensor)
         memory.writes.append(
             Write(
@@ -208,14 +211,14 @@ class Recorder(TorchDispatchMode):
             )
         )
 
-    def _scaled_std(self, name: str, inputs: list[Tensor], args: tuple) -> float | None:
-        """Return the standard deviation of drawn values times a number."""
+    def _scaled(self, name: str, inputs: list[Tensor], args: tuple) -> tuple[Write | None, float]:
+        """Return the write of the values that a number multiplies, and the number."""
         factor = number_of(args[1]) if name in ("mul", "div") and len(args) > 1 else None
         memory = self.memory_of(inputs[0]) if factor and inputs else None
-        drawn = memory.lasting() if memory is not None else []
-        if not factor or len(drawn) != 1 or drawn[0].std is None:
-            return None
-        return drawn[0].std * (factor if name == "mul" else 1 / factor)
+        lasting = memory.lasting() if memory is not None else []
+        if not factor or len(lasting) != 1:
+            return None, 1.0
+        return lasting[0], factor if name == "mul" else 1 / factor
 
     def _link(self, memory: Memory, sources: list[Tensor]) -> None:
         for each in sources:
