@@ -1,6 +1,7 @@
 """Cases of a fifth engineer who did not know the audit, rebuilt in our own words, each with its repaired form."""
 
 import copy
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -71,8 +72,16 @@ def default_of_layers_cut_along_their_outputs():
 
 
 @healthy("own", "shards")
-def default_of_a_convolution_of_some_groups():
-    return on_ranks(lambda parts: nn.Sequential(nn.Conv2d(16 // parts, 16 // parts, 3, groups=4 // parts)))
+def convolution_of_which_each_rank_holds_some_groups():
+    class Grouped(nn.Module):
+        def __init__(self, parts: int):
+            super().__init__()
+            self.conv = nn.Conv2d(16 // parts, 16 // parts, 3, groups=8 // parts, bias=False)
+            nn.init.kaiming_normal_(self.conv.weight, mode="fan_out")
+            with torch.no_grad():
+                self.conv.weight *= (8 // parts) ** 0.5
+
+    return on_ranks(Grouped)
 
 
 @healthy("own", "shards")
@@ -201,6 +210,40 @@ def tie_that_a_loop_deletes():
     return {"build": lambda: filled("a loop that deletes")}
 
 
+@contextmanager
+def moved_one_by_one():
+    """Move each parameter to the meta device once it is registered."""
+    before = nn.Module.register_parameter
+
+    def register(self, name, parameter):
+        before(self, name, parameter)
+        if parameter is not None:
+            self._parameters[name] = nn.Parameter(parameter.to("meta"))
+
+    nn.Module.register_parameter = register
+    try:
+        yield
+    finally:
+        nn.Module.register_parameter = before
+
+
+TWICE = " ".join(f"{at}.{name}" for at in range(2) for name in NAMES.split())
+
+
+@fault(
+    ACCELERATE, "ties", "ZI209", TWICE, "-> Tie them again at the end: `model[0].head.weight = model[0].words.weight`"
+)
+def ties_on_the_meta_device_that_a_loading_loop_splits():
+    def build() -> nn.Module:
+        with moved_one_by_one():
+            model = nn.ModuleList([Tied(), Tied()])
+        for layer in (each for tied in model for each in tied.children()):
+            layer.weight = nn.Parameter(torch.rand(9, 8))
+        return model
+
+    return {"build": build}
+
+
 @fault("own", "ties", "ZI209", NAMES, TIE)
 def tie_that_two_lines_with_equal_values_split():
     return {"build": lambda: filled("lines")}
@@ -240,7 +283,7 @@ def tie_that_a_line_undoes_after_loading():
 def tie_that_a_line_undoes_after_a_loop_split_it():
     def build() -> nn.Module:
         model = filled("a loop")
-        model.head.weight = nn.Parameter(SAVED["head"].clone())
+        model.head.weight = nn.Parameter(model.words.weight.detach().clone())
         return model
 
     return {"build": build}
@@ -252,6 +295,19 @@ def tie_with_values_that_a_loop_undoes():
         model = Tied()
         for each in (model.words, model.head):
             each.weight = nn.Parameter(each.weight.detach().clone(), requires_grad=each is model.words)
+        return model
+
+    return {"build": build}
+
+
+@healthy("own", "ties")
+def tie_with_values_that_a_loop_undoes_beside_one_on_the_meta_device():
+    def build() -> nn.Module:
+        model = nn.ModuleList([Tied(), on_meta()])
+        for each, values in zip((model[0].words, model[0].head), SAVED.values(), strict=True):
+            each.weight = nn.Parameter(values.clone())
+        model[1].words.weight = nn.Parameter(torch.rand(9, 8))
+        model[1].head.weight = model[1].words.weight
         return model
 
     return {"build": build}

@@ -147,7 +147,8 @@ class Ties:
         if parameter is None:
             return
         on_meta = any(is_on_meta for *_, is_on_meta in (*self._meant.values(), *filter(None, [meant])))
-        if on_meta and not parameter.is_meta and not was_filled:
+        replaces = on_meta and any(other() is module and each == name for other, each in self._known)
+        if replaces and not parameter.is_meta and not was_filled:
             self._filled[key] = calling_rule().site
             if meant is not None and meant[2]:
                 self._meant[key] = meant

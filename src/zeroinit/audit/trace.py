@@ -192,7 +192,7 @@ class Recorder(TorchDispatchMode):
         size = tensor.untyped_storage().nbytes()
         whole = tensor.numel() * tensor.element_size() >= size and 0 not in tensor.stride()
         rule = calling_rule() if self.phase != "forward" else Rule()
-        if kind in ("computed", "copy", "given") and self.phase != "forward" and not tensor.is_meta:
+        if kind in ("computed", "copy") and self.phase != "forward" and not tensor.is_meta:
             more["value"] = only_value(tensor)
         memory.writes.append(
             Write(
