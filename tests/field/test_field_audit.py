@@ -14,6 +14,7 @@ from . import (
     audit_outside_2,
     audit_outside_3,
     audit_outside_4,
+    audit_outside_5,
     audit_parts,
     audit_products,
     audit_received,
@@ -33,6 +34,7 @@ modules = (
     audit_outside_2,
     audit_outside_3,
     audit_outside_4,
+    audit_outside_5,
     audit_parts,
     audit_products,
     audit_received,
@@ -90,3 +92,22 @@ def test_gates_that_a_rule_for_all_layers_draws_are_information():
 def test_a_verdict_counts_names_that_ranks_alone_have():
     report = looked_at("tied_matrix_differs_between_stages")
     assert report.verdict.startswith("Not initialized as meant: 2 of 4 parameters"), report.verdict
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.kind == "chosen" and not case.code])
+def test_a_number_that_stays_or_is_set_by_name_is_no_information(name):
+    assert looked_at(name).findings == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "end"),
+    [("rule_after_weight_norm_in_three_layers", "weight_g"), ("layers_that_are_deep_copies", "1.weight")],
+)
+def test_the_table_names_the_line_of_the_user_where_python_calls(name, end):
+    places = {each.place.partition(":")[0] for each in looked_at(name).parameters if each.name.endswith(end)}
+    assert places == {"audit_outside_5.py"}
+
+
+def test_the_table_names_what_a_layer_copies():
+    written = {each.name: each.rule for each in looked_at("critics_that_load_the_first_one").parameters}
+    assert written["1.0.weight"] == "copy of 0.0.weight"

@@ -231,5 +231,10 @@ CODES: dict[str, Code] = {
         "biases of separate layers are equal",
         "Nothing to do: the weights of these layers differ.",
     ),
+    "ZI253": Code(
+        "info",
+        "a rule wrote over the number that a constructor chose",
+        "Nothing to do if that is meant; else let the rule set this number.",
+    ),
 }
 """Findings by code."""

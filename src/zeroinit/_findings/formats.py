@@ -87,11 +87,17 @@ def told_once(findings: Iterable[Finding]) -> list[Finding]:
                     members[0],
                     path=f"{pattern_of(each.path for each in members)} ({len(members)} of them)",
                     message=_once(in_common((each.message for each in members), IN_PATHS)),
-                    suggestion=_once(in_common((each.suggestion for each in members), IN_PATHS)),
+                    suggestion=_typed_once([each.suggestion for each in members]),
                     cause=members[0].cause if len({each.cause for each in members}) == 1 else "",
                 )
             )
     return kept
+
+
+def _typed_once(suggestions: list[str]) -> str:
+    """Return what to type for several places: for the first one, if a line of code would hold a star."""
+    starred = _once(in_common(suggestions, IN_PATHS))
+    return starred if "[*]" not in starred else f"{suggestions[0]} Do the same for the other {len(suggestions) - 1}."
 
 
 def starred_in_text(text: str) -> str:

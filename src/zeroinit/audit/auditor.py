@@ -13,6 +13,7 @@ from zeroinit._findings.naming import few, joined, of_model
 from zeroinit._modules.homes import homes_of
 from zeroinit.audit.building import Observed, observe
 from zeroinit.audit.copies import copies_between, copies_inside
+from zeroinit.audit.lost import lost_writes
 from zeroinit.audit.memory import GIVEN
 from zeroinit.audit.overwritten import overwritten
 from zeroinit.audit.ranks import compared_ranks
@@ -20,7 +21,7 @@ from zeroinit.audit.report import AuditReport, Written
 from zeroinit.audit.scale import wrong_scale
 from zeroinit.audit.sharding import whole_shapes
 from zeroinit.audit.trace import Recorder, plain
-from zeroinit.audit.written import lost_writes, never_written, unwritten
+from zeroinit.audit.written import never_written, unwritten
 
 __all__ = ["assert_initialized", "audit"]
 
@@ -117,10 +118,13 @@ def _of_one(observed: Observed, eager: Observed) -> list[Finding]:
     """Return what one built model shows; what is built directly shows what was meant."""
     found = [*never_written(observed, eager), *lost_writes(observed), *overwritten(observed)]
     found += [*copies_between(observed), *copies_inside(observed)]
+    together = {name: names for names in observed.joined for name in names}
     for pair in observed.split:
-        found.append(_split(pair, "were one parameter while the model was built, and are two now"))
+        now = "in the same memory now" if pair[1] in together.get(pair[0], ()) else "now"
+        found.append(_split(pair, f"were one parameter while the model was built, and are two {now}"))
     for names in observed.joined:
-        found.append(_joined(names, "are different parameters in the same memory"))
+        if not any({*pair} <= {*names} for pair in observed.split):
+            found.append(_joined(names, "are different parameters in the same memory"))
     return found
 
 
@@ -213,7 +217,8 @@ def _written(observed: Observed, name: str, tensor: Tensor) -> Written:
     if writes:
         last = writes[-1]
         rule, place = last.rule.label or (OUTSIDE if last.operation in GIVEN else last.operation), last.rule.place
-        rule = "a checkpoint" if observed.is_loaded(last) else rule
+        source = observed.copied_from(last) if last.rule.loading else ""
+        rule = "a checkpoint" if observed.is_loaded(last) else f"copy of {source}" if source else rule
     elif memory is not None and unwritten(observed, name, tensor) is None:
         rule = OUTSIDE  # as a write to `tensor.numpy()`, which torch does not see
     return Written(name, shape, not isinstance(tensor, nn.Parameter), rule, place, len(writes))

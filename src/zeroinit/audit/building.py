@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -58,15 +59,33 @@ class Observed:
         """Names of different parameters that lie in the same memory."""
         return memory_groups(dict(self.parameters))
 
+    @cached_property
+    def held(self) -> dict[Memory, str]:
+        """The memory of each parameter and buffer with its name, and the memory whose place it took."""
+        found: dict[Memory, str] = {}
+        for name, tensor in {**self.parameters, **self.buffers}.items():
+            memory = self.memory(tensor)
+            while memory is not None and memory not in found:
+                found[memory] = name
+                memory = memory.before
+        return found
+
+    def copied_from(self, write: Write) -> str:
+        """Return the name of the parameter or buffer of this model that a write copies; empty for anything else."""
+        return self.held.get(write.source, "") if write.kind == "copy" and write.source is not None else ""
+
     def memory(self, tensor: Tensor) -> Memory | None:
         """Return what is known of a tensor's memory."""
         return self.recorder.memory_of(tensor)
 
     def is_loaded(self, write: Write, depth: int = 3) -> bool:
-        """Whether values come from a checkpoint: loaded, assigned memory, or a copy of what was loaded."""
-        if (write.kind == "given" and write.time == 0) or (
-            write.rule.loading and write.kind in ("copy", "given", "part")
-        ):
+        """Whether values come from a checkpoint: loaded, assigned memory, or a copy of what was loaded.
+
+        What one part of the model loads from another one is a copy.
+        """
+        if write.kind == "given" and write.time == 0:
+            return True
+        if write.rule.loading and write.kind in ("copy", "given", "part") and not self.copied_from(write):
             return True
         copied = write.kind == "copy" or write.operation in {*COPIES, *REPEATS}
         before = write.source.lasting(write.time) if copied and write.source is not None and depth else []

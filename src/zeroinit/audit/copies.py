@@ -12,7 +12,7 @@ from torch.nn.parameter import UninitializedParameter
 from zeroinit._findings.finding import Finding, finding
 from zeroinit._findings.naming import few, of_model
 from zeroinit.audit.building import Observed
-from zeroinit.audit.memory import Memory, Write
+from zeroinit.audit.memory import COPIES, Write
 from zeroinit.audit.trace import plain
 
 __all__ = ["copies_between", "copies_inside", "drawn", "equal_groups"]
@@ -33,7 +33,6 @@ def drawn(observed: Observed) -> dict[str, Tensor]:
     Left out: what is frozen or loaded, averages and targets, constants.
     """
     found = {}
-    names = {observed.memory(each): name for name, each in observed.parameters.items()}
     for name, parameter in observed.parameters.items():
         memory = observed.memory(parameter)
         if memory is None or not parameter.requires_grad or isinstance(parameter, UninitializedParameter):
@@ -41,7 +40,7 @@ def drawn(observed: Observed) -> dict[str, Tensor]:
         tensor = plain(parameter.detach())
         if tensor.is_meta or not tensor.is_floating_point() or ON_PURPOSE.search(name.lower()):
             continue
-        if any(observed.is_loaded(each) and not _is_of_twin(observed, name, each, names) for each in memory.lasting()):
+        if any(_is_received(observed, name, each) for each in memory.lasting()):
             continue
         seen = observed.recorder.time and not (_is_layer(observed, name) and memory.is_from_outside())
         random = memory.is_random() if seen else _looks_random(tensor)
@@ -55,12 +54,14 @@ def _is_layer(observed: Observed, name: str) -> bool:
     return name.endswith("weight") and isinstance(observed.owner(name), nn.Linear | _ConvNd)
 
 
-def _is_of_twin(observed: Observed, name: str, write: Write, names: dict[Memory | None, str]) -> bool:
-    """Whether a layer is loaded from a live one that was drawn, and whose name has another number."""
-    source = write.source
-    if source not in names or re.sub(r"\d+", "*", names[source]) != re.sub(r"\d+", "*", name):
-        return False
-    return source is not None and not any(observed.is_loaded(each) for each in source.lasting(write.time))
+def _is_received(observed: Observed, name: str, write: Write) -> bool:
+    """Whether values are loaded: from a checkpoint, or from a part of the model of another kind.
+
+    Layers whose names differ by a number alone, and that load what one of them drew, are copies.
+    """
+    source = observed.copied_from(write)
+    is_twin = re.sub(r"\d+", "*", source) == re.sub(r"\d+", "*", name)
+    return observed.is_loaded(write) or (write.rule.loading and not is_twin)
 
 
 def _varies(tensor: Tensor) -> bool:
@@ -139,10 +140,8 @@ def _between(observed: Observed, groups: list[list[str]], paths: tuple[str, ...]
     others = [name for name in random if name.rpartition(".")[0] in paths and name not in names]
     ends = "; their other values differ" if others else f": {len(first)} {_whats(first)} start as one"
     message = f"{few(names)} {how}{ends}."
-    repair = (
-        "Draw each anew: build each layer by itself instead of `copy.deepcopy`, seed once and not in each layer, "
-        f"or call `nn.init.normal_({of_model(first[1])}, std=0.02)` and so on."
-    )
+    anew = f"`nn.init.normal_({of_model(first[1])}, std=0.02)` and so on"
+    repair = f"Draw each anew: {_instead(observed, first)}, or call {anew}."
     embedding = next((name for name in first if isinstance(observed.owner(name), nn.Embedding)), "")
     head = next((name for name in first if isinstance(observed.owner(name), nn.Linear)), "")
     if embedding and head:
@@ -153,6 +152,19 @@ def _between(observed: Observed, groups: list[list[str]], paths: tuple[str, ...]
     if drawn_anew == {*paths} and all(random[name].dim() < 2 for name in names):
         return finding("ZI252", path, names, message)
     return finding("ZI206", path, names, message, repair)
+
+
+def _instead(observed: Observed, names: list[str]) -> str:
+    """Say what to do so that each parameter keeps values of its own, by what made them equal."""
+    memories = [observed.memory(observed.parameters[name]) for name in names]
+    lasting = [each for memory in memories if memory is not None for each in memory.lasting()]
+    if place := next((each.rule.place for each in lasting if each.kind == "copy" and each.rule.place), ""):
+        return f"leave out the copy ({place})"
+    ways = {
+        "build each layer by itself instead of `copy.deepcopy`": any(each.operation in COPIES for each in lasting),
+        "seed once and not in each layer": all(each.kind == "draw" for each in lasting),
+    }
+    return ", ".join([way for way, holds in ways.items() if holds] or ways)
 
 
 def _whats(names: Iterable[str]) -> str:

@@ -70,12 +70,14 @@ def right_fans(
         gates = shape[0] // owner.hidden_size
         return [Fans(shape[1], shape[0] / gates, f"the parameter packs {gates} projections")] if gates > 1 else []
     if isinstance(owner, _ConvNd):
-        return _of_convolution(observed, name, owner, memory) if full in (None, shape) else []
+        if full in (None, shape):
+            return _of_convolution(observed, name, owner, memory)
+        return _of_shard(owner, full, shape) if full is not None else []
     if len(memory.convolved) == 1 and full in (None, shape):
         kernel = next(iter(memory.convolved))
         return _of_kernel(kernel) if kernel.size == parameter.numel() else []
     if full is not None and len(full) == len(shape) and full[-2:] != shape[-2:]:
-        why = f"the whole parameter has the shape {full}, of which this is a shard"
+        why = _why_shard(full)
         first = len(full) == 2 and is_conv1d(owner)
         return [_stored(full, why) if not first else Fans(full[0], full[1], why, first)]
     if len(shape) == 2:
@@ -102,6 +104,18 @@ def _of_convolution(observed: Observed, name: str, layer: _ConvNd, memory: Memor
     return _of_kernel(
         Kernel(layer.in_channels // groups, layer.out_channels // groups, kernel, groups, stride, transposed)
     )
+
+
+def _of_shard(layer: _ConvNd, full: tuple[int, ...], shape: tuple[int, ...]) -> list[Fans]:
+    """Return the fans of the whole convolution of which a layer holds some channels."""
+    if layer.groups > 1 or isinstance(layer, _ConvTransposeNd) or full[2:] != shape[2:]:
+        return []
+    kernel = math.prod(layer.kernel_size)
+    return [Fans(full[1] * kernel, full[0] * kernel, _why_shard(full), stored=True)]
+
+
+def _why_shard(full: tuple[int, ...]) -> str:
+    return f"the whole parameter has the shape {full}, of which this is a shard"
 
 
 def _of_kernel(kernel: Kernel) -> list[Fans]:

@@ -1,7 +1,6 @@
 """Who writes: the initializer's name, the line of the user's code, and what calls it, from the stack of calls."""
 
 import ast
-import copy
 import inspect
 import linecache
 import os
@@ -22,8 +21,10 @@ OWN = os.path.dirname(__file__) + os.sep
 SETTERS = tuple(f"{os.path.dirname(OWN[:-1])}{os.sep}{part}{os.sep}" for part in ("init", "zero_start", "remedies"))
 """Folders of the code that sets a model for the user, whose line is the one that calls it."""
 INITIALIZERS = {name for name in dir(nn.init) if name.endswith("_") and not name.startswith("_")}
-PASSED_OVER = (f"{os.sep}jaxtyping{os.sep}", "<@beartype", copy.__file__)
-"""Parts of the names of files that are no user's code: those that check types around each call, and `copy.deepcopy`."""
+PASSED_OVER = (f"{os.sep}jaxtyping{os.sep}", "<@beartype", f"{os.sep}typing_extensions.py")
+"""Parts of the names of files that are no user's code: those that check types, or warn, around each call."""
+STANDARD, PACKAGES = os.path.dirname(os.__file__) + os.sep, re.compile(r"[\\/](site|dist)-packages[\\/]")
+"""Folder of Python's own modules, as of `copy.deepcopy`, and those of packages inside it, which may be the user's."""
 LOADERS = re.compile(r"^_?load|_load_|load_(weights|state|checkpoint|pretrained)|from_pretrained|^_?restore")
 """Names of functions that load a checkpoint, if no constructor runs below them."""
 GENERATOR = ", generator=generator"
@@ -85,7 +86,7 @@ def calling_rule() -> Rule:
     while frame is not None and frame.f_code.co_name != "watched":
         code = frame.f_code
         file, name = code.co_filename, code.co_name
-        if not file.startswith(OWN) and not any(part in file for part in PASSED_OVER):
+        if not file.startswith(OWN) and not _is_passed_over(file):
             if file.startswith(SETTERS):
                 _read_setter(found, frame, name)
             else:
@@ -95,6 +96,13 @@ def calling_rule() -> Rule:
     if not found.get("place") and found.get("label"):
         found["origin"] = "library"
     return Rule(site=site, calls=tuple(found.pop("open", ())), **found)
+
+
+@lru_cache(maxsize=1024)
+def _is_passed_over(file: str) -> bool:
+    """Whether a file is no user's code: of Python itself, or of what wraps calls."""
+    of_python = file.startswith(STANDARD) and not PACKAGES.search(file)
+    return of_python or any(part in file for part in PASSED_OVER)
 
 
 def _read(found: dict, frame: FrameType, file: str, name: str, of_torch: bool) -> None:

@@ -51,9 +51,12 @@ def wrong_scale(observed: Observed, full: dict[str, tuple[int, ...]] | None = No
             continue
         if (twice := _scaled_twice(memory)) is not None:
             found.append(_twice(name, twice))
-        right = right_fans(observed, name, parameter, memory, (full or {}).get(name), world)
+        whole = (full or {}).get(name)
+        right = right_fans(observed, name, parameter, memory, whole, world)
         for write in _draws(memory) if right else ():
             if write.rule.mode == "longest" and isinstance(observed.owner(name), _ConvNd):
+                continue
+            if _is_by_torch(write) and whole is not None and not _is_even(whole, tuple(parameter.shape), world):
                 continue
             fans = [each.for_write(write, parameter.dim()) for each in right]
             told = _compared(name, memory, write, [*fans, *_of_block(write, parameter.numel(), fans)])
@@ -62,6 +65,18 @@ def wrong_scale(observed: Observed, full: dict[str, tuple[int, ...]] | None = No
                 found += _finding(observed, name, write, *told)
                 break
     return found
+
+
+def _is_by_torch(write: Write) -> bool:
+    """Whether a layer of torch sets its default."""
+    return write.rule.origin == "library" or "." in write.rule.label
+
+
+def _is_even(whole: tuple[int, ...], shard: tuple[int, ...], world: int) -> bool:
+    """Whether the ranks, or equal groups of them, hold the parts of a whole parameter: no other layer of this name."""
+    return all(
+        size > 0 and world % math.ceil(all_of_it / size) == 0 for all_of_it, size in zip(whole, shard, strict=True)
+    )
 
 
 def _of_block(write: Write, total: int, right: list[Fans]) -> list[Fans]:
@@ -187,7 +202,7 @@ def _fits(std: float, fan: float, gains: tuple[float, ...]) -> bool:
 def _finding(
     observed: Observed, name: str, write: Write, mode: str, right: Fans, times: float, message: str
 ) -> list[Finding]:
-    owner, by_torch = observed.owner(name), write.rule.origin == "library" or "." in write.rule.label
+    owner, by_torch = observed.owner(name), _is_by_torch(write)
     target, alone = of_model(name), rule_again(write, "{}") if write.rule.mode and not by_torch else ""
     packs = re.search(r"packs (\d+)", right.why)
     if isinstance(owner, nn.MultiheadAttention) and by_torch:
@@ -211,7 +226,7 @@ def _finding(
     of_gates = isinstance(owner, RECURRENT) and not by_torch  # Keras draws all gates as one matrix
     if of_attention or of_gates:
         return [finding("ZI251", name.rpartition(".")[0], [name], message, repair)]
-    return [] if by_torch else [finding("ZI205", name.rpartition(".")[0], [name], message, repair)]
+    return [] if by_torch and not right.stored else [finding("ZI205", name.rpartition(".")[0], [name], message, repair)]
 
 
 def _scaled_twice(memory: Memory) -> Write | None:

@@ -12,7 +12,12 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_module_registration_hook
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
+from zeroinit.audit.rules import calling_rule
 from zeroinit.audit.trace import plain
+
+Key = tuple[int, str]
+"""A module, by its `id`, and the name of a parameter in it."""
+Site = tuple[str, int, int]
 
 __all__ = ["Ties", "memory_groups", "tied_again", "tied_names"]
 
@@ -86,7 +91,8 @@ class Ties:
     """Watches how parameters are registered.
 
     A parameter that is registered while another module holds it is meant to be tied. The tie is split if both names
-    hold different parameters at the end, and the user's code registered neither of them again.
+    hold different parameters at the end, and the user's code registered neither of them again. Code that gives both
+    names of a tie on the meta device their values, by one line or equal ones, is no decision against the tie.
 
     Args:
         note_loaded: Called with each parameter that ``load_state_dict(assign=True)`` puts into its place.
@@ -96,7 +102,8 @@ class Ties:
     def __init__(self, note_loaded: Callable[[Tensor], None], note_replaced: Callable[[Tensor, Tensor], None]) -> None:
         self._note_loaded, self._note_replaced = note_loaded, note_replaced
         self._known: list[tuple[Any, str]] = []
-        self._meant: dict[tuple[int, str], tuple[Any, list[tuple[Any, str]]]] = {}
+        self._meant: dict[Key, tuple[Any, list[tuple[Any, str]], bool]] = {}
+        self._filled: dict[Key, Site] = {}
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -134,12 +141,20 @@ class Ties:
             if parameter is not None:
                 self._note_loaded(parameter)
             return
-        self._meant.pop((id(module), name), None)
+        key = (id(module), name)
+        meant = self._meant.pop(key, None)
+        was_filled = self._filled.pop(key, None) is not None
         if parameter is None:
             return
+        on_meta = any(is_on_meta for *_, is_on_meta in (*self._meant.values(), *filter(None, [meant])))
+        replaces = on_meta and any(other() is module and each == name for other, each in self._known)
+        if replaces and not parameter.is_meta and not was_filled:
+            self._filled[key] = calling_rule().site
+            if meant is not None and meant[2]:
+                self._meant[key] = meant
         held = [(reference, key) for reference, key in self._known if self._holds(reference(), key, module, parameter)]
         if held:
-            self._meant[id(module), name] = (weakref.ref(module), held)
+            self._meant[key] = (weakref.ref(module), held, parameter.is_meta)
         self._known.append((weakref.ref(module), name))
 
     def _replaced(self, parent: nn.Module, name: str, new: nn.Module | None) -> None:
@@ -148,7 +163,7 @@ class Ties:
         if old is None or new is None or old is new:
             return
         inside, instead = dict(old.named_modules()), dict(new.named_modules())
-        for reference, held in self._meant.values():
+        for reference, held, _ in self._meant.values():
             if reference() not in inside.values():
                 taken = [(path, key) for path, each in inside.items() for other, key in held if other() is each]
                 held += [(weakref.ref(instead[path]), key) for path, key in taken if path in instead]
@@ -158,20 +173,27 @@ class Ties:
         return other is not None and other is not module and other._parameters.get(key) is parameter
 
     def split(self, model: nn.Module) -> list[tuple[str, str]]:
-        """Return pairs of names that were tied once, and hold different memory now."""
+        """Return pairs of names that were tied once, and hold different parameters now."""
         paths = {module: path for path, module in model.named_modules()}
         found = []
-        for (_, name), (reference, held) in self._meant.items():
+        for (_, name), (reference, held, _) in self._meant.items():
             module = reference()
             for other_reference, key in held:
                 other = other_reference()
                 if module not in paths or other not in paths:
                     continue
                 first, second = other._parameters.get(key), module._parameters.get(name)
-                if first is None or second is None or first is second or memory_groups({"a": first, "b": second}):
+                if first is None or second is None or first is second:
                     continue
-                found.append((f"{paths[other]}.{key}".lstrip("."), f"{paths[module]}.{name}".lstrip(".")))
+                lines = self._filled.get((id(module), name)), self._filled.get((id(other), key))
+                if lines[0] is None or lines[0] == lines[1] or _is_equal(first, second):
+                    found.append((f"{paths[other]}.{key}".lstrip("."), f"{paths[module]}.{name}".lstrip(".")))
         return found
+
+
+def _is_equal(first: Tensor, second: Tensor) -> bool:
+    first, second = plain(first.detach()), plain(second.detach())
+    return first.shape == second.shape and first.device == second.device and torch.equal(first, second)
 
 
 def _is_loading() -> bool:

@@ -1,7 +1,6 @@
 """Every write to memory while a model is built: what was written, where, and by which rule."""
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from zeroinit.audit.memory import COPIES, PRODUCTS, REPEATS, Kernel, Memory, Use, Write
 from zeroinit.audit.rules import Rule, calling_rule
+from zeroinit.audit.values import mean_of, number_of, only_value, rows_of_index, std_of, tensors_in
 
 __all__ = ["PICKS", "RARE", "Recorder", "plain"]
 
@@ -64,11 +64,11 @@ class Recorder(TorchDispatchMode):
         self.own_generator = kwargs.get("generator") is not None
         if replaced is not None and (memory := self.memory_of(args[0])) is not replaced and memory is not None:
             memory.before = replaced  # as by an assignment through a parametrization
-        inputs = [plain(each) for each in _tensors((*args, *kwargs.values()))]
+        inputs = [plain(each) for each in tensors_in((*args, *kwargs.values()))]
         if written:
             for at, argument in written:
                 target = kwargs.get(argument, args[at] if at < len(args) else None)
-                for number, tensor in enumerate(_tensors((target,))):
+                for number, tensor in enumerate(tensors_in((target,))):
                     self._written(name, plain(tensor), inputs, args, is_random, argument, number)
         else:
             self._made(name, result, inputs, args, kwargs, is_random)
@@ -80,7 +80,7 @@ class Recorder(TorchDispatchMode):
             elif name == "glu":
                 self._parted(list(plain(args[0]).chunk(2, args[1] if len(args) > 1 else -1)), True)
             elif name in SPLITS or name in JOINS:
-                self._parted(list(map(plain, _tensors((result,) if name in SPLITS else inputs))), name in SPLITS)
+                self._parted(list(map(plain, tensors_in((result,) if name in SPLITS else inputs))), name in SPLITS)
         return result
 
     def memory_of(self, tensor: Tensor) -> Memory | None:
@@ -148,21 +148,21 @@ class Recorder(TorchDispatchMode):
         if name == "copy_":
             kind, source = "copy", self._source(args[1], number)
         elif name in ("fill_", "zero_"):
-            kind, value = "constant", _number(args[1]) if name == "fill_" and len(args) > 1 else 0.0
+            kind, value = "constant", number_of(args[1]) if name == "fill_" and len(args) > 1 else 0.0
         elif name in DRAWS:
-            kind, std, value = "draw", _std(name, args), _mean(name, args)
+            kind, std, value = "draw", std_of(name, args), mean_of(name, args)
         elif argument == "out":
             kind = "draw" if is_random else "computed"
         elif name in PARTS:
             kind = "part"
         else:
-            kind, value = "change", _number(args[1]) if name in ("mul_", "div_") and len(args) > 1 else None
+            kind, value = "change", number_of(args[1]) if name in ("mul_", "div_") and len(args) > 1 else None
         self._link(memory, sources)
         self._append(memory, kind, tensor, name, value=value, std=std, source=source)
 
     def _made(self, name: str, result: Any, inputs: list[Tensor], args: tuple, kwargs: dict, is_random: bool) -> None:
         """Record memory that an operation made."""
-        for tensor in map(plain, _tensors((result,))):
+        for tensor in map(plain, tensors_in((result,))):
             memory = self.memory_of(tensor)
             if memory is None or memory.writes:
                 continue  # a view of memory that is known
@@ -173,22 +173,27 @@ class Recorder(TorchDispatchMode):
                 source = self.memory_of(inputs[0]) if inputs else None
                 self._append(memory, "empty", tensor, name, source=source)
             elif name in CONSTANT:
-                known = 0.0 if "zeros" in name else 1.0 if "ones" in name else _number(args[-1] if args else None)
+                known = 0.0 if "zeros" in name else 1.0 if "ones" in name else number_of(args[-1] if args else None)
                 self._append(memory, "constant", tensor, name, value=known)
             else:
                 self._link(memory, [] if name.endswith("_like") else inputs)  # which takes a shape alone
                 source = self.memory_of(inputs[0]) if name in {*COPIES, *REPEATS} and inputs else None
-                std = STANDARD.get(name) if is_random else self._scaled_std(name, inputs, args)
+                scaled, factor = self._scaled(name, inputs, args)
+                std = STANDARD.get(name) if is_random else scaled and scaled.std and scaled.std * factor
                 mean = None if name not in STANDARD else 0.0 if "randn" in name else 0.5
+                if scaled is not None and scaled.kind == "constant" and scaled.value is not None:
+                    mean = scaled.value * factor
                 kind = "draw" if is_random else "computed"
-                self._append(memory, kind, tensor, name, value=mean, std=std, source=source, rows=_rows(name, args))
+                self._append(
+                    memory, kind, tensor, name, value=mean, std=std, source=source, rows=rows_of_index(name, args)
+                )
 
     def _append(self, memory: Memory, kind: str, tensor: Tensor, name: str, **more: Any) -> None:
         size = tensor.untyped_storage().nbytes()
         whole = tensor.numel() * tensor.element_size() >= size and 0 not in tensor.stride()
         rule = calling_rule() if self.phase != "forward" else Rule()
-        if kind in ("computed", "copy") and self.phase != "forward":
-            more["value"] = _only_value(tensor)
+        if kind in ("computed", "copy") and self.phase != "forward" and not tensor.is_meta:
+            more["value"] = only_value(tensor)
         memory.writes.append(
             Write(
                 self.time,
@@ -206,14 +211,14 @@ class Recorder(TorchDispatchMode):
             )
         )
 
-    def _scaled_std(self, name: str, inputs: list[Tensor], args: tuple) -> float | None:
-        """Return the standard deviation of drawn values times a number."""
-        factor = _number(args[1]) if name in ("mul", "div") and len(args) > 1 else None
+    def _scaled(self, name: str, inputs: list[Tensor], args: tuple) -> tuple[Write | None, float]:
+        """Return the write of the values that a number multiplies, and the number."""
+        factor = number_of(args[1]) if name in ("mul", "div") and len(args) > 1 else None
         memory = self.memory_of(inputs[0]) if factor and inputs else None
-        drawn = memory.lasting() if memory is not None else []
-        if not factor or len(drawn) != 1 or drawn[0].std is None:
-            return None
-        return drawn[0].std * (factor if name == "mul" else 1 / factor)
+        lasting = memory.lasting() if memory is not None else []
+        if not factor or len(lasting) != 1:
+            return None, 1.0
+        return lasting[0], factor if name == "mul" else 1 / factor
 
     def _link(self, memory: Memory, sources: list[Tensor]) -> None:
         for each in sources:
@@ -221,7 +226,7 @@ class Recorder(TorchDispatchMode):
                 memory.parents.append((self.time, parent))
 
     def _source(self, given: Any, number: int) -> Memory | None:
-        tensors = list(_tensors((given,)))
+        tensors = list(tensors_in((given,)))
         return self.memory_of(tensors[min(number, len(tensors) - 1)]) if tensors else None
 
     def _used(self, factors: list[Tensor]) -> None:
@@ -279,52 +284,3 @@ class Recorder(TorchDispatchMode):
             tensor.fill_(math.nan)
         elif tensor.dtype in (torch.int32, torch.int64):
             tensor.fill_(RARE)
-
-
-def _tensors(values: Any) -> Iterator[Tensor]:
-    for each in values:
-        if isinstance(each, Tensor):
-            yield each
-        elif isinstance(each, list | tuple):
-            yield from _tensors(each)
-
-
-def _only_value(tensor: Tensor) -> float | None:
-    """Return the value that all places of a tensor of numbers hold; ``None`` if they differ, or have no values."""
-    if tensor.is_meta or not tensor.numel() or not tensor.is_floating_point() or tensor.element_size() == 1:
-        return None
-    first, last = tensor[(0,) * tensor.dim()], tensor[(-1,) * tensor.dim()]
-    return first.item() if bool(first == last) and bool((tensor == first).all()) else None
-
-
-def _rows(name: str, args: tuple) -> tuple[int, ...]:
-    """Return which rows an index with a list takes, if they are few."""
-    if name not in ("index", "index_select"):
-        return ()
-    given = list(_tensors(args[1:]))
-    numbers = given[0] if len(given) == 1 and given[0].dim() == 1 and not given[0].is_meta else None
-    if numbers is None or len(numbers) > 64 or (name == "index_select" and args[1] != 0):
-        return ()
-    return tuple(numbers.nonzero().flatten().tolist() if numbers.dtype == torch.bool else numbers.tolist())
-
-
-def _number(value: Any) -> float | None:
-    if isinstance(value, Tensor):
-        value = value.item() if value.numel() == 1 and not value.is_meta else None
-    return float(value) if isinstance(value, bool | int | float) else None
-
-
-def _mean(name: str, args: tuple) -> float | None:
-    if name == "normal_":
-        return _number(args[1]) if len(args) > 1 else 0.0
-    low, high = (_number(args[1]), _number(args[2])) if name == "uniform_" and len(args) > 2 else (0.0, 1.0)
-    return None if name != "uniform_" or low is None or high is None else (low + high) / 2
-
-
-def _std(name: str, args: tuple) -> float | None:
-    if name == "normal_":
-        return _number(args[2]) if len(args) > 2 else 1.0
-    if name == "uniform_":
-        low, high = (_number(args[1]), _number(args[2])) if len(args) > 2 else (0.0, 1.0)
-        return None if low is None or high is None else (high - low) / 12**0.5
-    return None
