@@ -169,8 +169,8 @@ def _of_calls(members: list[Call], calls: Calls, model: nn.Module) -> Iterator[t
         repair = f"Call `{taken}(..., create_graph=True)`{other} in {place}."
         yield change, text, repair
         for each in second_derivative(calls, model):
-            both = Change(calls=(*change.calls, *each.change.calls))
-            yield both, each.reason.text, f"{repair} {each.repairs[0][1]}"
+            smooth = Change(calls=(*change.calls, *each.change.calls))
+            yield smooth, each.reason.text, f"{repair} {each.repairs[0][1]}"
     elif call.function is not None:
         yield from _of_function(members, model)
     elif call.chooses:
