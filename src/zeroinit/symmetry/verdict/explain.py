@@ -146,7 +146,7 @@ def _as_in_similar_places(evidence: Evidence) -> dict[str, Reason]:
 
     The last pass may not have seen their own norm.
     """
-    removed = {starred(name): name for name, each in evidence.reasons.items() if each.cause.startswith("norm ")}
+    removed = {starred(name): name for name, each in evidence.reasons.items() if " removes whatever " in each.text}
     found = {}
     for name, reason in evidence.reasons.items():
         if reason.text != SAME_LOSS or starred(name) not in removed:
