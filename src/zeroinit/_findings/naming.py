@@ -53,7 +53,7 @@ def in_common(texts: Iterable[str], numbers: re.Pattern[str]) -> str:
 
 
 def exact(members: Iterable[str], known: Iterable[str]) -> str:
-    """Write names as one; where that would hold for others as well, the numbers that tell them apart are in braces.
+    """Write names as one; where that would hold for others as well, the numbers by which they differ are in braces.
 
     Args:
         members: The names.
