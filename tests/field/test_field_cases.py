@@ -43,6 +43,7 @@ from . import (
     reports_26,
     reports_27,
     reports_28,
+    reports_29,
     routing,
     steps,
     still,
@@ -59,7 +60,18 @@ LINES = dict(re.findall(r"^\| `(\w+)` \|(.*)", PAGE, re.MULTILINE))
 SECOND = (reports_1, reports_2, reports_3, reports_4)
 THIRD = (reports_5, reports_6, reports_7, reports_8, reports_9, reports_10, reports_11)
 FOURTH = (reports_12, reports_13, reports_14, reports_15, reports_16, reports_17, reports_18, reports_19)
-FIFTH = (reports_20, reports_21, reports_22, reports_23, reports_24, reports_25, reports_26, reports_27, reports_28)
+FIFTH = (
+    reports_20,
+    reports_21,
+    reports_22,
+    reports_23,
+    reports_24,
+    reports_25,
+    reports_26,
+    reports_27,
+    reports_28,
+    reports_29,
+)
 REPORTS = (*SECOND, *THIRD, *FOURTH, *FIFTH)
 """Models of further readers, who did not know the inspector; their kinds are many."""
 OPEN: set[str] = set()

@@ -11,7 +11,7 @@ from zeroinit._common import __version__
 from zeroinit._findings.codes import CODES
 from zeroinit._findings.finding import Finding
 from zeroinit._findings.lines import Line, as_location, written
-from zeroinit._findings.naming import in_common, pattern_of, starred
+from zeroinit._findings.naming import exact, in_common, pattern_of, starred
 
 __all__ = [
     "FEWEST",
@@ -63,8 +63,14 @@ def line_lines(findings: Iterable[Finding], width: int) -> list[str]:
     return [line for each in found[:MOST_LINES] for line in wrapper.wrap(written(each))]
 
 
-def told_once(findings: Iterable[Finding]) -> list[Finding]:
-    """Return one finding for many that differ by numbers in paths alone; of frozen modules one for all."""
+def told_once(findings: Iterable[Finding], known: Iterable[str] = ()) -> list[Finding]:
+    """Return one finding for many that differ by numbers in paths alone; of frozen modules one for all.
+
+    Args:
+        findings: Of a report.
+        known: Paths of all modules: where a pattern would hold for others of them, it names the numbers.
+    """
+    places = set(known)
     groups: dict[tuple[str, ...], list[Finding]] = {}
     for each in findings:
         similar: tuple[str, ...] = (each.code, starred(each.path), starred_in_text(each.message))
@@ -82,11 +88,13 @@ def told_once(findings: Iterable[Finding]) -> list[Finding]:
                 )
             )
         else:
+            paths = [each.path for each in members]
+            pattern, path = pattern_of(paths), exact(paths, places)
             kept.append(
                 replace(
                     members[0],
-                    path=f"{pattern_of(each.path for each in members)} ({len(members)} of them)",
-                    message=_once(in_common((each.message for each in members), IN_PATHS)),
+                    path=f"{path} ({len(members)} of them)",
+                    message=_once(in_common((each.message for each in members), IN_PATHS)).replace(pattern, path),
                     suggestion=_typed_once([each.suggestion for each in members]),
                     cause=members[0].cause if len({each.cause for each in members}) == 1 else "",
                 )

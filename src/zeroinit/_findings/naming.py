@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-__all__ = ["LONG", "NUMBERS", "few", "in_common", "joined", "of_model", "pattern_of", "starred"]
+__all__ = ["LONG", "NUMBERS", "exact", "few", "in_common", "joined", "of_model", "pattern_of", "starred"]
 
 MOST_NAMES = 3
 NUMBERS = re.compile(r"\d+")
@@ -50,6 +50,42 @@ def in_common(texts: Iterable[str], numbers: re.Pattern[str]) -> str:
     columns = zip(*(numbers.findall(each) for each in listed), strict=True)
     words = iter([column[0] if len(set(column)) == 1 else "*" for column in columns])
     return numbers.sub(lambda _: next(words), listed[0])
+
+
+def exact(members: Iterable[str], known: Iterable[str]) -> str:
+    """Write names as one; where that would hold for others as well, the numbers by which they differ are in braces.
+
+    Args:
+        members: The names.
+        known: Names among which there may be others.
+
+    Example:
+        >>> exact(["d.0.a", "d.1.a"], ["d.0.a", "d.1.a", "d.2.a"]), exact(["d.0.a", "d.1.a"], ["d.a"])
+        ('d.{0,1}.a', 'd.*.a')
+        >>> exact([f"d.{at}.{of}" for at in range(5) for of in (0, 2)], ["d.5.0", "d.5.2"])
+        'd.{0..4}.*'
+    """
+    listed = list(dict.fromkeys(members))
+    pattern = pattern_of(listed)
+    matching = re.compile(re.escape(pattern).replace(r"\*", r"(\d+)"))
+    others = [found.groups() for each in set(known) - set(listed) if (found := matching.fullmatch(each))]
+    rows = [found.groups() if (found := matching.fullmatch(each)) else () for each in listed]
+    if not others or not all(rows):
+        return pattern
+    words = ["*"] * len(rows[0])
+    for at, column in enumerate(zip(*rows, strict=True)):
+        if any(other[at] not in column for other in others):
+            words[at] = f"{{{_counted(sorted(set(map(int, column))))}}}"
+            others = [other for other in others if other[at] in column]
+    left = iter(words)
+    return pattern if others else re.sub(r"\*", lambda _: next(left), pattern)
+
+
+def _counted(numbers: list[int]) -> str:
+    """Write ascending numbers, more than three in a row by the first and the last."""
+    first, last = numbers[0], numbers[-1]
+    in_a_row = len(numbers) > MOST_NAMES and numbers == list(range(first, last + 1))
+    return f"{first}..{last}" if in_a_row else ",".join(map(str, numbers))
 
 
 def joined(words: Iterable[str]) -> str:

@@ -67,6 +67,7 @@ class ShadowMode(TorchFunctionMode):
         padded: By the table's identity, a padding index without a sequence, how often it is given, and of how many.
         made: Places of the model that a pass assigned a new layer or parameter to.
         constant_term: Whether a derivative that was taken without ``create_graph`` is added to the loss.
+        reads_gradient: Whether the gradient of a tensor that is no parameter is read, as after a ``backward()`` inside.
     """
 
     def __init__(self, dtype: torch.dtype = torch.float32, dropout: bool = True):
@@ -83,7 +84,7 @@ class ShadowMode(TorchFunctionMode):
         self.padded: dict[int, tuple[int, int, int]] = {}
         self.used: set[int] = set()
         self.made: set[str] = set()
-        self.constant_term = False
+        self.constant_term = self.reads_gradient = False
         self._derived: dict[int, Tensor] = {}
         self.drops = False
         self.lowered: set[str] = set()
@@ -104,7 +105,7 @@ class ShadowMode(TorchFunctionMode):
             return self._cast(func, args, kwargs)
         if func is F.embedding:
             self._note_padding(dict(zip(("input", "weight", "padding_idx"), args[:3], strict=False)) | kwargs)
-        if self._derived or func is torch.autograd.grad:
+        if self._derived or func is torch.autograd.grad or func == Tensor.grad.__get__:  # ty: ignore
             return self._followed(func, types, args, kwargs)
         return self._called(func, args, kwargs)
 
@@ -126,7 +127,10 @@ class ShadowMode(TorchFunctionMode):
         """Follow a derivative without a graph of its own to where it is added to something with a gradient."""
         given = [each for each in tensors_in([args, kwargs]) if id(each) in self._derived or each.requires_grad]
         result = self._called(func, args, kwargs)
-        if func is torch.autograd.grad:
+        if func == Tensor.grad.__get__:  # ty: ignore
+            made = tensors_in([result]) if not isinstance(args[0], nn.Parameter) else []
+            self.reads_gradient = self.reads_gradient or bool(made)
+        elif func is torch.autograd.grad:
             by = tensors_in([args[1:2], kwargs.get("inputs")])
             made = tensors_in([result]) if not any(isinstance(each, nn.Parameter) for each in by) else []
         else:

@@ -97,6 +97,8 @@ def one_pass(
         parameter.grad = None
     with frugal(replica):
         loss = forward_loss(replica, objective, dtype, mode)
+        if mode.reads_gradient:  # what a backward pass inside has left is no gradient of this loss
+            replica.zero_grad()
         if loss.requires_grad:
             backward(loss, replica, dtype, mode)
     return loss.detach()

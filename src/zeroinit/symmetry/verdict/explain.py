@@ -9,7 +9,8 @@ from torch import nn
 from zeroinit.symmetry.shadow.copies import copy_of
 from zeroinit.symmetry.verdict.evidence import Evidence, Reason
 from zeroinit.symmetry.verdict.passes.naming import starred
-from zeroinit.symmetry.verdict.search.explainer import Explainer
+from zeroinit.symmetry.verdict.search.cuts import NO_GRAPH
+from zeroinit.symmetry.verdict.search.explainer import SAME_LOSS, Explainer
 from zeroinit.symmetry.verdict.search.no_effect import hidden_effects
 from zeroinit.symmetry.verdict.search.silent import find_silent, may_be_stuck
 from zeroinit.symmetry.verdict.search.slices import blocks_without_gradient, find_cut_blocks
@@ -65,6 +66,9 @@ def explain(evidence: Evidence, replica: nn.Module, dtype: torch.dtype, last: La
     if without_gradient:
         reasons = _reasons(evidence, replica, dtype, without_gradient)
         evidence.reasons |= _of_nothing(reasons) if without_gradient == set(looked_at) else reasons
+    evidence.reasons |= _as_in_similar_places(evidence)
+    if any(NO_GRAPH in each.text for each in evidence.reasons.values()):
+        evidence.symptoms = [each for each in evidence.symptoms if each.code != "ZI025"]
     lost = {name: step for name, step in died(trace).items() if name in looked_at}
     if lost:
         explainer = Explainer(evidence, replica, dtype, set(lost))
@@ -128,10 +132,30 @@ def _of_removed(evidence, replica, dtype, without_gradient: set[str], last: Last
         if trials.loss_changes(Change(draw=tuple(names)), step, last.loss):
             return {}
     names = [name for name in names if name not in (effects or ())]
-    other = Reason("no_effect", "The loss is the same whatever its value.", tried=True)
+    other = Reason("no_effect", SAME_LOSS, tried=True)
     norms = {name: last.norms[name] for name in names if name in last.norms}
     removed = {
         name: Reason("cancelled", f"{norm} removes whatever {{it}} adds.", tried=True, cause=f"norm {starred(norm)}")
         for name, norm in norms.items()
     }
     return dict.fromkeys(names, other) | removed
+
+
+def _as_in_similar_places(evidence: Evidence) -> dict[str, Reason]:
+    """Return the reasons of parameters without effect in layers like one whose norm removes it, as of a skipped block.
+
+    The last pass may not have seen their own norm.
+    """
+    removed = {starred(name): name for name, each in evidence.reasons.items() if " removes whatever " in each.text}
+    found = {}
+    for name, reason in evidence.reasons.items():
+        if reason.text != SAME_LOSS or starred(name) not in removed:
+            continue
+        other = removed[starred(name)]
+        pairs = zip(name.split("."), other.split("."), strict=True)
+        at = next(place for place, (own, its) in enumerate(pairs) if own != its) + 1
+        own, its = (".".join(each.split(".")[:at]) for each in (name, other))
+        found[name] = replace(
+            evidence.reasons[other], text=evidence.reasons[other].text.replace(f"`{its}.", f"`{own}.")
+        )
+    return found

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from zeroinit.symmetry.verdict.causes.batch import small
+from zeroinit.symmetry.verdict.causes.still import as_probabilities
 from zeroinit.symmetry.verdict.causes.views import (
     ATTENTION,
     LOSSES,
@@ -108,7 +109,7 @@ def of_flat(cut: Node, call: Call, view: View) -> Iterator[Candidate]:
     elif call.name in ATTENTION or (call.name in ("softmax", "log_softmax") and softmax_size(call) == 1):
         yield from of_one(call, view)
     elif call.name in ROUNDING:
-        what, change = operation(call, view.model), view.act(call, "take out")
+        what, change = operation(call, view.model), view.act(call, "straight through")
         repair = f"Let the gradient pass {what}: `x + (x.{call.name}() - x).detach()`."
         yield Candidate(Reason("dead", f"{sentence(what)} has slope zero everywhere."), change, ((change, repair),))
     elif call.name in (*SATURATING, *CLAMPS):
@@ -200,10 +201,11 @@ def _of_saturation(cut: Node, call: Call, view: View) -> Iterator[Candidate]:
         repair = f"Take {what} out, or widen its range."
         if call.path == LOSS and None in bounds(call):
             repair = "Use a loss with a slope there: for boxes that do not meet, the generalized IoU."
-    yield Candidate(Reason("dead", text), change, (*_level(cut, view), (change, repair)))
+    repairs = (*(as_probabilities(call, view) if call.name in CLAMPS else ()), *_level(cut, view))
+    yield Candidate(Reason("dead", text), change, (*repairs, (change, repair)))
     if call.name in CLAMPS:
         inside = view.act(call, "in range")
-        yield Candidate(Reason("dead", text), inside, (*_level(cut, view), (inside, "Start inside of its range.")))
+        yield Candidate(Reason("dead", text), inside, (*repairs, (inside, "Start inside of its range.")))
 
 
 def saturated(view: View) -> Candidate | None:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from zeroinit.symmetry.verdict.causes.views import Candidate, View
+from zeroinit.symmetry.verdict.causes.views import DIFFERENCES, SAME_VALUES, SATURATING, Candidate, View
 from zeroinit.symmetry.verdict.evidence import Reason
 from zeroinit.symmetry.verdict.passes.calls import LOSS, Call, is_constant
 from zeroinit.symmetry.verdict.passes.graph import Node
@@ -14,11 +14,21 @@ from zeroinit.symmetry.verdict.passes.naming import operation, sentence, starred
 from zeroinit.symmetry.verdict.trials.still_actions import MARGINS, argument, bounds, branches
 from zeroinit.symmetry.verdict.trials.trials import SHRUNK, Change
 
-__all__ = ["DRAWS", "all_masked", "cuts_in_loss", "is_still", "of_still", "outside", "sampled_outside"]
+__all__ = [
+    "DRAWS",
+    "all_masked",
+    "as_probabilities",
+    "cuts_in_loss",
+    "is_still",
+    "of_still",
+    "outside",
+    "sampled_outside",
+]
 
 DRAWS = ("normal", "bernoulli", "poisson")
 HINGES = ("relu", "clamp", "clip", "clamp_min", "threshold", "max", "maximum", "fmax")
 CUTS = ("clamp", "clip", "hardtanh", "clamp_min", "clamp_max", "relu6")
+LOGARITHMS = ("log", "log2", "log10", "binary_cross_entropy")
 SUMS = ("Mean", "Sum", "Div", "Mul", "Add", "Neg", "Pow", "Stack", "Cat", "Nansum", "Minimum", "Maximum")
 """What may come between a hinge and the loss that it is a part of."""
 
@@ -139,7 +149,8 @@ def cuts_in_loss(name: str, cut: Node, position: int, call: Call, view: View) ->
     low, high = bounds(call)
     if not _in_loss(cut, call, view):
         return
-    if call.name in HINGES and high is None and low is not None:
+    margin = call.name in HINGES and high is None and low is not None
+    if margin and not _logarithm_behind(call, view)[0]:
         yield _satisfied(call, "take out", view)
     elif call.name in CUTS and call.given:
         yield _out_of_range(call, low, high, view)
@@ -168,7 +179,36 @@ def _out_of_range(call: Call, low: float | None, high: float | None, view: View)
             f"Look at the ratio that goes into {what}. It starts at 1 if both sides are logarithms of probabilities "
             "and the batch was drawn with this policy; a ratio of 1 was tried."
         )
-    return Candidate(Reason("dead", text, cause=f"range {what}"), change, ((change, repair),))
+    repairs = (*as_probabilities(call, view), (change, repair))
+    return Candidate(Reason("dead", text, cause=f"range {what}"), change, repairs)
+
+
+def as_probabilities(call: Call, view: View) -> tuple[tuple[Change, str], ...]:
+    """Return the repair of a clamp between 0 and 1 in front of a logarithm: what comes in is no probability yet."""
+    (low, high), what = bounds(call), operation(call, view.model)
+    logged, binary = _logarithm_behind(call, view)
+    maker = view.calls.producer(call.given[0])
+    while maker is not None and maker.name in SAME_VALUES and maker.given:
+        maker = view.calls.producer(maker.given[0])
+    made = maker is not None and maker.name in (*SATURATING, "exp")
+    if low is None or high is None or low < 0 or high > 1 or made or not logged:
+        return ()
+    if binary or call.given[0].shape[-1:] in ((), (1,)):
+        line = f"Put a sigmoid in front of {what}: `torch.sigmoid(x)`. Or leave both out, and use "
+        return ((view.act(call, "sigmoid first"), f"{line}`F.binary_cross_entropy_with_logits`."),)
+    line = f"Put a softmax in front of {what}: `x.softmax(-1)`. Or leave both out, and use `F.cross_entropy`."
+    return ((view.act(call, "softmax first"), line),)
+
+
+def _logarithm_behind(call: Call, view: View) -> tuple[bool, bool]:
+    """Tell whether the logarithm of what a call returns is taken, and whether that of what is left to 1 as well."""
+    passed, logged, binary = [call], False, False
+    for each in view.calls.calls:
+        if any(given is out for given in each.given for made in passed for out in made.out):
+            logged = logged or each.name in LOGARITHMS
+            binary = binary or each.name in (*DIFFERENCES, "rsub", "binary_cross_entropy")
+            passed += [each] if each.name in (*DIFFERENCES, "rsub", *SAME_VALUES) else []
+    return logged, binary
 
 
 def _is_level(value: Any) -> bool:

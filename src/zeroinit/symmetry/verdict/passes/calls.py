@@ -65,6 +65,7 @@ class Calls(TorchFunctionMode):
         escapes: Where values that depend on a parameter left torch: module, what was typed, and what cut them off
             before. Then the tensors with a gradient that they came of, and the line.
         writes: What is written into a tensor outside of its graph, through its ``.data``.
+        quiet_in: The module that switched gradients off last; ``quiet_at`` is the line, and its method.
     """
 
     def __init__(
@@ -94,8 +95,8 @@ class Calls(TorchFunctionMode):
         self._lost: dict[int, tuple[tuple[Key, Tensor], ...]] = {}
         self.writes = Writes(self._registered)
         self._keep = keep
-        self._quiet_in, self._infers = LOSS, False
-        self._quiet_at: tuple[Line | None, str] = (None, "")
+        self.quiet_in, self._infers = LOSS, False
+        self.quiet_at: tuple[Line | None, str] = (None, "")
         self._kept: list[Tensor] = []
         self._model = model
         self._inside: list[list[Tensor]] = []
@@ -135,7 +136,7 @@ class Calls(TorchFunctionMode):
     def _note_inference(self) -> None:
         """Note in which module inference mode was switched on; nothing is called where it is."""
         if torch.is_inference_mode_enabled() and not self._infers:
-            self._quiet_in, self._quiet_at = self._stack[-1], (None, "")
+            self.quiet_in, self.quiet_at = self._stack[-1], (None, "")
         self._infers = torch.is_inference_mode_enabled()
 
     def _leaving(self, module: nn.Module, arguments: tuple, output: Any) -> None:
@@ -149,7 +150,8 @@ class Calls(TorchFunctionMode):
         name = getattr(func, "__name__", str(func))
         self._note_inference()
         if name == "_set_grad_enabled":
-            self._quiet_in, self._quiet_at = self._stack[-1], line_at_hand()[:2] if self._keep else (None, "")
+            if not all(args):
+                self.quiet_in, self.quiet_at = self._stack[-1], line_at_hand()[:2] if self._keep else (None, "")
             return func(True) if self._gradients and not self._inside else func(*args, **kwargs)
         if func == torch.Tensor.data.__get__:  # ty: ignore
             name = "data"
@@ -201,7 +203,7 @@ class Calls(TorchFunctionMode):
         place = (self._stack[-1], name)
         self._counts[place] = self._counts.get(place, 0) + 1
         call = Call((*place, self._counts[place]), func, args, kwargs, quiet=not torch.is_grad_enabled())
-        call.quiet_in, call.quiet_at, call.infers = self._quiet_in, self._quiet_at, self._infers
+        call.quiet_in, call.quiet_at, call.infers = self.quiet_in, self.quiet_at, self._infers
         call.line, call.method, call.through = line_at_hand() if self._keep else (None, "", "")
         if call.quiet or name.strip("_") in ("sub", "rsub"):
             call.within = _within_distribution()

@@ -10,7 +10,7 @@ __all__ = ["line_at_hand"]
 
 OTHERS = ("zeroinit.", "torch.", "beartype", "jaxtyping", "contextlib", "copy")
 """Whose frames are passed over."""
-TRANSFORMS = "torch._functorch."
+TRANSFORMS, FUNCTIONAL = "torch._functorch.", "torch.autograd.functional"
 INNER = re.compile(r"(\.<locals>\.<\w+>)+$")
 """Comprehensions and lambdas inside of a method."""
 ENTRIES = ("zeroinit.symmetry.shadow.objective", "zeroinit.symmetry.shadow.single_pass")
@@ -22,7 +22,7 @@ def line_at_hand() -> tuple[Line | None, str, str]:
 
     Returns:
         The line. The method of a class in which it stands, if that is another one than ``forward``. The function of
-        ``torch.func`` in between, if there is one.
+        ``torch.func`` in between, if there is one, or that of ``torch.autograd``, as ``functional.jacobian``.
     """
     frame: FrameType | None = sys._getframe(1)
     through = ""
@@ -36,5 +36,6 @@ def line_at_hand() -> tuple[Line | None, str, str]:
             known = owner.isidentifier() and method.isidentifier() and method not in ("forward", "__call__")
             return (frame.f_code.co_filename, frame.f_lineno), f"{owner}.{method}" if known else "", through
         through = frame.f_code.co_name if name.startswith(TRANSFORMS) else through
+        through = f"functional.{frame.f_code.co_name}" if name == FUNCTIONAL else through
         frame = frame.f_back
     return None, "", ""

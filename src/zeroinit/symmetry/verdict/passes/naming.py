@@ -6,7 +6,7 @@ from math import prod
 
 from torch import nn
 
-from zeroinit._findings.naming import LONG, NUMBERS, few, in_common, joined, of_model, pattern_of, starred
+from zeroinit._findings.naming import LONG, NUMBERS, exact, few, in_common, joined, of_model, pattern_of, starred
 from zeroinit.symmetry.verdict.passes.calls import LOSS, Call
 
 __all__ = [
@@ -73,7 +73,7 @@ def start_line(names: list[str], call: str, known: Iterable[str] = ()) -> str:
     if len(names) <= MOST_NAMES:
         return f"`for p in ({', '.join(map(of_model, names))}): {call.format('p')}`"
     others = set(known) - set(names)
-    patterns = [_exact(members, others) for members in groups.values()]
+    patterns = [exact(members, others) for members in groups.values()]
     return f"`{call.format('p')}` for each p of {few(patterns) if len(patterns) > 1 else f'`{patterns[0]}`'}"
 
 
@@ -102,17 +102,6 @@ def _numbers(values: list[int]) -> str:
     if len(values) <= MOST_NUMBERS:
         return f"({', '.join(map(str, values))})"
     return f"range({first}, {end}, {step})" if values == list(range(first, end, step)) else ""
-
-
-def _exact(members: list[str], others: set[str]) -> str:
-    """Write names as a pattern; with their numbers in braces where it would hold for others as well."""
-    pattern = pattern_of(members)
-    matching = re.compile(re.escape(pattern).replace(r"\*", r"\d+"))
-    if pattern.count("*") != 1 or not any(matching.fullmatch(each) for each in others):
-        return pattern
-    before, _, after = pattern.partition("*")
-    numbers = (each.removeprefix(before).removesuffix(after) for each in members)
-    return f"{before}{{{','.join(numbers)}}}{after}"
 
 
 def operation(call: Call, model: nn.Module) -> str:

@@ -141,7 +141,7 @@ def _count(number: int, word: str) -> str:
 def _warning_lines(report: "SymmetryReport", width: int) -> list[str]:
     """One paragraph for each cause: where, what happens and why, what to type."""
     lines: list[str] = []
-    for members in by_cause(told_once(report.warnings)):
+    for members in by_cause(told_once(report.warnings, _paths(report))):
         first, names = members[0], list(dict.fromkeys(name for each in members for name in each.parameters))
         text = str(first)
         if len(members) > 1:
@@ -153,6 +153,10 @@ def _warning_lines(report: "SymmetryReport", width: int) -> list[str]:
         lines += suggestion_lines(first.suggestion, width)
         lines += _other_members(members, width)
     return lines
+
+
+def _paths(report: "SymmetryReport") -> set[str]:
+    return {each.path for each in report.parameters}
 
 
 def _other_members(members: list["Finding"], width: int) -> list[str]:
@@ -181,7 +185,7 @@ def _of_all(first: Finding, names: list[str]) -> str:
 
 
 def _info_lines(report: "SymmetryReport", width: int) -> list[str]:
-    infos = [each for each in told_once(report.findings) if each.severity == "info"]
+    infos = [each for each in told_once(report.findings, _paths(report)) if each.severity == "info"]
     lines = []
     for members in by_cause(infos)[:MOST_INFOS]:
         paths = list(dict.fromkeys(each.path or "(the model itself)" for each in members))

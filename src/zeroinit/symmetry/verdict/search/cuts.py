@@ -5,16 +5,19 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from zeroinit._findings.lines import Line, readable
+from zeroinit.symmetry.verdict.causes.flat import second_derivative
 from zeroinit.symmetry.verdict.causes.functions import of_function_never_asked
 from zeroinit.symmetry.verdict.passes.calls import DETACHED, LOSS, Call, Calls, tensors_in
 from zeroinit.symmetry.verdict.passes.naming import joined, operation, sentence, starred, where
 from zeroinit.symmetry.verdict.trials.trials import Change
 
-__all__ = ["COMPARISONS", "cuts"]
+__all__ = ["COMPARISONS", "NO_GRAPH", "cuts"]
 
+NO_GRAPH = "takes a derivative without `create_graph=True`"
 MOST_CUTS = 12
 MOST_NAMED = 3
 MOST_LINES = 6
@@ -53,8 +56,9 @@ def cuts(calls: Calls, model: nn.Module) -> Iterator[Cut]:
     yield from _of_written(calls, model)
     groups: dict[tuple, list[Call]] = {}
     for call in calls.calls:
-        if call.cuts or call.chooses:
-            groups.setdefault((starred(call.path), call.key[1]), []).append(call)
+        if call.cuts or call.chooses or call.name == "backward":
+            kind = "derivative" if _is_of_derivative(call) else call.key[1]
+            groups.setdefault((starred(call.path), kind), []).append(call)
     switched: dict[tuple, list[Call]] = {}
     for call in (each for members in groups.values() for each in members if each.quiet):
         switched.setdefault((starred(call.path), call.key[1], call.quiet_at[0]), []).append(call)
@@ -69,22 +73,41 @@ def cuts(calls: Calls, model: nn.Module) -> Iterator[Cut]:
             cut = Cut(*each)
             yield cut if cut.lines else cut._replace(lines=readable(each.line for each in some))
     if len(groups) > 1:
-        changes = [(each.key, "take out") for group in groups.values() for each in group if each.name in DETACHED]
-        listed = list(dict.fromkeys(operation(members[0], model) for members in groups.values()))
-        named = (
-            f"{joined(listed[:MOST_NAMED])} and {len(listed) - MOST_NAMED} more"
-            if len(listed) > MOST_NAMED
-            else joined(listed)
-        )
-        text = f"{len(groups)} operations cut {{it}} off from the loss: {named}."
-        everything = tuple(each.key for group in groups.values() for each in group if each.name not in DETACHED)
-        repair = "Take all of them out, or let the gradient pass each."
-        repair += " If that is meant, give what they cut off a loss of its own." if changes else ""
-        lines = readable(members[0].line for members in groups.values())
-        change = Change(calls=tuple(changes), attach=everything, gradients=True)
-        yield Cut(change, text, repair, lines, several=True)
+        yield _of_all(list(groups.values()), model)
+    if calls.quiet_at[0] is not None and not any(each.quiet for group in groups.values() for each in group):
+        place = where(calls.quiet_in, model, calls.quiet_at[1])  # around what no call shows, as of `torch.func`
+        text = f"Gradients are switched off in {place}, which cuts {{it}} off from the loss."
+        yield Cut(Change(gradients=True), text, f"Remove `torch.no_grad()` in {place}.", readable([calls.quiet_at[0]]))
     if calls.copied.sources():
         yield _of_copies(calls, model)
+
+
+def _of_all(groups: list[list[Call]], model: nn.Module) -> Cut:
+    """Return the cut that stands for all calls that lose a gradient."""
+    undone = {each.key: _undoing(each) for group in groups for each in group}
+    listed = list(dict.fromkeys(operation(members[0], model) for members in groups))
+    more = [f"{len(listed) - MOST_NAMED} more"] if len(listed) > MOST_NAMED else []
+    text = f"{len(groups)} operations cut {{it}} off from the loss: {joined([*listed[:MOST_NAMED], *more])}."
+    repair = "Take all of them out, or let the gradient pass each."
+    repair += " Take derivatives with `create_graph=True`." if "with graph" in undone.values() else ""
+    repair += " If that is meant, give what they cut off a loss of its own." if "take out" in undone.values() else ""
+    change = Change(
+        calls=tuple((key, action) for key, action in undone.items() if action),
+        attach=tuple(key for key, action in undone.items() if not action),
+        gradients=True,
+    )
+    return Cut(change, text, repair, readable(members[0].line for members in groups), several=True)
+
+
+def _is_of_derivative(call: Call) -> bool:
+    """Tell whether a call takes a derivative by ``torch.autograd``, or is a step of a function that does."""
+    return call.func in (torch.autograd.grad, Tensor.backward) or call.through.startswith("functional.")
+
+
+def _undoing(call: Call) -> str:
+    """Return the action in place of a call that loses a gradient; none where its result is to be tied."""
+    taken = call.func in (torch.autograd.grad, Tensor.backward)
+    return "take out" if call.name in DETACHED else "with graph" if taken else ""
 
 
 def _by_line(members: list[Call]) -> list[list[Call]]:
@@ -138,7 +161,17 @@ def _of_calls(members: list[Call], calls: Calls, model: nn.Module) -> Iterator[t
     call, keys = members[0], tuple(each.key for each in members)
     place, attached = where(call.path, model, call.method), Change(attach=keys)
     what = operation(call, model)
-    if call.function is not None:
+    if _is_of_derivative(call):
+        taken = f"torch.autograd.{call.through or 'grad'}"
+        by, other = ("backward()", " in place of `backward()`") if call.name == "backward" else (taken, "")
+        text = f"`{by}` in {place} {NO_GRAPH}, which cuts {{it}} off from the loss."
+        change = Change(calls=tuple((each.key, _undoing(each)) for each in members if _undoing(each)))
+        repair = f"Call `{taken}(..., create_graph=True)`{other} in {place}."
+        yield change, text, repair
+        for each in second_derivative(calls, model):
+            smooth = Change(calls=(*change.calls, *each.change.calls))
+            yield smooth, each.reason.text, f"{repair} {each.repairs[0][1]}"
+    elif call.function is not None:
         yield from _of_function(members, model)
     elif call.chooses:
         repair = SOFT if call.path == LOSS else CHOSEN

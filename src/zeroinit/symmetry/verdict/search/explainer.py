@@ -20,11 +20,13 @@ from zeroinit.symmetry.verdict.search.search import Search
 from zeroinit.symmetry.verdict.search.unused import reason_for_unused
 from zeroinit.symmetry.verdict.trials.trials import Change
 
-__all__ = ["Explainer"]
+__all__ = ["SAME_LOSS", "Explainer"]
 
 SAME_LOSS = "The loss is the same whatever its value."
 MORE_PASSES = 16
 MORE_VIEWS = 8
+CUTTING = ("dead", "detached")
+"""Reasons of parameters whose gradient is lost on its way; values behind them stay as they start."""
 
 
 class Explainer(Search):
@@ -53,6 +55,7 @@ class Explainer(Search):
                 found[name] = reason_for_unused(name, self, view)
         for name, seen in views.items():
             found[name] = found.get(name) or self._tried(name, seen)
+        found |= self._consequences(found)
         return with_culprits(self, found, views)
 
     def _without_effect(self) -> dict[str, Reason]:
@@ -145,6 +148,19 @@ class Explainer(Search):
             return self._accepted(name, each, "", view)
         return self._without_candidate(name, view, vector)
 
+    def _consequences(self, found: dict[str, Reason]) -> dict[str, Reason]:
+        """Return the reasons of parameters with a zero input that learn once what is wrong with others is mended."""
+        told = {}
+        for name in [name for name, each in found.items() if each.kind == "zero_input"]:
+            for cause, change in self.changes.items():
+                first = next((each for each in found.values() if each.cause == cause), None)
+                if first is None or first.kind not in CUTTING or name not in self.trials.frees(change, self.step):
+                    continue
+                text = "The input of {it} is zero for the whole batch, and what is in front does not learn."
+                told[name] = replace(first, kind="zero_input", text=text)
+                break
+        return told
+
     def _cut_beside(self, name: str, view: View) -> Reason | None:
         """Return what cuts a parameter off on a path of its own, beside one that is multiplied by zero on purpose."""
         for each in cuts(view.calls, self.replica):
@@ -211,6 +227,7 @@ class Explainer(Search):
     def _accepted(self, name: str, each: Candidate, repair: str, view: View) -> Reason:
         self._explained.add(starred(name))
         cause = each.reason.cause or str(each.change)
+        self.changes[cause] = each.change
         return replace(
             each.reason, repair=repair, tried=True, cause=cause, lines=each.reason.lines or view.lines(each.change)
         )

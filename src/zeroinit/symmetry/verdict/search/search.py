@@ -29,6 +29,7 @@ class Search:
         zeros: Names of the parameters that are zero everywhere.
         copied: Groups of parameters that are copies of each other.
         found: Reasons found so far, by name.
+        changes: What undoes what cuts a gradient off, by the cause of its reason.
         handed_out: What modules return, and what it depends on, once that was looked at.
         dropped: Modules none of whose results gets to the loss, once that was looked at. With each of them stands the
             module at the end of the chain that uses it.
@@ -55,6 +56,7 @@ class Search:
         self.zeros = zero_parameters(replica)
         self.copied = evidence.watch.copied.groups() if evidence.watch.copied is not None else []
         self.found: dict[str, Reason] = {}
+        self.changes: dict[str, Change] = {}
         self.handed_out: list | None = None
         self.dropped: dict[str, str] = {}
         self._used_elsewhere: set[str] | None = None

@@ -63,6 +63,7 @@ def _cut(name: str, search: Search) -> Reason:
         if several and search.moving() and handed_out(name, search)[0] is not None:
             return _not_in_loss(name, search)  # a loss of its own is left out
         if name in trials.frees(change, step):
+            search.changes[text] = change
             hides = " `requires_grad = True` on the loss only hides this; remove it." if calls.new_loss else ""
             return Reason("detached", text, (), repair + hides, True, text, lines)
         if calls.leaves and name in trials.frees(replace(change, unwrap=True), step):
@@ -99,9 +100,8 @@ def _cut(name: str, search: Search) -> Reason:
         return _not_in_loss(name, search)
     if changes:
         text = "The loss changes with {it}, but no gradient leads back. Where it is lost could not be seen."
-        return Reason(
-            "detached", text, (), "Look for detach(), no_grad(), .data, .numpy() or torch.Tensor([...]) on its way."
-        )
+        look = "Look for detach(), no_grad(), .data, .numpy(), torch.Tensor([...]), or a derivative without "
+        return Reason("detached", text, (), f"{look}create_graph=True on its way.")
     if model.get_parameter(name).dim() < 2:
         none = Reason("no_effect", "The loss is the same whatever its value.", tried=True)
         uses = [each for each in calls.calls if any(given is parameter for given in each.given)]

@@ -80,7 +80,7 @@ def find_symptoms(evidence: Evidence) -> Iterator[Symptom]:
     for path, names, text, repair in frozen_in_name(evidence.model):
         yield Symptom("ZI024", path, names, text, repair, False)
     if evidence.single.constant_term:
-        text = "The loss holds a derivative that `torch.autograd.grad` takes without `create_graph=True`. It is a "
+        text = "The loss holds a derivative that is taken without `create_graph=True`. It is a "
         text += "constant for the backward pass, so this part of the loss trains nothing."
         yield Symptom("ZI025", "", (), text, "Call `torch.autograd.grad(..., create_graph=True)`.", False)
     for names in only_penalized(evidence):

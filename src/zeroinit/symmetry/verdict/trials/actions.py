@@ -1,5 +1,6 @@
 """Actions in place of a call. They show which gradients the call keeps from its arguments."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -108,6 +109,13 @@ def _more_keys(call: Call) -> Any:
     return F.scaled_dot_product_attention(given["query"], key, value)
 
 
+def _with_graph(call: Call) -> Any:
+    """Take a derivative so that it has one of its own."""
+    names = list(inspect.signature(call.func).parameters)
+    given = dict(zip(names, call.args, strict=False)) | call.kwargs
+    return call.func(**given | {"retain_graph": True, "create_graph": True})
+
+
 def _squared(call: Call) -> Tensor:
     return call.given[0].square().mean()
 
@@ -140,6 +148,7 @@ ACTIONS: dict[str, Callable[[Call], Any]] = STILL | {
     "noise": _with_noise,
     "more keys": _more_keys,
     "squared": _squared,
+    "with graph": _with_graph,
     "normalized": _normalized,
     "skip": _with_skip,
     "smooth": lambda call: torch.tanh(call.given[0]),

@@ -108,6 +108,17 @@ def _in_range(call: Call) -> Any:
     return given - given.detach() + (low + high) / 2
 
 
+def _behind(function: Callable[[Tensor], Tensor]) -> Callable[[Call], Any]:
+    """Return the action that hands a call what a function makes of its first tensor."""
+
+    def act(call: Call) -> Any:
+        given = call.given[0]
+        args = [function(each) if each is given else each for each in call.args]
+        return call.func(*args, **{name: function(e) if e is given else e for name, e in call.kwargs.items()})
+
+    return act
+
+
 def _wide_margin(call: Call) -> Tensor:
     """Let every example lie inside of the margin."""
     size = max(float(each.detach().abs().max()) for each in call.given if each.numel())
@@ -150,6 +161,8 @@ STILL: dict[str, Callable[[Call], Any]] = {
     "bilinear": _bilinear,
     "between": _between,
     "in range": _in_range,
+    "sigmoid first": _behind(torch.sigmoid),
+    "softmax first": _behind(lambda given: given.softmax(-1)),
     "margin": _wide_margin,
     "divide": _without_rounding,
     "scaled down": _scaled_down,
