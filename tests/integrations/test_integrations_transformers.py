@@ -11,6 +11,7 @@ pytest.importorskip("accelerate")
 
 from zeroinit import InputError  # noqa: E402
 from zeroinit.integrations import SymmetryError  # noqa: E402
+from zeroinit.integrations import transformers as callbacks  # noqa: E402
 from zeroinit.integrations.transformers import InspectCallback  # noqa: E402
 
 
@@ -292,10 +293,12 @@ class OfTwoTasks(transformers.Trainer):
         return output["loss"] if "loss" in output else both(output, inputs["labels"])
 
 
-@pytest.mark.parametrize("way", ["nothing", "strict", "loss_fn", "of the model", "of its subclass"])
-def test_a_trainer_with_its_own_loss_is_asked_for_it(tmp_path, way):
-    """No other loss takes its place: that one would not use the second head."""
-    shown, strict = [], way in ("strict", "loss_fn", "of the model")
+@pytest.mark.parametrize("way", ["own", "nothing", "strict", "loss_fn", "of the model", "of its subclass"])
+def test_a_trainer_with_its_own_loss_is_asked_for_it(tmp_path, monkeypatch, way):
+    """No other loss takes its place: that one would not use the second head. Copies may be unable to compute it."""
+    shown, strict = [], way in ("own", "strict", "loss_fn", "of the model")
+    if way != "own":
+        monkeypatch.setattr(callbacks, "is_one_process", lambda: False)
     settings = {"loss_fn": both} if way == "loss_fn" else {}
     callback = InspectCallback(strict=strict, show=shown.append, **settings)
     data = [{"values": torch.randn(3), "labels": number % 2} for number in range(8)]
@@ -304,7 +307,7 @@ def test_a_trainer_with_its_own_loss_is_asked_for_it(tmp_path, way):
     )
     kind = transformers.Trainer if way == "of its subclass" else OfTwoTasks
     whole = kind(model=TwoHeads("of" in way), args=arguments, train_dataset=data, callbacks=[callback])
-    said = "the model was not inspected (loss: your Trainer computes its own, and the model returns none; pass loss_fn="
+    said = "loss: your Trainer computes its own, and the model returns none; pass loss_fn="
     if way == "strict":
         with pytest.raises(SymmetryError) as caught:
             whole.train()
