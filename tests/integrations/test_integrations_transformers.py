@@ -423,6 +423,17 @@ def test_two_callbacks_inspect_and_watch_each_for_itself(tmp_path):
     assert hooks(model) == before
 
 
+@pytest.mark.filterwarnings("ignore:.*You are adding a")
+def test_two_callbacks_that_show_in_one_place_say_each_sentence_once(tmp_path):
+    shown = []
+    callbacks = [InspectCallback(show=shown.append), InspectCallback(show=shown.append)]
+    whole = trainer(tmp_path, tiny(), callbacks, max_steps=2)
+    for count in (2, 4):  # a second training speaks again
+        whole.train()
+        assert len(shown) == count
+    assert shown[:2] == shown[2:]
+
+
 def test_parameters_that_the_optimizer_does_not_hold_stop_a_strict_run_before_its_first_update(tmp_path):
     def train(model, parameters):
         callback = InspectCallback(strict=True, show=lambda text: None)

@@ -179,7 +179,9 @@ class InspectingCallback:
         self._check_settings(settings)
         ignore = known_codes(ignore, "ignore")
         self._loss_fn = settings.get("loss_fn")
-        self._arguments = strict, ignore, show, settings
+        self._arguments = strict, ignore, self._tell, settings
+        self._told: list[str] = []
+        self._beside: tuple[InspectingCallback, ...] = ()
         self._inspection = self._new_inspection()
         self._numbers: dict[str, float] = {}
 
@@ -215,7 +217,18 @@ class InspectingCallback:
         if num and "had a gradient" in text:
             have = "has no effect: its gradient is" if num == 1 else "have no effect: their gradients are"
             text += f" {num} of them {have} rounding alone."
-        self._show(f"zeroinit: {text}")
+        self._tell(f"zeroinit: {text}")
+
+    def _join(self, callbacks: Iterable[Any]) -> None:
+        """Begin a training with these callbacks of the Trainer, this one among them."""
+        self._told = []
+        self._beside = tuple(each for each in callbacks if isinstance(each, InspectingCallback) and each is not self)
+
+    def _tell(self, text: str) -> None:
+        """Show a text, unless another callback of the Trainer has shown it in the same place."""
+        self._told.append(text)
+        if not any(each._show == self._show and text in each._told for each in self._beside):
+            self._show(text)
 
     def __repr__(self) -> str:
         done = "not inspected yet" if self.report is None else self.report.verdict

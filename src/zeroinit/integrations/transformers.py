@@ -60,6 +60,7 @@ class InspectCallback(InspectingCallback, TrainerCallback):
         """Prepare: look at the weights, and inspect at the next training pass, unless training resumes."""
         self._leave()
         self._handler = _handler_above()
+        self._join(self._handler.callbacks if self._handler is not None else ())
         self._numbers, self._num_updates = {}, state.global_step
         self._inspection = self._new_inspection()
         self._inspection.is_done = state.global_step > 0
