@@ -95,10 +95,35 @@ def test_a_head_that_no_loss_uses_stops_a_strict_run(tmp_path):
     assert not trainer.model._forward_pre_hooks
 
 
+class Counter(transformers.TrainerCallback):
+    """Stands for a reporter."""
+
+    def __init__(self):
+        self.num_logs = 0
+
+    def on_log(self, args, state, control, logs=None, **others):
+        self.num_logs += "own" in logs
+
+
+def test_a_forward_of_the_models_own_object_is_the_one_that_copies_call(tmp_path):
+    model, callback = TwoTasks(), InspectCallback(show=lambda text: None)
+    own = model.forward
+    model.forward = lambda **named: own(**{**named, "labels": 1 - named["labels"]})
+    patch = model.forward
+    run(tmp_path, [callback], model).train()
+    assert model.forward is patch
+    del model.forward
+    other = InspectCallback(show=lambda text: None)
+    run(tmp_path, [other], TwoTasks()).train()
+    assert callback.report.losses[0] != other.report.losses[0]
+
+
 def test_what_the_loss_changes_is_as_without_an_inspection(tmp_path):
     def after(callbacks):
-        trainer = run(tmp_path, callbacks)
+        counter = Counter()
+        trainer = run(tmp_path, [counter, *callbacks])
         trainer.train()
+        assert counter.num_logs == 2
         own = [each for each in trainer.state.log_history if "own" in each]
         weights = [each.detach() for each in (*trainer.model.parameters(), *trainer.criterion.buffers())]
         return (trainer.num_calls, dict(trainer.numbers), own, next(trainer.draws)), weights

@@ -47,7 +47,7 @@ class BeforeLoss:
         """Compute the Trainer's own loss."""
         if not self._is_done and model.training:
             self.end()
-            step = _step_of(self._trainer, model, *arguments, **named)
+            step = _step_of(self._trainer, *arguments, **named)
             self._before(model, inputs, step, ReturnedLoss(self._trainer, model))
         own = self._own or types.MethodType(type(self._trainer).compute_loss, self._trainer)
         return own(model, inputs, *arguments, **named)
@@ -98,24 +98,23 @@ class _Step:
         return self
 
 
-def _step_of(trainer: Any, model: nn.Module, *arguments: Any, **named: Any) -> Callable[[nn.Module, Any], Any]:
+def _step_of(trainer: Any, *arguments: Any, **named: Any) -> Callable[[nn.Module, Any], Any]:
     """Return a function that computes a Trainer's own loss of a copy of its model.
 
     Args:
         trainer: It stays as it is.
-        model: The one that it trains.
         arguments: Further ones of ``compute_loss``.
         named: Further ones by name.
     """
 
     def step(replica: nn.Module, inputs: Any) -> Any:
-        found = _for_copy(trainer, unwrapped(model), replica).compute_loss(replica, inputs, *arguments, **named)
+        found = _for_copy(trainer, replica).compute_loss(replica, inputs, *arguments, **named)
         return found[0] if isinstance(found, tuple) else found
 
     return _Step(step)
 
 
-def _for_copy(trainer: Any, model: nn.Module, replica: nn.Module) -> Any:
+def _for_copy(trainer: Any, replica: nn.Module) -> Any:
     """Return a Trainer of a copy that logs nothing. What a loss may change of it is a copy, too."""
     copier = copier_of(replica)
     found = object.__new__(type(trainer))
@@ -126,9 +125,7 @@ def _for_copy(trainer: Any, model: nn.Module, replica: nn.Module) -> Any:
         value = value.own if isinstance(value, BeforeLoss) else value
         if isinstance(value, Iterator) or (name == "compute_loss" and value is None):
             continue  # to read an iterator would change the training
-        if isinstance(value, nn.Module) and unwrapped(value) is model:
-            value = replica
-        elif isinstance(value, types.MethodType) and value.__self__ is trainer:
+        if isinstance(value, types.MethodType) and value.__self__ is trainer:
             value = types.MethodType(value.__func__, found)
         elif copier is not None and not _is_only_read(name, value):
             value = copier.copy(value, f"trainer.{name}")

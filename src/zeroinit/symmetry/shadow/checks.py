@@ -107,6 +107,8 @@ def _check_forward(model: nn.Module) -> None:
     first = next(each for each in type(model).__mro__ if "forward" in vars(each) or each is nn.Module)
     if "forward" in vars(model) or first.__name__ not in ("Module", "LightningModule"):
         return
+    if not any(True for _ in model.parameters()):
+        return  # why nothing trains is told instead
     if hasattr(model, "training_step"):
         parts = [part for part, each in model.named_children() if any(True for _ in each.parameters())]
         raise InputError(
