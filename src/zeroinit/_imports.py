@@ -80,6 +80,8 @@ def import_named(name: str, argument: str, form: str) -> Any:
         3.0
     """
     module_name, _, attribute = name.rpartition(":")
+    if not module_name and name.endswith(".py"):
+        module_name, attribute = name, "factory" if "factory" in form else "function"
     if not module_name or not attribute or not {"/", "\\"}.isdisjoint(attribute):
         raise InputError(f"{argument}={name!r}: {form}")
     if module_name.endswith(".py") or not {"/", "\\"}.isdisjoint(module_name):
@@ -96,8 +98,17 @@ def import_named(name: str, argument: str, form: str) -> Any:
     try:
         return operator.attrgetter(attribute)(module)
     except AttributeError:
-        near = closest(attribute, [each for each in vars(module) if not each.startswith("_")])
+        near = closest(
+            attribute, [each for each, value in vars(module).items() if each[0] != "_" and _is_usable(value)]
+        )
         raise InputError(f"{argument}={name!r}: {module_name} has no function {attribute!r}{near}") from None
+
+
+def _is_usable(value: Any) -> bool:
+    """Whether a name may be meant: what can be called, but no class of anything else than models."""
+    if isinstance(value, type):
+        return any(f"{each.__module__}.{each.__name__}" == "torch.nn.modules.module.Module" for each in value.__mro__)
+    return callable(value)
 
 
 def _module_in(file: str) -> tuple[str, str]:
@@ -105,6 +116,7 @@ def _module_in(file: str) -> tuple[str, str]:
     path: PurePath = PureWindowsPath(file) if "\\" in file else Path(file)
     if isinstance(path, Path) or not path.is_absolute() or os.name == "nt":
         path = Path(os.path.relpath(path.as_posix()))
+    path = path.parent if path.name == "__init__.py" else path
     parts = path.with_suffix("" if path.suffix == ".py" else path.suffix).parts
     if path.is_absolute() or ".." in parts:
         return parts[-1], os.path.abspath(path.parent) if isinstance(path, Path) else str(path.parent)

@@ -267,3 +267,32 @@ def test_what_can_be_told_at_once_is_told_before_the_program_is_loaded(refused, 
     monkeypatch.setattr(progress, "Progress", None)  # it is made first of all, to say that the program is loading
     Path("a_file").write_text("")
     assert refused(*arguments.split()) == message
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (
+            "compare zero --learning-rates 1",
+            "option='--learning-rates': did you mean '--lr-grid'? See zeroinit compare",
+        ),
+        ("inspect torch.nn:Identity --init zero", "option='--init': did you mean '--initializer'?"),
+        ("inspect torch.nn:Identity --strct", "option='--strct': did you mean '--strict'? It must be one of"),
+        ("inspect words/__init__.py:build", "factory='words/__init__.py:build': write 'words:build', a module"),
+        ("inspect words/__init__.py", "factory='words/__init__.py': write 'words:factory', a module"),
+        ("inspect words:WIDHT", "factory='words:WIDHT': words has no function 'WIDHT'"),
+        ("inspect words:biuld", "factory='words:biuld': words has no function 'biuld'; did you mean 'build'?"),
+        ("inspect words:build --inputs 8,4", "for one input, write '8x4'"),
+        ("inspect words:build --inputs 8x5", "write the sizes that the model takes"),
+    ],
+)
+def test_words_that_other_programs_use(zeroinit, tmp_path, monkeypatch, command, message):
+    (tmp_path / "words").mkdir()
+    text = "from torch import nn\nWIDTH = 4\n\n\ndef build():\n    return nn.Sequential(nn.Linear(4, 3))\n"
+    (tmp_path / "words" / "__init__.py").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    ended = zeroinit(*command.split())
+    assert ended.code == 2
+    assert message in ended.err
+    assert "did you mean 'WIDTH'" not in ended.err

@@ -11,6 +11,7 @@ pytest.importorskip("accelerate")
 
 from zeroinit import InputError  # noqa: E402
 from zeroinit.integrations import SymmetryError  # noqa: E402
+from zeroinit.integrations import transformers as callbacks  # noqa: E402
 from zeroinit.integrations.transformers import InspectCallback  # noqa: E402
 
 
@@ -292,10 +293,12 @@ class OfTwoTasks(transformers.Trainer):
         return output["loss"] if "loss" in output else both(output, inputs["labels"])
 
 
-@pytest.mark.parametrize("way", ["nothing", "strict", "loss_fn", "of the model", "of its subclass"])
-def test_a_trainer_with_its_own_loss_is_asked_for_it(tmp_path, way):
-    """No other loss takes its place: that one would not use the second head."""
-    shown, strict = [], way in ("strict", "loss_fn", "of the model")
+@pytest.mark.parametrize("way", ["own", "nothing", "strict", "loss_fn", "of the model", "of its subclass"])
+def test_a_trainer_with_its_own_loss_is_asked_for_it(tmp_path, monkeypatch, way):
+    """No other loss takes its place: that one would not use the second head. Copies may be unable to compute it."""
+    shown, strict = [], way in ("own", "strict", "loss_fn", "of the model")
+    if way != "own":
+        monkeypatch.setattr(callbacks, "is_one_process", lambda: False)
     settings = {"loss_fn": both} if way == "loss_fn" else {}
     callback = InspectCallback(strict=strict, show=shown.append, **settings)
     data = [{"values": torch.randn(3), "labels": number % 2} for number in range(8)]
@@ -304,7 +307,7 @@ def test_a_trainer_with_its_own_loss_is_asked_for_it(tmp_path, way):
     )
     kind = transformers.Trainer if way == "of its subclass" else OfTwoTasks
     whole = kind(model=TwoHeads("of" in way), args=arguments, train_dataset=data, callbacks=[callback])
-    said = "the model was not inspected (loss: your Trainer computes its own, and the model returns none; pass loss_fn="
+    said = "loss: your Trainer computes its own, and the model returns none; pass loss_fn="
     if way == "strict":
         with pytest.raises(SymmetryError) as caught:
             whole.train()
@@ -418,6 +421,17 @@ def test_two_callbacks_inspect_and_watch_each_for_itself(tmp_path):
     assert [text.partition(":")[0] for text in shown[0]] == ["zeroinit"] * 2
     assert [each.recorder.num_recorded for each in callbacks] == [2, 2]
     assert hooks(model) == before
+
+
+@pytest.mark.filterwarnings("ignore:.*You are adding a")
+def test_two_callbacks_that_show_in_one_place_say_each_sentence_once(tmp_path):
+    shown = []
+    callbacks = [InspectCallback(show=shown.append), InspectCallback(show=shown.append)]
+    whole = trainer(tmp_path, tiny(), callbacks, max_steps=2)
+    for count in (2, 4):  # a second training speaks again
+        whole.train()
+        assert len(shown) == count
+    assert shown[:2] == shown[2:]
 
 
 def test_parameters_that_the_optimizer_does_not_hold_stop_a_strict_run_before_its_first_update(tmp_path):

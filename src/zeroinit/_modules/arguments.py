@@ -83,6 +83,8 @@ def _not_a_model(value: Any) -> str:
         return "awaits something; leave out async"
     if isinstance(value, type):
         return f"is a class; make an instance, as {value.__name__}(...)"
+    if isinstance(owner := getattr(value, "__self__", None), nn.Module):
+        return f"is a method of a {type(owner).__name__}; hand over the model itself"
     if inspect.isroutine(value):
         return f"is a function; hand over the model that it returns, as {value.__name__}()"
     if isinstance(value, torch.optim.Optimizer):

@@ -77,6 +77,7 @@ class Copier:
             self._kept.append(before._kept)
             self.by_reference |= before.by_reference
             self.parameters |= before.parameters
+            self.outside |= before.outside
         replica.__dict__[ATTRIBUTE] = self
         return replica
 

@@ -1,7 +1,7 @@
 """Build a model under observation: every write is recorded, and nothing of the user's settings stays changed."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -174,7 +174,10 @@ def observe(
                 model.to_empty(device="cpu")
         recorder.phase = "init"
         if init is not None:
+            start = recorder.time
             made = watched(init, f"init={name_of(init)}", model)
+            if recorder.time == start and made is not model:
+                _refuse_of_each_module(init, model, recorder)
             model = made if isinstance(made, nn.Module) else model
         model = unwrapped(model)
         split, tied = ties.split(model), tied_names(model)
@@ -183,6 +186,19 @@ def observe(
             with torch.no_grad(), Products(recorder):
                 watched(call_model, f"batch={describe(batch)}", model, batch, way=FITS)
     return Observed(model, recorder, split, tied, on_meta)
+
+
+def _refuse_of_each_module(init: Callable[[nn.Module], Any], model: nn.Module, recorder: Recorder) -> None:
+    """Refuse a function that does nothing with a model and sets its modules, as those that ``model.apply`` takes."""
+    start = recorder.time
+    with suppress(Exception):
+        model.apply(init)
+    if recorder.time > start:
+        name = name_of(init)
+        raise InputError(
+            f"init={name}: does nothing with a model, because it sets one module at a time; hand over "
+            f"`lambda model: model.apply({name})`"
+        )
 
 
 def _called(build: Callable[[], Any], argument: str, on_meta: bool) -> nn.Module:

@@ -22,6 +22,23 @@ __all__ = ["COMMANDS", "app", "err", "out", "run"]
 COMMANDS = ("inspect", "audit", "explain", "compare", "reproduce", "report", "power", "verify", "list", "data")
 """The commands; each has a file beside this one."""
 
+OTHER_WORDS = {
+    "batch-size": "bs batch batches",
+    "data-dir": "data-path data-root root",
+    "dataset": "data",
+    "epochs": "num-epochs n-epochs max-epochs",
+    "format": "json sarif table",
+    "initializer": "init initialization initialize",
+    "inputs": "shape shapes size sizes input-size input-shape input-shapes",
+    "jobs": "workers num-workers n-jobs num-jobs processes threads",
+    "lr-grid": "lr lrs rates learning-rate learning-rates lr-range",
+    "model": "network net arch architecture",
+    "report": "report-dir",
+    "results": "out output outputs output-dir out-dir results-dir",
+    "seeds": "repeats runs trials num-seeds n-seeds",
+    "steps": "num-steps updates iterations max-steps",
+}
+"""Words that other programs have for an option."""
 WIDTH = 80
 """Columns outside a terminal."""
 
@@ -136,6 +153,9 @@ def _refusal(error, given: list[str]) -> str:
         return f"{extra[1]!r} is one name too many; see {asked} --help"
     parameters = error.ctx.command.params if error.ctx else []
     options = [option for parameter in parameters for option in parameter.opts if option[:2] == "--"]
+    meant = next((each for each, words in OTHER_WORDS.items() if name and name.lstrip("-") in words.split()), "")
+    if f"--{meant}" in options:
+        return f"option={name!r}: did you mean '--{meant}'? See {asked} --help"
     if name and options:
         return unknown(name, [*options, "--help"], "option")
     message = error.format_message().rstrip(".")

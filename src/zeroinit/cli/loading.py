@@ -152,6 +152,8 @@ def in_words_of_options(factory: str, model: nn.Module, batch: Any, text: str | 
         inputs = f"factory={factory!r}: its inputs{shown}" if text is None else f"inputs={text!r}"
         said = as_typed(error, inputs=inputs, probe=inputs, model=f"factory={factory!r}: its model{shown}")
         way = "return inputs that the model takes" if text is None else "write the sizes that the model takes"
+        if text is not None and re.fullmatch(r"\d+(\s*,\s*\d+)+", text.strip()):
+            way = f"for one input, write {re.sub(r'[, ]+', 'x', text.strip())!r}"
         reason, fails, _ = re.sub("; pass inputs with", FAILS, said).partition(FAILS)
         reason = reason if text is not None else reason.replace("; hand over ", "; return ")
         raise InputError(f"{reason}; {way}" if fails else reason) from error

@@ -2,6 +2,7 @@
 
 import inspect
 import operator
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zeroinit._common import InputError, lookup
+from zeroinit._common import InputError, closest, lookup
 from zeroinit._imports import import_named
 from zeroinit._modules.batch import describe
 from zeroinit.init.distributions import ZERO, Distribution
@@ -129,6 +130,12 @@ def look_up(name: str) -> Any:
         return INITIALIZERS[name]
     if name.endswith(")"):
         raise InputError(f"initializer={name!r}: cannot be made again from its name; hand over the function itself")
+    start, last = re.split(r"[.:](?=[^.:]*$)", name) if re.search("[.:]", name) else ("", name)
+    if start in ("init", "nn.init") or (start == "torch.nn.init" and ":" not in name):
+        torchs = [each for each in vars(nn.init) if each.endswith("_") and each[:1].isalpha()]
+        near = next((each for each in torchs if each in (last, f"{last}_")), None)
+        way = f"write {near!r}" if near else f"torch.nn.init has no {last!r}{closest(last, torchs)}"
+        raise InputError(f"initializer={name!r}: {way}")
     if ":" in name:
         return import_named(name, "initializer", "write package.module:function")
     if name.replace(".", "").isidentifier() and "." in name and name not in plugins():

@@ -1,6 +1,7 @@
 """One inspection before the first update, in the first process. With ``strict`` it stops training in all processes."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from inspect import Parameter, signature
 from typing import Any, ClassVar
 
@@ -23,6 +24,9 @@ __all__ = ["BATCHES", "FirstInspection", "InspectingCallback", "SkippedBatch", "
 
 BATCHES = 5
 """Batches that may be tried, if the model's own training skips the ones before: without an update it is as it was."""
+
+ELSEWHERE = ("ZI009", "ZI010", "ZI012")
+"""Codes of parameters that this loss does not reach: where it is not the one of the training, another one may."""
 
 
 class SymmetryError(RuntimeError):
@@ -47,6 +51,8 @@ class FirstInspection:
         report: What ``inspect`` returned; ``None`` before, and in other processes.
         is_done: Whether it was tried.
         by: A text about what calls the model, where nobody hands over ``inputs``; ``{}`` in it is what went wrong.
+        loss: How the report calls the loss of the Trainer's own. Empty if another loss is looked at.
+        not_seen: Why it is another loss, where the Trainer has its own: parameters may have a gradient of that one.
     """
 
     def __init__(self, strict: bool, ignore: Iterable[str], show: Callable[[str], object], settings: dict[str, Any]):
@@ -54,7 +60,7 @@ class FirstInspection:
         self._ignore = known_codes(ignore, "ignore")
         self.report: SymmetryReport | None = None
         self.is_done = False
-        self.by = ""
+        self.by = self.loss = self.not_seen = ""
         self._num_skipped = 0
 
     def run(
@@ -92,16 +98,28 @@ class FirstInspection:
     def _inspect(self, model: nn.Module, inputs: Any, targets: Any, settings: dict[str, Any]) -> str | None:
         """Inspect and show; return what is wrong, an empty string, or ``None`` if the next batch is to be tried."""
         try:
-            self.report = choose(self._carry_out(model, inputs, targets, settings), ignore=self._ignore)
+            ignore = (*self._ignore, *ELSEWHERE) if self.not_seen else self._ignore
+            self.report = choose(self._carry_out(model, inputs, targets, settings), ignore=ignore)
         except Exception as error:  # an error in a trial is no reason to stop the training
             found = _innermost(error)
             self._num_skipped += isinstance(found, SkippedBatch)
             if isinstance(found, SkippedBatch) and self._num_skipped < BATCHES:
                 return None
-            text = f"the model was not inspected ({_reason(found, self.by)})"
+            if self.loss:
+                self.not_seen, self.loss = _reason(found, self.by), ""
+                return None
+            text = f"the model was not inspected ({'; '.join(filter(None, [self.not_seen, _reason(found, self.by)]))})"
             if not self._strict:
                 self._show(f"zeroinit: {text}")
             return f"strict=True: {text}; with strict=False training goes on"
+        if self.loss:
+            self.report = replace(self.report, loss=self.loss)
+        if self.not_seen:
+            other = (
+                f"the loss is the one that the model returns, not the Trainer's own ({self.not_seen}); pass loss_fn="
+            )
+            self.report = replace(self.report, notes=(other, *self.report.notes))
+            self._show(f"zeroinit: {other[0].upper()}{other[1:]}")
         if not self.report.warnings:
             self._show(f"zeroinit: {self.report.verdict}")
             return ""
@@ -162,7 +180,9 @@ class InspectingCallback:
         self._check_settings(settings)
         ignore = known_codes(ignore, "ignore")
         self._loss_fn = settings.get("loss_fn")
-        self._arguments = strict, ignore, show, settings
+        self._arguments = strict, ignore, self._tell, settings
+        self._told: list[str] = []
+        self._beside: tuple[InspectingCallback, ...] = ()
         self._inspection = self._new_inspection()
         self._numbers: dict[str, float] = {}
 
@@ -198,7 +218,18 @@ class InspectingCallback:
         if num and "had a gradient" in text:
             have = "has no effect: its gradient is" if num == 1 else "have no effect: their gradients are"
             text += f" {num} of them {have} rounding alone."
-        self._show(f"zeroinit: {text}")
+        self._tell(f"zeroinit: {text}")
+
+    def _join(self, callbacks: Iterable[Any]) -> None:
+        """Begin a training with these callbacks of the Trainer, this one among them."""
+        self._told = []
+        self._beside = tuple(each for each in callbacks if isinstance(each, InspectingCallback) and each is not self)
+
+    def _tell(self, text: str) -> None:
+        """Show a text, unless another callback of the Trainer has shown it in the same place."""
+        self._told.append(text)
+        if not any(each._show == self._show and text in each._told for each in self._beside):
+            self._show(text)
 
     def __repr__(self) -> str:
         done = "not inspected yet" if self.report is None else self.report.verdict

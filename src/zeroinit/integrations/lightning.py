@@ -54,6 +54,7 @@ class InspectCallback(InspectingCallback, Callback):
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Begin to watch, and inspect at the first batch, unless training resumes."""
         self._leave()
+        self._join(trainer.callbacks)
         self._inspection = self._new_inspection()
         self._inspection.is_done = trainer.global_step > 0
         if self._every and not is_sharded(pl_module):

@@ -1,4 +1,4 @@
-"""A Lightning module as it trains: its pass is ``training_step``, and its logs are dropped."""
+"""A model as its Trainer trains it: a pass is ``training_step`` or another step, and logs of Lightning are dropped."""
 
 import inspect
 import types
@@ -16,6 +16,8 @@ __all__ = ["FORM", "as_trained"]
 
 FORM = "(module, batch) -> loss"
 """What ``step`` must be."""
+PUT_ON = ("_trainer", "log", "log_dict", "_is_in_step", "_own_step", "_batch_number", "_inner_forward", "forward")
+"""Attributes that a module has while its pass is its step."""
 
 
 class _Quiet:
@@ -82,7 +84,7 @@ def as_trained(module: nn.Module, step: Callable[[Any, Any], Any] | None = None,
     """Have ``module(batch=batch)`` call its ``training_step``; calls from within go to the module's own ``forward``.
 
     Args:
-        module: A Lightning module, as it is before and afterwards.
+        module: A Lightning module, or any model with ``step``; as it is before and afterwards.
         step: A function ``(module, batch) -> loss`` to call instead.
         number: Of the batch in its epoch, as ``training_step`` is told.
     """
@@ -95,11 +97,12 @@ def as_trained(module: nn.Module, step: Callable[[Any, Any], Any] | None = None,
             vars(owner)["log"] = vars(owner)["log_dict"] = _logs_nothing
         vars(module)["_is_in_step"] = False
         vars(module)["_own_step"], vars(module)["_batch_number"] = step, number
+        vars(module)["_inner_forward"] = vars(module).get("forward")
         vars(module)["forward"] = types.MethodType(_forward, module)
         yield
     finally:
         for owner, attributes in kept:
-            for name in ("_trainer", "log", "log_dict", "_is_in_step", "_own_step", "_batch_number", "forward"):
+            for name in PUT_ON:
                 vars(owner).pop(name, None)
                 if name in attributes:
                     vars(owner)[name] = attributes[name]
@@ -112,7 +115,8 @@ def _logs_nothing(*arguments: Any, **named: Any) -> None:
 def _forward(module: Any, *arguments: Any, **named: Any) -> Any:
     """Call the step from outside, the module's own ``forward`` from within."""
     if module._is_in_step:
-        return type(module).forward(module, *arguments, **named)
+        inner = module._inner_forward  # what somebody put on the module itself
+        return inner(*arguments, **named) if inner is not None else type(module).forward(module, *arguments, **named)
     module._is_in_step = True
     try:
         if module._own_step is not None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from zeroinit.symmetry.observer import LayerRecord
 
-__all__ = ["Watch", "WatchWarning", "is_first_rank", "watch"]
+__all__ = ["Watch", "WatchWarning", "is_first_rank", "is_one_process", "watch"]
 
 UNUSED = "watch(model) sees nothing before it is started; train inside `with zeroinit.watch(model) as seen:`"
 
@@ -181,3 +181,14 @@ def is_first_rank() -> bool:
     """
     distributed = torch.distributed
     return not (distributed.is_available() and distributed.is_initialized()) or distributed.get_rank() == 0
+
+
+def is_one_process() -> bool:
+    """Whether no other process trains along with this one.
+
+    Example:
+        >>> is_one_process()
+        True
+    """
+    distributed = torch.distributed
+    return not (distributed.is_available() and distributed.is_initialized()) or distributed.get_world_size() == 1

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from torch import Tensor, nn
-from transformers import Trainer, TrainerCallback
+from transformers import TrainerCallback
 from transformers.trainer_callback import CallbackHandler, PrinterCallback, ProgressCallback
 
 from zeroinit._common import InputError
@@ -16,8 +16,12 @@ from zeroinit._modules.arguments import can_take
 from zeroinit._modules.batch import map_tensors
 from zeroinit._modules.copying import copier_of
 from zeroinit.integrations.inspection import InspectingCallback
+from zeroinit.integrations.lightning_step import as_trained
+from zeroinit.integrations.own_loop import is_one_process
 from zeroinit.integrations.recorder import Recorder
+from zeroinit.integrations.trainer_loss import BeforeLoss, has_own_loss
 from zeroinit.remedies.compiled import Eager
+from zeroinit.symmetry.shadow.checks import unwrapped
 
 __all__ = ["InspectCallback"]
 
@@ -46,6 +50,7 @@ class InspectCallback(InspectingCallback, TrainerCallback):
 
     recorder: Recorder | None = None
     _eager: Eager | None = None
+    _own_loss: BeforeLoss | None = None
     _handle: Any = None
     _handler: CallbackHandler | None = None
     _num_updates = 0
@@ -55,6 +60,7 @@ class InspectCallback(InspectingCallback, TrainerCallback):
         """Prepare: look at the weights, and inspect at the next training pass, unless training resumes."""
         self._leave()
         self._handler = _handler_above()
+        self._join(self._handler.callbacks if self._handler is not None else ())
         self._numbers, self._num_updates = {}, state.global_step
         self._inspection = self._new_inspection()
         self._inspection.is_done = state.global_step > 0
@@ -75,9 +81,32 @@ class InspectCallback(InspectingCallback, TrainerCallback):
         """Inspect the first pass of the first update. It runs uncompiled, because hooks are not compiled."""
         if not self._inspection.is_done and self._handle is None:
             self._optimizers = () if optimizer is None else (optimizer,)
+            self._before_own_loss(next((each for each, _ in _trainers_above()), None))
             self._eager = Eager() if "torch._dynamo" in sys.modules else None
             hook = _before_first_pass(weakref.ref(self))
             self._handle = model.register_forward_pre_hook(hook, with_kwargs=True, prepend=True)
+
+    def _before_own_loss(self, trainer: Any) -> None:
+        """Inspect before the first loss that a Trainer computes in its own way, with that loss."""
+        if self._loss_fn is not None or not has_own_loss(trainer):
+            return
+        if is_one_process():
+            self._own_loss = BeforeLoss(trainer, self._inspect_own)
+        else:
+            self._inspection.not_seen = "several processes train, and it may wait for all of them"
+
+    def _inspect_own(self, model: nn.Module, inputs: Any, step: Callable, loss_fn: Callable) -> None:
+        """Inspect with the Trainer's own loss. If it fails on copies, the first pass of the model comes next."""
+        model, name = unwrapped(model), "compute_loss"
+        self._inspection.loss, self._inspection.by = name, f"{name}: {{}}"
+        try:
+            with as_trained(model, step):
+                self._inspection.run(model, {"batch": inputs}, optimizers=self._optimizers, loss_fn=loss_fn)
+        finally:
+            self._inspection.by = ""
+            if self._inspection.is_done:
+                self._leave()
+                self._optimizers = ()
 
     def inspect(self, model: nn.Module, arguments: tuple, named: dict) -> None:
         """Inspect the model on the arguments of its first training pass.
@@ -87,7 +116,7 @@ class InspectCallback(InspectingCallback, TrainerCallback):
         """
         self._leave()
         labels, settings = None, {}
-        if self._loss_fn is None and _has_own_loss():
+        if self._inspection.not_seen:
             settings["loss_fn"] = _returned_loss
         elif self._loss_fn is not None and not can_take(self._loss_fn, 1):
             labels = _labels(named)
@@ -137,7 +166,9 @@ class InspectCallback(InspectingCallback, TrainerCallback):
             self._handle.remove()
         if self._eager is not None:
             self._eager.end()
-        self._handle = self._eager = None
+        if self._own_loss is not None:
+            self._own_loss.end()
+        self._handle = self._eager = self._own_loss = None
 
 
 def _before_first_pass(reference: "weakref.ref[InspectCallback]") -> Callable:
@@ -180,13 +211,6 @@ def _trainers_above() -> Iterator[tuple[Any, Mapping[str, Any]]]:
         if any(kind.__name__ == "Trainer" for kind in type(owner).__mro__):
             yield owner, frame.f_locals
         frame = frame.f_back
-
-
-def _has_own_loss() -> bool:
-    """Whether the Trainer above computes a loss of the user's, from what the model returns."""
-    trainer = next((each for each, _ in _trainers_above()), None)
-    is_own = getattr(type(trainer), "compute_loss", None) is not Trainer.compute_loss
-    return trainer is not None and (is_own or getattr(trainer, "compute_loss_func", None) is not None)
 
 
 def _returned_loss(output: Any) -> Any:

@@ -4,13 +4,13 @@ import copy
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
 from zeroinit._common import InputError
 from zeroinit._modules import state
-from zeroinit._modules.arguments import check_module
-from zeroinit._modules.batch import call_model, take_batch, tensors_in
+from zeroinit._modules.arguments import can_take, check_module
+from zeroinit._modules.batch import call_model, describe, take_batch, tensors_in
 from zeroinit._modules.sharded import is_sharded
 from zeroinit.symmetry.shadow.own_optimizer import over_copies
 
@@ -86,6 +86,7 @@ def check_model(model: Any) -> None:
                 f"model: {path or 'it'} is TorchScript ({type(module).__name__}), whose passes cannot be watched; "
                 "inspect the torch.nn.Module it was made from"
             )
+    _check_forward(model)
     for name, parameter in model.named_parameters():
         if not isinstance(parameter, nn.Parameter):
             raise InputError(
@@ -98,6 +99,25 @@ def check_model(model: Any) -> None:
                 "inspect it then"
             )
     _check_devices(model)
+
+
+def _check_forward(model: nn.Module) -> None:
+    """Refuse a model without a pass of its own: a container, or a Lightning module that has a training step alone."""
+    name = type(model).__name__
+    first = next(each for each in type(model).__mro__ if "forward" in vars(each) or each is nn.Module)
+    if "forward" in vars(model) or first.__name__ not in ("Module", "LightningModule"):
+        return
+    if not any(True for _ in model.parameters()):
+        return  # why nothing trains is told instead
+    if hasattr(model, "training_step"):
+        parts = [part for part, each in model.named_children() if any(True for _ in each.parameters())]
+        raise InputError(
+            f"model={name}: has no forward, and its training_step trains it; give the Trainer an InspectCallback of "
+            f"zeroinit.integrations.lightning{f', or hand over model.{parts[0]}' if len(parts) == 1 else ''}"
+        )
+    if type(model) in (nn.ModuleList, nn.ModuleDict):
+        raise InputError(f"model={name}: has no forward; hand over the model that calls these modules")
+    raise InputError(f"model={name}: has no forward; define forward(self, ...) in the class {name}")
 
 
 def _check_devices(model: nn.Module) -> None:
@@ -133,12 +153,22 @@ def check_batch(model: nn.Module, inputs: Any, targets: Any, usual: bool = True)
             "inputs: were made under torch.inference_mode(), and no backward pass runs through them; make the batch "
             "outside of that mode, or hand over clones made outside"
         )
+    if isinstance(inputs, Tensor) and isinstance(targets, Tensor) and _lacks_one(model):
+        raise InputError(
+            f"targets={describe(targets)}: is no input, and {type(model).__name__}.forward takes two; hand over "
+            "inputs=(first, second), and targets only for the loss"
+        )
     device = str(next(model.parameters()).device)
     given = sorted({str(tensor.device) for tensor in tensors_in([inputs, targets])})
     if given and given != [device]:
         raise InputError(
             f"inputs: are on {', '.join(given)} and the model is on {device}; move them with .to({device!r})"
         )
+
+
+def _lacks_one(model: nn.Module) -> bool:
+    """Tell whether a model needs two inputs."""
+    return can_take(model.forward, 2) and not can_take(model.forward, 1)
 
 
 def left_out(model: nn.Module) -> dict[str, str]:
