@@ -1,6 +1,6 @@
 """Look-ups with helpful errors, seeds split by purpose, values for JSON, atomic files.
 
-This module imports nothing of the package and no torch, so every other module may import it.
+This module imports no torch, and of the package only ``_urls``, so every other module may import it.
 """
 
 import contextlib
@@ -10,7 +10,6 @@ import hashlib
 import math
 import operator
 import os
-import re
 import stat
 import tempfile
 import uuid
@@ -19,8 +18,9 @@ from numbers import Real
 from pathlib import Path
 from typing import Any, TypeVar
 
+from zeroinit._urls import URL, without_secrets
+
 NO_ROOM = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
-URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")
 __version__ = "0.1.0"
 Entry = TypeVar("Entry")
 
@@ -257,7 +257,7 @@ def refuse_url(folder: Path | str) -> None:
         scheme, rest = match[1].lower(), str(folder)[match.end() :]
         way_out = f"/{rest}" if scheme == "file" else "the folder where it is mounted"
         url = f"{scheme}:///{rest}" if scheme == "file" else f"{scheme}://{rest}"
-        raise InputError(f"{url}: is a URL, and files are kept in folders; write {way_out}")
+        raise InputError(f"{without_secrets(url)}: is a URL, and files are kept in folders; write {way_out}")
 
 
 def check_writable(folder: Path) -> None:

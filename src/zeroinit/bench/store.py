@@ -26,7 +26,7 @@ from zeroinit.bench.result import (
 )
 from zeroinit.bench.spec import Run
 
-__all__ = ["QUANTILES", "Failure", "Result", "Store", "read_result"]
+__all__ = ["QUANTILES", "Failure", "Result", "Store", "UnreadableError", "read_result"]
 
 T = TypeVar("T")
 NAME = re.compile(r"seed-(0|[1-9][0-9]{0,18})\.json")

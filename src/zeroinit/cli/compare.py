@@ -23,7 +23,7 @@ from zeroinit.cli.options import (
     parse_shard,
 )
 from zeroinit.cli.reproduce import LONG, ask_before_long_work
-from zeroinit.cli.tables import print_estimate
+from zeroinit.cli.tables import print_estimate, print_unsent
 
 if TYPE_CHECKING:
     from zeroinit.bench.comparison.protocol import Protocol
@@ -158,7 +158,7 @@ def compare(
     for title, protocol in protocols.items():
         if not options.is_out_of_time:
             problems += _compare_one(title, protocol, options, jobs, report, forms, progress)
-    if problems or (remote is not None and remote.unsent):
+    if print_unsent(remote) or problems:
         raise typer.Exit(1)
 
 

@@ -26,7 +26,7 @@ from zeroinit.cli.options import (
     parse_seeds,
     parse_shard,
 )
-from zeroinit.cli.tables import print_estimate, print_outcome
+from zeroinit.cli.tables import print_estimate, print_outcome, print_unsent
 
 LONG = 3600.0
 """Seconds of work that are not begun before somebody has said so."""
@@ -128,9 +128,8 @@ def reproduce(
         written = reproduce(chosen, options, **sizes, jobs=jobs, report_dir=report, progress=progress)
     if written is not None:
         print_outcome(written, report, with_claims=claims, open_it=open_it)
-        if written.problems or (remote is not None and remote.unsent):
-            raise typer.Exit(1)
-    elif (remote is not None and remote.unsent) or (options.shard[1] > 1 and list_missing(chosen, options, **sizes)):
+    is_lacking = written.problems if written is not None else part[1] > 1 and list_missing(chosen, options, **sizes)
+    if print_unsent(remote) or is_lacking:
         raise typer.Exit(1)
 
 
