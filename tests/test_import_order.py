@@ -1,4 +1,4 @@
-"""Imports go one way: ``_urls`` <- ``_common`` <- the library <- the bench <- ``cli``; the library never imports the bench."""
+"""Imports go one way: ``_urls``, ``_common`` <- the library <- the bench <- ``cli``. The library imports no bench."""
 
 import ast
 import graphlib

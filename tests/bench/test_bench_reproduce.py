@@ -15,6 +15,7 @@ from rich.console import Console
 
 from zeroinit._common import InputError, check_writable
 from zeroinit.bench import reproduce as module
+from zeroinit.bench import result as result_module
 from zeroinit.bench import store as store_module
 from zeroinit.bench.catalogue import FIGURES
 from zeroinit.bench.progress import Progress
@@ -270,13 +271,13 @@ def test_a_result_that_may_be_whole_is_never_set_aside(start, store, figure, mak
     path = store.path(run, 0)
     if kind == "cannot be read":
 
-        def refuse(asked, at_most):
+        def refuse(asked, at_most, follow):
             if asked == path:
                 raise InputError(f"{asked}: cannot be read (Input/output error)") from OSError(errno.EIO, "")
-            return plain(asked, at_most)
+            return plain(asked, at_most, follow)
 
-        plain = store_module.read_regular
-        monkeypatch.setattr(store_module, "read_regular", refuse)
+        plain = result_module.read_regular
+        monkeypatch.setattr(result_module, "read_regular", refuse)
     else:
         content = json.loads(path.read_text()) | {"format": 3}
         del content["sha256"]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from zeroinit.bench.catalogue import FIGURES
+from zeroinit.cli.app import _command
 
 WAY_OUT = "choose a folder that can be written to"
 SEEDS = "write a count (5), a range (0-9) or a list (0,3,7)"
@@ -267,3 +268,33 @@ def test_what_can_be_told_at_once_is_told_before_the_program_is_loaded(refused, 
     monkeypatch.setattr(progress, "Progress", None)  # it is made first of all, to say that the program is loading
     Path("a_file").write_text("")
     assert refused(*arguments.split()) == message
+
+
+@pytest.mark.parametrize("option", ["--results", "--report", "--data-dir"])
+@pytest.mark.parametrize("command", ["reproduce", "compare"])
+def test_an_empty_value_is_refused(refused, command, option):
+    """Of a variable that is not set: it would be the working folder."""
+    message = f"{option}: its value is empty; name a folder, or leave {option} out"
+    assert refused(command, "zero", option, "") == refused(command, "zero", f"{option}=", "--yes") == message
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("reproduce", "ftp://anna:geheim@host"),
+        ("reproduce", "fig3", "--report", "https://anna:geheim@host/a"),
+        ("reproduce", "fig3", "--results", "nosuch://anna:geheim@host/a"),
+        ("reproduce", "fig3", "--results", "file:///a?token=geheim"),
+        ("compare", "zero", "--results", "nosuch://host/a?token=geheim"),
+        ("compare", "https://geheim@host/a"),
+        ("reproduce", "--sedes", "https://geheim@host/a"),
+    ],
+)
+def test_a_secret_of_a_url_is_not_printed(refused, arguments):
+    assert "geheim" not in refused(*arguments)
+
+
+def test_a_command_to_go_on_with_holds_no_secret():
+    command = _command(["reproduce", "--results", "ftp://anna:ge heim@host/a", "--report=https://geheim@host"])
+    assert command.endswith("reproduce --results 'ftp://anna:***@host/a' '--report=https://***@host'")

@@ -118,7 +118,7 @@ def compare(
         **{"lr_grid": lr_grid, "epochs": epochs, "batch_size": batch_size, "margin": margin, "target": target},
     }
     given = {name: value for name, value in given.items() if value is not None}
-    deadline = None if time_limit is None else time.time() + parse_duration(time_limit)
+    deadline = None if time_limit is None else time.monotonic() + parse_duration(time_limit)
     chosen_seeds, part = None if seeds is None else parse_seeds(seeds), parse_shard(shard)
     check_jobs(jobs)
     if not dry_run:

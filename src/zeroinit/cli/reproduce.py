@@ -86,7 +86,7 @@ def reproduce(
         raise InputError(f"histogram-every={histogram_every}: needs --tensorboard DIR to write to")
     if not checkpoint_every >= 0:
         raise InputError(f"checkpoint-every={checkpoint_every}: must be at least 0 seconds")
-    deadline = None if time_limit is None else time.time() + parse_duration(time_limit)
+    deadline = None if time_limit is None else time.monotonic() + parse_duration(time_limit)
     profile = profile_for(figures) if profile is None else profile
     chosen_seeds, part = parse_seeds(seeds), parse_shard(shard)
     check_jobs(jobs)
@@ -149,7 +149,7 @@ def ask_before_long_work(plan, deadline: float | None, less: str) -> None:
     from zeroinit._common import counted
     from zeroinit.bench.progress import format_duration
 
-    limit = float("inf") if deadline is None else deadline - time.time()
+    limit = float("inf") if deadline is None else deadline - time.monotonic()
     if min(plan.seconds, limit) <= LONG:
         return
     where = f"on this machine ({plan.device}, --jobs {plan.jobs})"

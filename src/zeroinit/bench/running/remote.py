@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 from zeroinit._common import InputError, counted, read_regular, write_atomically
 from zeroinit._modules.arguments import as_path
-from zeroinit._urls import URL, without, without_secrets
+from zeroinit._urls import URL, without
 from zeroinit.bench.data.files.source import user_cache
 from zeroinit.bench.store import MOST_BYTES, MOST_IN_BUNDLE, UnreadableError, refuse_link
 from zeroinit.bench.training.stopping import asked_to_stop
@@ -121,7 +121,8 @@ class Remote:
     @property
     def folder(self) -> Path:
         """The folder of this machine that follows the URL."""
-        words, digest = re.sub(r"\W+", "-", self.shown)[-40:].strip("-"), hashlib.sha256(self.shown.encode()).hexdigest()
+        words = re.sub(r"\W+", "-", self.shown)[-40:].strip("-")
+        digest = hashlib.sha256(self.shown.encode()).hexdigest()
         return user_cache() / "results" / f"{words}-{digest[:12]}"
 
     def fetch(self) -> None:
