@@ -211,7 +211,7 @@ def test_nothing_else_is_read(tmp_path, kind):
         read_regular(path, at_most=10**6)
 
 
-def test_a_link_is_followed_if_that_is_asked_for(tmp_path):
+def test_a_link_is_followed_if_that_is_asked_for(tmp_path, monkeypatch):
     path, place = tmp_path / "file", tmp_path / "place"
     path.symlink_to(place)
     with pytest.raises(InputError, match=r"file: cannot be read \(the link leads to nothing\)$"):
@@ -222,6 +222,7 @@ def test_a_link_is_followed_if_that_is_asked_for(tmp_path):
         read_regular(path, at_most=4, follow=True)
     place.unlink()
     os.mkfifo(place)
+    monkeypatch.setattr(os, "open", lambda *_: pytest.fail("opens it, and that may do something"))
     with pytest.raises(InputError, match=r"file: is no regular file; move it away$"):
         read_regular(path, at_most=5, follow=True)
 

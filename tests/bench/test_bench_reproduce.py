@@ -22,6 +22,7 @@ from zeroinit.bench.progress import Progress
 from zeroinit.bench.reporting import analysis, report
 from zeroinit.bench.reproduce import Interrupted, carry_out_missing, choose_figures, list_missing, reproduce
 from zeroinit.bench.result import _checksum
+from zeroinit.bench.running.remote import Remote
 from zeroinit.bench.running.schedule import Options, Task, run_all
 from zeroinit.bench.spec import Curve, Figure
 from zeroinit.bench.store import Failure
@@ -497,3 +498,12 @@ def test_states_that_cannot_be_written_are_a_warning_and_no_end(no_drawing, star
     assert len(caught) == 1
     assert len(list(store)) == 4
     assert path.read_text() == "in the way"
+
+
+def test_if_every_run_failed_the_place_is_named_as_the_user_does(figure, store, tmp_path, console, monkeypatch):
+    for curve in figure.curves:
+        store.save_failure(Failure(curve.run, 0, "2026-01-01T00:00:00+00:00", ("it broke",)))
+    monkeypatch.setattr(module, "run_all", lambda *_, **__: None)
+    options = Options(store.root, remote=Remote("ftp://anna:geheim@host/study"))
+    with pytest.raises(InputError, match=r"^results='ftp://anna:\*\*\*@host/study': holds no result of "):
+        reproduce([figure], options, seeds=[0], jobs=1, report_dir=tmp_path / "report", progress=Progress(console))

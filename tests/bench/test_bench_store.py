@@ -331,7 +331,13 @@ def test_a_link_to_a_file_is_a_result(store, run, path, target, make_result, tmp
     assert keeping.find(run, 0).history["test_accuracy"] == [0.4, 0.75]
     place.write_text("{")
     assert store.find(run, 0) is None
-    assert store.set_aside(run, 0).is_symlink()  # damaged is damaged
+    aside = store.set_aside(run, 0)
+    assert aside.is_symlink()  # damaged is damaged
+    place.unlink()
+    path.write_text("{")
+    assert store.find(run, 0) is None
+    assert store.set_aside(run, 0) != aside  # which leads to nothing now, and stays
+    assert aside.is_symlink()
 
 
 @pytest.mark.parametrize("kind", ["a link to nothing", "a circle of links", "git-annex", "git lfs"])

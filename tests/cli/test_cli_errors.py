@@ -138,6 +138,13 @@ def test_no_results(refused, folder):
     assert not Path("report").exists()
 
 
+def test_no_results_at_a_url(refused):
+    """The URL is named, and not the folder of this machine that follows it."""
+    url = f"local://{Path('there').absolute()}"
+    text = refused("report", "fig3", "--profile", "quick", "--results", url)
+    assert text.startswith(f"results={url!r}: holds no result of fig3 (quick profile")
+
+
 @pytest.fixture
 def one_result(two_epochs, zeroinit) -> Path:
     """The file of the only stored result of a figure: that of its baseline."""
