@@ -209,3 +209,28 @@ def test_nothing_else_is_read(tmp_path, kind):
         path.symlink_to(Path(__file__) if kind == "link" else tmp_path / "nowhere")
     with pytest.raises(InputError, match=r"is a link; put|is no regular file|cannot be read \(Is a directory\)"):
         read_regular(path, at_most=10**6)
+
+
+def test_a_link_is_followed_if_that_is_asked_for(tmp_path, monkeypatch):
+    path, place = tmp_path / "file", tmp_path / "place"
+    path.symlink_to(place)
+    with pytest.raises(InputError, match=r"file: cannot be read \(the link leads to nothing\)$"):
+        read_regular(path, at_most=5, follow=True)
+    place.write_bytes(b"12345")
+    assert read_regular(path, at_most=5, follow=True) == b"12345"
+    with pytest.raises(InputError, match=r"has 5 bytes, more than 4"):
+        read_regular(path, at_most=4, follow=True)
+    place.unlink()
+    os.mkfifo(place)
+    monkeypatch.setattr(os, "open", lambda *_: pytest.fail("opens it, and that may do something"))
+    with pytest.raises(InputError, match=r"file: is no regular file; move it away$"):
+        read_regular(path, at_most=5, follow=True)
+
+
+def test_a_file_of_the_kernel_has_no_end(tmp_path):
+    """It says that it has no bytes; a link may lead to one that is larger than the memory."""
+    endless = Path("/proc/self/pagemap")
+    if not endless.exists():
+        pytest.skip("Linux has it")
+    (tmp_path / "file").symlink_to(endless)
+    assert read_regular(tmp_path / "file", at_most=10**6, follow=True) == b""

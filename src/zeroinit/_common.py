@@ -1,6 +1,6 @@
 """Look-ups with helpful errors, seeds split by purpose, values for JSON, atomic files.
 
-This module imports nothing of the package and no torch, so every other module may import it.
+This module imports no torch, and of the package only ``_urls``, so every other module may import it.
 """
 
 import contextlib
@@ -10,7 +10,6 @@ import hashlib
 import math
 import operator
 import os
-import re
 import stat
 import tempfile
 import uuid
@@ -19,8 +18,9 @@ from numbers import Real
 from pathlib import Path
 from typing import Any, TypeVar
 
+from zeroinit._urls import URL, without_secrets
+
 NO_ROOM = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
-URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")
 __version__ = "0.1.0"
 Entry = TypeVar("Entry")
 
@@ -254,7 +254,7 @@ def refuse_url(folder: Path | str) -> None:
         InputError: It is a URL.
     """
     if match := URL.match(str(folder)):
-        scheme, rest = match[1].lower(), str(folder)[match.end() :]
+        scheme, rest = match[1].lower(), without_secrets(str(folder))[match.end() :]
         way_out = f"/{rest}" if scheme == "file" else "the folder where it is mounted"
         url = f"{scheme}:///{rest}" if scheme == "file" else f"{scheme}://{rest}"
         raise InputError(f"{url}: is a URL, and files are kept in folders; write {way_out}")
@@ -286,34 +286,39 @@ def _nearest(path: Path) -> Path:
     return path
 
 
-def read_regular(path: Path, at_most: int) -> bytes:
+def read_regular(path: Path, at_most: int, follow: bool = False) -> bytes:
     """Read a whole file that somebody else may have put there: it must be a regular file of bounded size.
 
     Args:
         path: The file.
         at_most: Its largest size in bytes.
+        follow: Whether it may be a link to such a file.
 
     Raises:
         FileNotFoundError: There is no such file.
-        InputError: It is a link, a folder, a pipe or a device, is too large, or cannot be read.
+        InputError: It is a link, a folder, a pipe or a device, is too large, or cannot be read; or a link to nothing.
 
     Example:
         >>> b"read_regular" in read_regular(Path(__file__), at_most=10**6)
         True
     """
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    flags = os.O_RDONLY | (0 if follow else getattr(os, "O_NOFOLLOW", 0)) | getattr(os, "O_NONBLOCK", 0)
     try:
-        if path.is_symlink():
+        if path.is_symlink() and not follow:
             raise InputError(f"{path}: is a link; put the file itself there")
+        if not stat.S_ISREG(path.stat().st_mode):  # to open a device or a pipe may do something
+            raise InputError(f"{path}: is no regular file; move it away")
         with open(os.open(path, flags), "rb") as stream:
             found = os.fstat(stream.fileno())
             if not stat.S_ISREG(found.st_mode):
                 raise InputError(f"{path}: is no regular file; move it away")
             if found.st_size > at_most:
                 raise InputError(f"{path}: has {found.st_size} bytes, more than {at_most}; move it away")
-            return stream.read()
-    except FileNotFoundError:
-        raise
+            return stream.read(found.st_size)  # a file of the kernel, to which a link may lead, says 0 and has no end
+    except FileNotFoundError as error:
+        if not path.is_symlink():
+            raise
+        raise InputError(f"{path}: cannot be read (the link leads to nothing)") from error
     except IsADirectoryError:
         raise InputError(f"{path}: is no regular file; move it away") from None
     except OSError as error:

@@ -15,12 +15,14 @@ from rich.console import Console
 
 from zeroinit._common import InputError, check_writable
 from zeroinit.bench import reproduce as module
+from zeroinit.bench import result as result_module
 from zeroinit.bench import store as store_module
 from zeroinit.bench.catalogue import FIGURES
 from zeroinit.bench.progress import Progress
 from zeroinit.bench.reporting import analysis, report
 from zeroinit.bench.reproduce import Interrupted, carry_out_missing, choose_figures, list_missing, reproduce
 from zeroinit.bench.result import _checksum
+from zeroinit.bench.running.remote import Remote
 from zeroinit.bench.running.schedule import Options, Task, run_all
 from zeroinit.bench.spec import Curve, Figure
 from zeroinit.bench.store import Failure
@@ -270,13 +272,13 @@ def test_a_result_that_may_be_whole_is_never_set_aside(start, store, figure, mak
     path = store.path(run, 0)
     if kind == "cannot be read":
 
-        def refuse(asked, at_most):
+        def refuse(asked, at_most, follow):
             if asked == path:
                 raise InputError(f"{asked}: cannot be read (Input/output error)") from OSError(errno.EIO, "")
-            return plain(asked, at_most)
+            return plain(asked, at_most, follow)
 
-        plain = store_module.read_regular
-        monkeypatch.setattr(store_module, "read_regular", refuse)
+        plain = result_module.read_regular
+        monkeypatch.setattr(result_module, "read_regular", refuse)
     else:
         content = json.loads(path.read_text()) | {"format": 3}
         del content["sha256"]
@@ -496,3 +498,12 @@ def test_states_that_cannot_be_written_are_a_warning_and_no_end(no_drawing, star
     assert len(caught) == 1
     assert len(list(store)) == 4
     assert path.read_text() == "in the way"
+
+
+def test_if_every_run_failed_the_place_is_named_as_the_user_does(figure, store, tmp_path, console, monkeypatch):
+    for curve in figure.curves:
+        store.save_failure(Failure(curve.run, 0, "2026-01-01T00:00:00+00:00", ("it broke",)))
+    monkeypatch.setattr(module, "run_all", lambda *_, **__: None)
+    options = Options(store.root, remote=Remote("ftp://anna:geheim@host/study"))
+    with pytest.raises(InputError, match=r"^results='ftp://anna:\*\*\*@host/study': holds no result of "):
+        reproduce([figure], options, seeds=[0], jobs=1, report_dir=tmp_path / "report", progress=Progress(console))

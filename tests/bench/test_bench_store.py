@@ -15,7 +15,7 @@ from zeroinit._common import InputError
 from zeroinit.bench import store as store_module
 from zeroinit.bench.running.runner import execute
 from zeroinit.bench.spec import Run
-from zeroinit.bench.store import Store, read_result
+from zeroinit.bench.store import Store, UnreadableError, read_result
 
 HISTORY_WITHOUT_EPOCHS = {"test_accuracy": [], "outcome": "completed"}
 
@@ -311,26 +311,101 @@ def test_texts_that_a_terminal_would_obey(store, run, path):
     assert store.load(run, 0).environment["device"] == "cpu�[2J��| <b>"
 
 
-@pytest.mark.parametrize("kind", ["link", "fifo", "device", "large"])
+@pytest.mark.parametrize("target", ["../.annex/objects/SHA256E-s1", "elsewhere"])
+def test_a_link_to_a_file_is_a_result(store, run, path, target, make_result, tmp_path):
+    """git-annex, datalad and DVC keep files so."""
+    whole, place = store.load(run, 0), path.parent / target
+    place.parent.mkdir(parents=True, exist_ok=True)
+    path.rename(place)
+    path.symlink_to(target)
+    keeping = Store(store.root, keep=True)
+    assert store.load(run, 0) == keeping.find(run, 0) == whole
+    assert store.missing(run, [0]) == set()
+    content = make_result(run, 0, [0.5, 0.25])
+    store.save(content)  # in place of the link, and not through it
+    assert not path.is_symlink()
+    path.unlink()
+    path.symlink_to(target)
+    assert keeping.find(run, 0) == whole
+    edit(place, lambda content: content["history"].update(test_accuracy=[0.4, 0.75]))  # the link stays as it is
+    assert keeping.find(run, 0).history["test_accuracy"] == [0.4, 0.75]
+    place.write_text("{")
+    assert store.find(run, 0) is None
+    aside = store.set_aside(run, 0)
+    assert aside.is_symlink()  # damaged is damaged
+    place.unlink()
+    path.write_text("{")
+    assert store.find(run, 0) is None
+    assert store.set_aside(run, 0) != aside  # which leads to nothing now, and stays
+    assert aside.is_symlink()
+
+
+@pytest.mark.parametrize("kind", ["a link to nothing", "a circle of links", "git-annex", "git lfs"])
+def test_a_result_whose_content_was_not_fetched_is_not_damaged(store, run, path, kind):
+    path.unlink()
+    if kind == "a link to nothing":
+        path.symlink_to("../.annex/objects/SHA256E-s1")
+    elif kind == "a circle of links":
+        path.symlink_to(path.name)
+    else:
+        path.write_text(
+            {"git-annex": "/annex/objects/S\n", "git lfs": "version https://git-lfs.github.com/spec/v1\n"}[kind]
+        )
+    assert store.has(run, 0)
+    assert store.missing(run, [0]) == set()
+    assert store.find(run, 0) is None
+    with pytest.raises(
+        UnreadableError, match=rf"^{re.escape(str(path))}: cannot be read \(.+\); .*(`git annex get`|try)"
+    ):
+        store.set_aside(run, 0)
+    assert os.path.lexists(path)
+    if kind == "a link to nothing":
+        assert "the link leads to nothing" in store.problems[str(path)]
+
+
+@pytest.mark.parametrize("kind", ["a link to nothing", "git lfs"])
+def test_a_bundle_whose_content_was_not_fetched_hides_no_result(store, run, make_result, kind):
+    """Nobody knows what it holds, so none of it may be computed again without a word."""
+    bundle = store.bundle("some", [make_result(run, 7, [0.5])])
+    place = bundle.rename(bundle.with_name("elsewhere"))
+    bundle.symlink_to(place.name)
+    assert Store(store.root).has(run, 7)
+    bundle.unlink()
+    bundle.symlink_to("nowhere") if kind == "a link to nothing" else bundle.write_text(
+        "version https://git-lfs.github.com/"
+    )
+    store = Store(store.root)
+    with pytest.raises(UnreadableError, match=r"some\.jsonl: cannot be read"):
+        store.missing(run, [7])
+    assert store.find(run, 7) is None
+    assert "some.jsonl" in " ".join(store.problems.values())
+
+
+@pytest.mark.parametrize(
+    "kind", ["a link to a folder", "a link to a fifo", "a link to much", "fifo", "device", "large"]
+)
 def test_what_is_no_regular_file(store, run, path, kind, monkeypatch, tmp_path):
     """Read at once or refused at once, never waited for."""
     content = path.read_bytes()
     path.unlink()
-    if kind == "link":
-        (tmp_path / "elsewhere.json").write_bytes(content)
-        path.symlink_to(tmp_path / "elsewhere.json")
-    elif kind == "fifo":
-        os.mkfifo(path)
+    place = tmp_path / "elsewhere" if kind.startswith("a link") else path
+    if place != path:
+        path.symlink_to(place)
+    if kind.endswith("folder"):
+        place.mkdir()
+    elif kind.endswith("fifo"):
+        os.mkfifo(place)
     elif kind == "device":
         path.symlink_to("/dev/zero")
     else:
-        path.write_bytes(content)
+        place.write_bytes(content)
         monkeypatch.setattr(store_module, "MOST_BYTES", len(content) - 1)
     assert store.has(run, 0)
-    with pytest.raises(InputError, match=r"is a link|is no regular file|bytes, more than"):
+    with pytest.raises(InputError, match=r"is no regular file|bytes, more than"):
         store.load(run, 0)
     assert store.find(run, 0) is None
     assert list(store.problems) == [str(path)]
+    assert store.unreadable == {}
 
 
 def test_a_folder_that_is_a_link_is_refused(store, run, make_result, tmp_path):

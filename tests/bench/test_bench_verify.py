@@ -148,6 +148,14 @@ def test_damaged_and_impossible_runs(store, made):
     assert sum(each.is_wrong for each in checks) == 3
 
 
+def test_a_result_that_cannot_be_read_here_is_not_called_damaged(store, made):
+    store.save(made[0])
+    store.path(made[0].run, 1).symlink_to("../.annex/objects/1")
+    checks, _ = check(store)
+    assert sorted(each.outcome for each in checks) == ["equal bits", "not compared"]
+    assert not any(each.is_wrong for each in checks)
+
+
 def test_the_time_limit_bounds_the_sample(store, made):
     store.save(made[0])
     store.save(replace(made[1], seconds=10_000.0))

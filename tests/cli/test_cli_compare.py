@@ -196,3 +196,22 @@ def test_an_entry_that_fails_leaves_the_table_of_the_others(zeroinit, monkeypatc
     refused = zeroinit("compare", "zero", "--reference", "failing:broken", *small)
     assert refused.code == 2
     assert "reference='failing:broken': has no result; failing:broken" in refused.err
+
+
+@pytest.mark.parametrize("command", [("compare", "zero", *SMALL), ("reproduce", "--seeds", "1", *SMALL[-4:])])
+@pytest.mark.filterwarnings("ignore")
+def test_the_last_line_says_where_results_are_that_a_url_does_not_take(zeroinit, monkeypatch, two_epochs, command):
+    from fsspec.implementations.local import LocalFileSystem
+
+    url = f"local://{Path('there').absolute()}"
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalFileSystem, "pipe_file", lambda *_: (_ for _ in ()).throw(PermissionError("it has expired")))
+        ended = zeroinit(*command, "--results", url)
+    assert ended.code == 1
+    last = ended.err.rstrip("\n").rsplit("\n", 1)[-1]
+    assert last.startswith("results: ")
+    way_out = "log in again or renew the token, then type the same command again, which sends them"
+    assert last.endswith(f", and not all of it in {url}; {way_out}")
+    again = zeroinit(*command, "--results", url)
+    assert again.code == 0
+    assert "not all of it" not in again.err

@@ -121,3 +121,16 @@ def test_a_closed_input_is_no_terminal(zeroinit, each_step_takes, monkeypatch):
     ended = zeroinit(*WITHOUT_DATA)
     assert ended.code == 2
     assert "--yes begins" in ended.err
+
+
+def test_ctrl_c_at_the_question_ends_as_it_does_elsewhere(zeroinit, no_run, each_step_takes, monkeypatch):
+    """The end of the input is a no; Ctrl-C is the user's signal."""
+    stream = io.StringIO()
+    stream.isatty = lambda: True
+    stream.readline = lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+    monkeypatch.setattr(sys, "stdin", stream)
+    each_step_takes(10.0)
+    ended = zeroinit(*WITHOUT_DATA, "--device", "cpu", "--jobs", "1")
+    assert ended.code == 130
+    command = " ".join(("zeroinit", *WITHOUT_DATA, "--device", "cpu", "--jobs", "1"))
+    assert ended.err.rstrip().endswith(f"zeroinit: interrupted; go on with: {command}")

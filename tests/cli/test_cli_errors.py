@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from zeroinit.bench.catalogue import FIGURES
+from zeroinit.cli.app import _command
 
 WAY_OUT = "choose a folder that can be written to"
 SEEDS = "write a count (5), a range (0-9) or a list (0,3,7)"
@@ -135,6 +136,13 @@ def test_no_results(refused, folder):
         "run `zeroinit reproduce fig3 --profile quick` first"
     )
     assert not Path("report").exists()
+
+
+def test_no_results_at_a_url(refused):
+    """The URL is named, and not the folder of this machine that follows it."""
+    url = f"local://{Path('there').absolute()}"
+    text = refused("report", "fig3", "--profile", "quick", "--results", url)
+    assert text.startswith(f"results={url!r}: holds no result of fig3 (quick profile")
 
 
 @pytest.fixture
@@ -296,3 +304,33 @@ def test_words_that_other_programs_use(zeroinit, tmp_path, monkeypatch, command,
     assert ended.code == 2
     assert message in ended.err
     assert "did you mean 'WIDTH'" not in ended.err
+
+
+@pytest.mark.parametrize("option", ["--results", "--report", "--data-dir"])
+@pytest.mark.parametrize("command", ["reproduce", "compare"])
+def test_an_empty_value_is_refused(refused, command, option):
+    """Of a variable that is not set: it would be the working folder."""
+    message = f"{option}: its value is empty; name a folder, or leave {option} out"
+    assert refused(command, "zero", option, "") == refused(command, "zero", f"{option}=", "--yes") == message
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("reproduce", "ftp://anna:geheim@host"),
+        ("reproduce", "fig3", "--report", "https://anna:geheim@host/a"),
+        ("reproduce", "fig3", "--results", "nosuch://anna:geheim@host/a"),
+        ("reproduce", "fig3", "--results", "file:///a?token=geheim"),
+        ("compare", "zero", "--results", "nosuch://host/a?token=geheim"),
+        ("compare", "https://geheim@host/a"),
+        ("reproduce", "--sedes", "https://geheim@host/a"),
+    ],
+)
+def test_a_secret_of_a_url_is_not_printed(refused, arguments):
+    assert "geheim" not in refused(*arguments)
+
+
+def test_a_command_to_go_on_with_holds_no_secret():
+    command = _command(["reproduce", "--results", "ftp://anna:ge heim@host/a", "--report=https://geheim@host"])
+    assert command.endswith("reproduce --results 'ftp://anna:***@host/a' '--report=https://***@host'")

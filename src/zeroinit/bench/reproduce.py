@@ -115,7 +115,7 @@ def reproduce(
             )
             return None
         progress.begin("deciding the claims")
-        report = build_report(figures, store, seeds, profile, protocol)
+        report = build_report(figures, store, seeds, profile, protocol, options.place)
         if is_written(report, report_dir):
             progress.print("nothing that the report is made from has changed; `zeroinit report` draws it again")
         else:
@@ -203,8 +203,8 @@ def list_missing(
     for task in _tasks(figures, seeds, profile, protocol, options):
         if store.find(task.run, task.seed) is None:
             path = str(store.path(task.run, task.seed))
-            state = "unreadable" if path in store.unreadable else "damaged"
-            found = store.failure(task.run, task.seed) or (state if store.has(task.run, task.seed) else "")
+            state = "unreadable" if path in store.unreadable else "damaged" if path in store.problems else ""
+            found = store.failure(task.run, task.seed) or state
             words = (path, f"{names[task.run]}, seed {task.seed}", str(found))
             lines.append("\t".join(filter(None, words)))
     return lines

@@ -3,13 +3,16 @@
 A text is checked when it is written and when it is read.
 """
 
+import errno
 import hashlib
 import json
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
-from zeroinit._common import InputError, jsonable, printable
+from zeroinit._common import InputError, jsonable, printable, read_regular
 from zeroinit.bench.spec import Run
 
 __all__ = ["QUANTILES", "Failure", "Result", "parse_failure", "parse_result", "write_failure", "write_result"]
@@ -22,6 +25,11 @@ REQUIRED = ("seed", "history", "initial_hash", "environment", "seconds")
 OPTIONAL = ("recorded", "origin")
 """Fields of a result besides its settings; ``OPTIONAL`` are no part of the file where it has none."""
 
+POINTERS = ("/annex/objects/", "version https://git-lfs.github.com/")
+"""How a file begins that stands for another."""
+
+FETCH = "fetch its content, as `git annex get`, `git lfs pull` and `dvc checkout` do"
+T = TypeVar("T")
 LONGEST_TEXT = 300
 LARGEST = 2**63
 NUMBERS = {int, float}
@@ -134,13 +142,55 @@ class UnreadableError(InputError):
     """A result cannot be read here and now, and may be whole: nobody may take it for damaged."""
 
 
+def fresh(call: Callable[[], T], tries: int = 5) -> T:
+    """Return what a call returns. It is asked again where a network folder knows only a file that is no longer there.
+
+    Another machine has replaced or removed the file; ``ESTALE`` then says that the name has to be looked up again.
+    """
+    for _ in range(tries - 1):
+        try:
+            return call()
+        except (OSError, InputError) as error:
+            if getattr(error.__cause__ or error, "errno", None) != errno.ESTALE:
+                raise
+    return call()
+
+
+def read_file(path: Path, at_most: int) -> bytes:
+    """Read a file of results, which may be a link to one.
+
+    Raises:
+        FileNotFoundError: There is none.
+        UnreadableError: The system refuses to read it, or the link leads to nothing.
+        InputError: It is no regular file, or too large.
+    """
+    try:
+        return fresh(lambda: read_regular(path, at_most, follow=True))
+    except InputError as error:
+        if not isinstance(error.__cause__, OSError):
+            raise
+        way_out = FETCH if isinstance(error.__cause__, FileNotFoundError) else "try again, or see who may read it"
+        raise UnreadableError(f"{error}; {way_out}") from error
+
+
+def refuse_pointer(text: str, place: str) -> None:
+    """Refuse the text of a file that stands for one whose content was not fetched.
+
+    Raises:
+        UnreadableError: It is one of git-annex or Git LFS.
+    """
+    if text.startswith(POINTERS):
+        raise UnreadableError(f"{place}: cannot be read (it only points to its content); {FETCH}")
+
+
 def parse_result(text: str, place: str) -> Result:
     """Turn the text of a result into one.
 
     Raises:
-        UnreadableError: A newer zeroinit wrote it.
+        UnreadableError: A newer zeroinit wrote it, or its content is elsewhere.
         InputError: It cannot be read as a result, or its checksum is wrong; ``place`` says where it stands.
     """
+    refuse_pointer(text, place)
     try:
         content = _table(json.loads(text, parse_constant=_refuse))
         version = content["format"]

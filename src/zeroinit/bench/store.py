@@ -1,32 +1,36 @@
 """Stored results: ``<root>/<key>/seed-<n>.json``, each whole or absent; many small ones may share a bundle.
 
 A bundle, ``<root>/<name>.jsonl``, holds one result a line, with only those settings that differ from their defaults.
-A file of its own counts before a bundle. Nothing is read or written through a link below the root.
+A file of its own counts before a bundle. A file may be a link to another, as git-annex and DVC make them. Links that
+are folders are refused: nothing is written outside of the root.
 """
 
-import errno
 import os
 import re
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
-from zeroinit._common import InputError, read_regular, refuse_url, write_atomically
+from zeroinit._common import InputError, refuse_url, write_atomically
 from zeroinit.bench.result import (
     QUANTILES,
     Failure,
     Result,
     UnreadableError,
+    fresh,
     parse_failure,
     parse_result,
+    read_file,
+    refuse_pointer,
     write_failure,
     write_result,
 )
 from zeroinit.bench.spec import Run
 
-__all__ = ["QUANTILES", "Failure", "Result", "Store", "read_result"]
+__all__ = ["QUANTILES", "Failure", "Result", "Store", "UnreadableError", "fresh", "read_result"]
 
 T = TypeVar("T")
 NAME = re.compile(r"seed-(0|[1-9][0-9]{0,18})\.json")
@@ -130,12 +134,12 @@ class Store:
         """Return why a run has no result; ``None`` if it has one or did not fail. A damaged record is no failure."""
         path = self.failure_path(run, seed)
         try:
-            found = (
-                None if self.has(run, seed) else parse_failure(read_regular(path, MOST_OF_FAILURE).decode(), str(path))
-            )
+            if self.has(run, seed):
+                return None
+            found = parse_failure(read_file(path, MOST_OF_FAILURE).decode(), str(path))
         except (FileNotFoundError, NotADirectoryError, ValueError):
             return None
-        return found if found is not None and (found.run, found.seed) == (run, seed) else None
+        return found if (found.run, found.seed) == (run, seed) else None
 
     def load(self, run: Run, seed: int) -> Result:
         """Read one result.
@@ -162,7 +166,8 @@ class Store:
             result = kept[path][1]
         else:
             result = read_result(path)
-            kept[path] = _state(entry), result
+            if not stat.S_ISLNK(entry.st_mode):  # what it leads to may change and the link does not
+                kept[path] = _state(entry), result
         if result is not None and ((result.run.key, result.seed) != (key, seed) or (run and result.run != run)):
             raise InputError(f"{path}: {OTHERS}")
         return result
@@ -194,7 +199,8 @@ class Store:
         path = self.path(run, seed)
         if str(path) in self.unreadable:
             raise self.unreadable[str(path)]
-        free = next(new for number in count(1) if not (new := path.with_name(f"{path.name}.{why}-{number}")).exists())
+        names = (path.with_name(f"{path.name}.{why}-{number}") for number in count(1))
+        free = next(name for name in names if not os.path.lexists(name))
         path.rename(free)
         self.problems.pop(str(path), None)
         return free
@@ -263,20 +269,6 @@ def _look(folder: Path, call: Callable[[], T]) -> T | None:
         raise InputError(f"{folder}: cannot be read ({error.strerror}); choose another folder of results") from error
 
 
-def fresh(call: Callable[[], T], tries: int = 5) -> T:
-    """Return what a call returns. It is asked again where a network folder knows only a file that is no longer there.
-
-    Another machine has replaced or removed the file; ``ESTALE`` then says that the name has to be looked up again.
-    """
-    for _ in range(tries - 1):
-        try:
-            return call()
-        except (OSError, InputError) as error:
-            if getattr(error.__cause__ or error, "errno", None) != errno.ESTALE:
-                raise
-    return call()
-
-
 def refuse_link(folder: Path) -> None:
     """Refuse a folder of results that is a link: it could lead to files that are none of ours.
 
@@ -292,9 +284,15 @@ def read_bundle(path: Path) -> tuple[list[Result], dict[str, str]]:
 
     Returns:
         Those that can be read, and what is wrong with each other line, by its place.
+
+    Raises:
+        UnreadableError: The system refuses to read it, or its content is elsewhere.
     """
     try:
-        lines = fresh(lambda: read_regular(path, MOST_IN_BUNDLE)).decode(errors="replace").rstrip("\n").split("\n")
+        lines = read_file(path, MOST_IN_BUNDLE).decode(errors="replace").rstrip("\n").split("\n")
+        refuse_pointer(lines[0], str(path))
+    except UnreadableError:
+        raise
     except (OSError, InputError) as error:
         return [], {str(path): f"cannot be read as a bundle of results ({error}); move it away"}
     results, problems = [], {}
@@ -310,17 +308,13 @@ def read_result(path: Path) -> Result:
     """Read a result file.
 
     Raises:
-        UnreadableError: The system refuses to read it, or a newer zeroinit wrote it.
+        UnreadableError: The system refuses to read it, its content is elsewhere, or a newer zeroinit wrote it.
         InputError: It is missing, damaged, or no regular file.
     """
     try:
-        text = fresh(lambda: read_regular(path, MOST_BYTES)).decode()
+        text = read_file(path, MOST_BYTES).decode()
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such result; run `zeroinit reproduce` first") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: cannot be read as a result ({error}); delete it to compute it again") from error
-    except InputError as error:
-        if isinstance(error.__cause__, OSError):
-            raise UnreadableError(f"{error}; try again, or see who may read it") from error
-        raise
     return parse_result(text, str(path))

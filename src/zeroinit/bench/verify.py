@@ -15,7 +15,7 @@ from zeroinit.bench.running.device import as_many_threads
 from zeroinit.bench.running.schedule import Options, Task, carry_out
 from zeroinit.bench.running.task import describe
 from zeroinit.bench.stats import mean_interval
-from zeroinit.bench.store import Result, Store
+from zeroinit.bench.store import Result, Store, UnreadableError
 
 __all__ = ["OUTCOMES", "Check", "compare", "verify"]
 
@@ -72,7 +72,7 @@ def verify(
         InputError: The folder holds no result, or an argument is out of range.
     """
     whole_number(sample, "sample", least=1)
-    store, end = Store(options.results), time.time() + budget
+    store, end = Store(options.results), time.monotonic() + budget
     places, num_too_long = store.stored(), 0
     if not places and not store.problems:
         raise InputError(f"results={str(store.root)!r}: holds no result; name the folder of stored results")
@@ -86,7 +86,8 @@ def verify(
         try:
             stored = store.read(key, number)
         except InputError as error:
-            checks.append(Check(name, "damaged", str(error)))
+            outcome = "not compared" if isinstance(error, UnreadableError) else "damaged"
+            checks.append(Check(name, outcome, str(error)))
             continue
         if stored.seconds > budget:
             num_too_long += 1

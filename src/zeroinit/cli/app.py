@@ -16,6 +16,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from zeroinit._common import InputError, __version__, lookup, printable, unknown
+from zeroinit._urls import without, without_secrets
 
 __all__ = ["COMMANDS", "app", "err", "out", "run"]
 
@@ -39,6 +40,9 @@ OTHER_WORDS = {
     "steps": "num-steps updates iterations max-steps",
 }
 """Words that other programs have for an option."""
+FOLDERS = ("--results", "--report", "--data-dir", "--tensorboard")
+"""Options that name a folder."""
+
 WIDTH = 80
 """Columns outside a terminal."""
 
@@ -62,6 +66,11 @@ class _Commands(TyperGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
             raise Stopped(str(error) or "interrupted", 128 + getattr(error, "signal", 2)) from None
+        except typer.Abort as error:
+            if not isinstance(error.__context__, KeyboardInterrupt):  # the end of the input is a no
+                raise
+            err.print()
+            raise Stopped("interrupted", 130) from None
 
     def resolve_command(self, ctx, args):
         if not args[0].startswith("-"):
@@ -95,8 +104,8 @@ class _Terminal(Console):
 
 
 def _seen(text: str) -> str:
-    """Return a text of several lines as it should be seen."""
-    return re.sub(f"[^{KEPT}]+", lambda part: printable(part[0]), text)
+    """Return a text of several lines as it should be seen; a URL without its secrets."""
+    return re.sub(f"[^{KEPT}]+", lambda part: printable(part[0]), without_secrets(text))
 
 
 KEPT = "\n\t\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}"
@@ -125,6 +134,7 @@ def run(arguments: list[str] | None = None) -> NoReturn:
     for name in COMMANDS:
         importlib.import_module(f"zeroinit.cli.{name}")
     try:
+        _refuse_empty(given)
         code = app(given or ["--help"], prog_name="zeroinit", standalone_mode=False)
     except InputError as error:
         _end(2, f"error: {' '.join(str(error).split())}", "red")
@@ -137,6 +147,18 @@ def run(arguments: list[str] | None = None) -> NoReturn:
     except Stopped as stopped:
         _end(stopped.code, f"{stopped}; go on with: {_command(given)}", "yellow")
     sys.exit(code or 0)
+
+
+def _refuse_empty(given: list[str]) -> None:
+    """Refuse an empty folder, as of a variable that is not set: it would be the working folder.
+
+    Raises:
+        InputError: There is one.
+    """
+    for word, value in pairwise([*given, "-"]):
+        option, sign, joined = word.partition("=")
+        if option in FOLDERS and not (joined if sign else value):
+            raise InputError(f"{option}: its value is empty; name a folder, or leave {option} out")
 
 
 def _end(code: int, message: str, color: str) -> NoReturn:
@@ -176,4 +198,4 @@ def _command(arguments: list[str]) -> str:
         program = "python -m zeroinit"
     elif path.name == program and shutil.which(program) != str(path.absolute()):
         program = shlex.quote(str(path))
-    return f"{program} {shlex.join(arguments)}"
+    return f"{program} {shlex.join(without(word, word) for word in arguments)}"

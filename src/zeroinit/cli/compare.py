@@ -23,7 +23,7 @@ from zeroinit.cli.options import (
     parse_shard,
 )
 from zeroinit.cli.reproduce import LONG, ask_before_long_work
-from zeroinit.cli.tables import print_estimate
+from zeroinit.cli.tables import print_estimate, print_unsent
 
 if TYPE_CHECKING:
     from zeroinit.bench.comparison.protocol import Protocol
@@ -118,7 +118,7 @@ def compare(
         **{"lr_grid": lr_grid, "epochs": epochs, "batch_size": batch_size, "margin": margin, "target": target},
     }
     given = {name: value for name, value in given.items() if value is not None}
-    deadline = None if time_limit is None else time.time() + parse_duration(time_limit)
+    deadline = None if time_limit is None else time.monotonic() + parse_duration(time_limit)
     chosen_seeds, part = None if seeds is None else parse_seeds(seeds), parse_shard(shard)
     check_jobs(jobs)
     if not dry_run:
@@ -158,7 +158,7 @@ def compare(
     for title, protocol in protocols.items():
         if not options.is_out_of_time:
             problems += _compare_one(title, protocol, options, jobs, report, forms, progress)
-    if problems or (remote is not None and remote.unsent):
+    if print_unsent(remote) or problems:
         raise typer.Exit(1)
 
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import typer
 
-from zeroinit._common import InputError
 from zeroinit.cli.app import app, err
 from zeroinit.cli.options import (
     Figures,
@@ -46,10 +45,7 @@ def report_command(
         progress.begin("reading what is stored")
         chosen = choose_figures(figures, profile)
         folder, remote = open_results(results)
-        try:
-            written = build_report(chosen, Store(folder), parse_seeds(seeds), profile, protocol)
-        except InputError as error:
-            raise InputError(str(error).replace(str(folder), str(remote or folder))) from error
+        written = build_report(chosen, Store(folder), parse_seeds(seeds), profile, protocol, remote)
         write_report(written, report, progress.begin)
     print_outcome(written, report, with_claims=claims, open_it=open_it)
     if written.problems:

@@ -26,7 +26,7 @@ from zeroinit.cli.options import (
     parse_seeds,
     parse_shard,
 )
-from zeroinit.cli.tables import print_estimate, print_outcome
+from zeroinit.cli.tables import print_estimate, print_outcome, print_unsent
 
 LONG = 3600.0
 """Seconds of work that are not begun before somebody has said so."""
@@ -86,7 +86,7 @@ def reproduce(
         raise InputError(f"histogram-every={histogram_every}: needs --tensorboard DIR to write to")
     if not checkpoint_every >= 0:
         raise InputError(f"checkpoint-every={checkpoint_every}: must be at least 0 seconds")
-    deadline = None if time_limit is None else time.time() + parse_duration(time_limit)
+    deadline = None if time_limit is None else time.monotonic() + parse_duration(time_limit)
     profile = profile_for(figures) if profile is None else profile
     chosen_seeds, part = parse_seeds(seeds), parse_shard(shard)
     check_jobs(jobs)
@@ -128,9 +128,8 @@ def reproduce(
         written = reproduce(chosen, options, **sizes, jobs=jobs, report_dir=report, progress=progress)
     if written is not None:
         print_outcome(written, report, with_claims=claims, open_it=open_it)
-        if written.problems or (remote is not None and remote.unsent):
-            raise typer.Exit(1)
-    elif (remote is not None and remote.unsent) or (options.shard[1] > 1 and list_missing(chosen, options, **sizes)):
+    is_lacking = written.problems if written is not None else part[1] > 1 and list_missing(chosen, options, **sizes)
+    if print_unsent(remote) or is_lacking:
         raise typer.Exit(1)
 
 
@@ -150,7 +149,7 @@ def ask_before_long_work(plan, deadline: float | None, less: str) -> None:
     from zeroinit._common import counted
     from zeroinit.bench.progress import format_duration
 
-    limit = float("inf") if deadline is None else deadline - time.time()
+    limit = float("inf") if deadline is None else deadline - time.monotonic()
     if min(plan.seconds, limit) <= LONG:
         return
     where = f"on this machine ({plan.device}, --jobs {plan.jobs})"

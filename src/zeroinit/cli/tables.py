@@ -11,7 +11,7 @@ from rich.table import Table
 from zeroinit._common import counted
 from zeroinit.cli.app import err, out
 
-__all__ = ["print_claims", "print_estimate", "print_outcome"]
+__all__ = ["print_claims", "print_estimate", "print_outcome", "print_unsent"]
 
 
 def print_outcome(report, folder: Path, *, with_claims: bool = False, open_it: bool = False) -> None:
@@ -128,3 +128,11 @@ def print_estimate(plan, results: Path | str) -> None:
         lines.append("* timed with a smaller batch, as a step of the run is too long for that")
     for line in lines:
         out.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_unsent(remote) -> bool:
+    """Say where results are that a URL did not take, and what to do; return whether there are any."""
+    if remote is None or not remote.unsent:
+        return False
+    err.print(f"results: {remote}; {remote.way_out}", style="red", markup=False, highlight=False, soft_wrap=True)
+    return True

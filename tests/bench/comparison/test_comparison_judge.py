@@ -33,6 +33,21 @@ def test_a_damaged_record_of_looks_is_named(tmp_path, content):
         Looks(tmp_path).number("a b", [0])
 
 
+def test_looks_that_are_a_link_are_read_and_kept_apart(tmp_path):
+    """git-annex and DVC keep files so; what a link leads to is never written."""
+    Looks(tmp_path).number("a b", [0, 1])
+    path, place = tmp_path / "looks.json", tmp_path / "elsewhere"
+    path.rename(place)
+    path.symlink_to(place.name)
+    before = place.read_bytes()
+    assert Looks(tmp_path).number("a b", [0, 1, 2]) == 2
+    assert place.read_bytes() == before
+    path.unlink()
+    path.symlink_to("nowhere")
+    with pytest.raises(InputError, match=r"the link leads to nothing"):
+        Looks(tmp_path).number("a b", [0, 1])
+
+
 def test_p_values_are_those_of_scipy():
     generator = np.random.default_rng(0)
     values = [generator.normal(mean, 0.01, 6) for mean in (0.05, 0.0, 0.001)]

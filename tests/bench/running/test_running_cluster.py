@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+import warnings
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,10 +14,12 @@ from pathlib import Path
 import pytest
 
 from zeroinit._common import InputError
-from zeroinit.bench.running.cluster import _refuse_silence, needs
+from zeroinit.bench.running import cluster as cluster_module
+from zeroinit.bench.running.cluster import _refuse_silence, needs, taken
 from zeroinit.bench.running.remote import open_results
 from zeroinit.bench.running.runner import execute
 from zeroinit.bench.running.schedule import Options, Task, missing, run_all
+from zeroinit.bench.running.task import Attempt
 from zeroinit.bench.spec import Run
 from zeroinit.bench.store import Store
 from zeroinit.bench.work import memory_of
@@ -216,3 +219,60 @@ def test_without_ray_it_says_what_to_type(tmp_path, run):
     with pytest.raises(InputError, match=r"^ray is not installed; type: pip install 'torch-zeroinit\[cluster\]'$"):
         run_all([Task(run, 0)], Options(tmp_path, executor="ray"))
     assert list(Path(tmp_path).iterdir()) == []
+
+
+class FullCluster:
+    """What Ray says of a cluster of 4 CPUs, some of which become free at a later question."""
+
+    def __init__(self, free: list[float]):
+        self.free = free
+
+    def cluster_resources(self) -> dict[str, float]:
+        return {"CPU": 4.0, "memory": 2.0**34}
+
+    def available_resources(self) -> dict[str, float]:
+        free = self.free.pop(0) if len(self.free) > 1 else self.free[0]
+        return {"memory": 2.0**33, **({"CPU": free} if free else {})}
+
+
+def test_a_cluster_without_a_free_place_is_told(monkeypatch):
+    monkeypatch.setattr(cluster_module, "WAIT", 0.1)
+    monkeypatch.setattr(cluster_module.time, "sleep", lambda seconds: None)
+    needed = {"num_cpus": 1, "memory": 2**29}
+    with pytest.warns(cluster_module.ClusterWarning, match=r"the first one waits for 1 CPU \(0 of 4 are free\)$"):
+        cluster_module._tell_what_is_taken(FullCluster([0.0]), needed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cluster_module._tell_what_is_taken(FullCluster([0.0, 0.0, 1.0]), needed)
+        cluster_module._tell_what_is_taken(FullCluster([4.0]), needed)
+    lacking = taken({"num_gpus": 0.25, "memory": 2**35}, {"memory": 2.0**33}, {"memory": 2.0**36, "GPU": 2.0})
+    assert lacking == "0.25 GPU (0 of 2 are free), 32 GiB of memory (8 of 64 are free)"
+
+
+@pytest.mark.cluster
+def test_runs_that_wait_for_others_of_the_cluster(cluster, monkeypatch, tmp_path):
+    import ray
+
+    monkeypatch.setattr(cluster_module, "WAIT", 1.0)
+    ray.init(cluster.address, log_to_driver=False)
+    try:
+        others = [ray.remote(num_cpus=1)(lambda: time.sleep(8)).remote() for _ in range(2)]
+        time.sleep(2)
+        with pytest.warns(cluster_module.ClusterWarning, match=r"waits for 1 CPU \(0 of 2 are free\)$"):
+            run_all([Task(replace(RUN, epochs=1), 0)], Options(tmp_path, executor="ray", address=cluster.address))
+        ray.get(others)
+    finally:
+        ray.shutdown()
+    assert Store(tmp_path).has(replace(RUN, epochs=1), 0)
+
+
+def test_nodes_get_the_deadline_by_the_clock_of_the_day(tmp_path):
+    """Only that clock is the same on all machines."""
+    for_nodes = cluster_module._absolute(Options(tmp_path, deadline=time.monotonic() + 60))
+    assert abs(for_nodes.deadline - time.time() - 60) < 5
+    assert cluster_module._absolute(Options(tmp_path)).deadline is None
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cluster_module, "outcome_of", lambda attempt, options, progress: (seen.append(options.deadline),))
+        cluster_module._work(Attempt((Task(RUN, 0),), 1), for_nodes)
+    assert abs(seen[0] - time.monotonic() - 60) < 5

@@ -3,7 +3,9 @@
 import json
 import os
 import re
+import socket
 import threading
+import traceback
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from zeroinit.bench.comparison import compare
 from zeroinit.bench.running import remote as remote_module
 from zeroinit.bench.running.remote import Remote, RemoteWarning, open_results
 from zeroinit.bench.running.schedule import Options, Task, missing, run_all
-from zeroinit.bench.store import Store
+from zeroinit.bench.store import Store, UnreadableError
 
 from ..conftest import made_up
 
@@ -250,3 +252,154 @@ def test_compare_at_a_url(url, there, machine):
     again = compare(["zero"], seeds=2, learning_rates=[0.001], epochs=1, results=url)
     assert [row.accuracy for row in again.rows] == [row.accuracy for row in first.rows]
     assert {path: path.stat().st_mtime_ns for path in there.glob("*/*.json")} == stored
+
+
+@pytest.fixture
+def forbidden(monkeypatch):
+    """Files and folders at a URL that are listed and cannot be read."""
+    refused, read, look = set(), LocalFileSystem.cat_file, LocalFileSystem.ls
+
+    def cat_file(self, path, *others, **settings):
+        if any(path.endswith(each) for each in refused):
+            raise PermissionError(f"Forbidden: {path}")
+        return read(self, path, *others, **settings)
+
+    def ls(self, path, *others, **settings):
+        if any(path.endswith(each) for each in refused):
+            raise PermissionError(f"Forbidden: {path}")
+        return look(self, path, *others, **settings)
+
+    monkeypatch.setattr(LocalFileSystem, "cat_file", cat_file)
+    monkeypatch.setattr(LocalFileSystem, "ls", ls)
+    return refused
+
+
+@pytest.mark.parametrize("kind", ["a file", "a link to nothing"])
+def test_what_is_listed_and_cannot_be_read_is_not_absent(url, there, machine, run, forbidden, kind):
+    machine("first")
+    for seed in (0, 1):
+        Store(there).save(made_up(run, seed, [0.5]))
+    path = there / run.key / "seed-1.json"
+    if kind == "a file":
+        forbidden.add("seed-1.json")
+    else:
+        path.unlink()
+        path.symlink_to("../.annex/objects/1")
+    name = re.escape(f"{url}/{run.key}/seed-1.json")
+    with pytest.raises(UnreadableError, match=rf"^{name}: cannot be read \(.*\); try again, or see who may read it$"):
+        open_results(url)
+    assert names(Remote(url).folder) == [f"{run.key}/seed-0.json"]  # the others are here
+    Store(Remote(url).folder).save(made_up(run, 2, [0.5]))
+    with pytest.raises(UnreadableError, match=f"^{name}: "):
+        Remote(url).sync()
+    assert (there / run.key / "seed-2.json").exists()  # what is new here was sent
+    path.unlink()
+    forbidden.clear()
+    assert missing([Task(run, seed) for seed in range(4)], Store(open_results(url)[0])) == [Task(run, 1), Task(run, 3)]
+
+
+def test_looks_that_cannot_be_read_are_not_replaced(url, there, machine, run, forbidden):
+    machine("first")
+    there.mkdir()
+    (there / "looks.json").write_text(json.dumps({"a": [[0, 1]]}))
+    options = opened(url)
+    (options.results / "looks.json").write_text(json.dumps({"b": [[0]]}))
+    forbidden.add("looks.json")
+    with pytest.raises(UnreadableError, match=r"looks\.json: cannot be read"):
+        options.remote.sync()
+    assert json.loads((there / "looks.json").read_text()) == {"a": [[0, 1]]}
+
+
+@pytest.mark.parametrize("folder", ["there", "of the run"])
+def test_a_folder_that_may_not_be_listed_is_not_empty(url, there, machine, run, forbidden, folder):
+    machine("first")
+    Store(there).save(made_up(run, 0, [0.5]))
+    (there / "empty").mkdir()
+    assert missing([Task(run, 0)], Store(open_results(url)[0])) == []
+    machine("second")
+    forbidden.add("/there" if folder == "there" else run.key)
+    with pytest.raises(InputError, match=rf"^results='{url}': cannot be read \(PermissionError: Forbidden"):
+        open_results(url)
+
+
+def test_a_file_that_is_removed_while_we_read_is_absent(url, there, machine, run, monkeypatch):
+    machine("first")
+    Store(there).save(made_up(run, 0, [0.5]))
+
+    def cat_file(self, path, *others, **settings):
+        Path(path).unlink()
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(LocalFileSystem, "cat_file", cat_file)
+    assert missing([Task(run, 0)], Store(open_results(url)[0])) == [Task(run, 0)]
+
+
+SECRET = "very-secret"
+
+
+def test_a_secret_is_neither_shown_nor_stored(machine, run, monkeypatch, tmp_path):
+    """The messages of other packages hold the URL, too."""
+    machine("first")
+    url = f"ftp://anna:{SECRET}@host/study"
+    monkeypatch.setattr("fsspec.core.url_to_fs", lambda text: (_ for _ in ()).throw(OSError(f"{SECRET}: no {text}")))
+    remote_module._warn_once.cache_clear()
+    with pytest.raises(InputError) as refused:
+        open_results(url)
+    said = "".join(traceback.format_exception(refused.value))
+    assert "results='ftp://anna:***@host/study': cannot be read (OSError: ***: no ftp://anna:***@host/study)" in said
+    remote = Remote(url)
+    Store(remote.folder).save(made_up(run, 0, [0.5]))
+    with pytest.warns(RemoteWarning) as told:
+        remote.send(Store(remote.folder).path(run, 0))
+    with pytest.raises(InputError) as again:
+        remote.sync()
+    remote.unsent["a"] = "b"
+    shown = [said, told[0].message, again.value, remote, repr(remote), repr(Options(tmp_path, remote=remote))]
+    assert SECRET not in "".join(map(str, [*shown, *tmp_path.rglob("*")]))
+    assert "ftp://anna:***@host/study" in str(remote)
+
+
+def test_a_new_password_leads_to_the_same_folder(machine):
+    machine("first")
+    folders = [
+        Remote(f"ftp://{user}@host/study").folder.name
+        for user in ("anna:old", "anna:new", "otto:old", "anna", "otto:a/b")
+    ]
+    assert folders[0] == folders[1]
+    assert folders[2] == folders[4]
+    assert len(set(folders)) == 3
+    assert Remote("s3://bucket/study").folder.name == "s3-bucket-study-0dbbb281307d"  # as it always was
+
+
+@pytest.mark.parametrize("text", ["The provided token has expired.", "401, message='Unauthorized'", "ExpiredToken"])
+def test_an_expired_token_is_told_with_the_way_out(url, there, machine, run, monkeypatch, text):
+    machine("first")
+    reason = PermissionError(text)
+    options, way_out = opened(url), "log in again or renew the token, then type the same command"
+    Store(options.results).save(made_up(run, 0, [0.5]))
+    remote_module._warn_once.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalFileSystem, "pipe_file", lambda *_: (_ for _ in ()).throw(reason))
+        with pytest.warns(RemoteWarning):
+            options.remote.sync()
+    assert options.remote.way_out == f"{way_out} again, which sends them"
+    options.remote.unsent.update(dict.fromkeys(options.remote.unsent, "OSError: the line is dead"))
+    assert options.remote.way_out == "type the same command again, which sends them"
+    monkeypatch.setattr(LocalFileSystem, "ls", lambda *_, **__: (_ for _ in ()).throw(reason))
+    with pytest.raises(InputError, match=rf"; {way_out}$"):
+        open_results(url)
+
+
+def test_a_place_of_the_web_where_nobody_answers():
+    with socket.socket() as taken:  # bound, and it takes no connection
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/study"
+        with pytest.raises(
+            InputError, match=rf"^results='{url}': cannot be read \(\w+: .+\); check the URL and your access$"
+        ):
+            open_results(url)
+
+
+def test_no_place_at_all():
+    with pytest.raises(InputError, match=r"^results='': is empty; name a folder or a URL$"):
+        open_results("")

@@ -1,7 +1,9 @@
 """Many runs: nothing twice, nothing lost, the same numbers in one process and in several."""
 
 import os
+import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +14,7 @@ from zeroinit.bench.running.runner import execute
 from zeroinit.bench.running.schedule import Options, Task, carry_out, choose_jobs, flops, missing, run_all, shard_of
 from zeroinit.bench.spec import Run
 from zeroinit.bench.store import Store
+from zeroinit.bench.training import stopping
 
 
 @pytest.fixture
@@ -199,6 +202,12 @@ def test_after_the_deadline_nothing_begins(run, store, jobs):
     assert missing(tasks, store) == tasks
 
 
+def test_a_clock_that_is_set_forward_ends_nothing(run, store, executed, monkeypatch):
+    monkeypatch.setattr("time.time", lambda: 1e12)
+    run_all([Task(run, 0)], Options(store.root, deadline=time.monotonic() + 600))
+    assert store.has(run, 0)
+
+
 def test_a_run_in_progress_saves_its_state_and_goes_on(run, store, monkeypatch):
     """The clock passes the deadline between two updates of the second run."""
     tasks, begun = [Task(run, seed) for seed in range(3)], []
@@ -213,7 +222,7 @@ def test_a_run_in_progress_saves_its_state_and_goes_on(run, store, monkeypatch):
 
     monkeypatch.setattr(one_task, "execute", ticking)
     with monkeypatch.context() as patched:
-        patched.setattr("time.time", lambda: now[0])
+        patched.setattr(stopping, "time", SimpleNamespace(monotonic=lambda: now[0]))
         options = Options(store.root, deadline=1.0)
         run_all(tasks, options)
     assert begun == [0, 1]

@@ -58,7 +58,7 @@ class Looks:
 
     def _read(self) -> dict[str, list[list[int]]]:
         try:
-            looks = json.loads(read_regular(self._path, MOST_BYTES))
+            looks = json.loads(read_regular(self._path, MOST_BYTES, follow=True))
             if not isinstance(looks, dict) or not all(map(_are_seeds, looks.values())):
                 raise ValueError("it holds no lists of seeds for each pair")
         except FileNotFoundError:

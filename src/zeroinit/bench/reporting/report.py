@@ -162,8 +162,18 @@ def check_figures(figures: Sequence[Figure]) -> None:
                 lookup(labels, label, f"{claim.id}: curve")
 
 
-def build_report(figures: Sequence[Figure], store: Store, seeds: Sequence[int], profile: str, protocol: str) -> Report:
+def build_report(
+    figures: Sequence[Figure], store: Store, seeds: Sequence[int], profile: str, protocol: str, place: object = None
+) -> Report:
     """Read the stored results of some figures and decide their claims.
+
+    Args:
+        figures: The figures.
+        store: Where their results are.
+        seeds: Which seeds count.
+        profile: A key of ``PROFILES``.
+        protocol: A key of ``PROTOCOLS``.
+        place: Where the user looks for results, for messages; by default the folder of the store.
 
     Raises:
         InputError: A figure names what is not known, or no result is stored for any of them that can be read.
@@ -177,7 +187,7 @@ def build_report(figures: Sequence[Figure], store: Store, seeds: Sequence[int], 
         named = "".join(f" {figure.name}" for figure in figures) if len(figures) <= 3 else ""
         reasons = problems or (f"run `zeroinit reproduce{named} --profile {profile}` first",)
         raise InputError(
-            f"results={str(store.root)!r}: holds no result of {', '.join(figure.name for figure in figures)} "
+            f"results={str(place or store.root)!r}: holds no result of {', '.join(figure.name for figure in figures)} "
             f"({profile} profile, {protocol} protocol, seeds {write_seeds(seeds)}); {'; '.join(reasons)}"
         )
     return Report(profile, protocol, summaries, decide_claims(summaries, profile), problems, len(store.unchecked))

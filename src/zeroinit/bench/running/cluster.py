@@ -7,6 +7,7 @@ import logging
 import math
 import socket
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,7 +19,7 @@ from zeroinit.bench.spec import Run
 from zeroinit.bench.training.stopping import asked_to_stop, stopping_on_signals
 from zeroinit.bench.work import memory_of
 
-__all__ = ["needs", "run_on_ray"]
+__all__ = ["ClusterWarning", "needs", "run_on_ray", "taken"]
 
 GRACE = 10.0
 """Seconds in which runs that are asked to end save their state, on other machines, too."""
@@ -34,6 +35,13 @@ MOST_ON_GPU = 4
 
 PATIENCE = 10.0
 """Seconds in which a cluster's head node must take a connection."""
+
+WAIT = 5.0
+"""Seconds without a free place in a cluster, after which the user is told."""
+
+
+class ClusterWarning(UserWarning):
+    """Runs wait for others of the cluster."""
 
 
 def run_on_ray(attempts: Sequence[Attempt], options: Options, progress: Progress, tell: Tell) -> None:
@@ -84,8 +92,10 @@ def _refuse_silence(address: str) -> None:
 
 
 def _absolute(options: Options) -> Options:
+    """Return options as other machines take them; the deadline by the clock of the day, which all of them have."""
     data, logs = (folder and folder.absolute() for folder in (options.data_dir, options.tensorboard))
-    return replace(options, results=options.results.absolute(), data_dir=data, tensorboard=logs)
+    end = None if options.deadline is None else options.deadline - time.monotonic() + time.time()
+    return replace(options, results=options.results.absolute(), data_dir=data, tensorboard=logs, deadline=end)
 
 
 def _follow(ray: Any, attempts: Sequence[Attempt], options: Options, progress: Progress, tell: Tell) -> None:
@@ -96,6 +106,7 @@ def _follow(ray: Any, attempts: Sequence[Attempt], options: Options, progress: P
         needed = needs(attempt.tasks[0].run, nodes, options.device)
         running[work.options(**needed).remote(replace(attempt, threads=needed["num_cpus"]), options)] = attempt
 
+    _tell_what_is_taken(ray, needs(attempts[0].tasks[0].run, nodes, options.device))
     for attempt in attempts:
         submit(attempt)
     end, refusal = math.inf, None
@@ -122,8 +133,43 @@ def _follow(ray: Any, attempts: Sequence[Attempt], options: Options, progress: P
         raise refusal
 
 
+def _tell_what_is_taken(ray: Any, needed: Mapping[str, float]) -> None:
+    """Warn if no run can begin, as others have all that the cluster has: Ray would wait without a word."""
+    begin = time.monotonic()
+    while words := taken(needed, ray.available_resources(), ray.cluster_resources()):
+        if time.monotonic() >= begin + WAIT or asked_to_stop() is not None:
+            warnings.warn(
+                f"the cluster begins no run yet: the first one waits for {words}", ClusterWarning, stacklevel=2
+            )
+            return
+        time.sleep(0.5)
+
+
+def taken(needed: Mapping[str, float], free: Mapping[str, float], there: Mapping[str, float]) -> str:
+    """Say what a run has to wait for; nothing if it can begin.
+
+    Args:
+        needed: As of ``needs``.
+        free: What is free on all nodes together, as Ray names it.
+        there: What all nodes have.
+
+    Example:
+        >>> taken({"num_cpus": 1, "memory": 2**29}, {"memory": 2.0**33}, {"CPU": 4.0, "memory": 2.0**34})
+        '1 CPU (0 of 4 are free)'
+    """
+    units = {"num_cpus": ("CPU", 1, "CPU"), "num_gpus": ("GPU", 1, "GPU"), "memory": ("memory", 2**30, "GiB of memory")}
+    found = []
+    for name, (key, size, words) in units.items():
+        if needed.get(name, 0) > free.get(key, 0):
+            numbers = (f"{each / size:.3g}" for each in (needed[name], free.get(key, 0), there.get(key, 0)))
+            found.append("{0} {3} ({1} of {2} are free)".format(*numbers, words))
+    return ", ".join(found)
+
+
 def _work(attempt: Attempt, options: Options) -> tuple:
     """Carry out an attempt on a node."""
+    if options.deadline is not None:
+        options = replace(options, deadline=options.deadline - time.time() + time.monotonic())
     if options.remote is not None:  # another home
         options = replace(options, results=options.remote.folder)
     with stopping_on_signals(repeated=False):

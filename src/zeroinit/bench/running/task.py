@@ -60,8 +60,8 @@ class Options:
         tensorboard: Folder for TensorBoard logs, one subfolder per run and seed; none if ``None``.
         histogram_every: Steps between histograms of parameters and gradients there; none if 0.
         checkpoint_every: Seconds between saves of a run's state, from which a run that was killed continues.
-        deadline: When to end, in seconds as ``time.time`` returns; never if ``None``. At this time, runs in progress
-            save their state, and no others begin. With a deadline, runs go in the order given.
+        deadline: When to end, in seconds as ``time.monotonic`` returns, which no change of the clock moves; never if
+            ``None``. Then runs in progress save their state, and no others begin. Runs go in the order given.
         shard: Which part of all runs, and of how many parts: ``(2, 8)`` is the second eighth.
         executor: ``"processes"`` of this machine, or a cluster of ``"ray"``.
         address: Of a Ray cluster, as of ``ray.init``.

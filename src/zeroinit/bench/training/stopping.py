@@ -20,8 +20,8 @@ def asked_to_stop() -> int | None:
 
 
 def is_over(deadline: float | None) -> bool:
-    """Whether runs have to end: a deadline has passed (in seconds as of ``time.time``), or a signal asked for it."""
-    return (deadline is not None and time.time() >= deadline) or asked_to_stop() is not None
+    """Whether runs have to end: a deadline has passed (as of ``time.monotonic``), or a signal asked for it."""
+    return (deadline is not None and time.monotonic() >= deadline) or asked_to_stop() is not None
 
 
 def ask_to_stop(number: int = signal.SIGTERM) -> None:
