@@ -84,7 +84,7 @@ def right_fans(
         declared = _declared(observed, name, owner, shape, world)
         packed = _packed(observed, name, shape) or _split(observed, name, shape, memory)
         return declared or packed or _of_matrix(owner, parameter, memory)
-    if len(shape) == 3 and not _is_kernel(owner, name, shape, memory):
+    if len(shape) == 3 and not _is_kernel(observed, name, shape, memory):
         why = f"the parameter stacks {shape[0]} matrices"
         vectors = 1 in shape[:2]  # a learned query or a table of positions, which no layer multiplies by
         used = [] if vectors else _by_sums(parameter, memory, f"{why}, and ")
@@ -285,11 +285,30 @@ def _declared(observed: Observed, name: str, owner: nn.Module, shape: tuple[int,
     return [_stored(whole, f"`{type(owner).__name__}` holds a shard of a parameter of {whole}")]
 
 
-def _is_kernel(owner: nn.Module, name: str, shape: tuple[int, ...], memory: Memory) -> bool:
+def _is_kernel(observed: Observed, name: str, shape: tuple[int, ...], memory: Memory) -> bool:
     """Whether three axes are those of a convolution, and no stack of matrices."""
-    if memory.sums or any(use.summed in shape[1:] and use.other in shape[1:] for use in memory.uses):
+    multiplied, convolved = _use_of_mixtures(observed, memory, {*shape[1:]})
+    if memory.sums or multiplied:
         return False
+    owner = observed.owner(name)
     words = f"{type(owner).__name__} {name}"
     if STACKED.search(words) or any(STACKED.search(key) and value == shape[0] for key, value in whole_numbers(owner)):
         return False
-    return KERNEL.search(words) is not None or (shape[2] <= 7 and shape[2] % 2 == 1)
+    declared = any("kernel" in key and value == shape[2] for key, value in whole_numbers(owner))
+    called = KERNEL.search(words) is not None and shape[2] <= shape[0]  # as many outputs as positions, or more
+    return convolved or declared or called or (shape[2] <= 7 and shape[2] % 2 == 1)
+
+
+def _use_of_mixtures(observed: Observed, memory: Memory, sizes: set[int]) -> tuple[bool, bool]:
+    """Return whether a stack, or what the forward pass mixes from it and other parameters, is multiplied or convolved.
+
+    A product counts if it reads matrices of these sizes.
+    """
+    multiplied = convolved = False
+    for each in observed.recorder.memories.values():
+        by_product = any({use.summed, use.other} == sizes for use in each.uses)
+        if by_product or each.kernels:
+            read = {each: 0, **each.ancestors()}
+            if memory in read and all(parent.is_built() or parent.parents for parent in read):
+                multiplied, convolved = multiplied or by_product, convolved or bool(each.kernels)
+    return multiplied, convolved

@@ -82,7 +82,8 @@ def _lost(observed: Observed, write: Write, memory: Memory, names: list[str]) ->
     path, attribute = _computed(names)
     target = of_model(f"{path}.{attribute}".lstrip("."))
     if attribute != names[0].rpartition(".")[2]:
-        why = f"`{target}` is computed anew from {joined([f'`{name}`' for name in names])} each time it is read"
+        when = "each time it is read" if "parametrizations." in names[0] else "in each forward pass"
+        why = f"`{target}` is computed anew from {joined([f'`{name}`' for name in names])} {when}"
     else:
         why = f"the tensor is a copy of {few(names)}: an index, a conversion or `clone` made it"
     message = f"{write.rule} has no effect: {why}, and the written values go nowhere."

@@ -188,6 +188,11 @@ class Memory:
             seen |= before
             open_ += before
 
+    def is_made(self, until: int, since: int) -> bool:
+        """Whether values that are there at a time are made since another one: drawn, or of nothing that was there."""
+        kinds = set(self.origins(until, since))
+        return "draw" in kinds or not kinds & {"given", "before"}
+
     def is_random(self, until: int = END) -> bool:
         """Whether values that are there at a time were drawn, here or where they were computed from."""
         return any(kind == "draw" for kind in self.origins(until))

@@ -104,10 +104,8 @@ def _received(writes: list[tuple[str, Write]]) -> str:
     drawn_or_equal = all(each.value is not None or each.rule.applied for each in last.values())
     if drawn_or_equal or len(copied) < len(last):
         return ""
-    for source, time in copied:
-        kinds = set(source.origins(time, start))
-        if "draw" in kinds or not kinds & {"given", "before"}:
-            return ""
+    if any(source.is_made(time, start) for source, time in copied):
+        return ""
     outside = all(set(source.origins(time)) <= {"given", "copy", "computed"} for source, time in copied)
     return "checkpoint" if outside and len({re.sub(r"\d+", "*", name) for name in last}) > 1 else "data"
 
@@ -145,6 +143,8 @@ def _is_deliberate(
     """Whether a rule after loading is about one layer alone, and others keep what was loaded, or took it in."""
     if is_merged(observed, {**observed.parameters, **observed.buffers}[name], loaded, last):
         return True
+    if last.rule.root and _is_applied_to_some(observed, name, loaded, last):
+        return True
     path = name.rpartition(".")[0]
     layers = {each.rpartition(".")[0] for each in reach.get(last.rule.site, {name})}
     rule = last.rule
@@ -153,6 +153,19 @@ def _is_deliberate(
     histories = (_history(observed, each) for each in observed.parameters.values())
     last_ones = (next((each for each in reversed(history) if each.sets), None) for history in histories)
     return any(each is not None and _is_loaded(observed, each, receiving) for each in last_ones)
+
+
+def _is_applied_to_some(observed: Observed, name: str, loaded: Write, last: Write) -> bool:
+    """Whether ``apply`` gets modules by name, such as the last layers, and others beside them keep what was loaded."""
+    tensors = {**observed.parameters, **observed.buffers}
+    latest = {key: writes[-1] for key, each in tensors.items() if (writes := _history(observed, each))}
+    roots = {each.rule.root for each in latest.values() if each.rule.site == last.rule.site}
+    paths = [f"{path}." for path, each in observed.model.named_modules() if path and id(each) in roots]
+    around = {path[: path[:-1].rfind(".") + 1] for path in paths if name.startswith(path)}
+    return any(
+        key.startswith(tuple(around)) and not key.startswith(tuple(paths)) and each.rule.site == loaded.rule.site
+        for key, each in latest.items()
+    )
 
 
 def _after_loading(name: str, last: Write) -> Finding:

@@ -45,7 +45,9 @@ class Rule:
         made_in: Type of the module whose constructor runs; ``None`` outside of constructors.
         method: Whether this function is a method of a module.
         applied: Whether ``Module.apply`` calls the function.
+        root: The identity of the module whose ``apply`` that is, the outermost one; 0 if there is none.
         loading: Whether a checkpoint is being loaded.
+        presumed: Whether the name of a user's function alone tells so.
         shape: Of the tensor that the initializer was called with; ``None`` for a bare operation.
         mode: ``"fan_in"`` or ``"fan_out"`` of a Kaiming rule, ``"average"`` of a Xavier rule,
             ``"longest"`` of ``orthogonal_``, else empty.
@@ -64,7 +66,9 @@ class Rule:
     made_in: type | None = None
     method: bool = False
     applied: bool = False
+    root: int = 0
     loading: bool = False
+    presumed: bool = False
     shape: tuple[int, ...] | None = None
     mode: str = ""
     gain: float = 1.0
@@ -114,10 +118,11 @@ def _read(found: dict, frame: FrameType, file: str, name: str, of_torch: bool) -
         call = (file, frame.f_code.co_firstlineno, *(id(held.get(each)) for each in arguments))
         found.setdefault("open", []).append(call)
     if LOADERS.search(name) and not found.get("label") and "made_in" not in found:
-        found["loading"] = True
+        found["loading"], found["presumed"] = True, found.get("presumed", True) and not of_torch
     if "site" in found:
         found.setdefault("caller", ("", 0, 0) if of_torch else (file, frame.f_lineno, frame.f_lasti))
-        found["applied"] = found.get("applied", False) or (of_torch and name == "apply")
+        if of_torch and name == "apply":
+            found["applied"], found["root"] = True, id(_first_argument(frame))
         return
     if name in INITIALIZERS:
         found["label"] = name
@@ -172,8 +177,8 @@ def _defaults(name: str) -> list[tuple[str, Any]]:
 
 
 def is_by_hand(rule: Rule) -> bool:
-    """Whether the user's code names what it writes: in no loop, and in no method of a module."""
-    return rule.made_in is None and not rule.method and not rule.applied and not is_in_loop(rule.site)
+    """Whether the user's code names what it writes: in no loop, and in no method of a module but a constructor."""
+    return (rule.function == "__init__" or not rule.method) and not rule.applied and not is_in_loop(rule.site)
 
 
 @lru_cache(maxsize=1024)

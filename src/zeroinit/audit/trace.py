@@ -1,6 +1,7 @@
 """Every write to memory while a model is built: what was written, where, and by which rule."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -192,6 +193,9 @@ class Recorder(TorchDispatchMode):
         size = tensor.untyped_storage().nbytes()
         whole = tensor.numel() * tensor.element_size() >= size and 0 not in tensor.stride()
         rule = calling_rule() if self.phase != "forward" else Rule()
+        if rule.presumed and more.get("source") and (loaded := [each for each in memory.writes if each.rule.loading]):
+            made_since = more["source"].is_made(self.time - 1, loaded[-1].time)
+            rule = replace(rule, loading=not made_since)
         if kind in ("computed", "copy") and self.phase != "forward" and not tensor.is_meta:
             more["value"] = only_value(tensor)
         memory.writes.append(

@@ -1,5 +1,7 @@
 """Values that nobody wrote."""
 
+import linecache
+
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
@@ -134,7 +136,7 @@ def _writes(observed: Observed, tensor: Tensor) -> list[Write]:
 def _repair(observed: Observed, meant: Observed, name: str, missing: Tensor, whole: bool) -> str:
     """Say what to type: the layer's own function if it sets what is missing alone, else the rule that was meant."""
     target, layer, owner = of_model(name), name.rpartition(".")[0], observed.owner(name)
-    where = "where the model is initialized" if observed.from_meta else "where the model is built"
+    where = "where the model is initialized" if observed.from_meta else _after_emptying(observed, name)
     by_rule = meant is not observed and [each for each in _sets(meant, name) if each.rule.label][-1:]
     by_reset = not by_rule or "." in by_rule[0].rule.label
     if whole and by_reset and callable(getattr(owner, "reset_parameters", None)):
@@ -160,6 +162,18 @@ def _repair(observed: Observed, meant: Observed, name: str, missing: Tensor, who
     shape = [len(numbers) if at == axis else size for at, size in enumerate(missing.shape)]
     values = call.format(f"torch.empty({', '.join(map(str, shape))})")
     return f"Set them {where}: `{target}.data[{before}{numbers}] = {values}`, or by another rule."
+
+
+def _after_emptying(observed: Observed, name: str) -> str:
+    """Say where what is missing is to be set: behind the line that moves it from the meta device without values."""
+    memory = observed.memory({**observed.parameters, **observed.buffers}[name])
+    before = memory.on_meta() if memory is not None else None
+    if memory is None or before is None:
+        return "where the model is built"
+    site, place = memory.history()[0].rule.site, memory.history()[0].rule.place
+    by = f"`to_empty` ({place})" if "to_empty" in linecache.getline(*site[:2]) else place
+    made = next((each.rule.place for each in before.lasting() if each.rule.place), "")
+    return f"after {by}{f', which drops the values of {made}' if made else ''}"
 
 
 def _as_made(target: str) -> str:
