@@ -381,3 +381,40 @@ def table_lost_by_memory_of_the_same_shape():
 @healthy(COSMOS, "emptied")
 def table_computed_after_to_empty():
     return {"build": lambda: emptied(again=True)}
+
+
+class Heads(nn.Module):
+    """Has a projection whose axes are inputs, heads and the size of a head."""
+
+    def __init__(self, init):
+        super().__init__()
+        self.query, self.out = nn.Parameter(torch.empty(64, 4, 16)), nn.Linear(64, 64)
+        init(self.query)
+
+    def forward(self, x):
+        return self.out(torch.einsum("btd,dhk->bthk", x, self.query).flatten(2))
+
+
+TOKENS = torch.randn(2, 5, 64)
+SIXTY_FOUR = "taken as 544 from the shape (64, 4, 16), and is 64"
+
+
+@fault("keras-team/keras#22789", "heads", "ZI205", "query", SIXTY_FOUR)
+def heads_drawn_as_one_array_with_a_batch():
+    return {"build": lambda: Heads(nn.init.xavier_uniform_), "batch": TOKENS}
+
+
+@healthy("own", "heads")
+def heads_whose_rule_no_pass_judges():
+    """Without a batch, nobody knows that the first axis is no number of matrices."""
+    return {"build": lambda: Heads(nn.init.xavier_uniform_)}
+
+
+@healthy("own", "heads")
+def heads_drawn_as_one_matrix():
+    return {"build": lambda: Heads(lambda query: nn.init.xavier_uniform_(query.view(64, -1)))}
+
+
+@healthy("own", "heads")
+def heads_drawn_by_the_number_of_inputs():
+    return {"build": lambda: Heads(lambda query: nn.init.normal_(query, std=64**-0.5))}

@@ -89,7 +89,7 @@ def right_fans(
         vectors = 1 in shape[:2]  # a learned query or a table of positions, which no layer multiplies by
         used = [] if vectors else _by_sums(parameter, memory, f"{why}, and ")
         used = used or _by_use(shape[1:], memory.uses, f"{why}, and ", vectors)
-        return used or ([] if vectors else _either(*shape[1:], why))
+        return used or ([] if vectors or _may_be_heads(observed, name, shape, memory) else _either(*shape[1:], why))
     return _by_axes(parameter, memory) if len(shape) > 3 else []
 
 
@@ -283,6 +283,13 @@ def _declared(observed: Observed, name: str, owner: nn.Module, shape: tuple[int,
     if whole is None:
         return []
     return [_stored(whole, f"`{type(owner).__name__}` holds a shard of a parameter of {whole}")]
+
+
+def _may_be_heads(observed: Observed, name: str, shape: tuple[int, ...], memory: Memory) -> bool:
+    """Whether three axes may be inputs, heads and sizes of a head: the first is the longest, and nothing says stack."""
+    words = f"{type(observed.owner(name)).__name__} {name}".lower().replace("head", "")
+    multiplied, _ = _use_of_mixtures(observed, memory, {*shape[1:]})
+    return shape[0] > max(shape[1:]) and not multiplied and not STACKED.search(words)
 
 
 def _is_kernel(observed: Observed, name: str, shape: tuple[int, ...], memory: Memory) -> bool:
