@@ -80,14 +80,19 @@ def import_named(name: str, argument: str, form: str) -> Any:
         3.0
     """
     module_name, _, attribute = name.rpartition(":")
+    if "::" in name:  # as pytest names a test
+        module_name, *inner = name.split("::")
+        attribute = ".".join(inner)
     if not module_name and name.endswith(".py"):
         module_name, attribute = name, "factory" if "factory" in form else "function"
     if not module_name or not attribute or not {"/", "\\"}.isdisjoint(attribute):
-        raise InputError(f"{argument}={name!r}: {form}")
+        raise InputError(f"{argument}={name!r}: {_with_colon(name) or form}")
     if module_name.endswith(".py") or not {"/", "\\"}.isdisjoint(module_name):
         dotted, folder = _module_in(module_name)
         there = f"; start zeroinit in {folder}" if folder else ""
         raise InputError(f"{argument}={name!r}: write {f'{dotted}:{attribute}'!r}, a module and not a file{there}")
+    if "::" in name:
+        raise InputError(f"{argument}={name!r}: write {f'{module_name}:{attribute}'!r}")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
@@ -102,6 +107,13 @@ def import_named(name: str, argument: str, form: str) -> Any:
             attribute, [each for each, value in vars(module).items() if each[0] != "_" and _is_usable(value)]
         )
         raise InputError(f"{argument}={name!r}: {module_name} has no function {attribute!r}{near}") from None
+
+
+def _with_colon(name: str) -> str:
+    """Say what to write for ``module.factory``, where the file of that module is there."""
+    module, _, attribute = name.rpartition(".")
+    is_there = attribute.isidentifier() and Path(*module.split(".")).with_suffix(".py").is_file() if module else False
+    return f"write {f'{module}:{attribute}'!r}" if is_there else ""
 
 
 def _is_usable(value: Any) -> bool:

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from zeroinit import InputError
 from zeroinit.bench.catalogue import FIGURES
 from zeroinit.cli.app import _command
+from zeroinit.cli.loading import find_factory
 
 WAY_OUT = "choose a folder that can be written to"
 SEEDS = "write a count (5), a range (0-9) or a list (0,3,7)"
@@ -334,3 +336,22 @@ def test_a_secret_of_a_url_is_not_printed(refused, arguments):
 def test_a_command_to_go_on_with_holds_no_secret():
     command = _command(["reproduce", "--results", "ftp://anna:ge heim@host/a", "--report=https://geheim@host"])
     assert command.endswith("reproduce --results 'ftp://anna:***@host/a' '--report=https://***@host'")
+
+
+@pytest.mark.parametrize("name", ["nets.py::build", "./nets.py::build", "nets::build", "nets.build"])
+def test_a_factory_in_another_tools_form_is_answered_with_its_own(name, tmp_path, monkeypatch):
+    (tmp_path / "nets.py").write_text("def build():\n    pass\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"write 'nets:build'"):
+        find_factory(name)
+    with pytest.raises(InputError, match=r"write package.module:factory"):
+        find_factory("other.build")
+
+
+def test_a_factory_that_needs_arguments_is_told_how_it_is_called():
+    from zeroinit.audit import audit
+
+    with pytest.raises(InputError, match=r"'width'.*it is called without arguments"):
+        audit(lambda width: None)
+    with pytest.raises(InputError, match="run it alone first"):
+        audit(lambda: 1 / 0)

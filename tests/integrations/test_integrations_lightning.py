@@ -356,13 +356,57 @@ def test_training_that_skips_all_batches_is_told(tmp_path):
     trainer(tmp_path, [InspectCallback(show=shown.append)], max_steps=7).fit(Skips(5), loader(28))
     assert shown[0] == (
         "zeroinit: the model was not inspected (training_step: returned None for each of the first 5 batches; "
-        "pass InspectCallback(step=...))"
+        "return the loss)"
     )
     shown.clear()
     trainer(tmp_path, [InspectCallback(show=shown.append)], max_epochs=1, max_steps=-1).fit(Skips(9), loader(12))
-    assert shown == ["zeroinit: the model was not inspected (its training skipped all batches)"]
+    assert shown == [
+        "zeroinit: the model was not inspected (its training skipped all batches)",
+        "zeroinit: No update was made: training_step returned None for each batch; return the loss.",
+    ]
     with pytest.raises(SymmetryError, match="returned None for each of the first 5 batches"):
         trainer(tmp_path, [InspectCallback(strict=True)], max_steps=7).fit(Skips(5), loader(28))
+
+
+def test_with_step_a_training_step_that_returns_nothing_is_named(tmp_path):
+    shown = []
+
+    def step(module, batch):
+        return nn.functional.cross_entropy(module(batch[0]), batch[1])
+
+    callback = InspectCallback(True, step=step, show=shown.append)
+    trainer(tmp_path, [callback], max_epochs=1, max_steps=-1).fit(Skips(99), loader(24))
+    assert shown[1:] == [
+        "zeroinit: training_step returned None for each of the first 5 batches; return the loss",
+        "zeroinit: No update was made: training_step returned None for each batch; return the loss.",
+    ]
+    shown.clear()
+    callback = InspectCallback(True, step=step, show=shown.append)
+    trainer(tmp_path, [callback], max_epochs=1, max_steps=-1).fit(Skips(2), loader(24))
+    assert "None" not in "".join(shown)
+
+
+def test_a_callback_of_another_framework_is_told(tmp_path):
+    pytest.importorskip("transformers")
+    from zeroinit.integrations.transformers import InspectCallback as Other
+
+    with pytest.raises(AttributeError, match=r"this Trainer takes zeroinit.integrations.lightning's"):
+        trainer(tmp_path, [Other()]).fit(Net(), loader())
+    with pytest.raises(AttributeError, match=r"^'InspectCallback' object has no attribute 'nothing'"):
+        _ = Other().nothing
+
+
+def test_a_layer_made_in_training_step_is_named_by_it(tmp_path):
+    class Anew(Net):
+        def training_step(self, batch, batch_idx):
+            head = nn.Linear(2, 2)
+            return nn.functional.cross_entropy(head(self(batch[0])), batch[1])
+
+    callback = InspectCallback(show=lambda text: None)
+    trainer(tmp_path, [callback]).fit(Anew(), loader())
+    text = " ".join(str(callback.report).split())
+    assert "inside `Anew.training_step`" in text
+    assert "only call it in `training_step`" in text
 
 
 def test_an_error_of_the_module_itself_comes_without_advice_on_inputs(tmp_path):

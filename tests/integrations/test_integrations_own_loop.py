@@ -3,6 +3,7 @@
 import copy
 import gc
 import pickle
+import warnings
 
 import pytest
 import torch
@@ -654,3 +655,24 @@ def test_a_copy_of_the_model_is_not_watched():
         other = copy.deepcopy(model)
         train(other, SGD(other.parameters(), lr=0.1), 4)
     assert seen.num_updates == 1
+
+
+@pytest.mark.parametrize("set_to_none", [True, False])
+def test_gradients_that_are_set_to_zero_before_the_step_are_asked_for(set_to_none):
+    model = nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with warnings.catch_warnings(record=True) as caught, watch(model) as seen:
+        warnings.simplefilter("always")
+        for _ in range(12):
+            model(torch.ones(4, 3)).square().mean().backward()
+            optimizer.zero_grad(set_to_none=set_to_none)
+            optimizer.step()
+    ask = "does zero_grad() stand between backward() and step()?"
+    if set_to_none:
+        assert [str(each.message) for each in caught if each.category.__name__ == "WatchWarning"] == [
+            f"watch saw no update: optimizer.step() ran 12 times, always without gradients; {ask}"
+        ]
+        assert str(seen).startswith("Nothing was seen: optimizer.step() ran 12 times")
+    else:
+        assert str(seen).endswith(f"had no gradient at the recorded updates; {ask}")
+        assert "last seen" not in str(seen)

@@ -135,12 +135,57 @@ def test_what_the_loss_changes_is_as_without_an_inspection(tmp_path):
     assert all(torch.equal(*pair) for pair in zip(weights, without, strict=True))
 
 
-def test_parameters_of_the_trainer_that_its_optimizer_does_not_hold_are_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(Multitask, "way", "has parameters")
+def held_by_nobody(monkeypatch, tmp_path, way="has parameters", **settings):
+    monkeypatch.setattr(Multitask, "way", way)
     callback = InspectCallback(strict=True, show=lambda text: None)
-    trainer = run(tmp_path, [callback])
+    return run(tmp_path, [callback], **settings), callback
+
+
+def test_parameters_of_the_trainer_that_its_optimizer_does_not_hold_are_told(tmp_path, monkeypatch):
+    trainer, _ = held_by_nobody(monkeypatch, tmp_path)
+    with pytest.raises(SymmetryError, match=r"does not hold `trainer.criterion.weight` and `trainer.criterion.bias`"):
+        trainer.train()
+    trainer, callback = held_by_nobody(monkeypatch, tmp_path)
+    trainer.create_optimizer().add_param_group({"params": trainer.criterion.parameters()})  # as the message says
     trainer.train()
-    assert any("`trainer.criterion.weight` and `trainer.criterion.bias`" in note for note in callback.report.notes)
+    assert callback.report.warnings == ()
+    assert not torch.equal(trainer.criterion.weight, torch.ones(4))
+
+
+class Scaled(Multitask):
+    """Has a parameter by itself, and one in a dictionary."""
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        loss = super().compute_loss(model, inputs)
+        return loss * self.scale * self.inner["scale"]
+
+
+def test_bare_parameters_of_the_trainer_are_told(tmp_path, monkeypatch):
+    trainer, _ = held_by_nobody(monkeypatch, tmp_path, way="", kind=Scaled)
+    trainer.scale, trainer.inner = nn.Parameter(torch.ones(())), {"scale": nn.Parameter(torch.ones(()))}
+    with pytest.raises(
+        SymmetryError, match=r"`trainer.scale` and `trainer.inner.scale`.*\n.*'params': \[trainer.scale\]"
+    ):
+        trainer.train()
+
+
+class Distilled(Multitask):
+    """Compares with another network, which nobody froze; it sees the inputs alone."""
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        ids = inputs["input_ids"]
+        theirs = self.teacher(nn.functional.one_hot(ids, 32).to(self.teacher[0].weight.dtype).mean(1))
+        loss = super().compute_loss(model, inputs)
+        return loss + (model(input_ids=ids).logits - theirs).square().mean()
+
+
+def test_a_teacher_that_nobody_froze_stops_nothing(tmp_path, monkeypatch):
+    trainer, callback = held_by_nobody(monkeypatch, tmp_path, way="", kind=Distilled)
+    trainer.teacher = nn.Sequential(nn.Linear(32, 4), nn.Tanh(), nn.Linear(4, 2))
+    trainer.train()
+    assert callback.report.loss == "compute_loss"
+    assert any("`trainer.teacher.0.weight`" in note for note in callback.report.notes)
+    assert not any(part._forward_pre_hooks for part in trainer.teacher.modules())
 
 
 @pytest.mark.parametrize("strict", [True, False])
@@ -175,7 +220,9 @@ def of_logits(outputs, labels, num_items_in_batch=None):
 
 
 @pytest.mark.parametrize(
-    "settings", [{"compute_loss_func": of_logits}, {"label_smoothing_factor": 0.1}, {"patched": True}], ids=str
+    "settings",
+    [{"compute_loss_func": of_logits}, {"label_smoothing_factor": 0.1}, {"patched": True}],
+    ids=["func", "smoothing", "patched"],
 )
 def test_each_way_to_a_loss_of_ones_own_is_seen(tmp_path, settings):
     class Batches(transformers.Trainer):

@@ -218,4 +218,6 @@ def watched(function: Callable[..., Any], place: str, *arguments: Any, way: str 
         return function(*arguments)
     except Exception as error:
         text = " ".join(str(error).split())
+        if isinstance(error, TypeError) and "missing" in text and not arguments:
+            way = "it is called without arguments"
         raise InputError(f"{place}: failed ({type(error).__name__}: {text[:300]}); {way}") from error

@@ -74,6 +74,8 @@ class _Commands(TyperGroup):
 
     def resolve_command(self, ctx, args):
         if not args[0].startswith("-"):
+            if args[0] in ("version", "help"):
+                raise InputError(f"command={args[0]!r}: write zeroinit --{args[0]}")
             lookup(dict.fromkeys(COMMANDS), args[0], "command")
         return super().resolve_command(ctx, args)
 

@@ -23,7 +23,8 @@ def show(
     left = report if baseline is None else without_known(report, baseline)
     if write_to is not None:  # last of all: a command that fails writes nothing
         write_baseline(report, write_to)
-        err.print(f"{counted(len(report.warnings), 'warning')} written to {write_to}", markup=False, soft_wrap=True)
+        num = counted(len(report.warnings), "place")  # one cause may have several
+        err.print(f"{num} with a warning written to {write_to}", markup=False, soft_wrap=True)
     width = min(out.width, WIDTH) if out.is_terminal else WIDTH
     text = left.to_text(width) if style == "table" else write(left)
     out.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -231,6 +231,17 @@ class InspectingCallback:
         if not any(each._show == self._show and text in each._told for each in self._beside):
             self._show(text)
 
+    def __getattr__(self, name: str) -> Any:
+        """Say so if another framework's Trainer calls this callback."""
+        own = type(self).__module__.rpartition(".")[2]
+        text = f"{type(self).__name__!r} object has no attribute {name!r}"
+        if name.startswith("on_") and own in (both := ("lightning", "transformers")):
+            other = both[own == both[0]]
+            text = (
+                f"InspectCallback is of zeroinit.integrations.{own}; this Trainer takes zeroinit.integrations.{other}'s"
+            )
+        raise AttributeError(text)
+
     def __repr__(self) -> str:
         done = "not inspected yet" if self.report is None else self.report.verdict
         return f"{type(self).__name__}({done})"

@@ -8,7 +8,7 @@ from torch import nn
 
 from zeroinit._modules.arguments import check_function
 from zeroinit._modules.sharded import is_sharded
-from zeroinit.integrations.inspection import InspectingCallback
+from zeroinit.integrations.inspection import BATCHES, InspectingCallback
 from zeroinit.integrations.lightning_step import FORM, as_trained
 from zeroinit.integrations.own_loop import Watch
 
@@ -49,12 +49,14 @@ class InspectCallback(InspectingCallback, Callback):
         if step is not None:
             check_function(step, "step", FORM, counts=[2])
         self._step = step
+        self._num_batches = self._num_none = 0
         self.watch: Watch | None = None
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Begin to watch, and inspect at the first batch, unless training resumes."""
         self._leave()
         self._join(trainer.callbacks)
+        self._num_batches = self._num_none = 0
         self._inspection = self._new_inspection()
         self._inspection.is_done = trainer.global_step > 0
         if self._every and not is_sharded(pl_module):
@@ -77,6 +79,12 @@ class InspectCallback(InspectingCallback, Callback):
     def on_train_batch_end(self, trainer: Any, pl_module: nn.Module, *others: Any) -> None:
         """Log what was seen, if this update was due."""
         numbers, self._numbers = self._numbers, {}
+        self._num_batches += 1
+        self._num_none += pl_module.automatic_optimization and not others[0]
+        if self._step and self._num_none == self._num_batches == BATCHES:
+            self._tell(
+                f"zeroinit: training_step returned None for each of the first {BATCHES} batches; return the loss"
+            )
         if numbers:
             step = trainer.fit_loop.epoch_loop._batches_that_stepped  # the axis of the module's own logs
             for logger in trainer.loggers:
@@ -86,8 +94,14 @@ class InspectCallback(InspectingCallback, Callback):
         """Show what was seen, and stop watching."""
         self._leave()
         self._inspection.end()
-        if self.watch is not None and self.watch.is_active and self.watch.num_updates:
+        if self.watch is None or not self.watch.is_active:
+            return
+        if self.watch.num_updates:
             self._tell_end(self.watch)
+        elif self._num_batches and self._num_none == self._num_batches:
+            self._tell("zeroinit: No update was made: training_step returned None for each batch; return the loss.")
+        elif self._num_batches:
+            self._tell(f"zeroinit: {self.watch.verdict}")
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Stop watching after an error or Ctrl-C."""

@@ -137,7 +137,5 @@ def _training_step(module: Any, batch: Any) -> Any:
     taken = len(inspect.signature(step).parameters) > 2
     output = step(module, batch, module._batch_number) if taken else step(module, batch)
     if output is None:
-        raise SkippedBatch(
-            f"training_step: returned None for each of the first {BATCHES} batches; pass InspectCallback(step=...)"
-        )
+        raise SkippedBatch(f"training_step: returned None for each of the first {BATCHES} batches; return the loss")
     return output

@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from zeroinit._common import counted, whole_number
 from zeroinit.integrations.logs import Log, check_log
-from zeroinit.integrations.recorder import Recorder
+from zeroinit.integrations.recorder import EMPTIED, Recorder
 from zeroinit.integrations.rounds import Rounds
 from zeroinit.zero_start.unused import Unused
 
@@ -67,8 +67,15 @@ class Watch:
         if self._unused is not None:
             return f"Not started: {UNUSED}."
         if not self._recorder.num_recorded:
-            return "Nothing was seen: no optimizer of torch has updated this model."
+            return f"Nothing was seen: {self._empty or 'no optimizer of torch has updated this model'}."
         return self._recorder.sentence(self.num_updates)
+
+    @property
+    def _empty(self) -> str:
+        """What to say of steps without gradients, if there were any."""
+        num = self._updates.num_empty
+        times = "once" if num == 1 else f"{num} times"
+        return f"optimizer.step() ran {times}, always without gradients; {EMPTIED}" if num else ""
 
     def to_frame(self) -> "pandas.DataFrame":
         """Return one row for each layer and recorded update."""
@@ -81,13 +88,11 @@ class Watch:
     def __exit__(self, kind: object, *error: object) -> None:
         self.detach()
         if kind is None and self.is_active and not self.num_updates:
-            name = type(self._recorder.model).__name__
-            warnings.warn(
-                f"watch saw no update: no optimizer of torch updated this {name}; make the optimizer from this "
-                "model's parameters, and call optimizer.step() inside the with statement",
-                WatchWarning,
-                stacklevel=2,
+            reason = self._empty or (
+                f"no optimizer of torch updated this {type(self._recorder.model).__name__}; make the optimizer from "
+                "this model's parameters, and call optimizer.step() inside the with statement"
             )
+            warnings.warn(f"watch saw no update: {reason}", WatchWarning, stacklevel=2)
 
     def start(self) -> None:
         """Begin to watch, as the ``with`` statement does."""
@@ -127,7 +132,7 @@ class Watch:
     def __getstate__(self) -> dict[str, Any]:
         """What was seen so far, without the hooks and the log."""
         updates = Rounds(self._recorder.model)
-        updates.num = self.num_updates
+        updates.num, updates.num_empty = self.num_updates, self._updates.num_empty
         return {**vars(self), "_updates": updates, "_unused": None, "_target": None, "_log": Log()}
 
     def __str__(self) -> str:

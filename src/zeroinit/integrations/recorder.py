@@ -20,7 +20,10 @@ from zeroinit.integrations.tensors import moved, not_finite
 from zeroinit.symmetry.observer import LayerRecord, SymmetryObserver
 from zeroinit.symmetry.shadow.checks import unwrapped
 
-__all__ = ["Recorder"]
+__all__ = ["EMPTIED", "Recorder"]
+
+EMPTIED = "does zero_grad() stand between backward() and step()?"
+"""What to ask where no step had a gradient."""
 
 
 @dataclass
@@ -171,9 +174,10 @@ class Recorder:
         each = f"each {parameters}" if len(self._trained) > 1 else "its one parameter"
         found = ", ".join(texts) or f"{fine}, and {each} had a gradient"
         found += f", {counted(len(unknown), 'layer')} ({_few(_quoted(unknown))}) not looked at" if unknown else ""
-        seen = self._latest_gradients
-        until = "" if seen >= num_updates else f" (gradients were last seen at update {seen})"
-        return f"After {counted(num_updates, 'update')}: {found}{until}."
+        text, seen = f"After {counted(num_updates, 'update')}: {found}", self._latest_gradients
+        if self._held and not self._seen:
+            return f"{text}; {EMPTIED}"
+        return f"{text}." if seen >= num_updates else f"{text} (gradients were last seen at update {seen})."
 
     def is_due(self, step: int, parameters: Set[nn.Parameter] = frozenset()) -> bool:
         """Whether an update, from 1, is recorded: also if it is of parameters of the model that none was of before."""

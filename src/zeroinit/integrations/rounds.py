@@ -39,12 +39,13 @@ class Rounds:
         model: The model whose updates are counted.
         parts: Who is notified, while updates are counted.
         num: Updates begun so far: steps of an optimizer that changed the model.
+        num_empty: Steps of an optimizer of this model at which no parameter had a gradient.
     """
 
     def __init__(self, model: nn.Module):
         self.model = model
         self.parts: tuple[Follower, ...] = ()
-        self.num = 0
+        self.num = self.num_empty = 0
         self._hooks: StepHooks | None = None
         self._forget()
 
@@ -98,6 +99,7 @@ class Rounds:
         own = _held(optimizer, set(self.model.parameters()))
         is_first, (follower,) = update > self.num, self.parts
         if not updated_by(optimizer, own):
+            self.num_empty += all(each.grad is None for each in own)
             if is_first:
                 follower.drop()
             return

@@ -2,15 +2,20 @@
 
 import types
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer
 
 from zeroinit._modules.copying import copier_of
+from zeroinit._modules.reach import leads_to
 from zeroinit.symmetry.shadow.checks import unwrapped
+from zeroinit.symmetry.verdict.passes.calls import tensors_in
+from zeroinit.symmetry.verdict.symptoms.loss_parameters import parameters_of_loss
 
 __all__ = ["BeforeLoss", "ReturnedLoss", "has_own_loss"]
 
@@ -47,8 +52,8 @@ class BeforeLoss:
         """Compute the Trainer's own loss."""
         if not self._is_done and model.training:
             self.end()
-            step = _step_of(self._trainer, *arguments, **named)
-            self._before(model, inputs, step, ReturnedLoss(self._trainer, model))
+            step = _Step(self._trainer, *arguments, **named)
+            self._before(model, inputs, step, ReturnedLoss(self._trainer, model, step))
         own = self._own or types.MethodType(type(self._trainer).compute_loss, self._trainer)
         return own(model, inputs, *arguments, **named)
 
@@ -67,39 +72,52 @@ class BeforeLoss:
 
 
 class _Held:
-    """Has the modules of a Trainer as attributes."""
+    """Has what a Trainer holds as attributes."""
 
 
 class ReturnedLoss:
-    """Takes the loss that a pass returned; holds the modules of a Trainer beside the model, which the loss may use."""
+    """Takes the loss that a pass returned; holds what trains beside the model, as a loss module of the Trainer does.
 
-    def __init__(self, trainer: Any, model: nn.Module):
-        held = {name: each for name, each in vars(trainer).items() if isinstance(each, nn.Module)}
-        self.trainer = _Held()
-        vars(self.trainer).update(
-            {name: each for name, each in held.items() if unwrapped(each) is not unwrapped(model)}
-        )
+    Args:
+        trainer: It stays as it is.
+        model: Whose parameters are left out.
+        step: What computes the loss of copies.
+    """
+
+    def __init__(self, trainer: Any, model: nn.Module, step: "_Step"):
+        self.trainer = _held(trainer, unwrapped(model))
+        self._step = step
 
     def __call__(self, loss: Any) -> Any:
         """Return it."""
         return loss
 
+    def owns(self, name: str) -> bool:
+        """Tell whether a parameter belongs to the loss: not to a network that sees the inputs alone, as a teacher."""
+        return name not in self._step.networks
+
+    def repair(self, name: str) -> str:
+        """Return what hands a parameter to the Trainer's optimizer."""
+        place = name.split(".")[1]
+        value = vars(self.trainer)[place]
+        inside = f"trainer.{place}.parameters()" if isinstance(value, nn.Module) else "[...]"
+        inside = f"[{name}]" if isinstance(value, Tensor) else inside
+        add = f"trainer.create_optimizer().add_param_group({{'params': {inside}}})"
+        return f"Hand over all of these, too, before the training: `{add}`."
+
+
+def _held(trainer: Any, model: nn.Module) -> _Held:
+    """Return what of a Trainer has trainable values that the model does not have."""
+    found = _Held()
+    for name, each in vars(trainer).items():
+        is_apart = name in CHANGED or _is_only_read(name, each) or isinstance(each, Iterator | BeforeLoss)
+        if not is_apart and getattr(each, "__self__", None) is not trainer and parameters_of_loss(each, model):
+            vars(found)[name] = each
+    return found
+
 
 class _Step:
-    """A function ``(model, inputs) -> loss`` that copies of a model share; what it holds is no part of the model."""
-
-    def __init__(self, function: Callable[[nn.Module, Any], Any]):
-        self._function = function
-
-    def __call__(self, model: nn.Module, inputs: Any) -> Any:
-        return self._function(model, inputs)
-
-    def __deepcopy__(self, memo: dict) -> "_Step":
-        return self
-
-
-def _step_of(trainer: Any, *arguments: Any, **named: Any) -> Callable[[nn.Module, Any], Any]:
-    """Return a function that computes a Trainer's own loss of a copy of its model.
+    """Computes a Trainer's own loss of a copy of its model; copies share this object, which is no part of the model.
 
     Args:
         trainer: It stays as it is.
@@ -107,11 +125,55 @@ def _step_of(trainer: Any, *arguments: Any, **named: Any) -> Callable[[nn.Module
         named: Further ones by name.
     """
 
-    def step(replica: nn.Module, inputs: Any) -> Any:
-        found = _for_copy(trainer, replica).compute_loss(replica, inputs, *arguments, **named)
+    def __init__(self, trainer: Any, *arguments: Any, **named: Any):
+        # in functions, because a search for what the model holds looks at attributes
+        self._copied = lambda model: _for_copy(trainer, model)
+        self._loss = lambda own, model, inputs: own.compute_loss(model, inputs, *arguments, **named)
+        self._fed: set[str] = set()
+        self._called: set[str] = set()
+
+    @property
+    def networks(self) -> set[str]:
+        """Names of parameters in modules of the Trainer that got nothing of what the model returned."""
+        return self._called - self._fed
+
+    def __call__(self, model: nn.Module, inputs: Any) -> Any:
+        trainer = self._copied(model)
+        with self._looking_at_calls(trainer, model):
+            found = self._loss(trainer, model, inputs)
         return found[0] if isinstance(found, tuple) else found
 
-    return _Step(step)
+    @contextmanager
+    def _looking_at_calls(self, trainer: Any, model: nn.Module) -> Iterator[None]:
+        """Note which modules of the Trainer get what depends on the model."""
+        values = _Held()
+        values.trainer = _held(trainer, model)  # type: ignore[attr-defined]
+        names = {id(each): name for name, each in parameters_of_loss(values, model).items()}
+        modules: list[nn.Module] = []
+        seen = {id(each) for each in model.modules()}
+
+        def look(module: nn.Module, given: tuple, named: dict) -> None:
+            if torch.is_grad_enabled():
+                inside = {names[id(each)] for each in module.parameters() if id(each) in names}
+                self._called |= inside
+                self._fed |= inside if any(each.requires_grad for each in tensors_in([given, named])) else set()
+
+        def note(value: Any) -> bool:
+            if isinstance(value, nn.Module):
+                modules.append(value)
+                seen.update(id(each) for each in value.modules())
+            return False
+
+        leads_to(values, note, seen=seen)
+        handles = [each.register_forward_pre_hook(look, with_kwargs=True) for each in modules]
+        try:
+            yield
+        finally:
+            for each in handles:
+                each.remove()
+
+    def __deepcopy__(self, memo: dict) -> "_Step":
+        return self
 
 
 def _for_copy(trainer: Any, replica: nn.Module) -> Any:

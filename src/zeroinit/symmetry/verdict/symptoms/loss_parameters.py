@@ -105,7 +105,7 @@ def note_loss_parameters(evidence: Evidence, replica: nn.Module, leaves: list[Te
             name: 0.0 if name in missing else math.nan if rate is None else rate for name, rate in rates.items()
         }
         evidence.symptoms += _of_missing(missing, objective.loss_fn)
-        evidence.symptoms += _of_still([name for name, rate in rates.items() if rate == 0])
+        evidence.symptoms += _of_still([name for name, rate in rates.items() if rate == 0], objective.loss_fn)
         unsure = [name for name, rate in rates.items() if rate is None and name not in missing]
     else:
         evidence.of_loss, unsure = dict.fromkeys(used, math.nan), list(used)
@@ -118,26 +118,32 @@ def _of_missing(missing: list[str], loss_fn: Any) -> Iterator[Symptom]:
     if not missing:
         return
     they = "it will" if len(missing) == 1 else "they will"
-    text = f"The optimizer does not hold {few(missing)} of `loss_fn`, so {they} never move."
-    name = missing[0]
-    if isinstance(loss_fn, nn.Module):
-        inside = "loss_fn.parameters()"
-    else:
-        inside = f"{name.rpartition('.')[0]}.parameters()" if "." in name else f"[{name}]"
+    name, holder = missing[0], " of `loss_fn`"
+    inside = f"{name.rpartition('.')[0]}.parameters()" if "." in name else f"[{name}]"
+    inside = "loss_fn.parameters()" if isinstance(loss_fn, nn.Module) else inside
     repair = f"Hand over all of these, too: `optimizer.add_param_group({{'params': {inside}}})`."
+    if hasattr(loss_fn, "owns"):
+        holder, repair = "", loss_fn.repair(name)
+    text = f"The optimizer does not hold {few(missing)}{holder}, so {they} never move."
     yield Symptom("ZI018", "", tuple(missing), text, repair, False)
 
 
-def _of_still(still: list[str]) -> Iterator[Symptom]:
+def _of_still(still: list[str], loss_fn: Any) -> Iterator[Symptom]:
     if still:
         they = "it will" if len(still) == 1 else "they will"
-        text = f"The learning rate of {few(still)} of `loss_fn` is 0, so {they} never move."
+        holder = "" if hasattr(loss_fn, "owns") else " of `loss_fn`"
+        text = f"The learning rate of {few(still)}{holder} is 0, so {they} never move."
         repair = "Give that group of parameters a learning rate above 0."
         yield Symptom("ZI018", "", tuple(still), text, repair, False)
 
 
 def _is_own(loss_fn: Any, name: str) -> bool:
-    """Tell whether a parameter is the loss's own: of a loss module, or bare; not of a network that it calls."""
+    """Tell whether a parameter is the loss's own: of a loss module, or bare; not of a network that it calls.
+
+    The loss of a Trainer knows by itself: it has a method ``owns``.
+    """
+    if hasattr(loss_fn, "owns"):
+        return bool(loss_fn.owns(name))
     owner = getattr(loss_fn, "__self__", loss_fn)
     return isinstance(owner, nn.Module) or "." not in name
 

@@ -25,7 +25,7 @@ MOST = 3
 LAYER = re.compile(r"\bnn\.(?!Parameter\b|functional\b|init\b|utils\b)[A-Z]\w*\(")
 """How a layer is made."""
 ANEW = "It starts at random every time, and no optimizer moves it."
-IN_INIT = "Make the layer once, in `__init__`, and only call it in `forward`."
+IN_INIT = "Make the layer once, in `__init__`, and only call it in `{}`."
 
 
 def made_in_forward(search: Search) -> list[tuple[str, str, str, tuple[Line, ...]]]:
@@ -42,25 +42,29 @@ def made_in_forward(search: Search) -> list[tuple[str, str, str, tuple[Line, ...
     known = {id(each) for each in [*search.replica.parameters(), *search.evidence.model.parameters()]}
     bound = search.evidence.objective.bound_to(search.replica)
     known |= {id(each) for each in parameters_of_loss(bound, search.replica).values()} if bound is not None else set()
-    paths: dict[str, Line | None] = {}
+    paths: dict[str, tuple[Line | None, str]] = {}
     known |= set(calls.copied.sources())
     for call in calls.calls:
         anew = any(isinstance(each, nn.Parameter) and id(each) not in known for each in call.given)
         if anew and any(node is not None for node in call.nodes):
-            paths.setdefault(call.path, call.line)
-    return [(*_of_path(path, search), readable([paths[path]])) for path in list(paths)[:MOST]]
+            paths.setdefault(call.path, (call.line, call.method))
+    return [(*_of_path(path, method, search), readable([line])) for path, (line, method) in list(paths.items())[:MOST]]
 
 
-def _of_path(path: str, search: Search) -> tuple[str, str, str]:
+def _of_path(path: str, method: str, search: Search) -> tuple[str, str, str]:
     if path == LOSS:
         text = f"A parameter is made anew inside `loss_fn` at each pass. {ANEW}"
         return "", text, "Make it once, outside of the function, and hand it to the optimizer."
-    owner = where(path, search.replica)
+    owner = where(path, search.replica, method)
     source = reached_text(type(search.replica.get_submodule(path)))
     if "nn.Parameter(" in source and not LAYER.search(source):
         repair = "Make it once, in `__init__`: `self.name = nn.Parameter(...)`."
         return path, f"A parameter is made anew inside {owner} at each pass. {ANEW}", repair
-    return path, f"A layer is made anew inside {owner} at each pass. {ANEW}", IN_INIT
+    return (
+        path,
+        f"A layer is made anew inside {owner} at each pass. {ANEW}",
+        IN_INIT.format(method.rpartition(".")[2] or "forward"),
+    )
 
 
 def replaced_in_forward(evidence: Evidence, names: set[str]) -> dict[str, Reason]:
