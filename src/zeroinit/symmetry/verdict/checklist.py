@@ -187,7 +187,7 @@ def _of_optimizer(
     )
     moved += sum(rate != 0 for rate in others)
     result = f"moves {moved} of {len(trained) + len(others)} parameters"
-    return [Check("optimizer", result, not codes & {"ZI018", *LOST})]
+    return [Check("optimizer", result, bool(moved) and not codes & {"ZI018", *LOST})]
 
 
 def _of_batch(evidence: Evidence, findings: Sequence[Finding]) -> Check:

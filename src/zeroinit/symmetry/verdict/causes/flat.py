@@ -31,6 +31,7 @@ from zeroinit.symmetry.verdict.trials.trials import Change
 __all__ = [
     "OFF",
     "far_inputs",
+    "in_front",
     "is_summed",
     "leaky_line",
     "of_flat",
@@ -246,7 +247,7 @@ def _of_rectifier(cut: Node, call: Call, view: View) -> Iterator[Candidate]:
     front: list[str] = []
     for node, each in ((cut, call), *before):
         sizes = set(each.given[0].shape)  # of a part of what a layer gives, as one channel, the layer is not off
-        front += [name for name in _in_front(node, view) if sizes & set(view.model.get_parameter(name).shape)]
+        front += [name for name in in_front(node, view) if sizes & set(view.model.get_parameter(name).shape)]
     yield Candidate(Reason("dead", text, tuple(dict.fromkeys(front))), change, tuple(repairs))
 
 
@@ -273,7 +274,7 @@ def _end_behind(call: Call, view: View) -> str:
     return "" if "another" in found or not found else "softmax" if "softmax" in found else "loss"
 
 
-def _in_front(cut: Node, view: View) -> tuple[str, ...]:
+def in_front(cut: Node, view: View) -> tuple[str, ...]:
     """Return the parameters in front of an operation, up to the first with two or more axes."""
     found: list[str] = []
     for edge in filter(None, cut.edges):

@@ -117,8 +117,20 @@ def _sentence(search: Search, culprits: list[str], view: View) -> str:
             return f"{few(culprits)} starts at zero and is used twice. {more}"
         return f"{few(culprits)} starts at zero."
     both = "both" if len(set(map(starred, culprits))) == 2 or len(culprits) == 2 else "all"
-    one = "While one is zero, the other gets no gradient." if both == "both" else "While they are zero, none gets any."
-    return f"{few(culprits)} {both} start at zero. {one}"
+    text = f"{few(culprits)} {both} start at zero."
+    if both == "all":
+        return f"{text} While they are zero, none gets any."
+    cut_off = _cut_each_other_off(search, culprits, view.step)
+    return f"{text} While one is zero, the other gets no gradient." if cut_off else text
+
+
+def _cut_each_other_off(search: Search, culprits: list[str], step: int) -> bool:
+    """Tell whether either of two zeros, or kinds of zeros, frees the other if it alone is drawn."""
+    marks = {name: starred(name) if len(set(map(starred, culprits))) > 1 else name for name in culprits}
+    groups = [{name for name in culprits if marks[name] == mark} for mark in dict.fromkeys(marks.values())]
+    changes = [Change(draw=tuple(sorted(each))) for each in groups]
+    pairs = zip(groups, changes, strict=True)
+    return all(search.trials.frees(change, step) & (set(culprits) - group) for group, change in pairs)
 
 
 def _is_shift(name: str) -> bool:

@@ -15,6 +15,7 @@ from zeroinit.symmetry.verdict.evidence import Reason
 from zeroinit.symmetry.verdict.passes.naming import of_model, operation, starred
 from zeroinit.symmetry.verdict.search.culprits import with_culprits
 from zeroinit.symmetry.verdict.search.cuts import cuts
+from zeroinit.symmetry.verdict.search.gates import of_closed_gates
 from zeroinit.symmetry.verdict.search.no_effect import among_equal_slices, balanced, comes_later
 from zeroinit.symmetry.verdict.search.search import Search
 from zeroinit.symmetry.verdict.search.unused import reason_for_unused
@@ -49,6 +50,8 @@ class Explainer(Search):
         absent = [name for name in rest if name not in view.graph.leaves] if view is not None else rest
         views = {name: view for name in rest if name not in absent and view is not None}
         self._of_small_inputs(found, views)
+        if view is not None:
+            found |= {name: each for name, each in of_closed_gates(self, view).items() if name in views}
         views |= self.other_views(absent)
         for name in rest:
             if name not in views:

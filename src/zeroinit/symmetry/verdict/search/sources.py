@@ -13,7 +13,7 @@ from zeroinit.symmetry.verdict.passes.calls import tensors_in
 from zeroinit.symmetry.verdict.search.conditions import condition_of
 from zeroinit.symmetry.verdict.search.search import Search, called
 
-__all__ = ["CONTAINERS", "computed_once", "condition_on", "reached_text", "taken_once"]
+__all__ = ["CONTAINERS", "computed_once", "condition_on", "never_passed", "reached_text", "taken_once"]
 
 CONTAINERS = (nn.ModuleList, nn.ModuleDict, nn.Sequential)
 """Modules whose own forward pass tells nothing."""
@@ -22,10 +22,10 @@ ASSIGNED: dict[type, list[tuple[str, str]]] = {}
 """What was read, by class and method: many parameters of a large model may ask for the same."""
 
 
-def condition_on(name: str, search: Search) -> tuple[str, str]:
-    """Return the class whose forward runs and names an unused parameter, or the part that holds it, and the condition.
+def condition_on(name: str, search: Search) -> tuple[nn.Module | None, str]:
+    """Return the module whose forward runs and names an unused parameter, or the part that holds it, and the condition.
 
-    Both are empty where no class names it, the condition where its use stands behind none.
+    There is neither where no class names it, and no condition where its use stands behind none.
 
     A part that runs as well speaks for itself: its own source has to name the parameter.
     """
@@ -43,9 +43,38 @@ def condition_on(name: str, search: Search) -> tuple[str, str]:
             if _is_named(named, text, between, parts[at:]):
                 piece = ".".join([named, *parts[at : at + 1]])
                 found = re.search(rf"self\.{re.escape(piece)}\b", text)
-                return type(owner).__name__, condition_of(text, piece if found else named)
+                return owner, condition_of(text, piece if found else named)
         inner_runs = True
-    return "", ""
+    return None, ""
+
+
+def never_passed(part: nn.Module, condition: str, model: nn.Module) -> tuple[str, str]:
+    """Return the argument that a condition waits for, and the path of a part that is only called without it.
+
+    Both are empty where the source of the model does not show all calls of that part.
+    """
+    places = [path for path, each in model.named_modules(remove_duplicate=False) if each is part]
+    arguments = list(inspect.signature(part.forward).parameters.values())
+    waits = [(at, each) for at, each in enumerate(arguments) if condition in (each.name, f"{each.name} is not None")]
+    if len(places) != 1 or not places[0] or not waits or waits[0][1].default not in (None, False):
+        return "", ""
+    (at, argument), (above, _, own) = waits[0], places[0].rpartition(".")
+    kind = type(model.get_submodule(above))
+    if kind is nn.Sequential:
+        return (argument.name, places[0]) if at else ("", "")
+    others = {type(each) for each in model.modules()} - {kind}
+    if any(re.search(rf"(?<!self)\.{own}\b", reached_text(each)) for each in {kind, *others}):
+        return "", ""
+    tree = ast.parse(reached_text(kind))
+    uses = [each for each in ast.walk(tree) if isinstance(each, ast.Attribute) and ast.unparse(each) == f"self.{own}"]
+    calls = [each for each in ast.walk(tree) if isinstance(each, ast.Call) and each.func in uses]
+    passed = any(_may_pass(each, argument.name, at) for each in calls)
+    return (argument.name, places[0]) if calls and len(calls) == len(uses) and not passed else ("", "")
+
+
+def _may_pass(call: ast.Call, name: str, position: int) -> bool:
+    starred = any(isinstance(each, ast.Starred) for each in call.args)
+    return starred or len(call.args) > position or any(each.arg in (None, name) for each in call.keywords)
 
 
 def _is_named(named: str, text: str, between: list[nn.Module], rest: list[str]) -> bool:

@@ -21,13 +21,22 @@ from zeroinit.symmetry.verdict.search.cuts import COMPARISONS, cuts
 from zeroinit.symmetry.verdict.search.no_effect import comes_later
 from zeroinit.symmetry.verdict.search.outputs import depends, given_to, handed_out
 from zeroinit.symmetry.verdict.search.search import Search, called
-from zeroinit.symmetry.verdict.search.sources import CONTAINERS, computed_once, condition_on, reached_text, taken_once
+from zeroinit.symmetry.verdict.search.sources import (
+    CONTAINERS,
+    computed_once,
+    condition_on,
+    never_passed,
+    reached_text,
+    taken_once,
+)
 from zeroinit.symmetry.verdict.search.twins import trained_twin
 from zeroinit.symmetry.verdict.trials.trials import Change
 
-__all__ = ["reason_for_unused"]
+__all__ = ["DROPPED", "reason_for_unused"]
 
 MOST_ARGUMENTS = 6
+DROPPED = "dropped"
+"""How the cause of parameters starts whose result is thrown away."""
 WRITES = ("data", "copy", "fill", "zero")
 SECOND_LOSS = "second loss"
 ROUTING = ("nonzero", "argmax", "topk", "multinomial", "where", "argsort", "sort", "bincount", "unique")
@@ -152,7 +161,7 @@ def _not_in_loss(name: str, search: Search) -> Reason:
     path = next((search.dropped[each] for each in around if each in search.dropped), path)
     what = f"What {where(path, search.replica)} computes" if path else "What is made of {it}"
     text = f"{what} is thrown away. Nothing in the loss depends on it."
-    return Reason("unused", text, (), "Use its result, or remove it.", True, f"dropped {starred(path)}")
+    return Reason("unused", text, (), "Use its result, or remove it.", True, f"{DROPPED} {starred(path)}")
 
 
 def _not_called(name: str, search: Search) -> Reason:
@@ -195,11 +204,19 @@ def _uncalled(name: str, search: Search) -> str:
 
 def _of_condition(name: str, search: Search) -> Reason | None:
     """Return the reason of a parameter that a class uses under a condition, if its source says so."""
-    user, condition = condition_on(name, search)
+    part, condition = condition_on(name, search)
+    if part is None:
+        return None
+    user = type(part).__name__
+    argument, path = never_passed(part, condition, search.replica)
+    if argument:
+        place = where(path.rpartition(".")[0], search.replica)
+        text = f"`{user}` uses {{it}} only if `{condition}`, and {place} calls `{path}` without `{argument}`."
+        return Reason("unused", text, (), f"Hand `{argument}` to `{path}`, or remove what needs it.", False, text)
     text = f"`{user}` uses {{it}} under a condition that is not met here."
     if condition:
         text = f"`{user}` uses {{it}} only if `{condition}`, which is not so here."
-    return Reason("idle", text, (), "Nothing to do if that is meant.", False, text) if user else None
+    return Reason("idle", text, (), "Nothing to do if that is meant.", False, text)
 
 
 def _taken_once(kind: type, search: Search) -> Reason:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from zeroinit.symmetry.shadow.own_optimizer import OwnOptimizer
 from zeroinit.symmetry.verdict.evidence import Evidence, Symptom
 from zeroinit.symmetry.verdict.passes.naming import few
+from zeroinit.symmetry.verdict.search.unused import DROPPED
 from zeroinit.symmetry.verdict.symptoms.symptoms import items_of, of_optimizer
 
 __all__ = ["leave_to_others", "networks_left_out", "rates_elsewhere"]
@@ -78,7 +79,10 @@ def leave_to_others(evidence: Evidence) -> None:
     held, optimizer = evidence.single.held, evidence.settings.optimizer
     if not held:
         return
-    if (trained := _trained_in_their_place(evidence, held)) and _tell_of(trained, evidence, held):
+    causes = [evidence.reasons[name].cause if name in evidence.reasons else "" for name in held]
+    dropped = all(each.startswith(DROPPED) for each in causes)
+    trained = _trained_in_their_place(evidence, held)
+    if trained and not dropped and _tell_of(trained, evidence, held):
         return
     left = {name for name, reason in evidence.reasons.items() if name not in held and reason.kind in ON_PURPOSE}
     text = "The optimizer does not hold {it} either."
@@ -91,6 +95,8 @@ def leave_to_others(evidence: Evidence) -> None:
     outside = {name for name in _missing(evidence.model, held) if name not in left}
     slip = getattr(optimizer, "slip", "")
     own = [] if slip else networks_left_out(evidence.model, outside)
+    if dropped:  # to train others in their place is no repair
+        own = own or sorted({name.partition(".")[0] for name in outside})
     left |= outside if own else set()
     evidence.left_to_others = left
     names = {name for name, _ in evidence.model.named_parameters()}

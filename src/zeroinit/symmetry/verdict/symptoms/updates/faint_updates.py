@@ -74,7 +74,7 @@ def _is_still(name: str, start: Tensor, end: Tensor, trace: Trace) -> bool:
     if options.get("weight_decay"):
         sizes = [of.get(name, math.nan) for of in trace.sizes]
         return max((step_length(size, options) for size in sizes if size == size), default=math.inf) <= limit
-    limit *= len(trace.sizes)
+    limit *= len(trace.sizes) * (start.dim() > 1)  # one of a vector's values that moves is a move
     pairs = zip(start.reshape(-1).split(CHUNK), end.reshape(-1).split(CHUNK), strict=True)
     return all(float((one.to(other.dtype) - other).abs().max()) <= limit for one, other in pairs)
 
@@ -88,8 +88,33 @@ def step_length(size: float, options: dict[str, float]) -> float:
 
 
 def of_still(evidence: Evidence) -> Iterator[Symptom]:
-    """Turn weights whose updates are lost into one symptom, with what makes their gradients larger."""
+    """Turn weights whose updates are lost into one symptom, and vectors that none of these explains into another."""
     names = [name for name in evidence.still if has_steady_signal(name, evidence.double)]
+    found = list(_of_weights(evidence, names))
+    yield from found
+    told = {name for each in [*found, *evidence.symptoms] for name in each.parameters}
+    vectors = tuple(
+        name
+        for name, each in evidence.model.named_parameters()
+        if name in names and name not in told and _is_rounded_away(name, each, evidence)
+    )
+    if vectors and not evidence.single.coarse:
+        text = f"Every update of {few(vectors)} is lost in float32: it is smaller than the spacing of numbers there. "
+        repair = f"To move {'it' if len(vectors) == 1 else 'them'}, use a larger learning rate."
+        yield Symptom("ZI109", vectors[0].rpartition(".")[0], vectors, text + repair, repair, False)
+
+
+def _is_rounded_away(name: str, parameter: Tensor, evidence: Evidence) -> bool:
+    """Tell whether a vector in float32 did not move, and momentum will not make its updates large enough."""
+    options = evidence.single.options.get(name)
+    largest = max(of.get(name, 0.0) for of in evidence.double.sizes)
+    spacing = torch.finfo(torch.float32).eps / 2 * float(parameter.detach().abs().max())
+    few_values = parameter.dim() < 2 and parameter.dtype == torch.float32
+    return few_values and (options is None or "eps" in options or step_length(largest, options) <= spacing)
+
+
+def _of_weights(evidence: Evidence, names: list[str]) -> Iterator[Symptom]:
+    """Turn weights whose updates are lost into one symptom, with what makes their gradients larger."""
     order = [name for name, _ in evidence.model.named_parameters() if name in names]
     weights = [name for name in order if evidence.model.get_parameter(name).dim() > 1]
     if not weights:

@@ -1,0 +1,54 @@
+"""Several rectifiers that are all given zeros, where their slope is 0: no single one of them explains all."""
+
+from zeroinit.symmetry.verdict.causes.flat import OFF, in_front, leaky_line
+from zeroinit.symmetry.verdict.causes.views import View, plain_zero
+from zeroinit.symmetry.verdict.evidence import Reason
+from zeroinit.symmetry.verdict.passes.calls import LOSS, Call
+from zeroinit.symmetry.verdict.passes.naming import draw_line, few, joined, operation, sentence
+from zeroinit.symmetry.verdict.search.search import Search
+from zeroinit.symmetry.verdict.trials.trials import Change
+
+__all__ = ["of_closed_gates"]
+
+FLAT_AT_ZERO = ("relu", "relu6", "threshold", "clamp", "clip", "clamp_min")
+MOST_GATES = 6
+MORE_PASSES = 16
+
+
+def of_closed_gates(search: Search, view: View) -> dict[str, Reason]:
+    """Return one reason for all that learn once several rectifiers let something pass at zero, as ReLU gates do.
+
+    Some of them must need more than one open rectifier; a single one is found by itself.
+    """
+    closed = [each for each in view.calls.calls if each.name in FLAT_AT_ZERO and each.path != LOSS and _is_closed(each)]
+    if not 1 < len(closed) <= MOST_GATES:
+        return {}
+    change = Change(calls=tuple((each.key, "leaky") for each in closed))
+    freed = search.trials.frees(change, view.step, MORE_PASSES)
+    alone = [search.trials.frees(view.act(each, "leaky"), view.step, MORE_PASSES) for each in closed] if freed else []
+    if not freed.difference(*alone):
+        return {}
+    nodes = [node for node in view.graph.nodes.values() if any(view.call(node) is each for each in closed)]
+    culprits = tuple(dict.fromkeys(name for node in nodes for name in in_front(node, view)))
+    text, repair = _text(closed, culprits, view), leaky_line(closed[-1], view, *closed[:-1])
+    drawn = tuple(sorted(each for each in culprits if each in view.zeros))
+    if drawn and freed <= search.trials.frees(Change(draw=drawn), view.step, MORE_PASSES):
+        vectors = any(view.model.get_parameter(each).dim() < 2 for each in drawn)
+        repair += f" Or start with {draw_line(list(drawn), len(drawn), vectors, view.names.values())}."
+    search.changes[text] = change
+    reason = Reason("dead", text, culprits, repair, True, text, view.lines(change))
+    return dict.fromkeys(freed, reason)
+
+
+def _is_closed(call: Call) -> bool:
+    return bool(call.given) and call.given[0].requires_grad and plain_zero(call.given[0]) and plain_zero(call.out[0])
+
+
+def _text(closed: list[Call], culprits: tuple[str, ...], view: View) -> str:
+    places = list(dict.fromkeys(operation(each, view.model) for each in closed))
+    text = f"{sentence(places[0])} {OFF} input of the batch, in each of {len(closed)} calls."
+    if len(places) > 1:
+        text = f"Each of these {OFF} input of the batch: {joined(places)}."
+    zero = [each for each in culprits if each in view.zeros]
+    starts = "starts" if len(zero) == 1 else "start"
+    return text + (f" {few(zero)} {starts} at zero, where the slope is 0." if zero else "")
