@@ -80,7 +80,7 @@ class InspectCallback(InspectingCallback, Callback):
         """Log what was seen, if this update was due."""
         numbers, self._numbers = self._numbers, {}
         self._num_batches += 1
-        self._num_none += pl_module.automatic_optimization and not others[0]
+        self._num_none += bool(pl_module.automatic_optimization) and not others[0]
         if self._step and self._num_none == self._num_batches == BATCHES:
             self._tell(
                 f"zeroinit: training_step returned None for each of the first {BATCHES} batches; return the loss"
