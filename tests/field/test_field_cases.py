@@ -44,6 +44,7 @@ from . import (
     reports_27,
     reports_28,
     reports_29,
+    reports_30,
     routing,
     steps,
     still,
@@ -71,6 +72,7 @@ FIFTH = (
     reports_27,
     reports_28,
     reports_29,
+    reports_30,
 )
 REPORTS = (*SECOND, *THIRD, *FOURTH, *FIFTH)
 """Models of further readers, who did not know the inspector; their kinds are many."""
