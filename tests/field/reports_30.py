@@ -113,6 +113,20 @@ def a_residual_of_rectifiers_times_the_distance_to_the_edge():
     return equation(layers(nn.ReLU(), nn.ReLU()), field=lambda net, x: net(x) * (1 - x.square()) + 0 * x)
 
 
+@healthy("own", "no second derivative")
+def a_line_whose_coefficients_come_from_rectifiers():
+    """A line has no second derivative, whatever the activations."""
+
+    def forward(self, c):
+        x = torch.linspace(-1, 1, len(c)).to(c).requires_grad_()
+        u = (self.net(c) * x[:, None] ** torch.arange(2)).sum(1)
+        return u, slope(slope(u, x), x)
+
+    model = OneOf(forward, net=mlp(3, 16, 16, 2))
+    loss = {"loss_fn": lambda out: (out[0] - 1).square().mean() + (out[1] - 1).square().mean()}
+    return Batch(model, floats(8, 3), None, loss)
+
+
 @healthy("own", "no second derivative", ALL)
 def a_second_derivative_that_is_looked_at_alone():
     def watched(u, x):

@@ -55,12 +55,13 @@ CLAMPS = ("hardtanh", "relu6", "clamp", "clip", "clamp_min", "clamp_max", "hards
 
 def second_derivative(calls: Calls, model: nn.Module) -> Iterator[Candidate]:
     """A loss of derivatives, whose own derivatives are zero behind a ReLU."""
-    kinked = [each for each in calls.calls if each.name in (*RECTIFIERS, *PIECEWISE)]
+    kinked = [each for each in calls.calls if each.name in (*RECTIFIERS, *PIECEWISE) and each.out[0].requires_grad]
     taken = next((each for each in calls.calls if each.name == "grad"), None)
     if taken is None or not kinked:
         return
     change = Change(calls=tuple((each.key, "smooth") for each in kinked))
-    before = [each for each in takewhile(lambda each: each is not taken, calls.calls) if each.name in PIECEWISE]
+    earlier = [each.key for each in takewhile(lambda each: each is not taken, calls.calls) if each.name in PIECEWISE]
+    before = [each for each in kinked if each.key in earlier]
     places = list(dict.fromkeys(operation(each, model) for each in before or kinked[:1]))
     more = [f"{len(places) - MOST_NAMED} more"] if len(places) > MOST_NAMED else []
     what = joined([*places[:MOST_NAMED], *more])
