@@ -137,6 +137,12 @@ def a_second_derivative_that_is_looked_at_alone():
     return equation(layers(nn.ReLU(), nn.ReLU()), watched)
 
 
+@healthy("own", "no second derivative", ALL)
+def a_slope_of_a_limit_that_is_kept():
+    """A first derivative is zero while the limit is kept: the rectifier is off, and no second one is asked for."""
+    return equation(layers(nn.Tanh(), nn.Tanh()), lambda u, x: slope((u - 3).relu(), x).square().mean())
+
+
 @healthy("caogang/wgan-gp#56", "no second derivative", ALL)
 def a_gradient_penalty_behind_rectifiers():
     def penalty(u, x):

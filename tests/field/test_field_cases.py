@@ -149,6 +149,7 @@ def test_a_fault_is_found_explained_and_mended(name):
     "ignore:Using a target",
     "ignore:Converting a tensor",
     "ignore:Full backward hook",
+    "ignore:Using backward",
 )
 @pytest.mark.parametrize("name", HEALTHY)
 def test_a_healthy_model_gets_no_warning(name):

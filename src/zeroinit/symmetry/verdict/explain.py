@@ -11,12 +11,12 @@ from zeroinit.symmetry.verdict.causes.flat import SECOND
 from zeroinit.symmetry.verdict.evidence import Evidence, Reason
 from zeroinit.symmetry.verdict.passes.naming import starred
 from zeroinit.symmetry.verdict.search.cuts import NO_GRAPH
+from zeroinit.symmetry.verdict.search.derivatives import flat_derivatives
 from zeroinit.symmetry.verdict.search.explainer import SAME_LOSS, Explainer
 from zeroinit.symmetry.verdict.search.no_effect import hidden_effects
 from zeroinit.symmetry.verdict.search.search import Search
 from zeroinit.symmetry.verdict.search.silent import find_silent, may_be_stuck
 from zeroinit.symmetry.verdict.search.slices import blocks_without_gradient, find_cut_blocks
-from zeroinit.symmetry.verdict.symptoms.derivatives import flat_derivatives
 from zeroinit.symmetry.verdict.symptoms.made_in_forward import replaced_in_forward
 from zeroinit.symmetry.verdict.symptoms.symptoms import died, left_behind, of_dead, of_left_behind
 from zeroinit.symmetry.verdict.symptoms.unregistered import strangers
