@@ -44,6 +44,7 @@ from . import (
     reports_27,
     reports_28,
     reports_29,
+    reports_30,
     reports_31,
     routing,
     steps,
@@ -72,6 +73,7 @@ FIFTH = (
     reports_27,
     reports_28,
     reports_29,
+    reports_30,
     reports_31,
 )
 REPORTS = (*SECOND, *THIRD, *FOURTH, *FIFTH)
@@ -149,6 +151,7 @@ def test_a_fault_is_found_explained_and_mended(name):
     "ignore:Using a target",
     "ignore:Converting a tensor",
     "ignore:Full backward hook",
+    "ignore:Using backward",
 )
 @pytest.mark.parametrize("name", HEALTHY)
 def test_a_healthy_model_gets_no_warning(name):

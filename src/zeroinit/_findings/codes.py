@@ -137,7 +137,7 @@ CODES: dict[str, Code] = {
     "ZI025": Code(
         "warning",
         "a derivative in the loss carries no gradient",
-        "Call `torch.autograd.grad(..., create_graph=True)`.",
+        "Call `torch.autograd.grad(..., create_graph=True)`, and use smooth activations for second derivatives.",
     ),
     "ZI101": Code("info", "starts at zero and gets a gradient", "Nothing to do."),
     "ZI102": Code("info", "is frozen", "Nothing to do if that is meant."),

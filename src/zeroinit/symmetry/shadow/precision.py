@@ -17,7 +17,7 @@ from zeroinit.symmetry.measures.compared import PAIRED, OutOfReach, Pairs, broad
 from zeroinit.symmetry.shadow.flat import NORMS, has_flat_channels
 from zeroinit.symmetry.shadow.memory.sharing import Casts
 
-__all__ = ["ShadowMode", "cast_floats"]
+__all__ = ["ShadowMode", "cast_floats", "is_in_place"]
 
 LOW = (torch.float16, torch.bfloat16, torch.float32)
 COARSE = (torch.float16, torch.bfloat16)
@@ -67,6 +67,7 @@ class ShadowMode(TorchFunctionMode):
         padded: By the table's identity, a padding index without a sequence, how often it is given, and of how many.
         made: Places of the model that a pass assigned a new layer or parameter to.
         constant_term: Whether a derivative that was taken without ``create_graph`` is added to the loss.
+        keeps_derivative: Whether a derivative was taken with ``create_graph``.
         reads_gradient: Whether the gradient of a tensor that is no parameter is read, as after a ``backward()`` inside.
     """
 
@@ -84,7 +85,7 @@ class ShadowMode(TorchFunctionMode):
         self.padded: dict[int, tuple[int, int, int]] = {}
         self.used: set[int] = set()
         self.made: set[str] = set()
-        self.constant_term = self.reads_gradient = False
+        self.constant_term = self.reads_gradient = self.keeps_derivative = False
         self._derived: dict[int, Tensor] = {}
         self.drops = False
         self.lowered: set[str] = set()
@@ -139,6 +140,7 @@ class ShadowMode(TorchFunctionMode):
             terms = [each for each in given if each.numel() == 1]
             if getattr(func, "__name__", "").strip("_") in SUMS and len(terms) > len(derived) > 0:
                 self.constant_term = self.constant_term or all(each.numel() == 1 for each in derived)
+        self.keeps_derivative = self.keeps_derivative or any(each.requires_grad for each in made)
         self._derived |= {id(each): each for each in made if not each.requires_grad and each.is_floating_point()}
         return result
 
@@ -200,7 +202,7 @@ class ShadowMode(TorchFunctionMode):
             found = func(*args, **kwargs)
             return found.to(self._dtype) if found.dtype in LOW else found, args, kwargs
         first = args[0] if args else None
-        if _is_in_place(func, kwargs) and isinstance(first, Tensor):
+        if is_in_place(func, kwargs) and isinstance(first, Tensor):
             if self._is_widened(first):
                 return None, (first, *(_as(each, first.dtype) for each in args[1:])), kwargs
             return None, (first, *map(self._wide, args[1:])), kwargs
@@ -261,7 +263,8 @@ def _is_attribute(func: Any) -> bool:
     return getattr(func, "__name__", "") in ("__get__", "__set__", "__delete__")
 
 
-def _is_in_place(func: Any, kwargs: dict) -> bool:
+def is_in_place(func: Any, kwargs: dict) -> bool:
+    """Tell whether a call writes into one of its arguments."""
     name = getattr(func, "__name__", "")
     inner = name.startswith("__i") and name not in ("__index__", "__int__", "__invert__", "__iter__")
     return "out" in kwargs or name == "__setitem__" or inner or (name.endswith("_") and not name.endswith("__"))

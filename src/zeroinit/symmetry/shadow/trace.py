@@ -60,6 +60,7 @@ class Trace:
         reset: Parameters that each forward pass sets to the same values.
         written: Parameters that a forward pass writes to by itself, as to an average of others.
         constant_term: Whether the loss holds a derivative that carries no gradient.
+        keeps_derivative: Whether a derivative of inputs was taken with a graph.
         broken: The first step with a gradient that is not finite; training ends there.
     """
 
@@ -83,6 +84,7 @@ class Trace:
     made: set[str] = field(default_factory=set)
     reset: set[str] = field(default_factory=set)
     constant_term: bool = False
+    keeps_derivative: bool = False
     written: set[str] = field(default_factory=set)
 
     def first_step(self, name: str) -> int | None:

@@ -87,6 +87,7 @@ def run_shadow(
     trace.used, trace.drops = {names[each] for each in mode.used if each in names}, mode.drops
     trace.broadcast, trace.out_of_reach, trace.made = mode.broadcast, mode.out_of_reach, mode.made
     trace.reset, trace.activated, trace.constant_term = resets.names, mode.activated, mode.constant_term
+    trace.keeps_derivative = mode.keeps_derivative
     trace.padded = {names[each]: found for each, found in mode.padded.items() if each in names}
     trace.lowered, trace.coarse, trace.flat = mode.lowered, mode.coarse, mode.flat
     return trace

@@ -7,11 +7,14 @@ import torch
 from torch import nn
 
 from zeroinit.symmetry.shadow.copies import copy_of
+from zeroinit.symmetry.verdict.causes.flat import SECOND
 from zeroinit.symmetry.verdict.evidence import Evidence, Reason
 from zeroinit.symmetry.verdict.passes.naming import starred
 from zeroinit.symmetry.verdict.search.cuts import NO_GRAPH
+from zeroinit.symmetry.verdict.search.derivatives import flat_derivatives
 from zeroinit.symmetry.verdict.search.explainer import SAME_LOSS, Explainer
 from zeroinit.symmetry.verdict.search.no_effect import hidden_effects
+from zeroinit.symmetry.verdict.search.search import Search
 from zeroinit.symmetry.verdict.search.silent import find_silent, may_be_stuck
 from zeroinit.symmetry.verdict.search.slices import blocks_without_gradient, find_cut_blocks
 from zeroinit.symmetry.verdict.symptoms.made_in_forward import replaced_in_forward
@@ -69,6 +72,8 @@ def explain(evidence: Evidence, replica: nn.Module, dtype: torch.dtype, last: La
     evidence.reasons |= _as_in_similar_places(evidence)
     if any(NO_GRAPH in each.text for each in evidence.reasons.values()):
         evidence.symptoms = [each for each in evidence.symptoms if each.code != "ZI025"]
+    elif evidence.single.keeps_derivative and not any(each.cause == SECOND for each in evidence.reasons.values()):
+        evidence.symptoms += flat_derivatives(Search(evidence, replica, dtype, set()))
     lost = {name: step for name, step in died(trace).items() if name in looked_at}
     if lost:
         explainer = Explainer(evidence, replica, dtype, set(lost))

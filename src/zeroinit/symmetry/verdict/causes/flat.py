@@ -1,12 +1,12 @@
 """Operations whose slope is zero for the whole batch, or that always return the same."""
 
 from collections.abc import Iterator
-from itertools import dropwhile, takewhile
+from itertools import takewhile
 
-import torch
 from torch import nn
 
 from zeroinit.symmetry.verdict.causes.batch import small
+from zeroinit.symmetry.verdict.causes.one_value import of_one, of_one_class
 from zeroinit.symmetry.verdict.causes.still import as_probabilities
 from zeroinit.symmetry.verdict.causes.views import (
     ATTENTION,
@@ -23,20 +23,19 @@ from zeroinit.symmetry.verdict.evidence import Reason
 from zeroinit.symmetry.verdict.passes.calls import LOSS, Call, Calls, tensors_in
 from zeroinit.symmetry.verdict.passes.graph import Node
 from zeroinit.symmetry.verdict.passes.naming import joined, of_model, operation, sentence, starred, where
-from zeroinit.symmetry.verdict.passes.sizes import axis_of, normalized_size, num_keys, softmax_size
-from zeroinit.symmetry.verdict.trials.actions import other_axis
+from zeroinit.symmetry.verdict.passes.sizes import normalized_size, softmax_size
 from zeroinit.symmetry.verdict.trials.still_actions import bounds
 from zeroinit.symmetry.verdict.trials.trials import Change
 
 __all__ = [
     "OFF",
+    "SECOND",
     "far_inputs",
     "in_front",
     "is_summed",
     "leaky_line",
     "of_flat",
     "of_norm",
-    "of_one",
     "saturated",
     "second_derivative",
 ]
@@ -46,27 +45,31 @@ FAR = 30.0
 """Inputs of this size are worth a try with normalized ones."""
 OFF = "is off for every"
 """What is said of a rectifier that lets nothing pass."""
+SECOND = "second derivative"
+"""The cause of activations that have none."""
 SOFTMAXES = ("softmax", "log_softmax", "logsumexp", "cross_entropy")
-PIECEWISE = ("relu", "relu6", "leaky_relu", "threshold", "hardtanh", "clamp", "clip", "clamp_min", "hardshrink")
+PIECEWISE = ("relu", "relu6", "leaky_relu", "prelu", "rrelu", "threshold", "hardtanh", "clamp", "clip", "clamp_min",
+             "clamp_max", "hardshrink", "softshrink")  # fmt: skip
 """Activations whose second derivative is zero everywhere."""
 CLAMPS = ("hardtanh", "relu6", "clamp", "clip", "clamp_min", "clamp_max", "hardsigmoid")
 
 
 def second_derivative(calls: Calls, model: nn.Module) -> Iterator[Candidate]:
     """A loss of derivatives, whose own derivatives are zero behind a ReLU."""
-    kinked = [each for each in calls.calls if each.name in RECTIFIERS]
+    kinked = [each for each in calls.calls if each.name in (*RECTIFIERS, *PIECEWISE) and each.out[0].requires_grad]
     taken = next((each for each in calls.calls if each.name == "grad"), None)
     if taken is None or not kinked:
         return
     change = Change(calls=tuple((each.key, "smooth") for each in kinked))
-    before = [each for each in takewhile(lambda each: each is not taken, calls.calls) if each.name in PIECEWISE]
+    earlier = [each.key for each in takewhile(lambda each: each is not taken, calls.calls) if each.name in PIECEWISE]
+    before = [each for each in kinked if each.key in earlier]
     places = list(dict.fromkeys(operation(each, model) for each in before or kinked[:1]))
     more = [f"{len(places) - MOST_NAMED} more"] if len(places) > MOST_NAMED else []
     what = joined([*places[:MOST_NAMED], *more])
     text = f"The loss holds a derivative, taken in {where(taken.path, model)}, and {what} "
     text += "has no second one." if len(places) == 1 else "have no second one."
     repair = f"Use a smooth activation in place of {what}: `nn.Tanh()`."
-    yield Candidate(Reason("dead", text, cause="second derivative"), change, ((change, repair),))
+    yield Candidate(Reason("dead", text, cause=SECOND), change, ((change, repair),))
 
 
 def is_summed(call: Call, view: View) -> bool:
@@ -106,7 +109,7 @@ def of_norm(name: str, call: Call, view: View) -> Iterator[Candidate]:
 def of_flat(cut: Node, call: Call, view: View) -> Iterator[Candidate]:
     """An operation whose slope is zero for the whole batch."""
     if call.name in LOSSES:
-        yield from _of_one_class(call, view)
+        yield from of_one_class(call, view)
     elif call.name in ATTENTION or (call.name in ("softmax", "log_softmax") and softmax_size(call) == 1):
         yield from of_one(call, view)
     elif call.name in ROUNDING:
@@ -117,74 +120,6 @@ def of_flat(cut: Node, call: Call, view: View) -> Iterator[Candidate]:
         yield from _of_saturation(cut, call, view)
     else:
         yield from _of_rectifier(cut, call, view)
-
-
-def of_one(call: Call, view: View) -> Iterator[Candidate]:
-    """A softmax or an attention over one value."""
-    if call.name in ATTENTION:
-        yield from _of_one_key(call, view)
-    elif call.name in ("softmax", "log_softmax") and softmax_size(call) == 1:
-        yield from _of_one_value(call, view)
-
-
-def _of_one_class(call: Call, view: View) -> Iterator[Candidate]:
-    if call.given[0].dim() < 2 or call.given[0].shape[1] != 1:
-        return
-    if len(call.given[0]) == 1:  # the classes may be the examples
-        change = Change(inputs="twice", targets="twice")
-        text = "Cross entropy is over one class, and so always zero, because the batch has one example."
-        yield Candidate(
-            Reason("batch", text, cause="one example"), change, ((change, "Hand over two or more examples."),)
-        )
-    change = view.act(call, "squared")
-    line = "Give the model two or more outputs, or use `binary_cross_entropy_with_logits` for one."
-    reason = Reason("dead", "Cross entropy over one class is always zero.", cause="one class")
-    yield Candidate(reason, change, ((change, line),))
-
-
-def _of_one_key(call: Call, view: View) -> Iterator[Candidate]:
-    if num_keys(call) != 1:
-        return
-    yield from small(view)
-    change = view.act(call, "more keys")
-    text = f"{sentence(operation(call, view.model))} has a single key, and a softmax over one value is always 1."
-    repair = "Hand over two or more keys: longer sequences, larger images, a longer context."
-    yield Candidate(Reason("one_key", text, cause="one key"), change, ((change, repair),))
-
-
-def _of_one_value(call: Call, view: View) -> Iterator[Candidate]:
-    yield from small(view)
-    what, shape = operation(call, view.model), tuple(call.given[0].shape)
-    reason = Reason(
-        "dead",
-        f"{sentence(what)} is over one value, so it is always 1.",
-        cause=f"softmax of one {starred(call.path)}",
-    )
-    other = other_axis(call.given[0].shape)
-    per_value = other is not None and _is_compared_value_by_value(call, other, view)
-    if other is not None and len(shape) < 4 and not per_value:  # four axes are those of attention, with one key
-        change = view.act(call, "other axis")
-        line = f"Use `dim={other}` in {what}: it has {shape[other]} of the values, whose shape is {shape}."
-        yield Candidate(reason, change, ((change, line),))
-    change = view.act(call, "sigmoid")
-    repair = f"Use a sigmoid in place of {what}, or let it work along another dimension than {axis_of(call)}: "
-    repair += f"what goes in has the shape {shape}."
-    if per_value:
-        repair = f"Use a sigmoid in place of {what}, or give the model two or more outputs for each value."
-    elif len(shape) > 2 and axis_of(call) == len(shape) - 1:
-        repair = f"Give {what} two or more values: larger images, longer sequences. A sigmoid in its place was tried."
-    yield Candidate(reason, change, ((change, repair),))
-
-
-def _is_compared_value_by_value(call: Call, other: int, view: View) -> bool:
-    """Tell whether the loss compares what a softmax gives with as many values that are no shares of ``other``."""
-    size = call.given[0].shape
-    later = dropwhile(lambda each: each is not call, view.calls.calls)
-    for each in (given for one in later if one.path == LOSS for given in one.given):
-        if each.is_floating_point() and not each.requires_grad and each.numel() == size.numel():
-            sums = each.detach().reshape(size).sum(other)
-            return not bool(torch.isclose(sums, torch.ones_like(sums)).all())
-    return False
 
 
 def _of_saturation(cut: Node, call: Call, view: View) -> Iterator[Candidate]:

@@ -76,7 +76,7 @@ def _of_draw(call: Call, view: View) -> Iterator[Candidate]:
     place = where(call.path, view.model)
     if call.name == "normal":
         change = view.act(call, "reparametrized")
-        text = f"`torch.normal` in {place} draws values, which carry no gradient to their mean and spread, {{it}}."
+        text = f"`torch.normal` in {place} draws values without a gradient. Their mean and spread come from {{it}}."
         repair = f"Write `mean + std * torch.randn_like(mean)` in {place}, or `Normal(mean, std).rsample()`."
     else:
         change = view.act(call, "straight through")

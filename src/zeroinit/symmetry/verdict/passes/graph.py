@@ -1,6 +1,6 @@
 """The graph of a loss: where an error comes from, where it ends, and which zero cuts it off."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from zeroinit.symmetry.measures import rounding
 
-__all__ = ["Graph", "Node"]
+__all__ = ["Graph", "Node", "nodes_behind"]
 
 FAINT = rounding.FAINT[torch.float64]
 """What is smaller than this share of what it came from counts as cut off."""
@@ -248,6 +248,23 @@ class Graph:
                 yield from self._users(parent)
             else:
                 yield parent, position
+
+
+def nodes_behind(tensors: Iterable[Tensor]) -> set[Any]:
+    """Return autograd's nodes that tensors were computed by.
+
+    Example:
+        >>> [node.name() for node in nodes_behind([torch.ones(1, requires_grad=True) * 2]) if "Mul" in node.name()]
+        ['MulBackward0']
+    """
+    seen: set[Any] = set()
+    waiting = [each.grad_fn for each in tensors]
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            waiting += [each for each, _ in node.next_functions]
+    return seen
 
 
 def _note(node: Node):

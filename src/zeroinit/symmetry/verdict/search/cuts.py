@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from zeroinit._findings.lines import Line, readable
+from zeroinit.symmetry.shadow.precision import is_in_place
 from zeroinit.symmetry.verdict.causes.flat import second_derivative
 from zeroinit.symmetry.verdict.causes.functions import of_function_never_asked
 from zeroinit.symmetry.verdict.passes.calls import DETACHED, LOSS, Call, Calls, tensors_in
@@ -213,6 +214,9 @@ def _of_calls(members: list[Call], calls: Calls, model: nn.Module) -> Iterator[t
         meant = " If it is meant, freeze what is inside: `requires_grad_(False)`."
         remove = f"Remove `torch.{mode if '(' in mode else f'{mode}()'}` in {at}."
         yield Cut(Change(gradients=True), f"{text} from the loss.", f"{remove}{meant}", readable([line]))
+        if any(each.quiet_at == call.quiet_at and is_in_place(each.func, each.kwargs) for each in calls.calls):
+            stack = f"{remove} Collect the values that are written in place there in a list, and use `torch.stack`."
+            yield Cut(attached, f"{text} from the loss.", stack, readable([line]))
         after = calls.calls[next(number for number, each in enumerate(calls.calls) if each is call) :]
         whole = next((each for each in after if each.quiet and each.given and each.name in WHOLE), None)
         if whole is not None:

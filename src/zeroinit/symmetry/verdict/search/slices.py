@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from zeroinit._findings.lines import readable
 from zeroinit.symmetry.units.watching import LayerWatch
-from zeroinit.symmetry.verdict.causes.flat import of_one
+from zeroinit.symmetry.verdict.causes.one_value import of_one
 from zeroinit.symmetry.verdict.causes.views import View
 from zeroinit.symmetry.verdict.evidence import Reason
 from zeroinit.symmetry.verdict.passes.noise import uneven

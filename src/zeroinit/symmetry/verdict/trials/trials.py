@@ -24,6 +24,7 @@ from zeroinit.symmetry.shadow.undisturbed import reseed
 from zeroinit.symmetry.units.layers import Part
 from zeroinit.symmetry.verdict.passes.applied import checkpoints_off
 from zeroinit.symmetry.verdict.passes.calls import Calls
+from zeroinit.symmetry.verdict.passes.graph import nodes_behind
 from zeroinit.symmetry.verdict.trials.actions import ACTIONS
 from zeroinit.symmetry.verdict.trials.change import SHRUNK, Change
 from zeroinit.symmetry.verdict.trials.drawn_inputs import INPUTS
@@ -277,12 +278,7 @@ def _counters(model: nn.Module) -> dict[nn.Module, tuple[dict[str, Any], list[tu
 
 def _dangling(calls: Calls, loss: Tensor) -> Tensor:
     """Sum what was computed with a gradient and does not lead to the loss."""
-    seen, waiting = set(), [loss.grad_fn]
-    while waiting:
-        node = waiting.pop()
-        if node is not None and node not in seen:
-            seen.add(node)
-            waiting += [each for each, _ in node.next_functions]
+    seen = nodes_behind([loss])
     loose = [
         each
         for call in calls.calls
