@@ -70,12 +70,21 @@ def two_gates_in_one_forward_pass_with_a_slope():
     return multiplied(F.leaky_relu)
 
 
-def actor_and_critic(chosen):
+@fault("own", "closed gates", "ZI006", "0", "both start at zero", never="the other gets no gradient")
+def zeros_of_which_only_the_first_frees_the_other():
+    """The ReLU at zero holds the first one, whatever the second one is."""
+    model = nn.Sequential(nn.Linear(8, 16, bias=False), nn.ReLU(), nn.Linear(16, 3))
+    nn.init.zeros_(model[0].weight)
+    nn.init.zeros_(model[2].weight)
+    return Batch(model, floats(32, 8), labels(3, 32))
+
+
+def actor_and_critic(chosen, critic=None):
     def forward(self, state, action):
         self.action = self.actor(state)
         return self.critic(torch.cat([state, self.action if chosen else action], 1))
 
-    model = OneOf(forward, actor=mlp(4, 16, 2), critic=mlp(6, 16, 1))
+    model = OneOf(forward, actor=mlp(4, 16, 2), critic=critic or mlp(6, 16, 1))
     settings = {"loss_fn": lambda value: -value.mean(), "optimizer": torch.optim.Adam(model.actor.parameters())}
     return Batch(model, (floats(32, 4), floats(32, 2)), None, settings)
 
@@ -90,6 +99,11 @@ def actor_and_critic(chosen):
 )
 def an_actor_whose_action_is_dropped():
     return actor_and_critic(chosen=False)
+
+
+@fault("own", "result dropped", "ZI010", "actor.0", "what `actor` computes is thrown away", never="ZI018")
+def an_actor_whose_action_is_dropped_beside_one_layer():
+    return actor_and_critic(chosen=False, critic=nn.Linear(6, 1))
 
 
 @healthy("MorvanZhou/Reinforcement-learning-with-tensorflow#124", "result dropped")
@@ -149,9 +163,11 @@ class Scaled(nn.Linear):
         return F.linear(x, self.weight * self.scale)
 
 
-def scaled(rate):
+def scaled(rate, momentum=0.0):
     model = nn.Sequential(Scaled(6, 16), nn.BatchNorm1d(16, eps=1e-3), nn.ReLU(), nn.Linear(16, 4))
-    return Batch(model, floats(64, 6), labels(4, 64), {"optimizer": torch.optim.SGD(model.parameters(), lr=rate)})
+    return Batch(
+        model, floats(64, 6), labels(4, 64), {"optimizer": torch.optim.SGD(model.parameters(), rate, momentum)}
+    )
 
 
 @healthy("Xilinx/brevitas#557", "update rounded away", "Every update of `0.scale` is lost in float32")
@@ -162,3 +178,24 @@ def a_scale_whose_updates_are_rounded_away():
 @healthy("Xilinx/brevitas#557", "update rounded away", "ok optimizer: moves 6 of 6 parameters")
 def a_scale_that_moves():
     return scaled(1.0)
+
+
+@healthy("own", "update rounded away", "ok optimizer: moves 6 of 6 parameters")
+def a_scale_that_momentum_will_move():
+    return scaled(1e-5, 0.9)
+
+
+class Gains(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gains = nn.Parameter(torch.tensor([1.0, 1e-3, 1.0, 1.0]))
+
+    def forward(self, x):
+        return x * self.gains
+
+
+@healthy("own", "update rounded away", "ok optimizer: moves 3 of 3 parameters")
+def gains_of_which_a_small_one_moves():
+    model = nn.Sequential(Gains(), nn.Linear(4, 3))
+    groups = [{"params": model[0].parameters(), "lr": 1e-8}, {"params": model[1].parameters()}]
+    return Batch(model, floats(32, 4), labels(3, 32), {"optimizer": torch.optim.SGD(groups, lr=0.1)})
