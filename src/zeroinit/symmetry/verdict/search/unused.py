@@ -209,7 +209,9 @@ def _of_condition(name: str, search: Search) -> Reason | None:
         return None
     user = type(part).__name__
     argument, path = never_passed(part, condition, search.replica)
-    if argument:
+    own = name.removeprefix(f"{path}.")
+    likes = [at for at, each in search.replica.named_modules() if type(each) is type(part) and at != path]
+    if argument and all(f"{at}.{own}" in search.without_gradient for at in likes):  # no other one gets it
         place = where(path.rpartition(".")[0], search.replica)
         text = f"`{user}` uses {{it}} only if `{condition}`, and {place} calls `{path}` without `{argument}`."
         return Reason("unused", text, (), f"Hand `{argument}` to `{path}`, or remove what needs it.", False, text)
