@@ -32,7 +32,7 @@ def loaded_after(code: str) -> set[str]:
 
 def test_import_loads_no_part_of_the_package_and_no_torch():
     ours = {name for name in loaded_after("import zeroinit") if name.split(".")[0] in ("zeroinit", "torch", "numpy")}
-    assert ours == {"zeroinit", "zeroinit._common", "zeroinit._imports"}
+    assert ours == {"zeroinit", "zeroinit._urls", "zeroinit._common", "zeroinit._imports"}
 
 
 def test_the_library_does_its_work_without_the_packages_of_the_bench():
