@@ -5,10 +5,10 @@ from importlib.util import find_spec
 
 import pytest
 
-FRAMEWORKS = {"transformers": "transformers.py", "lightning": "lightning.py"}
+FRAMEWORKS = {"transformers.py": "transformers", "trainer_loss.py": "transformers", "lightning.py": "lightning"}
 
 collect_ignore = [
-    f"src/zeroinit/integrations/{file}" for framework, file in FRAMEWORKS.items() if find_spec(framework) is None
+    f"src/zeroinit/integrations/{file}" for file, framework in FRAMEWORKS.items() if find_spec(framework) is None
 ]
 os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 """Of every process that a test starts: one that asks for two threads lets them sleep while they wait."""

@@ -23,6 +23,7 @@ EXTRAS = {
     "bench": {"bench"},
     "cli": {"cli"},
     "integrations/transformers.py": {"transformers"},
+    "integrations/trainer_loss.py": {"transformers"},
     "integrations/lightning.py": {"lightning"},
     "_shapes.py": {"test"},
 }
