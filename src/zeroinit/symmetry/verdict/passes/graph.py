@@ -250,15 +250,16 @@ class Graph:
                 yield parent, position
 
 
-def nodes_behind(tensors: Iterable[Tensor]) -> set[Any]:
-    """Return autograd's nodes that tensors were computed by.
+def nodes_behind(starts: Iterable[Any]) -> set[Any]:
+    """Return nodes of autograd and all behind them; ``None`` stands for a value without one.
 
     Example:
-        >>> [node.name() for node in nodes_behind([torch.ones(1, requires_grad=True) * 2]) if "Mul" in node.name()]
-        ['MulBackward0']
+        >>> doubled = torch.ones(1, requires_grad=True) * 2
+        >>> sorted(node.name().rpartition("::")[2] for node in nodes_behind([doubled.grad_fn, None]))
+        ['AccumulateGrad', 'MulBackward0']
     """
     seen: set[Any] = set()
-    waiting = [each.grad_fn for each in tensors]
+    waiting = [*starts]
     while waiting:
         node = waiting.pop()
         if node is not None and node not in seen:

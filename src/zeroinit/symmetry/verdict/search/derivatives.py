@@ -24,7 +24,7 @@ def flat_derivatives(search: Search) -> Iterator[Symptom]:
     """Tell of a second derivative in the loss that has no gradient, and gets one from smooth activations."""
     calls = Calls(search.replica)
     loss = search.trials.loss(Change(), search.step, calls)
-    behind = nodes_behind([loss])
+    behind = nodes_behind([loss.grad_fn])
     flat = [each.key for each in _second(calls) if behind & {*each.nodes} and not _trains(each, search)]
     for each in second_derivative(calls, search.replica) if flat else ():
         smooth = Calls(search.replica, {key: ACTIONS[name] for key, name in each.change.calls})
@@ -43,7 +43,7 @@ def _second(calls: Calls) -> list[Call]:
     found: list[Call] = []
     first: set[Any] = set()
     for call in [each for each in calls.calls if each.func is torch.autograd.grad][:MOST_DERIVATIVES]:
-        if first & nodes_behind(call.given):
+        if first & nodes_behind(each.grad_fn for each in call.given):
             found.append(call)
         first |= {each for each in call.nodes if each is not None}
     return found

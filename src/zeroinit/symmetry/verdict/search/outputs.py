@@ -8,6 +8,7 @@ from torch.autograd.graph import get_gradient_edge
 from torch.utils.hooks import RemovableHandle
 
 from zeroinit.symmetry.verdict.passes.calls import tensors_in
+from zeroinit.symmetry.verdict.passes.graph import nodes_behind
 from zeroinit.symmetry.verdict.search.search import Search
 from zeroinit.symmetry.verdict.trials.trials import Change
 
@@ -56,7 +57,7 @@ def _look_at_outputs(search: Search) -> list[tuple[str, list[tuple[set[int], boo
 
     modules = search.replica.named_modules()
     loss = _go_forward(search, [module.register_forward_hook(look(path)) for path, module in modules])
-    reached = _nodes_below(_node_of(loss))  # a part none of whose outputs gets there is dropped as a whole
+    reached = nodes_behind([_node_of(loss)])  # a part none of whose outputs gets there is dropped as a whole
     search.dropped = _ends({path: own for path, own in results.items() if path and own and not own & reached})
     kept = zip(found, nodes, strict=True)
     return [each for each, own in kept if not each[0] or own & reached]
@@ -70,7 +71,7 @@ def _ends(dropped: dict[str, set[Any]]) -> dict[str, str]:
     """
     if len(dropped) > MOST_DROPPED:
         return {path: path for path in dropped}
-    below = {path: set().union(*map(_nodes_below, own)) for path, own in dropped.items()}
+    below = {path: nodes_behind(own) for path, own in dropped.items()}
     return {path: [end for end in dropped if own & below[end]][-1] for path, own in dropped.items()}
 
 
@@ -112,23 +113,12 @@ def _is_loss(value: Tensor, below: list[Tensor], output: Any) -> bool:
 
 def _leaves_below(value: Tensor) -> list[Tensor]:
     """Return the leaves that a value was computed from; the value itself if it is one."""
-    return [node.variable for node in _nodes_below(_node_of(value)) if hasattr(node, "variable")]
+    return [node.variable for node in nodes_behind([_node_of(value)]) if hasattr(node, "variable")]
 
 
 def _node_of(tensor: Tensor) -> Any:
     """Return autograd's node of a tensor, if it has a gradient; for a parameter the one that collects it."""
     return get_gradient_edge(tensor).node if tensor.requires_grad else None
-
-
-def _nodes_below(start: Any) -> set[Any]:
-    """Return a node of autograd's and all below it."""
-    seen, waiting = set(), [start]
-    while waiting:
-        node = waiting.pop()
-        if node is not None and node not in seen:
-            seen.add(node)
-            waiting += [each for each, _ in node.next_functions]
-    return seen
 
 
 def depends(tensor: Tensor, parameter: nn.Parameter) -> bool:

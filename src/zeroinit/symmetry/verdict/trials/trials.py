@@ -278,7 +278,7 @@ def _counters(model: nn.Module) -> dict[nn.Module, tuple[dict[str, Any], list[tu
 
 def _dangling(calls: Calls, loss: Tensor) -> Tensor:
     """Sum what was computed with a gradient and does not lead to the loss."""
-    seen = nodes_behind([loss])
+    seen = nodes_behind([loss.grad_fn])
     loose = [
         each
         for call in calls.calls
