@@ -218,7 +218,7 @@ def test_a_value_of_another_kind_is_refused(name, value, needed):
 
 BUNDLED = {
     "headlines.jsonl": (46, "ff8dff8efbe7"),
-    "initbench.jsonl": (508, "b456b69aa14e"),
+    "initbench.jsonl": (523, "bea45592a371"),
     "large_bias_cnn.jsonl": (8, "bee5c28877ce"),
     "large_bias_grid.jsonl": (912, "61d9bc63e36e"),
     "precision.jsonl": (2, "2cc69fd2efd3"),
