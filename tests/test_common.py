@@ -1,9 +1,11 @@
 """Look-ups, seeds, values for JSON, atomic files."""
 
+import errno
 import json
 import os
 import re
 import stat
+import tempfile
 import threading
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 
 from zeroinit._common import (
     InputError,
+    check_writable,
     closest,
     derive_seed,
     jsonable,
@@ -131,6 +134,28 @@ def test_a_full_disk_is_the_users_to_mend(tmp_path, monkeypatch, call):
         write_atomically(path, "new")
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("number", "is_link", "message"),
+    [
+        (errno.ENOSPC, False, "No space left on device; free space there"),
+        (errno.EACCES, False, "Permission denied; choose a folder that can be written to"),
+        (errno.ENOENT, True, "the link leads to nothing; make what it leads to, or remove it"),
+        (errno.ELOOP, False, "Too many levels of symbolic links; remove it"),
+    ],
+)
+def test_a_folder_is_refused_with_its_reason(tmp_path, monkeypatch, number, is_link, message):
+    folder = tmp_path / "results"
+    if is_link:
+        folder.symlink_to(tmp_path / "nowhere")
+
+    def fail(*arguments, **options):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", fail)
+    with pytest.raises(InputError, match=f"^cannot write {re.escape(f'{folder}: {message}')}$"):
+        check_writable(folder)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")

@@ -208,8 +208,6 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     write_atomically(Path(folder) / "results" / "seed-0.json", "{}")
-        ...     (Path(folder) / "results" / "seed-0.json").read_text()
-        '{}'
     """
     data = content.encode() if isinstance(content, str) else content
     irregular = InputError(f"cannot write {path}: is no regular file; write the name of a file")
@@ -228,9 +226,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except OSError as error:
-        reason = error.strerror or error
-        way_out = "free space there" if error.errno in NO_ROOM else "choose a folder that can be written to"
-        raise InputError(f"cannot write {path}: {reason}; {way_out}") from error
+        raise cannot_write(path, error) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -265,16 +261,24 @@ def check_writable(folder: Path) -> None:
 
     Raises:
         InputError: The folder cannot be written to.
-
-    Example:
-        >>> check_writable(Path())
     """
     refuse_url(folder)
     try:
         tempfile.TemporaryFile(dir=_nearest(folder.absolute())).close()  # a file without a name
     except OSError as error:
-        reason = error.strerror or error
-        raise InputError(f"cannot write to {folder}: {reason}; choose a folder that can be written to") from error
+        raise cannot_write(folder, error) from error
+
+
+def cannot_write(path: Path, error: OSError) -> InputError:
+    """Return the error of a path that cannot be written to, with its reason and the way out."""
+    reason, way_out = error.strerror or error, "choose a folder that can be written to"
+    if error.errno in NO_ROOM:
+        way_out = "free space there"
+    elif error.errno == errno.ENOENT and path.is_symlink():
+        reason, way_out = "the link leads to nothing", "make what it leads to, or remove it"
+    elif error.errno in (errno.EISDIR, errno.ELOOP):
+        way_out = "remove it"
+    return InputError(f"cannot write {path}: {reason}; {way_out}")
 
 
 def _nearest(path: Path) -> Path:
@@ -302,16 +306,17 @@ def read_regular(path: Path, at_most: int, follow: bool = False) -> bytes:
         >>> b"read_regular" in read_regular(Path(__file__), at_most=10**6)
         True
     """
+    irregular = InputError(f"{path}: is no regular file; move it away")
     flags = os.O_RDONLY | (0 if follow else getattr(os, "O_NOFOLLOW", 0)) | getattr(os, "O_NONBLOCK", 0)
     try:
         if path.is_symlink() and not follow:
             raise InputError(f"{path}: is a link; put the file itself there")
         if not stat.S_ISREG(path.stat().st_mode):  # to open a device or a pipe may do something
-            raise InputError(f"{path}: is no regular file; move it away")
+            raise irregular
         with open(os.open(path, flags), "rb") as stream:
             found = os.fstat(stream.fileno())
             if not stat.S_ISREG(found.st_mode):
-                raise InputError(f"{path}: is no regular file; move it away")
+                raise irregular
             if found.st_size > at_most:
                 raise InputError(f"{path}: has {found.st_size} bytes, more than {at_most}; move it away")
             return stream.read(found.st_size)  # a file of the kernel, to which a link may lead, says 0 and has no end
@@ -320,6 +325,6 @@ def read_regular(path: Path, at_most: int, follow: bool = False) -> bytes:
             raise
         raise InputError(f"{path}: cannot be read (the link leads to nothing)") from error
     except IsADirectoryError:
-        raise InputError(f"{path}: is no regular file; move it away") from None
+        raise irregular from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error

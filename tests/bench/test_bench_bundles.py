@@ -58,6 +58,15 @@ def test_a_broken_line_is_named(tmp_path):
     )
 
 
+def test_a_file_of_others_is_no_bundle(tmp_path):
+    """As the notes of another tool in the same folder: no line of it is to be deleted."""
+    path = tmp_path / "notes.jsonl"
+    path.write_text('{"note": 1}\n{"note": 2}\n')
+    store = Store(tmp_path)
+    assert not store.has(RUN, 0)
+    assert store.problems == {str(path): f"{path}: no line of it can be read as a result; move it away"}
+
+
 def test_a_text_with_a_line_separator_of_unicode(tmp_path):
     odd = replace(result(2.0), environment=ENVIRONMENT | {"device": "cpu\u2028"})
     path = Store(tmp_path).bundle("grid", [odd, result(3.0)])

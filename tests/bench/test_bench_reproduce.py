@@ -213,7 +213,7 @@ def test_bad_input_is_refused_before_the_first_run(start, no_run, changes, messa
 def test_a_folder_that_cannot_be_written_to_is_found_before_the_first_run(start, no_run, tmp_path, name):
     (tmp_path / "file").write_text("")
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(InputError, match=r"^cannot write to .*file.*; choose a folder that can be written to$"):
+        with pytest.raises(InputError, match=r"^cannot write .*file.*; choose a folder that can be written to$"):
             start(**{name: folder})
 
 
@@ -247,7 +247,8 @@ def test_a_damaged_result_is_set_aside_and_computed_again(no_drawing, start, sto
         report = start(progress=progress)
     told = screen.file.getvalue()
     assert re.search(rf"{path}: (cannot be read as a result \(|holds other settings than its name says)", told)
-    assert f"set aside as {path}.damaged-1; its run is computed again" in told
+    assert f"; set aside as {path}.damaged-1, its run is computed again" in told
+    assert "delete it" not in told
     assert "2 of 4 runs are stored already" in told
     assert path.with_name(f"{path.name}.damaged-1").read_bytes() == damaged
     assert (len(list(store)), report.problems, other.read_bytes()) == (4, (), before)
@@ -393,9 +394,11 @@ def test_the_probe_leaves_nothing_and_makes_no_folder(tmp_path, monkeypatch):
 def test_the_probe_finds_what_stands_in_the_way(tmp_path):
     (tmp_path / "file").write_text("")
     (tmp_path / "broken").symlink_to(tmp_path / "nowhere")
-    for folder in (tmp_path / "file", tmp_path / "file" / "below", tmp_path / "broken", tmp_path / ("x" * 300)):
-        with pytest.raises(InputError, match=f"^cannot write to {folder}: .*; choose a folder that can be written to$"):
+    for folder in (tmp_path / "file", tmp_path / "file" / "below", tmp_path / ("x" * 300)):
+        with pytest.raises(InputError, match=f"^cannot write {folder}: .*; choose a folder that can be written to$"):
             check_writable(folder)
+    with pytest.raises(InputError, match=f"^cannot write {tmp_path}/broken: the link leads to nothing; make what it"):
+        check_writable(tmp_path / "broken")
 
 
 def test_several_processes_probe_one_folder(tmp_path):

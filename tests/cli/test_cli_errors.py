@@ -177,7 +177,7 @@ def test_report_folder_that_cannot_be_written_to(refused, one_result):
     Path("file").write_text("kept")
     quick = ("fig3", "--profile", "quick", "--seeds", "1", "--report", "file")
     assert refused("report", *quick) == f"cannot write file/claims.json: File exists; {WAY_OUT}"
-    assert refused("reproduce", *quick) == f"cannot write to file: Not a directory; {WAY_OUT}"
+    assert refused("reproduce", *quick) == f"cannot write file: Not a directory; {WAY_OUT}"
     assert Path("file").read_text() == "kept"
 
 
@@ -196,9 +196,9 @@ def test_a_report_at_a_url(refused, one_result):
 def test_results_folder_that_cannot_be_written_to(refused):
     Path("file").write_text("kept")
     given = refused("reproduce", "fig3", "--profile", "quick", "--results", "file")
-    assert given == f"cannot write to file: Not a directory; {WAY_OUT}"
+    assert given == f"cannot write file: Not a directory; {WAY_OUT}"
     given = refused("reproduce", "fig3", "--profile", "quick", "--tensorboard", "file/logs")
-    assert given == f"cannot write to file/logs: Not a directory; {WAY_OUT}"
+    assert given == f"cannot write file/logs: Not a directory; {WAY_OUT}"
     assert [path.name for path in Path().iterdir()] == ["file"]
 
 
@@ -267,8 +267,8 @@ def test_what_a_terminal_would_obey_is_not_printed(refused):
         ("list nonsense", "'nonsense' is one name too many; see zeroinit list --help"),
         ("reproduce fig12 --jobs 0", "jobs=0: must be at least 1"),
         ("compare zero --jobs 0", "jobs=0: must be at least 1"),
-        ("compare zero --report a_file", f"cannot write to a_file: Not a directory; {WAY_OUT}"),
-        ("reproduce fig12 --report a_file", f"cannot write to a_file: Not a directory; {WAY_OUT}"),
+        ("compare zero --report a_file", f"cannot write a_file: Not a directory; {WAY_OUT}"),
+        ("reproduce fig12 --report a_file", f"cannot write a_file: Not a directory; {WAY_OUT}"),
     ],
 )
 def test_what_can_be_told_at_once_is_told_before_the_program_is_loaded(refused, monkeypatch, arguments, message):

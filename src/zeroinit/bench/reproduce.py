@@ -15,7 +15,7 @@ from zeroinit.bench.running.estimate import name_runs
 from zeroinit.bench.running.schedule import Options, Task, choose_jobs, missing, run_all, shard_of
 from zeroinit.bench.running.start import load
 from zeroinit.bench.spec import Figure, Run
-from zeroinit.bench.store import Result, Store
+from zeroinit.bench.store import AGAIN, Result, Store
 from zeroinit.bench.work import rough_seconds
 from zeroinit.init import INITIALIZERS
 
@@ -228,9 +228,9 @@ def _check_what_is_there(
         result = store.find(task.run, task.seed)
         if result is None or (store.has_file(task.run, task.seed) and _is_outdated(result)):
             problem = f"{task.run.initializer} sets other values than it did for {store.path(task.run, task.seed)}"
-            progress.print(problem if result else store.problems[str(store.path(task.run, task.seed))])
+            problem = problem if result else store.problems[str(store.path(task.run, task.seed))].removesuffix(AGAIN)
             aside = store.set_aside(task.run, task.seed, "outdated" if result else "damaged")
-            progress.print(f"set aside as {aside}; its run is computed again")
+            progress.print(f"{problem}; set aside as {aside}, its run is computed again")
             todo = [*todo, task]
             num_stored -= 1
     for dataset in sorted({task.run.dataset for task in todo}):
@@ -271,7 +271,8 @@ def _run(
     """Run what is missing, and say how far it is: each run counts as much as it likely takes."""
     work = {task: rough_seconds(task.run) for task in todo}
     epochs, whole, done, num_done = dict.fromkeys(todo, 0), sum(work.values()), 0.0, 0
-    progress.begin(f"{phase}0 of {counted(len(todo), 'run')}, the first ones start")
+    if todo:
+        progress.begin(f"{phase}0 of {counted(len(todo), 'run')}, the first ones start")
 
     def on_epoch(task: Task, epoch: int) -> None:
         nonlocal done, num_done

@@ -17,6 +17,8 @@ from zeroinit.bench.spec import Run
 
 __all__ = ["QUANTILES", "Failure", "Result", "parse_failure", "parse_result", "write_failure", "write_result"]
 
+AGAIN = "; delete it to compute it again"
+
 FORMAT = 2
 READABLE = (1, FORMAT)
 """Format 1 has no checksum."""
@@ -207,7 +209,7 @@ def parse_result(text: str, place: str) -> Result:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else error
-        raise InputError(f"{place}: cannot be read as a result ({reason}); delete it to compute it again") from error
+        raise InputError(f"{place}: cannot be read as a result ({reason}){AGAIN}") from error
     for facts in (result.environment, result.origin or {}):
         if not "".join(map(str, (*facts, *facts.values()))).isprintable():
             for name in list(facts):  # which keeps the order

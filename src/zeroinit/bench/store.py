@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from zeroinit._common import InputError, refuse_url, write_atomically
 from zeroinit.bench.result import (
+    AGAIN,
     QUANTILES,
     Failure,
     Result,
@@ -30,11 +31,11 @@ from zeroinit.bench.result import (
 )
 from zeroinit.bench.spec import Run
 
-__all__ = ["QUANTILES", "Failure", "Result", "Store", "UnreadableError", "fresh", "read_result"]
+__all__ = ["AGAIN", "QUANTILES", "Failure", "Result", "Store", "UnreadableError", "fresh", "read_result"]
 
 T = TypeVar("T")
 NAME = re.compile(r"seed-(0|[1-9][0-9]{0,18})\.json")
-OTHERS = "holds other settings than its name says; delete it to compute it again"
+OTHERS = f"holds other settings than its name says{AGAIN}"
 DIFFERS = "its result of {}, seed {}, differs from another in a bundle; neither counts, so remove one of them"
 MOST_BYTES, MOST_IN_BUNDLE, MOST_OF_FAILURE = 2**28, 2**32, 2**20
 
@@ -300,7 +301,9 @@ def read_bundle(path: Path) -> tuple[list[Result], dict[str, str]]:
         try:
             results.append(parse_result(line, f"{path}, line {number}"))
         except InputError as error:
-            problems[f"{path}, line {number}"] = str(error).replace("; delete it to", "; delete that line to")
+            problems[f"{path}, line {number}"] = str(error).replace(AGAIN, "; delete that line to compute it again")
+    if not results:
+        return [], {str(path): f"{path}: no line of it can be read as a result; move it away"}
     return results, problems
 
 
@@ -316,5 +319,5 @@ def read_result(path: Path) -> Result:
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such result; run `zeroinit reproduce` first") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: cannot be read as a result ({error}); delete it to compute it again") from error
+        raise InputError(f"{path}: cannot be read as a result ({error}){AGAIN}") from error
     return parse_result(text, str(path))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, SoftFileLease, Timeout
 
-from zeroinit._common import InputError
+from zeroinit._common import InputError, cannot_write
 from zeroinit.bench.spec import Run
 from zeroinit.bench.store import Store, fresh
 
@@ -151,9 +151,7 @@ def _is_acquired(lock: BaseFileLock, path: Path, patience: float) -> bool:
         except Timeout:
             return False
         except OSError as error:
-            reason = error.strerror or error
-            way_out = "remove it" if path.is_symlink() or path.is_dir() else "choose a folder that can be written to"
-            raise InputError(f"cannot write {path}: {reason}; {way_out}") from error
+            raise cannot_write(path, error) from error
         return True
 
 
