@@ -1,8 +1,11 @@
 """Tied, frozen, excluded and aliased parameters: what is protected, by which name, and what the record says."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
 from zeroinit._common import InputError
 from zeroinit.init import InitWarning, hash_tensor, initialize_
@@ -256,3 +259,19 @@ def test_an_expanded_parameter_is_refused(snapshot):
     with pytest.raises(InputError, match=r"1.weight: is expanded, so that several values are one place in memory"):
         initialize_(model, "zero")
     assert snapshot(model) == before
+
+
+@pytest.mark.parametrize("order", [("plain", "pruned"), ("pruned", "plain")])
+@pytest.mark.parametrize("is_shared", [True, False])
+def test_the_parameter_behind_a_pruned_weight_is_set_alone(order, is_shared, generator):
+    """Shared with another layer it stays: the pruned weight would keep its old values beside it."""
+    layers = {"plain": nn.Linear(3, 3), "pruned": prune.random_unstructured(nn.Linear(3, 3), "weight", amount=0.3)}
+    if is_shared:
+        layers["plain"].weight = layers["pruned"].weight_orig
+    model = nn.ModuleDict({name: layers[name] for name in order})
+    with pytest.warns(InitWarning, match="1 parameter keeps its values: shared by") if is_shared else nullcontext():
+        record = initialize_(model, "constant_bias", tied="set", generator=generator(0))
+    assert ("pruned.weight_orig" in names(record)) is not is_shared
+    pruned = layers["pruned"]
+    assert torch.equal(pruned.weight, pruned.weight_orig * pruned.weight_mask)
+    assert bool(pruned.weight_orig.any()) is is_shared

@@ -221,11 +221,19 @@ class Plan:
         if not shared.is_whole:
             names = ", ".join(map(repr, shared.names))
             return Left(OVERLAPPING, f"{names} share a part of their memory")
+        if any(self._is_behind(holder, shared) for holder in shared.holders):
+            return Left(OVERLAPPING, f"shared by {' and '.join(map(str, shared.holders))}")
         if self.choice.tied == KEEP:
             for holder in shared.holders:
                 if (objection := self._objection(own, holder, rule)) is not None:
                     return Left(SHARED, f"shared by {own} and {holder}, {objection}")
         return None
+
+    def _is_behind(self, holder: Holder, shared: Shared) -> bool:
+        """Tell whether a weight of the holder is computed from the parameter; that weight would keep its values."""
+        computed = [slot.name for slot in self.slots(holder.path) if is_computed(holder.module, slot.name)]
+        sources = {id(each) for name in computed for each in behind(holder.module, name)}
+        return not sources.isdisjoint(map(id, shared.parameters))
 
     def _objection(self, own: Holder, holder: Holder, rule: tuple) -> str | None:
         """Say why a module that shares a parameter would not draw the same values, or return ``None``."""
