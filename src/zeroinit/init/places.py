@@ -167,12 +167,12 @@ class Place:
             return self.empty().normal_(0.0, std, generator=self.source.generator)
         return self._by_counter(lambda u: torch.special.ndtri(u).mul_(std))
 
-    def truncated(self, std: float, cut: float = 2.0) -> Tensor:
-        """Draw values from N(0, std^2), given that they are below ``cut`` times std."""
-        low = float(torch.special.ndtr(torch.tensor(-cut, dtype=torch.float64)))
+    def truncated(self, std: float) -> Tensor:
+        """Draw values from N(0, std^2), given that their absolute values are below 2 std."""
+        low = float(torch.special.ndtr(torch.tensor(-2.0, dtype=torch.float64)))
 
         def quantile(u: Tensor) -> Tensor:
-            return torch.special.ndtri(u.mul_(1 - 2 * low).add_(low)).clamp_(-cut, cut).mul_(std)
+            return torch.special.ndtri(u.mul_(1 - 2 * low).add_(low)).clamp_(-2.0, 2.0).mul_(std)
 
         if isinstance(self.source, Stream):
             empty = self.empty()

@@ -17,14 +17,12 @@ from zeroinit.symmetry.verdict.search.culprits import with_culprits
 from zeroinit.symmetry.verdict.search.cuts import cuts
 from zeroinit.symmetry.verdict.search.gates import of_closed_gates
 from zeroinit.symmetry.verdict.search.no_effect import among_equal_slices, balanced, comes_later
-from zeroinit.symmetry.verdict.search.search import Search
+from zeroinit.symmetry.verdict.search.search import MORE_PASSES, SAME_LOSS, Search
 from zeroinit.symmetry.verdict.search.unused import reason_for_unused
 from zeroinit.symmetry.verdict.trials.trials import Change
 
-__all__ = ["SAME_LOSS", "Explainer"]
+__all__ = ["Explainer"]
 
-SAME_LOSS = "The loss is the same whatever its value."
-MORE_PASSES = 16
 MORE_VIEWS = 8
 CUTTING = ("dead", "detached")
 """Reasons of parameters whose gradient is lost on its way; values behind them stay as they start."""
@@ -70,7 +68,7 @@ class Explainer(Search):
         vectors = [name for name in vectors if self.replica.get_parameter(name).dim() < 2]
         if not vectors or self.trials.loss_changes(Change(draw=tuple(vectors)), self.step):
             return {}
-        return {name: Reason("no_effect", "The loss is the same whatever its value.", tried=True) for name in vectors}
+        return {name: Reason("no_effect", SAME_LOSS, tried=True) for name in vectors}
 
     def _ordered(self) -> list[str]:
         names = [name for name, _ in self.replica.named_parameters() if name in self.without_gradient]

@@ -5,14 +5,13 @@ from zeroinit.symmetry.verdict.causes.views import View, plain_zero
 from zeroinit.symmetry.verdict.evidence import Reason
 from zeroinit.symmetry.verdict.passes.calls import LOSS, Call
 from zeroinit.symmetry.verdict.passes.naming import draw_line, few, joined, operation, sentence
-from zeroinit.symmetry.verdict.search.search import Search
+from zeroinit.symmetry.verdict.search.search import MORE_PASSES, Search
 from zeroinit.symmetry.verdict.trials.trials import Change
 
 __all__ = ["of_closed_gates"]
 
 FLAT_AT_ZERO = ("relu", "relu6", "threshold", "clamp", "clip", "clamp_min")
 MOST_GATES = 6
-MORE_PASSES = 16
 
 
 def of_closed_gates(search: Search, view: View) -> dict[str, Reason]:

@@ -20,7 +20,7 @@ from zeroinit.symmetry.verdict.search.conditions import condition_on_result
 from zeroinit.symmetry.verdict.search.cuts import COMPARISONS, cuts
 from zeroinit.symmetry.verdict.search.no_effect import comes_later
 from zeroinit.symmetry.verdict.search.outputs import depends, given_to, handed_out
-from zeroinit.symmetry.verdict.search.search import Search, called
+from zeroinit.symmetry.verdict.search.search import SAME_LOSS, Search, called
 from zeroinit.symmetry.verdict.search.sources import (
     CONTAINERS,
     computed_once,
@@ -112,7 +112,7 @@ def _cut(name: str, search: Search) -> Reason:
         look = "Look for detach(), no_grad(), .data, .numpy(), torch.Tensor([...]), or a derivative without "
         return Reason("detached", text, (), f"{look}create_graph=True on its way.")
     if model.get_parameter(name).dim() < 2:
-        none = Reason("no_effect", "The loss is the same whatever its value.", tried=True)
+        none = Reason("no_effect", SAME_LOSS, tried=True)
         uses = [each for each in calls.calls if any(given is parameter for given in each.given)]
         written = bool(uses) and all(each.name in WRITES for each in uses)
         unread = _of_condition(name, search) if written else None
@@ -137,7 +137,7 @@ def _not_in_loss(name: str, search: Search) -> Reason:
     others = {each for each, reason in search.found.items() if reason.kind not in ("unused", "idle")}
     siblings = {each for each in search.moving() | others if each.rpartition(".")[0] == path}
     if siblings and search.replica.get_parameter(name).dim() < 2:
-        return Reason("no_effect", "The loss is the same whatever its value.", tried=True)
+        return Reason("no_effect", SAME_LOSS, tried=True)
     by, is_loss = handed_out(name, search)
     if by is not None:
         place = where(by, search.replica)
