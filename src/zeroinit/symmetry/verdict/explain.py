@@ -137,10 +137,10 @@ def _of_removed(evidence, replica, dtype, without_gradient: set[str], last: Last
         if trials.loss_changes(Change(draw=tuple(names)), step, last.loss):
             return {}
     names = [name for name in names if name not in (effects or ())]
-    other = Reason("no_effect", SAME_LOSS, tried=True)
+    other = Reason("no_effect", SAME_LOSS)
     norms = {name: last.norms[name] for name in names if name in last.norms}
     removed = {
-        name: Reason("cancelled", f"{norm} removes whatever {{it}} adds.", tried=True, cause=f"norm {starred(norm)}")
+        name: Reason("cancelled", f"{norm} removes whatever {{it}} adds.", cause=f"norm {starred(norm)}")
         for name, norm in norms.items()
     }
     return dict.fromkeys(names, other) | removed

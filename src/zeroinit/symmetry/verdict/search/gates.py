@@ -35,7 +35,7 @@ def of_closed_gates(search: Search, view: View) -> dict[str, Reason]:
         vectors = any(view.model.get_parameter(each).dim() < 2 for each in drawn)
         repair += f" Or start with {draw_line(list(drawn), len(drawn), vectors, view.names.values())}."
     search.changes[text] = change
-    reason = Reason("dead", text, culprits, repair, True, text, view.lines(change))
+    reason = Reason("dead", text, culprits, repair, text, view.lines(change))
     return dict.fromkeys(freed, reason)
 
 
