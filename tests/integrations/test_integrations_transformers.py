@@ -298,7 +298,7 @@ def test_a_trainer_with_its_own_loss_is_asked_for_it(tmp_path, monkeypatch, way)
     """No other loss takes its place: that one would not use the second head. Copies may be unable to compute it."""
     shown, strict = [], way in ("own", "strict", "loss_fn", "of the model")
     if way != "own":
-        monkeypatch.setattr(callbacks, "is_one_process", lambda: False)
+        monkeypatch.setattr(callbacks, "num_processes", lambda: 2)
     settings = {"loss_fn": both} if way == "loss_fn" else {}
     callback = InspectCallback(strict=strict, show=shown.append, **settings)
     data = [{"values": torch.randn(3), "labels": number % 2} for number in range(8)]

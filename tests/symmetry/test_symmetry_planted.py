@@ -129,14 +129,6 @@ def rezero_with_zero_branch() -> nn.Sequential:
     return with_values(rezero(), _1__branch__2__weight=0.0, _1__branch__2__bias=0.0)
 
 
-def zero_queries_and_keys() -> nn.Module:
-    model = Encoder(0.0)
-    for layer in model.encoder.layers:
-        layer.self_attn.in_proj_weight.data[:16] = 0
-        layer.self_attn.in_proj_bias.data.zero_()
-    return model
-
-
 def copied_heads() -> nn.Module:
     model = Encoder(0.0)
     attention = model.encoder.layers[0].self_attn

@@ -1,14 +1,14 @@
 """Tensors, parameters and layers that a model holds and does not register: no optimizer will hold them."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from torch import Tensor, nn
 
 from zeroinit._modules.copying import ATTRIBUTE
 
-__all__ = ["Attached", "attached", "leaves_of", "unregistered"]
+__all__ = ["Attached", "attached", "leaves_of", "nodes_behind", "unregistered"]
 
 INSIDE = {
     "_parameters",
@@ -83,15 +83,24 @@ def leaves_of(tensor: Tensor) -> set[int]:
     """Return the identities of the leaves that a tensor was computed from, or its own."""
     if tensor.grad_fn is None:
         return {id(tensor)}
+    variables = (getattr(node, "variable", None) for node in nodes_behind([tensor.grad_fn]))
+    return {id(each) for each in variables if each is not None}
+
+
+def nodes_behind(starts: Iterable[Any]) -> set[Any]:
+    """Return nodes of autograd and all behind them; ``None`` stands for a value without one.
+
+    Example:
+        >>> import torch
+        >>> doubled = torch.ones(1, requires_grad=True) * 2
+        >>> sorted(node.name().rpartition("::")[2] for node in nodes_behind([doubled.grad_fn, None]))
+        ['AccumulateGrad', 'MulBackward0']
+    """
     seen: set[Any] = set()
-    waiting: list[Any] = [tensor.grad_fn]
-    found: set[int] = set()
+    waiting = [*starts]
     while waiting:
         node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if getattr(node, "variable", None) is not None:
-            found.add(id(node.variable))
-        waiting += [each for each, _ in node.next_functions]
-    return found
+        if node is not None and node not in seen:
+            seen.add(node)
+            waiting += [each for each, _ in node.next_functions]
+    return seen

@@ -1,8 +1,9 @@
-"""Whether a model lies in pieces on several processes."""
+"""Training in several processes: how many there are, and whether a model lies in pieces on them."""
 
+import torch
 from torch import nn
 
-__all__ = ["is_sharded"]
+__all__ = ["is_sharded", "num_processes"]
 
 
 def is_sharded(model: nn.Module) -> str:
@@ -17,3 +18,14 @@ def is_sharded(model: nn.Module) -> str:
         if kinds & {"DTensor", "FlatParameter"} or hasattr(each, "ds_id"):
             return name
     return ""
+
+
+def num_processes() -> int:
+    """Return how many processes train together; 1 without ``torch.distributed``.
+
+    Example:
+        >>> num_processes()
+        1
+    """
+    distributed = torch.distributed
+    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -34,7 +34,6 @@ class Observed:
         split: Pairs of names that were tied once and are not any more.
         tied: Names that hold one parameter, group by group.
         from_meta: Whether parameters were made on the meta device, and then got empty memory.
-        notes: What the reader should know.
     """
 
     model: nn.Module
@@ -42,7 +41,6 @@ class Observed:
     split: list[tuple[str, str]]
     tied: list[list[str]]
     from_meta: bool = False
-    notes: list[str] = field(default_factory=list)
 
     @property
     def parameters(self) -> dict[str, nn.Parameter]:

@@ -87,12 +87,10 @@ class Write:
 
 @dataclass(frozen=True)
 class Use:
-    """A factor of a matrix product: sizes of the summed axis and of the other one, their strides, and its place."""
+    """A factor of a matrix product: sizes of the summed axis and of the other one, and whether it is the second."""
 
     summed: int
     other: int
-    stride: int
-    other_stride: int
     second: bool = False
 
 
@@ -197,9 +195,9 @@ class Memory:
         """Whether values that are there at a time were drawn, here or where they were computed from."""
         return any(kind == "draw" for kind in self.origins(until))
 
-    def is_from_outside(self, until: int = END) -> bool:
+    def is_from_outside(self) -> bool:
         """Whether its values are given ones: from NumPy, a file, or a list of Python, and not from torch's rules."""
-        open_: list[tuple[Memory, int]] = [(self, until)]
+        open_: list[tuple[Memory, int]] = [(self, END)]
         while open_:
             memory, time = open_.pop()
             for each in memory.lasting(time):

@@ -240,24 +240,15 @@ class Recorder(TorchDispatchMode):
             return
         for tensor, memory, summed in zip(map(plain, factors), memories, (-1, -2), strict=True):
             if memory is not None and tensor.dim() > 1:
-                other = -3 - summed
-                memory.uses.add(
-                    Use(
-                        tensor.size(summed),
-                        tensor.size(other),
-                        tensor.stride(summed),
-                        tensor.stride(other),
-                        summed == -2,
-                    )
-                )
+                memory.uses.add(Use(tensor.size(summed), tensor.size(-3 - summed), summed == -2))
 
     def _convolved(self, kernel: Tensor, stride: list[int], transposed: bool, groups: int) -> None:
         """Record the channels of a kernel: the number that goes in, and that comes out."""
         memory, (ins, outs) = self.memory_of(kernel), (0, 1) if transposed else (1, 0)
         if memory is None:
             return
-        channels, steps = (kernel.size(ins), kernel.size(outs)), (kernel.stride(ins), kernel.stride(outs))
-        memory.kernels.add(Use(*channels, *steps, second=True))
+        channels = kernel.size(ins), kernel.size(outs)
+        memory.kernels.add(Use(*channels, second=True))
         inputs, outputs = (channels[0] // groups, channels[1]) if transposed else (channels[0], channels[1] // groups)
         step, size = math.prod(stride), kernel.numel()
         memory.convolved.add(Kernel(inputs, outputs, kernel[0, 0].numel(), groups, step, transposed, size))

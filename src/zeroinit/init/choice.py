@@ -120,4 +120,4 @@ def _own(module: nn.Module):
 def _parts(names: Names, excluded: set[str]) -> set[str]:
     """Return the modules inside excluded ones that hold the parameters of a parametrization."""
     starts = tuple(f"{path}.parametrizations." if path else "parametrizations." for path in excluded)
-    return {path for path in names.modules if path.startswith(starts)} if starts else set()
+    return {path for path in names.modules if path.startswith(starts)}

@@ -1,11 +1,11 @@
 """What some initializers do after all values are drawn: to residual branches, with data, to pairs of layers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from zeroinit._common import InputError
 from zeroinit._modules.state import random_state_kept
@@ -90,28 +90,18 @@ class Finish:
         """Return what was drawn for a parameter; ``None`` if another initializer, or none, sets it."""
         return next((entry for entry in self.entries if name in entry.shared.names), None)
 
-    def parameters(self, part: str = "weight") -> Iterator[tuple[str, Entry]]:
-        """Yield drawn parameters of one kind, with their names."""
-        for entry in self.entries:
-            if entry.slot.part == part:
-                yield entry.holder.name, entry
+    @property
+    def weights(self) -> dict[str, Entry]:
+        """What was drawn of weights, by the path of their module."""
+        return {entry.holder.path: entry for entry in self.entries if entry.slot.part == "weight"}
 
     def times(self, entry: Entry, factor: float) -> None:
         """Multiply a weight by a factor, through what computes it."""
-        for value in self._values(entry):
-            value.mul_(factor)
-        self._note(entry, f" * {factor:.4g}" if factor else " * 0")
+        norm = [] if entry.norm is None else entry.norm.parameters
+        (norm or [entry.parameter])[0].detach().mul_(factor)  # g of weight norm alone: the direction stays
+        self.note([entry.parameter, *norm], f" * {factor:.4g}" if factor else " * 0")
 
-    def put(self, entry: Entry, values: Tensor, text: str) -> None:
-        """Give a plain parameter other values."""
-        entry.parameter.copy_(values)
-        self._note(entry, text)
-
-    def _values(self, entry: Entry) -> list[Tensor]:
-        # g of weight norm alone: the direction stays
-        parameter = entry.parameter if entry.norm is None else entry.norm.parameters[0]
-        return [parameter.detach()]
-
-    def _note(self, entry: Entry, text: str) -> None:
-        for parameter in [entry.parameter, *(entry.norm.parameters if entry.norm is not None else [])]:
+    def note(self, parameters: Iterable[nn.Parameter], text: str) -> None:
+        """Add to what the record says of parameters."""
+        for parameter in parameters:
             self.done[id(parameter)] = self.done.get(id(parameter), "") + text

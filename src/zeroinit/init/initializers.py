@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from zeroinit._common import InputError, closest
+from zeroinit._common import InputError, closest, lookup
 from zeroinit.init.arguments import check_options
 from zeroinit.init.distributions import NORMAL, ONE, ZERO, Distribution
 from zeroinit.init.places import Place
@@ -188,7 +188,6 @@ def make_initializer(name: str | Initializer, **options: Any) -> Initializer:
         >>> make_initializer("variance_scaling", scale=2.0, mode="fan_avg", distribution="uniform").weight.text
         'U(-a, a), a^2 = 3 * 2/fan_avg'
     """
-    from zeroinit._common import lookup
     from zeroinit.init.table import INITIALIZERS
 
     if isinstance(name, Initializer):

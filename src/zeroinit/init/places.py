@@ -25,7 +25,6 @@ class Block:
         fan_in: How many values a unit reads.
         fan_out: How many units read a value.
         torch_fan: The fan-in as torch counts.
-        part: What the parameter is for: ``"weight"``, ``"bias"``, ``"embedding"``, ...
         number: Which of several matrices of the parameter this is.
     """
 
@@ -36,7 +35,6 @@ class Block:
     fan_in: int
     fan_out: int
     torch_fan: int
-    part: str
     number: int = 0
 
     @property
@@ -73,7 +71,7 @@ def blocks_of(slot: Slot, stored: tuple[int, ...], name: str, by_matrix: bool) -
         zip(_along(full, units_axis, slot.sizes, len(fans)), fans, slot.fans, strict=True)
     ):
         for box in _split(part_box, slot, by_matrix):
-            yield Block(name, stored, tuple(box), tuple(swapped), *fan, torch_fan, slot.part, number)
+            yield Block(name, stored, tuple(box), tuple(swapped), *fan, torch_fan, number)
 
 
 def _along(full: list, axis: int, sizes: tuple[int, ...], count: int) -> Iterator[list]:
@@ -167,12 +165,12 @@ class Place:
             return self.empty().normal_(0.0, std, generator=self.source.generator)
         return self._by_counter(lambda u: torch.special.ndtri(u).mul_(std))
 
-    def truncated(self, std: float, cut: float = 2.0) -> Tensor:
-        """Draw values from N(0, std^2), given that they are below ``cut`` times std."""
-        low = float(torch.special.ndtr(torch.tensor(-cut, dtype=torch.float64)))
+    def truncated(self, std: float) -> Tensor:
+        """Draw values from N(0, std^2), given that their absolute values are below 2 std."""
+        low = float(torch.special.ndtr(torch.tensor(-2.0, dtype=torch.float64)))
 
         def quantile(u: Tensor) -> Tensor:
-            return torch.special.ndtri(u.mul_(1 - 2 * low).add_(low)).clamp_(-cut, cut).mul_(std)
+            return torch.special.ndtri(u.mul_(1 - 2 * low).add_(low)).clamp_(-2.0, 2.0).mul_(std)
 
         if isinstance(self.source, Stream):
             empty = self.empty()

@@ -11,6 +11,7 @@ from torch import nn
 from zeroinit._common import InputError, unknown, whole_number
 from zeroinit._findings.choosing import choose, known_codes
 from zeroinit._modules.arguments import check_function, true_or_false
+from zeroinit._modules.sharded import num_processes
 from zeroinit.integrations.optimizers import as_one
 from zeroinit.integrations.own_loop import is_first_rank
 from zeroinit.symmetry.inspector import inspect
@@ -280,7 +281,7 @@ def _problem(report: SymmetryReport) -> str:
 
 def _from_first_rank(text: str | None) -> str | None:
     """Return the first process's text in every process."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+    if num_processes() == 1:
         return text
     texts = [text]
     torch.distributed.broadcast_object_list(texts, src=0)

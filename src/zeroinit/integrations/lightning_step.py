@@ -12,7 +12,7 @@ from torch import nn
 from zeroinit._common import InputError
 from zeroinit.integrations.inspection import BATCHES, SkippedBatch
 
-__all__ = ["FORM", "as_trained"]
+__all__ = ["FORM", "as_trained", "logs_nothing"]
 
 FORM = "(module, batch) -> loss"
 """What ``step`` must be."""
@@ -94,7 +94,7 @@ def as_trained(module: nn.Module, step: Callable[[Any, Any], Any] | None = None,
         for owner in owners:
             if owner._trainer is not None:
                 vars(owner)["_trainer"] = _Quiet(owner._trainer)
-            vars(owner)["log"] = vars(owner)["log_dict"] = _logs_nothing
+            vars(owner)["log"] = vars(owner)["log_dict"] = logs_nothing
         vars(module)["_is_in_step"] = False
         vars(module)["_own_step"], vars(module)["_batch_number"] = step, number
         vars(module)["_inner_forward"] = vars(module).get("forward")
@@ -108,8 +108,8 @@ def as_trained(module: nn.Module, step: Callable[[Any, Any], Any] | None = None,
                     vars(owner)[name] = attributes[name]
 
 
-def _logs_nothing(*arguments: Any, **named: Any) -> None:
-    pass
+def logs_nothing(*arguments: Any, **named: Any) -> None:
+    """Stand for a function that logs: on copies nothing is logged."""
 
 
 def _forward(module: Any, *arguments: Any, **named: Any) -> Any:

@@ -9,6 +9,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from zeroinit._common import counted, whole_number
+from zeroinit._modules.sharded import num_processes
 from zeroinit.integrations.logs import Log, check_log
 from zeroinit.integrations.recorder import EMPTIED, Recorder
 from zeroinit.integrations.rounds import Rounds
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from zeroinit.symmetry.observer import LayerRecord
 
-__all__ = ["Watch", "WatchWarning", "is_first_rank", "is_one_process", "watch"]
+__all__ = ["Watch", "WatchWarning", "is_first_rank", "watch"]
 
 UNUSED = "watch(model) sees nothing before it is started; train inside `with zeroinit.watch(model) as seen:`"
 
@@ -184,16 +185,4 @@ def is_first_rank() -> bool:
         >>> is_first_rank()
         True
     """
-    distributed = torch.distributed
-    return not (distributed.is_available() and distributed.is_initialized()) or distributed.get_rank() == 0
-
-
-def is_one_process() -> bool:
-    """Whether no other process trains along with this one.
-
-    Example:
-        >>> is_one_process()
-        True
-    """
-    distributed = torch.distributed
-    return not (distributed.is_available() and distributed.is_initialized()) or distributed.get_world_size() == 1
+    return num_processes() == 1 or torch.distributed.get_rank() == 0

@@ -13,6 +13,7 @@ from transformers import Trainer
 
 from zeroinit._modules.copying import copier_of
 from zeroinit._modules.reach import leads_to
+from zeroinit.integrations.lightning_step import logs_nothing
 from zeroinit.symmetry.shadow.checks import unwrapped
 from zeroinit.symmetry.verdict.passes.calls import tensors_in
 from zeroinit.symmetry.verdict.symptoms.loss_parameters import parameters_of_loss
@@ -192,7 +193,7 @@ def _for_copy(trainer: Any, replica: nn.Module) -> Any:
         elif copier is not None and not _is_only_read(name, value):
             value = copier.copy(value, f"trainer.{name}")
         vars(found)[name] = value
-    vars(found)["log"] = _logs_nothing
+    vars(found)["log"] = logs_nothing
     if copier is not None:
         copier.outside |= {id(each) for key, each in copier.memo.items() if key not in known}
     return found
@@ -205,7 +206,3 @@ def _is_only_read(name: str, value: Any) -> bool:
     if isinstance(value, Dataset | DataLoader | Optimizer) or name in DATA:
         return True
     return type(value).__module__.startswith(LIBRARIES) and not isinstance(value, nn.Module)
-
-
-def _logs_nothing(*arguments: Any, **named: Any) -> None:
-    pass

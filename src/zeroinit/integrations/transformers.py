@@ -15,9 +15,9 @@ from zeroinit._common import InputError
 from zeroinit._modules.arguments import can_take
 from zeroinit._modules.batch import map_tensors
 from zeroinit._modules.copying import copier_of
+from zeroinit._modules.sharded import num_processes
 from zeroinit.integrations.inspection import InspectingCallback
 from zeroinit.integrations.lightning_step import as_trained
-from zeroinit.integrations.own_loop import is_one_process
 from zeroinit.integrations.recorder import Recorder
 from zeroinit.integrations.trainer_loss import BeforeLoss, has_own_loss
 from zeroinit.remedies.compiled import Eager
@@ -90,7 +90,7 @@ class InspectCallback(InspectingCallback, TrainerCallback):
         """Inspect before the first loss that a Trainer computes in its own way, with that loss."""
         if self._loss_fn is not None or not has_own_loss(trainer):
             return
-        if is_one_process():
+        if num_processes() == 1:
             self._own_loss = BeforeLoss(trainer, self._inspect_own)
         else:
             self._inspection.not_seen = "several processes train, and it may wait for all of them"

@@ -1,12 +1,11 @@
 """Remedies by name, one or several together."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import nn
 
 from zeroinit._common import InputError, derive_seed, lookup
-from zeroinit.remedies.affine_norms import AffineNorms
 from zeroinit.remedies.remedy import Attachable, Remedy, fresh_generator
 from zeroinit.remedies.table import REMEDIES
 
@@ -104,12 +103,8 @@ def make_parts(
     *,
     strength: float | None = None,
     generator: torch.Generator | None = None,
-    exclude: Collection[str] = (),
 ) -> list[Remedy]:
-    """Make the remedies that ``make_remedy`` puts together; arguments and errors are those of ``make_remedy``.
-
-    ``affine_norms`` leaves the norms as they are whose path is in ``exclude``.
-    """
+    """Make the remedies that ``make_remedy`` puts together; arguments and errors are those of ``make_remedy``."""
     if not isinstance(name, str):
         lookup(REMEDIES, name, "remedy")
     written = [_read(part, name) for part in name.split("+")]
@@ -126,9 +121,7 @@ def make_parts(
         chosen = strength if own_strength is None and part in takes_strength else own_strength
         numbers = torch.Generator(source.device).manual_seed(derive_seed(seed, part))
         chosen_steps = steps if own_steps is None else own_steps
-        kind = REMEDIES[part].remedy
-        own = {"exclude": exclude} if exclude and issubclass(kind, AffineNorms) else {}
-        parts.append(kind(model, chosen_steps, strength=chosen, generator=numbers, **own))
+        parts.append(REMEDIES[part].remedy(model, chosen_steps, strength=chosen, generator=numbers))
     return parts
 
 

@@ -145,6 +145,7 @@ class Remedy(Attachable, Part):
         self._handles: list[RemovableHandle] = []
         self._late: list[RemovableHandle] = []
         self._met: set[nn.Module] = set()
+        self._beside: tuple[Remedy, ...] = ()
         self._set_up()
 
     @classmethod
@@ -186,6 +187,7 @@ class Remedy(Attachable, Part):
     def join(self, parts: Sequence["Remedy"]) -> None:
         """Learn of all remedies of the same ``Combination``, including this one; they count updates together."""
         self._updates = parts[0]._updates
+        self._beside = tuple(part for part in parts if part is not self)
 
     def shorten(self, numerator: int, denominator: int) -> None:
         """Multiply the number of updates by a fraction if this lowers it; an active remedy keeps at least one."""

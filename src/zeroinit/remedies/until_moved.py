@@ -51,15 +51,9 @@ class UntilMoved(Remedy):
 
     def _set_up(self) -> None:
         self.only: set[nn.Parameter] | None = None
-        self._beside: tuple[Remedy, ...] = ()
 
     def _is_needed(self) -> bool:
         return bool(weights_of(self._model))
-
-    def join(self, parts: Sequence[Remedy]) -> None:
-        """Also remember the other remedies."""
-        super().join(parts)
-        self._beside = tuple(part for part in parts if part is not self)
 
     @torch.no_grad()
     def _after_update(self, optimizers: Sequence[Optimizer], parameters: set[nn.Parameter]) -> None:

@@ -19,6 +19,7 @@ from zeroinit.symmetry.measures.diversity import (
     repeated_features,
 )
 from zeroinit.symmetry.measures.partition import FEW, Labels, group_equal_rows, num_groups
+from zeroinit.symmetry.measures.rounding import row_sizes
 from zeroinit.symmetry.units.computed_weights import computed_layers, unknown_layers
 from zeroinit.symmetry.units.features import MOST, Features, thinned
 from zeroinit.symmetry.units.layers import Layer, UseOfWeights, find_layers
@@ -157,7 +158,7 @@ class SymmetryObserver:
     def forget(self, name: str) -> None:
         """Take a parameter for a new one: it was replaced by one of the same name, or has another shape."""
         for known in (self._shapes, self._parted, self._starts):
-            known.pop(name, None)  # type: ignore[attr-defined]
+            known.pop(name, None)
 
     def on_end(self, state) -> None:
         """Take the hooks off."""
@@ -208,7 +209,7 @@ class SymmetryObserver:
 
         gradient = _gradients(named)
         labels = _labels(layer, value)
-        sizes = [_largest(part.rows(gradient(part.name))) for part in layer.parts]
+        sizes = [row_sizes(part.rows(gradient(part.name))) for part in layer.parts]
         self.silent[plain_name(layer.path)] = (torch.stack(sizes) == 0).all(dim=0).cpu().numpy()
         low = {} if self.is_cheap else LOW_PRECISIONS
         return LayerRecord(
@@ -253,11 +254,6 @@ class SymmetryObserver:
 
 def _has_numbers(tensor: Tensor) -> bool:
     return tensor.is_floating_point() or tensor.is_complex()
-
-
-def _largest(rows: Tensor) -> Tensor:
-    """Return the largest absolute entry of each row, without a copy of the rows."""
-    return torch.maximum(rows.amax(dim=1), -rows.amin(dim=1))
 
 
 def _labels(layer: Layer, tensors: Callable[[str], Tensor]) -> Labels:

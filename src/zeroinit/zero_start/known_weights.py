@@ -47,17 +47,11 @@ class KnownWeights(Remedy):
         self._seen: list[list[float]] = []
         self._versions: dict[nn.Parameter, int] = {}
         self._is_strict, self._is_habit = True, False
-        self._beside: tuple[Remedy, ...] = ()
 
     def watch(self, own: dict[str, nn.Parameter]) -> None:
         """Begin with weights as they are now."""
         self.own = own
         self._seen = [self._sizes()]
-
-    def join(self, parts: Sequence[Remedy]) -> None:
-        """Remember the other remedies."""
-        super().join(parts)
-        self._beside = tuple(part for part in parts if part is not self)
 
     def state_dict(self) -> dict:
         """Return what remains, and the sizes of the weights after each update."""

@@ -11,14 +11,13 @@ __all__ = ["COLLAPSE_COLUMNS", "collapse_chart"]
 COLLAPSE_COLUMNS = ("label", "predicted", "seen")
 
 
-def collapse_chart(frame: pd.DataFrame, axes: Axes, *, quantity: str, title: str = "") -> Axes:
+def collapse_chart(frame: pd.DataFrame, axes: Axes, *, quantity: str) -> Axes:
     """Draw one point per row, predicted against seen, and the diagonal. Points of the last label are filled.
 
     Args:
         frame: Columns ``label``, ``predicted`` and ``seen``.
         axes: Where to draw.
         quantity: Name of the predicted quantity.
-        title: One line.
 
     Returns:
         The same axes.
@@ -41,6 +40,6 @@ def collapse_chart(frame: pd.DataFrame, axes: Axes, *, quantity: str, title: str
             part, color = frame[frame["label"] == label], color_of(label, labels)
             face = color if label == labels[-1] else "none"
             axes.scatter(part["predicted"], part["seen"], s=22, facecolors=face, edgecolors=color, label=label)
-        axes.set(xlabel=f"{quantity}, predicted", ylabel=f"{quantity}, seen", title=title)
+        axes.set(xlabel=f"{quantity}, predicted", ylabel=f"{quantity}, seen")
         axes.legend(loc="upper left")
     return axes

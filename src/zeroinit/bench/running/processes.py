@@ -197,11 +197,11 @@ def _hand_out(waiting: deque[Attempt], workers: set[_Worker], most: int, options
         busy += 1
 
 
-def _those_that_speak(workers: set[_Worker], seconds: float = 0.1) -> list[tuple[_Worker, Attempt]]:
+def _those_that_speak(workers: set[_Worker]) -> list[tuple[_Worker, Attempt]]:
     busy: dict[Any, tuple[_Worker, Attempt]] = {
         worker.connection: (worker, worker.attempt) for worker in workers if worker.attempt is not None
     }
-    return [busy[each] for each in wait(list(busy), timeout=seconds)]
+    return [busy[each] for each in wait(list(busy), timeout=0.1)]
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """``fit``: train one model, or the same architecture from several seeds, and measure it after every epoch."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, overload, runtime_checkable
 
 import torch
@@ -12,7 +12,7 @@ from zeroinit.bench.training.checkpoint import Checkpoint
 from zeroinit.bench.training.evaluate import EVALUATION_MODES
 from zeroinit.bench.training.history import History
 from zeroinit.bench.training.loop import Loop
-from zeroinit.bench.training.member import Member, make_member
+from zeroinit.bench.training.member import Labeled, Member, Transform, make_member
 from zeroinit.bench.training.observers import Observers, into_train_mode
 from zeroinit.bench.training.optimizers import OPTIMIZERS, build_optimizers
 from zeroinit.bench.training.steps.execution import EXECUTIONS
@@ -32,9 +32,6 @@ STACKINGS = {
 EVALUATION_BATCH = 1000
 ELEMENT_BY_ELEMENT = {"adam", "adamw", "sgd", "rmsprop"}
 """Optimizers for which stacked parameters are updated as they would be alone."""
-
-Labeled = tuple[Tensor, Tensor]
-Transform = Callable[[Tensor], Tensor]
 
 
 @runtime_checkable

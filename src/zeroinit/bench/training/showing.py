@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from zeroinit._common import counted
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -20,7 +22,7 @@ def summary(history: "History") -> str:
         >>> summary(History(train_loss=[1.5], test_accuracy=[0.9], num_steps=11))
         'History(1 epoch, 11 updates, completed, test accuracy 90.0 %)'
     """
-    parts = [_count(history.num_epochs, "epoch"), _count(history.num_steps, "update"), _outcome(history)]
+    parts = [counted(history.num_epochs, "epoch"), counted(history.num_steps, "update"), _outcome(history)]
     for split in ("test", "validation"):
         if values := getattr(history, f"{split}_accuracy"):
             return f"History({', '.join(parts)}, {split} accuracy {_written(f'{split}_accuracy', values[-1])})"
@@ -36,7 +38,7 @@ def shown_in_notebook(history: "History") -> str:
             best = max(values) if name.endswith("accuracy") else min(values)
             cells = "".join(f"<td>{_written(name, value)}</td>" for value in (values[0], best, values[-1]))
             rows += f"<tr><th>{_words(name)}</th>{cells}</tr>"
-    head = f"{_count(history.num_epochs, 'epoch')}, {_count(history.num_steps, 'update')}, {_outcome(history)}"
+    head = f"{counted(history.num_epochs, 'epoch')}, {counted(history.num_steps, 'update')}, {_outcome(history)}"
     return (
         f'<div class="zeroinit"><p><b>History: {head}</b></p><table><thead><tr><th></th><th>first</th><th>best</th>'
         f"<th>last</th></tr></thead><tbody>{rows}</tbody></table></div>"
@@ -78,10 +80,6 @@ def _words(name: str) -> str:
 
 def _written(name: str, value: float) -> str:
     return f"{100 * value:.1f} %" if name.endswith("accuracy") else f"{value:.3g}"
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def _outcome(history: "History") -> str:

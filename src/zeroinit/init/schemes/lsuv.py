@@ -41,7 +41,7 @@ def lsuv(tolerance: float = 0.1, max_tries: int = 10) -> Initializer:
 
     def finish(state: Finish) -> None:
         factors = _factors(state, tolerance, max_tries)
-        named = {entry.holder.path: entry for _, entry in state.parameters()}
+        named = state.weights
         left = [path for path in named if factors.get(path) is None]
         for path, factor in factors.items():
             if factor not in (None, 1.0):
@@ -67,8 +67,8 @@ def _factors(state: Finish, tolerance: float, max_tries: int) -> dict[str, float
 
         replica.get_submodule(path).register_forward_hook(scale, with_kwargs=True)
 
-    for _, entry in state.parameters():
-        watch(entry.holder.path, entry.slot.name)
+    for path, entry in state.weights.items():
+        watch(path, entry.slot.name)
     with random_state_kept(replica), torch.no_grad():
         try:
             call_model(replica.train(), map_tensors(state.found.batch, torch.clone))

@@ -67,7 +67,7 @@ Part = tuple[Entry, Tensor]
 
 def _attentions(state: Finish) -> Iterator[tuple[int, dict[str, Part]]]:
     """Yield the number of heads and the four projections of each self-attention of one width."""
-    at = {entry.holder.path: entry for _, entry in state.parameters()}
+    at = state.weights
     for path, module in state.plan.names.modules.items():
         parts = _parts(path, module, at)
         if parts is None:
@@ -119,8 +119,7 @@ def _set_value(state: Finish, parts: dict[str, Part], values: tuple[float, float
     u, s, v = torch.linalg.svd(_noise(width, a, generator) - b * torch.eye(width))
     parts["o"][1].copy_(u * s.sqrt())
     parts["v"][1].copy_(s.sqrt()[:, None] * v)
-    for name in "ov":
-        state.done[id(parts[name][0].parameter)] = f"; output x value = {a:g} Z - {b:g} I"
+    state.note([parts[name][0].parameter for name in "ov"], f"; output x value = {a:g} Z - {b:g} I")
 
 
 def _set_query(state: Finish, parts: dict[str, Part], heads: int, values: tuple[float, float], generator) -> None:
@@ -132,9 +131,7 @@ def _set_query(state: Finish, parts: dict[str, Part], heads: int, values: tuple[
         rows = slice(head * rank, (head + 1) * rank)
         parts["q"][1][rows].copy_(s.sqrt()[:rank, None] * u.t()[:rank])
         parts["k"][1][rows].copy_(s.sqrt()[:rank, None] * v[:rank])
-    for name in "qk":
-        key = id(parts[name][0].parameter)
-        state.done[key] = state.done.get(key, "") + f"; query x key = {a:g} Z + {b:g} I"
+    state.note([parts[name][0].parameter for name in "qk"], f"; query x key = {a:g} Z + {b:g} I")
 
 
 def _noise(width: int, factor: float, generator: torch.Generator | None) -> Tensor:

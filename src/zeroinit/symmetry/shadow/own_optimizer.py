@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from zeroinit._modules.sharded import num_processes
+
 __all__ = ["OwnOptimizer", "over_copies", "stand_in"]
 
 KNOWN = ("torch.optim", "zeroinit.", "accelerate.optimizer", "lightning.", "pytorch_lightning.")
@@ -144,8 +146,7 @@ def stand_in(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
 
 def _may_wait(optimizer: torch.optim.Optimizer) -> bool:
     """Tell whether a step may wait for other processes: only those of torch.optim are known not to."""
-    distributed = torch.distributed
-    if not (distributed.is_available() and distributed.is_initialized()) or distributed.get_world_size() == 1:
+    if num_processes() == 1:
         return False
     inner = [each for each in vars(optimizer).values() if isinstance(each, torch.optim.Optimizer)]
     is_known = type(optimizer).__module__.startswith(KNOWN)

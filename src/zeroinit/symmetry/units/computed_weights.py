@@ -8,7 +8,7 @@ from zeroinit._modules.layers import LAYER_TYPES
 from zeroinit._modules.state import plain_name
 from zeroinit.symmetry.units.layers import Layer, Part
 
-__all__ = ["computed_layers", "unknown_layers"]
+__all__ = ["computed_layers", "owner_of", "unknown_layers"]
 
 BY_ROWS = (("weight_orig", ""), ("weight_v", "weight_g"))
 """Parameters behind a weight of the older functions of ``torch.nn.utils``: one in its shape, and its norms."""
@@ -54,11 +54,12 @@ def unknown_layers(named: dict[str, nn.Parameter], layers: list[Layer]) -> tuple
         for name, each in named.items()
         if name not in known and each.dim() > 1 and ("parametrizations." in name or name.endswith(endings))
     ]
-    owners = (
-        name.split("parametrizations.")[0].rstrip(".") if "parametrizations." in name else name.rpartition(".")[0]
-        for name in computed
-    )
-    return tuple(dict.fromkeys(plain_name(path) for path in owners))
+    return tuple(dict.fromkeys(plain_name(owner_of(name)) for name in computed))
+
+
+def owner_of(name: str) -> str:
+    """Return the module that owns a parameter; the owner of a parametrized weight is the layer itself."""
+    return name.split("parametrizations.")[0].rstrip(".") if "parametrizations." in name else name.rpartition(".")[0]
 
 
 def _behind(module: nn.Module) -> list[nn.Parameter]:

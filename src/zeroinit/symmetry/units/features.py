@@ -11,7 +11,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from zeroinit._modules.transforms import in_transform
 
-__all__ = ["Features", "thinned"]
+__all__ = ["Features", "hook_of", "thinned"]
 
 MOST = 128
 LOOKUPS = ("Embedding", "EmbeddingBag")
@@ -49,12 +49,6 @@ class Features:
         ]
 
     def _watch(self, path: str) -> Callable:
-        def note(module: nn.Module, arguments: tuple, named: dict, output: Any) -> None:
-            if in_transform():
-                return
-            with torch._C.DisableTorchFunction():  # what is done here is no part of the model's own pass
-                look(module, next(iter([*arguments, *named.values()]), None), output)
-
         def look(module: nn.Module, given: Any, output: Any) -> None:
             if isinstance(given, Tensor) and given.requires_grad:
                 self.behind.add(path)
@@ -73,7 +67,7 @@ class Features:
                 size = _input_size(module, given.detach())
                 self.input_sizes[path] = max(size, self.input_sizes.get(path, 0.0))
 
-        return note
+        return hook_of(look)
 
     def forget(self) -> None:
         """Keep what the next forward pass shows."""
@@ -83,6 +77,17 @@ class Features:
         """Take the hooks off."""
         for handle in self._handles:
             handle.remove()
+
+
+def hook_of(look: Callable[[nn.Module, Any, Any], None]) -> Callable:
+    """Return the forward hook that shows a module, its first argument and its output, and adds nothing to a pass."""
+
+    def note(module: nn.Module, arguments: tuple, named: dict, output: Any) -> None:
+        if not in_transform():
+            with torch._C.DisableTorchFunction():  # what is done here is no part of the model's own pass
+                look(module, next(iter([*arguments, *named.values()]), None), output)
+
+    return note
 
 
 def thinned(matrix: Tensor, most: int = MOST) -> Tensor:

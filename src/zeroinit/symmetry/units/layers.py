@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from zeroinit._modules.layers import rows_of_units
-from zeroinit._modules.transforms import in_transform
+from zeroinit.symmetry.units.features import hook_of
 
 __all__ = ["Layer", "Part", "UseOfWeights", "find_layers"]
 
@@ -89,12 +89,6 @@ class UseOfWeights:
         ]
 
     def _watch(self, path: str) -> Callable:
-        def note(module: nn.Module, arguments: tuple, named: dict, output: Any) -> None:
-            if in_transform():
-                return
-            with torch._C.DisableTorchFunction():  # what is done here is no part of the model's own pass
-                look(module, next(iter([*arguments, *named.values()]), None), output)
-
         def look(module: nn.Module, given: Any, output: Any) -> None:
             weight = _matrix(module)
             if (
@@ -111,7 +105,7 @@ class UseOfWeights:
             if axis is not None:
                 self.axes[path] = axis
 
-        return note
+        return hook_of(look)
 
     def stop(self) -> None:
         """Take the hooks off."""

@@ -22,8 +22,7 @@ class Reason:
         kind: See ``REASON_CODES`` of ``findings``.
         text: A sentence about the cause.
         culprits: Names of the parameters that the cause is made of.
-        repair: What to type; tried on a copy, unless ``tried`` is false.
-        tried: Whether the cause was changed on a copy and the parameter got a gradient.
+        repair: What to type.
         cause: The same for all parameters with one cause.
         lines: Where the cause stands in the user's code.
     """
@@ -32,7 +31,6 @@ class Reason:
     text: str
     culprits: tuple[str, ...] = ()
     repair: str = ""
-    tried: bool = False
     cause: str = ""
     lines: tuple[Line, ...] = ()
 
@@ -52,7 +50,6 @@ class Silent:
     zero: np.ndarray
     text: str = ""
     repair: str = ""
-    names: tuple[str, ...] = field(default=())
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,6 @@ class Symptom:
     parameters: tuple[str, ...]
     text: str
     repair: str
-    tried: bool = True
     lines: tuple[Line, ...] = ()
 
 

@@ -1,4 +1,4 @@
-"""Why parameters never get a gradient: candidates are tried on the copy, and the first that is true is told."""
+"""Which search explains what: parameters and units that never got a gradient, and those that lost it."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,9 +12,9 @@ from zeroinit.symmetry.verdict.evidence import Evidence, Reason
 from zeroinit.symmetry.verdict.passes.naming import starred
 from zeroinit.symmetry.verdict.search.cuts import NO_GRAPH
 from zeroinit.symmetry.verdict.search.derivatives import flat_derivatives
-from zeroinit.symmetry.verdict.search.explainer import SAME_LOSS, Explainer
+from zeroinit.symmetry.verdict.search.explainer import Explainer
 from zeroinit.symmetry.verdict.search.no_effect import hidden_effects
-from zeroinit.symmetry.verdict.search.search import Search
+from zeroinit.symmetry.verdict.search.search import SAME_LOSS, Search
 from zeroinit.symmetry.verdict.search.silent import find_silent, may_be_stuck
 from zeroinit.symmetry.verdict.search.slices import blocks_without_gradient, find_cut_blocks
 from zeroinit.symmetry.verdict.symptoms.made_in_forward import replaced_in_forward
@@ -137,10 +137,10 @@ def _of_removed(evidence, replica, dtype, without_gradient: set[str], last: Last
         if trials.loss_changes(Change(draw=tuple(names)), step, last.loss):
             return {}
     names = [name for name in names if name not in (effects or ())]
-    other = Reason("no_effect", SAME_LOSS, tried=True)
+    other = Reason("no_effect", SAME_LOSS)
     norms = {name: last.norms[name] for name in names if name in last.norms}
     removed = {
-        name: Reason("cancelled", f"{norm} removes whatever {{it}} adds.", tried=True, cause=f"norm {starred(norm)}")
+        name: Reason("cancelled", f"{norm} removes whatever {{it}} adds.", cause=f"norm {starred(norm)}")
         for name, norm in norms.items()
     }
     return dict.fromkeys(names, other) | removed

@@ -7,11 +7,12 @@ import numpy as np
 import torch
 
 from zeroinit.symmetry.measures.partition import num_groups, without_singles
+from zeroinit.symmetry.units.computed_weights import owner_of
 from zeroinit.symmetry.units.watching import LayerWatch
 from zeroinit.symmetry.verdict.evidence import Evidence, Reason, Silent
 from zeroinit.symmetry.verdict.passes.naming import draw_line, few, starred
 from zeroinit.symmetry.verdict.report.parts import Finding, LayerReport, finding
-from zeroinit.symmetry.verdict.rows import MOST_LISTED, labels_of, owner_of
+from zeroinit.symmetry.verdict.rows import MOST_LISTED, labels_of
 from zeroinit.symmetry.verdict.search.no_effect import equal_cause
 
 __all__ = ["of_copies", "of_layers"]

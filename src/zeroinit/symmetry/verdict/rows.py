@@ -6,19 +6,15 @@ from collections.abc import Iterator
 import numpy as np
 
 from zeroinit.symmetry.measures.partition import num_groups, without_singles
+from zeroinit.symmetry.units.computed_weights import owner_of
 from zeroinit.symmetry.units.tracking import Tracker
 from zeroinit.symmetry.units.watching import LayerWatch
 from zeroinit.symmetry.verdict.evidence import Evidence
 from zeroinit.symmetry.verdict.report.parts import LayerReport, ParameterReport
 
-__all__ = ["MOST_LISTED", "labels_of", "layer_row", "owner_of", "parameter_rows"]
+__all__ = ["MOST_LISTED", "labels_of", "layer_row", "parameter_rows"]
 
 MOST_LISTED = 10
-
-
-def owner_of(name: str) -> str:
-    """Return the module that owns a parameter; the owner of a parametrized weight is the layer itself."""
-    return name.split("parametrizations.")[0].rstrip(".") if "parametrizations." in name else name.rpartition(".")[0]
 
 
 def parameter_rows(evidence: Evidence) -> Iterator[ParameterReport]:

@@ -10,6 +10,7 @@ from zeroinit.symmetry.verdict.causes.batch import one_example
 from zeroinit.symmetry.verdict.causes.flat import is_summed, of_flat, of_norm
 from zeroinit.symmetry.verdict.causes.views import (
     DIFFERENCES,
+    DIVISIONS,
     DROPOUTS,
     NORMS,
     RECTIFIERS,
@@ -28,7 +29,6 @@ from zeroinit.symmetry.verdict.trials.trials import Change
 
 __all__ = ["equal_terms", "may_remove", "of_copies", "removals", "taken_out_above", "without"]
 
-DIVISIONS = ("div", "truediv", "true_divide", "divide")
 TAKEN_OUT = (
     *NORMS, *DIVISIONS, *DROPOUTS, "sub", "subtract", "normalize", "softmax", "log_softmax", *RECTIFIERS, *ROUNDING,
     "sigmoid", "tanh",

@@ -16,8 +16,10 @@ __all__ = [
     "ATTENTION",
     "COMPARISONS",
     "DIFFERENCES",
+    "DIVISIONS",
     "DROPOUTS",
     "LOSSES",
+    "MULTIPLICATIONS",
     "NORMS",
     "RECTIFIERS",
     "ROUNDING",
@@ -48,6 +50,8 @@ SAME_VALUES = (
 )  # fmt: skip
 """Calls that hand values on as they are."""
 DIFFERENCES = ("sub", "subtract")
+DIVISIONS = ("div", "truediv", "true_divide", "divide")
+MULTIPLICATIONS = ("mul", "multiply", "rmul")
 DROPOUTS = ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_dropout")
 
 
@@ -148,7 +152,7 @@ def has_zero_constant(call: Call) -> bool:
 
 def factors(call: Call) -> list[Tensor]:
     """Return the float tensors that went into a call; of a product its masks of truth values as well."""
-    if call.name not in ("mul", "multiply", "rmul"):
+    if call.name not in MULTIPLICATIONS:
         return call.given
     return [each for each in tensors_in([call.args]) if each.is_floating_point() or each.dtype == torch.bool]
 

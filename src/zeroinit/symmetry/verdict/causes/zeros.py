@@ -14,6 +14,7 @@ from zeroinit.symmetry.verdict.causes.views import (
     COMPARISONS,
     DIFFERENCES,
     DROPOUTS,
+    MULTIPLICATIONS,
     RECTIFIERS,
     ROUNDING,
     SAME_VALUES,
@@ -58,7 +59,7 @@ OTHER_BATCHES = (Change(inputs="random"), Change(inputs="other"), Change(inputs=
 def is_times_zero(call: Call) -> bool:
     """Tell whether a call multiplies by the number 0."""
     numbers = [each for each in call.args if isinstance(each, int | float)]
-    return call.name in ("mul", "multiply", "rmul") and 0 in numbers
+    return call.name in MULTIPLICATIONS and 0 in numbers
 
 
 def text_of_times_zero(call: Call, view: View) -> str:
@@ -84,7 +85,7 @@ def _dummy(node: Node, view: View) -> Call | None:
     zero, summed = None, False
     for _ in range(MOST_STEPS_UP):
         call = view.call(node)
-        if call is None or call.name not in (*REDUCING, "mul", "multiply", "rmul"):
+        if call is None or call.name not in (*REDUCING, *MULTIPLICATIONS):
             return None
         if is_times_zero(call):
             zero, summed = call, summed or call.given[0].numel() == 1

@@ -66,8 +66,8 @@ def checkpoints_off() -> Iterator[list[bool]]:
         met.append(True)
         return run(*arguments)
 
-    function.apply = staticmethod(plain)  # type: ignore[method-assign, assignment]
-    checkpoint._checkpoint_without_reentrant_generator = lambda *_, **__: iter([None])  # type: ignore[assignment]
+    function.apply = staticmethod(plain)  # type: ignore[method-assign]
+    checkpoint._checkpoint_without_reentrant_generator = lambda *_, **__: iter([None])
     try:
         yield met
     finally:

@@ -1,6 +1,6 @@
 """The graph of a loss: where an error comes from, where it ends, and which zero cuts it off."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,24 +9,11 @@ from torch import Tensor
 
 from zeroinit.symmetry.measures import rounding
 
-__all__ = ["Graph", "Node", "nodes_behind"]
+__all__ = ["Graph", "Node"]
 
 FAINT = rounding.FAINT[torch.float64]
 """What is smaller than this share of what it came from counts as cut off."""
 NORMS = ("BatchNorm", "LayerNorm", "GroupNorm", "InstanceNorm", "RmsNorm", "RMSNorm")
-RECTIFIERS = (
-    "Relu",
-    "Threshold",
-    "Hardtanh",
-    "Clamp",
-    "Hardswish",
-    "Elu",
-    "Gelu",
-    "Silu",
-    "Sigmoid",
-    "Softmax",
-    "Tanh",
-)
 SHAPES = (
     "TBackward", "Transpose", "Permute", "View", "Reshape", "Unsafe", "Expand", "Slice", "Select", "Split", "Unbind",
     "ToCopy", "Clone", "Squeeze", "Unsqueeze", "Alias", "AsStrided", "Chunk", "Index", "Narrow", "Cat", "Mean", "Sum",
@@ -248,24 +235,6 @@ class Graph:
                 yield from self._users(parent)
             else:
                 yield parent, position
-
-
-def nodes_behind(starts: Iterable[Any]) -> set[Any]:
-    """Return nodes of autograd and all behind them; ``None`` stands for a value without one.
-
-    Example:
-        >>> doubled = torch.ones(1, requires_grad=True) * 2
-        >>> sorted(node.name().rpartition("::")[2] for node in nodes_behind([doubled.grad_fn, None]))
-        ['AccumulateGrad', 'MulBackward0']
-    """
-    seen: set[Any] = set()
-    waiting = [*starts]
-    while waiting:
-        node = waiting.pop()
-        if node is not None and node not in seen:
-            seen.add(node)
-            waiting += [each for each, _ in node.next_functions]
-    return seen
 
 
 def _note(node: Node):

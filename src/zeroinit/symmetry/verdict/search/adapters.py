@@ -23,18 +23,18 @@ def of_adapter(name: str, search: Search) -> Reason | None:
     kind = "idle" if search.moving() else "unused"
     if getattr(owner, "disable_adapters", False):
         text = "The adapters of this model are switched off."
-        return Reason(kind, text, (), "Switch them on: `model.enable_adapter_layers()`.", True, "adapters off")
+        return Reason(kind, text, (), "Switch them on: `model.enable_adapter_layers()`.", "adapters off")
     if getattr(owner, "merged", False):
         text = "The adapters are merged into the weights that they adapt."
-        return Reason(kind, text, (), "Take them out again: `model.unmerge_adapter()`.", True, "adapters merged")
+        return Reason(kind, text, (), "Take them out again: `model.unmerge_adapter()`.", "adapters merged")
     if chosen and chosen not in owner.active_adapters:
         text = f"The adapter `{chosen}` is not the active one."
         repair = f'Make it active: `model.set_adapter("{chosen}")`.'
-        return Reason(kind, text, (), repair, True, f"not active {chosen}")
+        return Reason(kind, text, (), repair, f"not active {chosen}")
     adapted = {f"{path}.{each}" for each, _ in owner.get_base_layer().named_parameters("base_layer")}
     if owner not in called(search) and adapted & search.evidence.double.used:
         text = f"`{path}` is never called, so its adapter takes no part. What reads its weight goes around the adapter."
-        return Reason("unused", text, (), f"Call it: `{of_model(path)}(x)`.", True, "adapter gone around")
+        return Reason("unused", text, (), f"Call it: `{of_model(path)}(x)`.", "adapter gone around")
     return None
 
 

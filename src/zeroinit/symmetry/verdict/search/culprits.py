@@ -40,7 +40,7 @@ def _told(search: Search, culprits: list[str], drawn: set[str], names: list[str]
     found = {}
     for name in names:
         kind = "zero_pair" if name in search.zeros and not frozen else "zero_above"
-        found[name] = Reason(kind, text, tuple(sorted(culprits)), repair, True, f"zero {sorted(culprits)}")
+        found[name] = Reason(kind, text, tuple(sorted(culprits)), repair, f"zero {sorted(culprits)}")
     return found
 
 
@@ -52,7 +52,7 @@ def _of_optimizer(search: Search, culprits: list[str]) -> Reason | None:
         return None
     start = "starts" if len(culprits) == 1 else "start"
     text = f"{few(culprits)} {start} at zero, and the optimizer does not move {'it' if start == 'starts' else 'them'}."
-    return Reason("outside", text, tuple(culprits), gap.repair, True, gap.text)
+    return Reason("outside", text, tuple(culprits), gap.repair, gap.text)
 
 
 def _culprits(search: Search, drawn: set[str], names: set[str], view: View) -> list[str]:

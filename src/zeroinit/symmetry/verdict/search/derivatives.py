@@ -6,10 +6,10 @@ from typing import Any
 import torch
 
 from zeroinit._common import InputError
+from zeroinit._modules.attached import nodes_behind
 from zeroinit.symmetry.verdict.causes.flat import second_derivative
 from zeroinit.symmetry.verdict.evidence import Symptom
 from zeroinit.symmetry.verdict.passes.calls import Call, Calls
-from zeroinit.symmetry.verdict.passes.graph import nodes_behind
 from zeroinit.symmetry.verdict.passes.noise import noise
 from zeroinit.symmetry.verdict.search.search import Search
 from zeroinit.symmetry.verdict.trials.actions import ACTIONS

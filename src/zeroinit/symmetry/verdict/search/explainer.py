@@ -17,14 +17,12 @@ from zeroinit.symmetry.verdict.search.culprits import with_culprits
 from zeroinit.symmetry.verdict.search.cuts import cuts
 from zeroinit.symmetry.verdict.search.gates import of_closed_gates
 from zeroinit.symmetry.verdict.search.no_effect import among_equal_slices, balanced, comes_later
-from zeroinit.symmetry.verdict.search.search import Search
+from zeroinit.symmetry.verdict.search.search import MORE_PASSES, SAME_LOSS, Search
 from zeroinit.symmetry.verdict.search.unused import reason_for_unused
 from zeroinit.symmetry.verdict.trials.trials import Change
 
-__all__ = ["SAME_LOSS", "Explainer"]
+__all__ = ["Explainer"]
 
-SAME_LOSS = "The loss is the same whatever its value."
-MORE_PASSES = 16
 MORE_VIEWS = 8
 CUTTING = ("dead", "detached")
 """Reasons of parameters whose gradient is lost on its way; values behind them stay as they start."""
@@ -70,7 +68,7 @@ class Explainer(Search):
         vectors = [name for name in vectors if self.replica.get_parameter(name).dim() < 2]
         if not vectors or self.trials.loss_changes(Change(draw=tuple(vectors)), self.step):
             return {}
-        return {name: Reason("no_effect", "The loss is the same whatever its value.", tried=True) for name in vectors}
+        return {name: Reason("no_effect", SAME_LOSS) for name in vectors}
 
     def _ordered(self) -> list[str]:
         names = [name for name, _ in self.replica.named_parameters() if name in self.without_gradient]
@@ -91,9 +89,9 @@ class Explainer(Search):
                     "Call checkpoint(..., use_reentrant=False). In transformers: `model.gradient_checkpointing_enable("
                     'gradient_checkpointing_kwargs={"use_reentrant": False})`.'
                 )
-                found[name] = Reason("checkpoint", text, (), repair, True, "checkpoint")
+                found[name] = Reason("checkpoint", text, (), repair, "checkpoint")
             else:
-                found[name] = Reason("later", "Its first gradient comes with a later step.", tried=True)
+                found[name] = Reason("later", "Its first gradient comes with a later step.")
 
     def _of_small_inputs(self, found: dict[str, Reason], views: dict[str, View]) -> None:
         """Take out parameters that larger inputs free, if other inputs of the same size do not."""
@@ -124,20 +122,20 @@ class Explainer(Search):
         vector = self.replica.get_parameter(name).dim() < 2
         if nothing_in(name, view):
             text = "No example of this batch reaches {it}."
-            return Reason("idle", text, (), "Nothing to do if other examples do.", True, "no example")
+            return Reason("idle", text, (), "Nothing to do if other examples do.", "no example")
         if (padding := padding_alone(name, view)) is not None:
             text = f"Every index that is looked up in {{it}} is {padding}, the padding index, whose row stays as it is."
-            return Reason("idle", text, (), "Nothing to do if other batches use others.", True, "padding alone")
+            return Reason("idle", text, (), "Nothing to do if other batches use others.", "padding alone")
         if vector and self._is_small and not self.trials.loss_changes(Change(draw=(name,)), view.step):
-            return Reason("no_effect", SAME_LOSS, tried=True)
+            return Reason("no_effect", SAME_LOSS)
         if (sum_of_none := emptied(name, view)) is not None:
             what, shape = operation(sum_of_none, self.replica), tuple(sum_of_none.given[0].shape)
             if shape[0]:  # of each example something is left out
                 text = f"What goes into {what} has the shape {shape}, which is no value at all."
                 repair = f"Look at the slice in front of {what}: it leaves nothing."
-                return Reason("constant", text, (), repair, False, text, readable([sum_of_none.line]))
+                return Reason("constant", text, (), repair, text, readable([sum_of_none.line]))
             text = f"No example of this batch is left for {what}: it works on no value at all."
-            return Reason("idle", text, (), "Nothing to do if other batches do.", True, "no example left")
+            return Reason("idle", text, (), "Nothing to do if other batches do.", "no example left")
         for each in candidates(name, view):
             if not self._frees(each.change, name, view):
                 continue
@@ -168,7 +166,7 @@ class Explainer(Search):
         """Return what cuts a parameter off on a path of its own, beside one that is multiplied by zero on purpose."""
         for each in cuts(view.calls, self.replica):
             if not each.second and self._frees(each.change, name, view):
-                return Reason("detached", each.text, (), each.repair, True, each.text, each.lines)
+                return Reason("detached", each.text, (), each.repair, each.text, each.lines)
         return None
 
     def _without_candidate(self, name: str, view: View, vector: bool) -> Reason:
@@ -190,7 +188,7 @@ class Explainer(Search):
         if (other := self._of_other_batch(name, view)) is not None:
             return other
         if still:
-            return Reason("no_effect", SAME_LOSS, tried=True)
+            return Reason("no_effect", SAME_LOSS)
         if self.trials.left <= 0:
             return Reason(
                 "unknown", "Why was not looked into: many other causes were tried.", (), "Mend the others first."
@@ -203,9 +201,9 @@ class Explainer(Search):
         """Return the reason of a parameter that another batch gives a gradient, as one with other examples masked."""
         for kind in ("other", "choices"):
             if name in self.trials.frees(Change(inputs=kind), view.step):
-                return Reason("idle", "Other inputs give {it} a gradient.", (), "", True, "other inputs")
+                return Reason("idle", "Other inputs give {it} a gradient.", (), "", "other inputs")
         if name in self.trials.frees(Change(targets="inverted"), view.step):
-            return Reason("idle", "Other targets give {it} a gradient.", (), "", True, "other targets")
+            return Reason("idle", "Other targets give {it} a gradient.", (), "", "other targets")
         return None
 
     def _far_inputs(self, name: str, view: View) -> Reason | None:
@@ -231,6 +229,4 @@ class Explainer(Search):
         self._explained.add(starred(name))
         cause = each.reason.cause or str(each.change)
         self.changes[cause] = each.change
-        return replace(
-            each.reason, repair=repair, tried=True, cause=cause, lines=each.reason.lines or view.lines(each.change)
-        )
+        return replace(each.reason, repair=repair, cause=cause, lines=each.reason.lines or view.lines(each.change))

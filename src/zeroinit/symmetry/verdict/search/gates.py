@@ -5,14 +5,13 @@ from zeroinit.symmetry.verdict.causes.views import View, plain_zero
 from zeroinit.symmetry.verdict.evidence import Reason
 from zeroinit.symmetry.verdict.passes.calls import LOSS, Call
 from zeroinit.symmetry.verdict.passes.naming import draw_line, few, joined, operation, sentence
-from zeroinit.symmetry.verdict.search.search import Search
+from zeroinit.symmetry.verdict.search.search import MORE_PASSES, Search
 from zeroinit.symmetry.verdict.trials.trials import Change
 
 __all__ = ["of_closed_gates"]
 
 FLAT_AT_ZERO = ("relu", "relu6", "threshold", "clamp", "clip", "clamp_min")
 MOST_GATES = 6
-MORE_PASSES = 16
 
 
 def of_closed_gates(search: Search, view: View) -> dict[str, Reason]:
@@ -36,7 +35,7 @@ def of_closed_gates(search: Search, view: View) -> dict[str, Reason]:
         vectors = any(view.model.get_parameter(each).dim() < 2 for each in drawn)
         repair += f" Or start with {draw_line(list(drawn), len(drawn), vectors, view.names.values())}."
     search.changes[text] = change
-    reason = Reason("dead", text, culprits, repair, True, text, view.lines(change))
+    reason = Reason("dead", text, culprits, repair, text, view.lines(change))
     return dict.fromkeys(freed, reason)
 
 

@@ -69,9 +69,9 @@ def comes_later(name: str, search: Search, step: int) -> Reason | None:
     base = everything_else(search)
     if base.draw and name in search.trials.frees(base, step, 1):
         if (equal := among_equal_slices(name, search, step)) is not None:
-            return Reason("later", equal.text, equal.culprits, "", True, equal.cause)
+            return Reason("later", equal.text, equal.culprits, "", equal.cause)
         text = "It has no effect at these starting values, and gets one once other parameters have changed."
-        return Reason("later", text, (), "", True, "later")
+        return Reason("later", text, (), "", "later")
     return balanced(name, search, step)
 
 
@@ -79,7 +79,7 @@ def balanced(name: str, search: Search, step: int) -> Reason | None:
     """Return the reason of a parameter that matters at other values of its own, as behind a margin loss or rounding."""
     if name in _balanced([name], search, step):
         text = "The gradients that the examples give {it} add up to zero here. At other values of {it} they do not."
-        return Reason("later", text, (), "", True, "balanced")
+        return Reason("later", text, (), "", "balanced")
     stuck = tuple(_stuck_vectors(search))
     near = Change(moved=(name,), distance=NEAR)
     if (
@@ -91,7 +91,7 @@ def balanced(name: str, search: Search, step: int) -> Reason | None:
         )
     ):
         text = "Only values of {it} that are far from this one change the loss."
-        return Reason("no_effect", text, (), "", True, "far")
+        return Reason("no_effect", text, (), "", "far")
     return None
 
 
@@ -137,9 +137,9 @@ def among_equal_slices(name: str, search: Search, step: int) -> Reason | None:
         cause = equal_cause(chosen[0]) if len(chosen) == 1 else f"equal slices of {chosen}"
         if chosen == (name,):
             text = f"All {layers[name]} of {{it}} are identical, so nothing can be chosen among them."
-            return Reason("equal", text, chosen, repair, True, cause)
+            return Reason("equal", text, chosen, repair, cause)
         text = f"{{it}} chooses among {layers[chosen[0]]} of {few(chosen)}, which are identical."
-        return Reason("copies", text, chosen, repair, True, cause)
+        return Reason("copies", text, chosen, repair, cause)
     return None
 
 

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 from torch.utils.hooks import RemovableHandle
 
+from zeroinit._modules.attached import nodes_behind
 from zeroinit.symmetry.verdict.passes.calls import tensors_in
-from zeroinit.symmetry.verdict.passes.graph import nodes_behind
 from zeroinit.symmetry.verdict.search.search import Search
 from zeroinit.symmetry.verdict.trials.trials import Change
 

@@ -10,7 +10,11 @@ from zeroinit.symmetry.verdict.passes.graph import Graph
 from zeroinit.symmetry.verdict.trials.other_inputs import used_with_other_inputs
 from zeroinit.symmetry.verdict.trials.trials import Change, Trials
 
-__all__ = ["Search", "called"]
+__all__ = ["MORE_PASSES", "SAME_LOSS", "Search", "called"]
+
+MORE_PASSES = 16
+"""Passes of a trial for what a later step may move."""
+SAME_LOSS = "The loss is the same whatever its value."
 
 
 class Search:

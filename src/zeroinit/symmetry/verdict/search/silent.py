@@ -70,7 +70,7 @@ def _of_layer(watch: LayerWatch, mask: np.ndarray, search: Search, view: View) -
     dead, text, repair = np.zeros_like(mask), "", ""
     near = _rectifiers(view, name)
     if not near and _rectifiers(view, name, joined=True):
-        return Silent(dead, dead, "", "", (name, *biases))
+        return Silent(dead, dead)
     for node in near:
         call = view.call(node)
         assert call is not None
@@ -101,7 +101,7 @@ def _of_layer(watch: LayerWatch, mask: np.ndarray, search: Search, view: View) -
         whole = first and len(at) == at[-1] - at[0] + 1
         target = f"{of_model(name)}.data[{at[0]}:{at[-1] + 1}]" if whole else of_model(name)
         repair = f"Start them at random: `nn.init.normal_({target}, std=0.02)`."
-    return Silent(dead, zero, text, repair, (name, *biases))
+    return Silent(dead, zero, text, repair)
 
 
 def _span(mask: np.ndarray) -> str:

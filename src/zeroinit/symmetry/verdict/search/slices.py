@@ -62,7 +62,7 @@ def find_cut_blocks(search: Search, blocks: dict[str, np.ndarray]) -> dict[str, 
             break
     for name in set(blocks) - set(found):
         if _is_unread(search, watches[name], blocks[name]):
-            found[name] = Reason("unread", "Nothing in the loss depends on {it}.", tried=True, cause="unread")
+            found[name] = Reason("unread", "Nothing in the loss depends on {it}.", cause="unread")
     return found
 
 
@@ -95,6 +95,6 @@ def _causes(view: View, search: Search) -> Iterator[tuple[Change, Reason]]:
     for call in view.calls.calls:
         for each in of_one(call, view):
             for change in (view.widened(each.change), each.change):
-                yield change, replace(each.reason, repair=each.repairs[0][1], tried=True, lines=readable([call.line]))
+                yield change, replace(each.reason, repair=each.repairs[0][1], lines=readable([call.line]))
     for change, text, repair, lines, *_ in cuts(view.calls, search.replica):
-        yield change, Reason("detached", text, (), repair, True, text, lines)
+        yield change, Reason("detached", text, (), repair, text, lines)

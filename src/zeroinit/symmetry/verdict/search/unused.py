@@ -20,7 +20,7 @@ from zeroinit.symmetry.verdict.search.conditions import condition_on_result
 from zeroinit.symmetry.verdict.search.cuts import COMPARISONS, cuts
 from zeroinit.symmetry.verdict.search.no_effect import comes_later
 from zeroinit.symmetry.verdict.search.outputs import depends, given_to, handed_out
-from zeroinit.symmetry.verdict.search.search import Search, called
+from zeroinit.symmetry.verdict.search.search import SAME_LOSS, Search, called
 from zeroinit.symmetry.verdict.search.sources import (
     CONTAINERS,
     computed_once,
@@ -58,13 +58,13 @@ def _cut(name: str, search: Search) -> Reason:
     if any(call.quiet for call in calls.calls) and (twin := trained_twin(name, search)):
         part = name.split(".")[0] if "." in name else name
         text = f"`{part}` is a copy of `{twin}` that runs without gradients, as a target network or a teacher does."
-        return Reason("idle", text, (), "Nothing to do if that is meant.", True, f"copy of {twin}")
+        return Reason("idle", text, (), "Nothing to do if that is meant.", f"copy of {twin}")
     outputs = Change(outputs=True)
     if handed_out(name, search)[1] and search.moving():  # a detached use beside it is right, as of an advantage
         return _not_in_loss(name, search)
     for each in second_derivative(calls, model):
         if name in trials.frees(each.change, step):
-            return replace(each.reason, repair=each.repairs[0][1], tried=True)
+            return replace(each.reason, repair=each.repairs[0][1])
     beside = {each.text for other, each in search.found.items() if other.rpartition(".")[0] == name.rpartition(".")[0]}
     for change, text, repair, lines, second, several in cuts(calls, model):
         if second and model.get_parameter(name).dim() < 2 and text not in beside:
@@ -74,18 +74,18 @@ def _cut(name: str, search: Search) -> Reason:
         if name in trials.frees(change, step):
             search.changes[text] = change
             hides = " `requires_grad = True` on the loss only hides this; remove it." if calls.new_loss else ""
-            return Reason("detached", text, (), repair + hides, True, text, lines)
+            return Reason("detached", text, (), repair + hides, text, lines)
         if calls.leaves and name in trials.frees(replace(change, unwrap=True), step):
             also = f" In {where(calls.leaves[-1], model)} it is then made a new tensor with "
             also += "`requires_grad=True`, which leads nowhere."
             more = " Use it there as it is, without `Variable(..., requires_grad=True)`."
-            return Reason("detached", text + also, (), repair + more, True, text, lines)
+            return Reason("detached", text + also, (), repair + more, text, lines)
     if calls.leaves and name in trials.frees(Change(unwrap=True), step):
         place = where(calls.leaves[-1], model)
         text = f"What is computed from {{it}} is made a new tensor with `requires_grad=True` in {place}."
         text += " No gradient leads back from that."
         repair = f"Use it in {place} as it is, without `Variable(..., requires_grad=True)`."
-        return Reason("detached", text, (), repair, True, text)
+        return Reason("detached", text, (), repair, text)
     changes = trials.loss_changes(Change(draw=(name,)), step)
     parameter = model.get_parameter(name)
     taken = [each for each in calls.escapes if any(depends(source, parameter) for source in each[3])] or calls.escapes
@@ -99,12 +99,12 @@ def _cut(name: str, search: Search) -> Reason:
         )
         repair = f"Compute with tensors in {where(path, model)}."
         repair += " `torch.stack([...])` makes one tensor of a list." if "Tensor([" in escape else ""
-        return Reason("detached", text, (), repair, True, text, readable([line]))
+        return Reason("detached", text, (), repair, text, readable([line]))
     if changes and (within := _within_function(parameter, calls)) is not None:
         text = f"`{within.name}` in {where(within.path, model)} uses {{it}} inside, and no argument depends on that. "
         text += "So its backward pass returns no gradient for it."
         repair = f"Hand it to `{within.name}.apply(...)` as an argument, and return its gradient in `backward`."
-        return Reason("detached", text, (), repair, False, text, readable([within.line]))
+        return Reason("detached", text, (), repair, text, readable([within.line]))
     if not changes and name in trials.frees(outputs, step):
         return _not_in_loss(name, search)
     if changes:
@@ -112,7 +112,7 @@ def _cut(name: str, search: Search) -> Reason:
         look = "Look for detach(), no_grad(), .data, .numpy(), torch.Tensor([...]), or a derivative without "
         return Reason("detached", text, (), f"{look}create_graph=True on its way.")
     if model.get_parameter(name).dim() < 2:
-        none = Reason("no_effect", "The loss is the same whatever its value.", tried=True)
+        none = Reason("no_effect", SAME_LOSS)
         uses = [each for each in calls.calls if any(given is parameter for given in each.given)]
         written = bool(uses) and all(each.name in WRITES for each in uses)
         unread = _of_condition(name, search) if written else None
@@ -120,7 +120,7 @@ def _cut(name: str, search: Search) -> Reason:
     if (user := _of_condition(name, search)) is not None:
         return user
     text = "The loss is the same whatever the value of {it}."
-    return Reason("unused", text, (), "Use what it computes, or remove it.", True)
+    return Reason("unused", text, (), "Use what it computes, or remove it.")
 
 
 def _within_function(parameter: nn.Parameter, calls: Calls) -> Call | None:
@@ -137,31 +137,29 @@ def _not_in_loss(name: str, search: Search) -> Reason:
     others = {each for each, reason in search.found.items() if reason.kind not in ("unused", "idle")}
     siblings = {each for each in search.moving() | others if each.rpartition(".")[0] == path}
     if siblings and search.replica.get_parameter(name).dim() < 2:
-        return Reason("no_effect", "The loss is the same whatever its value.", tried=True)
+        return Reason("no_effect", SAME_LOSS)
     by, is_loss = handed_out(name, search)
     if by is not None:
         place = where(by, search.replica)
         if is_loss:
             text = f"{place} returns a second loss that depends on {{it}}, and this loss leaves it out."
-            return Reason("idle", sentence(text), (), "Add the second loss to the first one.", True, SECOND_LOSS)
+            return Reason("idle", sentence(text), (), "Add the second loss to the first one.", SECOND_LOSS)
         text = f"The output of {{it}} is handed out by {place}, and this loss does not use it for this batch."
-        return Reason("idle", text, (), "Nothing to do if another loss or batch uses it.", True, "left out by the loss")
+        return Reason("idle", text, (), "Nothing to do if another loss or batch uses it.", "left out by the loss")
     text, own = reached_text(type(search.replica.get_submodule(path))), name[len(path) :].strip(".")
     if condition := condition_on_result(text, own):
         text = f"What is made of {{it}} is used only if `{condition}`, which is not so here."
-        return Reason("idle", text, (), "Nothing to do if that is meant.", False, text)
+        return Reason("idle", text, (), "Nothing to do if that is meant.", text)
     given = given_to(name, search)
     if given is not None:
         text = f"What {{it}} makes is handed to `{given}`, which does not use it."
-        return Reason(
-            "unused", text, (), f"Use it in the forward pass of `{given}`.", True, f"given to {starred(given)}"
-        )
+        return Reason("unused", text, (), f"Use it in the forward pass of `{given}`.", f"given to {starred(given)}")
     parts = path.split(".")
     around = (".".join(parts[:end]) for end in range(1, len(parts) + 1))
     path = next((search.dropped[each] for each in around if each in search.dropped), path)
     what = f"What {where(path, search.replica)} computes" if path else "What is made of {it}"
     text = f"{what} is thrown away. Nothing in the loss depends on it."
-    return Reason("unused", text, (), "Use its result, or remove it.", True, f"{DROPPED} {starred(path)}")
+    return Reason("unused", text, (), "Use its result, or remove it.", f"{DROPPED} {starred(path)}")
 
 
 def _not_called(name: str, search: Search) -> Reason:
@@ -169,28 +167,28 @@ def _not_called(name: str, search: Search) -> Reason:
     by, _ = handed_out(name, search)
     if by is not None:
         text = f"{{it}} is handed out by {where(by, search.replica)} as it is, and this loss does not use it."
-        return Reason("idle", text, (), "Nothing to do if another loss uses it.", True, "left out by the loss")
+        return Reason("idle", text, (), "Nothing to do if another loss uses it.", "left out by the loss")
     if (adapter := of_adapter(name, search)) is not None:
         return adapter
     if name in search.used_with_other_inputs():
-        return Reason("idle", "Other inputs use this part of the model.", (), "", True, "other inputs")
+        return Reason("idle", "Other inputs use this part of the model.", (), "", "other inputs")
     sibling, by_name = _sibling(name, search)
     if sibling and (by_name or _selects(name, search)):
         text = f"This batch uses its sibling `{sibling}`."
-        return Reason("idle", text, (), "Nothing to do if another batch, task or domain uses it.", False, "sibling")
+        return Reason("idle", text, (), "Nothing to do if another batch, task or domain uses it.", "sibling")
     if name in search.trials.frees(Change(uncopied=True), search.step):
         return _cut(name, search)
     if (user := _of_condition(name, search)) is not None:
         return user
     if substitute := _substitute(name, search):
         text = f"The forward pass does not use {{it}}, but `{substitute}`, a plain tensor with the same values."
-        return Reason("unused", text, (), f"Use `{name}` itself in place of `{substitute}`.", False, text)
+        return Reason("unused", text, (), f"Use `{name}` itself in place of `{substitute}`.", text)
     if (kind := computed_once(name, search.evidence.model)[0]) is not None:
         return _taken_once(kind, search)
     path = name.rpartition(".")[0]
     if (part := _uncalled(name, search)) not in ("", path):
-        return Reason("unused", f"The forward pass does not call `{part}`.", (), "", True, f"not called {part}")
-    return Reason("unused", "The forward pass does not use {it}.", (), "", True, f"unused {starred(path)}")
+        return Reason("unused", f"The forward pass does not call `{part}`.", (), "", f"not called {part}")
+    return Reason("unused", "The forward pass does not use {it}.", (), "", f"unused {starred(path)}")
 
 
 def _uncalled(name: str, search: Search) -> str:
@@ -214,11 +212,11 @@ def _of_condition(name: str, search: Search) -> Reason | None:
     if argument and all(f"{at}.{own}" in search.without_gradient for at in likes):  # no other one gets it
         place = where(path.rpartition(".")[0], search.replica)
         text = f"`{user}` uses {{it}} only if `{condition}`, and {place} calls `{path}` without `{argument}`."
-        return Reason("unused", text, (), f"Hand `{argument}` to `{path}`, or remove what needs it.", False, text)
+        return Reason("unused", text, (), f"Hand `{argument}` to `{path}`, or remove what needs it.", text)
     text = f"`{user}` uses {{it}} under a condition that is not met here."
     if condition:
         text = f"`{user}` uses {{it}} only if `{condition}`, which is not so here."
-    return Reason("idle", text, (), "Nothing to do if that is meant.", False, text)
+    return Reason("idle", text, (), "Nothing to do if that is meant.", text)
 
 
 def _taken_once(kind: type, search: Search) -> Reason:
@@ -236,7 +234,7 @@ def _taken_once(kind: type, search: Search) -> Reason:
     listed = "; ".join(f"`{target} = {value}`" for target, value in lines.items())
     if not all(_is_known_in_forward(value) for value in lines.values()):
         listed = f"what `{kind.__name__}.__init__` needs for it has to be kept in attributes"
-    return Reason("unused", text, (), f"Compute {few(lines)} in `forward`: {listed}.", False, taken_once(kind))
+    return Reason("unused", text, (), f"Compute {few(lines)} in `forward`: {listed}.", taken_once(kind))
 
 
 def _is_known_in_forward(value: str) -> bool:

@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from torch import Tensor, nn
 
 from zeroinit.symmetry.verdict.passes.naming import few, of_model
+from zeroinit.symmetry.verdict.search.sources import CONTAINERS
 
 __all__ = ["how_to_part", "repeated_modules", "shared_memory"]
-
-CONTAINERS = (nn.ModuleList, nn.ModuleDict, nn.Sequential)
 
 
 def shared_memory(model: nn.Module) -> Iterator[tuple[str, str, bool]]:

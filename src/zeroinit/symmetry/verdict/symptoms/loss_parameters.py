@@ -125,7 +125,7 @@ def _of_missing(missing: list[str], loss_fn: Any) -> Iterator[Symptom]:
     if hasattr(loss_fn, "owns"):
         holder, repair = "", loss_fn.repair(name)
     text = f"The optimizer does not hold {few(missing)}{holder}, so {they} never move."
-    yield Symptom("ZI018", "", tuple(missing), text, repair, False)
+    yield Symptom("ZI018", "", tuple(missing), text, repair)
 
 
 def _of_still(still: list[str], loss_fn: Any) -> Iterator[Symptom]:
@@ -134,7 +134,7 @@ def _of_still(still: list[str], loss_fn: Any) -> Iterator[Symptom]:
         holder = "" if hasattr(loss_fn, "owns") else " of `loss_fn`"
         text = f"The learning rate of {few(still)}{holder} is 0, so {they} never move."
         repair = "Give that group of parameters a learning rate above 0."
-        yield Symptom("ZI018", "", tuple(still), text, repair, False)
+        yield Symptom("ZI018", "", tuple(still), text, repair)
 
 
 def _is_own(loss_fn: Any, name: str) -> bool:

@@ -73,7 +73,7 @@ def replaced_in_forward(evidence: Evidence, names: set[str]) -> dict[str, Reason
     for place in sorted(evidence.single.made):
         _, text, repair = _of_place(place, evidence)
         inside = [name for name in names if _is_inside(name, place)]
-        found |= dict.fromkeys(inside, Reason("replaced", text, (), repair, True, f"made in forward {place}"))
+        found |= dict.fromkeys(inside, Reason("replaced", text, (), repair, f"made in forward {place}"))
     return found
 
 

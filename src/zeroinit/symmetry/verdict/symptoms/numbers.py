@@ -55,10 +55,9 @@ class Trouble:
     Attributes:
         kind: ``nan`` or ``diverges``.
         text: What happens, and why.
-        repair: What to type; it was tried unless ``tried`` is false.
+        repair: What to type.
         path: The module.
         parameters: Names of the parameters concerned.
-        tried: Whether the repair was tried.
         lines: Where it begins in the user's code.
     """
 
@@ -67,7 +66,6 @@ class Trouble:
     repair: str
     path: str = ""
     parameters: tuple[str, ...] = ()
-    tried: bool = True
     lines: tuple[Line, ...] = ()
 
 
@@ -84,7 +82,7 @@ def find_trouble(evidence: Evidence) -> Trouble | None:
         first, worst = evidence.double.losses[0], max(evidence.double.losses)
         at = evidence.double.losses.index(worst) + 1
         text = f"The loss grows from {first:.3g} to {worst:.3g} by step {at}: the learning rate is too large."
-        return Trouble("diverges", text, *_smaller_rate(evidence))
+        return Trouble("diverges", text, _smaller_rate(evidence))
     if (found := broken_by_an_update(evidence)) is not None:
         names, epsilon, helps = found
         text = f"the first update makes {few(names)} NaN or infinite in float16."
@@ -94,7 +92,7 @@ def find_trouble(evidence: Evidence) -> Trouble | None:
         text = sentence(text)
         repair = "Train float32 weights (`model.float()`) under `torch.autocast`."
         repair = f"Give the optimizer `eps=1e-4`, or train float32 weights{repair[21:]}" if helps else repair
-        return Trouble("nan", text, repair, "", names, helps)
+        return Trouble("nan", text, repair, "", names)
     return None
 
 
@@ -110,7 +108,7 @@ def _of_start(evidence: Evidence, broken: list[str]) -> Trouble:
     repair = f"Initialize {few(broken)} anew."
     if not parameter.is_complex() and bool(torch.isneginf(parameter).any()):
         repair = f"Look at what `{broken[0]}` is made of: the logarithm of zero is minus infinity."
-    return Trouble("nan", text, repair, "", tuple(broken), tried=False)
+    return Trouble("nan", text, repair, "", tuple(broken))
 
 
 def grows(losses: list[float]) -> bool:
@@ -135,7 +133,7 @@ def _of_broken(evidence: Evidence, trace: Trace) -> Trouble:
     assert step is not None
     if step > 1 and grows(trace.losses[:step]):
         text = f"The loss grows until it is {_word(trace.losses[-1])} at step {step}: the learning rate is too large."
-        return Trouble("nan", text, *_smaller_rate(evidence))
+        return Trouble("nan", text, _smaller_rate(evidence))
     for value, what in ((evidence.objective.inputs, "The batch"), (evidence.objective.targets, "The targets")):
         floats = [each for each in tensors_in(value) if each.is_floating_point()]
         if any(not torch.isfinite(each).all() for each in floats):
@@ -163,11 +161,9 @@ def _source(evidence: Evidence, step: int, in_loss: bool, first: torch.dtype, le
     if broken := _broken_parameters(replica):
         text = f"{what}: the optimizer makes {few(broken)} NaN or infinite, though loss and gradients are finite."
         repair = "Add a small number where the optimizer divides: a gradient can be exactly zero at the first steps."
-        return Trouble("nan", text, repair, "", tuple(broken), tried=False)
+        return Trouble("nan", text, repair, "", tuple(broken))
     if call is None:
-        return Trouble(
-            "nan", f"{what}. Where it begins could not be seen.", "Check the batch and the loss.", tried=False
-        )
+        return Trouble("nan", f"{what}. Where it begins could not be seen.", "Check the batch and the loss.")
     path = "" if call.path == LOSS else call.path.split(".parametrizations")[0]
     reason, repairs, names = _why(call, calls, replica, evidence.objective, in_loss)
     text = f"{what}: {operation(call, replica)} {reason}."
@@ -177,7 +173,7 @@ def _source(evidence: Evidence, step: int, in_loss: bool, first: torch.dtype, le
     repair = f"Look at what goes into {operation(call, replica)}."
     if call.function is not None and not in_loss:
         repair = f"Write `{call.name}.backward` so that it is finite for large and for small numbers."
-    return Trouble("nan", text, repair, path, names, False, readable([call.line]))
+    return Trouble("nan", text, repair, path, names, readable([call.line]))
 
 
 def _broken_parameters(replica: nn.Module) -> list[str]:
@@ -292,14 +288,14 @@ def _largest(floats: list[Tensor]) -> float:
     return max((float(each.detach().abs().max()) for each in floats), default=0.0)
 
 
-def _smaller_rate(evidence: Evidence) -> tuple[str, str, tuple[str, ...], bool]:
+def _smaller_rate(evidence: Evidence) -> str:
     """Return the largest learning rate, of a few, with which the loss does not grow, as a repair."""
     steps = max(len(evidence.double.losses), 2)
     for share in RATES:
         trace = _trained(evidence, replace(evidence.settings, steps=steps, rate_factor=share))
         if trace is not None and not is_broken(trace) and not grows(trace.losses):
-            return f"Divide the learning rate by {round(1 / share)}.", "", (), True
-    return "Lower the learning rate, or scale inputs and targets.", "", (), False
+            return f"Divide the learning rate by {round(1 / share)}."
+    return "Lower the learning rate, or scale inputs and targets."
 
 
 def _trained(evidence: Evidence, settings: Settings) -> Trace | None:

@@ -42,9 +42,7 @@ def find_symptoms(evidence: Evidence) -> Iterator[Symptom]:
     trouble = find_trouble(evidence)
     if trouble is not None:
         code = "ZI013" if trouble.kind == "nan" else "ZI015"
-        yield Symptom(
-            code, trouble.path, trouble.parameters, trouble.text, trouble.repair, trouble.tried, trouble.lines
-        )
+        yield Symptom(code, trouble.path, trouble.parameters, trouble.text, trouble.repair, trouble.lines)
     elif (lost := lost_updates(evidence)) is not None:
         names = lost.names
         path = names[0].rpartition(".")[0] if len(names) == 1 else ""
@@ -63,10 +61,10 @@ def find_symptoms(evidence: Evidence) -> Iterator[Symptom]:
             path = name.rpartition(".")[0]
             text = f"Row {row} of `{name}` never gets a gradient, because {row} is the padding index of `{path}`. "
             text += f"{times} of {number} examples use it. Leave padding_idx out if {row} stands for something."
-            yield Symptom("ZI107", path, (name,), text, "Leave padding_idx out.", False)
+            yield Symptom("ZI107", path, (name,), text, "Leave padding_idx out.")
     for name, number, count in _unread(evidence):
         text = f"{number} of {count} entries of `{name}` have no gradient on this batch."
-        yield Symptom("ZI107", name.rpartition(".")[0], (name,), text, "Try a larger batch.", False)
+        yield Symptom("ZI107", name.rpartition(".")[0], (name,), text, "Try a larger batch.")
     yield from of_resets(evidence)
     yield from held_back(evidence)
     yield from of_slow(evidence)
@@ -76,21 +74,21 @@ def find_symptoms(evidence: Evidence) -> Iterator[Symptom]:
         text += " Each update of one changes the other."
         is_whole = is_buffer or evidence.model.get_parameter(name).shape == evidence.model.get_parameter(other).shape
         repair = how_to_part(name, other, is_buffer, is_whole)
-        yield Symptom("ZI021", name.rpartition(".")[0], (name,), text, repair, False)
+        yield Symptom("ZI021", name.rpartition(".")[0], (name,), text, repair)
     for path, names, text, repair in frozen_in_name(evidence.model):
-        yield Symptom("ZI024", path, names, text, repair, False)
+        yield Symptom("ZI024", path, names, text, repair)
     if evidence.single.constant_term:
         text = "The loss holds a derivative that is taken without `create_graph=True`. It is a "
         text += "constant for the backward pass, so this part of the loss trains nothing."
-        yield Symptom("ZI025", "", (), text, "Call `torch.autograd.grad(..., create_graph=True)`.", False)
+        yield Symptom("ZI025", "", (), text, "Call `torch.autograd.grad(..., create_graph=True)`.")
     for names in only_penalized(evidence):
         text = (
             f"{few(names)} {'has' if len(names) == 1 else 'have'} no effect on the output. The only gradient is that "
         )
         text += "of a penalty on weights, which shrinks them to zero."
-        yield Symptom("ZI010", "", names, text, "Use what it computes, or remove it.", True)
+        yield Symptom("ZI010", "", names, text, "Use what it computes, or remove it.")
     for path, text in repeated_modules(evidence.model):
-        yield Symptom("ZI115", path, (), text, "Build one for each place, unless they are meant to share.", False)
+        yield Symptom("ZI115", path, (), text, "Build one for each place, unless they are meant to share.")
 
 
 def _of_shapes(evidence: Evidence, output: tuple[int, ...], targets: tuple[int, ...]) -> Iterator[Symptom]:
@@ -108,7 +106,7 @@ def _of_shapes(evidence: Evidence, output: tuple[int, ...], targets: tuple[int, 
         what = f"each output with {compared // math.prod(output)} targets"
         repair = "Hand over one target for each output, or let the model make as many outputs."
     text = f"The loss compares {what}: their shapes are {output} and {targets}."
-    yield Symptom("ZI017", "", (), text, repair, False)
+    yield Symptom("ZI017", "", (), text, repair)
 
 
 def _unread(evidence: Evidence) -> Iterator[tuple[str, int, int]]:
@@ -129,27 +127,27 @@ def _of_range(reach: OutOfReach) -> Symptom:
     text = f"{reach.share:.0%} of the targets are out of reach. They lie from {first:.4g} to {last:.4g}. "
     text += f"The model ends in a {reach.operation}, so its output lies {limits} {ends}."
     repair = f"Take the {reach.operation} out, or scale the targets."
-    return Symptom("ZI110", "", (), f"{text} {repair}", repair, False)
+    return Symptom("ZI110", "", (), f"{text} {repair}", repair)
 
 
 def _of_activation(found: Activated) -> Symptom:
     if not found.applies:
         text = f"{found.loss} takes logarithms of probabilities, and the output ends in a {found.operation}."
         to_type = "torch.log_softmax(scores, dim)" if found.operation == "softmax" else "F.logsigmoid(scores)"
-        return Symptom("ZI023", "", (), text, f"Use `{to_type}` in place of the {found.operation}.", False)
+        return Symptom("ZI023", "", (), text, f"Use `{to_type}` in place of the {found.operation}.")
     if found.off[0]:
         text = (
             f"The output ends in a ReLU, which holds {found.off[0]} of {found.off[1]} scores at 0 for every example: "
         )
         text += f"they get no gradient. {found.loss} takes scores below 0 as well."
-        return Symptom("ZI023", "", (), text, "Take the ReLU at the end out.", False)
+        return Symptom("ZI023", "", (), text, "Take the ReLU at the end out.")
     text = f"The output ends in a {found.operation}, and {found.loss} applies "
     text += "one itself" if found.operation == found.applies else f"a {found.applies} to it"
     if math.isfinite(found.floor):
         which = f"Between {found.low:g} and {found.high:g} scores" if math.isfinite(found.high) else "Scores above 0"
         text += f". {which} leave the loss above {found.floor:.3g}; without the {found.operation} it can fall to "
         text += f"{found.free:.3g}"
-    return Symptom("ZI023", "", (), f"{text}.", f"Take the {found.operation} out of what goes into the loss.", False)
+    return Symptom("ZI023", "", (), f"{text}.", f"Take the {found.operation} out of what goes into the loss.")
 
 
 def of_optimizer(evidence: Evidence, left_out: Container[str] = ()) -> Iterator[Symptom]:
@@ -172,7 +170,7 @@ def of_optimizer(evidence: Evidence, left_out: Container[str] = ()) -> Iterator[
         text = "The optimizer holds no parameter of this model: it was made for another one, or for a copy."
         if any(id(each) in rates for each in evidence.model.parameters()):
             text = f"The optimizer holds frozen parameters of this model alone, not {few(missing)}."
-        yield Symptom("ZI018", "", missing, text, repair, False)
+        yield Symptom("ZI018", "", missing, text, repair)
     elif missing:
         text = f"The optimizer does not hold {few(missing)}, so {_they(missing)} never move."
         text += f" {slip}" if (slip := getattr(evidence.settings.optimizer, "slip", "")) else ""
@@ -181,12 +179,12 @@ def of_optimizer(evidence: Evidence, left_out: Container[str] = ()) -> Iterator[
         known = {id(each) for each in evidence.model.parameters()}
         repair = f"{repair} Or add {them}: {add}." if set(rates) - known else f"Add {them}: {add}."
         repair += f" Nothing to do if another optimizer trains {them}."
-        yield Symptom("ZI018", "", missing, text, repair, False)
+        yield Symptom("ZI018", "", missing, text, repair)
     if still:
         text = f"The learning rate of {few(still)} is 0, so {_they(still)} never move."
         repair = "Give that group of parameters a learning rate above 0. Nothing to do if they are meant to stay, or a "
         repair += "schedule raises it."
-        yield Symptom("ZI018", "", still, text, repair, False)
+        yield Symptom("ZI018", "", still, text, repair)
 
 
 def items_of(names: tuple[str, ...], model: nn.Module) -> str:
@@ -245,7 +243,7 @@ def of_left_behind(steps: dict[str, int], reasons: dict[str, Reason]) -> Iterato
             "What is computed from them seems to be kept." if len(names) > 1 else "Its first result seems to be kept."
         )
         repair = "Compute it anew in each pass, or keep it only while gradients are off."
-        yield Symptom("ZI014", names[0].rpartition(".")[0], names, text, repair, False)
+        yield Symptom("ZI014", names[0].rpartition(".")[0], names, text, repair)
 
 
 def of_dead(evidence: Evidence, steps: dict[str, int], reasons: dict[str, Reason]) -> Iterator[Symptom]:
@@ -273,8 +271,8 @@ def of_dead(evidence: Evidence, steps: dict[str, int], reasons: dict[str, Reason
     if freed and share is not None:
         text += f" {few(freed)} never {'gets' if len(freed) == 1 else 'get'} one for that reason."
         later = f"The learning rate is too large: a rate divided by {round(1 / share)} brings {{it}} a gradient."
-        evidence.reasons |= {name: Reason("later", later, tried=True, cause="learning rate") for name in freed}
-    yield Symptom("ZI014", names[0].rpartition(".")[0], names, text, repair, share is not None)
+        evidence.reasons |= {name: Reason("later", later, cause="learning rate") for name in freed}
+    yield Symptom("ZI014", names[0].rpartition(".")[0], names, text, repair)
 
 
 def _rate_that_keeps(evidence: Evidence, names: set[str]) -> tuple[float | None, tuple[str, ...]]:

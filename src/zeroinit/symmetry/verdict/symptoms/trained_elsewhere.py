@@ -109,7 +109,7 @@ def leave_to_others(evidence: Evidence) -> None:
         add = f"`optimizer.add_param_group({{'params': {items_of(listed, evidence.model)}}})`"
         repair = f"Nothing to do if that is meant, as for a target network; else {add}."
         text += f" If they are to learn: {add}."
-        evidence.symptoms.append(Symptom("ZI113", own[0], listed, text, repair, False))
+        evidence.symptoms.append(Symptom("ZI113", own[0], listed, text, repair))
 
 
 def _trained_in_their_place(evidence: Evidence, held: dict[str, float]) -> tuple[str, ...]:
@@ -141,7 +141,7 @@ def _tell_of(others: tuple[str, ...], evidence: Evidence, held: dict[str, float]
     text = f"The optimizer holds {ours}, and the gradients of this loss go to {theirs}."
     repair = f"Make the optimizer of what is to learn: {line}."
     kept = [each for each in evidence.symptoms if each.code != "ZI018"]
-    evidence.symptoms = [*kept, Symptom("ZI018", "", (*held, *others), text, repair, False)]
+    evidence.symptoms = [*kept, Symptom("ZI018", "", (*held, *others), text, repair)]
     return True
 
 

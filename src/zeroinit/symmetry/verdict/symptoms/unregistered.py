@@ -51,7 +51,7 @@ def strangers(leaves: list[Any], search: Search) -> Iterator[Symptom]:
         yield _unregistered(root, members, [each for each in members if each not in parameters])
     if not places and any(isinstance(each, nn.Parameter) for each in leaves):
         for path, text, repair, lines in made_in_forward(search):
-            yield Symptom("ZI016", path, (), text, repair, False, lines)
+            yield Symptom("ZI016", path, (), text, repair, lines)
 
 
 def _points_of_derivatives(search: Search) -> set[str]:
@@ -95,7 +95,7 @@ def _computed_from_parameters(model: nn.Module) -> dict[str, list[str]]:
 
 def _computed(place: str, names: list[str]) -> Symptom:
     text = f"`{place}` was computed from {few(names)} before the forward pass, so no update of {few(names)} changes it."
-    return Symptom("ZI016", place.rpartition(".")[0], (place,), text, f"Compute `{place}` in `forward`.", False)
+    return Symptom("ZI016", place.rpartition(".")[0], (place,), text, f"Compute `{place}` in `forward`.")
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def _unregistered(root: _Root, members: list[str], plain: list[str]) -> Symptom:
         text = f"`{root.path}` takes part in the loss, but it is no registered parameter, so no optimizer moves it."
         repair = f"Register it: `self.{local} = nn.Parameter(...)`, with any arithmetic inside the brackets. "
         repair += "Nothing to do if an optimizer of its own moves it."
-    return Symptom("ZI016", path, tuple(members), text, repair, False)
+    return Symptom("ZI016", path, tuple(members), text, repair)
 
 
 def how_to_register(name: str, places: list[str]) -> str:

@@ -2,14 +2,13 @@
 
 from torch import nn
 
-from zeroinit.symmetry.verdict.causes.views import plain_zero, zero_parameters
+from zeroinit.symmetry.verdict.causes.views import DIVISIONS, plain_zero, zero_parameters
 from zeroinit.symmetry.verdict.passes.calls import Call, Calls
 from zeroinit.symmetry.verdict.passes.naming import starred
 
 __all__ = ["zeros_behind_division"]
 
 MOST_CALLS = 50
-DIVISIONS = ("div", "truediv", "true_divide", "divide")
 
 
 def zeros_behind_division(call: Call, calls: Calls, model: nn.Module) -> tuple[str, ...]:

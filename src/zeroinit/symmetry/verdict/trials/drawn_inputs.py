@@ -26,14 +26,14 @@ def random_inputs(inputs: Any, seed: int = 0) -> Any:
     return map_tensors(inputs, draw)
 
 
-def larger_inputs(inputs: Any, times: int = 4) -> Any:
-    """Draw images of so many times the height and width, and sequences of so many times the length."""
+def larger_inputs(inputs: Any) -> Any:
+    """Draw images of four times the height and width, and sequences of four times the length."""
 
     def enlarge(value: Tensor) -> Tensor:
         if value.dim() < 3 or not value.is_floating_point() or value.layout != torch.strided:
             return value
         places = range(1, 2) if value.dim() == 3 else range(2, value.dim())
-        return noise(value.new_empty([size * times if at in places else size for at, size in enumerate(value.shape)]))
+        return noise(value.new_empty([4 * size if at in places else size for at, size in enumerate(value.shape)]))
 
     return map_tensors(inputs, enlarge)
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from zeroinit._common import InputError, derive_seed
+from zeroinit._modules.attached import nodes_behind
 from zeroinit._modules.copying import copier_of
 from zeroinit.symmetry.measures.rounding import FAINT, row_sizes
 from zeroinit.symmetry.shadow.objective import Objective
@@ -24,7 +25,6 @@ from zeroinit.symmetry.shadow.undisturbed import reseed
 from zeroinit.symmetry.units.layers import Part
 from zeroinit.symmetry.verdict.passes.applied import checkpoints_off
 from zeroinit.symmetry.verdict.passes.calls import Calls
-from zeroinit.symmetry.verdict.passes.graph import nodes_behind
 from zeroinit.symmetry.verdict.trials.actions import ACTIONS
 from zeroinit.symmetry.verdict.trials.change import SHRUNK, Change
 from zeroinit.symmetry.verdict.trials.drawn_inputs import INPUTS

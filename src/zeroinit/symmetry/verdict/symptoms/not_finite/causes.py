@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from zeroinit.symmetry.verdict.causes.views import DIFFERENCES, DIVISIONS
 from zeroinit.symmetry.verdict.passes.calls import Call, Calls
 from zeroinit.symmetry.verdict.passes.naming import starred
 from zeroinit.symmetry.verdict.symptoms.not_finite.origins import maker
@@ -18,7 +19,6 @@ ATTENTION = ("softmax", "log_softmax", "scaled_dot_product_attention", "multi_he
 MOST_ROWS = 4
 MANY = 0.05
 """A larger share of values below zero is no rounding."""
-DIFFERENCES = ("sub", "rsub", "subtract")
 ROUND_ABOUT_ONE = ("acos", "asin", "arccos", "arcsin")
 
 
@@ -32,7 +32,7 @@ def of_operation(call: Call, in_loss: bool) -> str:
         return "is of plus infinity"
     if call.name in ATTENTION:
         return "has a row in which every key is masked (minus infinity)"
-    if call.name in ("div", "truediv", "true_divide", "divide", "reciprocal"):
+    if call.name in (*DIVISIONS, "reciprocal"):
         below = given[-1].detach()
         return "divides by zero" if not bool(below.all()) else "overflows"
     if call.name in ("log", "log2", "log10", "log1p"):
@@ -109,7 +109,7 @@ def guards(call: Call, calls: Calls) -> list[tuple[Any, str]]:
 def _of_negative(call: Call, share: float, calls: Calls) -> tuple[Any, str]:
     """Return what gives the log of many negative values a slope everywhere, which a clamp does not."""
     made, hint = maker(call.given[0], calls), f"A clamp leaves the {share:.0%} below zero without a gradient."
-    if made is not None and made.name in DIFFERENCES:
+    if made is not None and made.name in (*DIFFERENCES, "rsub"):
         line = "Use `F.logsigmoid(x)` in place of the logarithm of a difference."
         return {call.key: lambda each: F.logsigmoid(each.args[0])}, f"{line} {hint}"
     line = "Make its argument positive: `F.softplus(x).log()`."

@@ -8,6 +8,7 @@ import math
 import torch
 from torch import Tensor
 
+from zeroinit.symmetry.verdict.causes.views import DIVISIONS
 from zeroinit.symmetry.verdict.passes.calls import Call, Calls, tensors_in
 from zeroinit.symmetry.verdict.passes.states import state
 
@@ -67,7 +68,7 @@ def maker(tensor: Tensor, calls: Calls) -> Call | None:
 def passes_on(call: Call) -> bool:
     """Tell whether an operation is given minus infinity and scales it by something learned."""
     given = call.given
-    scaled = call.name in ("div", "truediv", "true_divide", "divide", "mul") and len(given) > 1
+    scaled = call.name in (*DIVISIONS, "mul") and len(given) > 1
     return scaled and bool(torch.isinf(given[0].detach()).any()) and given[1].requires_grad
 
 

@@ -101,7 +101,7 @@ def of_still(evidence: Evidence) -> Iterator[Symptom]:
     if vectors and not evidence.single.coarse:
         text = f"Every update of {few(vectors)} is lost in float32: it is smaller than the spacing of numbers there. "
         repair = f"To move {'it' if len(vectors) == 1 else 'them'}, use a larger learning rate."
-        yield Symptom("ZI109", vectors[0].rpartition(".")[0], vectors, text + repair, repair, False)
+        yield Symptom("ZI109", vectors[0].rpartition(".")[0], vectors, text + repair, repair)
 
 
 def _is_rounded_away(name: str, parameter: Tensor, evidence: Evidence) -> bool:
@@ -134,7 +134,7 @@ def _of_weights(evidence: Evidence, names: list[str]) -> Iterator[Symptom]:
     step = step_length(here, evidence.single.options.get(weights[0], {"lr": 0.0}))
     if not evidence.single.coarse and step > CLEAR * max(largest_value, 1e-30):
         text = f"The optimizer leaves {few(lost)} as they are, although they get gradients up to {here:.1g}."
-        yield Symptom("ZI020", weights[0].rpartition(".")[0], lost, text, "Look at what its `step()` does.", False)
+        yield Symptom("ZI020", weights[0].rpartition(".")[0], lost, text, "Look at what its `step()` does.")
         return
     trained = [name for name, each in evidence.model.named_parameters() if each.requires_grad and each.dim() > 1]
     rates = [rate for name, rate in (evidence.single.held or {}).items() if name in lost]
@@ -148,12 +148,12 @@ def _of_weights(evidence: Evidence, names: list[str]) -> Iterator[Symptom]:
     if huge:
         text += f" {few(huge)} {'holds' if len(huge) == 1 else 'hold'} values up to {largest_value:.1g}."
         line = f"Start with smaller values: {draw_line(huge, len(huge))}."
-        yield Symptom("ZI020", huge[0].rpartition(".")[0], lost, text, line, False)
+        yield Symptom("ZI020", huge[0].rpartition(".")[0], lost, text, line)
         return
-    reason, repair, tried = _repair(evidence, weights, first[largest])
+    reason, repair = _repair(evidence, weights, first[largest])
     path = weights[0].rpartition(".")[0]
     text = f"{reason} {text}" if reason.endswith(SATURATED) else f"{text} {reason}".strip()  # causes come first
-    yield Symptom("ZI020", path, lost, text, repair, tried)
+    yield Symptom("ZI020", path, lost, text, repair)
 
 
 def _is_zero(name: str, trace: Trace) -> bool:
@@ -165,7 +165,7 @@ def _of_underflow(evidence: Evidence, names: tuple[str, ...]) -> Symptom:
     here = max(of.get(name, 0.0) for name in names for of in evidence.double.sizes)
     text = f"The gradient of {few(names)} is zero in the 16 bits that the model computes in. It would be {here:.1g}."
     repair = "Scale the loss: `scaler = torch.amp.GradScaler(device)`. Or use `torch.autocast(device, torch.bfloat16)`."
-    return Symptom("ZI020", names[0].rpartition(".")[0], names, text, repair, False)
+    return Symptom("ZI020", names[0].rpartition(".")[0], names, text, repair)
 
 
 def has_steady_signal(name: str, trace: Trace) -> bool:
@@ -177,8 +177,8 @@ def has_steady_signal(name: str, trace: Trace) -> bool:
     return known and len(there) >= FEWEST_STEPS and there[-1] <= STEADY * early
 
 
-def _repair(evidence: Evidence, weights: list[str], largest: float) -> tuple[str, str, bool]:
-    """Return why gradients are small, what makes them larger, and whether a trial has shown it."""
+def _repair(evidence: Evidence, weights: list[str], largest: float) -> tuple[str, str]:
+    """Return why gradients are small, and what makes them larger."""
     replica = copy_of(evidence.model, torch.float64)
     trained = [name for name, each in replica.named_parameters() if each.requires_grad]
     trials = _trials(replica, evidence, trained, largest)
@@ -186,21 +186,21 @@ def _repair(evidence: Evidence, weights: list[str], largest: float) -> tuple[str
     trials.loss(Change(), 1, calls)
     if (what := _saturated(calls, trials, weights, replica)) is not None:
         repair = f"Divide what goes into {what} by its largest value, or scale the layer in front of it down."
-        return f"{sentence(what)} {SATURATED}", repair, True
+        return f"{sentence(what)} {SATURATED}", repair
     if _is_even(trials, Change(), weights):
-        return "", "Raise the learning rate, or scale the loss up.", False
+        return "", "Raise the learning rate, or scale the loss up."
     if large := _large_epsilons(replica):
         for module, (_, usual) in large.items():
             module.__dict__["eps"] = usual
         if _is_even(_trials(replica, evidence, trained, largest), Change(), weights):
-            return *_of_epsilons(list(large.values())), True
+            return _of_epsilons(list(large.values()))
         for module, (own, _) in large.items():
             module.__dict__["eps"] = own
     small = [name for name in trained if _is_small(replica.get_parameter(name).detach())]
     for change, reason, repair in _ways(calls, small):
         if _is_even(trials, change, weights):
-            return reason, repair, True
-    return "", "Start with larger weights, add skip connections, or put norms between the layers.", False
+            return reason, repair
+    return "", "Start with larger weights, add skip connections, or put norms between the layers."
 
 
 def _trials(replica: nn.Module, evidence: Evidence, trained: list[str], largest: float) -> Trials:

@@ -41,7 +41,7 @@ def held_back(evidence: Evidence) -> Iterator[Symptom]:
     text = f"A hook sets the gradient of {share} of the values of {few(names)} to zero. These values are not zero, "
     text += "and they never move."
     path = names[0].rpartition(".")[0] if len(names) == 1 else ""
-    yield Symptom("ZI112", path, names, text, "Nothing to do if they are meant to stay; else remove the hook.", False)
+    yield Symptom("ZI112", path, names, text, "Nothing to do if they are meant to stay; else remove the hook.")
 
 
 def _first_gradients(evidence: Evidence, names: list[str], hooks: bool) -> dict[str, Tensor]:

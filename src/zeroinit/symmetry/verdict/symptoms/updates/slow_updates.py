@@ -51,4 +51,4 @@ def of_slow(evidence: Evidence) -> Iterator[Symptom]:
     most = max(evidence.speeds[name] for name in names)
     text = f"An update moves {few(names)} by at most {most:.1g} of the largest value there, and "
     text += f"`{fastest}` by {evidence.speeds[fastest]:.1g}. Larger values at the start, or Adam, even this out."
-    yield Symptom("ZI114", names[0].rpartition(".")[0], names, text, "Start with larger values, or use Adam.", False)
+    yield Symptom("ZI114", names[0].rpartition(".")[0], names, text, "Start with larger values, or use Adam.")

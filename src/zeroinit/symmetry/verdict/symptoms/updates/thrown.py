@@ -57,13 +57,13 @@ def of_thrown(evidence: Evidence) -> Iterator[Symptom]:
     text = f"The first update takes {few(names)} to {max(evidence.thrown.values()):.1g}, and every later one is lost: "
     text += f"it is smaller than the rounding of such values. The first gradient is {first:.1g}."
     zero = tuple(name for name in names if not evidence.model.get_parameter(name).detach().any())
-    repair, tried = "Lower the learning rate, or clip the gradient.", False
+    repair = "Lower the learning rate, or clip the gradient."
     if zero:
         replica, settings = copy_of(evidence.model, torch.float64), evidence.settings
         trials = Trials(replica, evidence.objective, torch.float64, settings.dropout, settings.seed, set(zero))
         rows = trials.rows(Change(draw=zero), 1, 1)
         if rows and max(float(each.max(initial=0.0)) for each in rows.values()) < SMALLER * first:
             known = [name for name, _ in evidence.model.named_parameters()]
-            repair, tried = f"Start with {draw_line(list(zero), len(zero), known=known)}.", True
+            repair = f"Start with {draw_line(list(zero), len(zero), known=known)}."
             text += " The slope at zero is that steep."
-    yield Symptom("ZI020", names[0].rpartition(".")[0], names, text, repair, tried)
+    yield Symptom("ZI020", names[0].rpartition(".")[0], names, text, repair)

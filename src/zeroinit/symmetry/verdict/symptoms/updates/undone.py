@@ -42,7 +42,7 @@ def of_resets(evidence: Evidence) -> Iterator[Symptom]:
     for listed in filter(None, [tuple(sorted(_from_present_values(evidence, rounded), key=rounded.index))]):
         text = f"Each forward pass sets {few(listed)} back to the values before the update. They are rounded, as it "
         text += "seems, and an update at this learning rate is smaller than a step."
-        yield Symptom("ZI022", listed[0].rpartition(".")[0], listed, text, ROUNDED, False)
+        yield Symptom("ZI022", listed[0].rpartition(".")[0], listed, text, ROUNDED)
     names = [name for name in names if name in always]
     own = _from_their_own_values(evidence, names)
     for code, chosen in (("ZI022", [each for each in names if each in own]), ("ZI111", [*set(names) - own])):
@@ -50,7 +50,7 @@ def of_resets(evidence: Evidence) -> Iterator[Symptom]:
             listed = tuple(sorted(chosen, key=names.index))
             text = f"Each forward pass sets {few(listed)} to the same values, so every update of {few(listed)} is lost."
             repair = REPAIR if code == "ZI022" else "Nothing to do if that is meant."
-            yield Symptom(code, listed[0].rpartition(".")[0], listed, text, repair, False)
+            yield Symptom(code, listed[0].rpartition(".")[0], listed, text, repair)
 
 
 def _reset_at_any_rate(evidence: Evidence) -> set[str]:
