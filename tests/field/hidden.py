@@ -229,7 +229,7 @@ def mixture_head(zero: bool) -> Batch:
     return Batch(OneOf(forward, **parts), (floats(32, 4), floats(32, 1)))
 
 
-@fault("own", "equal slices", "ZI001", "means", "chooses among units of `means.weight`", also=("ZI012",))
+@fault("own", "equal slices", "ZI001", "means", "can choose nothing among units of `means.weight`", also=("ZI012",))
 def a_mixture_density_whose_heads_are_zero():
     """Both heads start at zero, so all parts have one mean, and the shares make no difference."""
     return mixture_head(True)

@@ -46,6 +46,7 @@ from . import (
     reports_29,
     reports_30,
     reports_31,
+    reports_32,
     routing,
     steps,
     still,
@@ -75,6 +76,7 @@ FIFTH = (
     reports_29,
     reports_30,
     reports_31,
+    reports_32,
 )
 REPORTS = (*SECOND, *THIRD, *FOURTH, *FIFTH)
 """Models of further readers, who did not know the inspector; their kinds are many."""

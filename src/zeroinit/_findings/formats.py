@@ -94,6 +94,7 @@ def told_once(findings: Iterable[Finding], known: Iterable[str] = ()) -> list[Fi
                 replace(
                     members[0],
                     path=f"{path} ({len(members)} of them)",
+                    parameters=tuple(name for each in members for name in each.parameters),
                     message=_once(in_common((each.message for each in members), IN_PATHS)).replace(pattern, path),
                     suggestion=_typed_once([each.suggestion for each in members]),
                     cause=members[0].cause if len({each.cause for each in members}) == 1 else "",

@@ -105,16 +105,19 @@ def few(names: Iterable[str]) -> str:
     Example:
         >>> few(["a", "b"]), few([f"h.{at}.w" for at in range(12)])
         ('`a` and `b`', '`h.*.w` (12 times)')
+        >>> few([f"{part}.{at}.w" for part in "abcdef" for at in range(4)])
+        '`a.*.w` (4 times), `b.*.w` (4 times), `c.*.w` (4 times) and 12 more'
     """
     patterns: dict[str, list[str]] = {}
     for name in names:
         patterns.setdefault(starred(name), []).append(name)
-    words: list[str] = []
+    words: dict[str, int] = {}
     for pattern, members in patterns.items():
         short = len(members) <= MOST_NAMES and (len(members) == 1 or len(pattern) < LONG)
-        words += [f"`{each}`" for each in members] if short else [f"`{pattern_of(members)}` ({len(members)} times)"]
+        folded = {f"`{pattern_of(members)}` ({len(members)} times)": len(members)}
+        words |= {f"`{each}`": 1 for each in members} if short else folded
     if len(words) > MOST_NAMES + 1:
-        words = [*words[:MOST_NAMES], f"{len(words) - MOST_NAMES} more"]
+        return joined([*[*words][:MOST_NAMES], f"{sum([*words.values()][MOST_NAMES:])} more"])
     return joined(words)
 
 

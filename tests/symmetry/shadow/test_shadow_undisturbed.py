@@ -2,6 +2,7 @@
 
 import copy
 import random
+import warnings
 
 import numpy as np
 import pytest
@@ -163,3 +164,21 @@ def test_copies_compute_products_in_float32_whatever_the_caller_has_set(used, fa
     assert not {"tf32", "bf16"} & {precision for each in NOTED for precision in each}
     assert settings() == before
     assert _old_settings() == old
+
+
+@pytest.mark.parametrize("by_torch", [True, False])
+def test_a_warning_stands_at_the_line_that_caused_it(by_torch):
+    """Torch warns at the innermost line of Python, which is this package's while it watches a call."""
+
+    def loss_fn(output):
+        if not by_torch:
+            warnings.warn("mine", stacklevel=1)
+            return output.square().mean()
+        return output.square().mean() + torch.tensor([output.mean()]).sum()
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        inspect(nn.Linear(12, 5), VECTORS, loss_fn=loss_fn)
+    assert {str(each.message).split()[0] for each in caught} == {"Converting" if by_torch else "mine"}
+    assert {each.filename for each in caught} == {__file__}
+    assert len(caught) == 1

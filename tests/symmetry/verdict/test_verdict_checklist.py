@@ -84,3 +84,56 @@ def test_information_names_how_many_modules_it_is_about():
 
 def test_one_is_singular():
     assert (counted(1, "step"), counted(0, "step")) == ("1 step", "0 steps")
+
+
+@pytest.mark.parametrize("held_by_another", [True, False])
+def test_only_what_the_optimizer_holds_counts_as_moved(held_by_another):
+    torch.manual_seed(0)
+    policy, critic = mlp(), nn.Linear(5, 1)
+    others = torch.optim.Adam(critic.parameters()) if held_by_another else None
+    ours = torch.optim.Adam([*policy.parameters(), *([] if held_by_another else critic.parameters())])
+    report = inspect(policy, VECTORS, loss_fn=lambda output: -critic(output).mean(), optimizer=ours)
+    assert not report.warnings
+    count = 6 if others else 8
+    assert f"ok optimizer: moves {count} of {count} parameters" in str(report)
+
+
+class Prior(nn.Module):
+    """Scales that are all the same at the start, beside means that are not."""
+
+    def __init__(self):
+        super().__init__()
+        self.means, self.scales = nn.Parameter(torch.randn(4, 12)), nn.Parameter(torch.zeros(4, 12))
+        self.first, self.head = nn.Linear(12, 12), nn.Linear(12, 5)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, x):
+        parts = torch.distributions.Normal(self.means, nn.functional.softplus(self.scales))
+        return self.head(x), torch.logsumexp(parts.log_prob(self.first(x)[:, None]).sum(-1), 1)
+
+
+CLASSES = torch.arange(len(VECTORS)) % 5
+
+
+@pytest.mark.parametrize(
+    ("loss_fn", "targets", "of_head"),
+    [
+        (lambda out, y: nn.functional.cross_entropy(out[0], y) - out[1].mean(), CLASSES, "targets"),
+        (lambda out: nn.functional.cross_entropy(out[0], CLASSES) - out[1].mean(), None, "loss"),
+    ],
+)
+def test_targets_break_no_symmetry_where_they_have_no_part(loss_fn, targets, of_head):
+    torch.manual_seed(0)
+    report = inspect(Prior(), VECTORS, targets, loss_fn=loss_fn)
+    sources = {(each.weight, each.unit): each.source for each in report.layers}
+    assert sources["scales", "slices of axis 0"] == sources["scales", "slices of axis 1"] == "other layers"
+    assert sources["head.weight", "units"] == of_head
+
+
+def test_a_parameter_alone_differs_by_the_loss():
+    alone = nn.Module()
+    alone.goal, alone.values = torch.randn(4, 3), nn.Parameter(torch.zeros(4, 3))
+    alone.forward = lambda x: alone.values + x.mean()
+    report = inspect(alone, VECTORS, loss_fn=lambda output: (output - alone.goal).square().mean())
+    assert {each.source for each in report.layers} == {"loss"}

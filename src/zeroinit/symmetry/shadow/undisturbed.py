@@ -5,6 +5,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,13 @@ import torch
 from torch import nn
 
 from zeroinit._common import derive_seed
+from zeroinit._findings.lines import line_at_hand
 from zeroinit._modules.state import random_state_kept
 from zeroinit.symmetry.shadow.copies import copy_of
 
 __all__ = ["deterministic_kernels", "each_warning_once", "exact_products", "flags_of_training", "reseed", "undisturbed"]
+
+PACKAGE = str(Path(__file__).parents[2])
 
 
 def reseed(seed: int, step: int) -> None:
@@ -147,12 +151,17 @@ def flags_of_training(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def each_warning_once() -> Iterator[None]:
-    """Show each warning of the user's code once, however often its line runs; filters act as before."""
+    """Show each warning of the user's code once, at its own line, however often that runs; filters act as before.
+
+    Torch warns at the innermost line of Python, which is one of zeroinit while it watches a call.
+    """
     seen: set[tuple] = set()
     with warnings.catch_warnings():
         shown = warnings.showwarning
 
         def show(message: Any, category: Any, filename: str, lineno: int, *rest: Any, **named: Any) -> None:
+            if filename.startswith(PACKAGE):
+                filename, lineno = line_at_hand()[0] or (filename, lineno)
             if (str(message), category, filename, lineno) not in seen:
                 seen.add((str(message), category, filename, lineno))
                 shown(message, category, filename, lineno, *rest, **named)

@@ -11,7 +11,10 @@ from zeroinit.symmetry.shadow.trace import Settings, Trace
 from zeroinit.symmetry.units.runs import Subject
 from zeroinit.symmetry.units.watching import Watch
 
-__all__ = ["Evidence", "Reason", "Silent", "Symptom"]
+__all__ = ["THROWN", "Evidence", "Reason", "Silent", "Symptom"]
+
+THROWN = "thrown away"
+"""What is said of results that ``forward`` drops."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +91,9 @@ class Evidence:
         speeds: By how much of its largest value an update of the float32 run moves a weight, by name.
         left_to_others: Parameters that the user's own optimizer need not hold.
         competing: Weights and axes whose slices are identical although they would learn different things.
-        of_loss: Rates of what trains in the loss alone, by name: 0 where no optimizer holds it, NaN where that is not
-            known.
+        without_targets: Weights whose gradient no target has a part in.
+        of_loss: Rates of what trains in the loss alone, by name: 0 where no optimizer holds it, NaN where another one
+            does or that is not known.
     """
 
     subject: Subject
@@ -111,6 +115,7 @@ class Evidence:
     speeds: dict[str, float] = field(default_factory=dict)
     left_to_others: set[str] = field(default_factory=set)
     competing: set[tuple[str, str]] = field(default_factory=set)
+    without_targets: set[str] = field(default_factory=set)
     of_loss: dict[str, float] = field(default_factory=dict)
 
     @property

@@ -6,7 +6,7 @@ from torch import nn
 
 from zeroinit._findings.codes import CODES
 from zeroinit.symmetry.verdict.checklist import checks
-from zeroinit.symmetry.verdict.evidence import Evidence, Symptom
+from zeroinit.symmetry.verdict.evidence import THROWN, Evidence, Symptom
 from zeroinit.symmetry.verdict.explain import of_frozen
 from zeroinit.symmetry.verdict.layer_findings import of_copies, of_layers
 from zeroinit.symmetry.verdict.passes.naming import few
@@ -123,6 +123,8 @@ def _begin(code: str, names: list[str], evidence: Evidence) -> str:
         return f"{listed} {'has' if one else 'have'} no effect."
     if code == "ZI104":
         return f"{listed} {'has' if one else 'have'} no gradient yet after step {len(evidence.double.losses)}."
+    if code == "ZI105" and THROWN in evidence.reasons[names[0]].text:
+        return f"{listed} {'gets' if one else 'get'} no gradient."
     if code == "ZI105":
         return f"{listed} {'gets' if one else 'get'} no gradient from this batch and loss."
     if code == "ZI011" and any(evidence.double.rounding_step(name) for name in names):

@@ -17,7 +17,7 @@ from zeroinit.symmetry.verdict.evidence import Evidence
 from zeroinit.symmetry.verdict.explain import LastPass, explain
 from zeroinit.symmetry.verdict.passes.graph import Graph
 from zeroinit.symmetry.verdict.search.explainer import Explainer
-from zeroinit.symmetry.verdict.search.no_effect import slices_that_compete
+from zeroinit.symmetry.verdict.search.no_effect import apart_from_targets, slices_that_compete
 from zeroinit.symmetry.verdict.symptoms.loss_parameters import note_loss_parameters
 from zeroinit.symmetry.verdict.symptoms.trained_elsewhere import leave_to_others
 
@@ -88,6 +88,7 @@ def look_at_the_end(
     leave_to_others(evidence)
     note_loss_parameters(evidence, replica, last.strangers)
     evidence.competing = slices_that_compete(evidence, partial(Explainer, evidence, replica, dtype))
+    evidence.without_targets = apart_from_targets(evidence, partial(Explainer, evidence, replica, dtype))
     return True
 
 

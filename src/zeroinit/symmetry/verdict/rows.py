@@ -103,4 +103,9 @@ def _source(watch: LayerWatch, evidence: Evidence, width: int) -> str:
             return cause
     if tracker.initial >= width:
         return "biases"
-    return "other layers" if name in evidence.fed_to_weights else "targets"
+    if name in evidence.fed_to_weights:
+        return "other layers"
+    if name not in evidence.without_targets:
+        return "targets"
+    alone = all(each.layer.weight == name for each in evidence.watch.layers)
+    return "loss" if watch.layer.known or alone else "other layers"

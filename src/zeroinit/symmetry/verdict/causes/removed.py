@@ -43,7 +43,7 @@ def of_copies(view: View) -> Iterator[Candidate]:
     redrawn = tuple(name for group in view.copied for name in group[1:])
     first = [group[0] for group in view.copied]
     what = few([starred(each) for each in first][:1])
-    text = f"{{it}} chooses among copies of one module ({what}), which are all equal."
+    text = f"{{it}} can choose nothing among copies of one module ({what}), which are all equal."
     change = Change(draw=redrawn)
     repair = f"Draw each copy anew: {line_for(redrawn, redrawn, view)}."
     yield Candidate(Reason("copies", text, tuple(redrawn), cause="copies"), change, ((change, repair),))

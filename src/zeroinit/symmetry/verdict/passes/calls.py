@@ -9,12 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from zeroinit._findings.lines import Line
+from zeroinit._findings.lines import Line, line_at_hand
 from zeroinit._modules.transforms import in_transform
 from zeroinit.symmetry.verdict.passes.applied import AppliedFunctions, NoInferenceMode
 from zeroinit.symmetry.verdict.passes.call import Call, Key
 from zeroinit.symmetry.verdict.passes.copied import CopiedParameters
-from zeroinit.symmetry.verdict.passes.lines import line_at_hand
 from zeroinit.symmetry.verdict.passes.noise import noise
 from zeroinit.symmetry.verdict.passes.states import broken_in, is_constant, state, tensors_in
 from zeroinit.symmetry.verdict.passes.written import Writes

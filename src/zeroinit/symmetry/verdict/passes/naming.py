@@ -12,6 +12,7 @@ from zeroinit.symmetry.verdict.passes.calls import LOSS, Call
 __all__ = [
     "NUMBERS",
     "draw_line",
+    "exact",
     "few",
     "in_common",
     "joined",

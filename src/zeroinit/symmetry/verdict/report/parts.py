@@ -113,8 +113,9 @@ class LayerReport:
         is_output: Whether no weights follow, so that the targets make its units differ.
         is_matrix: Whether the weights have two or more axes; norms and gains have one.
         distinct_in: Different units once stored as ``bfloat16`` and ``float16``.
-        source: What makes its units differ: ``weights``, ``biases``, ``dropout``, ``other layers``, in float32 alone
-            ``rounding`` or ``kernels`` (that give other bits each time), or nothing (empty).
+        source: What makes its units differ: ``weights``, ``biases``, ``dropout``, ``other layers``, ``targets``, or the
+            ``loss`` where no target has a part. In float32 alone ``rounding`` or ``kernels`` (that give other bits each
+            time). Empty for nothing.
         diversity: Numbers by name; those of the last step have the suffix ``_end``.
         diversity_by_step: Effective and stable rank of weights, updates so far, gradients and activations before each
             update, on at most 32 units and 32 inputs. NaN where there is none.

@@ -4,6 +4,7 @@ import math
 import re
 from typing import TYPE_CHECKING
 
+from zeroinit.symmetry.verdict.evidence import THROWN
 from zeroinit.symmetry.verdict.passes.naming import few
 from zeroinit.symmetry.verdict.report.parts import AS_MADE, FROZEN_HEAD, GRADIENTS_OFF, STILL_FINITE, Finding
 
@@ -151,11 +152,13 @@ def _with_gradient(report: "SymmetryReport", trained: list) -> str:
     second = sum(each.reason == "idle" and " a second loss " in each.explanation for each in trained)
     outside = sum(each.reason == "idle" and " does not hold " in each.explanation for each in trained)
     copies = sum(each.reason == "idle" and " is a copy of " in each.explanation for each in trained)
-    idle = sum(each.reason == "idle" for each in trained) - second - outside - copies
+    thrown = sum(each.reason == "idle" and f" {THROWN} in " in each.explanation for each in trained)
+    idle = sum(each.reason == "idle" for each in trained) - second - outside - copies - thrown
     later = sum(each.reason == "later" for each in trained)
     none = sum(each.reason in ("cancelled", "no_effect") for each in trained)
-    rest = len(trained) - len(steps) - second - outside - copies - idle - later - none
+    rest = len(trained) - len(steps) - second - outside - copies - thrown - idle - later - none
     words = [f"{idle} {'is' if idle == 1 else 'are'} not used for this batch and loss"] if idle else []
+    words += [f"{thrown} {'computes' if thrown == 1 else 'compute'} what is {THROWN}"] if thrown else []
     words += [f"{copies} of a copy {'gets' if copies == 1 else 'get'} none"] if copies else []
     words += [f"{outside} outside of the optimizer {'gets' if outside == 1 else 'get'} none"] if outside else []
     words += [f"{second} through a second loss alone, which is left out"] if second else []

@@ -3,6 +3,7 @@
 from zeroinit.symmetry.verdict.causes.views import View
 from zeroinit.symmetry.verdict.evidence import Reason
 from zeroinit.symmetry.verdict.passes.naming import draw_line, few, of_model, starred, start_line
+from zeroinit.symmetry.verdict.search.gates import behind_closed_gates
 from zeroinit.symmetry.verdict.search.search import Search
 from zeroinit.symmetry.verdict.trials.trials import Change
 
@@ -37,6 +38,8 @@ def _told(search: Search, culprits: list[str], drawn: set[str], names: list[str]
         return dict.fromkeys(names, outside)
     repair, text = _repair(search, culprits, drawn, set(names), view), _sentence(search, culprits, view)
     frozen = not any(search.replica.get_parameter(each).requires_grad for each in culprits)
+    if not frozen and (closed := behind_closed_gates(search, culprits, set(names), view, repair)) is not None:
+        return dict.fromkeys(names, closed)
     found = {}
     for name in names:
         kind = "zero_pair" if name in search.zeros and not frozen else "zero_above"

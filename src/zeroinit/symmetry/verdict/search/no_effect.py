@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+import numpy as np
 from torch import Tensor
 
 from zeroinit.symmetry.shadow.memory.frugal import is_large
@@ -15,6 +16,7 @@ from zeroinit.symmetry.verdict.trials.trials import Change
 
 __all__ = [
     "among_equal_slices",
+    "apart_from_targets",
     "balanced",
     "comes_later",
     "equal_cause",
@@ -69,6 +71,8 @@ def comes_later(name: str, search: Search, step: int) -> Reason | None:
     base = everything_else(search)
     if base.draw and name in search.trials.frees(base, step, 1):
         if (equal := among_equal_slices(name, search, step)) is not None:
+            if any(each.cause == equal.cause and each.kind == equal.kind for each in search.found.values()):
+                return equal  # they stay identical, as is told of the weights that choose among them
             return Reason("later", equal.text, equal.culprits, "", equal.cause)
         text = "It has no effect at these starting values, and gets one once other parameters have changed."
         return Reason("later", text, (), "", "later")
@@ -138,7 +142,7 @@ def among_equal_slices(name: str, search: Search, step: int) -> Reason | None:
         if chosen == (name,):
             text = f"All {layers[name]} of {{it}} are identical, so nothing can be chosen among them."
             return Reason("equal", text, chosen, repair, cause)
-        text = f"{{it}} chooses among {layers[chosen[0]]} of {few(chosen)}, which are identical."
+        text = f"{{it}} can choose nothing among {layers[chosen[0]]} of {few(chosen)}, which are identical."
         return Reason("copies", text, chosen, repair, cause)
     return None
 
@@ -173,6 +177,23 @@ def slices_that_compete(evidence: Evidence, explain: Callable[..., Search]) -> s
         if differ:
             found.add((part.name, each.layer.unit))
     return found
+
+
+def apart_from_targets(evidence: Evidence, explain: Callable[..., Search]) -> set[str]:
+    """Return the last weights whose units were equal and have parted, though no target has a part in their gradient.
+
+    Args:
+        evidence: After the last update.
+        explain: Makes a ``Search`` of watched names.
+    """
+    trackers = {each.layer.weight: each.tracker for each in evidence.watch.layers}
+    names = {name for name, each in trackers.items() if each.initial < each.width} - evidence.fed_to_weights
+    if not names or evidence.objective.targets is None:
+        return names if evidence.objective.loss_fn is not None else set()
+    trials = explain(names).trials
+    own, other = (trials.rows(change, 0, 1) for change in (Change(), Change(targets="targets")))
+    moved = {each for each in names & set(own) & set(other) if own[each].any()}
+    return {each for each in moved if np.allclose(own[each], other[each], rtol=APART, atol=0)}
 
 
 def _with_equal_slices(search: Search) -> dict[str, str]:

@@ -1,14 +1,16 @@
 """What modules hand out and are given: who computes what the loss leaves out."""
 
+import gc
 from collections.abc import Mapping
 from typing import Any
+from weakref import ref
 
 from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 from torch.utils.hooks import RemovableHandle
 
 from zeroinit._modules.attached import nodes_behind
-from zeroinit.symmetry.verdict.passes.calls import tensors_in
+from zeroinit.symmetry.verdict.passes.calls import Calls, tensors_in
 from zeroinit.symmetry.verdict.search.search import Search
 from zeroinit.symmetry.verdict.trials.trials import Change
 
@@ -38,6 +40,7 @@ def _look_at_outputs(search: Search) -> list[tuple[str, list[tuple[set[int], boo
     found: list[tuple[str, list[tuple[set[int], bool]]]] = []
     nodes: list[set[Any]] = []
     results: dict[str, set[Any]] = {}
+    handed: list[tuple[str, Any, ref]] = []
 
     def look(path: str) -> Any:
         def note(module: nn.Module, arguments: tuple, output: Any) -> None:
@@ -52,12 +55,21 @@ def _look_at_outputs(search: Search) -> list[tuple[str, list[tuple[set[int], boo
                 losses = [several and _is_loss(each, leaves, output) for each, leaves in pairs]
                 found.append((path, list(zip([set(map(id, each)) for each in below], losses, strict=True))))
                 nodes.append(set(map(_node_of, tensors)))
+                handed.extend((path, _node_of(each), ref(each)) for each in tensors)
 
         return note
 
     modules = search.replica.named_modules()
-    loss = _go_forward(search, [module.register_forward_hook(look(path)) for path, module in modules])
+    calls = Calls(search.replica)
+    loss = _go_forward(search, [module.register_forward_hook(look(path)) for path, module in modules], calls)
     reached = nodes_behind([_node_of(loss)])  # a part none of whose outputs gets there is dropped as a whole
+    left = [(path, each) for path, node, each in handed if path and node not in reached]
+    given = {id(each) for call in calls.calls for each in call.given}
+    used = {path for path, each in left if id(each()) in given}
+    del calls
+    if left:
+        gc.collect()  # calls refer to each other
+    search.unkept = {path for path, _ in left} - used - {path for path, each in left if each() is not None}
     search.dropped = _ends({path: own for path, own in results.items() if path and own and not own & reached})
     kept = zip(found, nodes, strict=True)
     return [each for each, own in kept if not each[0] or own & reached]
@@ -93,10 +105,10 @@ def given_to(name: str, search: Search) -> str | None:
     return found[-1] if found else None
 
 
-def _go_forward(search: Search, handles: list[RemovableHandle]) -> Tensor:
+def _go_forward(search: Search, handles: list[RemovableHandle], calls: Calls | None = None) -> Tensor:
     """Go forward once, and take the hooks off."""
     try:
-        return search.trials.loss(Change(), search.step)
+        return search.trials.loss(Change(), search.step, calls)
     finally:
         for handle in handles:
             handle.remove()

@@ -37,6 +37,7 @@ class Search:
         handed_out: What modules return, and what it depends on, once that was looked at.
         dropped: Modules none of whose results gets to the loss, once that was looked at. With each of them stands the
             module at the end of the chain that uses it.
+        unkept: Modules that hand out several tensors of which the model keeps none that its loss does not use.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Search:
         self.changes: dict[str, Change] = {}
         self.handed_out: list | None = None
         self.dropped: dict[str, str] = {}
+        self.unkept: set[str] = set()
         self._used_elsewhere: set[str] | None = None
 
     def moving(self) -> set[str]:

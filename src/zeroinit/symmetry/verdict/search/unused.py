@@ -12,9 +12,9 @@ from zeroinit._findings.lines import readable
 from zeroinit._modules.attached import attached
 from zeroinit.symmetry.verdict.causes.flat import second_derivative
 from zeroinit.symmetry.verdict.causes.views import View
-from zeroinit.symmetry.verdict.evidence import Reason
+from zeroinit.symmetry.verdict.evidence import THROWN, Reason
 from zeroinit.symmetry.verdict.passes.calls import DETACHED, Call, Calls, tensors_in
-from zeroinit.symmetry.verdict.passes.naming import few, joined, sentence, starred, where
+from zeroinit.symmetry.verdict.passes.naming import exact, few, joined, sentence, starred, where
 from zeroinit.symmetry.verdict.search.adapters import of_adapter
 from zeroinit.symmetry.verdict.search.conditions import condition_on_result
 from zeroinit.symmetry.verdict.search.cuts import COMPARISONS, cuts
@@ -37,6 +37,7 @@ __all__ = ["DROPPED", "reason_for_unused"]
 MOST_ARGUMENTS = 6
 DROPPED = "dropped"
 """How the cause of parameters starts whose result is thrown away."""
+OTHER_INPUTS = ("other", "choices", "random")
 WRITES = ("data", "copy", "fill", "zero")
 SECOND_LOSS = "second loss"
 ROUTING = ("nonzero", "argmax", "topk", "multinomial", "where", "argsort", "sort", "bincount", "unique")
@@ -144,6 +145,9 @@ def _not_in_loss(name: str, search: Search) -> Reason:
         if is_loss:
             text = f"{place} returns a second loss that depends on {{it}}, and this loss leaves it out."
             return Reason("idle", sentence(text), (), "Add the second loss to the first one.", SECOND_LOSS)
+        if user := _throws_away(by, name, search):
+            text = f"The output of {{it}} is handed out by {place} and {THROWN} in `{user}.forward`."
+            return Reason("idle", text, (), "Nothing to do if that is meant.", f"{THROWN} {starred(by)}")
         text = f"The output of {{it}} is handed out by {place}, and this loss does not use it for this batch."
         return Reason("idle", text, (), "Nothing to do if another loss or batch uses it.", "left out by the loss")
     text, own = reached_text(type(search.replica.get_submodule(path))), name[len(path) :].strip(".")
@@ -157,9 +161,29 @@ def _not_in_loss(name: str, search: Search) -> Reason:
     parts = path.split(".")
     around = (".".join(parts[:end]) for end in range(1, len(parts) + 1))
     path = next((search.dropped[each] for each in around if each in search.dropped), path)
-    what = f"What {where(path, search.replica)} computes" if path else "What is made of {it}"
+    what = _of_dropped(path, search) if path else "What is made of {it}"
     text = f"{what} is thrown away. Nothing in the loss depends on it."
     return Reason("unused", text, (), "Use its result, or remove it.", f"{DROPPED} {starred(path)}")
+
+
+def _throws_away(by: str, name: str, search: Search) -> str:
+    """Return the class whose ``forward`` drops what a module hands out, where nothing keeps it and no batch uses it."""
+    parts = by.split(".") if by in search.unkept else []
+    paths = [".".join(parts[:end]) for end in range(len(parts))]
+    users = [search.replica.get_submodule(path) for path in paths]
+    user = next((each for each in reversed(users) if not isinstance(each, nn.ModuleList | nn.ModuleDict)), None)
+    if user is None or isinstance(user, nn.Sequential):
+        return ""
+    used = any(name in search.trials.frees(Change(inputs=kind), search.step) for kind in OTHER_INPUTS)
+    return "" if used else type(user).__name__
+
+
+def _of_dropped(path: str, search: Search) -> str:
+    """Say what is thrown away: the results of a module, and of those whose paths differ from its by numbers alone."""
+    alike = {each for each in search.dropped.values() if starred(each) == starred(path)}
+    if len(alike) < 2:
+        return f"What {where(path, search.replica)} computes"
+    return f"What `{exact(sorted(alike), (at for at, _ in search.replica.named_modules()))}` compute"
 
 
 def _not_called(name: str, search: Search) -> Reason:

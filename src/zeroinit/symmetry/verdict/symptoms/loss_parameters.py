@@ -102,7 +102,7 @@ def note_loss_parameters(evidence: Evidence, replica: nn.Module, leaves: list[Te
         rates = {name: optimizer.rates.get(id(each), elsewhere.get(id(each))) for name, each in used.items()}
         missing = [name for name, rate in rates.items() if rate is None and _is_own(objective.loss_fn, name)]
         evidence.of_loss = {
-            name: 0.0 if name in missing else math.nan if rate is None else rate for name, rate in rates.items()
+            name: 0.0 if name in missing else optimizer.rates.get(id(each), math.nan) for name, each in used.items()
         }
         evidence.symptoms += _of_missing(missing, objective.loss_fn)
         evidence.symptoms += _of_still([name for name, rate in rates.items() if rate == 0], objective.loss_fn)
