@@ -738,6 +738,7 @@ def test_a_scaler_that_skips_every_step_is_named_as_the_cause(fused, zero):
         ([1.0] + [torch.inf, 1.0] * 6, 6),  # every second one
         ([torch.inf] * 9 + [1.0] * 3, 0),  # the scale falls first
         ([1.0] * 10 + [torch.inf] + [1.0] * 5 + [torch.inf], 0),  # a larger scale is tried now and then
+        ([1.0, torch.inf, 1.0, torch.inf], 0),  # so few tell nothing
     ],
 )
 def test_many_skipped_steps_are_told_and_a_few_are_not(factors, num):
