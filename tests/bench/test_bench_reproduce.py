@@ -510,3 +510,11 @@ def test_if_every_run_failed_the_place_is_named_as_the_user_does(figure, store, 
     options = Options(store.root, remote=Remote("ftp://anna:geheim@host/study"))
     with pytest.raises(InputError, match=r"^results='ftp://anna:\*\*\*@host/study': holds no result of "):
         reproduce([figure], options, seeds=[0], jobs=1, report_dir=tmp_path / "report", progress=Progress(console))
+
+
+@pytest.mark.parametrize(
+    ("name", "way"), [("first", "zeroinit reproduce"), ("quick", "zeroinit reproduce --profile quick")]
+)
+def test_a_profile_given_as_a_figure_is_told_what_to_type(name, way):
+    with pytest.raises(InputError, match=f"^figure='{name}': is a profile; type `{way}`$"):
+        choose_figures([name])

@@ -63,7 +63,10 @@ def test_all_codes_are_listed(zeroinit):
     assert f"ZI006: {CODES['ZI006'].title}\n" in ended.out
 
 
-@pytest.mark.parametrize(("code", "nearest"), [("zl006", "ZI006"), ("inspect", "")])
+@pytest.mark.parametrize(
+    ("code", "nearest"),
+    [("zl006", "ZI006"), ("ZI06x", "ZI006"), ("ZIO06", "ZI006"), ("zi2o1", "ZI201"), ("inspect", "")],
+)
 def test_an_unknown_code_is_an_error_that_names_the_nearest(zeroinit, code, nearest):
     ended = zeroinit("explain", code)
     assert (ended.code, ended.out) == (2, "")

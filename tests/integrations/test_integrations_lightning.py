@@ -547,3 +547,52 @@ def test_an_optimizer_whose_step_fails_on_a_copy_still_says_what_it_holds(tmp_pa
     whole = InspectCallback(strict=True, show=lambda text: None)
     trainer(tmp_path, [whole]).fit(Holds((Bound, [0, 2])), loader())
     assert whole.report.optimizer == "Adam in place of Bound"
+
+
+@pytest.mark.parametrize("factor", [float("inf"), 1.0])
+def test_a_scaler_that_skips_every_step_is_told_at_the_end(tmp_path, factor):
+    from lightning.pytorch.plugins import MixedPrecision
+
+    class Scaled(Net):
+        def on_before_backward(self, loss):
+            loss.mul_(factor)
+
+    shown = []
+    plugin = MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", init_scale=4.0))
+    trainer(tmp_path, [InspectCallback(show=shown.append)], plugins=plugin, max_epochs=1, max_steps=-1).fit(
+        Scaled(), loader()
+    )
+    if factor == 1:
+        assert shown[-1].startswith("zeroinit: After 5 updates: no units are identical")
+    else:
+        assert shown[-1].startswith("zeroinit: Nothing was seen: gradients of 4 of 4 parameters")
+        assert shown[-1].endswith("a GradScaler skipped all 5 steps; lower the loss, the learning rate or the scale.")
+
+
+def in_a_function(module, batch):
+    hidden = module.net[:2](batch[0])
+    return nn.functional.cross_entropy(module.net[2](hidden.detach()), batch[1])
+
+
+@pytest.mark.parametrize(("way", "place"), [("training_step", "Cuts.training_step"), ("step", "in_a_function")])
+def test_a_cut_is_named_by_the_method_in_which_it_stands(tmp_path, way, place):
+    class Cuts(Net):
+        def training_step(self, batch, batch_idx):
+            return in_a_function(self, batch)
+
+    callback = InspectCallback(show=lambda text: None, step=in_a_function if way == "step" else None)
+    trainer(tmp_path, [callback]).fit(Cuts(), loader())
+    text = " ".join(str(callback.report).split())
+    assert f"`detach()` in `{place}` cuts" in text
+    assert f"Remove `detach()` in `{place}`" in text
+    assert "forward" not in text
+
+
+def test_a_cut_in_forward_itself_is_named_by_it(tmp_path):
+    class Cuts(Net):
+        def forward(self, inputs):
+            return self.net[2](self.net[:2](inputs).detach())
+
+    callback = InspectCallback(show=lambda text: None)
+    trainer(tmp_path, [callback]).fit(Cuts(), loader())
+    assert "`detach()` in `Cuts.forward` cuts" in " ".join(str(callback.report).split())

@@ -667,12 +667,125 @@ def test_gradients_that_are_set_to_zero_before_the_step_are_asked_for(set_to_non
             model(torch.ones(4, 3)).square().mean().backward()
             optimizer.zero_grad(set_to_none=set_to_none)
             optimizer.step()
-    ask = "does zero_grad() stand between backward() and step()?"
+    ask = (
+        "does zero_grad() stand between backward() and step(), or does the loss not reach this model (no_grad, detach)?"
+    )
     if set_to_none:
         assert [str(each.message) for each in caught if each.category.__name__ == "WatchWarning"] == [
             f"watch saw no update: optimizer.step() ran 12 times, always without gradients; {ask}"
         ]
         assert str(seen).startswith("Nothing was seen: optimizer.step() ran 12 times")
+        assert str(seen).endswith("(no_grad, detach)?")
     else:
         assert str(seen).endswith(f"had no gradient at the recorded updates; {ask}")
         assert "last seen" not in str(seen)
+
+
+def test_a_loss_that_never_reaches_the_model_is_asked_for():
+    model, critic = build(), nn.Linear(2, 1)
+    optimizer = SGD(model.parameters(), lr=0.1)
+
+    def train_critic() -> None:
+        with watch(model):
+            for _ in range(3):
+                with torch.no_grad():
+                    made = model(BATCH)
+                critic(made).mean().backward()
+                optimizer.step()
+
+    with pytest.warns(WatchWarning, match="does the loss not reach this model"):
+        train_critic()
+
+
+def train_scaled(
+    model: nn.Module, factors: list[float], *optimizers: torch.optim.Optimizer, zero: bool = False
+) -> None:
+    scaler = torch.amp.GradScaler("cpu", init_scale=256.0)
+    for factor in factors:
+        model.zero_grad()
+        scaler.scale((model(BATCH) - 1).square().mean() * factor).backward()
+        for optimizer in optimizers:
+            scaler.step(optimizer)
+        scaler.update()
+        if zero:
+            model.zero_grad()
+
+
+@pytest.mark.parametrize("zero", [False, True])
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_scaler_that_skips_every_step_is_named_as_the_cause(fused, zero):
+    model = build()
+    seen = watch(model)
+
+    def train_watched() -> None:
+        with seen:
+            train_scaled(model, [torch.inf] * 12, SGD(model.parameters(), lr=0.1, fused=fused), zero=zero)
+
+    with pytest.warns(WatchWarning) as warned:
+        train_watched()
+    cause = (
+        "gradients of 4 of 4 parameters (`0.weight`, `0.bias`, `2.weight`, ...) are NaN or infinite, so a GradScaler "
+        "skipped all 12 steps; lower the loss, the learning rate or the scale"
+    )
+    assert [str(each.message) for each in warned] == [f"watch saw no update: {cause}"]
+    assert str(seen) == f"Nothing was seen: {cause}."
+
+
+@pytest.mark.parametrize(
+    ("factors", "num"),
+    [
+        ([1.0] * 3 + [torch.nan] * 9, 9),  # to the end
+        ([1.0] + [torch.inf, 1.0] * 6, 6),  # every second one
+        ([torch.inf] * 9 + [1.0] * 3, 0),  # the scale falls first
+        ([1.0] * 10 + [torch.inf] + [1.0] * 5 + [torch.inf], 0),  # a larger scale is tried now and then
+        ([1.0, torch.inf, 1.0, torch.inf], 0),  # so few tell nothing
+    ],
+)
+def test_many_skipped_steps_are_told_and_a_few_are_not(factors, num):
+    model = build()
+    with watch(model) as seen:
+        train_scaled(model, factors, SGD(model.parameters(), lr=0.001))
+    told = f"so a GradScaler skipped {num} of {len(factors)} steps; lower the loss, the learning rate or the scale"
+    assert ("GradScaler" in str(seen)) is bool(num)
+    assert not num or told in str(seen)
+
+
+def test_an_optimizer_of_which_all_steps_are_skipped_beside_another_is_told():
+    model = build()
+    first, second = SGD(model[0].parameters(), lr=0.1), SGD(model[2].parameters(), lr=0.1)
+    model[2].bias.register_hook(lambda gradient: gradient * torch.nan)
+    with watch(model) as seen:
+        train_scaled(model, [1.0] * 6, first, second)
+    assert "(`2.bias`) had gradients that are NaN or infinite, so a GradScaler skipped all 6 steps" in str(seen)
+    assert "held by no optimizer" not in str(seen)
+
+
+@pytest.mark.parametrize("factor", [torch.inf, 1.0])
+def test_a_loop_that_makes_no_step_because_clipping_refuses_is_told(factor):
+    model = build()
+    seen = watch(model)
+
+    def clip() -> None:
+        with seen:
+            backward(model, factor)
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0, error_if_nonfinite=True)
+            SGD(model.parameters(), lr=0.1).step()
+
+    if factor == 1:
+        clip()
+        assert str(seen).startswith("After 1 update: no units are identical")
+        return
+    with pytest.raises(RuntimeError, match="non-finite"):
+        clip()
+    assert str(seen).startswith("Nothing was seen: gradients of 4 of 4 parameters")
+    assert str(seen).endswith("are NaN or infinite, and no step was made; lower the loss or the learning rate.")
+
+
+def test_the_scaler_has_its_own_method_again():
+    own = torch.amp.GradScaler.step
+    model = build()
+    with watch(model), watch(build()) as other:
+        assert torch.amp.GradScaler.step is not own
+        train_scaled(model, [1.0], SGD(model.parameters(), lr=0.1))
+        train_scaled(other._recorder.model, [1.0], SGD(other._recorder.model.parameters(), lr=0.1))
+    assert torch.amp.GradScaler.step is own

@@ -260,3 +260,38 @@ def test_the_trainers_own_loss_is_put_back_if_the_training_ends_early(tmp_path):
     assert trainer.compute_loss is own
     own.end()
     assert vars(trainer).keys() == before.keys()
+
+
+CUTS = {
+    "item": (lambda second: second.item(), "Compute with tensors in"),
+    "tensor": (lambda second: torch.tensor(float(second)), "Compute with tensors in"),
+    "detach": (lambda second: second.detach(), "Remove `detach()` in"),
+    "argmax": (lambda second: second.unsqueeze(0).argmax() + 0.0, ""),
+    "no_grad": (lambda second: _without(second), "Remove `torch.no_grad()` in"),
+}
+
+
+def _without(second):
+    with torch.no_grad():
+        return second * 1
+
+
+@pytest.mark.parametrize("way", CUTS)
+def test_a_cut_in_the_own_loss_is_named_by_it(tmp_path, way):
+    cut, repair = CUTS[way]
+
+    class Cuts(transformers.Trainer):
+        def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+            second = inputs.pop("second")
+            outputs = model(**inputs, output_hidden_states=True)
+            scores = self.model.second(outputs.hidden_states[-1][:, 0])
+            loss = outputs.loss + cut(nn.functional.cross_entropy(scores, second))
+            return (loss, outputs) if return_outputs else loss
+
+    callback = InspectCallback(show=lambda text: None)
+    run(tmp_path, [callback], kind=Cuts).train()
+    text = " ".join(str(callback.report).split())
+    place = "`Cuts.compute_loss`"
+    assert f" in {place}" in text
+    assert f"{repair} {place}" in text or not repair
+    assert "TwoTasks.forward" not in text

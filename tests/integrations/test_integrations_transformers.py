@@ -33,14 +33,12 @@ def examples(count: int = 24) -> list[dict]:
     return [{"input_ids": each, "labels": each} for each in words]
 
 
-def trainer(folder, model, callbacks, evaluated=None, **settings) -> "transformers.Trainer":
+def trainer(folder, model, callbacks, evaluated=None, kind=transformers.Trainer, **settings) -> "transformers.Trainer":
     settings = {"max_steps": 3, "per_device_train_batch_size": 4, **settings}
     arguments = transformers.TrainingArguments(
         output_dir=str(folder), use_cpu=True, report_to="none", save_strategy="no", disable_tqdm=True, **settings
     )
-    return transformers.Trainer(
-        model=model, args=arguments, train_dataset=examples(), eval_dataset=evaluated, callbacks=callbacks
-    )
+    return kind(model=model, args=arguments, train_dataset=examples(), eval_dataset=evaluated, callbacks=callbacks)
 
 
 class Reporter(transformers.TrainerCallback):
@@ -345,8 +343,63 @@ def test_the_first_and_the_last_sentence_agree_on_rounding(tmp_path, bias):
     trainer(tmp_path, model, [InspectCallback(show=shown.append)]).train()
     first, last = shown
     assert ("1 has no effect" in first) is bias
-    text = f"zeroinit: After 3 updates: no units are identical, and each of {6 + bias} parameters had a gradient."
-    assert last == text + " 1 of them has no effect: its gradient is rounding alone." * bias
+    found = ("and each of 6 parameters had a gradient", "each of 6 parameters had a gradient, and 1 has no effect")[
+        bias
+    ]
+    assert last == f"zeroinit: After 3 updates: no units are identical, {found}."
+
+
+class Preferred(transformers.Trainer):
+    """Compares two inputs, so that a shift of both has no effect."""
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        one, other = (model(input_ids=words)["logits"] for words in (inputs["input_ids"], inputs["input_ids"].flip(0)))
+        loss = -nn.functional.logsigmoid((one - other)[..., 0]).mean()
+        return (loss, {}) if return_outputs else loss
+
+
+class Scored(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed, self.head = nn.Embedding(64, 8), nn.Linear(8, 1)
+
+    def forward(self, input_ids, labels=None):
+        return {"logits": self.head(self.embed(input_ids).mean(1))}
+
+
+def test_what_has_no_effect_is_no_fault_at_the_end(tmp_path):
+    shown = []
+    trainer(tmp_path, Scored(), [InspectCallback(show=shown.append)], kind=Preferred).train()
+    first, last = shown
+    assert "1 has no effect" in first
+    assert last == (
+        "zeroinit: After 3 updates: no units are identical, each of 2 parameters had a gradient, and 1 has no effect."
+    )
+
+
+@pytest.mark.parametrize("num_skipped", [6, 2])
+def test_at_the_end_a_scaler_that_skips_every_update_is_told(tmp_path, num_skipped):
+    """accelerate tells the Trainer whether its scaler has skipped a step."""
+    shown = []
+    callback = InspectCallback(show=shown.append)
+    run = trainer(tmp_path, tiny(), [callback])
+    optimizer = torch.optim.SGD(run.model.parameters())
+    run.state.is_world_process_zero = True
+    callback.on_train_begin(run.args, run.state, run.control, model=run.model)
+    for number in range(6):
+        optimizer.step_was_skipped = number < num_skipped
+        for parameter in run.model.parameters():
+            parameter.grad = torch.full_like(parameter, torch.inf if number < num_skipped else 1.0)
+        callback.on_pre_optimizer_step(run.args, run.state, run.control, optimizer=optimizer)
+        callback.on_optimizer_step(run.args, run.state, run.control, optimizer=optimizer)
+    callback.on_train_end(run.args, run.state, run.control)
+    (text,) = shown
+    if num_skipped == 6:
+        assert text.startswith("zeroinit: No update was made: gradients of ")
+        assert text.endswith("so a GradScaler skipped all 6 steps; lower the loss, the learning rate or the scale.")
+    else:
+        assert text.startswith("zeroinit: After 4 updates: ")
+        assert "GradScaler" not in text
 
 
 @pytest.mark.parametrize(

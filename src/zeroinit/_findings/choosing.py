@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from zeroinit._common import InputError, closest, counted, write_atomically
-from zeroinit._findings.codes import CODES, in_full
+from zeroinit._findings.codes import CODES, meant
 from zeroinit._findings.finding import Finding
 from zeroinit._findings.report import Report
 
@@ -83,7 +83,7 @@ def known_codes(starts: Iterable[str], argument: str) -> tuple[str, ...]:
         if not isinstance(each, str):
             raise InputError(f"{argument}={each!r}: must be a code, such as 'ZI006'")
         if not each or not any(code.startswith(each.upper()) for code in CODES):
-            near = closest(in_full(each), CODES, "`zeroinit explain` lists all codes")
+            near = closest(meant(each), CODES, "`zeroinit explain` lists all codes")
             raise InputError(f"{argument}={each!r}: no code starts like this{near}")
     return tuple(each.upper() for each in given)
 

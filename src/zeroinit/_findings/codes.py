@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-__all__ = ["CODES", "Code", "in_full"]
+__all__ = ["CODES", "Code", "in_full", "meant"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,17 @@ def in_full(code: str) -> str:
     """
     number = code.upper().removeprefix("ZI")
     return f"ZI{int(number):03d}" if number.isdecimal() else code.upper()
+
+
+def meant(code: str) -> str:
+    """Return the code that a wrong one may stand for: its digits alone, in full.
+
+    Example:
+        >>> meant("ZI06x"), meant("zio6"), meant("dead")
+        ('ZI006', 'ZI006', 'dead')
+    """
+    digits = "".join(each for each in code.upper().replace("O", "0") if each.isdecimal())
+    return in_full(digits) if digits else code
 
 
 CODES: dict[str, Code] = {

@@ -33,6 +33,11 @@ class Report:
         """The findings that keep the model from learning as it should."""
         return tuple(finding for finding in self.findings if finding.severity == "warning")
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """The notes on warnings that ``choose`` or a baseline left out."""
+        return tuple(note for note in self.notes if note.endswith((" left out", " left out by code")))
+
     def to_text(self, width: int = WIDTH) -> str:
         """Return the report as text of this many columns; ``str(report)`` has 100. Lines of code may be longer."""
         raise NotImplementedError

@@ -62,9 +62,8 @@ class AuditReport(Report):
         if not self.warnings:
             where = counted(len(self.parameters) - buffers, "parameter")
             where += f" and {counted(buffers, 'buffer')}" if buffers else ""
-            hidden = [each for each in self.notes if each.endswith(("left out", "left out by code"))]
-            told = f"No other fault found in {where}: {joined(hidden)}."
-            return told if hidden else f"Initialized: no fault found in {where}."
+            told = f"No other fault found in {where}: {joined(self.left_out)}."
+            return told if self.left_out else f"Initialized: no fault found in {where}."
         wrong = {name for each in self.warnings for name in each.parameters}
         total = len(wrong | {each.name for each in self.parameters})  # ranks may have names of their own
         first = self.warnings[0].message.rstrip(".")

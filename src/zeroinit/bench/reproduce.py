@@ -46,6 +46,9 @@ def choose_figures(names: Sequence[str] | None, profile: str = "paper") -> list[
         >>> [figure.name for figure in choose_figures([], "first")]
         ['starts', 'starts_cnn', 'fig12']
     """
+    if profiles := [name for name in names or () if name in PROFILES and name not in FIGURES]:
+        way = "" if profiles[0] == "first" else f" --profile {profiles[0]}"
+        raise InputError(f"figure={profiles[0]!r}: is a profile; type `zeroinit reproduce{way}`")
     names = names or lookup(PROFILES, profile, "profile").figures
     if not names:
         return [figure for figure in FIGURES.values() if figure.in_paper]

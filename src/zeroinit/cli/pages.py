@@ -4,8 +4,8 @@ import re
 import textwrap
 from pathlib import Path
 
-from zeroinit._common import lookup
-from zeroinit._findings.codes import in_full
+from zeroinit._common import InputError, closest
+from zeroinit._findings.codes import in_full, meant
 
 __all__ = ["PAGES", "fitted", "page"]
 
@@ -58,4 +58,7 @@ def page(code: str | None) -> str:
         titles = [path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ") for path in listed]
         return "\n".join([*titles, "", f"More on one of them: zeroinit explain {listed[0].stem}"])
     name = in_full(start)
-    return lookup(pages, name if name in pages else str(code), "code").read_text(encoding="utf-8").rstrip()
+    if name not in pages:
+        near = closest(meant(start), pages, f"it must be one of {', '.join(pages)}")
+        raise InputError(f"code={code!r}: {near.removeprefix('; ')}")
+    return pages[name].read_text(encoding="utf-8").rstrip()

@@ -14,6 +14,7 @@ from zeroinit._modules.arguments import check_function, true_or_false
 from zeroinit._modules.sharded import num_processes
 from zeroinit.integrations.optimizers import as_one
 from zeroinit.integrations.own_loop import is_first_rank
+from zeroinit.integrations.recorder import Recorder
 from zeroinit.symmetry.inspector import inspect
 from zeroinit.symmetry.shadow.objective import FORM
 from zeroinit.symmetry.shadow.own_optimizer import stand_in
@@ -212,14 +213,11 @@ class InspectingCallback:
         whole_number(settings.get("seed", 0), "seed", least=0)
         check_updates(settings.get("optimizer", "adam"), settings.get("learning_rate"))
 
-    def _tell_end(self, seen: Any) -> None:
-        """Show what was seen of the updates, in agreement with the inspection: rounding alone is no gradient there."""
-        text, found = str(seen), self.report.parameters if self.report is not None else ()
-        num = sum(each.first_gradient_step is None and each.rounding_step is not None for each in found)
-        if num and "had a gradient" in text:
-            have = "has no effect: its gradient is" if num == 1 else "have no effect: their gradients are"
-            text += f" {num} of them {have} rounding alone."
-        self._tell(f"zeroinit: {text}")
+    def _tell_end(self, seen: Any, recorder: Recorder) -> None:
+        """Show what was seen of the updates, in agreement with the inspection about what has no effect."""
+        found = self.report.parameters if self.report is not None else ()
+        recorder.without_effect = {each.name for each in found if each.reason in ("cancelled", "no_effect")}
+        self._tell(f"zeroinit: {seen}")
 
     def _join(self, callbacks: Iterable[Any]) -> None:
         """Begin a training with these callbacks of the Trainer, this one among them."""

@@ -97,7 +97,7 @@ class InspectCallback(InspectingCallback, Callback):
         if self.watch is None or not self.watch.is_active:
             return
         if self.watch.num_updates:
-            self._tell_end(self.watch)
+            self._tell_end(self.watch, self.watch._recorder)
         elif self._num_batches and self._num_none == self._num_batches:
             self._tell("zeroinit: No update was made: training_step returned None for each batch; return the loss.")
         elif self._num_batches:

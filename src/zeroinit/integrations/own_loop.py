@@ -11,8 +11,9 @@ from torch.optim import Optimizer
 from zeroinit._common import counted, whole_number
 from zeroinit._modules.sharded import num_processes
 from zeroinit.integrations.logs import Log, check_log
-from zeroinit.integrations.recorder import EMPTIED, Recorder
+from zeroinit.integrations.recorder import Recorder
 from zeroinit.integrations.rounds import Rounds
+from zeroinit.integrations.sentence import EMPTIED, no_update, sentence
 from zeroinit.zero_start.unused import Unused
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Watch:
         self.is_active = is_first_rank()
         self._recorder = Recorder(model, whole_number(every, "every", least=1), by_layer)
         check_log(log)
-        self._updates = Rounds(self._recorder.model)
+        self._updates = Rounds(self._recorder.model, self._recorder.steps)
         self._unused: Unused | None = Unused(self, self._recorder.model, WatchWarning(UNUSED))
         self._target = log
         self._log = Log()
@@ -68,15 +69,17 @@ class Watch:
         if self._unused is not None:
             return f"Not started: {UNUSED}."
         if not self._recorder.num_recorded:
-            return f"Nothing was seen: {self._empty or 'no optimizer of torch has updated this model'}."
-        return self._recorder.sentence(self.num_updates)
+            text = f"Nothing was seen: {self._reason or 'no optimizer of torch has updated this model'}"
+            return text if text.endswith("?") else f"{text}."
+        return sentence(self._recorder, self.num_updates)
 
     @property
-    def _empty(self) -> str:
-        """What to say of steps without gradients, if there were any."""
+    def _reason(self) -> str:
+        """Why no update was made, if something was seen of it."""
         num = self._updates.num_empty
         times = "once" if num == 1 else f"{num} times"
-        return f"optimizer.step() ran {times}, always without gradients; {EMPTIED}" if num else ""
+        empty = f"optimizer.step() ran {times}, always without gradients; {EMPTIED}" if num else ""
+        return no_update(self._recorder) or empty
 
     def to_frame(self) -> "pandas.DataFrame":
         """Return one row for each layer and recorded update."""
@@ -89,7 +92,7 @@ class Watch:
     def __exit__(self, kind: object, *error: object) -> None:
         self.detach()
         if kind is None and self.is_active and not self.num_updates:
-            reason = self._empty or (
+            reason = self._reason or (
                 f"no optimizer of torch updated this {type(self._recorder.model).__name__}; make the optimizer from "
                 "this model's parameters, and call optimizer.step() inside the with statement"
             )
@@ -132,7 +135,7 @@ class Watch:
 
     def __getstate__(self) -> dict[str, Any]:
         """What was seen so far, without the hooks and the log."""
-        updates = Rounds(self._recorder.model)
+        updates = Rounds(self._recorder.model, self._recorder.steps)
         updates.num, updates.num_empty = self.num_updates, self._updates.num_empty
         return {**vars(self), "_updates": updates, "_unused": None, "_target": None, "_log": Log()}
 

@@ -16,14 +16,13 @@ from zeroinit._modules.arguments import check_module, true_or_false
 from zeroinit._modules.sharded import is_sharded
 from zeroinit._modules.state import plain_name
 from zeroinit.integrations.logs import metrics_of
+from zeroinit.integrations.sentence import sentence
+from zeroinit.integrations.skipped import Skipped
 from zeroinit.integrations.tensors import moved, not_finite
 from zeroinit.symmetry.observer import LayerRecord, SymmetryObserver
 from zeroinit.symmetry.shadow.checks import unwrapped
 
-__all__ = ["EMPTIED", "Recorder"]
-
-EMPTIED = "does zero_grad() stand between backward() and step()?"
-"""What to ask where no step had a gradient."""
+__all__ = ["Recorder"]
 
 
 @dataclass
@@ -51,6 +50,9 @@ class Recorder:
         model: The model without its wrappers.
         records: One ``LayerRecord`` for each layer and recorded update.
         num_recorded: Updates recorded.
+        steps: The optimizers' steps, made and skipped.
+        without_effect: Parameters of which an inspection has said that they have no effect.
+        not_finite_gradients: Where nothing was recorded, parameters whose gradients are NaN or infinite at the end.
 
     Raises:
         InputError: ``model`` is no module, has no parameters, is lazy, or is sharded over processes; ``every`` is no
@@ -85,6 +87,9 @@ class Recorder:
         self._silent: dict[str, np.ndarray] = {}
         self._latest = self._latest_gradients = self._num_updates = 0
         self.num_recorded = 0
+        self.steps = Skipped()
+        self.without_effect: Set[str] = frozenset()
+        self.not_finite_gradients: tuple[str, ...] = ()
 
     @property
     def records(self) -> list[LayerRecord]:
@@ -133,51 +138,10 @@ class Recorder:
         return {**vars(self), "_known": {}, "_names": {}, "_sets": set()}
 
     def __str__(self) -> str:
-        return self.sentence(max(self._num_updates, self._latest)) if self.num_recorded else "Nothing was seen yet."
+        return sentence(self, max(self._num_updates, self._latest)) if self.num_recorded else "Nothing was seen yet."
 
     def __repr__(self) -> str:
         return f"Recorder({type(self.model).__name__}, {counted(self.num_recorded, 'update')} recorded)"
-
-    def sentence(self, num_updates: int) -> str:
-        """Say what is wrong after the last record, or that nothing is.
-
-        Args:
-            num_updates: Updates so far, recorded or not.
-        """
-        paths, unknown = self._observer.paths, self._observer.not_looked_at
-        latest = {each.path: each for each in [*self.records, *self._last] if each.path in paths}
-        identical = [each for each in latest.values() if each.num_driven_apart < each.num_units]
-        merged = [each for each in latest.values() if each.num_merged]
-        layers, parameters = (
-            f"of {counted(*each)}" for each in ((len(latest), "layer"), (len(self._trained), "parameter"))
-        )
-        when = "" if num_updates <= self.num_recorded else " at the recorded updates"
-        rows = (
-            (
-                "",
-                parameters,
-                _quoted(self.not_finite),
-                f"became NaN or infinite, first seen after {_first(self.not_finite)}",
-            ),
-            ("units are identical in", layers, [f"`{each.path}`: {_distinct(each)}" for each in identical], ""),
-            ("units merged again in", layers, _quoted(each.path for each in merged), ""),
-            ("", parameters, _quoted(self.without_gradient), f"had no gradient{when}"),
-            ("", parameters, _quoted(self.lost), f"lost their gradient, first seen at {_first(self.lost)}"),
-            ("units had no gradient in any record in", layers, [_dead(*each) for each in self.dead.items()], ""),
-            ("", parameters, _quoted(self.not_held), "are held by no optimizer"),
-            ("", parameters, _quoted(self.still), f"had a learning rate of 0{when}"),
-        )
-        if not self._trained:
-            return f"After {counted(num_updates, 'update')}: all parameters were replaced after the last record."
-        texts = [f"{start} {len(names)} {of} ({_few(names)}) {end}".strip() for start, of, names, end in rows if names]
-        fine = "no units are identical" if latest else "no layer has units that could be compared"
-        each = f"each {parameters}" if len(self._trained) > 1 else "its one parameter"
-        found = ", ".join(texts) or f"{fine}, and {each} had a gradient"
-        found += f", {counted(len(unknown), 'layer')} ({_few(_quoted(unknown))}) not looked at" if unknown else ""
-        text, seen = f"After {counted(num_updates, 'update')}: {found}", self._latest_gradients
-        if self._held and not self._seen:
-            return f"{text}; {EMPTIED}"
-        return f"{text}." if seen >= num_updates else f"{text} (gradients were last seen at update {seen})."
 
     def is_due(self, step: int, parameters: Set[nn.Parameter] = frozenset()) -> bool:
         """Whether an update, from 1, is recorded: also if it is of parameters of the model that none was of before."""
@@ -236,8 +200,14 @@ class Recorder:
         """
         self._num_updates, num_records = num_updates, len(self.records)
         with suppress(RuntimeError):  # a device that failed, or a model that was taken apart, tells no more
-            if self.num_recorded and not any(each.is_meta for each in self.model.parameters()):
+            if any(each.is_meta for each in self.model.parameters()):
+                return
+            if self.num_recorded:
                 self._look_back(num_updates)
+            else:
+                named = {name: each.grad for name, each in self._renewed().items() if each.grad is not None}
+                found = not_finite({each: name for name, each in named.items()})
+                self.not_finite_gradients = tuple(name for name in named if name in found)
         del self.records[num_records:]
 
     def _look_back(self, num_updates: int) -> None:
@@ -308,23 +278,3 @@ class _State:
     """What ``SymmetryObserver`` reads of a ``TrainState``."""
 
     model: nn.Module
-
-
-def _distinct(record: LayerRecord) -> str:
-    return f"{record.num_driven_apart} different of {record.num_units}"
-
-
-def _dead(path: str, units: np.ndarray) -> str:
-    return f"`{path}`: {units.sum()} of {len(units)}"
-
-
-def _quoted(names: Iterable[str]) -> list[str]:
-    return [f"`{name}`" for name in names]
-
-
-def _first(seen: dict[str, int]) -> str:
-    return f"update {min(seen.values(), default=0)}"
-
-
-def _few(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 from torch import nn
 from torch.optim import Optimizer
 
+from zeroinit.integrations.skipped import Skipped, follow, leave
 from zeroinit.remedies.step_hooks import StepHooks, notifying
 from zeroinit.remedies.updates import updated_by
 
@@ -40,12 +41,14 @@ class Rounds:
         parts: Who is notified, while updates are counted.
         num: Updates begun so far: steps of an optimizer that changed the model.
         num_empty: Steps of an optimizer of this model at which no parameter had a gradient.
+        num_calls: Calls of ``step`` of any optimizer.
+        steps: Those that a ``GradScaler`` skipped, among others.
     """
 
-    def __init__(self, model: nn.Module):
-        self.model = model
+    def __init__(self, model: nn.Module, steps: Skipped):
+        self.model, self.steps = model, steps
         self.parts: tuple[Follower, ...] = ()
-        self.num = self.num_empty = 0
+        self.num = self.num_empty = self.num_calls = 0
         self._hooks: StepHooks | None = None
         self._forget()
 
@@ -60,6 +63,7 @@ class Rounds:
         self._forget()
         self.parts = (follower,)
         self._hooks = self._hooks or StepHooks(self, is_eager=False)
+        follow(self)
 
     def end(self) -> None:
         """Count no more; may be called more than once."""
@@ -69,6 +73,7 @@ class Rounds:
         if self._hooks is not None:
             self._hooks.end()
         self._hooks = None
+        leave(self)
 
     def before_step(self, optimizer: Optimizer, closure: Callable | None = None) -> Callable | None:
         """An optimizer, perhaps of another model, is about to update its parameters.
@@ -76,6 +81,7 @@ class Rounds:
         Returns:
             The closure; it notifies the follower afterwards that gradients are ready.
         """
+        self.num_calls += 1
         current = set(self.model.parameters())
         own = _held(optimizer, current)
         if not own or not self.parts:
@@ -99,10 +105,14 @@ class Rounds:
         own = _held(optimizer, set(self.model.parameters()))
         is_first, (follower,) = update > self.num, self.parts
         if not updated_by(optimizer, own):
-            self.num_empty += all(each.grad is None for each in own)
+            is_empty = all(each.grad is None for each in own)
+            self.num_empty += is_empty
+            if not is_empty:
+                self.skipped(optimizer)
             if is_first:
                 follower.drop()
             return
+        self.steps.done(optimizer)
         if is_first:
             self.num, self._expected, self._stepped, self._is_open = update, self._stepped, set(), True
         self._stepped |= own
@@ -110,6 +120,11 @@ class Rounds:
             follower.keep(update, is_late=True)
         elif self._stepped >= self._expected:
             self._close()
+
+    def skipped(self, optimizer: Optimizer) -> None:
+        """A ``GradScaler`` has skipped a step, perhaps of another model."""
+        if self.parts:
+            self.steps.skip(optimizer, self.model)
 
     def _close(self) -> None:
         self._is_open = False

@@ -1,9 +1,10 @@
 """What is told of all gradients or values of a model at once, with one wait for each device."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 __all__ = ["moved", "not_finite"]
 
@@ -18,14 +19,14 @@ def moved(gradients: dict[str, Tensor | None]) -> set[str]:
     return _flags(gradients, lambda most, least: (most != 0) | (least != 0))
 
 
-def not_finite(parameters: dict[nn.Parameter, str]) -> set[str]:
-    """Return the names of the parameters with an entry that is NaN or infinite.
+def not_finite(tensors: dict[Any, str]) -> set[str]:
+    """Return the names of the tensors with an entry that is NaN or infinite.
 
     Example:
-        >>> not_finite({nn.Parameter(torch.tensor([1.0, torch.nan])): "weight"})
+        >>> not_finite({torch.tensor([1.0, torch.nan]): "weight"})
         {'weight'}
     """
-    values: dict[str, Tensor | None] = {name: each.detach() for each, name in parameters.items() if each.numel()}
+    values: dict[str, Tensor | None] = {name: each.detach() for each, name in tensors.items() if each.numel()}
     return {*values} - _flags(values, lambda most, least: torch.isfinite(most) & torch.isfinite(least))
 
 

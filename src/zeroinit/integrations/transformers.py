@@ -19,6 +19,7 @@ from zeroinit._modules.sharded import num_processes
 from zeroinit.integrations.inspection import InspectingCallback
 from zeroinit.integrations.lightning_step import as_trained
 from zeroinit.integrations.recorder import Recorder
+from zeroinit.integrations.sentence import no_update
 from zeroinit.integrations.trainer_loss import BeforeLoss, has_own_loss
 from zeroinit.remedies.compiled import Eager
 from zeroinit.symmetry.shadow.checks import unwrapped
@@ -135,9 +136,11 @@ class InspectCallback(InspectingCallback, TrainerCallback):
         if getattr(optimizer, "step_was_skipped", False):
             if self.recorder is not None:
                 self.recorder.drop()
+                self.recorder.steps.skip(optimizer, self.recorder.model)
             return
         self._num_updates += 1
         if self.recorder is not None:
+            self.recorder.steps.done(optimizer)
             self._numbers = self.recorder.take()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
@@ -156,9 +159,13 @@ class InspectCallback(InspectingCallback, TrainerCallback):
         """Show what was seen, and remove all hooks."""
         self._leave()
         self._handler = None
-        if self.recorder is not None and self.recorder.num_recorded:
-            self.recorder.finish(self._num_updates)
-            self._tell_end(self.recorder)
+        if self.recorder is None:
+            return
+        self.recorder.finish(self._num_updates)
+        if self.recorder.num_recorded:
+            self._tell_end(self.recorder, self.recorder)
+        elif reason := no_update(self.recorder):
+            self._tell(f"zeroinit: No update was made: {reason}.")
 
     def _leave(self) -> None:
         """Remove the hook, and let compiled functions run compiled; may be called more than once."""

@@ -107,3 +107,23 @@ def test_a_baseline_that_cannot_be_read(tmp_path):
             without_known(report, tmp_path / "baseline.json")
     with pytest.raises(InputError, match="there is no such file; write it with --write-baseline"):
         without_known(report, tmp_path / "absent.json")
+
+
+def test_the_verdict_says_that_warnings_were_left_out(tmp_path):
+    report = inspect(flawed("2", "4"), VECTORS)
+    write_baseline(report, tmp_path / "known.json")
+    left = without_known(report, tmp_path / "known.json")
+    (note,) = left.left_out
+    assert note.endswith("known.json left out")
+    assert left.verdict == f"No other warning: {note}."
+    assert note in left.to_dict()["notes"]
+    assert str(left).startswith("No other warning: ")
+    assert choose(report, ignore=["ZI0"]).verdict.endswith(" left out by code.")
+
+
+def test_the_verdict_stays_where_nothing_was_left_out_or_a_warning_is_new(tmp_path):
+    write_baseline(inspect(flawed("2"), VECTORS), tmp_path / "known.json")
+    healthy = inspect(flawed(), VECTORS)
+    assert without_known(healthy, tmp_path / "known.json").verdict == healthy.verdict
+    flawed_more = inspect(flawed("2", "4"), VECTORS)
+    assert "left out" not in without_known(flawed_more, tmp_path / "known.json").verdict

@@ -66,7 +66,7 @@ def second_derivative(calls: Calls, model: nn.Module) -> Iterator[Candidate]:
     places = list(dict.fromkeys(operation(each, model) for each in before or kinked[:1]))
     more = [f"{len(places) - MOST_NAMED} more"] if len(places) > MOST_NAMED else []
     what = joined([*places[:MOST_NAMED], *more])
-    text = f"The loss holds a derivative, taken in {where(taken.path, model)}, and {what} "
+    text = f"The loss holds a derivative, taken in {where(taken.path, model, taken.method)}, and {what} "
     text += "has no second one." if len(places) == 1 else "have no second one."
     repair = f"Use a smooth activation in place of {what}: `nn.Tanh()`."
     yield Candidate(Reason("dead", text, cause=SECOND), change, ((change, repair),))

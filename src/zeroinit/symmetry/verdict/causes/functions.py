@@ -22,7 +22,7 @@ def of_function(name: str, cut: Node, position: int, view: View) -> Iterator[Can
     """A function that hands no gradient on: forgotten, zero for these values, or zero always."""
     function, call = cut.function, view.call(cut)
     assert function is not None
-    word, place = function.__name__, f" in {where(call.path, view.model)}" if call is not None else ""
+    word, place = function.__name__, f" in {where(call.path, view.model, call.method)}" if call is not None else ""
     change = Change(functions=(function,))
     if call is not None and _acts_backward_alone(call, position):
         text = f"`{word}`{place} uses {{it}} in its backward pass alone. "

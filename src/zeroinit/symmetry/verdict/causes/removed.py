@@ -75,7 +75,7 @@ def equal_terms(view: View) -> Iterator[Candidate]:
 
 def _of_density(call: Call, view: View) -> Candidate:
     """Return the candidate that detaches a drawn value, whose density is asked for."""
-    change, place = view.act(call, "detach first"), where(call.path, view.model)
+    change, place = view.act(call, "detach first"), where(call.path, view.model, call.method)
     text = f"`{call.within}` in {place} compares what comes from {{it}} with a value that `rsample()` drew from it. "
     text += "Both move together, so nothing changes."
     repair = "Detach the value: `distribution.log_prob(value.detach())`, or draw it by `sample()`."

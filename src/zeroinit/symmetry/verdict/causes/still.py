@@ -73,7 +73,7 @@ def _floors(call: Call) -> bool:
 
 
 def _of_draw(call: Call, view: View) -> Iterator[Candidate]:
-    place = where(call.path, view.model)
+    place = where(call.path, view.model, call.method)
     if call.name == "normal":
         change = view.act(call, "reparametrized")
         text = f"`torch.normal` in {place} draws values without a gradient. Their mean and spread come from {{it}}."

@@ -143,7 +143,7 @@ def constant_factor(call: Call, view: View) -> Iterator[Candidate]:
         yield Candidate(Reason("batch", text, cause=f"zero by batch {starred(call.path)}"), change, ((change, repair),))
     what, repair = "a constant, which is zero", "Let that constant have another value than zero."
     if origin is not None and origin.name in FILLED:
-        what = f"zeros that `{origin.name}` makes in {where(origin.path, view.model)}"
+        what = f"zeros that `{origin.name}` makes in {where(origin.path, view.model, origin.method)}"
         repair = f"Take that product out, or let `{origin.name}` make way for other values."
     elif not made and "`" in (given := _input_of(view)):
         what, repair = f"{given}, which is zero", f"Hand over another batch: {given} hides everything."
@@ -215,7 +215,9 @@ def zero_input(name: str, call: Call, view: View) -> Iterator[Candidate]:
     compared = view.calls.producer(origin.args[0]) if origin is not None and _is_of_truth(origin) else None
     if compared is not None:
         text += f" {sentence(operation(compared, view.model))} is false everywhere."
-        repair = f"Bring what is compared in {where(compared.path, view.model)} nearer to its threshold."
+        repair = (
+            f"Bring what is compared in {where(compared.path, view.model, compared.method)} nearer to its threshold."
+        )
         yield Candidate(Reason("zero_input", text), change, ((change, repair),))
     lines: tuple[Line, ...] = ()
     if origin is not None and origin is not call:

@@ -61,8 +61,8 @@ class Calls(TorchFunctionMode):
         leaves: Modules that used a tensor that requires a gradient and is no parameter, as of ``Variable(x, True)``.
         new_loss: Whether the loss itself is such a tensor.
         copied: Knows which parameters hold the values of others.
-        escapes: Where values that depend on a parameter left torch: module, what was typed, and what cut them off
-            before. Then the tensors with a gradient that they came of, and the line.
+        escapes: Where values that depend on a parameter left torch: module and method, what was typed, and what cut
+            them off before. Then the tensors with a gradient that they came of, and the line.
         writes: What is written into a tensor outside of its graph, through its ``.data``.
         quiet_in: The module that switched gradients off last; ``quiet_at`` is the line, and its method.
     """
@@ -83,9 +83,9 @@ class Calls(TorchFunctionMode):
         self.calls: list[Call] = []
         self._changes, self._gradients, self._attach, self._numbers = changes or {}, gradients, set(attach), numbers
         self._counts: dict[tuple[str, str], int] = {}
-        self.escapes: list[tuple[str, str, list[str], list[Tensor], Line | None]] = []
-        self.wrapped: list[str] = []
-        self.leaves: list[str] = []
+        self.escapes: list[tuple[tuple[str, str], str, list[str], list[Tensor], Line | None]] = []
+        self.wrapped: list[tuple[str, str]] = []
+        self.leaves: list[tuple[str, str]] = []
         self.new_loss = False
         self._unwrap, self._registered = unwrap, {id(each) for each in model.parameters()}
         self._made: dict[int, Tensor] = {}
@@ -157,8 +157,8 @@ class Calls(TorchFunctionMode):
         if name in ESCAPING and not self._inside and self._has_gradient(args):
             lost = [pair for each in tensors_in(args) for pair in self._lost.get(id(each), ())]
             sources = [each for each in tensors_in(args) if each.requires_grad] + [each for _, each in lost]
-            line, *_ = line_at_hand()
-            self.escapes.append((self._stack[-1], ESCAPING[name], [key[1] for key, _ in lost], sources, line))
+            line, method, _ = line_at_hand()
+            self.escapes.append(((self._stack[-1], method), ESCAPING[name], [key[1] for key, _ in lost], sources, line))
         if func == torch.Tensor.data.__set__:  # ty: ignore
             lost = [each for _, each in self._lost.get(id(args[1]), ())]
             own = [args[1]] if args[1].requires_grad else []
@@ -174,7 +174,7 @@ class Calls(TorchFunctionMode):
         elif torch.is_grad_enabled() and name != "data" and not name.endswith("_"):
             args, kwargs = self.copied.seen(args), self.copied.seen(kwargs)
         if any(map(self._is_new_leaf, tensors_in([args, kwargs]))):
-            self.leaves.append(self._stack[-1])
+            self.leaves.append((self._stack[-1], line_at_hand()[1]))
             self.new_loss = self.new_loss or (name == "reshape" and self._stack[-1] == LOSS and args[0].numel() == 1)
             args, kwargs = self._unwrapped(args), self._unwrapped(kwargs)
         call = self._placed(name, func, args, kwargs)
@@ -284,7 +284,7 @@ class Calls(TorchFunctionMode):
         if made is None or made.numel() != leaf.numel() or (type(leaf) is nn.Parameter and made.shape != leaf.shape):
             return leaf
         if type(leaf) is nn.Parameter:
-            self.wrapped.append(self._stack[-1])
+            self.wrapped.append((self._stack[-1], line_at_hand()[1]))
         return made.reshape(leaf.shape) if self._unwrap else leaf
 
     def _is_new_leaf(self, value: Tensor) -> bool:

@@ -5,7 +5,7 @@ import re
 from typing import TYPE_CHECKING
 
 from zeroinit.symmetry.verdict.evidence import THROWN
-from zeroinit.symmetry.verdict.passes.naming import few
+from zeroinit.symmetry.verdict.passes.naming import few, joined
 from zeroinit.symmetry.verdict.report.parts import AS_MADE, FROZEN_HEAD, GRADIENTS_OFF, STILL_FINITE, Finding
 
 if TYPE_CHECKING:
@@ -59,6 +59,8 @@ def _rank(code: str) -> int:
 
 def verdict(report: "SymmetryReport") -> str:
     """Return one sentence about a report, and a second one where gradients are off and much else is wrong."""
+    if not report.warnings and report.left_out:
+        return f"No other warning: {joined(report.left_out)}."
     told, off = _of_model(report), GRADIENTS_OFF in report.notes
     if off and told.startswith("Will learn: "):
         return told.replace("Will learn: ", "Will learn once gradients are switched on: ", 1)

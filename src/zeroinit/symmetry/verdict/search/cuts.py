@@ -120,13 +120,13 @@ def _by_line(members: list[Call]) -> list[list[Call]]:
 def _of_written(calls: Calls, model: nn.Module) -> Iterator[Cut]:
     """Yield what is no call of its own: parameters that are wrapped or copied, and values written through ``.data``."""
     if calls.wrapped:
-        place = where(calls.wrapped[0], model)
+        place = where(calls.wrapped[0][0], model, calls.wrapped[0][1])
         text = f"A computed tensor is made a new `nn.Parameter` in {place}, which cuts off what it was computed from."
         yield Cut(Change(unwrap=True), text, f"Use the tensor as it is in {place}, with torch.nn.functional.")
     if calls.copied.ways or (calls.writes.calls and calls.copied.sources()):
         yield _of_copies(calls, model)
     if calls.writes.calls:
-        place = where(calls.writes.calls[0].path, model)
+        place = where(calls.writes.calls[0].path, model, calls.writes.calls[0].method)
         text = f"Values are written through `.data` in {place}, outside of the graph, which cuts {{it}} off."
         repair = f"Write into a copy in {place}, without `.data`: `h = h.clone(); h[...] = values`."
         if any(isinstance(each.args[0], nn.Parameter) for each in calls.writes.calls):
@@ -276,10 +276,14 @@ def _of_function(members: list[Call], model: nn.Module) -> Iterator[tuple[Change
     """An autograd function whose backward pass never runs, or whose result is marked as without a gradient."""
     text, repair = of_function_never_asked(members[0])
     yield Change(calls=tuple((each.key, "with gradient") for each in members)), text, repair
-    call, place = members[0], where(members[0].path, model)
+    call, place = members[0], where(members[0].path, model, members[0].method)
     if call.quiet:
         text = f"`{call.name}` in {place} runs under no_grad, which cuts {{it}} off from the loss."
-        yield Change(gradients=True), text, f"Remove `torch.no_grad()` in {where(call.quiet_in, model)}."
+        yield (
+            Change(gradients=True),
+            text,
+            f"Remove `torch.no_grad()` in {where(call.quiet_in, model, call.quiet_at[1])}.",
+        )
     text = f"The result of `{call.name}` in {place} carries no gradient: its type has none, or it is marked so."
     repair = f"Let `{call.name}.forward` return floats, and do not call `ctx.mark_non_differentiable` on them."
     yield Change(attach=tuple(each.key for each in members)), text, repair

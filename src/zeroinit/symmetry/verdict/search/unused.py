@@ -77,12 +77,12 @@ def _cut(name: str, search: Search) -> Reason:
             hides = " `requires_grad = True` on the loss only hides this; remove it." if calls.new_loss else ""
             return Reason("detached", text, (), repair + hides, text, lines)
         if calls.leaves and name in trials.frees(replace(change, unwrap=True), step):
-            also = f" In {where(calls.leaves[-1], model)} it is then made a new tensor with "
+            also = f" In {where(calls.leaves[-1][0], model, calls.leaves[-1][1])} it is then made a new tensor with "
             also += "`requires_grad=True`, which leads nowhere."
             more = " Use it there as it is, without `Variable(..., requires_grad=True)`."
             return Reason("detached", text + also, (), repair + more, text, lines)
     if calls.leaves and name in trials.frees(Change(unwrap=True), step):
-        place = where(calls.leaves[-1], model)
+        place = where(calls.leaves[-1][0], model, calls.leaves[-1][1])
         text = f"What is computed from {{it}} is made a new tensor with `requires_grad=True` in {place}."
         text += " No gradient leads back from that."
         repair = f"Use it in {place} as it is, without `Variable(..., requires_grad=True)`."
@@ -92,18 +92,17 @@ def _cut(name: str, search: Search) -> Reason:
     taken = [each for each in calls.escapes if any(depends(source, parameter) for source in each[3])] or calls.escapes
     taken = sorted(taken, key=lambda each: any(name in COMPARISONS for name in each[2]))  # those give truth values
     if changes and taken:
-        path, escape, lost, _, line = taken[0]
+        (path, method), escape, lost, _, line = taken[0]
         words = [*(f"`.{DETACHED[each]}`" for each in lost[:1] if each in DETACHED), escape]
         takes = "takes" if len(words) == 1 else "take"
-        text = (
-            f"{joined(words)} in {where(path, model)} {takes} values out of torch, and the gradient of {{it}} is lost."
-        )
-        repair = f"Compute with tensors in {where(path, model)}."
+        place = where(path, model, method)
+        text = f"{joined(words)} in {place} {takes} values out of torch, and the gradient of {{it}} is lost."
+        repair = f"Compute with tensors in {place}."
         repair += " `torch.stack([...])` makes one tensor of a list." if "Tensor([" in escape else ""
         return Reason("detached", text, (), repair, text, readable([line]))
     if changes and (within := _within_function(parameter, calls)) is not None:
-        text = f"`{within.name}` in {where(within.path, model)} uses {{it}} inside, and no argument depends on that. "
-        text += "So its backward pass returns no gradient for it."
+        text = f"`{within.name}` in {where(within.path, model, within.method)} uses {{it}} inside, and no "
+        text += "argument depends on that. So its backward pass returns no gradient for it."
         repair = f"Hand it to `{within.name}.apply(...)` as an argument, and return its gradient in `backward`."
         return Reason("detached", text, (), repair, text, readable([within.line]))
     if not changes and name in trials.frees(outputs, step):
