@@ -100,8 +100,9 @@ class FirstInspection:
     def _inspect(self, model: nn.Module, inputs: Any, targets: Any, settings: dict[str, Any]) -> str | None:
         """Inspect and show; return what is wrong, an empty string, or ``None`` if the next batch is to be tried."""
         try:
-            ignore = (*self._ignore, *ELSEWHERE) if self.not_seen else self._ignore
-            self.report = choose(self._carry_out(model, inputs, targets, settings), ignore=ignore)
+            report = choose(self._carry_out(model, inputs, targets, settings), ignore=self._ignore)
+            kept = tuple(each for each in report.findings if not self.not_seen or each.code not in ELSEWHERE)
+            self.report = replace(report, findings=kept)
         except Exception as error:  # an error in a trial is no reason to stop the training
             found = _innermost(error)
             self._num_skipped += isinstance(found, SkippedBatch)
