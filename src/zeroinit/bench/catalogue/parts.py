@@ -87,11 +87,7 @@ def comparison_claims(claim: str, network: str) -> tuple[Claim, ...]:
 def scales(run: Run) -> tuple[Curve, ...]:
     """Return the same run with normal biases at the paper's three scales."""
     run = replace(run, initializer="normal_bias")
-    return (
-        Curve(NORMAL, run),
-        Curve(DOWNSCALED, replace(run, scale=0.01)),
-        Curve(UPSCALED, replace(run, scale=100.0)),
-    )
+    return (Curve(NORMAL, run), Curve(DOWNSCALED, replace(run, scale=0.01)), Curve(UPSCALED, replace(run, scale=100.0)))
 
 
 def scale_claims(claim: str, network: str) -> tuple[Claim, ...]:

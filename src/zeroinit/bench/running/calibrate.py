@@ -148,13 +148,7 @@ class _Clock:
 
 
 def time_steps(
-    kind: Run,
-    models: Sequence[nn.Module],
-    batch: int,
-    num_steps: int,
-    num_evaluated: int,
-    *,
-    execution: str = "auto",
+    kind: Run, models: Sequence[nn.Module], batch: int, num_steps: int, num_evaluated: int, *, execution: str = "auto"
 ) -> tuple[float, float]:
     """Train on noise and time it.
 

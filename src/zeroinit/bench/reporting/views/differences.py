@@ -54,7 +54,5 @@ def draw(summary: FigureSummary, heading: Heading, profile: str) -> Figure:
 
 
 VIEW = View(
-    draw,
-    table,
-    "Differences are paired by seed. All networks: the mean over them, with an interval over the seeds.",
+    draw, table, "Differences are paired by seed. All networks: the mean over them, with an interval over the seeds."
 )
