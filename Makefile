@@ -23,7 +23,7 @@ reproduce-digits: $(VENV)/.installed  ## the paper's figures on small digits, in
 test: $(VENV)/.installed-dev  ## the default tests: 6 to 8 minutes on two cores, no network, no GPU
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist worksteal
 
-soak: $(VENV)/.installed-dev  ## 200 kills, crowds on one folder, 500 damaged files: several minutes
+soak: $(VENV)/.installed-dev  ## 200 kills, crowds on one folder, 500 damaged files: up to an hour
 	$(BIN)/python -m pytest -m soak tests/soak -s
 
 coverage: $(VENV)/.installed-dev  ## the default tests with line coverage of src

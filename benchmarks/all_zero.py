@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 import zeroinit
-from trials import Statement, Trials, chosen_images, options
+from trials import BETTER, NOT_WORSE, Statement, Trials, chosen_images, options
 from zeroinit.bench import fit
 from zeroinit.bench.data.pixels import UnitPixels
 
@@ -33,7 +33,6 @@ WIDTH, PATCH, BLOCKS = 64, 8, 2
 EPOCHS, BATCH = 5, 64
 SOURCE = "Seo 2026, doi 10.1007/s11063-026-11846-1"
 OURS = f"our check of {SOURCE}"
-BETTER, NOT_WORSE = ("better",), ("better", "as good")
 STATEMENTS = (
     Statement(
         "A CNN with one channel trains from zeros as well as from random weights",

@@ -24,14 +24,13 @@ import torch
 from torch import Tensor, nn
 
 import zeroinit
-from trials import FINAL, Statement, Trials, chosen_images, options
+from trials import BETTER, FINAL, NOT_WORSE, Statement, Trials, chosen_images, options
 from zeroinit.bench import fit
 from zeroinit.bench.data.pixels import UnitPixels
 
 RANK, WIDTHS = 4, (784, 256, 256, 10)
 RATES = tuple(0.0001 * 2**power for power in range(12))
 STARTS = ("A random", "B random", "both random", "zero start")
-BETTER, NOT_WORSE = ("better",), ("better", "as good")
 HIGHER = Statement(
     "LoRA with random A and zero B ends higher than with zero A and random B, each at its best rate",
     "Hayou et al. 2024, arXiv 2406.08447",

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from measure import dense_products, measure_in_turn, report, summarize
+from measure import dense_products, measure_in_turn, middle, ratios, report, summarize
 from zeroinit.bench.data import load_dataset, pixel_transform, split_validation
 from zeroinit.bench.models import build_model
 from zeroinit.bench.training import fit
@@ -115,15 +115,11 @@ def main() -> None:
     png = {"PNG files + DataLoader": slow["PNG files + DataLoader"], "floor": slow["floor"]}
     rows.append(summarize(png, "floor")[0])
     by_name = {row["name"]: row for row in rows}
-    ratios = {
-        name: [a / b for a, b in zip(times[name], times["zeroinit fit"], strict=True)]
-        for name, times in (("TensorDataset + DataLoader", seconds), ("PNG files + DataLoader", slow))
-    }
     notes = ["the floor counts the epoch's matrix products alone: no bias, activation, loss, optimizer, data"]
-    for name, values in ratios.items():
-        middle = sorted(values)[len(values) // 2]
-        by_name[name]["fit_is_faster_by"] = middle
-        notes.append(f"fit is {middle:.1f} times as fast as {name}")
+    for name, times in (("TensorDataset + DataLoader", seconds), ("PNG files + DataLoader", slow)):
+        factor = middle(ratios(times, name, "zeroinit fit"))["median"]
+        by_name[name]["fit_is_faster_by"] = factor
+        notes.append(f"fit is {factor:.1f} times as fast as {name}")
     report("One MNIST FNN epoch, evaluation included", rows, "floor", notes, "mnist_epoch")
 
 

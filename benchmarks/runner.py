@@ -13,7 +13,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from zeroinit.bench import catalogue
 from zeroinit.bench.progress import Progress
 from zeroinit.bench.reporting.report import build_report, write_report
 from zeroinit.bench.reproduce import reproduce
@@ -47,7 +46,6 @@ def many(num_results: int, root: Path) -> dict[str, float]:
         for seed in seeds:
             store.save(replace(made, run=curve.run, seed=seed))
     figure = Figure("many", "Many", curves)
-    catalogue.FIGURES["many"] = figure
     seconds, page = {}, root.parent / "page"
     began = time.perf_counter()
     write_report(build_report([figure], Store(root), seeds, "paper", "corrected"), page)

@@ -4,7 +4,6 @@ Each contestant is a process of its own. They take turns, so that other work on 
 """
 
 import argparse
-import os
 import subprocess
 import sys
 
@@ -28,7 +27,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     def start(words: list[str]) -> None:
-        subprocess.run([sys.executable, *words], check=True, stdout=subprocess.DEVNULL, env=os.environ)
+        subprocess.run([sys.executable, *words], check=True, stdout=subprocess.DEVNULL)
 
     contestants = {name: lambda words=words: start(words) for name, words in CONTESTANTS.items()}
     rows = summarize(measure_in_turn(contestants, arguments.rounds), REFERENCE)

@@ -20,6 +20,8 @@ from zeroinit.bench import load_dataset
 
 RESULTS = Path(__file__).parent / "results"
 TUNING, FINAL = (1000, 1001), tuple(range(10))
+BETTER, NOT_WORSE = ("better",), ("better", "as good")
+"""The verdicts under which a statement holds."""
 
 
 @dataclass(frozen=True)

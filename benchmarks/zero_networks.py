@@ -128,7 +128,7 @@ class LoRA(nn.Module):
 
 
 def lora() -> nn.Module:
-    """Return three dense layers with LoRA; the caller trains ``model.base`` first and then calls ``adapt``."""
+    """Return three dense layers with LoRA; the caller trains them first and then calls ``adapt``."""
     return nn.Sequential(
         nn.Flatten(), nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 10)
     )

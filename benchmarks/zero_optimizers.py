@@ -8,7 +8,6 @@ zero start that does not open all directions half-way. Every run is reported.
 
 import argparse
 import json
-import statistics
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import torch.nn.functional as F
 from torch import nn, optim
 
 import zeroinit
+from zero_start import spread
 from zeroinit.remedies import WeightRescale
 
 RESULTS = Path(__file__).parent / "results" / "zero_optimizers.json"
@@ -112,11 +112,6 @@ def table(rows: list[dict]) -> str:
             cells = [spread(found[start]) for start in STARTS]
             lines.append(f"| {network} | {optimizer} | {' | '.join(cells)} | {spread(gaps, '+')} |")
     return "\n".join(lines)
-
-
-def spread(values: list[float], sign: str = "") -> str:
-    """Return the mean and, behind ±, the standard deviation."""
-    return f"{statistics.mean(values):{sign}.1f} ± {statistics.stdev(values):.1f}"
 
 
 def main() -> None:

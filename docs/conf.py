@@ -31,7 +31,6 @@ exclude_patterns = ["results/*/**", "_build", "**/.*"]
 myst_enable_extensions = ["colon_fence", "attrs_inline"]
 myst_heading_anchors = 4
 highlight_language = "none"
-nitpicky = False
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
@@ -60,7 +59,7 @@ copybutton_exclude = ".linenos, .gp, .go"
 
 
 def setup(app):
-    """Write the pages that are made from the package, and after the build the twins in Markdown."""
+    """Write the pages that are made from the package, and after the build the same pages in Markdown."""
     for language in ("tree", "order", "symmetry", "verdict"):  # blocks of the page on architecture, which a test reads
         app.add_lexer(language, TextLexer)
     app.connect("builder-inited", lambda app: generated.write_pages(HERE))

@@ -18,8 +18,10 @@ from matplotlib.figure import Figure
 
 from zeroinit.bench.catalogue.parts import UPSCALED
 from zeroinit.bench.labels import ALL_ZERO, NORMAL, PYTORCH, ZERO_START
-from zeroinit.bench.plots.style import EMPTY, INK, SOFT, STYLE, color_of, in_dark
+from zeroinit.bench.plots.style import EMPTY, FEW, INK, SOFT, STYLE, color_of, in_dark
+from zeroinit.bench.plots.ticks import points
 from zeroinit.bench.reporting.report import Report
+from zeroinit.bench.reporting.verdicts import VERDICTS, WORDS
 from zeroinit.bench.reporting.views.gaps import Gap, gaps
 from zeroinit.bench.reporting.views.wake_up import has_gradient
 from zeroinit.bench.reporting.wording import write_share
@@ -30,8 +32,6 @@ STARTS = {ALL_ZERO: "all zero", NORMAL: "zero weights,\nrandom biases", PYTORCH:
 RIGHT = {NORMAL: "zero weights, normal biases", ZERO_START: "zero start"}
 REACH = (-8.0, 4.0)
 """Ends of the right axis in points; what lies beyond is an arrow with its number."""
-FEW = 5
-"""Settings with fewer seeds have hollow marks."""
 
 
 @dataclass(frozen=True)
@@ -51,21 +51,11 @@ THEMES = {
 }
 
 
-def points(value: float) -> str:
-    """Return a difference in points with a true minus sign.
-
-    Example:
-        >>> points(-0.0533), points(0.0004)
-        ('−5.3', '0.0')
-    """
-    return f"{100 * value:+z.1f}".replace("-", "−").replace("+0.0", "0.0")
-
-
 def verdict_counts(report: Report) -> dict[str, int]:
     """Count the verdicts on whether a zero start is not worse than PyTorch's default, one a network."""
     (decisions,) = report.decisions.values()
     verdicts = [each.verdict for each in decisions if each.claim.id.startswith("R1")]
-    return {verdict: verdicts.count(verdict) for verdict in ("supported", "refuted", "inconclusive", "not run")}
+    return {verdict: verdicts.count(verdict) for verdict in VERDICTS}
 
 
 def title(report: Report) -> str:
@@ -132,8 +122,7 @@ def alt_text(starts: Report, costs: Report, corrected: Report) -> str:
 
 
 def _spread(gap: Gap) -> str:
-    half = 100 * (gap.difference.high - gap.difference.low) / 2
-    return f"{points(gap.difference.value)} ± {half:.1f}"
+    return points(gap.difference.value, gap.difference.low, gap.difference.high)
 
 
 def draw(starts: Report, costs: Report, corrected: Report, theme: Theme) -> Figure:
@@ -286,19 +275,19 @@ def _rows(costs: Report) -> list[str]:
     ]
     for network in shown(costs):
         cells = [percent(finals[f"{network}: {name}"]) for name in (PYTORCH, NORMAL, ZERO_START)]
-        verdict = WORDS[verdicts[f"{network}: {ZERO_START}"].verdict]
+        verdict = ANSWERS[verdicts[f"{network}: {ZERO_START}"].verdict]
         lines.append(f"| {network} | {' | '.join(cells)} | {verdict} |")
     return lines
 
 
-WORDS = {"supported": "yes", "refuted": "no", "inconclusive": "undecided", "not run": "not run"}
+ANSWERS = {"supported": "yes", "refuted": "no", "inconclusive": "undecided", "not run": "not run"}
 
 
 def _sentences(corrected: Report) -> list[str]:
     verdicts = [each.verdict for decisions in corrected.decisions.values() for each in decisions]
     figures = {summary.figure.name: summary for summary in corrected.summaries}
     dense = {entry.curve.label: entry.estimate for name in ("fig3", "fig4", "fig7") for entry in figures[name].curves}
-    counts = ", ".join(f"{verdicts.count(name)} {WORDS_OF_CLAIMS[name]}" for name in WORDS_OF_CLAIMS)
+    counts = ", ".join(f"{verdicts.count(name)} {WORDS.get(name, name)}" for name in VERDICTS)
     return [
         f"**The paper.** Zero weights with random biases train: {percent(dense[NORMAL])} on the MNIST dense net, where "
         f"all zero ends at {100 * dense['FNN zero'].value:.1f} %.",
@@ -306,6 +295,3 @@ def _sentences(corrected: Report) -> list[str]:
         f"{percent(dense[UPSCALED])}.",
         f"We split the paper into {len(verdicts)} claims: {counts}.",
     ]
-
-
-WORDS_OF_CLAIMS = {"supported": "supported", "refuted": "refuted", "inconclusive": "undecided", "not run": "not run"}

@@ -25,7 +25,7 @@ from speed import NETWORKS, fit_step, num_steps, peak, plain_loop
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
-from measure import print_table
+from measure import print_table, waiting_for
 from zeroinit.bench.spec import Run
 from zeroinit.bench.work import TRAINING, flops_per_image
 
@@ -114,14 +114,14 @@ def row_of(case: tuple[str, str, str], device: torch.device, batch: int, peaks: 
 def copy_rate(device: torch.device) -> float:
     """Return the bytes per second, read and written, of a large copy on the device."""
     source = torch.empty(2**28 if device.type == "cuda" else 2**22, device=device).normal_()
-    target = torch.empty_like(source)
+    target, wait = torch.empty_like(source), waiting_for(device)
     start = time.perf_counter()
     for number in range(12):
         if number == 2:
-            torch.cuda.synchronize() if device.type == "cuda" else None
+            wait()
             start = time.perf_counter()
         target.copy_(source)
-    torch.cuda.synchronize() if device.type == "cuda" else None
+    wait()
     return 10 * 2 * source.nbytes / (time.perf_counter() - start)
 
 

@@ -76,7 +76,7 @@ def num_distinct() -> Callable[[nn.Module], int]:
     def count(layer: nn.Module, tolerance: float = 1e-9) -> int:
         rows = torch.cat([layer.weight.detach().flatten(1), layer.bias.detach()[:, None]], dim=1)
         distances = (rows[:, None] - rows[None]).abs().amax(dim=2)
-        has_an_earlier_twin = (distances < tolerance).tril(diagonal=-1).any(dim=1)
-        return int((~has_an_earlier_twin).sum())
+        is_repeated = (distances < tolerance).tril(diagonal=-1).any(dim=1)
+        return int((~is_repeated).sum())
 
     return count

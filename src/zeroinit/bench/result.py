@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from zeroinit._common import InputError, jsonable, printable, read_regular
-from zeroinit.bench.spec import Run
+from zeroinit.bench.spec import LARGEST, Run
 
 __all__ = ["QUANTILES", "Failure", "Result", "parse_failure", "parse_result", "write_failure", "write_result"]
 
@@ -33,7 +33,6 @@ POINTERS = ("/annex/objects/", "version https://git-lfs.github.com/")
 FETCH = "fetch its content, as `git annex get`, `git lfs pull` and `dvc checkout` do"
 T = TypeVar("T")
 LONGEST_TEXT = 300
-LARGEST = 2**63
 NUMBERS = {int, float}
 CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
@@ -52,7 +51,7 @@ class Result:
 
     Attributes:
         run: Its settings; ``seed`` its seed.
-        history: As of ``History.to_dict``.
+        history: As in ``History.to_dict``.
         initial_hash: Hash of all parameters after initialization: shows whether two runs start with the same values.
         environment: Versions, device, threads.
         seconds: Wall time of the run, loading of the data excluded.

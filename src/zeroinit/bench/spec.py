@@ -275,7 +275,7 @@ class Track:
 
     Attributes:
         run: The settings that all entries share.
-        entries: As of ``compare``; the reference first.
+        entries: As in ``compare``; the reference first.
         learning_rates: The grid on which each entry is tuned.
         num_seeds: Of the final runs, from 0 on.
         target: The test accuracy whose first epoch is told.

@@ -96,7 +96,7 @@ class Store:
         """List what lies in the folder of a run, so that thousands of seeds need no look at each file.
 
         Raises:
-            InputError: As of ``has``.
+            InputError: As in ``has``.
         """
         folder = self.root / run.key
         return set(_look(folder, lambda: os.listdir(folder)) or ())
@@ -105,7 +105,7 @@ class Store:
         """Return which of some seeds have no result, neither in a file of their own nor in a bundle.
 
         Raises:
-            InputError: As of ``has``.
+            InputError: As in ``has``.
         """
         names = self.names(run)
         return {seed for seed in seeds if f"seed-{seed}.json" not in names and (run.key, seed) not in self._bundled}
@@ -154,7 +154,7 @@ class Store:
         """Read one result by its place.
 
         Raises:
-            InputError: As of ``load``.
+            InputError: As in ``load``.
         """
         return self._find(key, seed) or read_result(self.root / key / f"seed-{seed}.json")
 

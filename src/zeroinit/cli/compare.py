@@ -14,9 +14,13 @@ from zeroinit.cli.app import WIDTH, app, err, out
 from zeroinit.cli.completion import complete_boards, complete_entries, complete_figures, complete_keys
 from zeroinit.cli.options import (
     DataDir,
+    Device,
+    DryRun,
+    Jobs,
     Results,
     Shard,
     TimeLimit,
+    Yes,
     check_jobs,
     parse_duration,
     parse_seeds,
@@ -76,10 +80,10 @@ def compare(
         str | None, typer.Option("--lr-grid", help="Learning rates, ascending, as 1e-4,1e-3; one alone is not tuned.")
     ] = None,
     seeds: Annotated[
-        str | None, typer.Option("--seeds", help="A count, a range (0-9) or a list (0,3,7); 5, or those of the board.")
+        str | None, typer.Option("--seeds", help="Count, range (0-9) or list (0,3,7); by default 5, or the board's.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option("--epochs", help="Of each run; 20 on the digits, else 10.")] = None,
-    batch_size: Annotated[int | None, typer.Option("--batch-size", help="32 on the digits, else 128.")] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", help="By default 20 on the digits, else 10.")] = None,
+    batch_size: Annotated[int | None, typer.Option("--batch-size", help="By default 32 on digits, else 128.")] = None,
     margin: Annotated[
         float | None, typer.Option("--margin", help="As good: a difference below this number of points; by default 1.")
     ] = None,
@@ -87,11 +91,9 @@ def compare(
         float | None,
         typer.Option("--target", help="Tell the first epoch with this percentage of the test images right."),
     ] = None,
-    jobs: Annotated[
-        int | None, typer.Option("--jobs", help="Processes, one thread each; one per core by default.")
-    ] = None,
+    jobs: Jobs = None,
     data_dir: DataDir = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Device = "auto",
     results: Results = "results",
     report: Annotated[
         Path, typer.Option("--report", help="Folder for the table in every format, and a drawing.")
@@ -102,10 +104,8 @@ def compare(
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     time_limit: TimeLimit = None,
     shard: Shard = "1/1",
-    yes: Annotated[bool, typer.Option("--yes", help="Begin more than an hour of work without being asked.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Tell what would run and about how long it takes; run and write nothing.")
-    ] = False,
+    yes: Yes = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Compare initializers: a learning rate tuned for each, paired seeds, a table with intervals and verdicts."""
     forms = [

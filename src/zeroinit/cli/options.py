@@ -12,7 +12,10 @@ from zeroinit.cli.completion import complete_figures, complete_keys
 
 __all__ = [
     "DataDir",
+    "Device",
+    "DryRun",
     "Figures",
+    "Jobs",
     "OpenIt",
     "ProfileName",
     "ProtocolName",
@@ -22,6 +25,7 @@ __all__ = [
     "Shard",
     "ShowClaims",
     "TimeLimit",
+    "Yes",
     "check_jobs",
     "parse_duration",
     "parse_seeds",
@@ -54,7 +58,7 @@ ProtocolName = Annotated[
 Seeds = Annotated[str, typer.Option("--seeds", help="A count (5), a range (0-9) or a list (0,3,7).")]
 TimeLimit = Annotated[
     str | None,
-    typer.Option("--time-limit", help="End by then, as 90s, 8m or 1.5h; the same command goes on from there."),
+    typer.Option("--time-limit", help="End after this time, as 90s, 8m or 1.5h; the same command goes on from there."),
 ]
 Shard = Annotated[
     str,
@@ -63,6 +67,13 @@ Shard = Annotated[
 DataDir = Annotated[
     Path | None,
     typer.Option("--data-dir", help="Data as torchvision stores it; else $ZEROINIT_DATA_DIR, else a download."),
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+Jobs = Annotated[int | None, typer.Option("--jobs", help="Processes, one thread each; one per core by default.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Begin more than an hour of work without being asked.")]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Tell what would run and about how long it takes; run and write nothing."),
 ]
 Results = Annotated[str, typer.Option("--results", help="Folder of stored results, or a URL that fsspec knows.")]
 ReportDir = Annotated[Path, typer.Option("--report", help="Folder for the report.")]

@@ -7,11 +7,14 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from zeroinit._common import InputError, check_writable
+from zeroinit._common import InputError, check_writable, counted
 from zeroinit.cli.app import app, err
 from zeroinit.cli.options import (
     DataDir,
+    Device,
+    DryRun,
     Figures,
+    Jobs,
     OpenIt,
     ProfileName,
     ProtocolName,
@@ -21,6 +24,7 @@ from zeroinit.cli.options import (
     Shard,
     ShowClaims,
     TimeLimit,
+    Yes,
     check_jobs,
     parse_duration,
     parse_seeds,
@@ -38,11 +42,9 @@ def reproduce(
     profile: ProfileName = None,
     protocol: ProtocolName = "corrected",
     seeds: Seeds = "5",
-    jobs: Annotated[
-        int | None, typer.Option("--jobs", help="Processes, one thread each; one per core by default.")
-    ] = None,
+    jobs: Jobs = None,
     data_dir: DataDir = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Device = "auto",
     results: Results = "results",
     report: ReportDir = Path("report"),
     tensorboard: Annotated[Path | None, typer.Option("--tensorboard", help="Folder for TensorBoard logs.")] = None,
@@ -52,7 +54,7 @@ def reproduce(
     time_limit: TimeLimit = None,
     checkpoint_every: Annotated[
         float,
-        typer.Option("--checkpoint-every", help="Seconds between saves of a run's state; a killed run goes on there."),
+        typer.Option("--checkpoint-every", help="Seconds between saves of a run's state; a killed run resumes there."),
     ] = 60.0,
     shard: Shard = "1/1",
     executor: Annotated[
@@ -66,10 +68,8 @@ def reproduce(
         bool,
         typer.Option("--missing", help="List the runs without a result and run nothing; exit code 1 if there are any."),
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Begin more than an hour of work without being asked.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Tell what would run and about how long it takes; run and write nothing.")
-    ] = False,
+    yes: Yes = False,
+    dry_run: DryRun = False,
     claims: ShowClaims = False,
     open_it: OpenIt = False,
 ) -> None:
@@ -146,7 +146,6 @@ def ask_before_long_work(plan, deadline: float | None, less: str) -> None:
     Raises:
         InputError: There is no terminal.
     """
-    from zeroinit._common import counted
     from zeroinit.bench.progress import format_duration
 
     limit = float("inf") if deadline is None else deadline - time.monotonic()

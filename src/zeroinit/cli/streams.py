@@ -4,8 +4,6 @@ import codecs
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
-from typing import TextIO
 
 __all__ = ["for_the_report", "prepare_streams"]
 
@@ -43,8 +41,7 @@ def _in_ascii(error: UnicodeError) -> tuple[str, int]:
     return "".join(IN_ASCII.get(each, "?") for each in error.object[error.start : error.end]), error.end
 
 
-@contextlib.contextmanager
-def for_the_report() -> Iterator[TextIO]:
+def for_the_report() -> contextlib.AbstractContextManager:
     r"""Send what a model's code prints to standard error, so that the report alone is on standard output.
 
     Example:
@@ -54,5 +51,4 @@ def for_the_report() -> Iterator[TextIO]:
         >>> err.getvalue()
         'building the model\n'
     """
-    with contextlib.redirect_stdout(sys.stderr) as stream:
-        yield stream
+    return contextlib.redirect_stdout(sys.stderr)

@@ -11,7 +11,7 @@ from rich.table import Table
 from zeroinit._common import counted
 from zeroinit.cli.app import err, out
 
-__all__ = ["print_claims", "print_estimate", "print_outcome", "print_unsent"]
+__all__ = ["print_estimate", "print_outcome", "print_unsent"]
 
 
 def print_outcome(report, folder: Path, *, with_claims: bool = False, open_it: bool = False) -> None:
@@ -27,7 +27,7 @@ def print_outcome(report, folder: Path, *, with_claims: bool = False, open_it: b
         for line in textwrap.wrap(sentence.replace(" %", "\u00a0%").replace("± ", "±\u00a0"), min(out.width, 80)):
             out.print(line.replace("\u00a0", " "), highlight=False, markup=False)
     if with_claims:
-        print_claims(report)
+        _print_claims(report)
     verdicts = [decision.word for decisions in report.decisions.values() for decision in decisions]
     if verdicts and not with_claims:
         counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts))
@@ -76,7 +76,7 @@ def _print_rows(title: str, rows) -> None:
     out.print(table)
 
 
-def print_claims(report) -> None:
+def _print_claims(report) -> None:
     """Print the verdicts as a table."""
     colors = {"supported": "green", "refuted": "red", "inconclusive": "yellow", "not run": "dim"}
     table = Table("statement", "numbers", "verdict", "difference ± 95 %")
@@ -93,7 +93,6 @@ def print_claims(report) -> None:
 
 def print_estimate(plan, results: Path | str) -> None:
     """Print the runs that are left as a table, then the time of all runs and its accuracy."""
-    from zeroinit._common import counted
     from zeroinit.bench.progress import format_duration
 
     stored = f"{plan.num_stored} of {plan.num_stored + plan.num_runs} runs are stored already in {results}"

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
+from zeroinit._common import counted
 from zeroinit.cli.app import app, err, out
-from zeroinit.cli.options import DataDir, Results, parse_duration
+from zeroinit.cli.options import DataDir, Device, Results, parse_duration
 
 LARGEST = 2**31
 
@@ -17,16 +18,15 @@ def verify(
     sample: Annotated[int, typer.Option("--sample", help="How many runs.")] = 5,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of the choice of runs; random by default.")] = None,
     time_limit: Annotated[
-        str, typer.Option("--time-limit", help="End by then, as 90s, 8m or 1.5h; longer runs are left out.")
+        str, typer.Option("--time-limit", help="End after this time, as 90s, 8m or 1.5h; longer runs are left out.")
     ] = "10m",
     data_dir: DataDir = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Device = "auto",
     imports: Annotated[
         bool, typer.Option("--imports", help="Import the initializers package.module:function that results name.")
     ] = False,
 ) -> None:
     """Carry out some stored runs again and compare: bits on the same kind of machine, accuracies elsewhere."""
-    from zeroinit._common import counted
     from zeroinit.bench.progress import Progress
 
     budget, chosen = parse_duration(time_limit), random.randrange(LARGEST) if seed is None else seed

@@ -17,12 +17,12 @@ from zeroinit.bench.reporting.verdicts import KINDS
 from zeroinit.bench.reporting.views import VIEWS
 from zeroinit.bench.running.recorders import RECORDERS
 from zeroinit.bench.running.runner import TRAINED, execute
-from zeroinit.bench.running.schedule import flops
 from zeroinit.bench.spec import Figure, Run
 from zeroinit.bench.stats import INTERVALS
 from zeroinit.bench.training import OPTIMIZERS
 from zeroinit.bench.training.fit import EVALUATION_MODES, ORDERS, REDUCTIONS
 from zeroinit.bench.training.steps.precision import PRECISIONS
+from zeroinit.bench.work import flops
 from zeroinit.init import INITIALIZERS
 
 TABLES = {

@@ -1,8 +1,7 @@
-"""A small data set of IDX files, a local web server, and the real MNIST where it is at hand."""
+"""A small data set of IDX files, and a local web server."""
 
 import gzip
 import hashlib
-import os
 import struct
 import tempfile
 import threading
@@ -18,15 +17,10 @@ import pytest
 from zeroinit.bench.data import DatasetSpec, Sizes
 from zeroinit.bench.data.mnist import IDX_NAMES, IdxFile, idx_layouts
 
-REPOSITORY = Path(__file__).resolve().parents[3]
-DATA_DIR = Path(os.environ.get("ZEROINIT_DATA_DIR") or REPOSITORY / ".." / "shared" / "data")
-
 
 @pytest.fixture(autouse=True)
-def secluded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No variable of the user's, no folder of the user's, no host but this one."""
-    monkeypatch.delenv("ZEROINIT_DATA_DIR", raising=False)
-    monkeypatch.setenv("ZEROINIT_CACHE_DIR", str(tmp_path / "cache"))
+def _this_host_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No download from another host."""
     monkeypatch.setenv("NO_PROXY", "*")
     download = pooch.HTTPDownloader.__call__
 
@@ -35,14 +29,6 @@ def secluded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         return download(self, url, *args, **kwargs)
 
     monkeypatch.setattr(pooch.HTTPDownloader, "__call__", local_only)
-
-
-@pytest.fixture
-def mnist_root() -> Path:
-    """A torchvision root with the real MNIST: ZEROINIT_DATA_DIR, else ../shared/data beside the repository."""
-    if not (DATA_DIR / "MNIST" / "raw").is_dir():
-        pytest.skip(f"no MNIST in {DATA_DIR}: set ZEROINIT_DATA_DIR to a torchvision root")
-    return DATA_DIR.resolve()
 
 
 @pytest.fixture(scope="session")

@@ -11,10 +11,11 @@ from zeroinit._common import InputError
 from zeroinit.bench.running import schedule
 from zeroinit.bench.running import task as one_task
 from zeroinit.bench.running.runner import execute
-from zeroinit.bench.running.schedule import Options, Task, carry_out, choose_jobs, flops, missing, run_all, shard_of
+from zeroinit.bench.running.schedule import Options, Task, carry_out, choose_jobs, missing, run_all, shard_of
 from zeroinit.bench.spec import Run
 from zeroinit.bench.store import Store
 from zeroinit.bench.training import stopping
+from zeroinit.bench.work import flops
 
 
 @pytest.fixture

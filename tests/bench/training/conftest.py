@@ -190,7 +190,7 @@ def plain_fit() -> Callable[..., History]:
 
 
 class Recorder(Observer):
-    """Keeps what it is told: each moment's name, step and epoch, the losses, the parameters and their gradients."""
+    """Keeps what it is told: each callback's name, step and epoch, the losses, the parameters and their gradients."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, int, int]] = []

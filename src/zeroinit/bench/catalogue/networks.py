@@ -107,7 +107,7 @@ def network_claims(
 
     Args:
         network: What the labels of its curves begin with.
-        word: The same in an id.
+        word: The network's name in an id.
         ids: What the two ids begin with.
         margin: Of the first claim.
         where: What the statements begin with.

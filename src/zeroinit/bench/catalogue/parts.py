@@ -1,5 +1,6 @@
 """What several figures share: curves with the paper's labels, and claims of the same form."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from zeroinit.bench.labels import BASELINE, NORMAL, PYTORCH, UNIFORM
@@ -11,6 +12,7 @@ __all__ = [
     "EVERYTHING_ZERO",
     "GRADIENTS",
     "HARMLESS",
+    "LABELS",
     "SCALE",
     "TRAIN",
     "UPSCALED",
@@ -27,6 +29,9 @@ CLOSE = 0.01
 HARMLESS = 0.005
 UNSTABLE = 0.02
 DOWNSCALED, UPSCALED = f"{NORMAL} ×0.01", f"{NORMAL} ×100"
+LABELS = {"pytorch": PYTORCH, "normal_bias": NORMAL, "uniform_bias": UNIFORM}
+"""The paper's three starts, by initializer."""
+
 WORDS = {NORMAL: "normal", UNIFORM: "uniform"}
 """What ids of claims call a start."""
 
@@ -36,10 +41,9 @@ def baseline(epochs: int, dataset: str = "mnist") -> Curve:
     return Curve(BASELINE, Run(dataset=dataset, model="logistic_regression", epochs=epochs))
 
 
-def trio(run: Run, initializers: tuple[str, ...] = ("pytorch", "normal_bias", "uniform_bias")) -> tuple[Curve, ...]:
+def trio(run: Run, initializers: Sequence[str] = tuple(LABELS)) -> tuple[Curve, ...]:
     """Return the same run under PyTorch's default, normal and uniform biases."""
-    labels = {"pytorch": PYTORCH, "normal_bias": NORMAL, "uniform_bias": UNIFORM}
-    return tuple(Curve(labels[name], replace(run, initializer=name)) for name in initializers)
+    return tuple(Curve(LABELS[name], replace(run, initializer=name)) for name in initializers)
 
 
 def close_claim(claim: str, network: str, label: str) -> Claim:
@@ -83,11 +87,7 @@ def comparison_claims(claim: str, network: str) -> tuple[Claim, ...]:
 def scales(run: Run) -> tuple[Curve, ...]:
     """Return the same run with normal biases at the paper's three scales."""
     run = replace(run, initializer="normal_bias")
-    return (
-        Curve(NORMAL, run),
-        Curve(DOWNSCALED, replace(run, scale=0.01)),
-        Curve(UPSCALED, replace(run, scale=100.0)),
-    )
+    return (Curve(NORMAL, run), Curve(DOWNSCALED, replace(run, scale=0.01)), Curve(UPSCALED, replace(run, scale=100.0)))
 
 
 def scale_claims(claim: str, network: str) -> tuple[Claim, ...]:

@@ -23,7 +23,6 @@ from zeroinit.bench.store import Store
 
 __all__ = ["compare", "make_protocol", "planned", "prepare", "run_comparison"]
 
-
 Initializers = Sequence[str | Callable] | Callable
 """Entries of a comparison, or a function alone."""
 NUM_SEEDS, MOST_SEEDS, MARGIN = 5, 100_000, 0.01
@@ -32,11 +31,9 @@ RECORDER = "course"
 
 
 @overload
-def compare(initializers: Sequence[str | Callable] | Callable, *, board: None = None, **options: Any) -> Comparison: ...
+def compare(initializers: Initializers, *, board: None = None, **options: Any) -> Comparison: ...
 @overload
-def compare(
-    initializers: Sequence[str | Callable] | Callable = (), *, board: str, **options: Any
-) -> dict[str, Comparison]: ...
+def compare(initializers: Initializers = (), *, board: str, **options: Any) -> dict[str, Comparison]: ...
 def compare(  # type: ignore[misc]  # the two forms above name what differs; the rest is checked here
     initializers: Initializers = (),
     *,
@@ -228,7 +225,7 @@ def run_comparison(protocol: Protocol, options: Options, *, jobs: int | None, pr
         ``None`` if the deadline of ``options`` came before all results, or ``options`` name a part of all runs.
 
     Raises:
-        InputError: As of ``compare``.
+        InputError: As in ``compare``.
         Interrupted: The user stopped it; the message says what is kept.
     """
     jobs = choose_jobs(jobs, choose_device(options.device))

@@ -10,6 +10,7 @@ from torch import nn
 from zeroinit._common import InputError, closest
 from zeroinit._imports import import_named
 from zeroinit.bench.network import start_model
+from zeroinit.bench.running.runner import ZERO_START
 from zeroinit.bench.spec import Run
 from zeroinit.init import INITIALIZERS
 from zeroinit.init.own import find_initializer, in_full, plugins
@@ -17,7 +18,6 @@ from zeroinit.remedies import REMEDIES, make_remedy
 
 __all__ = ["ZERO_START", "Entry", "check_entry", "read_entry"]
 
-ZERO_START = "zero_start"
 NEED_NUMBERS = {"constant_", "sparse_"}
 """Functions of ``torch.nn.init`` that need more than a weight."""
 FORM = (

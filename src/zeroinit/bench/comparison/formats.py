@@ -86,11 +86,7 @@ def sentence(comparison: Comparison, row: Row) -> str:
     count = "one seed" if num_seeds == 1 else f"{num_seeds} seeds"
     numbers = f"{row.entry}: {percent(row.accuracy)} % against {percent(reference.accuracy)} %"
     margin = f"{100 * comparison.protocol.margin:g}"
-    words = {
-        "better": "better than",
-        "worse": "worse than",
-        "as good": f"as good as, within ±{margin} points of,",
-    }
+    words = {"better": "better than", "worse": "worse than", "as good": f"as good as, within ±{margin} points of,"}
     if row.verdict in words:
         return f"{numbers}: {words[row.verdict]} {reference.entry} ({count})."
     if row.verdict == "one seed":

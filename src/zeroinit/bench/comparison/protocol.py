@@ -128,7 +128,7 @@ class Protocol:
         seeds: Of the final runs, the same for all entries.
         margin: The largest difference in accuracy that does not matter.
         target: The test accuracy whose first epoch is told.
-        recorder: Of the final runs, as of ``Run``; ``"course"`` tells of plateaus and ranks.
+        recorder: Of the final runs, as in ``Run``; ``"course"`` tells of plateaus and ranks.
     """
 
     run: Run

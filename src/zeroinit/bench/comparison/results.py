@@ -14,15 +14,16 @@ from zeroinit.bench.comparison.looks import LEVEL, Looks, level_of
 from zeroinit.bench.comparison.protocol import Protocol
 from zeroinit.bench.data import DATASETS
 from zeroinit.bench.network import sizes_of
+from zeroinit.bench.reporting.symmetries import weight_rank_at
 from zeroinit.bench.stats import Estimate, equivalence, holm, mean_interval, num_seeds_needed, paired_difference
+from zeroinit.bench.stats.estimate import ROUND_OFF
 from zeroinit.bench.store import Result, Store
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["VERDICTS", "Comparison", "Row", "build_comparison", "judge", "plateau", "rank_share", "with_rounding"]
+__all__ = ["VERDICTS", "Comparison", "Row", "build_comparison", "judge", "plateau", "with_rounding"]
 
-ROUND_OFF = 1e-12
 LEFT = 0.9
 """Of the loss of guessing: where the plateau ends."""
 
@@ -48,8 +49,8 @@ class Row:
         first_epochs: The first epoch whose test accuracy reaches the target, by seed; ``None`` if none does.
         num_diverged: Final runs that ended with a loss that was not finite. They count with their last accuracy.
         plateaus: Updates on the plateau, by seed; see ``plateau``. Runs of boards have no record, and are left out.
-        ranks: Effective rank of the weights at the end, by seed; see ``rank_share``. Left out likewise,
-            and if a weight is not finite.
+        ranks: Effective rank of the weights at the end, by seed; see ``weight_rank_at``. Left out likewise, and if a
+            weight is not finite.
     """
 
     entry: str
@@ -260,21 +261,6 @@ def plateau(recorded: Mapping, num_classes: int) -> int | None:
     return [0, *recorded["updates"]][below.index(True)] if True in below else None
 
 
-def rank_share(recorded: Mapping) -> float:
-    """Return the mean over weights of the last effective rank, as a share of the largest that its shape allows.
-
-    It is NaN if a weight is not finite.
-
-    Example:
-        >>> rank_share({"parameters": {"weight": {"shape": [4, 2, 3, 3], "weight_rank": [1.0]}}})
-        0.25
-    """
-    weights = recorded["parameters"].values()
-    ranks = [math.nan if each["weight_rank"][-1] is None else each["weight_rank"][-1] for each in weights]
-    largest = [min(each["shape"][0], math.prod(each["shape"][1:])) for each in weights]
-    return float(np.mean(np.divide(ranks, largest)))
-
-
 def _final(result: Result) -> float:
     return result.history["test_accuracy"][-1]
 
@@ -326,5 +312,5 @@ def _row(
         },
         num_diverged=sum(result.history["outcome"] == "diverged" for result in found.values()),
         plateaus={seed: plateau(record, num_classes) for seed, record in records.items()},
-        ranks={seed: share for seed, record in records.items() if math.isfinite(share := rank_share(record))},
+        ranks={seed: share for seed, record in records.items() if math.isfinite(share := weight_rank_at(record, -1))},
     )

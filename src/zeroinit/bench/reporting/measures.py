@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from zeroinit._common import lookup
-from zeroinit.bench.data import DATASETS
+from zeroinit.bench.network import sizes_of
 from zeroinit.bench.reporting.symmetries import has_no_identical_units, mean_position_spread
 from zeroinit.bench.reporting.views.wake_up import has_gradient, wake_causes
 from zeroinit.bench.store import Result
@@ -40,7 +39,7 @@ def accuracies(results: Sequence[Result]) -> np.ndarray:
 
 def majority_share(results: Sequence[Result]) -> float:
     """Return the share of the most frequent class among the test images."""
-    return lookup(DATASETS, results[0].run.dataset, "dataset").sizes.majority_share
+    return sizes_of(results[0].run.dataset).majority_share
 
 
 def final_accuracy(results: Sequence[Result], references: Sequence[Result]) -> np.ndarray:

@@ -4,9 +4,9 @@ import re
 from dataclasses import dataclass
 
 from zeroinit._common import lookup
-from zeroinit.bench.data import DATASETS
 from zeroinit.bench.labels import split_label
-from zeroinit.bench.reporting.analysis import CurveSummary, FigureSummary
+from zeroinit.bench.network import sizes_of
+from zeroinit.bench.reporting.analysis import FigureSummary
 from zeroinit.bench.reporting.views.gradients import first_nonzero
 from zeroinit.bench.reporting.views.wake_up import gradient_sizes
 from zeroinit.bench.reporting.wording import write_share
@@ -93,7 +93,7 @@ def outcome_sentences(summary: FigureSummary) -> list[str]:
     """
     values = {entry.curve.label: write_share(entry.estimate) for entry in summary.curves}
     if summary.curves:
-        values[ONE_CLASS] = f"{100 * _largest_class(summary.curves[0]):.1f} %"
+        values[ONE_CLASS] = f"{100 * sizes_of(summary.curves[0].curve.run.dataset).majority_share:.1f} %"
     if not summary.figure.sentences:
         return _list_of_curves(summary, values)
     return [
@@ -114,10 +114,6 @@ def _list_of_curves(summary: FigureSummary, values: dict[str, str]) -> list[str]
     rest = f" and {len(ended) - len(shown)} more below" if len(ended) > len(shown) else ""
     listed = "; ".join(f"{split_label(label)[1] if network else label} {values[label]}" for label in shown)
     return [f"{summary.figure.title}: {f'on the {network} ' if network else ''}{listed}{rest}."]
-
-
-def _largest_class(entry: CurveSummary) -> float:
-    return DATASETS[entry.curve.run.dataset].sizes.majority_share
 
 
 def check_sentences(name: str, sentences: tuple[str, ...], labels: set[str]) -> None:

@@ -19,7 +19,7 @@ from zeroinit.bench.reporting.inspections import inspect_curves
 from zeroinit.bench.reporting.measures import MEASURES
 from zeroinit.bench.reporting.outcome import check_sentences, outcome_sentences
 from zeroinit.bench.reporting.pictures import draw_summary, other_data, pictures_of
-from zeroinit.bench.reporting.verdicts import KINDS, Decision, decide_claims
+from zeroinit.bench.reporting.verdicts import KINDS, VERDICTS, WORDS, Decision, decide_claims
 from zeroinit.bench.reporting.views import VIEWS
 from zeroinit.bench.spec import Figure
 from zeroinit.bench.store import Store
@@ -93,7 +93,7 @@ class Report:
     def counts(self) -> dict[str, int]:
         """How many claims have each verdict."""
         verdicts = [each.verdict for decisions in self.decisions.values() for each in decisions]
-        return {name: verdicts.count(name) for name in ("supported", "refuted", "inconclusive", "not run")}
+        return {name: verdicts.count(name) for name in VERDICTS}
 
     @property
     def effort(self) -> str:
@@ -251,6 +251,7 @@ def write_report(report: Report, folder: Path, tell: Callable[[str], None] = lam
         "profile": PROFILES[report.profile],
         "protocol": PROTOCOLS[report.protocol],
         "version": __version__,
+        "words": WORDS,
         "pictures": pictures,
         "dark_rules": {
             "preferred": Markup(dark_rules(":root:not([data-theme=light]) figure ")),

@@ -50,8 +50,12 @@ def weight_rank_at(recorded: dict[str, Any], place: int) -> float:
     """Return the effective rank of weights over the largest that their shapes allow, mean over layers.
 
     Args:
-        recorded: What the recorder ``symmetry`` stored.
+        recorded: What a recorder of ranks stored.
         place: Which of the recorded steps; -1 is the end.
+
+    Example:
+        >>> weight_rank_at({"parameters": {"weight": {"shape": [4, 2, 3, 3], "weight_rank": [1.0]}}}, -1)
+        0.25
     """
     shares = [
         number(each["weight_rank"][place]) / min(each["shape"][0], prod(each["shape"][1:]))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from zeroinit._common import lookup
+from zeroinit._common import counted, lookup
 from zeroinit.bench.profiles import PROFILES
 from zeroinit.bench.reporting.analysis import CurveSummary, FigureSummary
 from zeroinit.bench.reporting.measures import MEASURES, SHARES, accuracies, majority_share
@@ -135,8 +135,7 @@ class Kind:
     Attributes:
         criterion: What must hold, with ``{margin}`` where the margin stands.
         p_values: From values (seeds,) and the margin to the p-values for and against; see ``Evidence``. ``None``
-        without
-            a test: the values are then 1 or 0, and the claim holds if all are 1.
+            without a test: the values are then 1 or 0, and the claim holds if all are 1.
     """
 
     criterion: str
@@ -178,7 +177,7 @@ def decide(claims: Mapping[Claim, np.ndarray | None], margin_factor: float = 1.0
         InputError: A claim of an unknown kind.
 
     Source:
-        Holm 1979, as of ``holm``; Shaffer, "Control of directional errors with stagewise multiple test procedures",
+        Holm 1979, as in ``holm``; Shaffer, "Control of directional errors with stagewise multiple test procedures",
         Annals of Statistics 8, 1980 (a rejection tells the direction, too).
 
     Example:
@@ -197,8 +196,8 @@ def decide(claims: Mapping[Claim, np.ndarray | None], margin_factor: float = 1.0
 def _decide_by_each_seed(claim: Claim, hits: np.ndarray) -> Decision:
     estimate = share_interval(hits)
     verdict = "supported" if hits.all() else "refuted"
-    share = write_share(estimate)
-    text = f"holds for {int(hits.sum())} of {_count(estimate.num_seeds)}, a share of {share}"
+    seeds = counted(estimate.num_seeds, "seed")
+    text = f"holds for {int(hits.sum())} of {seeds}, a share of {write_share(estimate)}"
     return Decision(claim, verdict, f"{text}; {KINDS[claim.kind].criterion}", estimate)
 
 
@@ -224,18 +223,14 @@ def _verdict(evidence: Evidence, p_value: float) -> str:
     return "supported" if evidence.p_supports < evidence.p_refutes else "refuted"
 
 
-def _count(num_seeds: int) -> str:
-    return "1 seed" if num_seeds == 1 else f"{num_seeds} seeds"
-
-
 def _reason(claim: Claim, evidence: Evidence, margin: float, verdict: str, p_value: float, num_claims: int) -> str:
     estimate = evidence.estimate
     subject = f"{claim.curve} minus {claim.reference or 'the most frequent class'}"
     criterion = KINDS[claim.kind].criterion.format(margin=write_margin(claim, margin))
-    text = f"{subject}: {write_estimate(claim, estimate)}, {_count(estimate.num_seeds)}; {criterion}"
+    text = f"{subject}: {write_estimate(claim, estimate)}, {counted(estimate.num_seeds, 'seed')}; {criterion}"
     if math.isnan(p_value):
         return f"{text}; one seed gives no interval"
-    text += f"; p = {p_value:.2g} after Holm over {num_claims} claim{'s' if num_claims > 1 else ''}"
+    text += f"; p = {p_value:.2g} after Holm over {counted(num_claims, 'claim')}"
     if verdict == "inconclusive":
         text += _seeds_hint(claim, evidence, margin, num_claims)
     return text
@@ -248,7 +243,7 @@ def _seeds_hint(claim: Claim, evidence: Evidence, margin: float, num_claims: int
     needed = seeds_to_decide(claim, evidence.estimate.value, evidence.spread, margin, num_claims)
     if needed is None:
         return "; too close to the margin for any reasonable number of seeds"
-    return f"; undecided with {_count(evidence.estimate.num_seeds)}; about {needed} would decide it"
+    return f"; undecided with {counted(evidence.estimate.num_seeds, 'seed')}; about {needed} would decide it"
 
 
 def seeds_to_decide(

@@ -13,6 +13,7 @@ from zeroinit.bench.running.allocator import keep_freed_memory
 from zeroinit.bench.running.device import denormals_flushed
 from zeroinit.bench.spec import Run
 from zeroinit.bench.training import fit
+from zeroinit.bench.training.fit import EVALUATION_BATCH
 from zeroinit.bench.training.optimizers import build_optimizers
 from zeroinit.bench.work import TRAINING, flops_per_image
 
@@ -24,7 +25,6 @@ BUDGET = 2.0
 FIRST = 1e9
 """Operations of the first step, which shows how long a step is."""
 
-EVALUATION_BATCH = 1000
 MOST_STEPS = 40
 SETTLED = 8
 """Updates after which a CUDA device replays what it recorded."""
@@ -77,7 +77,7 @@ def calibrate(
     """Time each kind of run, the cheap ones first. They leave the time that they do not need to the others.
 
     Args:
-        kinds: As of ``kind_of``, each with the number of seeds that are stacked.
+        kinds: As in ``kind_of``, each with the number of seeds that are stacked.
         place: Where.
         threads: Of torch, while timing.
         budget: Seconds in all, about.
@@ -103,7 +103,7 @@ def measure_speed(kind: Run, place: torch.device, seconds: float, num_models: in
     the images, so it is measured separately. A step takes this time and a fixed time for each image.
 
     Args:
-        kind: As of ``kind_of``.
+        kind: As in ``kind_of``.
         place: Where.
         seconds: How long to try, about; two short steps are the least.
         num_models: How many are stacked.
@@ -148,23 +148,17 @@ class _Clock:
 
 
 def time_steps(
-    kind: Run,
-    models: Sequence[nn.Module],
-    batch: int,
-    num_steps: int,
-    num_evaluated: int,
-    *,
-    execution: str = "auto",
+    kind: Run, models: Sequence[nn.Module], batch: int, num_steps: int, num_evaluated: int, *, execution: str = "auto"
 ) -> tuple[float, float]:
     """Train on noise and time it.
 
     Args:
-        kind: As of ``kind_of``.
+        kind: As in ``kind_of``.
         models: One, or several that are stacked; changed in place.
         batch: Images of a step.
         num_steps: At least 2. The first one is not timed, on a CUDA device the first ``SETTLED`` if there are more.
         num_evaluated: Images of the evaluation.
-        execution: As of ``fit``.
+        execution: As in ``fit``.
 
     Returns:
         Seconds per step and per evaluated image.

@@ -49,7 +49,7 @@ def run_on_ray(attempts: Sequence[Attempt], options: Options, progress: Progress
 
     Args:
         attempts: In the order of running.
-        options: As of ``carry_out``. Folders are the same on every node.
+        options: As in ``carry_out``. Folders are the same on every node.
         progress: Called in this process after each task.
         tell: Called with each task that fails.
 
@@ -149,7 +149,7 @@ def taken(needed: Mapping[str, float], free: Mapping[str, float], there: Mapping
     """Say what a run has to wait for; nothing if it can begin.
 
     Args:
-        needed: As of ``needs``.
+        needed: As in ``needs``.
         free: What is free on all nodes together, as Ray names it.
         there: What all nodes have.
 
@@ -184,7 +184,7 @@ def needs(run: Run, nodes: Sequence[Mapping[str, float]], device: str) -> dict[s
     Args:
         run: The settings.
         nodes: What each node has, as Ray names it.
-        device: As of ``choose_device``.
+        device: As in ``choose_device``.
 
     Returns:
         Arguments of a Ray task. If no node has as much memory, all that one has.

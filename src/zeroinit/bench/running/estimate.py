@@ -101,7 +101,7 @@ def estimate_tasks(tasks: Sequence[Task], names: Mapping[Run, str], options: Opt
     """Estimate how long the tasks without a result take; ``names`` says what each run is called.
 
     Raises:
-        InputError: As of ``estimate``.
+        InputError: As in ``estimate``.
     """
     place, store = choose_device(options.device), Store(options.results)
     jobs, tasks = choose_jobs(jobs, place), shard_of(tasks, options.shard)

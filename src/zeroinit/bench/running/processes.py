@@ -134,7 +134,7 @@ def run_in_processes(attempts: Sequence[Attempt], options: Options, most: int, p
 
     Args:
         attempts: In the order of running. What fails is tried again at the end.
-        options: As of ``carry_out``.
+        options: As in ``carry_out``.
         most: Number of processes. One fewer after the system killed one, as it does if memory is short.
         progress: Called in this process after each epoch of each task.
         tell: Called with each task that fails.

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from zeroinit._common import lookup
 from zeroinit.bench.store import QUANTILES
 from zeroinit.bench.training import Observer, TrainState
+from zeroinit.bench.training.tensorboard import LARGEST
 from zeroinit.symmetry import DIAGNOSTICS, inspect
 
 __all__ = [
@@ -41,9 +42,6 @@ OF_LAYERS = ("effective_rank_weights", "effective_rank_activations", "constant_f
 
 BLOCK = 10
 """Updates whose mean loss is one number."""
-
-LARGEST = 1e20
-"""Where the bins of TensorBoard's histograms end."""
 
 
 class Recorder(Observer):

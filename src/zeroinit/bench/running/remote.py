@@ -138,8 +138,8 @@ class Remote:
         """Copy what one of both places lacks. What cannot be sent is a warning, and the next call sends it.
 
         Raises:
-            InputError: As of ``fetch``.
-            UnreadableError: As of ``fetch``; all else is sent by then.
+            InputError: As in ``fetch``.
+            UnreadableError: As in ``fetch``; all else is sent by then.
         """
         self.unsent.clear()
         try:

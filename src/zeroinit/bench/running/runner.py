@@ -21,7 +21,7 @@ from zeroinit.bench.training import Checkpoint, Observer, TrainState, fit
 from zeroinit.remedies import make_remedy
 from zeroinit.zero_start import zero_start_
 
-__all__ = ["TRAINED", "execute", "execute_seeds", "is_stackable"]
+__all__ = ["TRAINED", "ZERO_START", "execute", "execute_seeds", "is_stackable"]
 
 OF_FIT = (
     *("epochs", "max_steps", "batch_size", "optimizer", "learning_rate", "momentum", "warmup_steps", "reduction"),
@@ -58,8 +58,8 @@ def execute(
     Args:
         run: The settings.
         seed: At least 0; split by purpose (validation split, initialization, batch order, augmentation).
-        data_dir: As of ``load_dataset``.
-        device: As of ``choose_device``.
+        data_dir: As in ``load_dataset``.
+        device: As in ``choose_device``.
         observers: Observers of the training.
         on_epoch: Called after each epoch with its number.
         checkpoint: Where the state is saved and read again; the caller removes it.
@@ -108,15 +108,15 @@ def execute_seeds(
     Args:
         run: The settings; see ``is_stackable``.
         seeds: At least one, each at least 0.
-        data_dir: As of ``load_dataset``.
-        device: As of ``choose_device``.
-        checkpoint: As of ``execute``.
+        data_dir: As in ``load_dataset``.
+        device: As in ``choose_device``.
+        checkpoint: As in ``execute``.
 
     Returns:
         A result for each seed; ``seconds`` is an equal share of the time of all.
 
     Raises:
-        InputError: As of ``execute``, or a run that cannot be stacked.
+        InputError: As in ``execute``, or a run that cannot be stacked.
     """
     if not is_stackable(run):
         raise InputError(

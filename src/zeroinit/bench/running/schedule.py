@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 
@@ -20,7 +20,7 @@ from zeroinit.bench.training import Checkpoint
 from zeroinit.bench.training.stopping import asked_to_stop, stopping_on_signals
 from zeroinit.bench.work import flops, is_dense
 
-__all__ = ["Options", "Task", "carry_out", "choose_jobs", "flops", "group", "missing", "run_all", "shard_of"]
+__all__ = ["Options", "Task", "carry_out", "choose_jobs", "group", "missing", "run_all", "shard_of"]
 
 MOST_STACKED = 16
 ON_CUDA = 4
@@ -191,9 +191,8 @@ def group(tasks: Sequence[Task], options: Options) -> list[tuple[Task, ...]]:
     for number, task in enumerate(tasks):
         together = is_stackable(task.run) and is_dense(task.run)
         groups.setdefault(task.run if together else number, []).append(task)
-    return [tuple(part) for found in groups.values() for part in batched(found, MOST_STACKED)]
-
-
-def batched(items: Sequence[Task], size: int) -> Iterator[Sequence[Task]]:
-    """Cut a sequence into parts of at most ``size``."""
-    return (items[start : start + size] for start in range(0, len(items), size))
+    return [
+        tuple(found[start : start + MOST_STACKED])
+        for found in groups.values()
+        for start in range(0, len(found), MOST_STACKED)
+    ]

@@ -64,7 +64,7 @@ class Options:
             ``None``. Then runs in progress save their state, and no others begin. Runs go in the order given.
         shard: Which part of all runs, and of how many parts: ``(2, 8)`` is the second eighth.
         executor: ``"processes"`` of this machine, or a cluster of ``"ray"``.
-        address: Of a Ray cluster, as of ``ray.init``.
+        address: Of a Ray cluster, as in ``ray.init``.
         remote: The URL that ``results`` follows, as ``open_results`` returns it.
 
     Raises:

@@ -77,7 +77,7 @@ def num_seeds_for_equivalence(
         InputError: An argument breaks its rule, or more than 100 000 seeds would be needed.
 
     Source:
-        Schuirmann 1987, as of :func:`equivalence`; Phillips, "Power of the two one-sided tests procedure in
+        Schuirmann 1987, as in :func:`equivalence`; Phillips, "Power of the two one-sided tests procedure in
         bioequivalence", Journal of Pharmacokinetics and Biopharmaceutics 18, 1990.
 
     Example:

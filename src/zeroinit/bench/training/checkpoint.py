@@ -42,7 +42,7 @@ class Checkpoint:
     Args:
         folder: Made at the first save.
         every: Seconds between saves, at least 0; the first comes so many seconds after the start. At 0 each step saves.
-        deadline: When the run has to end, as of ``time.monotonic``. The run then saves its state, and ``fit`` raises
+        deadline: When the run has to end, by ``time.monotonic``. The run then saves its state, and ``fit`` raises
             ``OutOfTime``. Never if ``None``. The same happens when a signal asks the process to end.
         identity: Whose state it is, as strings, numbers, lists and dicts: settings, seed, versions. A saved state of
             another identity is set aside. If ``None``, ``fit`` compares its own settings and refuses others.

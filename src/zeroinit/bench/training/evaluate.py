@@ -1,7 +1,5 @@
 """Loss and accuracy of a model on a set of images."""
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,15 +7,13 @@ from torch import Tensor, nn
 from zeroinit._common import lookup, whole_number
 from zeroinit._modules.arguments import check_function, check_module
 from zeroinit._modules.state import modes_kept
-from zeroinit.bench.training.member import check_images
+from zeroinit.bench.training.member import Transform, check_images
 from zeroinit.bench.training.observers import into_train_mode
 from zeroinit.bench.training.steps.precision import AS_IT_IS, Precision
 
 __all__ = ["EVALUATION_MODES", "evaluate", "measure"]
 
 EVALUATION_MODES = {"eval": "running statistics", "train": "statistics of the batch, as the paper's code did"}
-
-Transform = Callable[[Tensor], Tensor]
 
 
 def evaluate(

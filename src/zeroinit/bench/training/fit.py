@@ -266,10 +266,11 @@ def _run(
         except RuntimeError as error:
             if loop.num_steps > 1 or not as_stored:
                 raise
-            text = (
-                f"train: the first pass failed on images of {members[0].train[0].dtype} ({error}); pass a Dataset, or "
-            )
-            raise InputError(f"{text}transform=, as `lambda images: images / 255`") from error
+            kind = members[0].train[0].dtype
+            raise InputError(
+                f"train: the first pass failed on images of {kind} ({error}); pass a Dataset, or transform=, as "
+                "`lambda images: images / 255`"
+            ) from error
     return [member.history for member in members]
 
 

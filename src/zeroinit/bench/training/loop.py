@@ -120,12 +120,6 @@ class Loop:
         self.epoch += 1
         self.losses = []
 
-    def _batches(self, data: Sequence[Labeled], batch_size: int) -> Iterator[Labeled]:
-        """Yield images and labels batch by batch, with a leading axis of models if they are stacked."""
-        split = [(images.split(batch_size), labels.split(batch_size)) for images, labels in data]
-        for number in range(len(split[0][0])):
-            yield self._joined([(images[number], labels[number]) for images, labels in split])
-
     def _training_batches(self) -> Iterator[Labeled]:
         """Yield the batches that are left of this epoch, in its order, augmented."""
         begin, data = self.position * self.batch_size, []
@@ -139,11 +133,10 @@ class Loop:
             images, labels = self._joined(data)  # once, not batch by batch
             yield from zip(images.split(self.batch_size, 1), labels.split(self.batch_size, 1), strict=True)
             return
-        split = [(images.split(self.batch_size), labels.split(self.batch_size)) for images, labels in data]
-        for number in range(len(split[0][0])):
-            yield self._augmented([(images[number], labels[number]) for images, labels in split])
+        yield from map(self._augmented, _batches(data, self.batch_size))
 
     def _joined(self, batch: Sequence[Labeled]) -> Labeled:
+        """Return the batches of all models as one, with a leading axis of models if they are stacked."""
         if not self.stacked:
             return batch[0]
         images, labels = zip(*batch, strict=True)
@@ -186,7 +179,8 @@ class Loop:
 
     def _measure(self, name: str) -> None:
         """Measure on held-out data. A model whose loss was not finite is recorded one last time."""
-        batches = self._batches([member.held_out[name] for member in self.members], self.evaluation_batch)
+        data = [member.held_out[name] for member in self.members]
+        batches = map(self._joined, _batches(data, self.evaluation_batch))
         measured = measure(
             self.model, batches, mode=self.evaluation_mode, transform=self.transform, precision=self.precision
         )
@@ -304,6 +298,12 @@ class Loop:
         restore_random_state(state["random"], self.parameters[0].device)
         for name in PROGRESS:
             setattr(self, name, state["progress"][name])
+
+
+def _batches(data: Sequence[Labeled], batch_size: int) -> Iterator[Sequence[Labeled]]:
+    """Yield images and labels batch by batch, those of all models together."""
+    split = (zip(images.split(batch_size), labels.split(batch_size), strict=True) for images, labels in data)
+    return zip(*split, strict=True)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ def asked_to_stop() -> int | None:
 
 
 def is_over(deadline: float | None) -> bool:
-    """Whether runs have to end: a deadline has passed (as of ``time.monotonic``), or a signal asked for it."""
+    """Whether runs have to end: a deadline has passed (by ``time.monotonic``), or a signal asked for it."""
     return (deadline is not None and time.monotonic() >= deadline) or asked_to_stop() is not None
 
 

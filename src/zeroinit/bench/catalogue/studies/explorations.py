@@ -2,24 +2,23 @@
 
 from dataclasses import replace
 
-from zeroinit.bench.labels import NORMAL, PYTORCH, UNIFORM
+from zeroinit.bench.catalogue.parts import LABELS
 from zeroinit.bench.spec import Curve, Figure, Run
 
 __all__ = ["EXPLORATIONS"]
 
 NETWORKS = {"FNN": Run(model="mnist_fnn", epochs=5), "CNN": Run(model="mnist_cnn", epochs=5)}
-LABELS = {"pytorch": PYTORCH, "normal_bias": NORMAL, "uniform_bias": UNIFORM, "zero": "Zero"}
 
 
 def _curves(*initializers: str, **settings) -> tuple[Curve, ...]:
     return tuple(
-        Curve(f"{network} {LABELS[name]}", replace(run, initializer=name, **settings))
+        Curve(f"{network} {LABELS.get(name, 'Zero')}", replace(run, initializer=name, **settings))
         for network, run in NETWORKS.items()
         for name in initializers
     )
 
 
-TRIO = ("pytorch", "normal_bias", "uniform_bias")
+TRIO = tuple(LABELS)
 
 EXPLORATIONS = (
     Figure("mini_batch", "MNIST: batches of 16", _curves(*TRIO, batch_size=16), in_paper=False),

@@ -38,8 +38,6 @@ CURES: dict[str, dict] = {
     "×100, leaky ReLU": {"activation": "leaky_relu"},
     "×100, identity": {"activation": "identity"},
 }
-
-
 CNN = replace(RUN, model="mnist_cnn_quarter", num_train=12_000, num_validation=0, epochs=3)
 
 

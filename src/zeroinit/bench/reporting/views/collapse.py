@@ -23,11 +23,11 @@ __all__ = [
     "HELD_OUT",
     "VIEW",
     "GridSummary",
-    "best_fixed",
     "draw",
     "loss_frame",
     "read_grid",
     "reference_differences",
+    "runs_of",
     "seed_agreement",
     "table",
 ]
@@ -39,27 +39,23 @@ SIMPLE = MECHANISTIC | {"scale of hidden biases": "hidden", "scale of output bia
 """Predictors that are one quantity: its name and its column."""
 POINTS = "accuracy, points"
 
-
 Rows = tuple[tuple[str, Run, float], ...]
 """Label, settings and mean final accuracy of each run."""
 
 
-def loss_frame(summary: FigureSummary) -> pd.DataFrame:
-    """Return one row per run: part, context, name, whether it was drawn, accuracy, loss, and its quantities.
-
-    The loss is the best mean accuracy of the references of its context minus its own. Contexts that lack a reference
-    are left out.
-    """
-    return _frame(_rows(summary))
-
-
-def _rows(summary: FigureSummary) -> Rows:
+def runs_of(summary: FigureSummary) -> Rows:
+    """List the runs of a figure with their mean final accuracies."""
     return tuple(
         (entry.curve.label, entry.curve.run, float(np.mean(list(entry.final.values())))) for entry in summary.curves
     )
 
 
-def _frame(runs: Rows) -> pd.DataFrame:
+def loss_frame(runs: Rows) -> pd.DataFrame:
+    """Return one row per run: part, context, name, whether it was drawn, accuracy, loss, and its quantities.
+
+    The loss is the best mean accuracy of the references of its context minus its own. Contexts that lack a reference
+    are left out.
+    """
     rows = []
     for label, run, accuracy in runs:
         part, context, name = part_of(label)
@@ -94,14 +90,14 @@ class GridSummary:
 
 def read_grid(summary: FigureSummary) -> GridSummary | None:
     """Fit the predictor on the fitting set and apply it to both; ``None`` with fewer than ten contexts to fit on."""
-    return _read(_rows(summary))
+    return _read(runs_of(summary))
 
 
 @lru_cache(maxsize=2)  # the drawing and the table both need the summary
 def _read(runs: Rows) -> GridSummary | None:
     if not runs:
         return None
-    whole = _frame(runs)
+    whole = loss_frame(runs)
     fitting = whole[whole["part"] == FIT]
     if fitting["context"].nunique() < 10:
         return None
@@ -140,7 +136,7 @@ def seed_agreement(summary: FigureSummary) -> dict[str, Estimate]:
         curves = [entry for entry in summary.curves if part_of(entry.curve.label)[0] == part]
         seeds = sorted(set.intersection(*(set(entry.final) for entry in curves))) if curves else []
         frames = [
-            _frame(tuple((each.curve.label, each.curve.run, each.final[seed]) for each in curves)) for seed in seeds
+            loss_frame(tuple((each.curve.label, each.curve.run, each.final[seed]) for each in curves)) for seed in seeds
         ]
         drawn = [frame[frame["drawn"]] for frame in frames]
         pairs = list(itertools.combinations(drawn, 2))
@@ -157,12 +153,6 @@ def _estimate(statistic, rows: pd.DataFrame, column: str) -> Estimate:
     return grouped_bootstrap(
         statistic, predicted, seen, rows["context"].to_numpy(), generator, num_resamples=NUM_RESAMPLES
     )
-
-
-def best_fixed(frame: pd.DataFrame) -> str:
-    """Return the fixed start with the highest mean accuracy over the contexts of the fitting set; never ``auto``."""
-    fixed = frame[(frame["part"] == FIT) & ~frame["drawn"] & (frame["name"] != "auto")]
-    return str(fixed.groupby("name")["accuracy"].mean().idxmax())
 
 
 def reference_differences(frame: pd.DataFrame, part: str) -> dict[str, Estimate]:
@@ -198,7 +188,7 @@ def table(summary: FigureSummary, profile: str, protocol: str) -> Table:
         return Table(headings, ())
     agreement = seed_agreement(summary)
     for part, found in grid.correlations.items():
-        entries = [(f"{name}", "rank correlation with the loss", each) for name, each in found.items()]
+        entries = [(name, "rank correlation with the loss", each) for name, each in found.items()]
         entries.insert(1, ("predictor", "R²", grid.explained[part]))
         entries += [(f"auto minus {name}", POINTS, each) for name, each in grid.differences.get(part, {}).items()]
         if part in agreement:

@@ -18,7 +18,7 @@ ALL = "All networks"
 def difference_frame(found: list[Gap]) -> pd.DataFrame:
     """Return one row for each curve besides the default, and a last one for the mean over networks.
 
-    Columns as of ``gap_frame``, and ``row``: the network. The mean is over first curves and over the seeds that all
+    Columns as in ``gap_frame``, and ``row``: the network. The mean is over first curves and over the seeds that all
     networks have.
     """
     others = [gap for gap in found if gap.name != PYTORCH]
@@ -54,7 +54,5 @@ def draw(summary: FigureSummary, heading: Heading, profile: str) -> Figure:
 
 
 VIEW = View(
-    draw,
-    table,
-    "Differences are paired by seed. All networks: the mean over them, with an interval over the seeds.",
+    draw, table, "Differences are paired by seed. All networks: the mean over them, with an interval over the seeds."
 )

@@ -43,8 +43,8 @@ def wake_causes(single: Result, double: Result) -> list[tuple[str, int | None, s
     Returns:
         From input to output the name, the first step with a gradient in float32 (``None`` if there is none) and one of
         ``CAUSES``: ``"signal"`` if float64 has its first gradient at the same step, with the same size within a factor
-            of 2. ``"rounding"`` if float64's gradient is at most a thousandth at that step (or exactly zero). Otherwise
-            ``"unclear"``.
+        of 2. ``"rounding"`` if float64's gradient is at most a thousandth at that step (or exactly zero). Otherwise
+        ``"unclear"``.
     """
     names, sizes = gradient_sizes(single)
     exact = gradient_sizes(double)[1]
@@ -75,8 +75,8 @@ def precision_pairs(summary: FigureSummary) -> list[tuple[CurveSummary, CurveSum
 def wake_frame(summary: FigureSummary) -> pd.DataFrame:
     """Return one row per variant, seed and weight.
 
-    Columns: ``variant``, ``seed``, ``layer`` (from 1), ``name``, ``step`` (NaN
-    if the weight never gets a gradient), ``cause`` and ``num_steps``.
+    Columns: ``variant``, ``seed``, ``layer`` (from 1), ``name``, ``step`` (NaN if the weight never gets a gradient),
+    ``cause`` and ``num_steps``.
     """
     rows = []
     for single, double in precision_pairs(summary):
