@@ -73,11 +73,22 @@ def test_settings_stay(fail):
     assert before[1] == random.getstate()
     assert np.array_equal(before[2], np.random.get_state()[1])  # noqa: NPY002
     assert torch.get_default_dtype() == torch.float32
-    assert torch.get_default_device() == torch.device("cpu")
+    assert torch.empty(0).device == torch.device("cpu")
     assert torch.is_grad_enabled()
     assert nn.Module.register_parameter is register
     assert "data" not in vars(nn.Parameter)
     assert not torch.empty(3).isnan().all()
+
+
+def test_a_default_device_that_was_taken_back_is_no_matter(monkeypatch):
+    """As in torch 2.6, whose own question fails after ``set_default_device(None)``."""
+
+    def fail():
+        raise AttributeError("'NoneType' object has no attribute 'device'")
+
+    monkeypatch.setattr(torch, "get_default_device", fail)
+    assert zeroinit.audit(restless).warnings
+    assert not zeroinit.audit(lambda: nn.Linear(2, 2)).warnings
 
 
 class Net(nn.Module):
