@@ -596,3 +596,20 @@ def test_a_cut_in_forward_itself_is_named_by_it(tmp_path):
     callback = InspectCallback(show=lambda text: None)
     trainer(tmp_path, [callback]).fit(Cuts(), loader())
     assert "`detach()` in `Cuts.forward` cuts" in " ".join(str(callback.report).split())
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize("broken", [True, False])
+def test_a_model_set_up_by_fabric_is_inspected_inside_its_wrapper(precision, broken):
+    """The wrapper's own outputs refuse ``loss.backward()`` where the precision is mixed."""
+    fabric = lightning.Fabric(accelerator="cpu", devices=1, precision=precision)
+    fabric.launch()
+    net = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 2))
+    if broken:
+        for parameter in net.parameters():
+            nn.init.zeros_(parameter)
+    model, optimizer = fabric.setup(net, torch.optim.Adam(net.parameters()))
+    report = zeroinit.inspect(model, torch.randn(16, 3), optimizer=optimizer)
+    assert report.verdict.startswith("Will not learn as it is: " if broken else "Will learn: all 4 parameters")
+    assert {each.code for each in report.warnings} == ({"ZI006"} if broken else set())
+    assert ("model.module[0].weight" in str(report)) is broken

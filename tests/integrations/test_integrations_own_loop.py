@@ -677,8 +677,23 @@ def test_gradients_that_are_set_to_zero_before_the_step_are_asked_for(set_to_non
         assert str(seen).startswith("Nothing was seen: optimizer.step() ran 12 times")
         assert str(seen).endswith("(no_grad, detach)?")
     else:
-        assert str(seen).endswith(f"had no gradient at the recorded updates; {ask}")
+        assert "had no gradient at the recorded updates; the gradients are there and are 0; are all labels" in str(seen)
+        assert str(seen).endswith("does zero_grad(set_to_none=False) stand between backward() and step()?")
         assert "last seen" not in str(seen)
+
+
+@pytest.mark.parametrize("label", [-100, 1])
+def test_labels_that_are_all_ignored_are_asked_for(label):
+    """Their gradients are zeros, which neither ``zero_grad`` nor ``detach`` explains."""
+    model = nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with watch(model) as seen:
+        for _ in range(3):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(torch.randn(4, 3)), torch.full((4,), label), reduction="sum").backward()
+            optimizer.step()
+    assert ("are all labels ignored" in str(seen)) is (label == -100)
+    assert "no_grad" not in str(seen)
 
 
 def test_a_loss_that_never_reaches_the_model_is_asked_for():

@@ -50,6 +50,7 @@ class Recorder:
         model: The model without its wrappers.
         records: One ``LayerRecord`` for each layer and recorded update.
         num_recorded: Updates recorded.
+        num_zeros: Records at which an optimizer's gradients were there, and all 0.
         steps: The optimizers' steps, made and skipped.
         without_effect: Parameters of which an inspection has said that they have no effect.
         not_finite_gradients: Where nothing was recorded, parameters whose gradients are NaN or infinite at the end.
@@ -80,6 +81,7 @@ class Recorder:
         self._update = _Update()
         self._last: list[LayerRecord] = []
         self._seen: set[str] = set()
+        self.num_zeros = 0
         self._missed: dict[str, None] = {}
         self._lost: dict[str, int] = {}
         self._in_turns: set[str] = set()
@@ -185,6 +187,7 @@ class Recorder:
         update.layers += self._observer.record(self.model, update.step, chosen, scale)
         update.silent |= {each.path: self._observer.silent[each.path] for each in update.layers}
         found = moved({name: each.grad for each, name in chosen.items()})
+        self.num_zeros += not found and any(each.grad is not None for each in chosen)
         update.with_gradient |= found
         update.without_gradient |= {*chosen.values()} - found
         update.not_finite |= not_finite(chosen)

@@ -17,6 +17,11 @@ EMPTIED = (
     "does zero_grad() stand between backward() and step(), or does the loss not reach this model (no_grad, detach)?"
 )
 """What to ask where no step had a gradient."""
+ZEROS = (
+    "the gradients are there and are 0; are all labels ignored, is the loss or the clipping 0, or does "
+    "zero_grad(set_to_none=False) stand between backward() and step()?"
+)
+"""What to ask where the gradients of every step were zeros."""
 
 
 def sentence(seen: "Recorder", num_updates: int) -> str:
@@ -44,7 +49,7 @@ def sentence(seen: "Recorder", num_updates: int) -> str:
     found = ", ".join(texts) or f"{fine}{',' if none else ', and'} {each} had a gradient{also}"
     found += f", {counted(len(unknown), 'layer')} ({_few(_quoted(unknown))}) not looked at" if unknown else ""
     if seen._held and not seen._seen:
-        return f"{after}: {found}; {EMPTIED}"
+        return f"{after}: {found}; {ZEROS if seen.num_zeros else EMPTIED}"
     last = seen._latest_gradients
     return f"{after}: {found}{'' if last >= num_updates else f' (gradients were last seen at update {last})'}."
 

@@ -21,19 +21,24 @@ LAZY = "its lazy layers got their shapes from this batch, on a copy"
 
 
 def unwrapped(model: Any) -> Any:
-    """Return the model inside ``torch.compile``, ``DataParallel`` or ``DistributedDataParallel``.
+    """Return the model inside ``torch.compile``, ``DataParallel``, ``DistributedDataParallel`` or Lightning's Fabric.
 
     Example:
         >>> unwrapped(nn.DataParallel(nn.Linear(2, 1)))
         Linear(in_features=2, out_features=1, bias=True)
     """
     while isinstance(model, nn.Module):
-        wrapped = isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel)
+        wrapped = isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel) or is_fabric(model)
         inner = model.module if wrapped else state.unwrapped(model)
         if inner is model:
             break
         model = inner
     return model
+
+
+def is_fabric(model: nn.Module) -> bool:
+    """Tell whether a model is in the wrapper of ``Fabric.setup``, whose outputs ``fabric.backward`` alone accepts."""
+    return type(model).__name__ == "_FabricModule" and isinstance(getattr(model, "module", None), nn.Module)
 
 
 def is_lazy(model: Any) -> bool:
