@@ -198,6 +198,36 @@ def test_an_entry_that_fails_leaves_the_table_of_the_others(zeroinit, monkeypatc
     assert "reference='failing:broken': has no result; failing:broken" in refused.err
 
 
+UNLUCKY = """
+import torch
+from torch import nn
+
+from zeroinit._common import derive_seed
+
+
+def start(weight, generator):
+    nn.init.normal_(weight, std=0.1, generator=generator)
+    if generator.initial_seed() in {derive_seed(seed, "init") for seed in SEEDS}:
+        weight.fill_(torch.nan)
+"""
+
+
+@pytest.mark.parametrize("seeds", [(), (1,), (0,)])
+def test_a_function_that_leaves_nan_with_one_seed(zeroinit, monkeypatch, seeds):
+    """Seed 0 is tried before all runs: what fails there is refused, and nothing is run."""
+    Path("unlucky.py").write_text(UNLUCKY.replace("SEEDS", str(list(seeds))))
+    monkeypatch.syspath_prepend(".")
+    monkeypatch.delitem(sys.modules, "unlucky", raising=False)
+    monkeypatch.setattr(task, "TRIES", 1)
+    ended = zeroinit("compare", "unlucky:start", *SMALL)
+    assert ended.code == {(): 0, (1,): 1, (0,): 2}[seeds]
+    assert [path.name for path in Path().rglob("seed-*.failed")] == ["seed-1.failed"] * (seeds == (1,))
+    assert len(list(Path().rglob("seed-*.json"))) == {(): 4, (1,): 3, (0,): 0}[seeds]
+    assert ("failed: unlucky:start, final, 0.01, seed 1: initializer='unlucky:start': leaves" in ended.err) == (
+        seeds == (1,)
+    )
+
+
 @pytest.mark.parametrize("command", [("compare", "zero", *SMALL), ("reproduce", "--seeds", "1", *SMALL[-4:])])
 @pytest.mark.filterwarnings("ignore")
 def test_the_last_line_says_where_results_are_that_a_url_does_not_take(zeroinit, monkeypatch, two_epochs, command):
