@@ -132,11 +132,51 @@ def test_a_board_has_a_table_and_a_folder_for_each_network(zeroinit, small_board
 
 
 def test_a_time_limit_and_a_part_write_no_table(zeroinit, small_board):
-    for option in (("--time-limit", "0.000001s"), ("--shard", "1/2")):
-        ended = zeroinit("compare", "--board", "small:other", *option, "--jobs", "1", "--device", "cpu")
-        assert ended.code == 0
+    late = "out of time: 0 of 4 runs are done and stored in results; the same command goes on from there\n"
+    for options, code, said in (
+        ("--time-limit 0.000001s", 0, late),
+        ("--time-limit 0.000001s --shard 1/2", 1, late.replace("4", "2")),
+        ("--shard 1/2", 0, "shard 1/2: 2 of 2 runs stored in results; the same command without --shard writes the"),
+        ("--time-limit 0.000001s --shard 1/2", 0, "shard 1/2: 2 of 2 runs stored in results"),
+    ):
+        ended = zeroinit("compare", "--board", "small:other", *options.split(), "--jobs", "1", "--device", "cpu")
+        assert ended.code == code
+        assert said in ended.err
         assert "reference" not in ended.out
         assert not Path("comparison").exists()
+
+
+def test_a_time_limit_before_the_first_run_of_all(zeroinit, small_board, monkeypatch):
+    """One line for all networks that have not begun. With everything stored there is nothing to be late for."""
+    rest = ("--time-limit", "0.000001s", "--jobs", "1", "--device", "cpu")
+    for entries, number in ((("zero", *SMALL[:6]), 4), (("--board", "small", "--seeds", "3"), 6)):
+        ended = zeroinit("compare", *entries, *rest)
+        assert (ended.code, ended.out) == (0, "")
+        assert ended.err == (
+            f"out of time: 0 of {number} runs are done and stored in results; the same command goes on from there\n"
+        )
+    assert list(Path().iterdir()) == []
+    assert zeroinit("compare", "zero", *SMALL).code == 0
+    again = zeroinit("compare", "zero", *SMALL[:6], *rest)
+    assert (again.code, "out of time" in again.err, "reference" in again.out) == (0, False, True)
+
+
+def test_a_part_whose_run_failed_says_so_in_its_exit_code(zeroinit, monkeypatch):
+    monkeypatch.setattr(task, "TRIES", 1)
+    monkeypatch.setattr(task, "execute", lambda *_, **__: (_ for _ in ()).throw(MemoryError()))
+    ended = zeroinit("compare", "zero", *SMALL, "--shard", "1/2")
+    assert ended.code == 1
+    assert "shard 1/2: 1 of 2 runs stored in results" in ended.err  # the other run has a process of its own
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_name_that_the_font_lacks_is_drawn_without_a_warning(zeroinit, monkeypatch):
+    Path("初期化.py").write_text("from torch import nn\n\n\ndef 開始(weight, generator):\n    nn.init.zeros_(weight)\n")
+    monkeypatch.syspath_prepend(".")
+    ended = zeroinit("compare", "初期化:開始", *SMALL)
+    assert ended.code == 0
+    assert "Glyph" not in ended.err
+    assert "開始" in Path("comparison/differences.svg").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

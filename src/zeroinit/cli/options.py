@@ -13,6 +13,7 @@ from zeroinit.cli.completion import complete_figures, complete_keys
 __all__ = [
     "DataDir",
     "Figures",
+    "Jobs",
     "OpenIt",
     "ProfileName",
     "ProtocolName",
@@ -52,9 +53,21 @@ ProtocolName = Annotated[
     ),
 ]
 Seeds = Annotated[str, typer.Option("--seeds", help="A count (5), a range (0-9) or a list (0,3,7).")]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs",
+        help="Processes that share the cores; one per core by default. With 1 job, the run uses all cores, so bits may "
+        "differ between 1 and more jobs.",
+    ),
+]
 TimeLimit = Annotated[
     str | None,
-    typer.Option("--time-limit", help="End by then, as 90s, 8m or 1.5h; the same command goes on from there."),
+    typer.Option(
+        "--time-limit",
+        help="End by then, as 90s, 8m or 1.5h; the same command goes on from there. The exit code is then 0, with "
+        "--shard 1.",
+    ),
 ]
 Shard = Annotated[
     str,

@@ -12,6 +12,7 @@ from zeroinit.cli.app import app, err
 from zeroinit.cli.options import (
     DataDir,
     Figures,
+    Jobs,
     OpenIt,
     ProfileName,
     ProtocolName,
@@ -38,9 +39,7 @@ def reproduce(
     profile: ProfileName = None,
     protocol: ProtocolName = "corrected",
     seeds: Seeds = "5",
-    jobs: Annotated[
-        int | None, typer.Option("--jobs", help="Processes, one thread each; one per core by default.")
-    ] = None,
+    jobs: Jobs = None,
     data_dir: DataDir = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
     results: Results = "results",
