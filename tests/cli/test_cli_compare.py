@@ -285,3 +285,12 @@ def test_the_last_line_says_where_results_are_that_a_url_does_not_take(zeroinit,
     again = zeroinit(*command, "--results", url)
     assert again.code == 0
     assert "not all of it" not in again.err
+
+
+@pytest.mark.parametrize("command", ["compare", "reproduce", "verify"])
+def test_the_help_says_what_one_job_and_a_time_limit_do(zeroinit, command):
+    """``verify`` has no jobs, and a time limit of another kind."""
+    text = " ".join(zeroinit(command, "--help").out.replace("│", " ").split())
+    assert ("With 1 job, the run uses all cores, so bits may differ" in text) == (command != "verify")
+    assert ("The exit code is then 0, with --shard 1." in text) == (command != "verify")
+    assert "one thread each" not in text
