@@ -140,6 +140,7 @@ def test_a_full_disk_is_the_users_to_mend(tmp_path, monkeypatch, call):
     ("number", "is_link", "message"),
     [
         (errno.ENOSPC, False, "No space left on device; free space there"),
+        (errno.EFBIG, False, "File too large; raise the limit on file sizes (ulimit -f)"),
         (errno.EACCES, False, "Permission denied; choose a folder that can be written to"),
         (errno.ENOENT, True, "the link leads to nothing; make what it leads to, or remove it"),
         (errno.ELOOP, False, "Too many levels of symbolic links; remove it"),

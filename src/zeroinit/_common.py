@@ -20,7 +20,10 @@ from typing import Any, TypeVar
 
 from zeroinit._urls import URL, without_secrets
 
-NO_ROOM = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+AWAY = "; move it away"
+NO_ROOM = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+WAYS_OUT = {**dict.fromkeys(NO_ROOM, "free space there"), errno.EISDIR: "remove it", errno.ELOOP: "remove it"}
+WAYS_OUT[errno.EFBIG] = "raise the limit on file sizes (ulimit -f)"
 __version__ = "0.1.0"
 Entry = TypeVar("Entry")
 
@@ -271,13 +274,9 @@ def check_writable(folder: Path) -> None:
 
 def cannot_write(path: Path, error: OSError) -> InputError:
     """Return the error of a path that cannot be written to, with its reason and the way out."""
-    reason, way_out = error.strerror or error, "choose a folder that can be written to"
-    if error.errno in NO_ROOM:
-        way_out = "free space there"
-    elif error.errno == errno.ENOENT and path.is_symlink():
+    reason, way_out = error.strerror or error, WAYS_OUT.get(error.errno or 0, "choose a folder that can be written to")
+    if error.errno == errno.ENOENT and path.is_symlink():
         reason, way_out = "the link leads to nothing", "make what it leads to, or remove it"
-    elif error.errno in (errno.EISDIR, errno.ELOOP):
-        way_out = "remove it"
     return InputError(f"cannot write {path}: {reason}; {way_out}")
 
 
@@ -306,7 +305,7 @@ def read_regular(path: Path, at_most: int, follow: bool = False) -> bytes:
         >>> b"read_regular" in read_regular(Path(__file__), at_most=10**6)
         True
     """
-    irregular = InputError(f"{path}: is no regular file; move it away")
+    irregular = InputError(f"{path}: is no regular file{AWAY}")
     flags = os.O_RDONLY | (0 if follow else getattr(os, "O_NOFOLLOW", 0)) | getattr(os, "O_NONBLOCK", 0)
     try:
         if path.is_symlink() and not follow:
@@ -318,7 +317,7 @@ def read_regular(path: Path, at_most: int, follow: bool = False) -> bytes:
             if not stat.S_ISREG(found.st_mode):
                 raise irregular
             if found.st_size > at_most:
-                raise InputError(f"{path}: has {found.st_size} bytes, more than {at_most}; move it away")
+                raise InputError(f"{path}: has {found.st_size} bytes, more than {at_most}{AWAY}")
             return stream.read(found.st_size)  # a file of the kernel, to which a link may lead, says 0 and has no end
     except FileNotFoundError as error:
         if not path.is_symlink():

@@ -231,7 +231,7 @@ def test_missing_data_is_found_before_the_first_run(start, no_run, monkeypatch, 
             )
 
 
-@pytest.mark.parametrize("kind", ["truncated", "of another run"])
+@pytest.mark.parametrize("kind", ["truncated", "of another run", "of another seed", "a folder"])
 def test_a_damaged_result_is_set_aside_and_computed_again(no_drawing, start, store, figure, make_result, kind):
     """The others stay as they are, and the report has them all."""
     for seed in (0, 1):
@@ -240,17 +240,28 @@ def test_a_damaged_result_is_set_aside_and_computed_again(no_drawing, start, sto
     path, other = store.path(run, 1), store.path(figure.curves[0].run, 1)
     path.parent.mkdir()
     damaged = other.read_bytes()[:-30] if kind == "truncated" else other.read_bytes()
-    path.write_bytes(damaged)
+    if kind == "of another seed":
+        store.save(make_result(run, 0, [0.5]))
+        damaged = store.path(run, 0).read_bytes()
+    if kind == "a folder":
+        path.mkdir()
+    else:
+        path.write_bytes(damaged)
     before = other.read_bytes()
     screen = Console(file=io.StringIO(), width=300)
     with Progress(screen) as progress:
         report = start(progress=progress)
     told = screen.file.getvalue()
-    assert re.search(rf"{path}: (cannot be read as a result \(|holds other settings than its name says)", told)
-    assert f"; set aside as {path}.damaged-1, its run is computed again" in told
-    assert "delete it" not in told
-    assert "2 of 4 runs are stored already" in told
-    assert path.with_name(f"{path.name}.damaged-1").read_bytes() == damaged
+    said = {
+        "truncated": r"cannot be read as a result \(.*\)",
+        "of another run": "holds other settings than its name says",
+        "of another seed": "holds seed 0, not seed 1",
+        "a folder": "is no regular file",
+    }
+    assert re.search(rf"{path}: {said[kind]}; set aside as {path}\.damaged-1, its run is computed again", told)
+    assert f"{3 if kind == 'of another seed' else 2} of 4 runs are stored already" in told
+    aside = path.with_name(f"{path.name}.damaged-1")
+    assert aside.is_dir() if kind == "a folder" else aside.read_bytes() == damaged
     assert (len(list(store)), report.problems, other.read_bytes()) == (4, (), before)
 
 

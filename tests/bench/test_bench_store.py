@@ -470,7 +470,6 @@ def test_a_folder_in_place_of_a_file(store, run):
     [
         lambda content: content["run"].update(scale=2.0),
         lambda content: content["run"].update(epochs=2, batch_size=1),
-        lambda content: content.update(seed=1),
     ],
 )
 def test_a_file_that_holds_other_settings_than_its_name(store, run, path, change):
@@ -478,6 +477,15 @@ def test_a_file_that_holds_other_settings_than_its_name(store, run, path, change
     with pytest.raises(InputError, match="holds other settings than its name says; delete it to compute it again"):
         store.load(run, 0)
     assert read_result(path).history["outcome"] == "completed"
+
+
+def test_a_file_that_holds_another_seed_than_its_name(store, run, path):
+    edit(path, lambda content: content.update(seed=1))
+    with pytest.raises(InputError, match=r"seed-0\.json: holds seed 1, not seed 0; delete it to compute it again$"):
+        store.load(run, 0)
+    edit(path, lambda content: content.update(seed=1, run=content["run"] | {"scale": 2.0}))
+    with pytest.raises(InputError, match="holds other settings than its name says"):
+        store.load(run, 0)
 
 
 def test_what_is_not_finite_becomes_null(store, diverging):

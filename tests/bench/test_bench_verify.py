@@ -123,6 +123,13 @@ def test_threads_are_those_of_the_stored_run(store, run, monkeypatch):
     assert [each.reason for each in check(store)[0]] == ["2"]
 
 
+def test_another_number_of_threads_is_called_that(make_result, run):
+    made = make_result(run, 0, [0.5, 0.5])
+    stored = replace(made, environment=made.environment | {"threads": 2}, initial_hash="other")
+    reason = compare(stored, made, lambda: ())[1]
+    assert reason.startswith("another number of threads; ")
+
+
 def test_own_code_of_a_stranger_is_not_called(store, made, tmp_path, monkeypatch):
     """A result names an initializer of its own: nothing is imported unless the user says so."""
     (tmp_path / "stranger.py").write_text(

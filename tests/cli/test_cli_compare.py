@@ -132,11 +132,51 @@ def test_a_board_has_a_table_and_a_folder_for_each_network(zeroinit, small_board
 
 
 def test_a_time_limit_and_a_part_write_no_table(zeroinit, small_board):
-    for option in (("--time-limit", "0.000001s"), ("--shard", "1/2")):
-        ended = zeroinit("compare", "--board", "small:other", *option, "--jobs", "1", "--device", "cpu")
-        assert ended.code == 0
+    late = "out of time: 0 of 4 runs are done and stored in results; the same command goes on from there\n"
+    for options, code, said in (
+        ("--time-limit 0.000001s", 0, late),
+        ("--time-limit 0.000001s --shard 1/2", 1, late.replace("4", "2")),
+        ("--shard 1/2", 0, "shard 1/2: 2 of 2 runs stored in results; the same command without --shard writes the"),
+        ("--time-limit 0.000001s --shard 1/2", 0, "shard 1/2: 2 of 2 runs stored in results"),
+    ):
+        ended = zeroinit("compare", "--board", "small:other", *options.split(), "--jobs", "1", "--device", "cpu")
+        assert ended.code == code
+        assert said in ended.err
         assert "reference" not in ended.out
         assert not Path("comparison").exists()
+
+
+def test_a_time_limit_before_the_first_run_of_all(zeroinit, small_board, monkeypatch):
+    """One line for all networks that have not begun. With everything stored there is nothing to be late for."""
+    rest = ("--time-limit", "0.000001s", "--jobs", "1", "--device", "cpu")
+    for entries, number in ((("zero", *SMALL[:6]), 4), (("--board", "small", "--seeds", "3"), 6)):
+        ended = zeroinit("compare", *entries, *rest)
+        assert (ended.code, ended.out) == (0, "")
+        assert ended.err == (
+            f"out of time: 0 of {number} runs are done and stored in results; the same command goes on from there\n"
+        )
+    assert list(Path().iterdir()) == []
+    assert zeroinit("compare", "zero", *SMALL).code == 0
+    again = zeroinit("compare", "zero", *SMALL[:6], *rest)
+    assert (again.code, "out of time" in again.err, "reference" in again.out) == (0, False, True)
+
+
+def test_a_part_whose_run_failed_says_so_in_its_exit_code(zeroinit, monkeypatch):
+    monkeypatch.setattr(task, "TRIES", 1)
+    monkeypatch.setattr(task, "execute", lambda *_, **__: (_ for _ in ()).throw(MemoryError()))
+    ended = zeroinit("compare", "zero", *SMALL, "--shard", "1/2")
+    assert ended.code == 1
+    assert "shard 1/2: 1 of 2 runs stored in results" in ended.err  # the other run has a process of its own
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_name_that_the_font_lacks_is_drawn_without_a_warning(zeroinit, monkeypatch):
+    Path("初期化.py").write_text("from torch import nn\n\n\ndef 開始(weight, generator):\n    nn.init.zeros_(weight)\n")
+    monkeypatch.syspath_prepend(".")
+    ended = zeroinit("compare", "初期化:開始", *SMALL)
+    assert ended.code == 0
+    assert "Glyph" not in ended.err
+    assert "開始" in Path("comparison/differences.svg").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -198,6 +238,36 @@ def test_an_entry_that_fails_leaves_the_table_of_the_others(zeroinit, monkeypatc
     assert "reference='failing:broken': has no result; failing:broken" in refused.err
 
 
+UNLUCKY = """
+import torch
+from torch import nn
+
+from zeroinit._common import derive_seed
+
+
+def start(weight, generator):
+    nn.init.normal_(weight, std=0.1, generator=generator)
+    if generator.initial_seed() in {derive_seed(seed, "init") for seed in SEEDS}:
+        weight.fill_(torch.nan)
+"""
+
+
+@pytest.mark.parametrize("seeds", [(), (1,), (0,)])
+def test_a_function_that_leaves_nan_with_one_seed(zeroinit, monkeypatch, seeds):
+    """Seed 0 is tried before all runs: what fails there is refused, and nothing is run."""
+    Path("unlucky.py").write_text(UNLUCKY.replace("SEEDS", str(list(seeds))))
+    monkeypatch.syspath_prepend(".")
+    monkeypatch.delitem(sys.modules, "unlucky", raising=False)
+    monkeypatch.setattr(task, "TRIES", 1)
+    ended = zeroinit("compare", "unlucky:start", *SMALL)
+    assert ended.code == {(): 0, (1,): 1, (0,): 2}[seeds]
+    assert [path.name for path in Path().rglob("seed-*.failed")] == ["seed-1.failed"] * (seeds == (1,))
+    assert len(list(Path().rglob("seed-*.json"))) == {(): 4, (1,): 3, (0,): 0}[seeds]
+    assert ("failed: unlucky:start, final, 0.01, seed 1: initializer='unlucky:start': leaves" in ended.err) == (
+        seeds == (1,)
+    )
+
+
 @pytest.mark.parametrize("command", [("compare", "zero", *SMALL), ("reproduce", "--seeds", "1", *SMALL[-4:])])
 @pytest.mark.filterwarnings("ignore")
 def test_the_last_line_says_where_results_are_that_a_url_does_not_take(zeroinit, monkeypatch, two_epochs, command):
@@ -215,3 +285,12 @@ def test_the_last_line_says_where_results_are_that_a_url_does_not_take(zeroinit,
     again = zeroinit(*command, "--results", url)
     assert again.code == 0
     assert "not all of it" not in again.err
+
+
+@pytest.mark.parametrize("command", ["compare", "reproduce", "verify"])
+def test_the_help_says_what_one_job_and_a_time_limit_do(zeroinit, command):
+    """``verify`` has no jobs, and a time limit of another kind."""
+    text = " ".join(zeroinit(command, "--help").out.replace("│", " ").split())
+    assert ("With 1 job, the run uses all cores, so bits may differ" in text) == (command != "verify")
+    assert ("The exit code is then 0, with --shard 1." in text) == (command != "verify")
+    assert "one thread each" not in text

@@ -382,6 +382,10 @@ def fails_for_dense(tensor, generator):
         raise KeyError("dense")
 
 
+def mistaken(module, generator):
+    module.weight.normal_(generator=generator)
+
+
 def fills_alone(tensor):
     tensor.fill_(0.5)
 
@@ -400,7 +404,7 @@ def none_needed(*modules):
         (replaces, r"replaces '3\.weight', so an optimizer.*fill the parameter in place: nn\.init\.normal_\(module"),
         (reshapes, r"replaces '3\.weight'"),
         (adds, r"replaces '3\.extra'"),
-        (fails_late, r"failed on the model itself \(Sequential; KeyError: 'late'\); without a parameter `generator`"),
+        (fails_late, r"failed on the model itself \(Sequential; KeyError: 'late'\)$"),
         (half_filled, r"leaves values of a weight of shape \(4, 3, 3, 3\) unset, NaN or infinite; fill the tensor"),
         (not_in_place, "unset, NaN or infinite"),
         (infinite, r"initializer='.*:infinite': leaves values of a weight of shape .* unset, NaN or infinite"),
@@ -409,10 +413,8 @@ def none_needed(*modules):
         (functools.partial(tensor_way, std=2), r"tensor_way\(std=2\)': does not take these arguments"),
         (functools.partial(Callable, 1), r"Callable\(1\)': is a class; hand over an object of it"),
         ("torch.nn.init:normal_(std=0.5)", r"cannot be made again from its name; hand over the function itself"),
-        (
-            fails_for_dense,
-            r"failed for a weight of shape \(6, 4\) \(KeyError: 'dense'\); without a parameter `generator`",
-        ),
+        (fails_for_dense, r"failed for a weight of shape \(6, 4\) \(KeyError: 'dense'\)$"),
+        (mistaken, r"mistaken': failed for a weight .* \(AttributeError: .*\); without a parameter `generator` a fun"),
         (fills_alone, r"fills_alone': failed on 0 \(Conv2d.*gets each module"),
         (nn.init.eye_, r"init:eye_': failed for a weight of shape \(4, 3, 3, 3\) \(ValueError: Only tensors with 2"),
         (two_needed, r"two_needed': needs 'std'; it must be a function \(module\) -> None.*functools\.partial"),

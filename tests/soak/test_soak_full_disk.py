@@ -52,7 +52,7 @@ def test_results_and_states(tmp_path):
     options = Options(tmp_path / "results", checkpoint_every=0.0)
     said = message_without_room(lambda: run_all(TASKS, options), 1000)
     assert said.startswith("InputError: cannot write ")
-    assert said.endswith(".json: File too large; free space there")
+    assert said.endswith(".json: File too large; raise the limit on file sizes (ulimit -f)")
     assert [path for path in options.results.rglob("*") if path.is_file()] == []
     assert message_without_room(lambda: run_all(TASKS, options), 100_000) == "no error"
     alone = Options(tmp_path / "alone")
@@ -75,7 +75,7 @@ def test_pages_and_figures(tmp_path):
     for num_bytes in (100, 5_000, 40_000):
         said = message_without_room(lambda: write_report(report, page), num_bytes)
         assert said.startswith("InputError: cannot write ")
-        assert said.endswith(": File too large; free space there")
+        assert said.endswith(": File too large; raise the limit on file sizes (ulimit -f)")
         now = files_in(page)
         assert set(before) <= set(now) <= set(after)
         assert all(content in (before.get(name), after[name]) for name, content in now.items())

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TextColumn
 from rich.progress import Progress as Bar
 
-__all__ = ["EVERY", "Progress", "format_duration"]
+__all__ = ["EVERY", "Progress", "format_duration", "partly"]
 
 EVERY = 10.0
 """Seconds between two plain lines."""
@@ -118,3 +118,13 @@ def format_duration(seconds: float) -> str:
     unit = next(unit for unit, below in zip(units, (120, 7200, 172_800, float("inf")), strict=True) if seconds < below)
     value = seconds / units[unit]
     return f"{value:.1f} {unit}" if value < 9.95 else f"{value:.0f} {unit}"
+
+
+def partly(part: int, whole: int) -> str:
+    """Write how many of all runs something holds for, with the verb.
+
+    Example:
+        >>> partly(1, 4), partly(0, 1)
+        ('1 of 4 runs is', '0 of 1 run are')
+    """
+    return f"{part:,} of {whole:,} run{'s' * (whole != 1)} {'is' if part == 1 else 'are'}"

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from zeroinit._common import InputError, check_writable, counted, lookup
+from zeroinit._common import AWAY, InputError, check_writable, counted, lookup
 from zeroinit.bench.catalogue import FIGURES
 from zeroinit.bench.network import hash_model, start_model
 from zeroinit.bench.profiles import PROFILES
-from zeroinit.bench.progress import Progress
+from zeroinit.bench.progress import Progress, partly
 from zeroinit.bench.reporting.report import Report, build_report, check_figures, is_written, write_report
 from zeroinit.bench.running.device import as_many_threads, choose_device, was_made_here
 from zeroinit.bench.running.estimate import name_runs
@@ -19,7 +19,15 @@ from zeroinit.bench.store import AGAIN, Result, Store
 from zeroinit.bench.work import rough_seconds
 from zeroinit.init import INITIALIZERS
 
-__all__ = ["Interrupted", "carry_out_missing", "choose_figures", "list_missing", "reproduce", "told_what_is_kept"]
+__all__ = [
+    "Interrupted",
+    "carry_out_missing",
+    "choose_figures",
+    "list_missing",
+    "out_of_time",
+    "reproduce",
+    "told_what_is_kept",
+]
 
 
 class Interrupted(KeyboardInterrupt):
@@ -104,10 +112,7 @@ def reproduce(
         failed = [task for task in left if store.failure(task.run, task.seed)]
         if len(left) > len(failed):
             refuse_lost(len(left) - len(failed), options)
-            progress.print(
-                f"out of time: {len(todo) - len(left)} of {counted(len(todo), 'run')} are done and stored in "
-                f"{options.place}; the same command goes on from there"
-            )
+            progress.print(out_of_time(len(todo) - len(left), len(todo), options))
             if len(left) == len(tasks) and not failed:
                 return None
         if options.shard[1] > 1:
@@ -124,6 +129,12 @@ def reproduce(
         else:
             write_report(report, report_dir, progress.begin)
     return report
+
+
+def out_of_time(num_done: int, num_all: int, options: Options) -> str:
+    """Say how far a command came before its time limit, and how to go on."""
+    done = partly(num_done, num_all)
+    return f"out of time: {done} done and stored in {options.place}; the same command goes on from there"
 
 
 def refuse_lost(num_lost: int, options: Options) -> None:
@@ -151,7 +162,7 @@ def told_what_is_kept(tasks: Sequence[Task], store: Store) -> Iterator[None]:
     except KeyboardInterrupt as error:
         kept = len(tasks) - len(missing(tasks, store))
         raise Interrupted(
-            f"interrupted: {kept} of {counted(len(tasks), 'run')} {'is' if kept == 1 else 'are'} kept in {store.root}",
+            f"interrupted: {partly(kept, len(tasks))} kept in {store.root}",
             error.args[0] if error.args else 2,
         ) from None
 
@@ -231,7 +242,8 @@ def _check_what_is_there(
         result = store.find(task.run, task.seed)
         if result is None or (store.has_file(task.run, task.seed) and _is_outdated(result)):
             problem = f"{task.run.initializer} sets other values than it did for {store.path(task.run, task.seed)}"
-            problem = problem if result else store.problems[str(store.path(task.run, task.seed))].removesuffix(AGAIN)
+            problem = problem if result else store.problems[str(store.path(task.run, task.seed))]
+            problem = problem.removesuffix(AGAIN).removesuffix(AWAY)
             aside = store.set_aside(task.run, task.seed, "outdated" if result else "damaged")
             progress.print(f"{problem}; set aside as {aside}, its run is computed again")
             todo = [*todo, task]
@@ -245,7 +257,7 @@ def _check_what_is_there(
             if options.tensorboard
             else ""
         )
-        progress.print(f"{num_stored} of {counted(len(tasks), 'run')} are stored already in {options.place}{note}")
+        progress.print(f"{partly(num_stored, len(tasks))} stored already in {options.place}{note}")
     return todo
 
 

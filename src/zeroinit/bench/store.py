@@ -169,8 +169,10 @@ class Store:
             result = read_result(path)
             if not stat.S_ISLNK(entry.st_mode):  # what it leads to may change and the link does not
                 kept[path] = _state(entry), result
-        if result is not None and ((result.run.key, result.seed) != (key, seed) or (run and result.run != run)):
+        if result is not None and (result.run.key != key or (run and result.run != run)):
             raise InputError(f"{path}: {OTHERS}")
+        if result is not None and result.seed != seed:
+            raise InputError(f"{path}: holds seed {result.seed}, not seed {seed}{AGAIN}")
         return result
 
     def stored(self) -> list[tuple[str, int]]:

@@ -158,7 +158,7 @@ def _other_kind(stored: Result, made: Result) -> Iterator[str]:
     """Name what is not the same about the two machines; without any, both results must be equal to the last bit."""
     for name in {**made.environment, **stored.environment}:
         if stored.environment.get(name) != made.environment.get(name):
-            yield name
+            yield "number of threads" if name == "threads" else name
     if _origin(stored, "processor") != _origin(made, "processor"):
         yield "processor" if _origin(stored, "processor") else "processor, perhaps (the result does not name it)"
     if made.environment["device"] != "cpu":

@@ -129,10 +129,11 @@ def compare(
     with progress:
         progress.begin("loading the program")
         from zeroinit.bench.comparison.compare import planned
+        from zeroinit.bench.reproduce import out_of_time
         from zeroinit.bench.running.estimate import estimate_tasks, tasks_may_take_longer
         from zeroinit.bench.running.processes import show_warnings_in_one_line
         from zeroinit.bench.running.remote import open_results
-        from zeroinit.bench.running.schedule import Options
+        from zeroinit.bench.running.schedule import Options, Task, missing
         from zeroinit.bench.store import Store
 
         show_warnings_in_one_line()
@@ -154,11 +155,17 @@ def compare(
     if plan is not None:
         less = "--time-limit 30m ends after half an hour; --epochs and --seeds make it shorter"
         ask_before_long_work(plan, deadline, less)
-    problems: list[str] = []
+    problems, late = list[str](), dict[Task, str]()
     for title, protocol in protocols.items():
-        if not options.is_out_of_time:
+        tasks = planned(protocol, store, part)
+        if options.is_out_of_time and missing(tasks, store):
+            late |= tasks
+        else:
             problems += _compare_one(title, protocol, options, jobs, report, forms, progress)
-    if print_unsent(remote) or problems:
+    if late:
+        progress.print(out_of_time(len(late) - len(missing(late, store)), len(late), options))
+    is_lacking = part[1] > 1 and any(missing(planned(each, store, part), store) for each in protocols.values())
+    if print_unsent(remote) or problems or is_lacking:
         raise typer.Exit(1)
 
 

@@ -56,9 +56,21 @@ ProtocolName = Annotated[
     ),
 ]
 Seeds = Annotated[str, typer.Option("--seeds", help="A count (5), a range (0-9) or a list (0,3,7).")]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs",
+        help="Processes that share the cores; one per core by default. With 1 job, the run uses all cores, so bits may "
+        "differ between 1 and more jobs.",
+    ),
+]
 TimeLimit = Annotated[
     str | None,
-    typer.Option("--time-limit", help="End after this time, as 90s, 8m or 1.5h; the same command goes on from there."),
+    typer.Option(
+        "--time-limit",
+        help="End after this time, as 90s, 8m or 1.5h; the same command goes on from there. The exit code is then 0, "
+        "with --shard 1.",
+    ),
 ]
 Shard = Annotated[
     str,
@@ -69,7 +81,6 @@ DataDir = Annotated[
     typer.Option("--data-dir", help="Data as torchvision stores it; else $ZEROINIT_DATA_DIR, else a download."),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
-Jobs = Annotated[int | None, typer.Option("--jobs", help="Processes, one thread each; one per core by default.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Begin more than an hour of work without being asked.")]
 DryRun = Annotated[
     bool,

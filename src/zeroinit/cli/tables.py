@@ -93,9 +93,9 @@ def _print_claims(report) -> None:
 
 def print_estimate(plan, results: Path | str) -> None:
     """Print the runs that are left as a table, then the time of all runs and its accuracy."""
-    from zeroinit.bench.progress import format_duration
+    from zeroinit.bench.progress import format_duration, partly
 
-    stored = f"{plan.num_stored} of {plan.num_stored + plan.num_runs} runs are stored already in {results}"
+    stored = f"{partly(plan.num_stored, plan.num_stored + plan.num_runs)} stored already in {results}"
     if not plan.rows:
         out.print(f"nothing to run: {stored}", markup=False, highlight=False, soft_wrap=True)
         return

@@ -15,7 +15,7 @@ from zeroinit._modules.layers import Slot
 from zeroinit._modules.state import random_state_kept
 from zeroinit.init.choice import Choice
 from zeroinit.init.names import Names
-from zeroinit.init.own import TAKES, ModuleFunction
+from zeroinit.init.own import FunctionError, ModuleFunction, failed
 from zeroinit.init.parameters import check_values
 from zeroinit.init.plan import DIFFERS, NO_RULE, NO_WEIGHT, NOT_WEIGHTS, SHARED, Left, Plan, num_weights
 from zeroinit.init.record import ParameterRecord, hash_tensor
@@ -95,15 +95,17 @@ class Before:
                 if any(isinstance(each, nn.Module) for each in (old, new)):
                     target = "its parameters in place: nn.init.normal_(layer.weight)"
                 if old is not new and (_is_trained(old) or _is_trained(new)):
-                    raise InputError(
+                    raise FunctionError(
                         f"initializer={initializer!r}: replaces {name!r}, so an optimizer would train what is no "
-                        f"longer in the model; fill {target}"
+                        "longer in the model",
+                        f"fill {target}",
                     )
                 known = self._values.get(id(old))
                 if known is not None and isinstance(old, nn.Parameter) and _form(old) != _form(known[1]):
-                    raise InputError(
+                    raise FunctionError(
                         f"initializer={initializer!r}: replaces {name!r}, {describe(known[1])} on {known[1].device}, "
-                        f"by {describe(old)} on {old.device}; fill {target}"
+                        f"by {describe(old)} on {old.device}",
+                        f"fill {target}",
                     )
 
 
@@ -196,14 +198,12 @@ def call_on_modules(
             try:
                 returned = function.call(module)
             except Exception as error:
-                raise InputError(
-                    f"initializer={function.name!r}: failed on {path or 'the model itself'} ({type(module).__name__}; "
-                    f"{type(error).__name__}: {error}); {TAKES}"
-                ) from error
+                where = f"on {path or 'the model itself'} ({type(module).__name__}; "
+                raise failed(function.name, where, error) from error
             if callable(returned) and not isinstance(returned, nn.Module):
-                raise InputError(
-                    f"initializer={function.name!r}: returns a function; hand over what it returns, as in "
-                    f"initialize_(model, {function.name.rpartition(':')[2]}(...))"
+                raise FunctionError(
+                    f"initializer={function.name!r}: returns a function",
+                    f"hand over what it returns, as in initialize_(model, {function.name.rpartition(':')[2]}(...))",
                 )
 
 
@@ -293,8 +293,9 @@ class WrittenPlan(Plan):
 def _check_finite(name: str, shared: Shared) -> None:
     for parameter, names in shared.named:
         if not torch.isfinite(parameter).all():
-            raise InputError(
-                f"initializer={name!r}: makes {names[0]} NaN or infinite; fill it with numbers, or exclude its module"
+            raise FunctionError(
+                f"initializer={name!r}: makes {names[0]} NaN or infinite",
+                "fill it with numbers, or exclude its module",
             )
 
 

@@ -21,7 +21,16 @@ from zeroinit.init.initializers import Initializer
 from zeroinit.init.places import Place
 from zeroinit.init.table import INITIALIZERS
 
-__all__ = ["GROUP", "ModuleFunction", "find_initializer", "look_up", "plugins", "with_options"]
+__all__ = [
+    "GROUP",
+    "FunctionError",
+    "ModuleFunction",
+    "failed",
+    "find_initializer",
+    "look_up",
+    "plugins",
+    "with_options",
+]
 
 GROUP = "zeroinit.initializers"
 """Entry points of this group are initializers under the names that their packages give them."""
@@ -30,6 +39,22 @@ FORMS = (
     "that fills one weight; give further arguments with functools.partial"
 )
 TAKES = "without a parameter `generator` a function gets each module, with one it gets each weight as a tensor"
+
+
+MISTAKEN = (TypeError, AttributeError)
+"""What a function raises that takes a tensor for a module, or a module for a tensor."""
+
+
+class FunctionError(InputError):
+    """A function of your own failed on one model; with other random numbers it may not.
+
+    Attributes:
+        reason: What happened; the message adds the way out.
+    """
+
+    def __init__(self, reason: str, way_out: str = ""):
+        super().__init__("; ".join(filter(None, (reason, way_out))))
+        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -262,17 +287,28 @@ def _fill(name: str, function: Callable[..., object], place: Place) -> Tensor:
     try:
         function(empty, **({"generator": generator} if _draws(function) else {}))
     except Exception as error:
-        raise InputError(
-            f"initializer={name!r}: failed for a weight of shape {shape} ({type(error).__name__}: {error}); {TAKES}"
-        ) from error
+        raise failed(name, f"for a weight of shape {shape} (", error) from error
     if (empty.shape, empty.dtype) != (shape, torch.float32):
-        raise InputError(
-            f"initializer={name!r}: makes {describe(empty)} of a weight of shape {shape}; fill the tensor in place: "
-            "tensor.normal_(generator=generator)"
+        raise FunctionError(
+            f"initializer={name!r}: makes {describe(empty)} of a weight of shape {shape}",
+            "fill the tensor in place: tensor.normal_(generator=generator)",
         )
     if not empty.isfinite().all():
-        raise InputError(
-            f"initializer={name!r}: leaves values of a weight of shape {shape} unset, NaN or infinite; fill the "
-            f"tensor in place: tensor.normal_(generator=generator). Note that {TAKES}"
+        raise FunctionError(
+            f"initializer={name!r}: leaves values of a weight of shape {shape} unset, NaN or infinite",
+            f"fill the tensor in place: tensor.normal_(generator=generator). Note that {TAKES}",
         )
     return empty
+
+
+def failed(name: str, where: str, error: Exception) -> FunctionError:
+    """Return the error of a function that raised one; which of the two forms it has, it may have mistaken.
+
+    Args:
+        name: The function's.
+        where: What it was called with, up to a bracket that the error closes.
+        error: What it raised.
+    """
+    reason = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+    way_out = TAKES if isinstance(error, MISTAKEN) else ""
+    return FunctionError(f"initializer={name!r}: failed {where}{reason})", way_out)

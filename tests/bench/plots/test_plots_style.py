@@ -2,6 +2,7 @@
 
 import os
 import re
+import warnings
 from itertools import combinations
 
 import matplotlib as mpl
@@ -11,7 +12,18 @@ from matplotlib.colors import to_rgb
 
 from zeroinit._common import InputError
 from zeroinit.bench.labels import ALL_ZERO, BASELINE, NORMAL, PYTORCH, UNIFORM, ZERO_START
-from zeroinit.bench.plots import INK, STYLE, color_of, dark_rules, is_named, new_figure, new_panels, save_figure
+from zeroinit.bench.plots import (
+    INK,
+    STYLE,
+    boxes_for_missing_glyphs,
+    chart_data,
+    color_of,
+    dark_rules,
+    is_named,
+    new_figure,
+    new_panels,
+    save_figure,
+)
 from zeroinit.bench.plots.style import _COLORS, _DARK, OTHERS, SOFT
 
 STARTS = (BASELINE, PYTORCH, NORMAL, UNIFORM, ZERO_START)
@@ -146,6 +158,18 @@ def test_both_files_are_written_and_equal_figures_give_equal_files(tmp_path):
     axes.plot([1, 2], [0.2, 0.8])
     changed = [path.read_bytes() for path in save_figure(figure, tmp_path, "fig3")]
     assert all(new != old for new, old in zip(changed, contents[0], strict=True))
+
+
+@pytest.mark.filterwarnings("error")
+def test_characters_that_the_font_lacks_give_no_warning(tmp_path):
+    figure, axes = new_figure(title="初期化")
+    axes.plot([1, 2], [0.2, 0.8], label="開始")
+    chart_data(figure)
+    save_figure(figure, tmp_path, "fig3")
+    with pytest.warns(UserWarning, match="Glyph"):  # a user's own drawing warns as before
+        figure.savefig(tmp_path / "own.png")
+    with pytest.warns(UserWarning, match="of another kind"), boxes_for_missing_glyphs():
+        warnings.warn("of another kind", UserWarning, stacklevel=1)
 
 
 def test_no_window_is_opened():

@@ -113,7 +113,7 @@ def test_an_unknown_claim_names_the_nearest():
     with pytest.raises(InputError, match=r"^claim='c1': did you mean 'C1-normal-beats-baseline' or 'C1-normal-close"):
         find_claim("c1")
     for nothing in ("", "xyz"):
-        with pytest.raises(InputError, match=rf"^claim='{nothing}': `claims.json` of a report lists"):
+        with pytest.raises(InputError, match=rf"^claim='{nothing}': no such claim; `claims.json` of a report lists"):
             find_claim(nothing)
 
 

@@ -164,6 +164,90 @@ def test_every_way_to_fail(failing, store, run, jobs):
     assert missing(good, store) == []
 
 
+UNLUCKY = """
+import torch
+from torch import nn
+
+from zeroinit._common import InputError, derive_seed
+
+SEED = derive_seed(1, "init")
+DRAWN = int(torch.randint(2**62, (), generator=torch.Generator().manual_seed(SEED)))
+
+
+def raises(weight, generator):
+    nn.init.normal_(weight, std=0.1, generator=generator)
+    if generator.initial_seed() == SEED:
+        raise ValueError("unlucky\\ndraw")
+
+
+def refuses(weight, generator):
+    nn.init.normal_(weight, std=0.1, generator=generator)
+    if generator.initial_seed() == SEED:
+        raise InputError("unlucky draw")
+
+
+def is_nan(weight, generator):
+    nn.init.normal_(weight, std=0.1, generator=generator)
+    if generator.initial_seed() == SEED:
+        weight.view(-1)[0] = torch.nan
+
+
+def raises_on_a_module(module):
+    if isinstance(module, nn.Linear):
+        nn.init.normal_(module.weight, std=0.1)
+        if torch.initial_seed() == DRAWN:
+            raise MemoryError
+
+
+def replaces(module):
+    if isinstance(module, nn.Linear):
+        nn.init.normal_(module.weight, std=0.1)
+        if torch.initial_seed() == DRAWN:
+            module.bias = nn.Parameter(torch.zeros_like(module.bias))
+"""
+OF_SHAPE = r"a weight of shape \(\d+, \d+\)"
+
+
+@pytest.mark.parametrize(
+    ("name", "reason", "jobs"),
+    [
+        ("raises", rf"failed for {OF_SHAPE} \(ValueError: unlucky draw\)", 1),
+        ("raises", rf"failed for {OF_SHAPE} \(ValueError: unlucky draw\)", 2),
+        ("refuses", rf"failed for {OF_SHAPE} \(InputError: unlucky draw\)", 1),
+        ("is_nan", rf"leaves values of {OF_SHAPE} unset, NaN or infinite", 1),
+        ("raises_on_a_module", r"failed on \S+ \(Linear; MemoryError\)", 1),
+        ("replaces", r"replaces '\S+\.bias', so an optimizer would train what is no longer in the model", 1),
+    ],
+)
+def test_a_function_that_fails_with_one_seed_fails_that_run_alone(
+    tmp_path, monkeypatch, store, run, name, reason, jobs
+):
+    """What it raises is no mistake in an argument. The reason gives no advice on how functions are written."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "unlucky", raising=False)
+    monkeypatch.setattr(one_task, "TRIES", 1)
+    Path("unlucky.py").write_text(UNLUCKY)
+    own, told = replace(run, initializer=f"unlucky:{name}"), []
+    tasks = [Task(own, seed) for seed in range(3)]
+    run_all(tasks, Options(store.root), jobs=jobs, tell=lambda *words: told.append(words))
+    assert missing(tasks, store) == [tasks[1]]
+    failure = store.failure(own, 1)
+    assert re.fullmatch(f"initializer='unlucky:{name}': {reason}", failure.reasons[0])
+    assert "unlucky.py" in failure.traceback or name in ("is_nan", "replaces")
+    assert told == [(tasks[1], f"{failure.reasons[0]}; given up after 1 tries")]
+
+
+def test_what_a_user_can_mend_still_ends_all_at_once(store, run):
+    """A name that is not known, in a run; the folder's and the data's refusals have tests of their own."""
+    for name, message in (("unlucky_or_not:at_all", "cannot be imported"), ("normal_bais", "did you mean")):
+        with pytest.raises(InputError, match=message):
+            run_all([Task(replace(run, initializer=name), 0)], Options(store.root))
+    with pytest.raises(InputError, match="no such folder"):
+        run_all([Task(replace(run, dataset="mnist"), 0)], Options(store.root, store.root / "nowhere"))
+    assert not list(store.root.rglob("seed-*.failed"))
+
+
 def test_the_next_start_tries_again(failing, store):
     task = Task(failing("fails_once"), 0)
     failure = Failure(task.run, 0, "2026-01-01T00:00:00+00:00", ("OSError: gone",) * 3)

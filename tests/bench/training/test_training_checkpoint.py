@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from zeroinit._common import InputError
-from zeroinit.bench.training import OPTIMIZERS, Checkpoint, CheckpointWarning, Observer, fit
+from zeroinit.bench.training import OPTIMIZERS, Checkpoint, CheckpointWarning, Observer, checkpoint, fit
 from zeroinit.remedies import AffineNorms
 
 NUM_STEPS, PER_EPOCH = 9, 3
@@ -386,6 +386,15 @@ def test_the_state_of_another_identity_is_set_aside(start, tmp_path):
         torch.save(torch.load(path) | {"identity": mine}, path.with_suffix(""))
         path.unlink()
     assert start("everything", Checkpoint(tmp_path, every=1000, identity=mine), seed=8) == expected
+
+
+def test_what_differs_is_told_in_words(start, tmp_path):
+    """A name of a user's own stays as it is."""
+    theirs = {"threads": 1, "torch": "2.0", "seeds": [1], "initial_hashes": ["a"], "own": 1}
+    mine = {"threads": 2, "torch": "2.0", "seeds": [2], "initial_hashes": ["b"], "own": 2}
+    words = "another number of threads, choice of seeds, start, own"
+    assert checkpoint._difference({"identity": theirs}, mine) == words
+    assert checkpoint._difference({"identity": theirs | {"threads": 2}}, mine | {"seeds": [1]}) == "another start, own"
 
 
 def test_a_folder_that_is_a_link(start, tmp_path):

@@ -14,7 +14,7 @@ from zeroinit.bench.comparison.entries import Entry, check_entry, read_entry
 from zeroinit.bench.comparison.protocol import OF_ENTRIES, TARGETS, Protocol, base_run, default_rates, study_settings
 from zeroinit.bench.comparison.results import Comparison, build_comparison
 from zeroinit.bench.progress import Progress
-from zeroinit.bench.reproduce import carry_out_missing, refuse_lost, told_what_is_kept
+from zeroinit.bench.reproduce import carry_out_missing, out_of_time, refuse_lost, told_what_is_kept
 from zeroinit.bench.running.device import choose_device
 from zeroinit.bench.running.remote import open_results
 from zeroinit.bench.running.schedule import Options, Task, choose_jobs, missing
@@ -240,15 +240,14 @@ def run_comparison(protocol: Protocol, options: Options, *, jobs: int | None, pr
             left = [task for task in missing(known, store) if not store.failure(task.run, task.seed)]
             if left:
                 refuse_lost(len(left), options)
-                progress.print(
-                    f"out of time: {len(known) - len(left)} runs are stored in {options.place}; the same command "
-                    "goes on from there"
-                )
+                whole = list(planned(protocol, store, options.shard))
+                progress.print(out_of_time(len(whole) - len(missing(whole, store)), len(whole), options))
                 return None
         number, count = options.shard
         if count > 1:
             progress.print(
-                f"shard {number}/{count}: {counted(len(known), 'run')} stored in {options.place}; the same command "
+                f"shard {number}/{count}: {len(known) - len(missing(known, store))} of {counted(len(known), 'run')} "
+                f"stored in {options.place}; the same command "
                 "without --shard writes the tables when all shards have ended"
             )
             return None

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from zeroinit.bench.plots.style import EMPTY
+from zeroinit.bench.plots.style import EMPTY, boxes_for_missing_glyphs
 
 __all__ = ["chart_data"]
 
@@ -30,7 +30,8 @@ def chart_data(figure: Figure) -> dict[str, list[dict[str, Any]]]:
         >>> chart_data(accuracy_curves(frame, axes).figure)["panels"][0]["curves"]
         [{'start': 0, 'label': 'A', 'x': [1, 2], 'y': [0.5, 0.9]}]
     """
-    figure.draw_without_rendering()
+    with boxes_for_missing_glyphs():
+        figure.draw_without_rendering()
     panels = [_panel(figure, axes) for axes in figure.axes if _curves(axes)]
     return {"panels": panels, "grids": [_grid(axes) for axes in figure.axes if _cells(axes)]}
 

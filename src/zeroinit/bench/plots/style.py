@@ -2,7 +2,9 @@
 
 import io
 import re
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ __all__ = [
     "OTHERS",
     "SOFT",
     "STYLE",
+    "boxes_for_missing_glyphs",
     "color_of",
     "dark_rules",
     "in_dark",
@@ -120,6 +123,15 @@ def is_named(label: str) -> bool:
     return (split_label(label)[1] or label) in _FIXED
 
 
+@contextmanager
+def boxes_for_missing_glyphs() -> Iterator[None]:
+    """Draw a box for each character that the font lacks, without matplotlib's warning: names may be in any script."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph ", UserWarning)
+        yield
+
+
+@boxes_for_missing_glyphs()
 def text_width(text: str, size: float = 10.0, weight: str = "normal") -> float:
     """Return the width of a line in inches, without drawing it.
 
@@ -226,6 +238,7 @@ def _without_strokes(defs: re.Match) -> str:
     return re.sub(r'style="stroke: #[0-9a-f]{6}(?:; )?', 'style="', defs[0])
 
 
+@boxes_for_missing_glyphs()
 def save_figure(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
     """Write ``<name>.svg``, which follows a reader's wish for a dark page, and ``<name>.png``.
 

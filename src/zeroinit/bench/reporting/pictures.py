@@ -9,7 +9,7 @@ from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from zeroinit.bench.plots import chart_data, save_figure
+from zeroinit.bench.plots import boxes_for_missing_glyphs, chart_data, save_figure
 from zeroinit.bench.profiles import PROFILES
 from zeroinit.bench.reporting.analysis import FigureSummary
 from zeroinit.bench.reporting.views import VIEWS
@@ -78,7 +78,8 @@ def pictures_of(summary: FigureSummary, profile: str, protocol: str) -> dict[str
 
 def _title_height(figure: Figure) -> float:
     """Return how much of the height the title takes, in the file's units; the page has the title as a heading."""
-    figure.draw_without_rendering()
+    with boxes_for_missing_glyphs():
+        figure.draw_without_rendering()
     title = figure.findobj(lambda each: isinstance(each, Text) and each.get_text() == figure.get_suptitle() != "")
     if not title:
         return 0.0

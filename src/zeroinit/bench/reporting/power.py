@@ -92,7 +92,7 @@ def find_claim(name: str) -> tuple[Figure, Claim]:
         return claims[name]
     begins = [each for each in claims if name and each.lower().startswith(name.lower())]
     near = begins or difflib.get_close_matches(name, list(claims), n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(map(repr, near[:3]))}? " if near else ""
+    hint = f"did you mean {' or '.join(map(repr, near[:3]))}? " if near else "no such claim; "
     raise InputError(f"claim={name!r}: {hint}`claims.json` of a report lists the ids of its claims")
 
 

@@ -18,6 +18,7 @@ from zeroinit.bench.spec import Run
 from zeroinit.bench.store import Failure, Store
 from zeroinit.bench.training import Checkpoint, Observer, OutOfTime, TensorBoardObserver
 from zeroinit.bench.training.stopping import asked_to_stop, is_over
+from zeroinit.init.own import FunctionError
 
 __all__ = [
     "Attempt",
@@ -170,6 +171,8 @@ def outcome_of(attempt: Attempt, options: Options, progress: Progress) -> tuple:
         if number is not None and missing(attempt.tasks, Store(options.results)):
             return "stopped", f"its process was asked to end by {signal.Signals(number).name}"
         return "ended", is_done
+    except FunctionError as error:  # the check before all runs found no fault in it
+        return "failed", *describe(error)
     except InputError as error:
         return "refused", str(error)
     except (Exception, SystemExit) as error:
@@ -198,7 +201,8 @@ def settle(outcome: tuple, attempt: Attempt, options: Options, tell: Tell) -> li
 
 def describe(error: BaseException) -> tuple[str, str]:
     """Return an error on one line, and its traceback."""
-    text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+    reason = error.reason if isinstance(error, FunctionError) else f"{type(error).__name__}: {error}"
+    text = " ".join(reason.split()).removesuffix(":")
     return text[:LONGEST_REASON], "".join(traceback.format_exception(error))[-LONGEST_TRACEBACK:]
 
 

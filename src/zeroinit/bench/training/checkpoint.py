@@ -20,6 +20,9 @@ __all__ = ["Checkpoint", "CheckpointWarning", "OutOfTime", "random_state", "rest
 
 KEPT = 2
 MOST_BYTES = 2**36
+WORDS = {"threads": "number of threads", "seeds": "choice of seeds", "initial_hashes": "start"}
+"""What the parts of an identity are called; others by their own names."""
+
 PATTERN = re.compile(r"step-([0-9]+)\.pt")
 
 
@@ -191,7 +194,7 @@ def _difference(state: dict, identity: dict[str, Any]) -> str:
     if not isinstance(found, dict):
         return "it does not say whose"
     names = [name for name in {**found, **identity} if found.get(name) != identity.get(name)]
-    return f"another {', '.join(map(str, names))}"
+    return f"another {', '.join(WORDS.get(name, str(name)) for name in names)}"
 
 
 def _step(path: Path) -> int:
