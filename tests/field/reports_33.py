@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from .harness import Batch, OneOf, fault, floats, healthy, labels, mlp
+from .harness import Batch, OneOf, fault, floats, healthy, labels, mlp, zeroed
 
 
 def chain(keep, heads=None):
@@ -158,3 +158,45 @@ def a_head_that_the_batch_chooses():
     heads = nn.ModuleList(nn.Linear(16, 3) for _ in range(3))
     model = OneOf(forward, body=nn.Linear(8, 16), heads=heads)
     return Batch(model, (floats(32, 8), torch.zeros(32, dtype=torch.long)), labels(3, 32))
+
+
+@fault(
+    "KlingAIResearch/RoboMaster#3",
+    "zero convolutions",
+    "ZI006",
+    "blocks.0.space",
+    "In each of `blocks.0` and `blocks.1`, `space.weight` and `time.weight` both start at zero.",
+    never="`blocks.1.space.weight` and `blocks.0.time.weight`",
+)
+def two_zeros_in_each_of_two_blocks():
+    return blocks(zeros=True)
+
+
+@healthy("KlingAIResearch/RoboMaster#3", "zero convolutions")
+def one_zero_in_each_of_two_blocks():
+    return blocks(zeros=False)
+
+
+def blocks(zeros):
+    def forward(self, x):
+        for block in self.blocks:
+            x = x + block["time"](torch.tanh(block["space"](x)))
+        return self.out(x)
+
+    made = [nn.ModuleDict({"space": nn.Linear(8, 8), "time": zeroed(nn.Linear(8, 8))}) for _ in range(2)]
+    for each in made if zeros else ():
+        zeroed(each["space"])
+    return Batch(OneOf(forward, blocks=nn.ModuleList(made), out=nn.Linear(8, 3)), floats(32, 8), labels(3, 32))
+
+
+@healthy(
+    "clemsgrs/hipt#19", "no effect", "`c.bias` and `risk.bias` have no effect. The loss is the same whatever their"
+)
+def shifts_without_effect_that_are_all_named():
+    def forward(self, x):
+        h = torch.relu(self.phi(x))
+        return self.risk((torch.softmax(self.c(h), 1) * h).sum(1))
+
+    model = OneOf(forward, phi=nn.Linear(8, 16), c=nn.Linear(16, 1), risk=nn.Linear(16, 1))
+    y = torch.stack([torch.rand(12), torch.ones(12)], 1)
+    return Batch(model, floats(12, 5, 8), y, {"loss_fn": partial_likelihood})
