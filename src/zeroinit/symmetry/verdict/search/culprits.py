@@ -140,6 +140,8 @@ def _in_blocks(culprits: list[str]) -> str:
         at = max((place for place, part in enumerate(parts) if part.isdigit()), default=-1) + 1
         blocks.setdefault(".".join(parts[:at]), []).append(".".join(parts[at:]))
     inside = next(iter(blocks.values()))
+    if all(map(str.isdigit, blocks)):  # a number alone names no block
+        return ""
     if (
         len(blocks) < 2
         or len(inside) != 2
