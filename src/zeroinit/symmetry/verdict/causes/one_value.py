@@ -54,7 +54,7 @@ def of_reduced(difference: Call, view: View) -> Iterator[Candidate]:
     """A difference of values and what a reduction makes of them, which are the same where it is over one value."""
     reduction = reduced_over_one(difference, view.calls)
     sides = [each.detach().double() for each in difference.given[:2]]
-    if reduction is None or len(sides) < 2 or not bool(torch.isclose(*sides).all()):
+    if reduction is None or len(sides) < 2 or not bool(torch.isclose(sides[0], sides[1]).all()):
         return
     what, shape = operation(reduction, view.model), tuple(reduction.given[0].shape)
     for each in one_example(view):
