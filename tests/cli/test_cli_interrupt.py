@@ -93,7 +93,8 @@ def test_ctrl_c_ends_cleanly_and_the_next_start_goes_on(monkeypatch, zeroinit):
     monkeypatch.setitem(profiles.PROFILES, "quick", replace(quick, overrides={**quick.overrides, "epochs": EPOCHS}))
     ended = zeroinit(*ARGUMENTS, "--jobs", "1")
     assert ended.code == 0
-    assert f"{len(kept)} of {NUM_RUNS} runs are stored already" in ended.err
+    verb = "is" if len(kept) == 1 else "are"
+    assert f"{len(kept)} of {NUM_RUNS} runs {verb} stored already" in ended.err
     assert len(list(Store("results"))) == NUM_RUNS
     assert Path("report/index.html").exists()
     assert all(result in list(Store("results")) for result in kept)

@@ -211,7 +211,7 @@ class OwnNorm(nn.Module):
         return self.gamma * (x - x.mean(0)) / torch.sqrt((x - x.mean(0)).square().mean(0) + 1e-5) + self.beta
 
 
-@fault("d2l-ai/d2l-en#1722", "one example", "ZI007", "0", "it has one example", never="Take the difference")
+@fault("d2l-ai/d2l-en#1722", "one example", "ZI007", "0", "the batch has one example", never="Take the difference")
 def an_own_batch_norm_on_one_example():
     return Batch(nn.Sequential(nn.Linear(6, 8), OwnNorm(8), nn.Linear(8, 3)), floats(1, 6), labels(3, 1), CROSS_ENTROPY)
 

@@ -498,7 +498,7 @@ def regression(loss):
     "each with each",
     "ZI017",
     "",
-    "Give both one shape: `targets.reshape((16, 1))`.",
+    "Give both one shape: `targets.reshape(-1, 1)`.",
 )
 def a_difference_of_two_shapes_by_hand():
     return regression(lambda out, y: (y - out).abs().mean())

@@ -47,6 +47,7 @@ from . import (
     reports_30,
     reports_31,
     reports_32,
+    reports_33,
     routing,
     steps,
     still,
@@ -77,6 +78,7 @@ FIFTH = (
     reports_30,
     reports_31,
     reports_32,
+    reports_33,
 )
 REPORTS = (*SECOND, *THIRD, *FOURTH, *FIFTH)
 """Models of further readers, who did not know the inspector; their kinds are many."""

@@ -1,23 +1,29 @@
 """A softmax, an attention or a cross entropy over one value, which is always the same."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import dropwhile
 
 import torch
 
-from zeroinit.symmetry.verdict.causes.batch import small
+from zeroinit.symmetry.verdict.causes.batch import one_example, small
 from zeroinit.symmetry.verdict.causes.views import ATTENTION, Candidate, View
 from zeroinit.symmetry.verdict.evidence import Reason
-from zeroinit.symmetry.verdict.passes.calls import LOSS, Call, tensors_in
+from zeroinit.symmetry.verdict.passes.calls import LOSS, Call, Calls, tensors_in
 from zeroinit.symmetry.verdict.passes.naming import operation, sentence, starred
 from zeroinit.symmetry.verdict.passes.sizes import axis_of, num_keys, softmax_size
 from zeroinit.symmetry.verdict.trials.actions import other_axis
 from zeroinit.symmetry.verdict.trials.trials import Change
 
-__all__ = ["of_one", "of_one_class"]
+__all__ = ["of_one", "of_one_class", "of_reduced", "reduced_over_one"]
 
 SUMMED = ("index_add", "scatter_add", "scatter_reduce", "index_reduce")
 """Calls that sum values up at the places that an index names."""
+
+
+REDUCTIONS = ("logsumexp", "sum", "mean", "max", "amax", "min", "amin", "median")
+CUMULATIVE = ("logcumsumexp", "cumsum", "cummax", "cummin")
+MOST_BEHIND = 6
 
 
 def of_one(call: Call, view: View) -> Iterator[Candidate]:
@@ -42,6 +48,43 @@ def of_one_class(call: Call, view: View) -> Iterator[Candidate]:
     line = "Give the model two or more outputs, or use `binary_cross_entropy_with_logits` for one."
     reason = Reason("dead", "Cross entropy over one class is always zero.", cause="one class")
     yield Candidate(reason, change, ((change, line),))
+
+
+def of_reduced(difference: Call, view: View) -> Iterator[Candidate]:
+    """A difference of values and what a reduction makes of them, which are the same where it is over one value."""
+    reduction = reduced_over_one(difference, view.calls)
+    sides = [each.detach().double() for each in difference.given[:2]]
+    if reduction is None or len(sides) < 2 or not bool(torch.isclose(sides[0], sides[1]).all()):
+        return
+    what, shape = operation(reduction, view.model), tuple(reduction.given[0].shape)
+    for each in one_example(view):
+        text = f"{sentence(what)} is over one value, because the batch has one example."
+        repairs = ((each.change, "Hand over two or more examples."),)
+        yield Candidate(replace(each.reason, text=text), each.change, repairs)
+    text = f"{sentence(what)} is over one value, so {operation(difference, view.model)} is always zero."
+    repair = f"Let {what} run over two or more values: what goes in has the shape {shape}."
+    change = view.act(difference, "take out")
+    yield Candidate(Reason("no_effect", text, cause=f"reduced {starred(reduction.path)}"), change, ((change, repair),))
+
+
+def reduced_over_one(difference: Call, calls: Calls) -> Call | None:
+    """Return the reduction over one value that one side of a difference comes of."""
+    for side in difference.given[:2]:
+        made = calls.producer(side)
+        for _ in range(MOST_BEHIND):
+            if made is None or not made.given or not made.out:
+                break
+            if made.name in (*REDUCTIONS, *CUMULATIVE) and _is_over_one(made):
+                return made
+            made = calls.producer(made.given[0])
+    return None
+
+
+def _is_over_one(call: Call) -> bool:
+    size = call.given[0].numel()
+    if call.name in CUMULATIVE:
+        return size == 1 or (call.given[0].dim() > 0 and call.given[0].shape[axis_of(call)] == 1)
+    return size == call.out[0].numel() > 0
 
 
 def _of_one_key(call: Call, view: View) -> Iterator[Candidate]:

@@ -8,6 +8,7 @@ import torch
 
 from zeroinit.symmetry.verdict.causes.batch import one_example
 from zeroinit.symmetry.verdict.causes.flat import is_summed, of_flat, of_norm
+from zeroinit.symmetry.verdict.causes.one_value import of_reduced
 from zeroinit.symmetry.verdict.causes.views import (
     DIFFERENCES,
     DIVISIONS,
@@ -64,6 +65,7 @@ def equal_terms(view: View) -> Iterator[Candidate]:
         one, other = (each.detach() for each in call.given[:2])
         if one.shape != other.shape or not one.numel() or not torch.equal(one, other):
             continue
+        yield from of_reduced(call, view)
         if call.path == LOSS:
             yield without(call, view)
             continue
@@ -144,11 +146,22 @@ def removals(node: Node, call: Call, view: View) -> Iterator[Candidate]:
     if call.within.endswith("log_prob"):
         yield _of_density(call, view)
     if call.name in DIFFERENCES:
+        yield from of_reduced(call, view)
         yield from one_example(view)
+        yield from _of_targets(call, view)
         yield from _too_large(node, call, view)
     if call.name in ("softmax", "log_softmax") and is_one_hot(call):
         yield from of_flat(node, call, view)
     yield without(call, view)
+
+
+def _of_targets(call: Call, view: View) -> Iterator[Candidate]:
+    """Targets for which the terms of a loss cancel, as of an event after which no other example is at risk."""
+    if call.path == LOSS and view.nothing_moves:
+        change = Change(targets="targets")
+        text = "The loss does not depend on the outputs for this batch: with its targets the terms cancel."
+        repair = "Hand over a batch with other targets, which were tried."
+        yield Candidate(Reason("batch", text, cause="targets cancel"), change, ((change, repair),))
 
 
 def _too_large(node: Node, call: Call, view: View) -> Iterator[Candidate]:

@@ -191,11 +191,19 @@ def _info_lines(report: "SymmetryReport", width: int) -> list[str]:
         paths = list(dict.fromkeys(each.path or "(the model itself)" for each in members))
         text = str(members[0])
         if len(paths) > 1:
-            text = f"{members[0].code} {members[0].severity} {paths[0]} and {len(paths) - 1} more: {members[0].message}"
+            text = f"{members[0].code} info {paths[0]} and {len(paths) - 1} more: {_without_effect(members)}"
         lines += textwrap.wrap(text, width, subsequent_indent="    ", break_on_hyphens=False)
     if len(by_cause(infos)) > MOST_INFOS:
         lines.append(f"... and {len(by_cause(infos)) - MOST_INFOS} more of severity info, in .findings")
     return lines
+
+
+def _without_effect(members: list[Finding]) -> str:
+    """Name all parameters without effect in the first message; other messages stay as they are."""
+    first, names = members[0], list(dict.fromkeys(name for each in members for name in each.parameters))
+    if len(names) < 2 or not first.message.endswith("has no effect. The loss is the same whatever its value."):
+        return first.message
+    return f"{few(names)} have no effect. The loss is the same whatever their values."
 
 
 def to_html(report: "SymmetryReport") -> str:

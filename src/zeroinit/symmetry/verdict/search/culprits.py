@@ -120,11 +120,36 @@ def _sentence(search: Search, culprits: list[str], view: View) -> str:
             return f"{few(culprits)} starts at zero and is used twice. {more}"
         return f"{few(culprits)} starts at zero."
     both = "both" if len(set(map(starred, culprits))) == 2 or len(culprits) == 2 else "all"
-    text = f"{few(culprits)} {both} start at zero."
+    text = f"{_in_blocks(culprits) or few(culprits)} {both} start at zero."
     if both == "all":
         return f"{text} While they are zero, none gets any."
     cut_off = _cut_each_other_off(search, culprits, view.step)
     return f"{text} While one is zero, the other gets no gradient." if cut_off else text
+
+
+def _in_blocks(culprits: list[str]) -> str:
+    """Name pairs of zeros by their blocks, where each block has both; empty where that is not so.
+
+    Example:
+        >>> _in_blocks(["b.0.down.w", "b.0.up.w", "b.1.down.w", "b.1.up.w"])
+        'In each of `b.0` and `b.1`, `down.w` and `up.w`'
+    """
+    blocks: dict[str, list[str]] = {}
+    for name in culprits:
+        parts = name.split(".")
+        at = max((place for place, part in enumerate(parts) if part.isdigit()), default=-1) + 1
+        blocks.setdefault(".".join(parts[:at]), []).append(".".join(parts[at:]))
+    inside = next(iter(blocks.values()))
+    if all(map(str.isdigit, blocks)):  # a number alone names no block
+        return ""
+    if (
+        len(blocks) < 2
+        or len(inside) != 2
+        or "" in (*blocks, *inside)
+        or any(each != inside for each in blocks.values())
+    ):
+        return ""
+    return f"In each of {few(blocks)}, {few(inside)}"
 
 
 def _cut_each_other_off(search: Search, culprits: list[str], step: int) -> bool:

@@ -18,6 +18,7 @@ from zeroinit.symmetry.verdict.search.cuts import cuts
 from zeroinit.symmetry.verdict.search.gates import of_closed_gates
 from zeroinit.symmetry.verdict.search.no_effect import among_equal_slices, balanced, comes_later
 from zeroinit.symmetry.verdict.search.search import MORE_PASSES, SAME_LOSS, Search
+from zeroinit.symmetry.verdict.search.selected import left_out
 from zeroinit.symmetry.verdict.search.unused import reason_for_unused
 from zeroinit.symmetry.verdict.trials.trials import Change
 
@@ -187,6 +188,9 @@ class Explainer(Search):
             return self._accepted(name, several, several.repairs[0][1], view)
         if (other := self._of_other_batch(name, view)) is not None:
             return other
+        out = left_out(name, self, view)
+        if out is not None and (not vector or any(each.cause == out.cause for each in self.found.values())):
+            return out
         if still:
             return Reason("no_effect", SAME_LOSS)
         if self.trials.left <= 0:

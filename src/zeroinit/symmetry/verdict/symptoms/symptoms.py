@@ -94,7 +94,8 @@ def find_symptoms(evidence: Evidence) -> Iterator[Symptom]:
 def _of_shapes(evidence: Evidence, output: tuple[int, ...], targets: tuple[int, ...]) -> Iterator[Symptom]:
     """Tell of outputs that are compared with every target or with several, or several with one that was handed over."""
     compared = torch.broadcast_shapes(output, targets).numel()
-    what, repair = "each output with every target", f"Give both one shape: `targets.reshape({output})`."
+    sizes = ", ".join(map(str, (-1, *output[1:])))  # a last batch may be smaller
+    what, repair = "each output with every target", f"Give both one shape: `targets.reshape({sizes})`."
     given = evidence.objective.targets
     if compared == math.prod(output):
         if not isinstance(given, torch.Tensor) or tuple(given.shape) != targets:

@@ -120,6 +120,16 @@ def _squared(call: Call) -> Tensor:
     return call.given[0].square().mean()
 
 
+def _with_all_values(call: Call) -> Any:
+    """Tie what is kept of a tensor to all of its values; what comes out stays as it is."""
+    whole, kept = call.given[0], call.func(*call.args, **call.kwargs)
+    mean = (whole * noise(whole)).mean()
+    tie = 1e-3 * (mean - mean.detach())
+    if isinstance(kept, Tensor):
+        return kept + tie * noise(kept)
+    return type(kept)(each + tie * noise(each) for each in kept)
+
+
 def _short_targets(call: Call) -> Any:
     """Let every target of a CTC loss be of one symbol."""
     names = ("log_probs", "targets", "input_lengths", "target_lengths")
@@ -151,6 +161,7 @@ ACTIONS: dict[str, Callable[[Call], Any]] = STILL | {
     "with graph": _with_graph,
     "normalized": _normalized,
     "skip": _with_skip,
+    "all values": _with_all_values,
     "smooth": lambda call: torch.tanh(call.given[0]),
     "short targets": _short_targets,
 }

@@ -13,9 +13,11 @@ from torch import Tensor, nn
 
 from zeroinit.symmetry.shadow.copies import copy_of
 from zeroinit.symmetry.shadow.trace import Trace
-from zeroinit.symmetry.verdict.causes.views import RECTIFIERS, SATURATING
+from zeroinit.symmetry.verdict.causes.one_value import of_reduced
+from zeroinit.symmetry.verdict.causes.views import DIFFERENCES, RECTIFIERS, SATURATING, Candidate, View
 from zeroinit.symmetry.verdict.evidence import Evidence, Symptom
 from zeroinit.symmetry.verdict.passes.calls import LOSS, Call, Calls
+from zeroinit.symmetry.verdict.passes.graph import Graph
 from zeroinit.symmetry.verdict.passes.naming import WORDS, draw_line, few, operation, sentence
 from zeroinit.symmetry.verdict.trials.trials import Change, Trials
 
@@ -150,8 +152,12 @@ def _of_weights(evidence: Evidence, names: list[str]) -> Iterator[Symptom]:
         line = f"Start with smaller values: {draw_line(huge, len(huge))}."
         yield Symptom("ZI020", huge[0].rpartition(".")[0], lost, text, line)
         return
-    reason, repair = _repair(evidence, weights, first[largest])
     path = weights[0].rpartition(".")[0]
+    if set(weights) >= set(trained) and (each := _over_one(evidence, weights, first[largest])) is not None:
+        text = f"{each.reason.text} The gradients of {few(lost)} are rounding alone."
+        yield Symptom("ZI007" if each.reason.kind == "batch" else "ZI012", path, lost, text, each.repairs[0][1])
+        return
+    reason, repair = _repair(evidence, weights, first[largest])
     text = f"{reason} {text}" if reason.endswith(SATURATED) else f"{text} {reason}".strip()  # causes come first
     yield Symptom("ZI020", path, lost, text, repair)
 
@@ -175,6 +181,18 @@ def has_steady_signal(name: str, trace: Trace) -> bool:
     known = trace.first_step(name) is not None and trace.rounding_step(name) is None
     early = max(there[:2] if len(there) > FEWEST_STEPS else there[:1], default=0.0)
     return known and len(there) >= FEWEST_STEPS and there[-1] <= STEADY * early
+
+
+def _over_one(evidence: Evidence, weights: list[str], largest: float) -> Candidate | None:
+    """Return why a difference in the loss holds rounding alone: one side comes of a reduction over one value."""
+    replica = copy_of(evidence.model, torch.float64)
+    trials, calls = _trials(replica, evidence, weights, largest), Calls(replica)
+    graph = Graph(trials.loss(Change(), 1, calls), {})
+    view = View(1, replica, graph, calls, evidence.objective.inputs, set(), set(weights))
+    limit = OPENED * _least(trials, Change(), weights)
+    differences = (each for each in calls.calls if each.path == LOSS and each.name in DIFFERENCES)
+    found = (each for call in differences for each in of_reduced(call, view))
+    return next((each for each in found if _least(trials, each.change, weights) > limit), None)
 
 
 def _repair(evidence: Evidence, weights: list[str], largest: float) -> tuple[str, str]:
