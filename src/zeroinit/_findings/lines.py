@@ -62,9 +62,9 @@ def line_at_hand() -> tuple[Line | None, str, str]:
     """Return the innermost line that is neither torch's nor this package's, up to the call of the model or the loss.
 
     Returns:
-        The line. The method of a class in which it stands, or that calls its function, if that is another one than
-        ``forward``; for a step that is no method, the function. The function of ``torch.func`` in between, if there is
-        one, or that of ``torch.autograd``, as ``functional.jacobian``.
+        The line. The method of a class in which it stands or that calls its function; empty for ``forward``. For a step
+        that is no method, the function. The function of ``torch.func`` in between, if there is one, or that of
+        ``torch.autograd``, as ``functional.jacobian``.
     """
     frame: FrameType | None = sys._getframe(1)
     line: Line | None = None
