@@ -169,6 +169,8 @@ def test_copies_compute_products_in_float32_whatever_the_caller_has_set(used, fa
 @pytest.mark.parametrize("by_torch", [True, False])
 def test_a_warning_stands_at_the_line_that_caused_it(by_torch):
     """Torch warns at the innermost line of Python, which is this package's while it watches a call."""
+    warns_always = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)  # else torch warns of this once a process, perhaps in another test
 
     def loss_fn(output):
         if not by_torch:
@@ -179,6 +181,7 @@ def test_a_warning_stands_at_the_line_that_caused_it(by_torch):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         inspect(nn.Linear(12, 5), VECTORS, loss_fn=loss_fn)
+    torch.set_warn_always(warns_always)
     assert {str(each.message).split()[0] for each in caught} == {"Converting" if by_torch else "mine"}
     assert {each.filename for each in caught} == {__file__}
     assert len(caught) == 1
