@@ -20,7 +20,7 @@ reproduce-digits: $(VENV)/.installed  ## the paper's figures on small digits, in
 	$(BIN)/zeroinit reproduce --profile quick --results results/quick --report report/digits
 
 # The tests start Python many times: bytecode is kept, also where the environment says not to.
-test: $(VENV)/.installed-dev  ## the default tests: 6 to 8 minutes on two cores, no network, no GPU
+test: $(VENV)/.installed-dev  ## the default tests: 6 to 12 minutes on two cores, no network, no GPU
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist worksteal
 
 soak: $(VENV)/.installed-dev  ## 200 kills, crowds on one folder, 500 damaged files: up to an hour
