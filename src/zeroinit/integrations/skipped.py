@@ -41,7 +41,7 @@ class Steps:
 
     @property
     def is_fault(self) -> bool:
-        """Whether no step was made, or so many were skipped that the scale is not the reason."""
+        """Whether no step was made, or more steps were skipped than a scale that is too large explains."""
         many = self.num_late >= FEW and (self.num_last >= FEW or 2 * self.num_late >= self.num_done)
         return bool(self.num_skipped) and (not self.num_done or many)
 
